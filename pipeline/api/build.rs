@@ -1,0 +1,3 @@
+//! There for the `links` key of Cargo.toml, which asks for one.
+
+fn main() {}

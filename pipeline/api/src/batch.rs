@@ -1,0 +1,200 @@
+//! What the series of a table showed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::table::Table;
+
+/// What the series of one table showed: a value each, when it was read, and since when it counts.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    table: Arc<Table>,
+    starts_unix_nano: Arc<[u64]>,
+    times_unix_nano: Times,
+    values: Arc<Vec<Value>>,
+    sweep: Sweep,
+    points: usize,
+    ended: usize,
+}
+
+impl Batch {
+    /// A batch of one value and one start (unix ns, 0: not known) a series.
+    ///
+    /// # Panics
+    /// If the lengths differ: a mistake in the component, not in its input.
+    #[must_use]
+    pub fn new(
+        table: Arc<Table>,
+        starts_unix_nano: Arc<[u64]>,
+        times_unix_nano: Times,
+        values: Vec<Value>,
+        sweep: Sweep,
+    ) -> Batch {
+        assert_eq!(table.len(), values.len(), "a batch has one value a series");
+        assert_eq!(table.len(), starts_unix_nano.len(), "a batch has one start a series");
+        if let Times::Each(times) = &times_unix_nano {
+            assert_eq!(table.len(), times.len(), "a batch has one time, or one a series");
+        }
+        let (points, ended) = count(&values);
+        Batch { table, starts_unix_nano, times_unix_nano, values: Arc::new(values), sweep, points, ended }
+    }
+
+    /// A batch without series, that only says that a sweep of the subsystem has ended.
+    #[must_use]
+    pub fn only_last(&self) -> Batch {
+        let table = Table::new(Arc::clone(self.table.head()), Vec::new());
+        Batch::new(table, Arc::default(), self.times_unix_nano.first(), Vec::new(), Sweep { last: true, ..self.sweep })
+    }
+
+    /// The same readings under another table: `rows` are the rows of this batch that it has, all where it is `None`.
+    ///
+    /// # Panics
+    /// If the new table has another number of rows.
+    #[must_use]
+    pub fn with_table(&self, table: Arc<Table>, rows: Option<&[u32]>) -> Batch {
+        let Some(rows) = rows else {
+            assert_eq!(table.len(), self.table.len(), "a table of as many rows");
+            return Batch { table, ..self.clone() };
+        };
+        let starts = rows.iter().map(|row| self.starts_unix_nano[*row as usize]).collect();
+        let values = rows.iter().map(|row| self.values[*row as usize].clone()).collect();
+        let times = match &self.times_unix_nano {
+            Times::One(time) => Times::One(*time),
+            Times::Each(times) => Times::Each(rows.iter().map(|row| times[*row as usize]).collect()),
+        };
+        Batch::new(table, starts, times, values, self.sweep)
+    }
+
+    /// The same rows with other values.
+    #[must_use]
+    pub fn with_values(&self, values: Vec<Value>) -> Batch {
+        assert_eq!(self.table.len(), values.len(), "a batch has one value a series");
+        let (points, ended) = count(&values);
+        Batch { values: Arc::new(values), points, ended, ..self.clone() }
+    }
+
+    /// The same rows with other starts.
+    #[must_use]
+    pub fn with_starts(&self, starts_unix_nano: Arc<[u64]>) -> Batch {
+        assert_eq!(self.table.len(), starts_unix_nano.len(), "a batch has one start a series");
+        Batch { starts_unix_nano, ..self.clone() }
+    }
+
+    /// The same, ending its sweep or not.
+    #[must_use]
+    pub fn with_last(&self, last: bool) -> Batch {
+        Batch { sweep: Sweep { last, ..self.sweep }, ..self.clone() }
+    }
+
+    /// Whose readings these are.
+    #[must_use]
+    pub fn table(&self) -> &Arc<Table> {
+        &self.table
+    }
+
+    /// Since when each cumulative value counts, unix ns, 0 where it is not known.
+    #[must_use]
+    pub fn starts_unix_nano(&self) -> &Arc<[u64]> {
+        &self.starts_unix_nano
+    }
+
+    /// When this row was read, unix ns.
+    #[must_use]
+    pub fn time_unix_nano(&self, row: usize) -> u64 {
+        match &self.times_unix_nano {
+            Times::One(time) => *time,
+            Times::Each(times) => times[row],
+        }
+    }
+
+    /// One value a series.
+    #[must_use]
+    pub fn values(&self) -> &[Value] {
+        &self.values
+    }
+
+    /// Which sweep it belongs to.
+    #[must_use]
+    pub fn sweep(&self) -> Sweep {
+        self.sweep
+    }
+
+    /// How many points go out: all values but the absent ones.
+    #[must_use]
+    pub fn points(&self) -> usize {
+        self.points
+    }
+
+    /// Whether a series ends here.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.ended > 0
+    }
+}
+
+fn count(values: &[Value]) -> (usize, usize) {
+    values.iter().fold((0, 0), |(points, ended), value| match value {
+        Value::Absent => (points, ended),
+        Value::Ended => (points + 1, ended + 1),
+        _ => (points + 1, ended),
+    })
+}
+
+/// The points of a request.
+#[must_use]
+pub fn points(request: &[Batch]) -> u64 {
+    request.iter().map(|batch| batch.points as u64).sum()
+}
+
+/// What one series showed.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub enum Value {
+    /// Nothing to say now: no point goes out.
+    #[default]
+    Absent,
+    /// The series is over: one point with OTLP's flag "no recorded value", once.
+    Ended,
+    /// A whole number.
+    Int(i64),
+    /// A real number.
+    Double(f64),
+}
+
+/// When the rows of a batch were read, unix ns.
+#[derive(Clone, Debug)]
+pub enum Times {
+    /// All at once.
+    One(u64),
+    /// Each at its own time, one a row.
+    Each(Arc<[u64]>),
+}
+
+impl Times {
+    fn first(&self) -> Times {
+        Times::One(match self {
+            Times::One(time) => *time,
+            Times::Each(times) => times.first().copied().unwrap_or_default(),
+        })
+    }
+}
+
+/// Which sweep of its subsystem a batch belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Sweep {
+    /// The receiver's tick, missed ones counted too.
+    pub number: u64,
+    /// The time from tick to tick.
+    pub tick: Duration,
+    /// Whether it is the last batch of this sweep of its subsystem.
+    pub last: bool,
+}
+
+impl Sweep {
+    /// A sweep's batch.
+    #[must_use]
+    pub fn new(number: u64, tick: Duration, last: bool) -> Sweep {
+        Sweep { number, tick, last }
+    }
+}

@@ -1,0 +1,238 @@
+//! What a component sends through, and how a receiver learns of time and the end.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::future::Future;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
+
+use crate::batch::Batch;
+use crate::counters::Counters;
+use crate::table::Series;
+
+/// Where a receiver sends. A full channel waits: the sweep that is due meanwhile is skipped and counted.
+#[derive(Debug)]
+pub struct Outlet {
+    out: mpsc::Sender<Vec<Batch>>,
+    counters: Counters,
+    found: mpsc::UnboundedSender<Found>,
+}
+
+/// What a receiver found when it first looked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// What it sweeps, in words.
+    Sweeps(String),
+    /// What it looked for and is not there, in words.
+    Lacks(String),
+}
+
+/// The pipeline below has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Closed;
+
+impl Outlet {
+    /// An outlet into this channel; what it finds is told to `found`.
+    #[must_use]
+    pub fn new(out: mpsc::Sender<Vec<Batch>>, counters: Counters, found: mpsc::UnboundedSender<Found>) -> Outlet {
+        Outlet { out, counters, found }
+    }
+
+    /// Sends one batch, which is counted as read.
+    ///
+    /// # Errors
+    /// [`Closed`] when nobody takes batches any more: the receiver ends.
+    pub async fn send(&mut self, batch: Batch) -> Result<(), Closed> {
+        self.counters.add("points_read", "", batch.points() as u64);
+        self.out.send(vec![batch]).await.map_err(|_| Closed)
+    }
+
+    /// Says once, after the first look, what is swept or lacking: the line at the start tells all of it.
+    pub fn found(&self, found: Found) {
+        // Nobody listens after the start.
+        let _ = self.found.send(found);
+    }
+}
+
+/// Where a processor puts what goes on, is dropped or to be said.
+#[derive(Debug)]
+pub struct Outbox {
+    now_unix_nano: u64,
+    passed: Vec<Batch>,
+    sent: Vec<Vec<Batch>>,
+    counters: Counters,
+    said: HashSet<String>,
+}
+
+impl Outbox {
+    /// An empty outbox of a component that counts here.
+    #[must_use]
+    pub fn new(counters: Counters) -> Outbox {
+        Outbox { now_unix_nano: now_unix_nano(), passed: Vec::new(), sent: Vec::new(), counters, said: HashSet::new() }
+    }
+
+    /// The wall clock, unix ns, as it was when the processor was called.
+    #[must_use]
+    pub fn now(&self) -> u64 {
+        self.now_unix_nano
+    }
+
+    /// Passes on what came of a batch: it stays with the other batches of the request that it came in.
+    pub fn pass(&mut self, batch: Batch) {
+        self.passed.push(batch);
+    }
+
+    /// Sends on what belongs together: it becomes a request of its own.
+    pub fn send(&mut self, request: Vec<Batch>) {
+        if !request.is_empty() {
+            self.sent.push(request);
+        }
+    }
+
+    /// Counts points that go no further.
+    pub fn dropped(&self, points: usize, reason: &'static str) {
+        self.counters.add("points_dropped", reason, points as u64);
+    }
+
+    /// The component's counters.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Warns, each text once, and no more than a hundred of them.
+    pub fn warn_once(&mut self, text: String) {
+        if self.said.len() < 100 && !self.said.contains(&text) {
+            tracing::warn!("{text}");
+            self.said.insert(text);
+        }
+    }
+
+    /// A series that would be the same as another one, which stays.
+    pub(crate) fn duplicate(&mut self, made: &Series, from: &Series, first_in: &str) {
+        self.counters.add("series_refused", "duplicate", 1);
+        let made = crate::text::identity(&made.name, &made.attributes);
+        let from = from.source.as_ref().map_or_else(|| from.name.to_string(), |source| source.path());
+        self.warn_once(format!("{from} would become {made}, which a series in {first_in} is already; dropped"));
+    }
+
+    /// Takes what was sent, and sets the clock for the next call.
+    pub fn take(&mut self) -> Vec<Vec<Batch>> {
+        self.now_unix_nano = now_unix_nano();
+        let passed = std::mem::take(&mut self.passed);
+        self.send(passed);
+        std::mem::take(&mut self.sent)
+    }
+}
+
+/// The wall clock, unix ns.
+#[must_use]
+pub fn now_unix_nano() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// How long a receiver runs.
+#[derive(Clone)]
+pub struct Until {
+    end: watch::Receiver<bool>,
+    once: bool,
+    counters: Counters,
+}
+
+impl Until {
+    /// Until `end` turns true or is dropped; with `once` there is one tick only.
+    #[must_use]
+    pub fn new(end: watch::Receiver<bool>, once: bool, counters: Counters) -> Until {
+        Until { end, once, counters }
+    }
+
+    /// A tick each interval, the first one after `delay`. Missed ticks are skipped and counted, never made up for.
+    #[must_use]
+    pub fn ticks(&self, interval: Duration, delay: Duration) -> Ticks {
+        let interval = interval.max(Duration::from_nanos(1));
+        Ticks { until: self.clone(), first: Instant::now() + delay, interval, next: 0 }
+    }
+
+    /// Waits for the end.
+    pub fn end(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut end = self.end.clone();
+        async move {
+            // An error means that the service is gone: the end as well.
+            let _ = end.wait_for(|end| *end).await;
+        }
+    }
+
+    /// Whether there is one tick only.
+    #[must_use]
+    pub fn is_once(&self) -> bool {
+        self.once
+    }
+}
+
+impl fmt::Debug for Until {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Until").field("once", &self.once).finish_non_exhaustive()
+    }
+}
+
+/// The ticks of a receiver: a fixed grid from the first one on, so that they do not drift.
+#[derive(Debug)]
+pub struct Ticks {
+    until: Until,
+    first: Instant,
+    interval: Duration,
+    next: u64,
+}
+
+impl Ticks {
+    /// The number of the next tick, from 0, when its time has come; `None` at the end.
+    pub async fn next(&mut self) -> Option<u64> {
+        if self.until.once && self.next > 0 {
+            return None;
+        }
+        let late = Instant::now().saturating_duration_since(self.first).as_nanos() / self.interval.as_nanos();
+        let late = u64::try_from(late).unwrap_or(u64::MAX);
+        if late > self.next {
+            self.until.counters.add("sweeps_skipped", "", late - self.next);
+            self.next = late;
+        }
+        let due = self.first + mul(self.interval, self.next);
+        tokio::select! {
+            biased;
+            () = self.until.end() => return None,
+            () = sleep_until(due) => {}
+        }
+        self.next += 1;
+        Some(self.next - 1)
+    }
+}
+
+/// `Duration * u64`, which std has for `u32` only.
+fn mul(interval: Duration, times: u64) -> Duration {
+    let nanos = interval.as_nanos().saturating_mul(u128::from(times));
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn ten_thousand_ticks_do_not_drift_and_missed_ones_are_counted() {
+        let (_end, hear) = watch::channel(false);
+        let counters = Counters::new("test");
+        let start = Instant::now();
+        let mut ticks = Until::new(hear, false, counters.clone()).ticks(Duration::from_millis(100), Duration::ZERO);
+        for number in 0..10_000 {
+            assert_eq!(ticks.next().await, Some(number));
+        }
+        assert_eq!(start.elapsed().as_millis(), 9_999 * 100);
+        tokio::time::advance(Duration::from_millis(550)).await;
+        assert_eq!(ticks.next().await, Some(10_004), "at once, since its time has come");
+        assert_eq!(ticks.next().await, Some(10_005));
+        assert_eq!(counters.total("sweeps_skipped"), 4);
+    }
+}

@@ -1,0 +1,197 @@
+//! The kinds of components, and what each is asked.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use tokio::time::Instant;
+
+use crate::batch::Batch;
+use crate::channel::{Outbox, Outlet, Until};
+use crate::context::Context;
+use crate::demand::Demand;
+use crate::error::{BoxError, Result};
+
+/// What every component has, whatever its kind.
+pub trait Component: Sized {
+    /// The type in the configuration: `labels`.
+    const TYPE: &'static str;
+    /// What the user writes; unknown fields are refused, secrets are [`Secret`](crate::Secret)s.
+    type Config: DeserializeOwned + JsonSchema + 'static;
+
+    /// Makes the component. Opens nothing but what [`Context::read`] gives: no kernel tree, no network, no task.
+    ///
+    /// # Errors
+    /// What is wrong in the configuration beyond its shape; [`Error::at`](crate::Error::at) names the key.
+    fn build(config: Self::Config, context: &Context) -> Result<Self>;
+}
+
+/// Reads something, and sends what it showed.
+#[async_trait]
+pub trait Receiver: Send + 'static {
+    /// Sends to `out` until the end. What `demand` answers [`Want::Never`](crate::Want::Never) for is never opened.
+    ///
+    /// # Errors
+    /// One that ends the program. What can pass is counted and tried again instead.
+    async fn run(self: Box<Self>, demand: Demand, out: Outlet, until: Until) -> Result<()>;
+}
+
+/// A processor of batches: a state machine without await or channel of its own.
+pub trait Processor: Send + 'static {
+    /// Takes one batch.
+    ///
+    /// # Errors
+    /// An error loses this batch (counted), not the state, not the program.
+    fn process(&mut self, batch: Batch, out: &mut Outbox) -> Result<()>;
+
+    /// What it wants of the stages above, given what is wanted below. The default wants everything: never wrong,
+    /// but it saves nothing.
+    fn demand(&self, _below: Demand) -> Demand {
+        Demand::everything()
+    }
+
+    /// When [`Processor::wake`] is to be called, by tokio's clock.
+    fn wake_at(&self) -> Option<Instant> {
+        None
+    }
+
+    /// Called when the time of [`Processor::wake_at`] has come.
+    ///
+    /// # Errors
+    /// As for [`Processor::process`].
+    fn wake(&mut self, _out: &mut Outbox) -> Result<()> {
+        Ok(())
+    }
+
+    /// Called once at the end: lets out what is still held.
+    ///
+    /// # Errors
+    /// As for [`Processor::process`].
+    fn flush(&mut self, _out: &mut Outbox) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Hands requests to another system.
+#[async_trait]
+pub trait Exporter: Send + Sync + 'static {
+    /// Called before anything is read: TLS files, credentials, sockets.
+    ///
+    /// # Errors
+    /// One that ends the program.
+    async fn start(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Runs beside the exports. Told to end after the last export.
+    ///
+    /// # Errors
+    /// One that ends the program.
+    async fn run(&self, end: Shutdown) -> Result<()> {
+        end.wait().await;
+        Ok(())
+    }
+
+    /// Sends one request, once; may be cancelled at any await. Queue, retry and time-out stand around it, not in it.
+    ///
+    /// # Errors
+    /// What became of the points that were not taken.
+    async fn export(&self, request: &[Batch]) -> Result<(), ExportError>;
+
+    /// What the far side is able to take.
+    fn demand(&self) -> Demand {
+        Demand::everything()
+    }
+
+    /// Its own defaults for queue, retry and time-out.
+    fn delivery() -> Delivery
+    where
+        Self: Sized,
+    {
+        Delivery::default()
+    }
+}
+
+/// Tells a component's `run` to end.
+#[derive(Debug)]
+pub struct Shutdown(tokio::sync::watch::Receiver<bool>);
+
+impl Shutdown {
+    /// Ends when `end` turns true or is dropped.
+    #[must_use]
+    pub fn new(end: tokio::sync::watch::Receiver<bool>) -> Shutdown {
+        Shutdown(end)
+    }
+
+    /// Waits for it.
+    pub async fn wait(mut self) {
+        // An error means that the service is gone: the end as well.
+        let _ = self.0.wait_for(|end| *end).await;
+    }
+}
+
+/// Why an export did not take all of a request.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ExportError {
+    /// It may succeed later.
+    Retryable {
+        /// Why.
+        source: BoxError,
+        /// How long the far side asks to wait.
+        after: Option<Duration>,
+        /// What is left to send; all of the request where it is `None`.
+        left: Option<Vec<Batch>>,
+        /// How many points of the rest the far side refused for good.
+        rejected: u64,
+    },
+    /// It never will: the request is dropped and counted.
+    Permanent {
+        /// Why.
+        source: BoxError,
+    },
+    /// The far side took the request but for some points.
+    Partial {
+        /// How many points it refused.
+        rejected: u64,
+        /// What it says; may also come with nothing refused.
+        message: String,
+    },
+    /// The reader is gone for good, as `head` is after ten lines: drain, and end without an error.
+    Closed,
+}
+
+impl ExportError {
+    /// All of the request may succeed later.
+    pub fn retryable(source: impl Into<BoxError>) -> ExportError {
+        ExportError::Retryable { source: source.into(), after: None, left: None, rejected: 0 }
+    }
+
+    /// The request never will.
+    pub fn permanent(source: impl Into<BoxError>) -> ExportError {
+        ExportError::Permanent { source: source.into() }
+    }
+}
+
+/// An exporter's own defaults for what stands around it; the user's `timeout`, `sending_queue` and
+/// `retry_on_failure` change them.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Delivery {
+    /// How long one export may take; zero: as long as it likes.
+    pub timeout: Duration,
+    /// How many requests may be under way at a time.
+    pub num_consumers: usize,
+    /// Whether a failed export is tried again.
+    pub retry: bool,
+    /// Whether a full queue waits (and so the receivers skip) instead of dropping the newest request.
+    pub block_on_overflow: bool,
+}
+
+impl Default for Delivery {
+    /// The Collector's.
+    fn default() -> Delivery {
+        Delivery { timeout: Duration::from_secs(5), num_consumers: 10, retry: true, block_on_overflow: false }
+    }
+}

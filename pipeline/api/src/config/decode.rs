@@ -1,0 +1,344 @@
+//! From a [`Node`] to a component's `Config`, with every mistake at its own place.
+
+use std::cell::RefCell;
+use std::fmt;
+
+use serde::de::{self, DeserializeOwned, DeserializeSeed, Deserializer, IntoDeserializer, Visitor};
+
+use super::node::{Node, Origin, Tree};
+use super::types::Secret;
+
+/// A decoded value.
+#[derive(Debug)]
+pub struct Decoded<T> {
+    /// The value.
+    pub value: T,
+    /// The paths of all [`Secret`]s in it.
+    pub secrets: Vec<Vec<String>>,
+}
+
+/// A mistake in the configuration.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    /// Where, below the node that was decoded.
+    pub path: Vec<String>,
+    /// Where it was written.
+    pub origin: Option<Origin>,
+    /// What is wrong.
+    pub message: String,
+    /// What would be right.
+    pub expected: Expected,
+}
+
+/// What would be right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// The message says it.
+    Told,
+    /// One of these keys, instead of this one: the mark belongs under the key.
+    Key(String, Vec<String>),
+    /// One of these values, instead of this one.
+    Value(String, Vec<String>),
+}
+
+/// Decodes a node. All mistakes are found in one go: what is wrong is noted, left out, and the rest tried again.
+///
+/// # Errors
+/// Every mistake that was found.
+pub fn decode<T: DeserializeOwned>(node: &Node) -> Result<Decoded<T>, Vec<Problem>> {
+    let mut problems: Vec<Problem> = Vec::new();
+    let mut rest = node.clone();
+    loop {
+        let trace = Trace::default();
+        let (error, path) = match T::deserialize(Reader { node: &rest, path: None, trace: &trace }) {
+            Ok(value) if problems.is_empty() => return Ok(Decoded { value, secrets: trace.secrets.into_inner() }),
+            Ok(_) => return Err(problems),
+            Err(error) => (error.fault, trace.failed.into_inner().unwrap_or_default()),
+        };
+        let at = node.at(&path);
+        let origin = at.and_then(|at| at.origin.clone());
+        let mut whole = path.clone();
+        let (message, expected) = match error {
+            Fault::Missing(field) => {
+                whole.push(field.into());
+                if problems.iter().any(|problem| problem.path == whole) {
+                    return Err(problems);
+                }
+                (format!("missing key `{field}`"), Expected::Told)
+            }
+            Fault::UnknownField(key, allowed) => {
+                whole.push(key.clone());
+                (format!("unknown key `{key}`"), Expected::Key(key, allowed))
+            }
+            Fault::UnknownVariant(value, allowed) => (format!("unknown value `{value}`"), Expected::Value(value, allowed)),
+            Fault::Message(message) => (message, Expected::Told),
+        };
+        let origin = match &expected {
+            Expected::Key(..) => node.at(&whole).and_then(|at| at.origin.clone()).or(origin),
+            _ => origin,
+        };
+        let last = matches!(&expected, Expected::Told) && message.starts_with("missing key");
+        let gone = !last && rest.remove(&whole);
+        problems.push(Problem { path: whole, origin, message, expected });
+        if !gone || problems.len() >= 50 {
+            return Err(problems);
+        }
+    }
+}
+
+#[derive(Default)]
+struct Trace {
+    secrets: RefCell<Vec<Vec<String>>>,
+    failed: RefCell<Option<Vec<String>>>,
+}
+
+#[derive(Clone, Copy)]
+struct Path<'p> {
+    above: Option<&'p Path<'p>>,
+    name: &'p str,
+}
+
+fn spell(mut path: Option<&Path<'_>>) -> Vec<String> {
+    let mut all = Vec::new();
+    while let Some(at) = path {
+        all.push(at.name.to_owned());
+        path = at.above;
+    }
+    all.reverse();
+    all
+}
+
+#[derive(Clone, Copy)]
+struct Reader<'a, 'p> {
+    node: &'a Node,
+    path: Option<&'p Path<'p>>,
+    trace: &'p Trace,
+}
+
+impl<'a> Reader<'a, '_> {
+    /// The innermost place that fails is the one to blame.
+    fn blame<T>(&self, result: Result<T, Failure>) -> Result<T, Failure> {
+        if result.is_err() {
+            self.trace.failed.borrow_mut().get_or_insert_with(|| spell(self.path));
+        }
+        result
+    }
+
+    fn wants<T>(&self, what: &str) -> Result<T, Failure> {
+        let hint = match (&self.node.tree, what) {
+            (Tree::Number(_) | Tree::Bool(_), "a string") => "; put it in quotes",
+            _ => "",
+        };
+        self.blame(Err(de::Error::custom(format_args!("expected {what}, found {}{hint}", self.node.describe()))))
+    }
+
+    fn map<V: Visitor<'a>>(&self, visitor: V) -> Result<V::Value, Failure> {
+        static NONE: &[(String, Node)] = &[];
+        let items = match &self.node.tree {
+            Tree::Map(map) => map.as_slice(),
+            Tree::Null => NONE,
+            _ => return self.wants("a map"),
+        };
+        self.blame(visitor.visit_map(Items { items: items.iter(), value: None, reader: *self }))
+    }
+
+    fn list<V: Visitor<'a>>(&self, visitor: V) -> Result<V::Value, Failure> {
+        match &self.node.tree {
+            Tree::List(list) => self.blame(visitor.visit_seq(Elements { items: list.iter(), reader: *self })),
+            _ => self.wants("a list"),
+        }
+    }
+
+    /// A number or truth value: what `${…}` gave is read as one, since its field wants one.
+    fn scalar<V: Visitor<'a>>(&self, visitor: V, what: &str) -> Result<V::Value, Failure> {
+        let typed;
+        let tree = match &self.node.tree {
+            Tree::Untyped(text) => {
+                typed = Node::from(serde_yaml::from_str(text).unwrap_or(serde_yaml::Value::Null)).tree;
+                &typed
+            }
+            tree => tree,
+        };
+        match tree {
+            Tree::Number(number) if what != "true or false" => self.blame(visit_number(number, visitor)),
+            Tree::Bool(it) if what == "true or false" => self.blame(visitor.visit_bool(*it)),
+            _ => self.wants(what),
+        }
+    }
+
+    fn text<V: Visitor<'a>>(&self, visitor: V) -> Result<V::Value, Failure> {
+        match &self.node.tree {
+            Tree::String(text) | Tree::Untyped(text) => self.blame(visitor.visit_str(text)),
+            _ => self.wants("a string"),
+        }
+    }
+}
+
+fn visit_number<'a, V: Visitor<'a>>(number: &serde_yaml::Number, visitor: V) -> Result<V::Value, Failure> {
+    if let Some(it) = number.as_u64() {
+        visitor.visit_u64(it)
+    } else if let Some(it) = number.as_i64() {
+        visitor.visit_i64(it)
+    } else {
+        visitor.visit_f64(number.as_f64().unwrap_or(f64::NAN))
+    }
+}
+
+macro_rules! scalars {
+    ($what:literal: $($method:ident)*) => {
+        $(fn $method<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Failure> { self.scalar(visitor, $what) })*
+    };
+}
+
+impl<'a> Deserializer<'a> for Reader<'a, '_> {
+    type Error = Failure;
+
+    scalars!("a whole number": deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64 deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64);
+    scalars!("a number": deserialize_f32 deserialize_f64);
+    scalars!("true or false": deserialize_bool);
+
+    fn deserialize_any<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Failure> {
+        match &self.node.tree {
+            Tree::Null => self.blame(visitor.visit_unit()),
+            Tree::Bool(it) => self.blame(visitor.visit_bool(*it)),
+            Tree::Number(number) => self.blame(visit_number(number, visitor)),
+            Tree::String(text) | Tree::Untyped(text) => self.blame(visitor.visit_str(text)),
+            Tree::List(_) => self.list(visitor),
+            Tree::Map(_) => self.map(visitor),
+        }
+    }
+
+    fn deserialize_str<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Failure> {
+        self.text(visitor)
+    }
+
+    fn deserialize_string<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Failure> {
+        self.text(visitor)
+    }
+
+    fn deserialize_option<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Failure> {
+        if matches!(self.node.tree, Tree::Null) { visitor.visit_none() } else { visitor.visit_some(self) }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'a>>(self, name: &'static str, visitor: V) -> Result<V::Value, Failure> {
+        if name == Secret::NAME {
+            self.trace.secrets.borrow_mut().push(spell(self.path));
+        }
+        let made = visitor.visit_newtype_struct(self);
+        self.blame(made)
+    }
+
+    fn deserialize_struct<V: Visitor<'a>>(self, _: &'static str, _: &'static [&'static str], visitor: V) -> Result<V::Value, Failure> {
+        self.map(visitor)
+    }
+
+    fn deserialize_map<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Failure> {
+        self.map(visitor)
+    }
+
+    fn deserialize_seq<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Failure> {
+        self.list(visitor)
+    }
+
+    fn deserialize_tuple<V: Visitor<'a>>(self, _: usize, visitor: V) -> Result<V::Value, Failure> {
+        self.list(visitor)
+    }
+
+    fn deserialize_enum<V: Visitor<'a>>(self, _: &'static str, allowed: &'static [&'static str], visitor: V) -> Result<V::Value, Failure> {
+        match &self.node.tree {
+            Tree::String(text) | Tree::Untyped(text) => self.blame(visitor.visit_enum(text.as_str().into_deserializer())),
+            Tree::Map(map) if map.len() == 1 => {
+                let items = Items { items: map.iter(), value: None, reader: self };
+                self.blame(visitor.visit_enum(de::value::MapAccessDeserializer::new(items)))
+            }
+            _ => self.wants(&format!("one of {}", allowed.iter().map(|it| format!("`{it}`")).collect::<Vec<_>>().join(", "))),
+        }
+    }
+
+    serde::forward_to_deserialize_any! {
+        <V: Visitor<'a>>
+        i128 u128 char bytes byte_buf unit unit_struct tuple_struct identifier ignored_any
+    }
+}
+
+struct Items<'a, 'p> {
+    items: std::slice::Iter<'a, (String, Node)>,
+    value: Option<&'a (String, Node)>,
+    reader: Reader<'a, 'p>,
+}
+
+impl<'a> de::MapAccess<'a> for Items<'a, '_> {
+    type Error = Failure;
+
+    fn next_key_seed<K: DeserializeSeed<'a>>(&mut self, seed: K) -> Result<Option<K::Value>, Failure> {
+        self.value = self.items.next();
+        self.value.map(|(key, _)| seed.deserialize(key.as_str().into_deserializer())).transpose()
+    }
+
+    fn next_value_seed<S: DeserializeSeed<'a>>(&mut self, seed: S) -> Result<S::Value, Failure> {
+        let (key, node) = self.value.take().ok_or_else(|| de::Error::custom("a value without a key"))?;
+        let path = Path { above: self.reader.path, name: key };
+        let reader = Reader { node, path: Some(&path), trace: self.reader.trace };
+        reader.blame(seed.deserialize(reader))
+    }
+}
+
+struct Elements<'a, 'p> {
+    items: std::slice::Iter<'a, (usize, Node)>,
+    reader: Reader<'a, 'p>,
+}
+
+impl<'a> de::SeqAccess<'a> for Elements<'a, '_> {
+    type Error = Failure;
+
+    fn next_element_seed<S: DeserializeSeed<'a>>(&mut self, seed: S) -> Result<Option<S::Value>, Failure> {
+        let Some((index, node)) = self.items.next() else { return Ok(None) };
+        let index = index.to_string();
+        let path = Path { above: self.reader.path, name: &index };
+        let reader = Reader { node, path: Some(&path), trace: self.reader.trace };
+        reader.blame(seed.deserialize(reader)).map(Some)
+    }
+}
+
+#[derive(Debug)]
+struct Failure {
+    fault: Fault,
+}
+
+#[derive(Debug)]
+enum Fault {
+    Message(String),
+    Missing(&'static str),
+    UnknownField(String, Vec<String>),
+    UnknownVariant(String, Vec<String>),
+}
+
+fn owned(all: &[&str]) -> Vec<String> {
+    all.iter().map(|it| (*it).to_owned()).collect()
+}
+
+impl de::Error for Failure {
+    fn custom<T: fmt::Display>(message: T) -> Failure {
+        Failure { fault: Fault::Message(message.to_string()) }
+    }
+
+    fn missing_field(field: &'static str) -> Failure {
+        Failure { fault: Fault::Missing(field) }
+    }
+
+    fn unknown_field(field: &str, expected: &'static [&'static str]) -> Failure {
+        Failure { fault: Fault::UnknownField(field.to_owned(), owned(expected)) }
+    }
+
+    fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Failure {
+        Failure { fault: Fault::UnknownVariant(variant.to_owned(), owned(expected)) }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.fault)
+    }
+}
+
+impl std::error::Error for Failure {}

@@ -1,0 +1,9 @@
+//! What a user writes: a tree of values that knows where each was written, and its decoding into a component's `Config`.
+
+mod decode;
+mod node;
+mod types;
+
+pub use decode::{Decoded, Expected, Problem, decode};
+pub use node::{Node, Origin, Tree};
+pub use types::{ByteSize, Duration, Pattern, Regex, Secret};

@@ -1,0 +1,136 @@
+//! A configuration value and where it was written.
+
+use std::ops::Range;
+
+/// A value of the configuration, after merging and substitution.
+#[derive(Clone, Debug, Default)]
+pub struct Node {
+    /// The value.
+    pub tree: Tree,
+    /// Where it was written; `None` for what no user wrote.
+    pub origin: Option<Origin>,
+    /// Whether it came out of a file (`${file:…}`): shown as `[REDACTED]`.
+    pub redacted: bool,
+}
+
+/// A place in one of the texts that make up the configuration: byte ranges.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Which text.
+    pub text: usize,
+    /// The key, where the value has one.
+    pub key: Option<Range<usize>>,
+    /// The value.
+    pub value: Range<usize>,
+}
+
+/// The value itself.
+#[derive(Clone, Debug, Default)]
+pub enum Tree {
+    /// Nothing was written: the default.
+    #[default]
+    Null,
+    /// `true`, `false`.
+    Bool(bool),
+    /// A number.
+    Number(serde_yaml::Number),
+    /// Text.
+    String(String),
+    /// What `${…}` gave for a whole leaf: takes the type that its field wants.
+    Untyped(String),
+    /// A list; each item with its index as written.
+    List(Vec<(usize, Node)>),
+    /// A map, in the order written.
+    Map(Vec<(String, Node)>),
+}
+
+impl Node {
+    /// An empty map.
+    #[must_use]
+    pub fn empty() -> Node {
+        Node { tree: Tree::Map(Vec::new()), ..Node::default() }
+    }
+
+    /// The value of this key, if this is a map that has it.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&Node> {
+        match &self.tree {
+            Tree::Map(map) => map.iter().find(|(have, _)| have == key).map(|(_, node)| node),
+            _ => None,
+        }
+    }
+
+    /// Takes a key out of a map.
+    pub fn take(&mut self, key: &str) -> Option<Node> {
+        let Tree::Map(map) = &mut self.tree else { return None };
+        let at = map.iter().position(|(have, _)| have == key)?;
+        Some(map.remove(at).1)
+    }
+
+    /// The node at this path; list items by their index as written.
+    #[must_use]
+    pub fn at(&self, path: &[String]) -> Option<&Node> {
+        let Some((first, rest)) = path.split_first() else { return Some(self) };
+        match &self.tree {
+            Tree::List(list) => list.iter().find(|(index, _)| index.to_string() == *first)?.1.at(rest),
+            _ => self.get(first)?.at(rest),
+        }
+    }
+
+    /// Removes the node at this path; false if there is none, or if it is this one.
+    pub(crate) fn remove(&mut self, path: &[String]) -> bool {
+        let Some((first, rest)) = path.split_first() else { return false };
+        match &mut self.tree {
+            Tree::Map(map) => {
+                let Some(at) = map.iter().position(|(have, _)| have == first) else { return false };
+                if rest.is_empty() { map.remove(at); true } else { map[at].1.remove(rest) }
+            }
+            Tree::List(list) => {
+                let Some(at) = list.iter().position(|(index, _)| index.to_string() == *first) else { return false };
+                if rest.is_empty() { list.remove(at); true } else { list[at].1.remove(rest) }
+            }
+            _ => false,
+        }
+    }
+
+    /// In words, for «found …»: never the text of what came out of `${…}`.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        match &self.tree {
+            Tree::Null => "nothing".into(),
+            Tree::Bool(it) => format!("the truth value `{it}`"),
+            Tree::Number(it) => format!("the number `{it}`"),
+            Tree::String(it) if it.is_empty() => "an empty string".into(),
+            Tree::String(it) => format!("the string `{it}`"),
+            Tree::Untyped(it) if it.is_empty() => "an empty string, from `${…}`".into(),
+            Tree::Untyped(_) => "the text that `${…}` gave".into(),
+            Tree::List(_) => "a list".into(),
+            Tree::Map(_) => "a map".into(),
+        }
+    }
+}
+
+impl From<serde_yaml::Value> for Node {
+    /// A value that nobody knows the place of.
+    fn from(value: serde_yaml::Value) -> Node {
+        use serde_yaml::Value;
+        let tree = match value {
+            Value::Null => Tree::Null,
+            Value::Bool(it) => Tree::Bool(it),
+            Value::Number(it) => Tree::Number(it),
+            Value::String(it) => Tree::String(it),
+            Value::Sequence(list) => Tree::List(list.into_iter().map(Node::from).enumerate().collect()),
+            Value::Mapping(map) => Tree::Map(map.into_iter().map(|(key, value)| (key_text(&key), value.into())).collect()),
+            Value::Tagged(tagged) => return tagged.value.into(),
+        };
+        Node { tree, origin: None, redacted: false }
+    }
+}
+
+/// A key as text: `8080` and `true` may be keys too.
+fn key_text(key: &serde_yaml::Value) -> String {
+    match key {
+        serde_yaml::Value::String(text) => text.clone(),
+        other => serde_yaml::to_string(other).map(|text| text.trim_end().to_owned()).unwrap_or_default(),
+    }
+}

@@ -1,0 +1,292 @@
+//! Types of single values in a configuration. Each refuses what it cannot mean at the place where it is written.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
+
+/// A time span as Go and the Collector write it: `1m30s`, `200ms`, `0s`; units are `ns us µs ms s m h`
+/// ([Go: `time.ParseDuration`](https://pkg.go.dev/time#ParseDuration)). Never negative.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Duration(pub std::time::Duration);
+
+impl Duration {
+    /// So many seconds.
+    #[must_use]
+    pub const fn from_secs(seconds: u64) -> Duration {
+        Duration(std::time::Duration::from_secs(seconds))
+    }
+
+    /// So many milliseconds.
+    #[must_use]
+    pub const fn from_millis(millis: u64) -> Duration {
+        Duration(std::time::Duration::from_millis(millis))
+    }
+
+    fn parse(text: &str) -> Option<Duration> {
+        if text == "0" {
+            return Some(Duration::default());
+        }
+        let mut rest = text.strip_prefix('+').unwrap_or(text);
+        let mut nanos = 0_f64;
+        if rest.is_empty() {
+            return None;
+        }
+        while !rest.is_empty() {
+            let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+            let number: f64 = rest[..digits].parse().ok()?;
+            rest = &rest[digits..];
+            let end = rest.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(rest.len());
+            nanos += number
+                * match &rest[..end] {
+                    "ns" => 1.0,
+                    "us" | "µs" | "μs" => 1e3,
+                    "ms" => 1e6,
+                    "s" => 1e9,
+                    "m" => 60e9,
+                    "h" => 3600e9,
+                    _ => return None,
+                };
+            rest = &rest[end..];
+        }
+        // Go's own limit: i64 nanoseconds, 292 years.
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        (nanos < 9.2e18).then(|| Duration(std::time::Duration::from_nanos(nanos.round() as u64)))
+    }
+}
+
+impl fmt::Display for Duration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl<'de> Deserialize<'de> for Duration {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        from.deserialize_any(Text("a duration such as `10s`, `1m30s` or `200ms`", |text: &str| {
+            Duration::parse(text).ok_or_else(|| format!("`{text}` is not a duration; it is written like `10s`, `1m30s` or `200ms`"))
+        }))
+    }
+}
+
+impl JsonSchema for Duration {
+    fn schema_name() -> Cow<'static, str> {
+        "Duration".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "pattern": "^(0|\\+?([0-9]*\\.?[0-9]+(ns|us|µs|ms|s|m|h))+)$", "examples": ["10s", "1m30s", "200ms"] })
+    }
+}
+
+/// A number of bytes: `4KiB`, `64MB`, `512`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ByteSize(pub u64);
+
+impl<'de> Deserialize<'de> for ByteSize {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<ByteSize, D::Error> {
+        from.deserialize_any(Text("a size such as `4KiB`", |text: &str| {
+            let parsed = text.parse::<bytesize::ByteSize>().map(|size| ByteSize(size.as_u64()));
+            parsed.map_err(|_| format!("`{text}` is not a size; it is written like `4KiB`, `64MB` or `512`"))
+        }))
+    }
+}
+
+impl JsonSchema for ByteSize {
+    fn schema_name() -> Cow<'static, str> {
+        "ByteSize".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["string", "integer"], "examples": ["4KiB", 4096] })
+    }
+}
+
+/// Text that is never shown: printed as `[REDACTED]`, in errors and by `print-config` too.
+#[derive(Clone, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename = "pipeline::Secret")]
+pub struct Secret(String);
+
+impl Secret {
+    /// The name by which a deserializer knows it.
+    pub(crate) const NAME: &str = "pipeline::Secret";
+
+    /// A secret of this text.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Secret {
+        Secret(text.into())
+    }
+
+    /// The text, for the one place that needs it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[REDACTED]")
+    }
+}
+
+impl JsonSchema for Secret {
+    fn schema_name() -> Cow<'static, str> {
+        "Secret".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string" })
+    }
+}
+
+/// A regular expression ([syntax](https://docs.rs/regex/latest/regex/#syntax)). It may match anywhere in a text.
+#[derive(Clone, Debug)]
+pub struct Regex(pub regex::Regex);
+
+impl Regex {
+    fn parse(text: &str) -> Result<Regex, String> {
+        regex::Regex::new(text).map(Regex).map_err(|error| match error {
+            // The last line says what; those above draw the expression with a mark of its own.
+            regex::Error::Syntax(text) => format!("not a regular expression: {}", text.lines().last().unwrap_or_default().trim_start_matches("error: ")),
+            other => format!("not a regular expression: {other}"),
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Regex {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Regex, D::Error> {
+        from.deserialize_str(Text("a regular expression", Regex::parse))
+    }
+}
+
+impl JsonSchema for Regex {
+    fn schema_name() -> Cow<'static, str> {
+        "Regex".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "format": "regex" })
+    }
+}
+
+/// What a name, a path or a label has to look like: a glob (`kvm/*/exits`; `*` stays within a part, `**` crosses `/`,
+/// `{a,b}` and `[0-9]` work), or a map of one key, `{regex: "…"}`. A glob has to match the whole text.
+#[derive(Clone, Debug)]
+pub struct Pattern(Arc<Matcher>);
+
+#[derive(Debug)]
+enum Matcher {
+    Glob(globset::GlobMatcher),
+    Regex(regex::Regex),
+}
+
+impl Pattern {
+    /// A glob.
+    ///
+    /// # Errors
+    /// What is wrong in it.
+    pub fn glob(text: &str) -> Result<Pattern, String> {
+        let glob = globset::GlobBuilder::new(text).literal_separator(true).backslash_escape(true).build();
+        let glob = glob.map_err(|error| format!("`{text}` is not a glob: {}", error.kind()))?;
+        Ok(Pattern(Arc::new(Matcher::Glob(glob.compile_matcher()))))
+    }
+
+    /// Whether this text looks so.
+    #[must_use]
+    pub fn is_match(&self, text: &str) -> bool {
+        match &*self.0 {
+            Matcher::Glob(glob) => glob.is_match(text),
+            Matcher::Regex(regex) => regex.is_match(text),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Pattern {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Pattern, D::Error> {
+        struct PatternVisitor;
+        impl<'de> Visitor<'de> for PatternVisitor {
+            type Value = Pattern;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a glob such as `kvm/*`, or `{regex: \"…\"}`")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Pattern, E> {
+                Pattern::glob(text).map_err(E::custom)
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, map: M) -> Result<Pattern, M::Error> {
+                #[derive(serde::Deserialize)]
+                #[serde(deny_unknown_fields)]
+                struct Form {
+                    regex: Regex,
+                }
+                let form = Form::deserialize(de::value::MapAccessDeserializer::new(map))?;
+                Ok(Pattern(Arc::new(Matcher::Regex(form.regex.0))))
+            }
+        }
+        from.deserialize_any(PatternVisitor)
+    }
+}
+
+impl JsonSchema for Pattern {
+    fn schema_name() -> Cow<'static, str> {
+        "Pattern".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "oneOf": [
+            { "type": "string" },
+            { "type": "object", "properties": { "regex": { "type": "string", "format": "regex" } }, "required": ["regex"], "additionalProperties": false }
+        ] })
+    }
+}
+
+/// A visitor of one text, or of a whole number where the type takes one.
+struct Text<P>(&'static str, P);
+
+impl<T, P: FnOnce(&str) -> Result<T, String>> Visitor<'_> for Text<P> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        (self.1)(text).map_err(E::custom)
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<T, E> {
+        (self.1)(&number.to_string()).map_err(E::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_written_as_in_go() {
+        let millis = |text: &str| Duration::parse(text).map(|it| it.0.as_millis());
+        assert_eq!(millis("1m30s"), Some(90_000));
+        assert_eq!(millis("1.5s"), Some(1_500));
+        assert_eq!(millis("200ms"), Some(200));
+        assert_eq!(millis("0"), Some(0));
+        for wrong in ["", "10", "5 s", "10sec", "-1s", "s", "1d", "1e9h", "9999999999h", "1..5s"] {
+            assert_eq!(millis(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_star_stays_within_a_part_of_a_path() {
+        let glob = |text| Pattern::glob(text).unwrap();
+        assert!(glob("kvm/*").is_match("kvm/exits"));
+        assert!(!glob("kvm/*").is_match("kvm/1-2/exits"));
+        assert!(glob("kvm/**").is_match("kvm/1-2/exits"));
+        assert!(glob("/dev{0,1}").is_match("/dev1"));
+        assert!(Pattern::glob("a[").is_err());
+    }
+}

@@ -1,0 +1,66 @@
+//! What the service gives to a component when it is built.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::counters::Counters;
+use crate::table::{Attributes, Scope};
+
+/// Given to [`Component::build`](crate::Component::build).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Context {
+    /// The component's id in the configuration, `type` or `type/name`.
+    pub id: Arc<str>,
+    /// The crate that the component is from, and its version.
+    pub scope: Arc<Scope>,
+    /// The resource that is observed: this host, and what the configuration says of it.
+    pub resource: Arc<Attributes>,
+    /// Where this component counts.
+    pub counters: Counters,
+    host_root: PathBuf,
+    read: Arc<Mutex<Vec<PathBuf>>>,
+}
+
+impl Context {
+    /// A context. `host_root` is where the host's file system is seen from here: `/`, or a mount in a container.
+    #[must_use]
+    pub fn new(resource: Arc<Attributes>, counters: Counters, host_root: impl Into<PathBuf>) -> Context {
+        let id = Arc::default();
+        Context { id, scope: Arc::default(), resource, counters, host_root: host_root.into(), read: Arc::default() }
+    }
+
+    /// The same for one component.
+    #[must_use]
+    pub fn of(&self, id: &str, scope: Scope) -> Context {
+        Context { id: id.into(), scope: Arc::new(scope), counters: self.counters.of(id), ..self.clone() }
+    }
+
+    /// Reads a file that the configuration names: all that a `build` may open, so that `validate` knows the paths.
+    ///
+    /// # Errors
+    /// What the operating system says, the path first.
+    pub fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        self.read.lock().unwrap_or_else(PoisonError::into_inner).push(path.to_owned());
+        std::fs::read(path).map_err(|error| io::Error::new(error.kind(), format!("cannot read {}: {error}", path.display())))
+    }
+
+    /// The paths that were read by [`Context::read`].
+    #[must_use]
+    pub fn paths_read(&self) -> Vec<PathBuf> {
+        self.read.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A path of the host as it is reached from here.
+    #[must_use]
+    pub fn host_path(&self, path: &Path) -> PathBuf {
+        self.host_root.join(path.strip_prefix("/").unwrap_or(path))
+    }
+
+    /// Whether the host is seen through another root than this process's own.
+    #[must_use]
+    pub fn is_own_root(&self) -> bool {
+        self.host_root == Path::new("/")
+    }
+}

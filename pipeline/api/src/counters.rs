@@ -1,0 +1,61 @@
+//! What happened, counted: the numbers behind the summary line.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Counts of one component, by name and reason. Added to once a batch, a request or a scan, never once a point.
+#[derive(Clone)]
+pub struct Counters {
+    component: Arc<str>,
+    all: Arc<Mutex<BTreeMap<Key, u64>>>,
+}
+
+/// What is counted: the component's id, the counter's name, and the reason (empty where there is none).
+pub type Key = (Arc<str>, &'static str, &'static str);
+
+impl Counters {
+    /// An empty set of counts.
+    #[must_use]
+    pub fn new(component: &str) -> Counters {
+        Counters { component: component.into(), all: Arc::default() }
+    }
+
+    /// The same set, for another component.
+    #[must_use]
+    pub fn of(&self, component: &str) -> Counters {
+        Counters { component: component.into(), all: Arc::clone(&self.all) }
+    }
+
+    /// Adds to a counter. Names are `<what>_<done>` (`points_dropped`), a reason tells kinds of one apart.
+    pub fn add(&self, name: &'static str, reason: &'static str, count: u64) {
+        if count > 0 {
+            let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+            *all.entry((Arc::clone(&self.component), name, reason)).or_default() += count;
+        }
+    }
+
+    /// Sets a gauge, such as what is queued now.
+    pub fn set(&self, name: &'static str, count: u64) {
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert((Arc::clone(&self.component), name, ""), count);
+    }
+
+    /// The sum of a counter over all components and reasons.
+    #[must_use]
+    pub fn total(&self, name: &str) -> u64 {
+        self.snapshot().iter().filter(|((_, have, _), _)| *have == name).map(|(_, count)| count).sum()
+    }
+
+    /// All counts at this moment, sorted.
+    #[must_use]
+    pub fn snapshot(&self) -> BTreeMap<Key, u64> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl fmt::Debug for Counters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.snapshot()).finish()
+    }
+}

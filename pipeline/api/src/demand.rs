@@ -1,0 +1,164 @@
+//! Which series are worth reading, and how often: asked from the exporters up to the receivers, before anything is read.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::per_series::{PerSeries, Verdict};
+use crate::table::{Head, Series};
+
+/// How often a series is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Want {
+    /// Not at all: it need not be read.
+    Never,
+    /// No more often than this.
+    Every(Duration),
+    /// At the receiver's own interval.
+    Always,
+}
+
+impl Want {
+    /// What serves both: the more frequent.
+    #[must_use]
+    pub fn or(self, other: Want) -> Want {
+        match (self, other) {
+            (Want::Always, _) | (_, Want::Always) => Want::Always,
+            (Want::Never, want) | (want, Want::Never) => want,
+            (Want::Every(a), Want::Every(b)) => Want::Every(a.min(b)),
+        }
+    }
+
+    /// The same, but not more often than every `interval`.
+    #[must_use]
+    pub fn at_most(self, interval: Duration) -> Want {
+        match self {
+            Want::Never => Want::Never,
+            Want::Every(every) => Want::Every(every.max(interval)),
+            Want::Always => Want::Every(interval),
+        }
+    }
+
+    /// The turn that sweep `number` falls into, with `tick` from sweep to sweep; `None` for [`Want::Never`].
+    /// It is due when this differs from the turn it last went in: counted in ticks, so that jitter neither skips nor
+    /// doubles, and a missed tick delays but does not lose.
+    #[must_use]
+    pub fn turn(self, number: u64, tick: Duration) -> Option<u64> {
+        match self {
+            Want::Never => None,
+            Want::Always => Some(number),
+            Want::Every(interval) => {
+                let ticks = interval.as_nanos().div_ceil(tick.as_nanos().max(1)).max(1);
+                Some(number / u64::try_from(ticks).unwrap_or(u64::MAX))
+            }
+        }
+    }
+}
+
+type Ask = dyn Fn(&Head, &Series, &mut dyn FnMut(Want)) + Send + Sync;
+
+/// A question to all that is downstream: is this series wanted, and how often? It has an answer for each way that
+/// the data may go (one a pipeline and exporter); a receiver parts its series into tables by them.
+#[derive(Clone)]
+pub struct Demand {
+    ask: Arc<Ask>,
+    ways: usize,
+}
+
+impl Demand {
+    /// Wants everything, always.
+    #[must_use]
+    pub fn everything() -> Demand {
+        Demand::new(|_, _| Want::Always)
+    }
+
+    /// Wants what this says. It must be honest: what it answers [`Want::Never`] for would not have been let out.
+    #[must_use]
+    pub fn new(want: impl Fn(&Head, &Series) -> Want + Send + Sync + 'static) -> Demand {
+        Demand { ask: Arc::new(move |head, series, say| say(want(head, series))), ways: 1 }
+    }
+
+    /// How often the series is wanted, by whichever way wants it most.
+    #[must_use]
+    pub fn want(&self, head: &Head, series: &Series) -> Want {
+        let mut most = Want::Never;
+        (self.ask)(head, series, &mut |want| most = most.or(want));
+        most
+    }
+
+    /// How often each way wants it.
+    #[must_use]
+    pub fn wants(&self, head: &Head, series: &Series) -> Vec<Want> {
+        let mut all = Vec::with_capacity(self.ways);
+        (self.ask)(head, series, &mut |want| all.push(want));
+        all
+    }
+
+    /// The demand above a stage that rewrites series: asks below for what would come out.
+    #[must_use]
+    pub fn map(self, stage: Arc<impl PerSeries + ?Sized>) -> Demand {
+        let ways = self.ways;
+        let ask = move |head: &Head, series: &Series, say: &mut dyn FnMut(Want)| {
+            let (mut head, mut series) = (head.clone(), series.clone());
+            stage.head(&mut head);
+            match stage.rewrite(&head, &mut series) {
+                Verdict::Keep => (self.ask)(&head, &series, say),
+                Verdict::Drop => (0..ways).for_each(|_| say(Want::Never)),
+            }
+        };
+        Demand { ask: Arc::new(ask), ways }
+    }
+
+    /// The same, but not more often than the interval that this gives, where it gives one.
+    #[must_use]
+    pub fn at_most(self, interval: impl Fn(&Head, &Series) -> Option<Duration> + Send + Sync + 'static) -> Demand {
+        let ways = self.ways;
+        let ask = move |head: &Head, series: &Series, say: &mut dyn FnMut(Want)| {
+            let interval = interval(head, series);
+            (self.ask)(head, series, &mut |want| say(interval.map_or(want, |interval| want.at_most(interval))));
+        };
+        Demand { ask: Arc::new(ask), ways }
+    }
+
+    /// What serves both, each on a way of its own.
+    #[must_use]
+    pub fn or(self, other: Demand) -> Demand {
+        let ways = self.ways + other.ways;
+        let ask = move |head: &Head, series: &Series, say: &mut dyn FnMut(Want)| {
+            (self.ask)(head, series, say);
+            (other.ask)(head, series, say);
+        };
+        Demand { ask: Arc::new(ask), ways }
+    }
+}
+
+impl fmt::Debug for Demand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Demand").field("ways", &self.ways).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TICK: Duration = Duration::from_millis(100);
+
+    #[test]
+    fn an_interval_is_counted_in_ticks() {
+        let want = Want::Every(Duration::from_secs(3));
+        let due: Vec<u64> = (0..70).filter(|n| *n == 0 || want.turn(*n, TICK) != want.turn(n - 1, TICK)).collect();
+        assert_eq!(due, [0, 30, 60]);
+        assert_eq!(Want::Every(Duration::from_millis(250)).turn(3, TICK), Some(1), "rounded up to whole ticks");
+    }
+
+    #[test]
+    fn the_more_frequent_want_wins() {
+        let (one, ten) = (Want::Every(Duration::from_secs(1)), Want::Every(Duration::from_secs(10)));
+        assert_eq!(one.or(ten), one);
+        assert_eq!(Want::Never.or(ten), ten);
+        assert_eq!(ten.or(Want::Always), Want::Always);
+        assert_eq!(one.at_most(Duration::from_secs(10)), ten);
+        assert_eq!(Want::Never.at_most(Duration::from_secs(10)), Want::Never);
+    }
+}

@@ -1,0 +1,38 @@
+//! What the author of a component sees: tables and batches, demand, the component traits, and their registration.
+//!
+//! Start with [`PerSeries`] for a processor that looks at names and labels, [`Processor`] for one that needs values,
+//! [`Receiver`] and [`Exporter`] for the ends; then [`register!`].
+
+mod batch;
+mod channel;
+mod component;
+pub mod config;
+mod context;
+mod counters;
+mod cut;
+mod demand;
+mod error;
+mod matching;
+pub mod otlp;
+mod per_series;
+mod registry;
+mod table;
+#[cfg(feature = "testing")]
+pub mod testing;
+pub mod text;
+
+pub use batch::{Batch, Sweep, Times, Value, points};
+pub use channel::{Closed, Found, Outbox, Outlet, Ticks, Until, now_unix_nano};
+pub use component::{Component, Delivery, ExportError, Exporter, Processor, Receiver, Shutdown};
+pub use config::Secret;
+pub use context::Context;
+pub use counters::{Counters, Key};
+pub use cut::Cuts;
+pub use demand::{Demand, Want};
+pub use error::{BoxError, Error, Result};
+pub use matching::Match;
+pub use per_series::{Memo, Outcome, PerSeries, Verdict};
+pub use registry::{Build, Decode, Make, Registration};
+pub use table::{AnyValue, Attributes, Declared, Head, Kind, Scope, Series, Source, Table, Temporality};
+
+pub use {async_trait::async_trait, inventory, opentelemetry_proto, schemars, serde};

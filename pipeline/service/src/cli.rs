@@ -1,0 +1,171 @@
+//! The command line.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Args, Parser, Subcommand};
+use pipeline::{Context, Counters, Registration};
+
+use crate::config::{Config, Diagnostic, Loaded, check, load, print, render};
+use crate::{graph, resource, supervise, telemetry};
+
+/// Reads kernel statistics trees, one value a file, into an OpenTelemetry pipeline.
+#[derive(Debug, Parser)]
+#[command(name = "statsfs-collector", version, args_conflicts_with_subcommands = true)]
+#[command(after_help = "Without --config it sweeps what this kernel has and prints it every 10 s; `print-config` shows that configuration.\n\
+Exit codes: 0 done, 1 failed while running, 2 the configuration or the command line is wrong.\n\
+RUST_LOG sets the log level over the configuration's.")]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    run: Run,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the pipeline (the default command)
+    Run(Run),
+    /// Check a configuration and build every component, without reading a kernel tree or the network
+    Validate(Sources),
+    /// Print the configuration after merging and substitution, secrets hidden
+    PrintConfig(Sources),
+    /// List the component types of this binary: type, kind, crate, version, file
+    Components,
+}
+
+#[derive(Args, Debug, Default)]
+struct Run {
+    #[command(flatten)]
+    sources: Sources,
+    /// One sweep of every receiver, drained through the pipeline; then exit: 0 if all of it arrived
+    #[arg(long)]
+    once: bool,
+}
+
+#[derive(Args, Debug, Default)]
+struct Sources {
+    /// A YAML file, or - for standard input. Given several times they are merged: maps deep, lists replaced
+    #[arg(long, value_name = "FILE|-")]
+    config: Vec<String>,
+    /// Change one value: --set exporters.otlp.endpoint=host:4317
+    #[arg(long, value_name = "A.B=V")]
+    set: Vec<String>,
+}
+
+/// What a command ends with, other than success.
+enum Failure {
+    /// Exit 1, with this line.
+    Running(String),
+    /// Exit 2; what is wrong was told.
+    Wrong,
+}
+
+/// Runs the command line.
+pub(crate) fn main(default: &str) -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Where even this cannot be written, the exit code still says it.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let done = match cli.command {
+        None => run(&cli.run, default),
+        Some(Command::Run(options)) => run(&options, default),
+        Some(Command::Validate(sources)) => validate(&sources, default),
+        Some(Command::PrintConfig(sources)) => print_config(&sources, default),
+        Some(Command::Components) => {
+            components();
+            Ok(())
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Running(line)) => {
+            tracing::error!("{line}");
+            ExitCode::from(1)
+        }
+        Err(Failure::Wrong) => ExitCode::from(2),
+    }
+}
+
+fn run(options: &Run, default: &str) -> Result<(), Failure> {
+    let (loaded, config) = read(&options.sources, default)?;
+    let logs = &config.service.telemetry.logs;
+    telemetry::start(logs);
+    let how = supervise::Options {
+        once: options.once,
+        shutdown_timeout: config.service.shutdown_timeout.0,
+        summary_interval: logs.summary_interval.0,
+    };
+    let counters = Counters::new("service");
+    let context = context(&config, &counters);
+    let graph = graph::build(config, &context).map_err(|wrong| tell(&wrong, &loaded))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::Running(format!("cannot start: {error}")))?;
+    let done = runtime.block_on(supervise::run(graph, how, counters));
+    // What hangs in a read or a write may hang on: the process ends all the same.
+    runtime.shutdown_background();
+    done.map_err(Failure::Running)
+}
+
+fn validate(sources: &Sources, default: &str) -> Result<(), Failure> {
+    let (loaded, config) = read(sources, default)?;
+    let context = context(&config, &Counters::new("service"));
+    graph::build(config, &context).map(drop).map_err(|wrong| tell(&wrong, &loaded))
+}
+
+fn print_config(sources: &Sources, default: &str) -> Result<(), Failure> {
+    if sources.config.is_empty() && sources.set.is_empty() {
+        out(default);
+        return Ok(());
+    }
+    let (loaded, config) = read(sources, default)?;
+    out(&print(&loaded.node, &config.secrets));
+    Ok(())
+}
+
+fn components() {
+    let mut text = format!("{:<12} {:<10} {:<22} {:<8} {}\n", "TYPE", "KIND", "CRATE", "VERSION", "FILE");
+    for it in Registration::all() {
+        let kind = it.make.kind();
+        text.push_str(&format!("{:<12} {kind:<10} {:<22} {:<8} {}\n", it.type_name, it.crate_name, it.version, it.file));
+    }
+    out(&text);
+}
+
+/// Loads and checks; tells what is wrong, and what is only odd.
+fn read(sources: &Sources, default: &str) -> Result<(Loaded, Config), Failure> {
+    let mut loaded = load(&sources.config, &sources.set, default, &|name| std::env::var(name).ok());
+    let config = check(&mut loaded);
+    if !loaded.diagnostics.is_empty() {
+        err(&render(&loaded.diagnostics, &loaded.texts));
+    }
+    config.map(|config| (loaded, config)).ok_or(Failure::Wrong)
+}
+
+fn tell(wrong: &[Diagnostic], loaded: &Loaded) -> Failure {
+    err(&render(wrong, &loaded.texts));
+    Failure::Wrong
+}
+
+fn context(config: &Config, counters: &Counters) -> Context {
+    let env = std::env::var("OTEL_RESOURCE_ATTRIBUTES").ok();
+    let host_root: &Path = &config.service.host_root;
+    let resource = resource::resource(host_root, env.as_deref(), &config.service.resource);
+    Context::new(Arc::new(resource), counters.clone(), host_root)
+}
+
+/// A command's own answer, where no exporter runs. A reader that has gone away is no error.
+fn out(text: &str) {
+    use std::io::Write;
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+fn err(text: &str) {
+    use std::io::Write;
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}

@@ -1,0 +1,112 @@
+//! What is wrong in a configuration, as the user is told: place, line with a mark, path, and what would be right.
+
+use std::fmt::Write as _;
+use std::ops::Range;
+
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use pipeline::config::{Expected, Origin, Problem};
+
+/// A text that is part of the configuration: a file, standard input, a `--set`.
+#[derive(Debug)]
+pub(crate) struct Text {
+    pub(crate) name: String,
+    pub(crate) text: String,
+}
+
+/// One thing to tell.
+#[derive(Clone, Debug)]
+pub(crate) struct Diagnostic {
+    pub(crate) is_error: bool,
+    pub(crate) message: String,
+    /// Which text, and where in it.
+    pub(crate) place: Option<(usize, Range<usize>)>,
+    /// The whole path of the key; empty where it is about a text as such.
+    pub(crate) path: Vec<String>,
+    pub(crate) help: Option<String>,
+}
+
+impl Diagnostic {
+    pub(crate) fn error(message: impl Into<String>) -> Diagnostic {
+        Diagnostic { is_error: true, message: message.into(), place: None, path: Vec::new(), help: None }
+    }
+
+    pub(crate) fn warning(message: impl Into<String>) -> Diagnostic {
+        Diagnostic { is_error: false, ..Diagnostic::error(message) }
+    }
+
+    /// About the value there.
+    pub(crate) fn at_value(mut self, origin: Option<&Origin>) -> Diagnostic {
+        self.place = origin.map(|origin| (origin.text, origin.value.clone()));
+        self
+    }
+
+    /// About the key there, or the value where there is no key.
+    pub(crate) fn at_key(mut self, origin: Option<&Origin>) -> Diagnostic {
+        self.place = origin.map(|origin| (origin.text, origin.key.clone().unwrap_or(origin.value.clone())));
+        self
+    }
+
+    pub(crate) fn path<S: AsRef<str>>(mut self, path: &[S]) -> Diagnostic {
+        self.path = path.iter().map(|part| part.as_ref().to_owned()).collect();
+        self
+    }
+
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Diagnostic {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// From what decoding found in the node at `base`.
+    pub(crate) fn of(problem: &Problem, base: &[&str]) -> Diagnostic {
+        let path: Vec<&str> = base.iter().copied().chain(problem.path.iter().map(String::as_str)).collect();
+        let told = Diagnostic::error(&problem.message).path(&path);
+        let origin = problem.origin.as_ref();
+        match &problem.expected {
+            Expected::Key(key, allowed) => told.at_key(origin).help(nearest(key, allowed)),
+            Expected::Value(value, allowed) => told.at_value(origin).help(nearest(value, allowed)),
+            Expected::Told if problem.message.starts_with("missing key") => told.at_key(origin),
+            Expected::Told => told.at_value(origin),
+        }
+    }
+
+    pub(crate) fn render(&self, texts: &[Text]) -> String {
+        let level = if self.is_error { Level::ERROR } else { Level::WARNING };
+        let mut group = Group::with_title(level.primary_title(self.message.as_str()));
+        let label = self.help.as_deref().unwrap_or_default();
+        let mut place = self.place.clone();
+        if let Some((text, span)) = &mut place {
+            let source = &texts[*text].text;
+            // A value of several lines is marked on its first one.
+            let line_end = source[span.start..].find('\n').map_or(source.len(), |at| span.start + at);
+            span.end = span.end.clamp(span.start, line_end.max(span.start));
+            let mark = AnnotationKind::Primary.span(span.clone()).label(label);
+            group = group.element(Snippet::source(source.as_str()).path(texts[*text].name.as_str()).line_start(1).annotation(mark));
+        } else if !label.is_empty() {
+            group = group.element(Level::HELP.message(label));
+        }
+        let path = format!("at {}", self.path.join("."));
+        if !self.path.is_empty() {
+            group = group.element(Level::NOTE.message(path.as_str()));
+        }
+        Renderer::plain().render(&[group])
+    }
+}
+
+/// All of them, errors last so that they stand nearest to the prompt.
+pub(crate) fn render(all: &[Diagnostic], texts: &[Text]) -> String {
+    let mut out = String::new();
+    for diagnostic in all.iter().filter(|it| !it.is_error).chain(all.iter().filter(|it| it.is_error)) {
+        let _ = writeln!(out, "{}\n", diagnostic.render(texts));
+    }
+    out
+}
+
+/// «did you mean …», or all that would be right.
+pub(crate) fn nearest<S: AsRef<str>>(found: &str, allowed: &[S]) -> String {
+    let near = allowed.iter().map(AsRef::as_ref).map(|it| (strsim::osa_distance(found, it), it));
+    match near.filter(|(distance, it)| *distance <= it.len().max(3) / 3).min() {
+        Some((_, it)) => format!("did you mean `{it}`?"),
+        None if allowed.is_empty() => "no key is allowed here".into(),
+        None => format!("allowed: {}", allowed.iter().map(|it| format!("`{}`", it.as_ref())).collect::<Vec<_>>().join(", ")),
+    }
+}

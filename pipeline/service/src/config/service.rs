@@ -1,0 +1,158 @@
+//! What the user writes below `service:`, and around each exporter.
+
+use std::collections::BTreeMap;
+use std::num::{NonZeroU16, NonZeroUsize};
+use std::path::PathBuf;
+
+use pipeline::config::Duration;
+use pipeline::{AnyValue, Delivery};
+use serde::Deserialize;
+
+/// `service:`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Service {
+    /// Attributes of the resource, over what is found out and `OTEL_RESOURCE_ATTRIBUTES`.
+    #[serde(default)]
+    pub(crate) resource: BTreeMap<String, AnyValue>,
+    /// How many requests an edge of the pipeline holds.
+    #[serde(default = "channel_capacity")]
+    pub(crate) channel_capacity: NonZeroU16,
+    /// How long the end may take.
+    #[serde(default = "shutdown_timeout")]
+    pub(crate) shutdown_timeout: Duration,
+    /// Where the host's file system is seen from here.
+    #[serde(default = "host_root")]
+    pub(crate) host_root: PathBuf,
+    /// What it tells of itself.
+    #[serde(default)]
+    pub(crate) telemetry: Telemetry,
+    /// None exists yet.
+    #[serde(default)]
+    pub(crate) extensions: Vec<String>,
+    /// `metrics` or `metrics/<name>`.
+    pub(crate) pipelines: BTreeMap<String, Pipeline>,
+}
+
+fn channel_capacity() -> NonZeroU16 {
+    NonZeroU16::new(16).expect("16 is not 0")
+}
+
+fn shutdown_timeout() -> Duration {
+    Duration::from_secs(10)
+}
+
+fn host_root() -> PathBuf {
+    PathBuf::from("/")
+}
+
+/// `service.telemetry:`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Telemetry {
+    pub(crate) logs: Logs,
+}
+
+/// `service.telemetry.logs:`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Logs {
+    pub(crate) level: Level,
+    pub(crate) encoding: Encoding,
+    pub(crate) summary_interval: Duration,
+}
+
+impl Default for Logs {
+    fn default() -> Logs {
+        Logs { level: Level::Info, encoding: Encoding::Console, summary_interval: Duration::from_secs(60) }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Level {
+    Trace,
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Encoding {
+    Console,
+    Json,
+}
+
+/// One of `service.pipelines:`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Pipeline {
+    #[serde(default)]
+    pub(crate) receivers: Vec<String>,
+    #[serde(default)]
+    pub(crate) processors: Vec<String>,
+    #[serde(default)]
+    pub(crate) exporters: Vec<String>,
+}
+
+/// `sending_queue:` of an exporter, with the Collector's keys and defaults
+/// ([exporterhelper](https://github.com/open-telemetry/opentelemetry-collector/tree/main/exporter/exporterhelper)).
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct SendingQueue {
+    pub(crate) enabled: bool,
+    pub(crate) num_consumers: Option<NonZeroUsize>,
+    pub(crate) queue_size: NonZeroUsize,
+    pub(crate) sizer: Sizer,
+    pub(crate) block_on_overflow: Option<bool>,
+}
+
+impl Default for SendingQueue {
+    fn default() -> SendingQueue {
+        let queue_size = NonZeroUsize::new(1000).expect("1000 is not 0");
+        SendingQueue { enabled: true, num_consumers: None, queue_size, sizer: Sizer::Requests, block_on_overflow: None }
+    }
+}
+
+/// What `queue_size` counts.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Sizer {
+    Requests,
+    Items,
+}
+
+/// `retry_on_failure:` of an exporter, with the Collector's keys and defaults.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RetryOnFailure {
+    pub(crate) enabled: bool,
+    pub(crate) initial_interval: Duration,
+    pub(crate) randomization_factor: f64,
+    pub(crate) multiplier: f64,
+    pub(crate) max_interval: Duration,
+    pub(crate) max_elapsed_time: Duration,
+}
+
+impl Default for RetryOnFailure {
+    fn default() -> RetryOnFailure {
+        RetryOnFailure {
+            enabled: true,
+            initial_interval: Duration::from_secs(5),
+            randomization_factor: 0.5,
+            multiplier: 1.5,
+            max_interval: Duration::from_secs(30),
+            max_elapsed_time: Duration::from_secs(300),
+        }
+    }
+}
+
+/// All that stands around an exporter.
+#[derive(Debug)]
+pub(crate) struct Around {
+    pub(crate) delivery: Delivery,
+    pub(crate) queue: SendingQueue,
+    pub(crate) retry: RetryOnFailure,
+}

@@ -1,0 +1,132 @@
+//! `${env:NAME}`, `${env:NAME:-default}`, `${file:path}` and `$$`, in leaves, after parsing: a value cannot change the
+//! structure ([the Collector's rules](https://opentelemetry.io/docs/collector/configuration/#environment-variables),
+//! but that an unset variable without a default is an error).
+
+use pipeline::config::{Node, Tree};
+
+use super::diagnostic::Diagnostic;
+
+/// Where variables come from.
+pub(crate) type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// Substitutes in all leaves of a node.
+pub(super) fn substitute(node: &mut Node, env: Env<'_>, path: &mut Vec<String>, wrong: &mut Vec<Diagnostic>) {
+    match &mut node.tree {
+        Tree::Map(map) => {
+            for (key, value) in map {
+                path.push(key.clone());
+                substitute(value, env, path, wrong);
+                path.pop();
+            }
+        }
+        Tree::List(list) => {
+            for (index, value) in list {
+                path.push(index.to_string());
+                substitute(value, env, path, wrong);
+                path.pop();
+            }
+        }
+        Tree::String(text) if text.contains('$') => match expand(text, env) {
+            Ok(done) => {
+                node.redacted |= done.from_file;
+                node.tree = if done.whole { Tree::Untyped(done.text) } else { Tree::String(done.text) };
+            }
+            Err(message) => wrong.push(Diagnostic::error(message).at_value(node.origin.as_ref()).path(path)),
+        },
+        _ => {}
+    }
+}
+
+#[derive(Debug, Default, PartialEq)]
+struct Expanded {
+    text: String,
+    /// The leaf is one `${…}` and nothing else.
+    whole: bool,
+    from_file: bool,
+}
+
+fn expand(text: &str, env: Env<'_>) -> Result<Expanded, String> {
+    let mut done = Expanded::default();
+    let mut rest = text;
+    while let Some(at) = rest.find('$') {
+        done.text.push_str(&rest[..at]);
+        rest = &rest[at..];
+        if let Some(after) = rest.strip_prefix("$$") {
+            done.text.push('$');
+            rest = after;
+        } else if let Some(inner) = rest.strip_prefix("${") {
+            let end = closing(inner).ok_or_else(|| format!("`{rest}` has no closing brace; a literal dollar is written `$$`"))?;
+            let (value, from_file) = resolve(&inner[..end], env)?;
+            done.whole = at == 0 && rest.len() == text.len() && end + 3 == rest.len();
+            done.text.push_str(&value);
+            done.from_file |= from_file;
+            rest = &inner[end + 1..];
+        } else {
+            done.text.push('$');
+            rest = &rest[1..];
+        }
+    }
+    done.text.push_str(rest);
+    Ok(done)
+}
+
+/// Where the brace closes that was opened before `text`.
+fn closing(text: &str) -> Option<usize> {
+    let mut depth = 0;
+    for (at, c) in text.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => return Some(at),
+            '}' => depth -= 1,
+            _ => {}
+        }
+    }
+    None
+}
+
+/// What stands between the braces.
+fn resolve(inner: &str, env: Env<'_>) -> Result<(String, bool), String> {
+    if let Some(path) = inner.strip_prefix("file:") {
+        let mut text = std::fs::read_to_string(path).map_err(|error| format!("cannot read `{path}`: {error}"))?;
+        if text.ends_with('\n') {
+            text.pop();
+        }
+        return Ok((text, true));
+    }
+    let inner = inner.strip_prefix("env:").unwrap_or(inner);
+    let (name, default) = inner.split_once(":-").map_or((inner, None), |(name, default)| (name, Some(default)));
+    let starts = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    if !starts || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+        return Err(format!("`${{{inner}}}` is neither `${{env:NAME}}`, `${{env:NAME:-default}}` nor `${{file:path}}`; a literal dollar is written `$$`"));
+    }
+    match (env(name), default) {
+        (Some(value), _) => Ok((value, false)),
+        (None, Some(default)) => expand(default, env).map(|done| (done.text, done.from_file)),
+        (None, None) => Err(format!("the environment variable `{name}` is not set; `${{env:{name}:-default}}` gives it a default")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_collector_writes_means_the_same() {
+        let env = |name: &str| match name {
+            "HOST" => Some("a".to_owned()),
+            "EMPTY" => Some(String::new()),
+            _ => None,
+        };
+        let text = |text: &str| expand(text, &env).map(|done| done.text);
+        assert_eq!(text("http://${env:HOST}:${PORT:-4317}/"), Ok("http://a:4317/".into()));
+        assert_eq!(text("$$${env:HOST} $HOST 5$"), Ok("$a $HOST 5$".into()));
+        assert_eq!(text("$${env:HOST}"), Ok("${env:HOST}".into()));
+        assert_eq!(text("${env:EMPTY:-x}"), Ok(String::new()), "set but empty is an empty string");
+        assert_eq!(text("${env:NO:-${env:HOST}}"), Ok("a".into()));
+        assert!(expand("${env:HOST}", &env).unwrap().whole);
+        assert!(!expand("${env:HOST}${env:HOST}", &env).unwrap().whole);
+        for wrong in ["${env:NO}", "${env:HOST", "${http://x}", "${}", "${file:/no/such}"] {
+            assert!(text(wrong).is_err(), "{wrong}");
+        }
+    }
+}

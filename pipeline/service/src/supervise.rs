@@ -1,0 +1,167 @@
+//! Runs a graph from start to end: signals, draining, the deadline, and what the program answers.
+
+use std::time::Duration;
+
+use pipeline::{Counters, Found, Shutdown};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, interval_at, sleep_until};
+
+use crate::graph::{Ended, Graph, Running, spawn};
+use crate::telemetry::summary;
+
+/// How it is run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Options {
+    pub(crate) once: bool,
+    pub(crate) shutdown_timeout: Duration,
+    pub(crate) summary_interval: Duration,
+}
+
+/// Runs until a signal, the end of `--once`, a closed reader, or a component's error.
+pub(crate) async fn run(graph: Graph, options: Options, counters: Counters) -> Result<(), String> {
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
+    let (exporters_end, hear_exporters_end) = watch::channel(false);
+    let mut beside = JoinSet::new();
+    for (id, (exporter, _)) in &graph.exporters {
+        exporter.start().await.map_err(|error| format!("{id}: {error}"))?;
+        let (id, exporter, end) = (id.clone(), exporter.clone(), Shutdown::new(hear_exporters_end.clone()));
+        beside.spawn(async move { (id, exporter.run(end).await) });
+    }
+    let (end, hear_end) = watch::channel(false);
+    let mut running = spawn(graph, &hear_end, options.once, &counters);
+    drop(hear_end);
+    let mut receiving = running.receivers;
+    let mut told = Told::new(options.summary_interval);
+    let mut deadline: Option<Instant> = None;
+    let mut failure: Option<String> = None;
+    let mut forced = false;
+    let mut found = Looked::default();
+
+    while !running.tasks.is_empty() {
+        let begin_end = tokio::select! {
+            _ = interrupt.recv() => { forced = deadline.is_some(); true }
+            _ = terminate.recv() => { forced = deadline.is_some(); true }
+            () = running.closed.notified() => true,
+            () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => { forced = true; true }
+            _ = told.every.tick() => { told.tell(&counters); false }
+            it = running.found.recv(), if !found.told => { found.add(it, running.receivers); false }
+            Some(ended) = running.tasks.join_next() => match ended {
+                Ok(Ended::Stage) => false,
+                Ok(Ended::Receiver(_, Ok(()))) => { receiving -= 1; receiving == 0 }
+                Ok(Ended::Receiver(id, Err(error))) => { failure.get_or_insert(format!("{id}: {error}")); true }
+                Err(panic) => { failure.get_or_insert(format!("a component broke down: {panic}")); true }
+            },
+            Some(ended) = beside.join_next() => match ended {
+                Ok((_, Ok(()))) => false,
+                Ok((id, Err(error))) => { failure.get_or_insert(format!("{id}: {error}")); true }
+                Err(panic) => { failure.get_or_insert(format!("a component broke down: {panic}")); true }
+            },
+        };
+        if forced {
+            break;
+        }
+        if begin_end && deadline.is_none() {
+            // Nobody left to hear it is fine: then the receivers have ended already.
+            let _ = end.send(true);
+            deadline = Some(Instant::now() + options.shutdown_timeout);
+        }
+    }
+    found.tell();
+    finish(running, beside, exporters_end, deadline.filter(|_| !forced)).await;
+    told.last(&counters);
+    if let Some(failure) = failure {
+        return Err(failure);
+    }
+    answer(options, &counters)
+}
+
+/// Ends what still runs: the exporters' own tasks hear the end after the last export.
+async fn finish(mut running: Running, mut beside: JoinSet<(String, pipeline::Result<()>)>, end: watch::Sender<bool>, deadline: Option<Instant>) {
+    running.tasks.shutdown().await;
+    let lost: u64 = running.exports.iter().map(|export| export.abandon()).sum();
+    if lost > 0 {
+        tracing::warn!("{lost} points could not be sent in time and are lost");
+    }
+    // Nobody left to hear it is fine.
+    let _ = end.send(true);
+    let deadline = deadline.unwrap_or_else(Instant::now).max(Instant::now() + Duration::from_millis(100));
+    let _ = tokio::time::timeout_at(deadline, async { while beside.join_next().await.is_some() {} }).await;
+}
+
+/// With `--once`, the exit code says whether everything arrived.
+fn answer(options: Options, counters: &Counters) -> Result<(), String> {
+    if !options.once {
+        return Ok(());
+    }
+    if counters.total("points_read") == 0 {
+        return Err("nothing to sweep: no file was read".into());
+    }
+    let lost: u64 = counters.snapshot().iter().filter(|((_, name, reason), _)| *name == "points_dropped" && LOST.contains(reason)).map(|(_, count)| count).sum();
+    if lost > 0 { Err(format!("{lost} points are lost")) } else { Ok(()) }
+}
+
+/// Reasons that are a loss; the others (filtered, not due, a reader that has gone) are what the user asked for.
+const LOST: [&str; 6] = ["shutdown", "queue_full", "permanent", "not_retried", "max_elapsed_time", "too_large"];
+
+/// What the receivers found at their first look: one line for all.
+#[derive(Default)]
+struct Looked {
+    sweeps: Vec<String>,
+    lacks: Vec<String>,
+    told: bool,
+}
+
+impl Looked {
+    fn add(&mut self, found: Option<Found>, receivers: usize) {
+        match found {
+            Some(Found::Sweeps(text)) => self.sweeps.push(text),
+            Some(Found::Lacks(text)) => self.lacks.push(text),
+            None => self.tell(),
+        }
+        if self.sweeps.len() + self.lacks.len() >= receivers {
+            self.tell();
+        }
+    }
+
+    fn tell(&mut self) {
+        if std::mem::replace(&mut self.told, true) || (self.sweeps.is_empty() && self.lacks.is_empty()) {
+            return;
+        }
+        let sweeps = if self.sweeps.is_empty() { "nothing".into() } else { self.sweeps.join("; ") };
+        if self.lacks.is_empty() {
+            tracing::info!("sweeping {sweeps}");
+        } else {
+            tracing::warn!("sweeping {sweeps}; not there: {}", self.lacks.join("; "));
+        }
+    }
+}
+
+/// The summary line, said when something changed.
+struct Told {
+    every: tokio::time::Interval,
+    last: Option<String>,
+}
+
+impl Told {
+    fn new(interval: Duration) -> Told {
+        // Zero would be no interval at all: then only the line at the end remains.
+        let interval = if interval.is_zero() { Duration::from_secs(u32::MAX.into()) } else { interval };
+        Told { every: interval_at(Instant::now() + interval, interval), last: None }
+    }
+
+    fn tell(&mut self, counters: &Counters) {
+        let line = summary(counters);
+        if line.is_some() && line != self.last {
+            tracing::info!("{}", line.as_deref().unwrap_or_default());
+            self.last = line;
+        }
+    }
+
+    fn last(&mut self, counters: &Counters) {
+        self.last = None;
+        self.tell(counters);
+    }
+}
