@@ -1,1 +1,5 @@
-fn main(){}
+//! The standard distribution's program.
+
+fn main() -> std::process::ExitCode {
+    statsfs_collector::main()
+}

@@ -1,1 +1,125 @@
+#![doc = include_str!("../README.md")]
 
+mod prometheus;
+
+use std::io::{ErrorKind, Write};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use pipeline::{Batch, BoxError, Component, Context, Counters, Delivery, ExportError, Exporter, Result, Shutdown, async_trait, otlp, text};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use tokio::sync::Notify;
+
+use prometheus::Exposition;
+
+/// The configuration of a `stdout` exporter.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// How points are written.
+    #[serde(default)]
+    pub format: Format,
+}
+
+/// How points are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// A line a point, for people: `NAME{k=v,…} VALUE KIND UNIT`.
+    #[default]
+    Text,
+    /// OTLP JSON, one request a line, as the Collector's file exporter writes it.
+    Json,
+    /// A whole Prometheus exposition a sweep.
+    Prometheus,
+}
+
+/// Writes to standard output.
+#[derive(Debug)]
+pub struct Stdout {
+    format: Format,
+    counters: Counters,
+    exposition: Mutex<Exposition>,
+    changed: Notify,
+}
+
+pipeline::register! { exporter Stdout }
+
+/// A sweep's requests come in a burst; after so long without one, the sweep is over and its exposition is written.
+const QUIET: Duration = Duration::from_millis(250);
+
+impl Component for Stdout {
+    const TYPE: &'static str = "stdout";
+    type Config = Config;
+
+    fn build(config: Config, context: &Context) -> Result<Stdout> {
+        Ok(Stdout { format: config.format, counters: context.counters.clone(), exposition: Mutex::default(), changed: Notify::new() })
+    }
+}
+
+#[async_trait]
+impl Exporter for Stdout {
+    async fn export(&self, request: &[Batch]) -> Result<(), ExportError> {
+        match self.format {
+            Format::Text => write(text::format(request)).await,
+            Format::Json => {
+                let line = serde_json::to_string(&otlp::to(request)).map_err(ExportError::permanent)?;
+                write(line + "\n").await
+            }
+            Format::Prometheus => {
+                self.exposition.lock().unwrap_or_else(PoisonError::into_inner).take(request);
+                self.changed.notify_one();
+                Ok(())
+            }
+        }
+    }
+
+    async fn run(&self, end: Shutdown) -> Result<()> {
+        if self.format != Format::Prometheus {
+            end.wait().await;
+            return Ok(());
+        }
+        let end = end.wait();
+        tokio::pin!(end);
+        let mut ended = false;
+        while !ended {
+            tokio::select! {
+                () = &mut end => ended = true,
+                () = self.changed.notified() => {
+                    // Each further request begins the quiet time anew.
+                    while tokio::select! {
+                        () = &mut end => { ended = true; false }
+                        () = self.changed.notified() => true,
+                        () = tokio::time::sleep(QUIET) => false,
+                    } {}
+                }
+            }
+            let whole = self.exposition.lock().unwrap_or_else(PoisonError::into_inner).write(&self.counters);
+            if let (false, Err(ExportError::Permanent { source })) = (whole.is_empty(), write(whole).await) {
+                return Err(pipeline::Error::new(source));
+            }
+        }
+        Ok(())
+    }
+
+    /// One at a time, and no time-out: half a line is worse than a late one.
+    fn delivery() -> Delivery {
+        let mut delivery = Delivery::default();
+        (delivery.timeout, delivery.num_consumers, delivery.retry) = (Duration::ZERO, 1, false);
+        delivery
+    }
+}
+
+/// Writes all of it at once. A reader that reads slowly blocks a thread that may block, never the runtime.
+async fn write(text: String) -> Result<(), ExportError> {
+    let written = tokio::task::spawn_blocking(move || {
+        let mut out = std::io::stdout().lock();
+        out.write_all(text.as_bytes()).and_then(|()| out.flush())
+    });
+    match written.await.map_err(ExportError::permanent)? {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(ExportError::Closed),
+        Err(error) => Err(ExportError::permanent(BoxError::from(format!("cannot write to standard output: {error}")))),
+    }
+}

@@ -1,0 +1,69 @@
+//! What a peer's answer means: OTLP's rules
+//! ([OTLP/gRPC response](https://opentelemetry.io/docs/specs/otlp/#otlpgrpc-response)).
+
+use pipeline::ExportError;
+use pipeline::opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+/// An accepted request: in full, or but for some points.
+pub(crate) fn accepted(response: ExportMetricsServiceResponse) -> Result<(), ExportError> {
+    match response.partial_success {
+        Some(part) if part.rejected_data_points != 0 || !part.error_message.is_empty() => {
+            Err(ExportError::Partial { rejected: u64::try_from(part.rejected_data_points).unwrap_or_default(), message: part.error_message })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A refused one: to be tried again by its code; one that has exhausted a resource only where the peer says when.
+pub(crate) fn refused(status: Status) -> ExportError {
+    let after = status.get_details_retry_info().and_then(|info| info.retry_delay);
+    let retryable = match status.code() {
+        Code::Cancelled | Code::DeadlineExceeded | Code::Aborted | Code::OutOfRange | Code::Unavailable | Code::DataLoss => true,
+        // What tonic says of a connection that broke while a request was under way.
+        Code::Unknown => is_transport(&status),
+        Code::ResourceExhausted => after.is_some(),
+        _ => false,
+    };
+    let source = describe(&status).into();
+    if retryable { ExportError::Retryable { source, after, left: None, rejected: 0 } } else { ExportError::Permanent { source } }
+}
+
+fn is_transport(status: &Status) -> bool {
+    std::error::Error::source(status).is_some_and(|source| source.is::<tonic::transport::Error>())
+}
+
+/// The code, the message, and the causes below it that say more.
+fn describe(status: &Status) -> String {
+    let code = format!("{:?}", status.code());
+    let mut text = if status.message().is_empty() { code } else { format!("{code}: {}", status.message()) };
+    let mut source = std::error::Error::source(status);
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tonic_types::ErrorDetails;
+
+    use super::*;
+
+    #[test]
+    fn the_retryable_codes_are_otlps() {
+        let retried = |code| matches!(refused(Status::new(code, "")), ExportError::Retryable { .. });
+        let all = (0..17).map(Code::from).filter(|code| retried(*code)).collect::<Vec<_>>();
+        assert_eq!(all, [Code::Cancelled, Code::DeadlineExceeded, Code::Aborted, Code::OutOfRange, Code::Unavailable, Code::DataLoss]);
+        let details = ErrorDetails::with_retry_info(Some(Duration::from_secs(7)));
+        let slow_down = Status::with_error_details(Code::ResourceExhausted, "slow down", details);
+        assert!(matches!(refused(slow_down), ExportError::Retryable { after: Some(after), .. } if after.as_secs() == 7));
+    }
+}

@@ -1,0 +1,54 @@
+//! What the user writes, with the Collector's keys and defaults
+//! ([configgrpc](https://github.com/open-telemetry/opentelemetry-collector/tree/main/config/configgrpc),
+//! [configtls](https://github.com/open-telemetry/opentelemetry-collector/tree/main/config/configtls)).
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use pipeline::Secret;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// The configuration of an `otlp` exporter.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// `host:port`, or with a scheme: `http://` is plain text, `https://` is TLS whatever `tls.insecure` says.
+    pub endpoint: String,
+    /// TLS; on by default, with the system's own roots.
+    #[serde(default)]
+    pub tls: Tls,
+    /// Sent with each request, as gRPC metadata.
+    #[serde(default)]
+    pub headers: BTreeMap<String, Secret>,
+    /// How requests are compressed.
+    #[serde(default)]
+    pub compression: Compression,
+}
+
+/// TLS settings.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tls {
+    /// No TLS.
+    pub insecure: bool,
+    /// PEM file of the authorities to trust, instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// PEM file of the client's certificate, with `key_file`.
+    pub cert_file: Option<PathBuf>,
+    /// PEM file of the client's private key.
+    pub key_file: Option<PathBuf>,
+    /// The name that the server's certificate has to carry, instead of the endpoint's host.
+    pub server_name_override: Option<String>,
+}
+
+/// How requests are compressed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Compression {
+    /// gzip.
+    #[default]
+    Gzip,
+    /// Not at all.
+    None,
+}

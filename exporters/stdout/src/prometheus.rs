@@ -1,0 +1,158 @@
+//! A Prometheus exposition of all that is known: text format 0.0.4
+//! ([specification](https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format)), no timestamps.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt::Write as _;
+use std::sync::{Arc, Weak};
+
+use pipeline::{Attributes, Batch, Counters, Kind, Series, Table, Value};
+
+/// The latest values of every series.
+#[derive(Debug, Default)]
+pub(crate) struct Exposition {
+    /// By place. A table that nobody else holds is forgotten once it was written.
+    tables: BTreeMap<Arc<str>, Latest>,
+    /// The metric that has a family, where two end up with one name: the first keeps it.
+    families: HashMap<String, Arc<str>>,
+    said: HashSet<Arc<str>>,
+    changed: bool,
+}
+
+#[derive(Debug)]
+struct Latest {
+    known: Weak<Table>,
+    /// Held until it was written.
+    new: Option<Arc<Table>>,
+    values: Vec<Value>,
+}
+
+struct Family<'a> {
+    kind: &'static str,
+    help: &'a str,
+    lines: Vec<String>,
+    labels: HashSet<String>,
+}
+
+impl Exposition {
+    /// Takes in what a request showed.
+    pub(crate) fn take(&mut self, request: &[Batch]) {
+        for batch in request {
+            let table = batch.table();
+            let new = Latest { known: Arc::downgrade(table), new: Some(Arc::clone(table)), values: batch.values().to_vec() };
+            self.tables.insert(Arc::clone(&table.head().place), new);
+            self.changed = true;
+        }
+    }
+
+    /// The whole exposition: one HELP and TYPE a family. Empty if nothing came since the last one.
+    pub(crate) fn write(&mut self, counters: &Counters) -> String {
+        if !std::mem::take(&mut self.changed) {
+            return String::new();
+        }
+        let latest = std::mem::take(&mut self.tables);
+        let tables: Vec<(Arc<Table>, &Latest)> = latest.values().filter_map(|it| Some((it.new.clone().or_else(|| it.known.upgrade())?, it))).collect();
+        let mut families: BTreeMap<String, Family<'_>> = BTreeMap::new();
+        for (table, latest) in &tables {
+            for (series, value) in table.series().iter().zip(&latest.values) {
+                let number = match value {
+                    Value::Int(it) => it.to_string(),
+                    Value::Double(it) => format!("{it:?}"),
+                    _ => continue,
+                };
+                self.line(series, &number, &mut families, counters);
+            }
+        }
+        let mut out = String::new();
+        for (name, mut family) in families {
+            if !family.help.is_empty() {
+                let _ = writeln!(out, "# HELP {name} {}", family.help.replace('\\', "\\\\").replace('\n', "\\n"));
+            }
+            let _ = writeln!(out, "# TYPE {name} {}", family.kind);
+            family.lines.sort_unstable();
+            family.lines.iter().for_each(|line| out.push_str(line));
+        }
+        drop(tables);
+        for (place, mut table) in latest {
+            table.new = None;
+            if table.known.strong_count() > 0 {
+                self.tables.insert(place, table);
+            }
+        }
+        out
+    }
+
+    fn line<'a>(&mut self, series: &'a Series, number: &str, families: &mut BTreeMap<String, Family<'a>>, counters: &Counters) {
+        let (kind, suffix) = match series.kind {
+            Kind::Sum { monotonic: true, .. } => ("counter", "_total"),
+            _ => ("gauge", ""),
+        };
+        let mut name = sanitize(&series.name, true);
+        if !name.ends_with(suffix) {
+            name.push_str(suffix);
+        }
+        let owner = self.families.entry(name.clone()).or_insert_with(|| Arc::clone(&series.name));
+        let family = families.entry(name.clone()).or_insert_with(|| Family { kind, help: &series.description, lines: Vec::new(), labels: HashSet::new() });
+        let labels = labels(&series.attributes);
+        // One family has one kind and one name behind it; one line a set of labels.
+        if *owner != series.name || family.kind != kind || !family.labels.insert(labels.clone()) {
+            counters.add("series_refused", "collision", 1);
+            if self.said.insert(Arc::clone(&series.name)) {
+                tracing::warn!("{} would be {name} for Prometheus, which {owner} is already; left out", series.name);
+            }
+            return;
+        }
+        family.lines.push(format!("{name}{labels} {number}\n"));
+    }
+}
+
+/// `{a="b",c="d"}`, or nothing. Keys that become one keep the first value.
+fn labels(attributes: &Attributes) -> String {
+    let mut out = String::new();
+    let mut keys = HashSet::new();
+    for (key, value) in attributes.iter() {
+        let key = sanitize(key, false);
+        if !keys.insert(key.clone()) {
+            continue;
+        }
+        let value = value.to_string().replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+        let _ = write!(out, "{}{key}=\"{value}\"", if out.is_empty() { '{' } else { ',' });
+    }
+    if !out.is_empty() {
+        out.push('}');
+    }
+    out
+}
+
+/// Odd characters become `_`; a digit may not be first. Colons may stand in names, not in labels.
+fn sanitize(name: &str, colon: bool) -> String {
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || (colon && c == ':');
+    let mut out: String = name.chars().map(|c| if fits(c) { c } else { '_' }).collect();
+    if out.is_empty() || out.starts_with(|c: char| c.is_ascii_digit()) {
+        out.insert(0, '_');
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pipeline::text;
+
+    #[test]
+    fn one_family_has_one_head_and_collisions_are_left_out_and_counted() {
+        let batches = text::parse(
+            "net/n-dash{device=/a} 1 counter\nnet/n_dash{device=/a} 2 counter\nnet/n-dash{device=\"q\\\"\\n\\\\\"} 3 counter\n\
+             net/0{} 4 gauge\nkvm/x_total{a-b=1,a.b=2} 5.5 counter\nkvm/gone end gauge\nkvm/e{device=\"\"} 1e300 gauge\n",
+        );
+        let counters = Counters::new("stdout");
+        let mut exposition = Exposition::default();
+        exposition.take(&batches.unwrap());
+        let text = exposition.write(&counters);
+        let expected = "# TYPE kvm_e gauge\nkvm_e{device=\"\"} 1e300\n\
+             # TYPE kvm_x_total counter\nkvm_x_total{a_b=\"1\"} 5.5\n# TYPE net_0 gauge\nnet_0 4\n\
+             # TYPE net_n_dash_total counter\nnet_n_dash_total{device=\"/a\"} 1\nnet_n_dash_total{device=\"q\\\"\\n\\\\\"} 3\n";
+        assert_eq!(text, expected);
+        assert_eq!(counters.total("series_refused"), 1);
+        assert_eq!(exposition.write(&counters), "", "nothing new");
+    }
+}

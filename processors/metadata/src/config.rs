@@ -1,0 +1,115 @@
+//! What the user writes.
+
+use std::path::PathBuf;
+
+use pipeline::{Kind, Match};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// The configuration of a `metadata` processor.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Who is asked what a metric is, in this order; the first answer holds, for kind, unit and description each.
+    pub sources: Vec<Source>,
+    /// What the user says; of several rules that fit, the first that says something of a field holds.
+    pub rules: Vec<Rule>,
+    /// Catalog files of the user's own, asked before the one that is built in.
+    pub catalogs: Vec<PathBuf>,
+    /// What becomes of a metric whose kind nobody knows.
+    pub unmatched: Unmatched,
+    /// What becomes of files that are sums, or the like, of files below.
+    pub aggregates: Aggregates,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            sources: vec![Source::Rules, Source::Declared, Source::Catalog, Source::Mode],
+            rules: Vec::new(),
+            catalogs: Vec::new(),
+            unmatched: Unmatched::Gauge,
+            aggregates: Aggregates::Auto,
+        }
+    }
+}
+
+/// Who may know what a metric is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// `rules`.
+    Rules,
+    /// The tree itself, by its `.schema`.
+    Declared,
+    /// `catalogs`, then the built-in one.
+    Catalog,
+    /// The file's mode: 0644 is a counter on statsfs and below debugfs's `kvm/`; elsewhere it says nothing.
+    Mode,
+}
+
+/// What becomes of a metric whose kind nobody knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Unmatched {
+    /// It is a gauge, which claims nothing.
+    Gauge,
+    /// It is dropped, and not read.
+    Drop,
+}
+
+/// What becomes of files that are sums of files below.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Aggregates {
+    /// Those that rules, `.schema` or a catalog call so are dropped; mere candidates are kept, and named once.
+    Auto,
+    /// All are kept.
+    Keep,
+    /// All are dropped, candidates too.
+    Drop,
+    /// All, candidates too, become metrics of their own: `.aggregate` after the name, up-down.
+    Separate,
+}
+
+/// What the user says of some metrics.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rule {
+    /// Which.
+    pub r#match: Match,
+    /// What it is.
+    pub kind: Option<RuleKind>,
+    /// Its unit, in UCUM.
+    pub unit: Option<String>,
+    /// What it means.
+    pub description: Option<String>,
+    /// Values are multiplied by this.
+    pub scale: Option<f64>,
+    /// Whether it is a sum, or the like, of files below.
+    pub aggregate: Option<bool>,
+    /// It is dropped, and not read.
+    pub drop: bool,
+}
+
+/// What a metric is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum RuleKind {
+    /// Only grows: a monotonic cumulative sum.
+    Counter,
+    /// A current amount that may be added up: a non-monotonic sum.
+    Updown,
+    /// A current value that may not.
+    Gauge,
+}
+
+impl From<RuleKind> for Kind {
+    fn from(kind: RuleKind) -> Kind {
+        match kind {
+            RuleKind::Counter => Kind::COUNTER,
+            RuleKind::Updown => Kind::UPDOWN,
+            RuleKind::Gauge => Kind::Gauge,
+        }
+    }
+}

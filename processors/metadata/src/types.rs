@@ -1,0 +1,124 @@
+//! What each metric is: a pure function of one series.
+
+use std::sync::Arc;
+
+use pipeline::{Head, Kind, PerSeries, Series, Source as Place, Verdict};
+
+use crate::catalog::{Catalog, Entry};
+use crate::config::{Aggregates, Config, Rule, Source, Unmatched};
+
+/// Answers what a metric is, from rules, declarations, catalogs and modes.
+#[derive(Debug)]
+pub(crate) struct Types {
+    config: Config,
+    catalog: Catalog,
+}
+
+/// What the name of a sum gets where sums are kept apart.
+const AGGREGATE: &str = ".aggregate";
+
+impl Types {
+    pub(crate) fn new(config: Config, catalog: Catalog) -> Types {
+        Types { config, catalog }
+    }
+
+    /// What values of this series are multiplied by.
+    pub(crate) fn scale(&self, series: &Series) -> Option<f64> {
+        self.rules(series).find_map(|rule| rule.scale)
+    }
+
+    /// Whether the series may be a sum, but nobody says so, and it is kept for that.
+    pub(crate) fn is_candidate(&self, series: &Series) -> bool {
+        self.config.aggregates == Aggregates::Auto && series.source.as_ref().is_some_and(|source| source.same_name_below)
+    }
+
+    fn rules(&self, series: &Series) -> impl Iterator<Item = &Rule> {
+        let asked = self.config.sources.contains(&Source::Rules);
+        self.config.rules.iter().filter(move |rule| asked && rule.r#match.fits(series))
+    }
+
+    /// What the catalog knows, if it is asked at all.
+    fn entry(&self, place: Option<&Place>) -> Option<&Entry> {
+        let place = place.filter(|_| self.config.sources.contains(&Source::Catalog))?;
+        self.catalog.find(&place.directory, &place.file, &place.filesystem)
+    }
+
+    fn is_aggregate(&self, rules: &[&Rule], place: Option<&Place>, entry: Option<&Entry>) -> bool {
+        let declared = place.and_then(|place| place.declared.as_ref());
+        let say = |source: &Source| match source {
+            Source::Rules => rules.iter().find_map(|rule| rule.aggregate),
+            Source::Declared => declared.and_then(|declared| declared.aggregate),
+            Source::Catalog => entry.zip(place).map(|(entry, place)| entry.is_aggregate(&place.directory)),
+            Source::Mode => None,
+        };
+        self.config.sources.iter().find_map(say).unwrap_or(false)
+    }
+}
+
+impl PerSeries for Types {
+    fn rewrite(&self, _: &Head, series: &mut Series) -> Verdict {
+        let place = series.source.clone();
+        let place = place.as_deref();
+        let rules: Vec<&Rule> = self.rules(series).collect();
+        if rules.iter().any(|rule| rule.drop) {
+            return Verdict::Drop;
+        }
+        let entry = self.entry(place);
+        let declared = place.and_then(|place| place.declared.as_ref());
+
+        let sum = self.is_aggregate(&rules, place, entry);
+        let marked = sum || place.is_some_and(|place| place.same_name_below) && !rules.iter().any(|rule| rule.aggregate == Some(false));
+        let apart = match self.config.aggregates {
+            Aggregates::Auto if sum => return Verdict::Drop,
+            Aggregates::Drop if marked => return Verdict::Drop,
+            Aggregates::Separate => marked,
+            _ => false,
+        };
+
+        // `Some(None)`: somebody says that there is no number to export.
+        let kind = self.config.sources.iter().find_map(|source| match source {
+            Source::Rules => rules.iter().find_map(|rule| rule.kind).map(|kind| Some(kind.into())),
+            Source::Declared => declared.and_then(|declared| declared.kind).map(Some),
+            Source::Catalog => entry.map(|entry| entry.kind),
+            Source::Mode => place.filter(|place| is_counter_by_mode(place)).map(|_| Some(Kind::COUNTER)),
+        });
+        series.kind = match kind {
+            Some(Some(kind)) => kind,
+            Some(None) => return Verdict::Drop,
+            None if series.kind != Kind::Unknown => series.kind,
+            None if self.config.unmatched == Unmatched::Drop => return Verdict::Drop,
+            None => Kind::Gauge,
+        };
+        let text = |rule: &dyn Fn(&Rule) -> Option<Arc<str>>, declared: Option<Arc<str>>, entry: Option<&Arc<str>>| {
+            self.config.sources.iter().find_map(|source| match source {
+                Source::Rules => rules.iter().find_map(|it| rule(it)),
+                Source::Declared => declared.clone(),
+                Source::Catalog => entry.filter(|it| !it.is_empty()).cloned(),
+                Source::Mode => None,
+            })
+        };
+        let unit = text(&|rule| rule.unit.as_deref().map(Arc::from), declared.and_then(|it| it.unit.clone()), entry.map(|it| &it.unit));
+        let description = text(&|rule| rule.description.as_deref().map(Arc::from), declared.and_then(|it| it.description.clone()), entry.map(|it| &it.description));
+        series.unit = unit.unwrap_or_else(|| Arc::clone(&series.unit));
+        series.description = description.unwrap_or_else(|| Arc::clone(&series.description));
+        if apart {
+            series.name = format!("{}{AGGREGATE}", series.name).into();
+            series.kind = Kind::UPDOWN;
+        }
+        Verdict::Keep
+    }
+
+    fn renames(&self) -> bool {
+        self.config.aggregates == Aggregates::Separate
+    }
+}
+
+/// A file that can be cleared counts; on sysfs 0644 is a setting, and 0444 says nothing anywhere.
+fn is_counter_by_mode(place: &Place) -> bool {
+    let known = match &*place.filesystem {
+        "statsfs" | "stats_fs" => true,
+        "debugfs" => place.directory.split('/').next() == Some("kvm"),
+        _ => false,
+    };
+    known && place.mode & 0o777 == 0o644
+}

@@ -1,0 +1,67 @@
+//! What the configuration means.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pipeline::Attributes;
+
+use crate::config::{Config, Filter, Format, FormatRule, Limits};
+use crate::layout::Layout;
+
+/// A receiver's configuration, checked: what the scan and the sweep go by.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) subsystem: Option<Arc<str>>,
+    pub(crate) layout: Option<Layout>,
+    pub(crate) timeout: Duration,
+    pub(crate) interval: Duration,
+    pub(crate) subsystems: Filter,
+    pub(crate) devices: Filter,
+    pub(crate) labels: Attributes,
+    formats: Vec<FormatRule>,
+    pub(crate) limits: Limits,
+    pub(crate) follow_links: bool,
+}
+
+impl Plan {
+    pub(crate) fn new(config: Config) -> Plan {
+        Plan {
+            subsystem: config.subsystem.map(Arc::from),
+            layout: config.layout,
+            timeout: config.timeout.0,
+            interval: config.collection_interval.0,
+            subsystems: config.subsystems,
+            devices: config.devices,
+            labels: config.labels.into_iter().collect(),
+            formats: config.formats,
+            limits: config.limits,
+            follow_links: config.follow_links,
+        }
+    }
+
+    /// How the file at this path is read: as the user says, as `.schema` says, as an integer.
+    pub(crate) fn format(&self, directory: &str, file: &str, declared: Option<Format>) -> Format {
+        if self.formats.is_empty() {
+            return declared.unwrap_or_default();
+        }
+        let path = format!("{directory}/{file}");
+        let rule = self.formats.iter().find(|rule| rule.r#match.is_match(&path));
+        rule.map(|rule| rule.r#as).or(declared).unwrap_or_default()
+    }
+
+    /// The labels of a directory below its subsystem.
+    pub(crate) fn attributes(&self, declared: Option<&std::collections::BTreeMap<String, String>>, parts: &[&str]) -> Attributes {
+        let mut all = match (declared, &self.layout) {
+            (Some(labels), _) => labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect(),
+            (None, Some(layout)) => layout.labels(parts.iter().copied()).collect(),
+            (None, None) => {
+                let device: String = parts.iter().flat_map(|part| ["/", part]).collect();
+                Attributes::from_iter([("device", device)])
+            }
+        };
+        for (key, value) in self.labels.iter() {
+            all.set(Arc::clone(key), value.clone());
+        }
+        all
+    }
+}

@@ -1,0 +1,89 @@
+//! All that touches the tree: read-only, without following links, without blocking, relative to an open directory.
+
+use std::ffi::CStr;
+use std::mem::MaybeUninit;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir};
+use rustix::io::Errno;
+
+/// How files are opened. A FIFO that has taken a file's place opens without a writer, and reads as empty.
+const FILE: OFlags = OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::CLOEXEC).union(OFlags::NOCTTY);
+
+/// A directory's entries.
+#[derive(Debug, Default)]
+pub(crate) struct Listed {
+    /// Name, type and inode; in no order. `.` and `..` are left out.
+    pub(crate) entries: Vec<(Box<CStr>, FileType, u64)>,
+    /// There were more than were asked for.
+    pub(crate) overflow: bool,
+}
+
+/// Opens a directory below the root.
+pub(crate) fn open_directory(root: BorrowedFd<'_>, below: &Path, follow: bool) -> Result<OwnedFd, Errno> {
+    let follow = if follow { OFlags::empty() } else { OFlags::NOFOLLOW };
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NONBLOCK | follow;
+    let below = if below.as_os_str().is_empty() { Path::new(".") } else { below };
+    rustix::fs::openat(root, below, flags, Mode::empty())
+}
+
+/// Lists an open directory from its start, `most` entries at the most.
+pub(crate) fn list(directory: BorrowedFd<'_>, most: usize) -> Result<Listed, Errno> {
+    rustix::fs::seek(directory, rustix::fs::SeekFrom::Start(0))?;
+    let mut buffer = [MaybeUninit::<u8>::uninit(); 32 * 1024];
+    let mut entries = RawDir::new(directory, &mut buffer);
+    let mut listed = Listed::default();
+    while let Some(entry) = entries.next() {
+        let entry = entry?;
+        let name = entry.file_name();
+        if matches!(name.to_bytes(), b"." | b"..") {
+            continue;
+        }
+        if listed.entries.len() >= most {
+            listed.overflow = true;
+            break;
+        }
+        let mut kind = entry.file_type();
+        if kind == FileType::Unknown {
+            let stat = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW);
+            kind = stat.map_or(FileType::Unknown, |stat| FileType::from_raw_mode(stat.st_mode));
+        }
+        listed.entries.push((name.into(), kind, entry.ino()));
+    }
+    Ok(listed)
+}
+
+/// One bounded read of a file: how much of the buffer it filled.
+pub(crate) fn read_value(directory: BorrowedFd<'_>, name: &CStr, buffer: &mut [u8]) -> Result<usize, Errno> {
+    let file = rustix::fs::openat(directory, name, FILE, Mode::empty())?;
+    read(&file, buffer)
+}
+
+/// All of a file, or `most` bytes and one more.
+pub(crate) fn read_whole(directory: BorrowedFd<'_>, name: &CStr, most: usize) -> Result<Vec<u8>, Errno> {
+    let file = rustix::fs::openat(directory, name, FILE, Mode::empty())?;
+    if FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode) != FileType::RegularFile {
+        return Err(Errno::INVAL);
+    }
+    let (mut all, mut chunk) = (Vec::new(), [0; 16 * 1024]);
+    loop {
+        match read(&file, &mut chunk)? {
+            0 => return Ok(all),
+            n => all.extend_from_slice(&chunk[..n]),
+        }
+        if all.len() > most {
+            all.truncate(most.saturating_add(1));
+            return Ok(all);
+        }
+    }
+}
+
+fn read(file: &OwnedFd, buffer: &mut [u8]) -> Result<usize, Errno> {
+    loop {
+        match rustix::io::read(file, &mut *buffer) {
+            Err(Errno::INTR) => {}
+            done => return done,
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! `.schema`: what a directory declares of its labels and metrics. A bad line costs that line, a bad entry that entry.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use pipeline::{Declared, Kind};
+
+use crate::config::Format;
+
+/// What a `.schema` says.
+#[derive(Debug, Default)]
+pub(crate) struct Schema {
+    /// The labels, where there is a LABEL section: exactly these, then.
+    pub(crate) labels: Option<BTreeMap<String, String>>,
+    /// By the file's name.
+    pub(crate) metrics: BTreeMap<String, Entry>,
+    /// Lines and entries that cost themselves: the number of the line, and why.
+    pub(crate) problems: Vec<(usize, String)>,
+}
+
+/// What it says of one metric.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) declared: Arc<Declared>,
+    /// How the file is read, where TYPE says so.
+    pub(crate) format: Option<Format>,
+    /// The line where it begins.
+    pub(crate) line: usize,
+}
+
+/// More labels than this are no labels.
+const MOST_LABELS: usize = 32;
+
+enum Section {
+    Outside,
+    Label,
+    Metric(Draft),
+}
+
+#[derive(Default)]
+struct Draft {
+    line: usize,
+    name: Option<String>,
+    flag: Option<Kind>,
+    format: Option<Option<Format>>,
+    declared: Declared,
+}
+
+/// Reads a `.schema`. Sections end at an empty line; lines outside of one are ignored.
+pub(crate) fn parse(text: &str) -> Schema {
+    let mut schema = Schema::default();
+    let mut section = Section::Outside;
+    for (number, line) in (1..).zip(text.lines()) {
+        let line = line.trim_ascii();
+        let (word, rest) = line.split_once([' ', '\t']).map_or((line, ""), |(word, rest)| (word, rest.trim_ascii()));
+        if word.is_empty() {
+            schema.end(std::mem::replace(&mut section, Section::Outside));
+            continue;
+        }
+        let wrong = match &mut section {
+            Section::Outside => {
+                section = match word {
+                    "LABEL" => {
+                        schema.labels.get_or_insert_default();
+                        Section::Label
+                    }
+                    "METRIC" => Section::Metric(Draft { line: number, ..Draft::default() }),
+                    _ => Section::Outside,
+                };
+                continue;
+            }
+            Section::Label => {
+                let labels = schema.labels.get_or_insert_default();
+                if rest.is_empty() {
+                    Some(format!("the label `{word}` has no value"))
+                } else if labels.len() >= MOST_LABELS && !labels.contains_key(word) {
+                    Some(format!("more than {MOST_LABELS} labels"))
+                } else {
+                    labels.insert(word.to_owned(), rest.to_owned());
+                    None
+                }
+            }
+            Section::Metric(draft) => draft.field(word, rest),
+        };
+        schema.problems.extend(wrong.map(|why| (number, why)));
+    }
+    schema.end(section);
+    schema
+}
+
+impl Draft {
+    /// Takes one field; gives what is wrong with it.
+    fn field(&mut self, word: &str, rest: &str) -> Option<String> {
+        match (word, rest) {
+            ("NAME", name) if is_file_name(name) => self.name = Some(name.to_owned()),
+            ("NAME", name) => return Some(format!("`{name}` is no file's name")),
+            ("FLAG", "CUMULATIVE") => self.flag = Some(Kind::COUNTER),
+            ("FLAG", "GAUGE" | "FLOATING") => self.flag = Some(Kind::Gauge),
+            ("FLAG", "UPDOWN") => self.flag = Some(Kind::UPDOWN),
+            ("TYPE", "INT") => self.format = Some(None),
+            ("TYPE", "FLOAT") => self.format = Some(Some(Format::Float)),
+            ("TYPE", "BOOL") => self.format = Some(Some(Format::Bool)),
+            ("DESC", "" | "(null)") => {}
+            ("DESC", text) => self.declared.description = Some(text.into()),
+            ("UNIT", unit) => self.declared.unit = Some(unit.into()),
+            ("AGGR", "NONE") => self.declared.aggregate = Some(false),
+            ("AGGR", "SUM" | "MIN" | "MAX" | "COUNT_ZERO" | "AVG") => self.declared.aggregate = Some(true),
+            ("FLAG" | "TYPE" | "AGGR", _) => return Some(format!("unknown {word} `{rest}`")),
+            _ => return Some(format!("unknown keyword `{word}`")),
+        }
+        None
+    }
+}
+
+fn is_file_name(name: &str) -> bool {
+    !name.is_empty() && name != "." && name != ".." && name.len() <= 255 && !name.contains(['/', '\0'])
+}
+
+impl Schema {
+    fn end(&mut self, section: Section) {
+        let Section::Metric(draft) = section else { return };
+        let line = draft.line;
+        let mut undeclared = |why: String| self.problems.push((line, why));
+        let Some(name) = draft.name else { return undeclared("an entry without a NAME".into()) };
+        let (Some(flag), Some(format)) = (draft.flag, draft.format) else {
+            let lacks = if draft.flag.is_none() { "FLAG" } else { "TYPE" };
+            return undeclared(format!("`{name}` has no {lacks}; it counts as undeclared"));
+        };
+        if self.metrics.contains_key(&name) {
+            return undeclared(format!("`{name}` is declared twice; the first declaration holds"));
+        }
+        let mut declared = draft.declared;
+        declared.kind = Some(flag);
+        self.metrics.insert(name, Entry { declared: Arc::new(declared), format, line });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bad_line_costs_that_line() {
+        let schema = parse("VERSION 2\n\nLABEL x\nvm 1-2 \nmodel Acme NIC\nalone\n\nMETRIC \r\nNAME a \r\nFLAG GAUGE\r\nTYPE FLOAT\r\nWHAT x\r\nUNIT By\r\nDESC Z\u{e4}hler  x\r\n\r\nLABEL\nvm 3-4");
+        assert_eq!(schema.labels.unwrap(), BTreeMap::from([("vm".into(), "3-4".into()), ("model".into(), "Acme NIC".into())]));
+        let entry = &schema.metrics["a"];
+        assert_eq!((entry.declared.kind, entry.format), (Some(Kind::Gauge), Some(Format::Float)));
+        assert_eq!(entry.declared.unit.as_deref(), Some("By"));
+        assert_eq!(entry.declared.description.as_deref(), Some("Z\u{e4}hler  x"));
+        assert_eq!(schema.problems.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [6, 12]);
+    }
+
+    #[test]
+    fn an_entry_that_lacks_something_is_no_declaration() {
+        for text in ["METRIC\nNAME a\nTYPE INT", "METRIC\nNAME a\nFLAG GAUGE", "METRIC\nNAME a\nFLAG CUM", "METRIC\nFLAG GAUGE\nTYPE INT", "METRIC\nNAME ../x\nFLAG GAUGE\nTYPE INT"] {
+            let schema = parse(text);
+            assert!(schema.metrics.is_empty() && !schema.problems.is_empty(), "{text}");
+        }
+        assert_eq!(parse("METRIC\nNAME a\nFLAG GAUGE\nTYPE INT\nDESC (null)").metrics["a"].declared.description, None);
+    }
+}
