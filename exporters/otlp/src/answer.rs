@@ -10,7 +10,10 @@ use tonic_types::StatusExt;
 pub(crate) fn accepted(response: ExportMetricsServiceResponse) -> Result<(), ExportError> {
     match response.partial_success {
         Some(part) if part.rejected_data_points != 0 || !part.error_message.is_empty() => {
-            Err(ExportError::Partial { rejected: u64::try_from(part.rejected_data_points).unwrap_or_default(), message: part.error_message })
+            Err(ExportError::Partial {
+                rejected: u64::try_from(part.rejected_data_points).unwrap_or_default(),
+                message: part.error_message,
+            })
         }
         _ => Ok(()),
     }
@@ -18,16 +21,32 @@ pub(crate) fn accepted(response: ExportMetricsServiceResponse) -> Result<(), Exp
 
 /// A refused one: to be tried again by its code; one that has exhausted a resource only where the peer says when.
 pub(crate) fn refused(status: Status) -> ExportError {
-    let after = status.get_details_retry_info().and_then(|info| info.retry_delay);
+    let after = status
+        .get_details_retry_info()
+        .and_then(|info| info.retry_delay);
     let retryable = match status.code() {
-        Code::Cancelled | Code::DeadlineExceeded | Code::Aborted | Code::OutOfRange | Code::Unavailable | Code::DataLoss => true,
+        Code::Cancelled
+        | Code::DeadlineExceeded
+        | Code::Aborted
+        | Code::OutOfRange
+        | Code::Unavailable
+        | Code::DataLoss => true,
         // What tonic says of a connection that broke while a request was under way.
         Code::Unknown => is_transport(&status),
         Code::ResourceExhausted => after.is_some(),
         _ => false,
     };
     let source = describe(&status).into();
-    if retryable { ExportError::Retryable { source, after, left: None, rejected: 0 } } else { ExportError::Permanent { source } }
+    if retryable {
+        ExportError::Retryable {
+            source,
+            after,
+            left: None,
+            rejected: 0,
+        }
+    } else {
+        ExportError::Permanent { source }
+    }
 }
 
 fn is_transport(status: &Status) -> bool {
@@ -37,7 +56,11 @@ fn is_transport(status: &Status) -> bool {
 /// The code, the message, and the causes below it that say more.
 fn describe(status: &Status) -> String {
     let code = format!("{:?}", status.code());
-    let mut text = if status.message().is_empty() { code } else { format!("{code}: {}", status.message()) };
+    let mut text = if status.message().is_empty() {
+        code
+    } else {
+        format!("{code}: {}", status.message())
+    };
     let mut source = std::error::Error::source(status);
     while let Some(cause) = source {
         let cause_text = cause.to_string();
@@ -59,11 +82,31 @@ mod tests {
 
     #[test]
     fn the_retryable_codes_are_otlps() {
-        let retried = |code| matches!(refused(Status::new(code, "")), ExportError::Retryable { .. });
-        let all = (0..17).map(Code::from).filter(|code| retried(*code)).collect::<Vec<_>>();
-        assert_eq!(all, [Code::Cancelled, Code::DeadlineExceeded, Code::Aborted, Code::OutOfRange, Code::Unavailable, Code::DataLoss]);
+        let retried = |code| {
+            matches!(
+                refused(Status::new(code, "")),
+                ExportError::Retryable { .. }
+            )
+        };
+        let all = (0..17)
+            .map(Code::from)
+            .filter(|code| retried(*code))
+            .collect::<Vec<_>>();
+        assert_eq!(
+            all,
+            [
+                Code::Cancelled,
+                Code::DeadlineExceeded,
+                Code::Aborted,
+                Code::OutOfRange,
+                Code::Unavailable,
+                Code::DataLoss
+            ]
+        );
         let details = ErrorDetails::with_retry_info(Some(Duration::from_secs(7)));
         let slow_down = Status::with_error_details(Code::ResourceExhausted, "slow down", details);
-        assert!(matches!(refused(slow_down), ExportError::Retryable { after: Some(after), .. } if after.as_secs() == 7));
+        assert!(
+            matches!(refused(slow_down), ExportError::Retryable { after: Some(after), .. } if after.as_secs() == 7)
+        );
     }
 }

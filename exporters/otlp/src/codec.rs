@@ -40,7 +40,12 @@ impl Decoder for Encoded {
     type Item = ExportMetricsServiceResponse;
     type Error = Status;
 
-    fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<ExportMetricsServiceResponse>, Status> {
-        ExportMetricsServiceResponse::decode(from).map(Some).map_err(|error| Status::internal(error.to_string()))
+    fn decode(
+        &mut self,
+        from: &mut DecodeBuf<'_>,
+    ) -> Result<Option<ExportMetricsServiceResponse>, Status> {
+        ExportMetricsServiceResponse::decode(from)
+            .map(Some)
+            .map_err(|error| Status::internal(error.to_string()))
     }
 }

@@ -8,7 +8,9 @@ use std::str::FromStr;
 use std::sync::OnceLock;
 
 use http::uri::{PathAndQuery, Scheme, Uri};
-use pipeline::{Batch, Component, Context, Error, ExportError, Exporter, Result, async_trait, otlp};
+use pipeline::{
+    Batch, Component, Context, Error, ExportError, Exporter, Result, async_trait, otlp,
+};
 use tonic::Request;
 use tonic::client::Grpc;
 use tonic::codec::CompressionEncoding;
@@ -36,16 +38,24 @@ impl Component for Otlp {
     fn build(config: Config, context: &Context) -> Result<Otlp> {
         let uri = uri(&config).map_err(|why| Error::at("endpoint", why))?;
         let mut endpoint = Endpoint::from(uri.clone()).tcp_nodelay(true);
-        let agent = format!("statsfs-collector/{} (linux/{})", context.scope.version, std::env::consts::ARCH);
+        let agent = format!(
+            "statsfs-collector/{} (linux/{})",
+            context.scope.version,
+            std::env::consts::ARCH
+        );
         endpoint = endpoint.user_agent(agent).map_err(Error::new)?;
         if uri.scheme() == Some(&Scheme::HTTPS) {
-            endpoint = endpoint.tls_config(tls(&config.tls, context)?).map_err(|error| Error::at("tls", error))?;
+            endpoint = endpoint
+                .tls_config(tls(&config.tls, context)?)
+                .map_err(|error| Error::at("tls", error))?;
         }
         let mut headers = MetadataMap::new();
         for (name, value) in &config.headers {
             let at = format!("headers.{name}");
-            let key = AsciiMetadataKey::from_str(&name.to_ascii_lowercase()).map_err(|_| Error::at(&at, format!("`{name}` is no header's name")))?;
-            let mut value = AsciiMetadataValue::try_from(value.expose()).map_err(|_| Error::at(&at, "a header's value is printable ASCII"))?;
+            let key = AsciiMetadataKey::from_str(&name.to_ascii_lowercase())
+                .map_err(|_| Error::at(&at, format!("`{name}` is no header's name")))?;
+            let mut value = AsciiMetadataValue::try_from(value.expose())
+                .map_err(|_| Error::at(&at, "a header's value is printable ASCII"))?;
             value.set_sensitive(true);
             headers.insert(key, value);
         }
@@ -53,7 +63,12 @@ impl Component for Otlp {
             Compression::Gzip => Some(CompressionEncoding::Gzip),
             Compression::None => None,
         };
-        Ok(Otlp { endpoint, channel: OnceLock::new(), headers, compression })
+        Ok(Otlp {
+            endpoint,
+            channel: OnceLock::new(),
+            headers,
+            compression,
+        })
     }
 }
 
@@ -69,12 +84,16 @@ impl Exporter for Otlp {
         let channel = self.channel.get_or_init(|| self.endpoint.connect_lazy());
         let mut grpc = Grpc::new(channel.clone());
         if let Some(compression) = self.compression {
-            grpc = grpc.send_compressed(compression).accept_compressed(compression);
+            grpc = grpc
+                .send_compressed(compression)
+                .accept_compressed(compression);
         }
         grpc.ready().await.map_err(ExportError::retryable)?;
         let mut message = Request::new(request.iter().map(otlp::encode).collect());
         *message.metadata_mut() = self.headers.clone();
-        let path = PathAndQuery::from_static("/opentelemetry.proto.collector.metrics.v1.MetricsService/Export");
+        let path = PathAndQuery::from_static(
+            "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+        );
         match grpc.unary(message, path, codec::Encoded).await {
             Ok(response) => answer::accepted(response.into_inner()),
             Err(status) => Err(answer::refused(status)),
@@ -87,11 +106,23 @@ fn uri(config: &Config) -> Result<Uri, String> {
     let text = &config.endpoint;
     let has_scheme = text.contains("://");
     let scheme = if config.tls.insecure { "http" } else { "https" };
-    let whole = if has_scheme { text.clone() } else { format!("{scheme}://{text}") };
-    let uri: Uri = whole.parse().map_err(|error| format!("`{text}` is no endpoint: {error}; it is written `host:port`"))?;
+    let whole = if has_scheme {
+        text.clone()
+    } else {
+        format!("{scheme}://{text}")
+    };
+    let uri: Uri = whole
+        .parse()
+        .map_err(|error| format!("`{text}` is no endpoint: {error}; it is written `host:port`"))?;
     let known = uri.scheme() == Some(&Scheme::HTTP) || uri.scheme() == Some(&Scheme::HTTPS);
-    if !known || uri.host().is_none_or(str::is_empty) || uri.path().len() > 1 || uri.query().is_some() {
-        return Err(format!("`{text}` is no endpoint; it is written `host:port`, `http://host:port` or `https://host:port`"));
+    if !known
+        || uri.host().is_none_or(str::is_empty)
+        || uri.path().len() > 1
+        || uri.query().is_some()
+    {
+        return Err(format!(
+            "`{text}` is no endpoint; it is written `host:port`, `http://host:port` or `https://host:port`"
+        ));
     }
     if !has_scheme && uri.port().is_none() {
         return Err(format!("`{text}` has no port; OTLP over gRPC has 4317"));
@@ -100,16 +131,27 @@ fn uri(config: &Config) -> Result<Uri, String> {
 }
 
 fn tls(tls: &Tls, context: &Context) -> Result<ClientTlsConfig> {
-    let read = |key: &str, path: &std::path::Path| context.read(path).map_err(|error| Error::at(format!("tls.{key}"), error));
+    let read = |key: &str, path: &std::path::Path| {
+        context
+            .read(path)
+            .map_err(|error| Error::at(format!("tls.{key}"), error))
+    };
     let mut config = match &tls.ca_file {
-        Some(path) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read("ca_file", path)?)),
+        Some(path) => {
+            ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read("ca_file", path)?))
+        }
         None => ClientTlsConfig::new().with_native_roots(),
     };
     if let Some(name) = &tls.server_name_override {
         config = config.domain_name(name);
     }
     match (&tls.cert_file, &tls.key_file) {
-        (Some(cert), Some(key)) => config = config.identity(Identity::from_pem(read("cert_file", cert)?, read("key_file", key)?)),
+        (Some(cert), Some(key)) => {
+            config = config.identity(Identity::from_pem(
+                read("cert_file", cert)?,
+                read("key_file", key)?,
+            ))
+        }
         (None, None) => {}
         (Some(_), None) => return Err(Error::at("tls.cert_file", "`cert_file` needs `key_file`")),
         (None, Some(_)) => return Err(Error::at("tls.key_file", "`key_file` needs `cert_file`")),

@@ -6,7 +6,10 @@ use std::io::{ErrorKind, Write};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use pipeline::{Batch, BoxError, Component, Context, Counters, Delivery, ExportError, Exporter, Result, Shutdown, async_trait, otlp, text};
+use pipeline::{
+    Batch, BoxError, Component, Context, Counters, Delivery, ExportError, Exporter, Result,
+    Shutdown, async_trait, otlp, text,
+};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::sync::Notify;
@@ -54,7 +57,12 @@ impl Component for Stdout {
     type Config = Config;
 
     fn build(config: Config, context: &Context) -> Result<Stdout> {
-        Ok(Stdout { format: config.format, counters: context.counters.clone(), exposition: Mutex::default(), changed: Notify::new() })
+        Ok(Stdout {
+            format: config.format,
+            counters: context.counters.clone(),
+            exposition: Mutex::default(),
+            changed: Notify::new(),
+        })
     }
 }
 
@@ -64,11 +72,15 @@ impl Exporter for Stdout {
         match self.format {
             Format::Text => write(text::format(request)).await,
             Format::Json => {
-                let line = serde_json::to_string(&otlp::to(request)).map_err(ExportError::permanent)?;
+                let line =
+                    serde_json::to_string(&otlp::to(request)).map_err(ExportError::permanent)?;
                 write(line + "\n").await
             }
             Format::Prometheus => {
-                self.exposition.lock().unwrap_or_else(PoisonError::into_inner).take(request);
+                self.exposition
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .take(request);
                 self.changed.notify_one();
                 Ok(())
             }
@@ -95,8 +107,14 @@ impl Exporter for Stdout {
                     } {}
                 }
             }
-            let whole = self.exposition.lock().unwrap_or_else(PoisonError::into_inner).write(&self.counters);
-            if let (false, Err(ExportError::Permanent { source })) = (whole.is_empty(), write(whole).await) {
+            let whole = self
+                .exposition
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .write(&self.counters);
+            if let (false, Err(ExportError::Permanent { source })) =
+                (whole.is_empty(), write(whole).await)
+            {
                 return Err(pipeline::Error::new(source));
             }
         }
@@ -120,6 +138,8 @@ async fn write(text: String) -> Result<(), ExportError> {
     match written.await.map_err(ExportError::permanent)? {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(ExportError::Closed),
-        Err(error) => Err(ExportError::permanent(BoxError::from(format!("cannot write to standard output: {error}")))),
+        Err(error) => Err(ExportError::permanent(BoxError::from(format!(
+            "cannot write to standard output: {error}"
+        )))),
     }
 }

@@ -38,7 +38,11 @@ impl Exposition {
     pub(crate) fn take(&mut self, request: &[Batch]) {
         for batch in request {
             let table = batch.table();
-            let new = Latest { known: Arc::downgrade(table), new: Some(Arc::clone(table)), values: batch.values().to_vec() };
+            let new = Latest {
+                known: Arc::downgrade(table),
+                new: Some(Arc::clone(table)),
+                values: batch.values().to_vec(),
+            };
             self.tables.insert(Arc::clone(&table.head().place), new);
             self.changed = true;
         }
@@ -50,7 +54,10 @@ impl Exposition {
             return String::new();
         }
         let latest = std::mem::take(&mut self.tables);
-        let tables: Vec<(Arc<Table>, &Latest)> = latest.values().filter_map(|it| Some((it.new.clone().or_else(|| it.known.upgrade())?, it))).collect();
+        let tables: Vec<(Arc<Table>, &Latest)> = latest
+            .values()
+            .filter_map(|it| Some((it.new.clone().or_else(|| it.known.upgrade())?, it)))
+            .collect();
         let mut families: BTreeMap<String, Family<'_>> = BTreeMap::new();
         for (table, latest) in &tables {
             for (series, value) in table.series().iter().zip(&latest.values) {
@@ -65,7 +72,11 @@ impl Exposition {
         let mut out = String::new();
         for (name, mut family) in families {
             if !family.help.is_empty() {
-                let _ = writeln!(out, "# HELP {name} {}", family.help.replace('\\', "\\\\").replace('\n', "\\n"));
+                let _ = writeln!(
+                    out,
+                    "# HELP {name} {}",
+                    family.help.replace('\\', "\\\\").replace('\n', "\\n")
+                );
             }
             let _ = writeln!(out, "# TYPE {name} {}", family.kind);
             family.lines.sort_unstable();
@@ -81,23 +92,42 @@ impl Exposition {
         out
     }
 
-    fn line<'a>(&mut self, series: &'a Series, number: &str, families: &mut BTreeMap<String, Family<'a>>, counters: &Counters) {
+    fn line<'a>(
+        &mut self,
+        series: &'a Series,
+        number: &str,
+        families: &mut BTreeMap<String, Family<'a>>,
+        counters: &Counters,
+    ) {
         let (kind, suffix) = match series.kind {
-            Kind::Sum { monotonic: true, .. } => ("counter", "_total"),
+            Kind::Sum {
+                monotonic: true, ..
+            } => ("counter", "_total"),
             _ => ("gauge", ""),
         };
         let mut name = sanitize(&series.name, true);
         if !name.ends_with(suffix) {
             name.push_str(suffix);
         }
-        let owner = self.families.entry(name.clone()).or_insert_with(|| Arc::clone(&series.name));
-        let family = families.entry(name.clone()).or_insert_with(|| Family { kind, help: &series.description, lines: Vec::new(), labels: HashSet::new() });
+        let owner = self
+            .families
+            .entry(name.clone())
+            .or_insert_with(|| Arc::clone(&series.name));
+        let family = families.entry(name.clone()).or_insert_with(|| Family {
+            kind,
+            help: &series.description,
+            lines: Vec::new(),
+            labels: HashSet::new(),
+        });
         let labels = labels(&series.attributes);
         // One family has one kind and one name behind it; one line a set of labels.
         if *owner != series.name || family.kind != kind || !family.labels.insert(labels.clone()) {
             counters.add("series_refused", "collision", 1);
             if self.said.insert(Arc::clone(&series.name)) {
-                tracing::warn!("{} would be {name} for Prometheus, which {owner} is already; left out", series.name);
+                tracing::warn!(
+                    "{} would be {name} for Prometheus, which {owner} is already; left out",
+                    series.name
+                );
             }
             return;
         }
@@ -114,8 +144,16 @@ fn labels(attributes: &Attributes) -> String {
         if !keys.insert(key.clone()) {
             continue;
         }
-        let value = value.to_string().replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-        let _ = write!(out, "{}{key}=\"{value}\"", if out.is_empty() { '{' } else { ',' });
+        let value = value
+            .to_string()
+            .replace('\\', "\\\\")
+            .replace('"', "\\\"")
+            .replace('\n', "\\n");
+        let _ = write!(
+            out,
+            "{}{key}=\"{value}\"",
+            if out.is_empty() { '{' } else { ',' }
+        );
     }
     if !out.is_empty() {
         out.push('}');
@@ -126,7 +164,10 @@ fn labels(attributes: &Attributes) -> String {
 /// Odd characters become `_`; a digit may not be first. Colons may stand in names, not in labels.
 fn sanitize(name: &str, colon: bool) -> String {
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || (colon && c == ':');
-    let mut out: String = name.chars().map(|c| if fits(c) { c } else { '_' }).collect();
+    let mut out: String = name
+        .chars()
+        .map(|c| if fits(c) { c } else { '_' })
+        .collect();
     if out.is_empty() || out.starts_with(|c: char| c.is_ascii_digit()) {
         out.insert(0, '_');
     }

@@ -31,19 +31,44 @@ impl Batch {
         sweep: Sweep,
     ) -> Batch {
         assert_eq!(table.len(), values.len(), "a batch has one value a series");
-        assert_eq!(table.len(), starts_unix_nano.len(), "a batch has one start a series");
+        assert_eq!(
+            table.len(),
+            starts_unix_nano.len(),
+            "a batch has one start a series"
+        );
         if let Times::Each(times) = &times_unix_nano {
-            assert_eq!(table.len(), times.len(), "a batch has one time, or one a series");
+            assert_eq!(
+                table.len(),
+                times.len(),
+                "a batch has one time, or one a series"
+            );
         }
         let (points, ended) = count(&values);
-        Batch { table, starts_unix_nano, times_unix_nano, values: Arc::new(values), sweep, points, ended }
+        Batch {
+            table,
+            starts_unix_nano,
+            times_unix_nano,
+            values: Arc::new(values),
+            sweep,
+            points,
+            ended,
+        }
     }
 
     /// A batch without series, that only says that a sweep of the subsystem has ended.
     #[must_use]
     pub fn only_last(&self) -> Batch {
         let table = Table::new(Arc::clone(self.table.head()), Vec::new());
-        Batch::new(table, Arc::default(), self.times_unix_nano.first(), Vec::new(), Sweep { last: true, ..self.sweep })
+        Batch::new(
+            table,
+            Arc::default(),
+            self.times_unix_nano.first(),
+            Vec::new(),
+            Sweep {
+                last: true,
+                ..self.sweep
+            },
+        )
     }
 
     /// The same readings under another table: `rows` are the rows of this batch that it has, all where it is `None`.
@@ -54,36 +79,69 @@ impl Batch {
     pub fn with_table(&self, table: Arc<Table>, rows: Option<&[u32]>) -> Batch {
         let Some(rows) = rows else {
             assert_eq!(table.len(), self.table.len(), "a table of as many rows");
-            return Batch { table, ..self.clone() };
+            return Batch {
+                table,
+                ..self.clone()
+            };
         };
-        let starts = rows.iter().map(|row| self.starts_unix_nano[*row as usize]).collect();
-        let values = rows.iter().map(|row| self.values[*row as usize].clone()).collect();
+        let starts = rows
+            .iter()
+            .map(|row| self.starts_unix_nano[*row as usize])
+            .collect();
+        let values = rows.iter().map(|row| self.values[*row as usize]).collect();
         let times = match &self.times_unix_nano {
             Times::One(time) => Times::One(*time),
-            Times::Each(times) => Times::Each(rows.iter().map(|row| times[*row as usize]).collect()),
+            Times::Each(times) => {
+                Times::Each(rows.iter().map(|row| times[*row as usize]).collect())
+            }
         };
         Batch::new(table, starts, times, values, self.sweep)
     }
 
     /// The same rows with other values.
+    ///
+    /// # Panics
+    /// If there is not one a series.
     #[must_use]
     pub fn with_values(&self, values: Vec<Value>) -> Batch {
-        assert_eq!(self.table.len(), values.len(), "a batch has one value a series");
+        assert_eq!(
+            self.table.len(),
+            values.len(),
+            "a batch has one value a series"
+        );
         let (points, ended) = count(&values);
-        Batch { values: Arc::new(values), points, ended, ..self.clone() }
+        Batch {
+            values: Arc::new(values),
+            points,
+            ended,
+            ..self.clone()
+        }
     }
 
     /// The same rows with other starts.
+    ///
+    /// # Panics
+    /// If there is not one a series.
     #[must_use]
     pub fn with_starts(&self, starts_unix_nano: Arc<[u64]>) -> Batch {
-        assert_eq!(self.table.len(), starts_unix_nano.len(), "a batch has one start a series");
-        Batch { starts_unix_nano, ..self.clone() }
+        assert_eq!(
+            self.table.len(),
+            starts_unix_nano.len(),
+            "a batch has one start a series"
+        );
+        Batch {
+            starts_unix_nano,
+            ..self.clone()
+        }
     }
 
     /// The same, ending its sweep or not.
     #[must_use]
     pub fn with_last(&self, last: bool) -> Batch {
-        Batch { sweep: Sweep { last, ..self.sweep }, ..self.clone() }
+        Batch {
+            sweep: Sweep { last, ..self.sweep },
+            ..self.clone()
+        }
     }
 
     /// Whose readings these are.
@@ -133,11 +191,13 @@ impl Batch {
 }
 
 fn count(values: &[Value]) -> (usize, usize) {
-    values.iter().fold((0, 0), |(points, ended), value| match value {
-        Value::Absent => (points, ended),
-        Value::Ended => (points + 1, ended + 1),
-        _ => (points + 1, ended),
-    })
+    values
+        .iter()
+        .fold((0, 0), |(points, ended), value| match value {
+            Value::Absent => (points, ended),
+            Value::Ended => (points + 1, ended + 1),
+            _ => (points + 1, ended),
+        })
 }
 
 /// The points of a request.

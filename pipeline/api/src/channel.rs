@@ -36,8 +36,16 @@ pub struct Closed;
 impl Outlet {
     /// An outlet into this channel; what it finds is told to `found`.
     #[must_use]
-    pub fn new(out: mpsc::Sender<Vec<Batch>>, counters: Counters, found: mpsc::UnboundedSender<Found>) -> Outlet {
-        Outlet { out, counters, found }
+    pub fn new(
+        out: mpsc::Sender<Vec<Batch>>,
+        counters: Counters,
+        found: mpsc::UnboundedSender<Found>,
+    ) -> Outlet {
+        Outlet {
+            out,
+            counters,
+            found,
+        }
     }
 
     /// Sends one batch, which is counted as read.
@@ -70,7 +78,13 @@ impl Outbox {
     /// An empty outbox of a component that counts here.
     #[must_use]
     pub fn new(counters: Counters) -> Outbox {
-        Outbox { now_unix_nano: now_unix_nano(), passed: Vec::new(), sent: Vec::new(), counters, said: HashSet::new() }
+        Outbox {
+            now_unix_nano: now_unix_nano(),
+            passed: Vec::new(),
+            sent: Vec::new(),
+            counters,
+            said: HashSet::new(),
+        }
     }
 
     /// The wall clock, unix ns, as it was when the processor was called.
@@ -111,11 +125,19 @@ impl Outbox {
     }
 
     /// A series that would be the same as another one, which stays.
-    pub(crate) fn duplicate(&mut self, made: &Series, from: &Series, first_in: &str) {
+    pub(crate) fn duplicate(&mut self, made: &Series, from: &Series, first: Option<&Series>) {
         self.counters.add("series_refused", "duplicate", 1);
+        let path = |it: &Series| {
+            it.source
+                .as_ref()
+                .map_or_else(|| it.name.to_string(), |source| source.path())
+        };
+        let first = first.map_or_else(|| "another series".into(), path);
         let made = crate::text::identity(&made.name, &made.attributes);
-        let from = from.source.as_ref().map_or_else(|| from.name.to_string(), |source| source.path());
-        self.warn_once(format!("{from} would become {made}, which a series in {first_in} is already; dropped"));
+        self.warn_once(format!(
+            "{} would become {made}, which {first} is already; dropped",
+            path(from)
+        ));
     }
 
     /// Takes what was sent, and sets the clock for the next call.
@@ -130,7 +152,9 @@ impl Outbox {
 /// The wall clock, unix ns.
 #[must_use]
 pub fn now_unix_nano() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
@@ -146,14 +170,23 @@ impl Until {
     /// Until `end` turns true or is dropped; with `once` there is one tick only.
     #[must_use]
     pub fn new(end: watch::Receiver<bool>, once: bool, counters: Counters) -> Until {
-        Until { end, once, counters }
+        Until {
+            end,
+            once,
+            counters,
+        }
     }
 
     /// A tick each interval, the first one after `delay`. Missed ticks are skipped and counted, never made up for.
     #[must_use]
     pub fn ticks(&self, interval: Duration, delay: Duration) -> Ticks {
         let interval = interval.max(Duration::from_nanos(1));
-        Ticks { until: self.clone(), first: Instant::now() + delay, interval, next: 0 }
+        Ticks {
+            until: self.clone(),
+            first: Instant::now() + delay,
+            interval,
+            next: 0,
+        }
     }
 
     /// Waits for the end.
@@ -174,7 +207,9 @@ impl Until {
 
 impl fmt::Debug for Until {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Until").field("once", &self.once).finish_non_exhaustive()
+        f.debug_struct("Until")
+            .field("once", &self.once)
+            .finish_non_exhaustive()
     }
 }
 
@@ -193,10 +228,15 @@ impl Ticks {
         if self.until.once && self.next > 0 {
             return None;
         }
-        let late = Instant::now().saturating_duration_since(self.first).as_nanos() / self.interval.as_nanos();
+        let late = Instant::now()
+            .saturating_duration_since(self.first)
+            .as_nanos()
+            / self.interval.as_nanos();
         let late = u64::try_from(late).unwrap_or(u64::MAX);
         if late > self.next {
-            self.until.counters.add("sweeps_skipped", "", late - self.next);
+            self.until
+                .counters
+                .add("sweeps_skipped", "", late - self.next);
             self.next = late;
         }
         let due = self.first + mul(self.interval, self.next);
@@ -225,13 +265,18 @@ mod tests {
         let (_end, hear) = watch::channel(false);
         let counters = Counters::new("test");
         let start = Instant::now();
-        let mut ticks = Until::new(hear, false, counters.clone()).ticks(Duration::from_millis(100), Duration::ZERO);
+        let mut ticks = Until::new(hear, false, counters.clone())
+            .ticks(Duration::from_millis(100), Duration::ZERO);
         for number in 0..10_000 {
             assert_eq!(ticks.next().await, Some(number));
         }
         assert_eq!(start.elapsed().as_millis(), 9_999 * 100);
         tokio::time::advance(Duration::from_millis(550)).await;
-        assert_eq!(ticks.next().await, Some(10_004), "at once, since its time has come");
+        assert_eq!(
+            ticks.next().await,
+            Some(10_004),
+            "at once, since its time has come"
+        );
         assert_eq!(ticks.next().await, Some(10_005));
         assert_eq!(counters.total("sweeps_skipped"), 4);
     }

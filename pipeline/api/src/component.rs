@@ -105,6 +105,7 @@ pub trait Exporter: Send + Sync + 'static {
     }
 
     /// Its own defaults for queue, retry and time-out.
+    #[must_use]
     fn delivery() -> Delivery
     where
         Self: Sized,
@@ -165,12 +166,19 @@ pub enum ExportError {
 impl ExportError {
     /// All of the request may succeed later.
     pub fn retryable(source: impl Into<BoxError>) -> ExportError {
-        ExportError::Retryable { source: source.into(), after: None, left: None, rejected: 0 }
+        ExportError::Retryable {
+            source: source.into(),
+            after: None,
+            left: None,
+            rejected: 0,
+        }
     }
 
     /// The request never will.
     pub fn permanent(source: impl Into<BoxError>) -> ExportError {
-        ExportError::Permanent { source: source.into() }
+        ExportError::Permanent {
+            source: source.into(),
+        }
     }
 }
 
@@ -192,6 +200,11 @@ pub struct Delivery {
 impl Default for Delivery {
     /// The Collector's.
     fn default() -> Delivery {
-        Delivery { timeout: Duration::from_secs(5), num_consumers: 10, retry: true, block_on_overflow: false }
+        Delivery {
+            timeout: Duration::from_secs(5),
+            num_consumers: 10,
+            retry: true,
+            block_on_overflow: false,
+        }
     }
 }

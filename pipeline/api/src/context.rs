@@ -26,15 +26,31 @@ pub struct Context {
 impl Context {
     /// A context. `host_root` is where the host's file system is seen from here: `/`, or a mount in a container.
     #[must_use]
-    pub fn new(resource: Arc<Attributes>, counters: Counters, host_root: impl Into<PathBuf>) -> Context {
+    pub fn new(
+        resource: Arc<Attributes>,
+        counters: Counters,
+        host_root: impl Into<PathBuf>,
+    ) -> Context {
         let id = Arc::default();
-        Context { id, scope: Arc::default(), resource, counters, host_root: host_root.into(), read: Arc::default() }
+        Context {
+            id,
+            scope: Arc::default(),
+            resource,
+            counters,
+            host_root: host_root.into(),
+            read: Arc::default(),
+        }
     }
 
     /// The same for one component.
     #[must_use]
     pub fn of(&self, id: &str, scope: Scope) -> Context {
-        Context { id: id.into(), scope: Arc::new(scope), counters: self.counters.of(id), ..self.clone() }
+        Context {
+            id: id.into(),
+            scope: Arc::new(scope),
+            counters: self.counters.of(id),
+            ..self.clone()
+        }
     }
 
     /// Reads a file that the configuration names: all that a `build` may open, so that `validate` knows the paths.
@@ -42,14 +58,25 @@ impl Context {
     /// # Errors
     /// What the operating system says, the path first.
     pub fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        self.read.lock().unwrap_or_else(PoisonError::into_inner).push(path.to_owned());
-        std::fs::read(path).map_err(|error| io::Error::new(error.kind(), format!("cannot read {}: {error}", path.display())))
+        self.read
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(path.to_owned());
+        std::fs::read(path).map_err(|error| {
+            io::Error::new(
+                error.kind(),
+                format!("cannot read {}: {error}", path.display()),
+            )
+        })
     }
 
     /// The paths that were read by [`Context::read`].
     #[must_use]
     pub fn paths_read(&self) -> Vec<PathBuf> {
-        self.read.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.read
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// A path of the host as it is reached from here.

@@ -18,20 +18,27 @@ impl Counters {
     /// An empty set of counts.
     #[must_use]
     pub fn new(component: &str) -> Counters {
-        Counters { component: component.into(), all: Arc::default() }
+        Counters {
+            component: component.into(),
+            all: Arc::default(),
+        }
     }
 
     /// The same set, for another component.
     #[must_use]
     pub fn of(&self, component: &str) -> Counters {
-        Counters { component: component.into(), all: Arc::clone(&self.all) }
+        Counters {
+            component: component.into(),
+            all: Arc::clone(&self.all),
+        }
     }
 
     /// Adds to a counter. Names are `<what>_<done>` (`points_dropped`), a reason tells kinds of one apart.
     pub fn add(&self, name: &'static str, reason: &'static str, count: u64) {
         if count > 0 {
             let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-            *all.entry((Arc::clone(&self.component), name, reason)).or_default() += count;
+            *all.entry((Arc::clone(&self.component), name, reason))
+                .or_default() += count;
         }
     }
 
@@ -44,13 +51,20 @@ impl Counters {
     /// The sum of a counter over all components and reasons.
     #[must_use]
     pub fn total(&self, name: &str) -> u64 {
-        self.snapshot().iter().filter(|((_, have, _), _)| *have == name).map(|(_, count)| count).sum()
+        self.snapshot()
+            .iter()
+            .filter(|((_, have, _), _)| *have == name)
+            .map(|(_, count)| count)
+            .sum()
     }
 
     /// All counts at this moment, sorted.
     #[must_use]
     pub fn snapshot(&self) -> BTreeMap<Key, u64> {
-        self.all.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.all
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 

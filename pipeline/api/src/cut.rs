@@ -24,14 +24,21 @@ impl Cuts {
             return vec![batch];
         }
         let key = Arc::as_ptr(table) as usize;
-        if self.0.get(&key).is_none_or(|(known, _)| known.strong_count() == 0) {
+        if self
+            .0
+            .get(&key)
+            .is_none_or(|(known, _)| known.strong_count() == 0)
+        {
             self.0.retain(|_, (known, _)| known.strong_count() > 0);
-            self.0.insert(key, (Arc::downgrade(table), parts(table, most)));
+            self.0
+                .insert(key, (Arc::downgrade(table), parts(table, most)));
         }
         let parts = &self.0[&key].1;
         let cut = parts.iter().enumerate().map(|(index, part)| {
             let last = batch.sweep().last && index + 1 == parts.len();
-            batch.with_table(Arc::clone(&part.table), Some(&part.rows)).with_last(last)
+            batch
+                .with_table(Arc::clone(&part.table), Some(&part.rows))
+                .with_last(last)
         });
         cut.collect()
     }
@@ -43,8 +50,14 @@ fn parts(table: &Table, most: usize) -> Vec<Part> {
     let rows: Vec<u32> = (0..).take(table.len()).collect();
     let parts = rows.chunks(size).enumerate().map(|(index, rows)| {
         let place = format!("{}#{index}", table.head().place).into();
-        let series = rows.iter().map(|row| table.series()[*row as usize].clone()).collect();
-        Part { table: Table::new(Arc::new(table.head().at(place)), series), rows: rows.to_vec() }
+        let series = rows
+            .iter()
+            .map(|row| table.series()[*row as usize].clone())
+            .collect();
+        Part {
+            table: Table::new(Arc::new(table.head().at(place)), series),
+            rows: rows.to_vec(),
+        }
     });
     parts.collect()
 }

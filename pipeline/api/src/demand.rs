@@ -75,7 +75,10 @@ impl Demand {
     /// Wants what this says. It must be honest: what it answers [`Want::Never`] for would not have been let out.
     #[must_use]
     pub fn new(want: impl Fn(&Head, &Series) -> Want + Send + Sync + 'static) -> Demand {
-        Demand { ask: Arc::new(move |head, series, say| say(want(head, series))), ways: 1 }
+        Demand {
+            ask: Arc::new(move |head, series, say| say(want(head, series))),
+            ways: 1,
+        }
     }
 
     /// How often the series is wanted, by whichever way wants it most.
@@ -106,18 +109,29 @@ impl Demand {
                 Verdict::Drop => (0..ways).for_each(|_| say(Want::Never)),
             }
         };
-        Demand { ask: Arc::new(ask), ways }
+        Demand {
+            ask: Arc::new(ask),
+            ways,
+        }
     }
 
     /// The same, but not more often than the interval that this gives, where it gives one.
     #[must_use]
-    pub fn at_most(self, interval: impl Fn(&Head, &Series) -> Option<Duration> + Send + Sync + 'static) -> Demand {
+    pub fn at_most(
+        self,
+        interval: impl Fn(&Head, &Series) -> Option<Duration> + Send + Sync + 'static,
+    ) -> Demand {
         let ways = self.ways;
         let ask = move |head: &Head, series: &Series, say: &mut dyn FnMut(Want)| {
             let interval = interval(head, series);
-            (self.ask)(head, series, &mut |want| say(interval.map_or(want, |interval| want.at_most(interval))));
+            (self.ask)(head, series, &mut |want| {
+                say(interval.map_or(want, |interval| want.at_most(interval)));
+            });
         };
-        Demand { ask: Arc::new(ask), ways }
+        Demand {
+            ask: Arc::new(ask),
+            ways,
+        }
     }
 
     /// What serves both, each on a way of its own.
@@ -128,13 +142,18 @@ impl Demand {
             (self.ask)(head, series, say);
             (other.ask)(head, series, say);
         };
-        Demand { ask: Arc::new(ask), ways }
+        Demand {
+            ask: Arc::new(ask),
+            ways,
+        }
     }
 }
 
 impl fmt::Debug for Demand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Demand").field("ways", &self.ways).finish_non_exhaustive()
+        f.debug_struct("Demand")
+            .field("ways", &self.ways)
+            .finish_non_exhaustive()
     }
 }
 
@@ -147,14 +166,23 @@ mod tests {
     #[test]
     fn an_interval_is_counted_in_ticks() {
         let want = Want::Every(Duration::from_secs(3));
-        let due: Vec<u64> = (0..70).filter(|n| *n == 0 || want.turn(*n, TICK) != want.turn(n - 1, TICK)).collect();
+        let due: Vec<u64> = (0..70)
+            .filter(|n| *n == 0 || want.turn(*n, TICK) != want.turn(n - 1, TICK))
+            .collect();
         assert_eq!(due, [0, 30, 60]);
-        assert_eq!(Want::Every(Duration::from_millis(250)).turn(3, TICK), Some(1), "rounded up to whole ticks");
+        assert_eq!(
+            Want::Every(Duration::from_millis(250)).turn(3, TICK),
+            Some(1),
+            "rounded up to whole ticks"
+        );
     }
 
     #[test]
     fn the_more_frequent_want_wins() {
-        let (one, ten) = (Want::Every(Duration::from_secs(1)), Want::Every(Duration::from_secs(10)));
+        let (one, ten) = (
+            Want::Every(Duration::from_secs(1)),
+            Want::Every(Duration::from_secs(10)),
+        );
         assert_eq!(one.or(ten), one);
         assert_eq!(Want::Never.or(ten), ten);
         assert_eq!(ten.or(Want::Always), Want::Always);

@@ -18,12 +18,18 @@ pub struct Error {
 impl Error {
     /// An error of this cause.
     pub fn new(source: impl Into<BoxError>) -> Error {
-        Error { path: String::new(), source: source.into() }
+        Error {
+            path: String::new(),
+            source: source.into(),
+        }
     }
 
     /// An error in the component's own configuration, at this path below its id (`tls.ca_file`, `rules.2.unit`).
     pub fn at(path: impl Into<String>, source: impl Into<BoxError>) -> Error {
-        Error { path: path.into(), source: source.into() }
+        Error {
+            path: path.into(),
+            source: source.into(),
+        }
     }
 
     /// The path below the component's id; empty if it is none of its keys.

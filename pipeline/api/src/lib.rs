@@ -18,6 +18,7 @@ mod per_series;
 mod registry;
 mod table;
 #[cfg(feature = "testing")]
+#[allow(clippy::missing_panics_doc)] // its functions are assertions
 pub mod testing;
 pub mod text;
 
@@ -33,6 +34,8 @@ pub use error::{BoxError, Error, Result};
 pub use matching::Match;
 pub use per_series::{Memo, Outcome, PerSeries, Verdict};
 pub use registry::{Build, Decode, Make, Registration};
-pub use table::{AnyValue, Attributes, Declared, Head, Kind, Scope, Series, Source, Table, Temporality};
+pub use table::{
+    AnyValue, Attributes, Declared, Head, Kind, Scope, Series, Source, Table, Temporality,
+};
 
 pub use {async_trait::async_trait, inventory, opentelemetry_proto, schemars, serde};

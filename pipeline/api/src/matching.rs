@@ -22,10 +22,17 @@ impl Match {
     /// Whether this series is meant.
     #[must_use]
     pub fn fits(&self, series: &Series) -> bool {
-        self.name.as_ref().is_none_or(|pattern| pattern.is_match(&series.name))
+        self.name
+            .as_ref()
+            .is_none_or(|pattern| pattern.is_match(&series.name))
             && self.labels.iter().all(|(key, pattern)| {
                 let value = series.attributes.get(key);
-                value.is_some_and(|value| value.as_str().map_or_else(|| pattern.is_match(&value.to_string()), |text| pattern.is_match(text)))
+                value.is_some_and(|value| {
+                    value.as_str().map_or_else(
+                        || pattern.is_match(&value.to_string()),
+                        |text| pattern.is_match(text),
+                    )
+                })
             })
     }
 }

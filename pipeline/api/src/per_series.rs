@@ -55,7 +55,7 @@ struct Entry<C> {
     place: Arc<str>,
     series: Arc<Vec<Series>>,
     outcome: Outcome<C>,
-    /// The identity of each row that came out, for giving it back; empty where the stage does not rename.
+    /// The identity of each row that came out, for giving it back; 0 where the stage does not rename.
     identities: Vec<u128>,
     /// For each row that came in, the row that came out.
     row_out: Vec<Option<u32>>,
@@ -93,10 +93,16 @@ impl<T: PerSeries, C: Clone + Default> Memo<T, C> {
     }
 
     /// What the stage makes of this batch's table, with the column to read and change. Two rows that end up the same
-    /// series: the first stays, the other is dropped, counted, and both are named once.
+    /// series: the first stays, the other is dropped, counted, and named once.
+    ///
+    /// # Panics
+    /// Never: a table that is not known is learnt first.
     pub fn look(&mut self, batch: &Batch, out: &mut Outbox) -> &mut Outcome<C> {
         let key = Arc::as_ptr(batch.table()) as usize;
-        let known = self.entries.get(&key).is_some_and(|entry| entry.table.strong_count() > 0);
+        let known = self
+            .entries
+            .get(&key)
+            .is_some_and(|entry| entry.table.strong_count() > 0);
         if !known {
             self.learn(key, batch, out);
         }
@@ -112,90 +118,78 @@ impl<T: PerSeries, C: Clone + Default> Memo<T, C> {
         below.map(Arc::clone(&self.stage))
     }
 
+    /// Makes the outcome of a table that was not seen before.
     fn learn(&mut self, key: usize, batch: &Batch, out: &mut Outbox) {
         let table = batch.table();
-        let before = self.places.get(&table.head().place).copied().and_then(|key| self.forget(key));
+        let place = &table.head().place;
+        let before = self
+            .places
+            .get(place)
+            .copied()
+            .and_then(|key| self.forget(key));
         self.forget(key);
-        let dead: Vec<usize> = self.entries.iter().filter(|(_, e)| e.table.strong_count() == 0).map(|(k, _)| *k).collect();
-        for key in dead {
+        let is_dead = |entry: &Entry<C>| entry.table.strong_count() == 0;
+        let dead = self.entries.iter().filter(|(_, entry)| is_dead(entry));
+        for key in dead.map(|(key, _)| *key).collect::<Vec<_>>() {
             self.forget(key);
         }
 
         let mut head = (**table.head()).clone();
         self.stage.head(&mut head);
-        let carried = before.as_ref().filter(|before| *before.outcome.table.head().as_ref() == head);
-        let known = carried.map(by_row).unwrap_or_default();
-
-        let mut entry = Entry {
-            table: Arc::downgrade(table),
-            place: Arc::clone(&table.head().place),
-            series: table.shared_series(),
-            outcome: Outcome { table: Arc::clone(table), rows: None, column: Vec::with_capacity(table.len()) },
-            identities: Vec::new(),
-            row_out: vec![None; table.len()],
-        };
-        let (mut made, mut rows) = (Vec::with_capacity(table.len()), Vec::with_capacity(table.len()));
-        let mut changed = head != **table.head();
-        // A row that ends in this very batch gives its identity to one that begins.
+        let carried = before.filter(|before| *before.outcome.table.head().as_ref() == head);
+        let carried = carried.map(Carried::new);
+        // A row that ends in this very batch leaves its identity to one that begins.
         let ends = |row: &usize| matches!(batch.values()[*row], Value::Ended);
-        let mut kept = vec![None; table.len()];
-        for row in (0..table.len()).filter(|row| !ends(row)).chain((0..table.len()).filter(ends)) {
+        let live = (0..table.len()).filter(|row| !ends(row));
+        let mut kept: Vec<Option<Kept<C>>> = Vec::new();
+        kept.resize_with(table.len(), || None);
+        for row in live.chain((0..table.len()).filter(ends)) {
             let series = &table.series()[row];
-            let from = carried.and_then(|before| {
-                let old = *known.get(&row_key(series))? as usize;
-                before.series[old].is_same_row(series).then_some(())?;
-                before.row_out[old].map(|out| (before, out as usize))
+            let made = carried.as_ref().and_then(|carried| carried.find(series));
+            let made = made.or_else(|| {
+                let mut series = series.clone();
+                let verdict = self.stage.rewrite(&head, &mut series);
+                (verdict == Verdict::Keep).then(|| (series, C::default()))
             });
-            let (series_out, column) = if let Some((before, old)) = from {
-                (before.outcome.table.series()[old].clone(), before.outcome.column[old].clone())
-            } else {
-                let mut rewritten = series.clone();
-                if self.stage.rewrite(&head, &mut rewritten) == Verdict::Drop {
-                    continue;
+            let Some((made, column)) = made else { continue };
+            match self.claim(key, &made, ends(&row)) {
+                Ok(identity) => {
+                    kept[row] = Some(Kept {
+                        series: made,
+                        column,
+                        identity,
+                    });
                 }
-                (rewritten, C::default())
-            };
-            if self.stage.renames() {
-                let identity = series_out.identity();
-                if let Some(owner) = self.owners.get(&identity) {
-                    let first = *owner;
-                    self.refused.entry(identity).or_default().insert(key);
-                    let at = if first == key { "the same table" } else { "another table" };
-                    out.duplicate(&series_out, series, at);
-                    continue;
+                Err((identity, owner)) => {
+                    let same = |it: &Option<Kept<C>>| {
+                        it.as_ref().is_some_and(|it| it.identity == identity)
+                    };
+                    let first = match self.entries.get(&owner) {
+                        None => kept.iter().position(same).map(|row| &table.series()[row]),
+                        Some(entry) => entry.came_from(identity),
+                    };
+                    out.duplicate(&made, series, first);
                 }
-                if !ends(&row) {
-                    self.owners.insert(identity, key);
-                }
-                kept[row] = Some((series_out, column, identity));
-            } else {
-                kept[row] = Some((series_out, column, 0));
             }
         }
-        let mut pool: HashMap<usize, HashSet<Arc<crate::Attributes>>> = HashMap::new();
-        for (row, kept) in kept.into_iter().enumerate() {
-            let Some((mut series_out, column, identity)) = kept else {
-                changed = true;
-                continue;
-            };
-            if !Arc::ptr_eq(&series_out.attributes, &table.series()[row].attributes) {
-                share(&mut pool, &table.series()[row], &mut series_out);
-            }
-            changed |= series_out != table.series()[row];
-            entry.row_out[row] = u32::try_from(made.len()).ok();
-            rows.push(u32::try_from(row).unwrap_or(u32::MAX));
-            made.push(series_out);
-            entry.outcome.column.push(column);
-            if self.stage.renames() {
-                entry.identities.push(identity);
-            }
+        self.places.insert(Arc::clone(place), key);
+        self.entries.insert(key, Entry::new(table, head, kept));
+    }
+
+    /// Claims a series' identity for a table, where the stage renames at all; an error with the table that has it.
+    fn claim(&mut self, key: usize, made: &Series, ends: bool) -> Result<u128, (u128, usize)> {
+        if !self.stage.renames() {
+            return Ok(0);
         }
-        if changed {
-            entry.outcome.rows = (rows.len() != table.len()).then_some(rows);
-            entry.outcome.table = Table::new(Arc::new(head), made);
+        let identity = made.identity();
+        if let Some(owner) = self.owners.get(&identity) {
+            self.refused.entry(identity).or_default().insert(key);
+            return Err((identity, *owner));
         }
-        self.places.insert(Arc::clone(&table.head().place), key);
-        self.entries.insert(key, entry);
+        if !ends {
+            self.owners.insert(identity, key);
+        }
+        Ok(identity)
     }
 
     /// Forgets a table, and gives its identities back: those who were refused them are looked at anew.
@@ -209,12 +203,18 @@ impl<T: PerSeries, C: Clone + Default> Memo<T, C> {
     }
 
     fn release_ended(&mut self, key: usize, batch: &Batch) {
-        let Some(entry) = self.entries.get(&key) else { return };
+        let Some(entry) = self.entries.get(&key) else {
+            return;
+        };
         if entry.identities.is_empty() {
             return;
         }
-        let over = (0..batch.table().len()).filter(|row| matches!(batch.values()[*row], Value::Ended));
-        let over: Vec<u128> = over.filter_map(|row| entry.row_out[row]).map(|out| entry.identities[out as usize]).collect();
+        let over =
+            (0..batch.table().len()).filter(|row| matches!(batch.values()[*row], Value::Ended));
+        let over: Vec<u128> = over
+            .filter_map(|row| entry.row_out[row])
+            .map(|out| entry.identities[out as usize])
+            .collect();
         self.release(key, &over);
     }
 
@@ -232,19 +232,117 @@ impl<T: PerSeries, C: Clone + Default> Memo<T, C> {
     }
 }
 
-/// Rows by the addresses of their name and attributes: what a remade table carried over has the same.
-fn by_row<C>(entry: &Entry<C>) -> HashMap<(usize, usize), u32> {
-    let rows = entry.series.iter().zip(0..);
-    rows.map(|(series, row)| (row_key(series), row)).collect()
+/// A row that goes on.
+struct Kept<C> {
+    series: Series,
+    column: C,
+    identity: u128,
+}
+
+impl<C> Entry<C> {
+    /// The series that came in and became this one.
+    fn came_from(&self, identity: u128) -> Option<&Series> {
+        let out = self.identities.iter().position(|it| *it == identity)?;
+        self.series.get(
+            self.outcome
+                .rows
+                .as_ref()
+                .map_or(out, |rows| rows[out] as usize),
+        )
+    }
+
+    /// The outcome of these rows; the table itself where nothing changed.
+    fn new(table: &Arc<Table>, head: Head, kept: Vec<Option<Kept<C>>>) -> Entry<C> {
+        let mut changed = head != **table.head();
+        let (mut made, mut rows, mut column) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut identities, mut row_out) = (Vec::new(), vec![None; table.len()]);
+        let mut pool = HashMap::new();
+        for (row, kept) in kept.into_iter().enumerate() {
+            let from = &table.series()[row];
+            let Some(mut kept) = kept else {
+                changed = true;
+                continue;
+            };
+            if !Arc::ptr_eq(&kept.series.attributes, &from.attributes) {
+                share(&mut pool, from, &mut kept.series);
+            }
+            changed |= kept.series != *from;
+            row_out[row] = u32::try_from(made.len()).ok();
+            rows.push(u32::try_from(row).unwrap_or(u32::MAX));
+            made.push(kept.series);
+            column.push(kept.column);
+            identities.push(kept.identity);
+        }
+        let all = rows.len() == table.len();
+        let outcome = Outcome {
+            table: if changed {
+                Table::new(Arc::new(head), made)
+            } else {
+                Arc::clone(table)
+            },
+            rows: (!all).then_some(rows),
+            column,
+        };
+        let place = Arc::clone(&table.head().place);
+        Entry {
+            table: Arc::downgrade(table),
+            place,
+            series: table.shared_series(),
+            outcome,
+            identities,
+            row_out,
+        }
+    }
+}
+
+/// The rows of a table that was remade, by the addresses of their name and attributes: what was carried over has the
+/// same.
+struct Carried<C> {
+    entry: Entry<C>,
+    rows: HashMap<(usize, usize), usize>,
+}
+
+impl<C: Clone> Carried<C> {
+    fn new(entry: Entry<C>) -> Carried<C> {
+        let rows = entry
+            .series
+            .iter()
+            .enumerate()
+            .map(|(row, series)| (row_key(series), row));
+        Carried {
+            rows: rows.collect(),
+            entry,
+        }
+    }
+
+    /// What became of this very row before.
+    fn find(&self, series: &Series) -> Option<(Series, C)> {
+        let row = *self.rows.get(&row_key(series))?;
+        let out = self.entry.row_out[row].filter(|_| self.entry.series[row].is_same_row(series))?
+            as usize;
+        Some((
+            self.entry.outcome.table.series()[out].clone(),
+            self.entry.outcome.column[out].clone(),
+        ))
+    }
 }
 
 fn row_key(series: &Series) -> (usize, usize) {
-    (series.name.as_ptr() as usize, Arc::as_ptr(&series.attributes) as usize)
+    (
+        series.name.as_ptr() as usize,
+        Arc::as_ptr(&series.attributes) as usize,
+    )
 }
 
 /// Equal attribute sets that were made of one set are one set.
-fn share(pool: &mut HashMap<usize, HashSet<Arc<crate::Attributes>>>, from: &Series, made: &mut Series) {
-    let made_of_one = pool.entry(Arc::as_ptr(&from.attributes) as usize).or_default();
+fn share(
+    pool: &mut HashMap<usize, HashSet<Arc<crate::Attributes>>>,
+    from: &Series,
+    made: &mut Series,
+) {
+    let made_of_one = pool
+        .entry(Arc::as_ptr(&from.attributes) as usize)
+        .or_default();
     match made_of_one.get(&made.attributes) {
         Some(same) => made.attributes = Arc::clone(same),
         None => drop(made_of_one.insert(Arc::clone(&made.attributes))),
@@ -282,6 +380,8 @@ impl<C> Outcome<C> {
 
 impl<T, C> fmt::Debug for Memo<T, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Memo").field("tables", &self.entries.len()).finish_non_exhaustive()
+        f.debug_struct("Memo")
+            .field("tables", &self.entries.len())
+            .finish_non_exhaustive()
     }
 }

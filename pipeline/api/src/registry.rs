@@ -76,41 +76,84 @@ impl Registration {
 
     /// Used by [`register!`].
     #[must_use]
-    pub const fn receiver<T: Component + Receiver>(crate_name: &'static str, version: &'static str, file: &'static str) -> Registration {
+    pub const fn receiver<T: Component + Receiver>(
+        crate_name: &'static str,
+        version: &'static str,
+        file: &'static str,
+    ) -> Registration {
         let make = Make::Receiver(|node| decode_then::<T, _>(node, |made| Box::new(made)));
         Registration::of::<T>(crate_name, version, file, make)
     }
 
     /// Used by [`register!`].
     #[must_use]
-    pub const fn processor<T: Component + Processor>(crate_name: &'static str, version: &'static str, file: &'static str) -> Registration {
+    pub const fn processor<T: Component + Processor>(
+        crate_name: &'static str,
+        version: &'static str,
+        file: &'static str,
+    ) -> Registration {
         let make = Make::Processor(|node| decode_then::<T, _>(node, |made| Box::new(made)));
         Registration::of::<T>(crate_name, version, file, make)
     }
 
     /// Used by [`register!`].
     #[must_use]
-    pub const fn per_series<T: Component + PerSeries>(crate_name: &'static str, version: &'static str, file: &'static str) -> Registration {
-        let make = Make::Processor(|node| decode_then::<T, _>(node, |made| Box::new(Memo::<T>::new(made))));
+    pub const fn per_series<T: Component + PerSeries>(
+        crate_name: &'static str,
+        version: &'static str,
+        file: &'static str,
+    ) -> Registration {
+        let make = Make::Processor(|node| {
+            decode_then::<T, _>(node, |made| Box::new(Memo::<T>::new(made)))
+        });
         Registration::of::<T>(crate_name, version, file, make)
     }
 
     /// Used by [`register!`].
     #[must_use]
-    pub const fn exporter<T: Component + Exporter>(crate_name: &'static str, version: &'static str, file: &'static str) -> Registration {
-        let make = Make::Exporter(|node| decode_then::<T, _>(node, |made| Box::new(made)), T::delivery);
+    pub const fn exporter<T: Component + Exporter>(
+        crate_name: &'static str,
+        version: &'static str,
+        file: &'static str,
+    ) -> Registration {
+        let make = Make::Exporter(
+            |node| decode_then::<T, _>(node, |made| Box::new(made)),
+            T::delivery,
+        );
         Registration::of::<T>(crate_name, version, file, make)
     }
 
-    const fn of<T: Component>(crate_name: &'static str, version: &'static str, file: &'static str, make: Make) -> Registration {
-        let schema = || schemars::generate::SchemaSettings::draft07().into_generator().into_root_schema_for::<T::Config>();
-        Registration { type_name: T::TYPE, crate_name, version, file, schema, make }
+    const fn of<T: Component>(
+        crate_name: &'static str,
+        version: &'static str,
+        file: &'static str,
+        make: Make,
+    ) -> Registration {
+        let schema = || {
+            schemars::generate::SchemaSettings::draft07()
+                .into_generator()
+                .into_root_schema_for::<T::Config>()
+        };
+        Registration {
+            type_name: T::TYPE,
+            crate_name,
+            version,
+            file,
+            schema,
+            make,
+        }
     }
 }
 
-fn decode_then<T: Component + 'static, D: ?Sized + 'static>(node: &Node, boxed: fn(T) -> Box<D>) -> Result<Decoded<Build<Box<D>>>, Vec<Problem>> {
+fn decode_then<T: Component + 'static, D: ?Sized + 'static>(
+    node: &Node,
+    boxed: fn(T) -> Box<D>,
+) -> Result<Decoded<Build<Box<D>>>, Vec<Problem>> {
     let decoded = decode::<T::Config>(node)?;
     let config = decoded.value;
     let build = move |context: &Context| T::build(config, context).map(boxed);
-    Ok(Decoded { value: Box::new(build), secrets: decoded.secrets })
+    Ok(Decoded {
+        value: Box::new(build),
+        secrets: decoded.secrets,
+    })
 }

@@ -17,7 +17,11 @@ impl Table {
     /// A table of these series, in this order. Order is the receiver's: path order, for `statsfs`.
     #[must_use]
     pub fn new(head: Arc<Head>, series: Vec<Series>) -> Arc<Table> {
-        Arc::new(Table { head, series: Arc::new(series), template: OnceLock::new() })
+        Arc::new(Table {
+            head,
+            series: Arc::new(series),
+            template: OnceLock::new(),
+        })
     }
 
     /// What the series have in common.
@@ -57,7 +61,10 @@ impl Table {
 
 impl fmt::Debug for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Table").field("head", &self.head).field("series", &self.series.len()).finish_non_exhaustive()
+        f.debug_struct("Table")
+            .field("head", &self.head)
+            .field("series", &self.series.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -78,14 +85,27 @@ pub struct Head {
 impl Head {
     /// A head of these parts.
     #[must_use]
-    pub fn new(resource: Arc<Attributes>, scope: Arc<Scope>, subsystem: Arc<str>, place: Arc<str>) -> Head {
-        Head { resource, scope, subsystem, place }
+    pub fn new(
+        resource: Arc<Attributes>,
+        scope: Arc<Scope>,
+        subsystem: Arc<str>,
+        place: Arc<str>,
+    ) -> Head {
+        Head {
+            resource,
+            scope,
+            subsystem,
+            place,
+        }
     }
 
     /// The same head at another place.
     #[must_use]
     pub fn at(&self, place: Arc<str>) -> Head {
-        Head { place, ..self.clone() }
+        Head {
+            place,
+            ..self.clone()
+        }
     }
 }
 
@@ -103,7 +123,10 @@ impl Scope {
     /// A scope of this name and version.
     #[must_use]
     pub fn new(name: &str, version: &str) -> Scope {
-        Scope { name: name.into(), version: version.into() }
+        Scope {
+            name: name.into(),
+            version: version.into(),
+        }
     }
 }
 
@@ -189,9 +212,15 @@ pub enum Kind {
 
 impl Kind {
     /// A monotonic cumulative sum.
-    pub const COUNTER: Kind = Kind::Sum { monotonic: true, temporality: Temporality::Cumulative };
+    pub const COUNTER: Kind = Kind::Sum {
+        monotonic: true,
+        temporality: Temporality::Cumulative,
+    };
     /// A non-monotonic cumulative sum: a current amount that may be added up.
-    pub const UPDOWN: Kind = Kind::Sum { monotonic: false, temporality: Temporality::Cumulative };
+    pub const UPDOWN: Kind = Kind::Sum {
+        monotonic: false,
+        temporality: Temporality::Cumulative,
+    };
 }
 
 /// OpenTelemetry's aggregation temporality.
@@ -225,7 +254,11 @@ impl Source {
     /// A source at this place.
     #[must_use]
     pub fn new(directory: Arc<str>, file: Arc<str>) -> Source {
-        Source { directory, file, ..Source::default() }
+        Source {
+            directory,
+            file,
+            ..Source::default()
+        }
     }
 
     /// The whole path below the root, `kvm/1234-12/vcpu0/exits`.
@@ -275,6 +308,7 @@ impl Attributes {
     }
 
     /// All, sorted by key.
+    #[must_use]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&Arc<str>, &AnyValue)> {
         self.0.iter().map(|(key, value)| (key, value))
     }
@@ -294,7 +328,9 @@ impl<K: Into<Arc<str>>, V: Into<AnyValue>> FromIterator<(K, V)> for Attributes {
     /// The last of equal keys wins.
     fn from_iter<I: IntoIterator<Item = (K, V)>>(pairs: I) -> Attributes {
         let mut all = Attributes::default();
-        pairs.into_iter().for_each(|(key, value)| all.set(key, value));
+        pairs
+            .into_iter()
+            .for_each(|(key, value)| all.set(key, value));
         all
     }
 }
@@ -403,7 +439,9 @@ impl<'de> serde::Deserialize<'de> for AnyValue {
             }
 
             fn visit_u64<E: serde::de::Error>(self, it: u64) -> Result<AnyValue, E> {
-                i64::try_from(it).map(AnyValue::Int).map_err(|_| E::custom(format_args!("{it} is beyond 64 bits with a sign")))
+                i64::try_from(it)
+                    .map(AnyValue::Int)
+                    .map_err(|_| E::custom(format_args!("{it} is beyond 64 bits with a sign")))
             }
 
             fn visit_f64<E>(self, it: f64) -> Result<AnyValue, E> {

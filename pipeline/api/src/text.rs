@@ -21,18 +21,28 @@ pub fn format(request: &[Batch]) -> String {
     for batch in request {
         for (series, value) in batch.table().series().iter().zip(batch.values()) {
             if *value != Value::Absent {
-                lines.push((series, identity(&series.name, &series.attributes), self::value(*value)));
+                lines.push((
+                    series,
+                    identity(&series.name, &series.attributes),
+                    self::value(*value),
+                ));
             }
         }
     }
-    lines.sort_by(|(a, ..), (b, ..)| (&a.name, pairs(&a.attributes)).cmp(&(&b.name, pairs(&b.attributes))));
-    let width = |of: &dyn Fn(usize) -> usize, most| (0..lines.len()).map(of).max().unwrap_or(0).min(most);
+    lines.sort_by(|(a, ..), (b, ..)| {
+        (&a.name, pairs(&a.attributes)).cmp(&(&b.name, pairs(&b.attributes)))
+    });
+    let width =
+        |of: &dyn Fn(usize) -> usize, most| (0..lines.len()).map(of).max().unwrap_or(0).min(most);
     let name_width = width(&|i| lines[i].1.chars().count(), 72);
     let value_width = width(&|i| lines[i].2.len(), 20);
     let mut out = String::new();
     for (series, name, value) in &lines {
         let kind = kind_word(series.kind);
-        let line = format!("{name:name_width$} {value:>value_width$} {kind} {}", quoted_unit(&series.unit));
+        let line = format!(
+            "{name:name_width$} {value:>value_width$} {kind} {}",
+            quoted_unit(&series.unit)
+        );
         out.push_str(line.trim_end());
         out.push('\n');
     }
@@ -40,7 +50,10 @@ pub fn format(request: &[Batch]) -> String {
 }
 
 fn pairs(attributes: &Attributes) -> Vec<(&str, String)> {
-    attributes.iter().map(|(key, value)| (&**key, value.to_string())).collect()
+    attributes
+        .iter()
+        .map(|(key, value)| (&**key, value.to_string()))
+        .collect()
 }
 
 /// `NAME{k=v,…}`.
@@ -48,7 +61,13 @@ fn pairs(attributes: &Attributes) -> Vec<(&str, String)> {
 pub fn identity(name: &str, attributes: &Attributes) -> String {
     let mut out = quoted(name);
     for (index, (key, value)) in attributes.iter().enumerate() {
-        let _ = write!(out, "{}{}={}", if index == 0 { '{' } else { ',' }, quoted(key), quoted(&value.to_string()));
+        let _ = write!(
+            out,
+            "{}{}={}",
+            if index == 0 { '{' } else { ',' },
+            quoted(key),
+            quoted(&value.to_string())
+        );
     }
     if !attributes.is_empty() {
         out.push('}');
@@ -57,7 +76,9 @@ pub fn identity(name: &str, attributes: &Attributes) -> String {
 }
 
 fn quoted(text: &str) -> String {
-    let odd = |c: char| matches!(c, ',' | '=' | '{' | '}' | '"' | '\\') || c.is_whitespace() || c.is_control();
+    let odd = |c: char| {
+        matches!(c, ',' | '=' | '{' | '}' | '"' | '\\') || c.is_whitespace() || c.is_control()
+    };
     if text.is_empty() || text.starts_with('#') || text.contains(odd) {
         serde_json::Value::from(text).to_string()
     } else {
@@ -68,7 +89,11 @@ fn quoted(text: &str) -> String {
 /// A unit stands last in its line, and `{exit}` is a unit: only blanks and quotes would be taken amiss.
 fn quoted_unit(unit: &str) -> String {
     let odd = unit.contains(|c: char| c == '"' || c.is_whitespace() || c.is_control());
-    if odd { serde_json::Value::from(unit).to_string() } else { unit.to_owned() }
+    if odd {
+        serde_json::Value::from(unit).to_string()
+    } else {
+        unit.to_owned()
+    }
 }
 
 fn value(value: Value) -> String {
@@ -84,10 +109,22 @@ fn kind_word(kind: Kind) -> &'static str {
     match kind {
         Kind::Unknown => "",
         Kind::Gauge => "gauge",
-        Kind::Sum { monotonic: true, temporality: Temporality::Cumulative } => "counter",
-        Kind::Sum { monotonic: false, temporality: Temporality::Cumulative } => "updown",
-        Kind::Sum { monotonic: true, temporality: Temporality::Delta } => "counter:delta",
-        Kind::Sum { monotonic: false, temporality: Temporality::Delta } => "updown:delta",
+        Kind::Sum {
+            monotonic: true,
+            temporality: Temporality::Cumulative,
+        } => "counter",
+        Kind::Sum {
+            monotonic: false,
+            temporality: Temporality::Cumulative,
+        } => "updown",
+        Kind::Sum {
+            monotonic: true,
+            temporality: Temporality::Delta,
+        } => "counter:delta",
+        Kind::Sum {
+            monotonic: false,
+            temporality: Temporality::Delta,
+        } => "updown:delta",
     }
 }
 
@@ -101,7 +138,9 @@ pub fn parse(text: &str) -> Result<Vec<Batch>, String> {
         if line.trim().is_empty() || line.trim_start().starts_with('#') {
             continue;
         }
-        let (series, value) = Line::new(line).point().map_err(|why| format!("line {}: {why}: {line}", number + 1))?;
+        let (series, value) = Line::new(line)
+            .point()
+            .map_err(|why| format!("line {}: {why}: {line}", number + 1))?;
         let subsystem = series.name.split('/').next().unwrap_or_default().to_owned();
         let (all, values) = subsystems.entry(subsystem).or_default();
         all.push(series);
@@ -109,10 +148,21 @@ pub fn parse(text: &str) -> Result<Vec<Batch>, String> {
     }
     let batches = subsystems.into_iter().map(|(subsystem, (series, values))| {
         let place = Arc::from(format!("text/{subsystem}/0"));
-        let head = Head::new(Arc::default(), Arc::new(Scope::default()), subsystem.into(), place);
+        let head = Head::new(
+            Arc::default(),
+            Arc::new(Scope::default()),
+            subsystem.into(),
+            place,
+        );
         let starts = series.iter().map(|_| 0).collect();
         let sweep = Sweep::new(0, Duration::from_secs(10), true);
-        Batch::new(Table::new(Arc::new(head), series), starts, Times::One(1_000_000_000), values, sweep)
+        Batch::new(
+            Table::new(Arc::new(head), series),
+            starts,
+            Times::One(1_000_000_000),
+            values,
+            sweep,
+        )
     });
     Ok(batches.collect())
 }
@@ -124,7 +174,10 @@ struct Line<'a> {
 
 impl<'a> Line<'a> {
     fn new(text: &'a str) -> Line<'a> {
-        Line { text, chars: text.char_indices().peekable() }
+        Line {
+            text,
+            chars: text.char_indices().peekable(),
+        }
     }
 
     fn point(&mut self) -> Result<(Series, Value), String> {
@@ -156,8 +209,14 @@ impl<'a> Line<'a> {
             "gauge" => Kind::Gauge,
             "counter" => Kind::COUNTER,
             "updown" => Kind::UPDOWN,
-            "counter:delta" => Kind::Sum { monotonic: true, temporality: Temporality::Delta },
-            "updown:delta" => Kind::Sum { monotonic: false, temporality: Temporality::Delta },
+            "counter:delta" => Kind::Sum {
+                monotonic: true,
+                temporality: Temporality::Delta,
+            },
+            "updown:delta" => Kind::Sum {
+                monotonic: false,
+                temporality: Temporality::Delta,
+            },
             other => return Err(format!("`{other}` is no kind")),
         };
         let unit = self.field()?;
@@ -165,7 +224,10 @@ impl<'a> Line<'a> {
             return Err("there is more after the unit".into());
         }
         let directory = name.rsplit_once('/').map_or("", |(directory, _)| directory);
-        let device = attributes.get("device").map(ToString::to_string).unwrap_or_default();
+        let device = attributes
+            .get("device")
+            .map(ToString::to_string)
+            .unwrap_or_default();
         let file = name.rsplit('/').next().unwrap_or_default();
         let source = Source::new(format!("{directory}{device}").into(), file.into());
         let mut series = Series::new(name, Arc::new(attributes));
@@ -182,8 +244,12 @@ impl<'a> Line<'a> {
     fn word(&mut self, ends: impl Fn(char) -> bool) -> Result<String, String> {
         let start = self.chars.peek().map_or(self.text.len(), |(at, _)| *at);
         if self.text[start..].starts_with('"') {
-            let mut json = serde_json::Deserializer::from_str(&self.text[start..]).into_iter::<String>();
-            let word = json.next().and_then(Result::ok).ok_or("a quote does not end")?;
+            let mut json =
+                serde_json::Deserializer::from_str(&self.text[start..]).into_iter::<String>();
+            let word = json
+                .next()
+                .and_then(Result::ok)
+                .ok_or("a quote does not end")?;
             let end = start + json.byte_offset();
             while self.chars.next_if(|(at, _)| *at < end).is_some() {}
             return Ok(word);
@@ -210,8 +276,21 @@ mod tests {
         let batches = parse(text).unwrap();
         let once = format(&batches);
         assert_eq!(format(&parse(&once).unwrap()), once);
-        assert!(once.contains("kvm/exits{device=\"\",\"odd key\"=\"a=b,c}\"} 1.8446744073709552e19 updown\n"), "{once}");
-        for wrong in ["a", "a{b} 1", "a{b=c 1", "a x", "a 1 thing", "a 1 gauge By more", "\"a 1"] {
+        assert!(
+            once.contains(
+                "kvm/exits{device=\"\",\"odd key\"=\"a=b,c}\"} 1.8446744073709552e19 updown\n"
+            ),
+            "{once}"
+        );
+        for wrong in [
+            "a",
+            "a{b} 1",
+            "a{b=c 1",
+            "a x",
+            "a 1 thing",
+            "a 1 gauge By more",
+            "\"a 1",
+        ] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
     }

@@ -12,10 +12,16 @@ use crate::{graph, resource, supervise, telemetry};
 
 /// Reads kernel statistics trees, one value a file, into an OpenTelemetry pipeline.
 #[derive(Debug, Parser)]
-#[command(name = "statsfs-collector", version, args_conflicts_with_subcommands = true)]
-#[command(after_help = "Without --config it sweeps what this kernel has and prints it every 10 s; `print-config` shows that configuration.\n\
+#[command(
+    name = "statsfs-collector",
+    version,
+    args_conflicts_with_subcommands = true
+)]
+#[command(
+    after_help = "Without --config it sweeps what this kernel has and prints it every 10 s; `print-config` shows that configuration.\n\
 Exit codes: 0 done, 1 failed while running, 2 the configuration or the command line is wrong.\n\
-RUST_LOG sets the log level over the configuration's.")]
+RUST_LOG sets the log level over the configuration's."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -104,7 +110,10 @@ fn run(options: &Run, default: &str) -> Result<(), Failure> {
     let counters = Counters::new("service");
     let context = context(&config, &counters);
     let graph = graph::build(config, &context).map_err(|wrong| tell(&wrong, &loaded))?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
     let runtime = runtime.map_err(|error| Failure::Running(format!("cannot start: {error}")))?;
     let done = runtime.block_on(supervise::run(graph, how, counters));
     // What hangs in a read or a write may hang on: the process ends all the same.
@@ -115,7 +124,9 @@ fn run(options: &Run, default: &str) -> Result<(), Failure> {
 fn validate(sources: &Sources, default: &str) -> Result<(), Failure> {
     let (loaded, config) = read(sources, default)?;
     let context = context(&config, &Counters::new("service"));
-    graph::build(config, &context).map(drop).map_err(|wrong| tell(&wrong, &loaded))
+    graph::build(config, &context)
+        .map(drop)
+        .map_err(|wrong| tell(&wrong, &loaded))
 }
 
 fn print_config(sources: &Sources, default: &str) -> Result<(), Failure> {
@@ -129,17 +140,25 @@ fn print_config(sources: &Sources, default: &str) -> Result<(), Failure> {
 }
 
 fn components() {
-    let mut text = format!("{:<12} {:<10} {:<22} {:<8} {}\n", "TYPE", "KIND", "CRATE", "VERSION", "FILE");
+    let mut text = format!(
+        "{:<12} {:<10} {:<22} {:<8} {}\n",
+        "TYPE", "KIND", "CRATE", "VERSION", "FILE"
+    );
     for it in Registration::all() {
         let kind = it.make.kind();
-        text.push_str(&format!("{:<12} {kind:<10} {:<22} {:<8} {}\n", it.type_name, it.crate_name, it.version, it.file));
+        text.push_str(&format!(
+            "{:<12} {kind:<10} {:<22} {:<8} {}\n",
+            it.type_name, it.crate_name, it.version, it.file
+        ));
     }
     out(&text);
 }
 
 /// Loads and checks; tells what is wrong, and what is only odd.
 fn read(sources: &Sources, default: &str) -> Result<(Loaded, Config), Failure> {
-    let mut loaded = load(&sources.config, &sources.set, default, &|name| std::env::var(name).ok());
+    let mut loaded = load(&sources.config, &sources.set, default, &|name| {
+        std::env::var(name).ok()
+    });
     let config = check(&mut loaded);
     if !loaded.diagnostics.is_empty() {
         err(&render(&loaded.diagnostics, &loaded.texts));

@@ -37,25 +37,44 @@ struct Said {
 type Item = (Request, OwnedSemaphorePermit);
 
 impl Export {
-    pub(crate) fn new(id: String, exporter: Arc<dyn Exporter>, around: Around, counters: Counters, closed: Arc<Notify>) -> Export {
-        Export { id, exporter, around, counters, queued: AtomicU64::new(0), closed, said: Mutex::default() }
+    pub(crate) fn new(
+        id: String,
+        exporter: Arc<dyn Exporter>,
+        around: Around,
+        counters: Counters,
+        closed: Arc<Notify>,
+    ) -> Export {
+        Export {
+            id,
+            exporter,
+            around,
+            counters,
+            queued: AtomicU64::new(0),
+            closed,
+            said: Mutex::default(),
+        }
     }
 
     /// Takes requests until the channel closes, and ends when all of them were sent or given up.
     pub(crate) async fn run(self: Arc<Export>, mut from: mpsc::Receiver<Request>) {
         let queue = &self.around.queue;
         // Without a queue there is one request under way at a time, and what is above waits.
-        let size = if queue.enabled { queue.queue_size.get().min(Semaphore::MAX_PERMITS) } else { 1 };
+        let size = if queue.enabled {
+            queue.queue_size.get().min(Semaphore::MAX_PERMITS)
+        } else {
+            1
+        };
         let wait = !queue.enabled || self.around.delivery.block_on_overflow;
         let room = Arc::new(Semaphore::new(size));
         let mut tasks = JoinSet::new();
-        let lanes: Vec<mpsc::UnboundedSender<Item>> = (0..self.around.delivery.num_consumers.max(1))
-            .map(|_| {
-                let (to, from) = mpsc::unbounded_channel();
-                tasks.spawn(Arc::clone(&self).lane(from));
-                to
-            })
-            .collect();
+        let lanes: Vec<mpsc::UnboundedSender<Item>> =
+            (0..self.around.delivery.num_consumers.max(1))
+                .map(|_| {
+                    let (to, from) = mpsc::unbounded_channel();
+                    tasks.spawn(Arc::clone(&self).lane(from));
+                    to
+                })
+                .collect();
         while let Some(request) = from.recv().await {
             for (lane, request) in by_lane(request, lanes.len()) {
                 let points = points(&request);
@@ -66,7 +85,11 @@ impl Export {
                 };
                 self.count("points_handed", "", points);
                 if weight > size {
-                    self.drop_once(points, "too_large", "a request is larger than the whole queue");
+                    self.drop_once(
+                        points,
+                        "too_large",
+                        "a request is larger than the whole queue",
+                    );
                     continue;
                 }
                 let weight = u32::try_from(weight).unwrap_or(u32::MAX);
@@ -76,7 +99,11 @@ impl Export {
                     Arc::clone(&room).try_acquire_many_owned(weight).ok()
                 };
                 let Some(permit) = permit else {
-                    self.drop_once(points, "queue_full", "the sending queue is full; the newest requests are dropped");
+                    self.drop_once(
+                        points,
+                        "queue_full",
+                        "the sending queue is full; the newest requests are dropped",
+                    );
                     continue;
                 };
                 self.change_queued(|queued| queued + points);
@@ -128,13 +155,22 @@ impl Export {
                     return;
                 }
                 Err(ExportError::Permanent { source }) => {
-                    return self.drop_once(all, "permanent", &format!("a request was refused for good: {}", chain(&*source)));
+                    return self.drop_once(
+                        all,
+                        "permanent",
+                        &format!("a request was refused for good: {}", chain(&*source)),
+                    );
                 }
                 Err(ExportError::Closed) => {
                     self.count("points_dropped", "closed", all);
                     return self.closed.notify_one();
                 }
-                Err(ExportError::Retryable { source, after, left, rejected }) => {
+                Err(ExportError::Retryable {
+                    source,
+                    after,
+                    left,
+                    rejected,
+                }) => {
                     if let Some(left) = left {
                         let still = points(&left);
                         self.count("points_rejected", "", rejected);
@@ -149,12 +185,20 @@ impl Export {
             let all = points(&request);
             let why = chain(&*source);
             if !retry.enabled {
-                return self.drop_once(all, "not_retried", &format!("a request failed, and `retry_on_failure` is off: {why}"));
+                return self.drop_once(
+                    all,
+                    "not_retried",
+                    &format!("a request failed, and `retry_on_failure` is off: {why}"),
+                );
             }
             let delay = after.unwrap_or_default().max(jitter(interval, retry));
             let most = retry.max_elapsed_time.0;
             if !most.is_zero() && started.elapsed() + delay > most {
-                return self.drop_once(all, "max_elapsed_time", &format!("a request is given up after {most:?}: {why}"));
+                return self.drop_once(
+                    all,
+                    "max_elapsed_time",
+                    &format!("a request is given up after {most:?}: {why}"),
+                );
             }
             self.failing(&why);
             self.count("requests_retried", "", 1);
@@ -168,7 +212,13 @@ impl Export {
         if limit.is_zero() {
             return self.exporter.export(request).await;
         }
-        timeout(limit, self.exporter.export(request)).await.unwrap_or_else(|_| Err(ExportError::retryable(format!("no answer within {limit:?}"))))
+        timeout(limit, self.exporter.export(request))
+            .await
+            .unwrap_or_else(|_| {
+                Err(ExportError::retryable(format!(
+                    "no answer within {limit:?}"
+                )))
+            })
     }
 
     fn count(&self, name: &'static str, reason: &'static str, count: u64) {
@@ -176,8 +226,13 @@ impl Export {
     }
 
     fn change_queued(&self, change: impl Fn(u64) -> u64) {
-        let before = self.queued.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |queued| Some(change(queued)));
-        self.counters.set("points_queued", change(before.unwrap_or_default()));
+        let before = self
+            .queued
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |queued| {
+                Some(change(queued))
+            });
+        self.counters
+            .set("points_queued", change(before.unwrap_or_default()));
     }
 
     fn said(&self) -> std::sync::MutexGuard<'_, Said> {
@@ -198,7 +253,10 @@ impl Export {
 
     fn failing(&self, why: &str) {
         if !std::mem::replace(&mut self.said().down, true) {
-            tracing::warn!(exporter = self.id, "sending fails and is tried again: {why}");
+            tracing::warn!(
+                exporter = self.id,
+                "sending fails and is tried again: {why}"
+            );
         }
     }
 

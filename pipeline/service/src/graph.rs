@@ -39,37 +39,74 @@ pub(crate) fn build(mut config: Config, context: &Context) -> Result<Graph, Vec<
     for (name, pipeline) in service.pipelines {
         for id in &pipeline.receivers {
             if let Some(component) = config.receivers.remove(id) {
-                graph.receivers.extend(made(component, "receivers", id, context, &mut wrong).map(|it| (id.clone(), it)));
+                graph.receivers.extend(
+                    made(component, "receivers", id, context, &mut wrong)
+                        .map(|it| (id.clone(), it)),
+                );
             }
         }
         for id in &pipeline.exporters {
             if let Some((component, around)) = config.exporters.remove(id) {
                 let exporter = made(component, "exporters", id, context, &mut wrong);
-                graph.exporters.extend(exporter.map(|it| (id.clone(), (Arc::from(it), around))));
+                graph
+                    .exporters
+                    .extend(exporter.map(|it| (id.clone(), (Arc::from(it), around))));
             }
         }
         let mut processors = Vec::new();
         for id in &pipeline.processors {
             if let Some(component) = config.processors.get_mut(id).and_then(Vec::pop) {
-                processors.extend(made(component, "processors", id, context, &mut wrong).map(|it| (id.clone(), it)));
+                processors.extend(
+                    made(component, "processors", id, context, &mut wrong)
+                        .map(|it| (id.clone(), it)),
+                );
             }
         }
-        graph.pipelines.push(Pipeline { name, receivers: pipeline.receivers, processors, exporters: pipeline.exporters });
+        graph.pipelines.push(Pipeline {
+            name,
+            receivers: pipeline.receivers,
+            processors,
+            exporters: pipeline.exporters,
+        });
     }
-    if wrong.is_empty() { Ok(graph) } else { Err(wrong) }
+    if wrong.is_empty() {
+        Ok(graph)
+    } else {
+        Err(wrong)
+    }
 }
 
-fn made<T>(component: Component<T>, section: &str, id: &str, context: &Context, wrong: &mut Vec<Diagnostic>) -> Option<T> {
+fn made<T>(
+    component: Component<T>,
+    section: &str,
+    id: &str,
+    context: &Context,
+    wrong: &mut Vec<Diagnostic>,
+) -> Option<T> {
     let it = component.registration;
     let context = context.of(id, Scope::new(it.crate_name, it.version));
     match (component.build)(&context) {
         Ok(made) => Some(made),
         Err(error) => {
-            let below: Vec<String> = error.path().split('.').filter(|it| !it.is_empty()).map(String::from).collect();
-            let origin = (0..=below.len()).rev().find_map(|depth| component.node.at(&below[..depth])?.origin.clone());
-            let path: Vec<&str> = [section, id].into_iter().chain(below.iter().map(String::as_str)).collect();
+            let below: Vec<String> = error
+                .path()
+                .split('.')
+                .filter(|it| !it.is_empty())
+                .map(String::from)
+                .collect();
+            let origin = (0..=below.len())
+                .rev()
+                .find_map(|depth| component.node.at(&below[..depth])?.origin.clone());
+            let path: Vec<&str> = [section, id]
+                .into_iter()
+                .chain(below.iter().map(String::as_str))
+                .collect();
             let told = Diagnostic::error(error.to_string()).path(&path);
-            wrong.push(if below.is_empty() { told.at_key(component.origin.as_ref()) } else { told.at_value(origin.as_ref()) });
+            wrong.push(if below.is_empty() {
+                told.at_key(component.origin.as_ref())
+            } else {
+                told.at_value(origin.as_ref())
+            });
             None
         }
     }
@@ -95,7 +132,12 @@ pub(crate) enum Ended {
 }
 
 /// Starts everything, the far end first. Only receivers hear `end`; every other task ends when its channel closes.
-pub(crate) fn spawn(graph: Graph, end: &watch::Receiver<bool>, once: bool, counters: &Counters) -> Running {
+pub(crate) fn spawn(
+    graph: Graph,
+    end: &watch::Receiver<bool>,
+    once: bool,
+    counters: &Counters,
+) -> Running {
     let mut tasks = JoinSet::new();
     let closed = Arc::new(Notify::new());
     let mut exports = Vec::new();
@@ -103,7 +145,13 @@ pub(crate) fn spawn(graph: Graph, end: &watch::Receiver<bool>, once: bool, count
     for (id, (exporter, around)) in graph.exporters {
         let (to, from) = mpsc::channel(graph.capacity);
         into.insert(id.clone(), (to, exporter.demand()));
-        let export = Arc::new(Export::new(id.clone(), exporter, around, counters.of(&id), Arc::clone(&closed)));
+        let export = Arc::new(Export::new(
+            id.clone(),
+            exporter,
+            around,
+            counters.of(&id),
+            Arc::clone(&closed),
+        ));
         exports.push(Arc::clone(&export));
         tasks.spawn(async move {
             export.run(from).await;
@@ -113,8 +161,17 @@ pub(crate) fn spawn(graph: Graph, end: &watch::Receiver<bool>, once: bool, count
     let mut ways: BTreeMap<String, Vec<Way>> = BTreeMap::new();
     for pipeline in graph.pipelines {
         let exits = pipeline.exporters.iter().filter_map(|id| into.get(id));
-        let exits: Vec<Way> = exits.map(|(to, demand)| Way { to: to.clone(), demand: demand.clone() }).collect();
-        let mut demand = exits.iter().map(|way| way.demand.clone()).reduce(Demand::or).unwrap_or_else(Demand::everything);
+        let exits: Vec<Way> = exits
+            .map(|(to, demand)| Way {
+                to: to.clone(),
+                demand: demand.clone(),
+            })
+            .collect();
+        let mut demand = exits
+            .iter()
+            .map(|way| way.demand.clone())
+            .reduce(Demand::or)
+            .unwrap_or_else(Demand::everything);
         let (mut to, from) = mpsc::channel(graph.capacity);
         let scoped = counters.of(&pipeline.name);
         tasks.spawn(async move {
@@ -131,7 +188,10 @@ pub(crate) fn spawn(graph: Graph, end: &watch::Receiver<bool>, once: bool, count
             });
         }
         for id in pipeline.receivers {
-            ways.entry(id).or_default().push(Way { to: to.clone(), demand: demand.clone() });
+            ways.entry(id).or_default().push(Way {
+                to: to.clone(),
+                demand: demand.clone(),
+            });
         }
     }
     let (tell, found) = mpsc::unbounded_channel();
@@ -139,7 +199,11 @@ pub(crate) fn spawn(graph: Graph, end: &watch::Receiver<bool>, once: bool, count
     for (id, receiver) in graph.receivers {
         let (to, from) = mpsc::channel(graph.capacity);
         let ways = ways.remove(&id).unwrap_or_default();
-        let demand = ways.iter().map(|way| way.demand.clone()).reduce(Demand::or).unwrap_or_else(Demand::everything);
+        let demand = ways
+            .iter()
+            .map(|way| way.demand.clone())
+            .reduce(Demand::or)
+            .unwrap_or_else(Demand::everything);
         let scoped = counters.of(&id);
         let outlet = Outlet::new(to, scoped.clone(), tell.clone());
         let until = Until::new(end.clone(), once, scoped.clone());
@@ -152,5 +216,11 @@ pub(crate) fn spawn(graph: Graph, end: &watch::Receiver<bool>, once: bool, count
             Ended::Receiver(id, done)
         });
     }
-    Running { tasks, exports, found, receivers, closed }
+    Running {
+        tasks,
+        exports,
+        found,
+        receivers,
+        closed,
+    }
 }

@@ -10,7 +10,11 @@ use uuid::Uuid;
 /// What is found out of the host, `OTEL_RESOURCE_ATTRIBUTES` over it, the configuration over that. Host and OS
 /// attributes by [OpenTelemetry's conventions](https://opentelemetry.io/docs/specs/semconv/resource/host/); an id that
 /// the host does not have is not invented.
-pub(crate) fn resource(host_root: &Path, env: Option<&str>, configured: &BTreeMap<String, AnyValue>) -> Attributes {
+pub(crate) fn resource(
+    host_root: &Path,
+    env: Option<&str>,
+    configured: &BTreeMap<String, AnyValue>,
+) -> Attributes {
     let read = |path: &str| {
         let text = std::fs::read_to_string(host_root.join(path)).ok()?;
         Some(text.trim().to_owned()).filter(|text| !text.is_empty())
@@ -19,11 +23,22 @@ pub(crate) fn resource(host_root: &Path, env: Option<&str>, configured: &BTreeMa
     let own = host_root == Path::new("/");
     let name = if own { uname() } else { read("etc/hostname") };
     // An image built for many hosts has the word "uninitialized" there until it first boots (machine-id(5)).
-    let id = read("etc/machine-id").or_else(|| read("var/lib/dbus/machine-id")).filter(|id| id != "uninitialized");
-    let os_release = read("etc/os-release").or_else(|| read("usr/lib/os-release")).unwrap_or_default();
-    let version = os_release.lines().find_map(|line| line.strip_prefix("VERSION_ID=")).map(|it| it.trim_matches('"').to_owned());
+    let id = read("etc/machine-id")
+        .or_else(|| read("var/lib/dbus/machine-id"))
+        .filter(|id| id != "uninitialized");
+    let os_release = read("etc/os-release")
+        .or_else(|| read("usr/lib/os-release"))
+        .unwrap_or_default();
+    let version = os_release
+        .lines()
+        .find_map(|line| line.strip_prefix("VERSION_ID="))
+        .map(|it| it.trim_matches('"').to_owned());
     all.set("os.type", "linux");
-    for (key, value) in [("host.name", name), ("host.id", id), ("os.version", version)] {
+    for (key, value) in [
+        ("host.name", name),
+        ("host.id", id),
+        ("os.version", version),
+    ] {
         if let Some(value) = value {
             all.set(key, value);
         }
@@ -46,20 +61,36 @@ pub(crate) fn resource(host_root: &Path, env: Option<&str>, configured: &BTreeMa
 fn instance_id(all: &Attributes) -> Uuid {
     let text = |key| all.get(key).map(ToString::to_string).unwrap_or_default();
     let host = Uuid::try_parse(&text("host.id"));
-    let host = host.unwrap_or_else(|_| Uuid::new_v5(&Uuid::NAMESPACE_DNS, format!("{}{}", text("host.id"), text("host.name")).as_bytes()));
+    let host = host.unwrap_or_else(|_| {
+        Uuid::new_v5(
+            &Uuid::NAMESPACE_DNS,
+            format!("{}{}", text("host.id"), text("host.name")).as_bytes(),
+        )
+    });
     Uuid::new_v5(&host, text("service.name").as_bytes())
 }
 
 fn uname() -> Option<String> {
-    rustix::system::uname().nodename().to_str().ok().map(str::to_owned)
+    rustix::system::uname()
+        .nodename()
+        .to_str()
+        .ok()
+        .map(str::to_owned)
 }
 
 /// `k=v,k2=v2`, values percent-encoded
 /// ([specification](https://opentelemetry.io/docs/specs/otel/resource/sdk/#specifying-resource-information-via-an-environment-variable)).
 fn from_env(text: &str) -> Vec<(String, String)> {
     let pairs = text.split(',').filter_map(|pair| pair.split_once('='));
-    let decoded = |text: &str| percent_decode_str(text.trim()).decode_utf8_lossy().into_owned();
-    pairs.map(|(key, value)| (decoded(key), decoded(value))).filter(|(key, _)| !key.is_empty()).collect()
+    let decoded = |text: &str| {
+        percent_decode_str(text.trim())
+            .decode_utf8_lossy()
+            .into_owned()
+    };
+    pairs
+        .map(|(key, value)| (decoded(key), decoded(value)))
+        .filter(|(key, _)| !key.is_empty())
+        .collect()
 }
 
 #[cfg(test)]
@@ -68,14 +99,24 @@ mod tests {
 
     #[test]
     fn the_configuration_wins_over_the_environment_and_that_over_the_host() {
-        let configured = BTreeMap::from([("rack".to_owned(), AnyValue::Int(12)), ("a".to_owned(), "config".into())]);
-        let made = resource(Path::new("/"), Some("a=env,b=x%2Cy, host.name = other ,=no"), &configured);
+        let configured = BTreeMap::from([
+            ("rack".to_owned(), AnyValue::Int(12)),
+            ("a".to_owned(), "config".into()),
+        ]);
+        let made = resource(
+            Path::new("/"),
+            Some("a=env,b=x%2Cy, host.name = other ,=no"),
+            &configured,
+        );
         let text = |key| made.get(key).map(ToString::to_string);
         assert_eq!(text("a").as_deref(), Some("config"));
         assert_eq!(text("b").as_deref(), Some("x,y"));
         assert_eq!(text("host.name").as_deref(), Some("other"));
         assert_eq!(made.get("rack"), Some(&AnyValue::Int(12)));
-        assert_eq!(resource(Path::new("/"), None, &configured).get("service.instance.id"), resource(Path::new("/"), None, &configured).get("service.instance.id"));
+        assert_eq!(
+            resource(Path::new("/"), None, &configured).get("service.instance.id"),
+            resource(Path::new("/"), None, &configured).get("service.instance.id")
+        );
     }
 
     #[test]

@@ -11,7 +11,12 @@ use tokio::time::{Instant, sleep_until};
 pub(crate) type Request = Vec<Batch>;
 
 /// Runs a processor until its channel closes; then it lets out what it holds.
-pub(crate) async fn processor(mut stage: Box<dyn Processor>, mut from: mpsc::Receiver<Request>, to: mpsc::Sender<Request>, counters: Counters) {
+pub(crate) async fn processor(
+    mut stage: Box<dyn Processor>,
+    mut from: mpsc::Receiver<Request>,
+    to: mpsc::Sender<Request>,
+    counters: Counters,
+) {
     let mut out = Outbox::new(counters);
     loop {
         let wake = stage.wake_at();
@@ -69,7 +74,10 @@ pub(crate) async fn fork(mut from: mpsc::Receiver<Request>, ways: Vec<Way>, coun
     let mut turns: Vec<Turns> = ways.iter().map(|_| Turns::default()).collect();
     while let Some(request) = from.recv().await {
         for (way, turns) in ways.iter().zip(&mut turns) {
-            let due: Request = request.iter().filter_map(|batch| turns.due(batch, &way.demand, &counters)).collect();
+            let due: Request = request
+                .iter()
+                .filter_map(|batch| turns.due(batch, &way.demand, &counters))
+                .collect();
             // An end that is closed has ended with an error of its own, or takes nothing any more.
             if !due.is_empty() && way.to.send(due).await.is_err() {
                 counters.add("points_dropped", "closed", pipeline::points(&request));
@@ -96,14 +104,28 @@ impl Turns {
             return Some(batch.clone());
         }
         let place = &table.head().place;
-        if self.0.get(place).is_none_or(|turn| !std::ptr::eq(turn.table.as_ptr(), Arc::as_ptr(table))) {
-            let wants = table.series().iter().map(|series| demand.want(table.head(), series));
+        if self
+            .0
+            .get(place)
+            .is_none_or(|turn| !std::ptr::eq(turn.table.as_ptr(), Arc::as_ptr(table)))
+        {
+            let wants = table
+                .series()
+                .iter()
+                .map(|series| demand.want(table.head(), series));
             let want = wants.fold(Want::Never, Want::or);
             let last = self.0.get(place).and_then(|turn| turn.last);
             if last.is_none() {
                 self.0.retain(|_, turn| turn.table.strong_count() > 0);
             }
-            self.0.insert(Arc::clone(place), Turn { table: Arc::downgrade(table), want, last });
+            self.0.insert(
+                Arc::clone(place),
+                Turn {
+                    table: Arc::downgrade(table),
+                    want,
+                    last,
+                },
+            );
         }
         let turn = self.0.get_mut(place)?;
         let sweep = batch.sweep();
@@ -113,13 +135,23 @@ impl Turns {
             return Some(batch.clone());
         }
         let held = if now.is_some() && batch.has_ended() {
-            let ended = |value: &Value| if *value == Value::Ended { Value::Ended } else { Value::Absent };
+            let ended = |value: &Value| {
+                if *value == Value::Ended {
+                    Value::Ended
+                } else {
+                    Value::Absent
+                }
+            };
             Some(batch.with_values(batch.values().iter().map(ended).collect()))
         } else {
             sweep.last.then(|| batch.only_last())
         };
         let reason = if now.is_some() { "not_due" } else { "filtered" };
-        counters.add("points_dropped", reason, (batch.points() - held.as_ref().map_or(0, Batch::points)) as u64);
+        counters.add(
+            "points_dropped",
+            reason,
+            (batch.points() - held.as_ref().map_or(0, Batch::points)) as u64,
+        );
         held
     }
 }
@@ -140,10 +172,25 @@ mod tests {
         let mut turns = Turns::default();
         let mut points = Vec::new();
         for number in 0..7 {
-            let values = vec![Value::Int(1), if number == 4 { Value::Ended } else { Value::Int(2) }];
+            let values = vec![
+                Value::Int(1),
+                if number == 4 {
+                    Value::Ended
+                } else {
+                    Value::Int(2)
+                },
+            ];
             let sweep = Sweep::new(number, Duration::from_secs(1), true);
-            let batch = Batch::new(Arc::clone(first.table()), first.starts_unix_nano().clone(), Times::One(1), values, sweep);
-            let due = turns.due(&batch, &slow, &counters).expect("at least the end of the sweep");
+            let batch = Batch::new(
+                Arc::clone(first.table()),
+                first.starts_unix_nano().clone(),
+                Times::One(1),
+                values,
+                sweep,
+            );
+            let due = turns
+                .due(&batch, &slow, &counters)
+                .expect("at least the end of the sweep");
             assert!(due.sweep().last);
             points.push(due.points());
         }

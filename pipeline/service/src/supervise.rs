@@ -26,8 +26,15 @@ pub(crate) async fn run(graph: Graph, options: Options, counters: Counters) -> R
     let (exporters_end, hear_exporters_end) = watch::channel(false);
     let mut beside = JoinSet::new();
     for (id, (exporter, _)) in &graph.exporters {
-        exporter.start().await.map_err(|error| format!("{id}: {error}"))?;
-        let (id, exporter, end) = (id.clone(), exporter.clone(), Shutdown::new(hear_exporters_end.clone()));
+        exporter
+            .start()
+            .await
+            .map_err(|error| format!("{id}: {error}"))?;
+        let (id, exporter, end) = (
+            id.clone(),
+            exporter.clone(),
+            Shutdown::new(hear_exporters_end.clone()),
+        );
         beside.spawn(async move { (id, exporter.run(end).await) });
     }
     let (end, hear_end) = watch::channel(false);
@@ -79,7 +86,12 @@ pub(crate) async fn run(graph: Graph, options: Options, counters: Counters) -> R
 }
 
 /// Ends what still runs: the exporters' own tasks hear the end after the last export.
-async fn finish(mut running: Running, mut beside: JoinSet<(String, pipeline::Result<()>)>, end: watch::Sender<bool>, deadline: Option<Instant>) {
+async fn finish(
+    mut running: Running,
+    mut beside: JoinSet<(String, pipeline::Result<()>)>,
+    end: watch::Sender<bool>,
+    deadline: Option<Instant>,
+) {
     running.tasks.shutdown().await;
     let lost: u64 = running.exports.iter().map(|export| export.abandon()).sum();
     if lost > 0 {
@@ -87,8 +99,13 @@ async fn finish(mut running: Running, mut beside: JoinSet<(String, pipeline::Res
     }
     // Nobody left to hear it is fine.
     let _ = end.send(true);
-    let deadline = deadline.unwrap_or_else(Instant::now).max(Instant::now() + Duration::from_millis(100));
-    let _ = tokio::time::timeout_at(deadline, async { while beside.join_next().await.is_some() {} }).await;
+    let deadline = deadline
+        .unwrap_or_else(Instant::now)
+        .max(Instant::now() + Duration::from_millis(100));
+    let _ = tokio::time::timeout_at(deadline, async {
+        while beside.join_next().await.is_some() {}
+    })
+    .await;
 }
 
 /// With `--once`, the exit code says whether everything arrived.
@@ -99,12 +116,28 @@ fn answer(options: Options, counters: &Counters) -> Result<(), String> {
     if counters.total("points_read") == 0 {
         return Err("nothing to sweep: no file was read".into());
     }
-    let lost: u64 = counters.snapshot().iter().filter(|((_, name, reason), _)| *name == "points_dropped" && LOST.contains(reason)).map(|(_, count)| count).sum();
-    if lost > 0 { Err(format!("{lost} points are lost")) } else { Ok(()) }
+    let lost: u64 = counters
+        .snapshot()
+        .iter()
+        .filter(|((_, name, reason), _)| *name == "points_dropped" && LOST.contains(reason))
+        .map(|(_, count)| count)
+        .sum();
+    if lost > 0 {
+        Err(format!("{lost} points are lost"))
+    } else {
+        Ok(())
+    }
 }
 
 /// Reasons that are a loss; the others (filtered, not due, a reader that has gone) are what the user asked for.
-const LOST: [&str; 6] = ["shutdown", "queue_full", "permanent", "not_retried", "max_elapsed_time", "too_large"];
+const LOST: [&str; 6] = [
+    "shutdown",
+    "queue_full",
+    "permanent",
+    "not_retried",
+    "max_elapsed_time",
+    "too_large",
+];
 
 /// What the receivers found at their first look: one line for all.
 #[derive(Default)]
@@ -127,10 +160,16 @@ impl Looked {
     }
 
     fn tell(&mut self) {
-        if std::mem::replace(&mut self.told, true) || (self.sweeps.is_empty() && self.lacks.is_empty()) {
+        if std::mem::replace(&mut self.told, true)
+            || (self.sweeps.is_empty() && self.lacks.is_empty())
+        {
             return;
         }
-        let sweeps = if self.sweeps.is_empty() { "nothing".into() } else { self.sweeps.join("; ") };
+        let sweeps = if self.sweeps.is_empty() {
+            "nothing".into()
+        } else {
+            self.sweeps.join("; ")
+        };
         if self.lacks.is_empty() {
             tracing::info!("sweeping {sweeps}");
         } else {
@@ -148,8 +187,15 @@ struct Told {
 impl Told {
     fn new(interval: Duration) -> Told {
         // Zero would be no interval at all: then only the line at the end remains.
-        let interval = if interval.is_zero() { Duration::from_secs(u32::MAX.into()) } else { interval };
-        Told { every: interval_at(Instant::now() + interval, interval), last: None }
+        let interval = if interval.is_zero() {
+            Duration::from_secs(u32::MAX.into())
+        } else {
+            interval
+        };
+        Told {
+            every: interval_at(Instant::now() + interval, interval),
+            last: None,
+        }
     }
 
     fn tell(&mut self, counters: &Counters) {

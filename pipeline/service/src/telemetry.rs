@@ -19,10 +19,18 @@ pub(crate) fn start(logs: &Logs) {
         Level::Error => "error",
     };
     // `RUST_LOG` wins; what it cannot mean is passed over.
-    let filter = std::env::var("RUST_LOG").ok().and_then(|text| EnvFilter::try_new(text).ok()).unwrap_or_else(|| EnvFilter::new(level));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let filter = std::env::var("RUST_LOG")
+        .ok()
+        .and_then(|text| EnvFilter::try_new(text).ok())
+        .unwrap_or_else(|| EnvFilter::new(level));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false);
     let set = match logs.encoding {
-        Encoding::Console => builder.with_ansi(std::io::stderr().is_terminal()).try_init(),
+        Encoding::Console => builder
+            .with_ansi(std::io::stderr().is_terminal())
+            .try_init(),
         Encoding::Json => builder.json().flatten_event(true).try_init(),
     };
     // A distribution that has set up logs of its own keeps them.
@@ -39,13 +47,30 @@ pub(crate) fn summary(counters: &Counters) -> Option<String> {
             *reasons.entry(reason).or_default() += count;
         }
     }
-    let first = ["sweeps", "files_read", "points_read", "points_sent", "points_rejected", "points_dropped", "points_queued"];
+    let first = [
+        "sweeps",
+        "files_read",
+        "points_read",
+        "points_sent",
+        "points_rejected",
+        "points_dropped",
+        "points_queued",
+    ];
     let rest = sums.keys().filter(|name| !first.contains(name));
     let mut line = String::new();
     for name in first.iter().chain(rest) {
-        let Some((sum, reasons)) = sums.get(name) else { continue };
-        let _ = write!(line, "{}{name}={sum}", if line.is_empty() { "" } else { " " });
-        let reasons: Vec<_> = reasons.iter().map(|(reason, count)| format!("{reason}={count}")).collect();
+        let Some((sum, reasons)) = sums.get(name) else {
+            continue;
+        };
+        let _ = write!(
+            line,
+            "{}{name}={sum}",
+            if line.is_empty() { "" } else { " " }
+        );
+        let reasons: Vec<_> = reasons
+            .iter()
+            .map(|(reason, count)| format!("{reason}={count}"))
+            .collect();
         if !reasons.is_empty() {
             let _ = write!(line, " ({})", reasons.join(" "));
         }

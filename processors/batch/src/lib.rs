@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use pipeline::config::{Duration, Pattern};
-use pipeline::{Batch as Readings, Component, Context, Cuts, Demand, Error, Outbox, Processor, Result};
+use pipeline::{
+    Batch as Readings, Component, Context, Cuts, Demand, Error, Outbox, Processor, Result,
+};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::time::Instant;
@@ -25,7 +27,12 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Config {
-        Config { send_batch_size: 8192, timeout: Duration::from_millis(200), send_batch_max_size: 0, subsystems: Vec::new() }
+        Config {
+            send_batch_size: 8192,
+            timeout: Duration::from_millis(200),
+            send_batch_max_size: 0,
+            subsystems: Vec::new(),
+        }
     }
 }
 
@@ -65,9 +72,16 @@ impl Component for Batch {
 
     fn build(config: Config, _: &Context) -> Result<Batch> {
         if config.send_batch_max_size > 0 && config.send_batch_max_size < config.send_batch_size {
-            return Err(Error::at("send_batch_max_size", "is below `send_batch_size` (8192 by default)"));
+            return Err(Error::at(
+                "send_batch_max_size",
+                "is below `send_batch_size` (8192 by default)",
+            ));
         }
-        Ok(Batch { config: Arc::new(config), waiting: BTreeMap::new(), cuts: Cuts::default() })
+        Ok(Batch {
+            config: Arc::new(config),
+            waiting: BTreeMap::new(),
+            cuts: Cuts::default(),
+        })
     }
 }
 
@@ -77,14 +91,29 @@ impl Processor for Batch {
         for batch in self.cuts.cut(batch, self.config.send_batch_max_size) {
             let (points, last) = (batch.points(), batch.sweep().last);
             let most = self.config.send_batch_max_size;
-            if most > 0 && self.waiting.get(&subsystem).is_some_and(|waiting| waiting.points + points > most) {
+            if most > 0
+                && self
+                    .waiting
+                    .get(&subsystem)
+                    .is_some_and(|waiting| waiting.points + points > most)
+            {
                 self.send(&subsystem, out);
             }
-            let empty = || Waiting { batches: Vec::new(), points: 0, since: Instant::now() };
-            let waiting = self.waiting.entry(Arc::clone(&subsystem)).or_insert_with(empty);
+            let empty = || Waiting {
+                batches: Vec::new(),
+                points: 0,
+                since: Instant::now(),
+            };
+            let waiting = self
+                .waiting
+                .entry(Arc::clone(&subsystem))
+                .or_insert_with(empty);
             waiting.batches.push(batch);
             waiting.points += points;
-            if last || waiting.points >= self.config.send_batch_size || self.config.timeout.0.is_zero() {
+            if last
+                || waiting.points >= self.config.send_batch_size
+                || self.config.timeout.0.is_zero()
+            {
                 self.send(&subsystem, out);
             }
         }
@@ -97,13 +126,21 @@ impl Processor for Batch {
     }
 
     fn wake_at(&self) -> Option<Instant> {
-        self.waiting.values().map(|waiting| waiting.since + self.config.timeout.0).min()
+        self.waiting
+            .values()
+            .map(|waiting| waiting.since + self.config.timeout.0)
+            .min()
     }
 
     fn wake(&mut self, out: &mut Outbox) -> Result<()> {
         let now = Instant::now();
         let due = |waiting: &Waiting| waiting.since + self.config.timeout.0 <= now;
-        let due = self.waiting.iter().filter(|(_, waiting)| due(waiting)).map(|(name, _)| Arc::clone(name)).collect();
+        let due = self
+            .waiting
+            .iter()
+            .filter(|(_, waiting)| due(waiting))
+            .map(|(name, _)| Arc::clone(name))
+            .collect();
         self.send_all(due, out);
         Ok(())
     }
@@ -116,7 +153,9 @@ impl Processor for Batch {
 
 impl Batch {
     fn send_all(&mut self, mut subsystems: Vec<Arc<str>>, out: &mut Outbox) {
-        subsystems.sort_by_key(|name| std::cmp::Reverse(self.config.of(name).map_or(0, |it| it.priority)));
+        subsystems.sort_by_key(|name| {
+            std::cmp::Reverse(self.config.of(name).map_or(0, |it| it.priority))
+        });
         subsystems.iter().for_each(|name| self.send(name, out));
     }
 
@@ -129,6 +168,8 @@ impl Batch {
 
 impl Config {
     fn of(&self, subsystem: &str) -> Option<&Subsystem> {
-        self.subsystems.iter().find(|it| it.r#match.is_match(subsystem))
+        self.subsystems
+            .iter()
+            .find(|it| it.r#match.is_match(subsystem))
     }
 }

@@ -4,7 +4,9 @@ mod config;
 
 use std::sync::Arc;
 
-use pipeline::{Attributes, Component, Context, Error, Head, Match, PerSeries, Result, Series, Verdict};
+use pipeline::{
+    Attributes, Component, Context, Error, Head, Match, PerSeries, Result, Series, Verdict,
+};
 
 pub use config::{Action, Config, Delete, Extract, Map, Name, Only, Rename, Replace, Set};
 
@@ -25,7 +27,10 @@ impl Component for Labels {
             let at = |key: &str, why: String| Err(Error::at(format!("actions.{index}.{key}"), why));
             match action {
                 Action::Extract(it) if it.regex.0.capture_names().flatten().next().is_none() => {
-                    return at("extract.regex", "has no named group: `(?P<label>…)` makes a label".into());
+                    return at(
+                        "extract.regex",
+                        "has no named group: `(?P<label>…)` makes a label".into(),
+                    );
                 }
                 Action::Name(it) => {
                     if let Err(why) = template(&it.template, "s", "m", "n") {
@@ -35,7 +40,9 @@ impl Component for Labels {
                 _ => {}
             }
         }
-        Ok(Labels { actions: config.actions })
+        Ok(Labels {
+            actions: config.actions,
+        })
     }
 }
 
@@ -73,7 +80,13 @@ fn act(action: &Action, head: &Head, series: &mut Series) -> Verdict {
         Action::Keep(_) => {}
         Action::Drop(_) => return Verdict::Drop,
         Action::Set(it) => labels(series).set(it.label.as_str(), it.value.clone()),
-        Action::Delete(it) => drop(series.attributes.get(&it.label).is_some().then(|| labels(series).remove(&it.label))),
+        Action::Delete(it) => drop(
+            series
+                .attributes
+                .get(&it.label)
+                .is_some()
+                .then(|| labels(series).remove(&it.label)),
+        ),
         Action::Rename(it) => {
             if series.attributes.get(&it.label).is_some()
                 && let Some(value) = labels(series).remove(&it.label)
@@ -82,8 +95,12 @@ fn act(action: &Action, head: &Head, series: &mut Series) -> Verdict {
             }
         }
         Action::Extract(it) => {
-            let Some(text) = text(series, it.label.as_deref()) else { return Verdict::Keep };
-            let Some(groups) = it.regex.0.captures(&text) else { return Verdict::Keep };
+            let Some(text) = text(series, it.label.as_deref()) else {
+                return Verdict::Keep;
+            };
+            let Some(groups) = it.regex.0.captures(&text) else {
+                return Verdict::Keep;
+            };
             for name in it.regex.0.capture_names().flatten() {
                 if let Some(group) = groups.name(name) {
                     labels(series).set(name, group.as_str());
@@ -91,20 +108,28 @@ fn act(action: &Action, head: &Head, series: &mut Series) -> Verdict {
             }
         }
         Action::Map(it) => {
-            let Some(text) = text(series, it.label.as_deref()) else { return Verdict::Keep };
+            let Some(text) = text(series, it.label.as_deref()) else {
+                return Verdict::Keep;
+            };
             if let Some(value) = it.values.get(&*text).or(it.default.as_ref()) {
                 put(series, it.label.as_deref(), value);
             }
         }
         Action::Replace(it) => {
-            let Some(text) = text(series, it.label.as_deref()) else { return Verdict::Keep };
+            let Some(text) = text(series, it.label.as_deref()) else {
+                return Verdict::Keep;
+            };
             let replaced = it.regex.0.replace_all(&text, it.with.as_str());
             if replaced != *text {
                 put(series, it.label.as_deref(), &replaced);
             }
         }
         Action::Name(it) => {
-            let metric = series.name.strip_prefix(&*head.subsystem).and_then(|rest| rest.strip_prefix('/')).unwrap_or(&series.name);
+            let metric = series
+                .name
+                .strip_prefix(&*head.subsystem)
+                .and_then(|rest| rest.strip_prefix('/'))
+                .unwrap_or(&series.name);
             if let Ok(name) = template(&it.template, &head.subsystem, metric, &series.name) {
                 put(series, None, &name);
             }
@@ -122,7 +147,10 @@ fn labels(series: &mut Series) -> &mut Attributes {
 fn text(series: &Series, label: Option<&str>) -> Option<Arc<str>> {
     match label {
         None => Some(Arc::clone(&series.name)),
-        Some(key) => series.attributes.get(key).map(|value| value.to_string().into()),
+        Some(key) => series
+            .attributes
+            .get(key)
+            .map(|value| value.to_string().into()),
     }
 }
 
@@ -146,10 +174,18 @@ fn template(template: &str, subsystem: &str, metric: &str, name: &str) -> Result
             "{subsystem}" => subsystem,
             "{metric}" => metric,
             "{name}" => name,
-            other => return Err(format!("`{other}` is neither `{{subsystem}}`, `{{metric}}` nor `{{name}}`")),
+            other => {
+                return Err(format!(
+                    "`{other}` is neither `{{subsystem}}`, `{{metric}}` nor `{{name}}`"
+                ));
+            }
         });
         rest = &rest[at + end + 1..];
     }
     out.push_str(rest);
-    if out.is_empty() { Err("is empty".into()) } else { Ok(out) }
+    if out.is_empty() {
+        Err("is empty".into())
+    } else {
+        Ok(out)
+    }
 }

@@ -91,9 +91,13 @@ impl Catalog {
         let mut families = Vec::new();
         let (mut directories, mut family_of) = (GlobSetBuilder::new(), Vec::new());
         for (name, text) in texts {
-            let file: FileForm = serde_yaml::from_str(text).map_err(|error| format!("{name}: {error}"))?;
+            let file: FileForm =
+                serde_yaml::from_str(text).map_err(|error| format!("{name}: {error}"))?;
             if file.version != 1 {
-                return Err(format!("{name}: version {} is unknown; this program knows 1", file.version));
+                return Err(format!(
+                    "{name}: version {} is unknown; this program knows 1",
+                    file.version
+                ));
             }
             for form in file.families {
                 let wrong = |why: String| format!("{name}: family `{}`: {why}", form.id);
@@ -105,17 +109,34 @@ impl Catalog {
             }
         }
         let directories = directories.build().map_err(|error| error.to_string())?;
-        Ok(Catalog { families, directories, family_of })
+        Ok(Catalog {
+            families,
+            directories,
+            family_of,
+        })
     }
 
     /// What is known of a file.
     pub(crate) fn find(&self, directory: &str, file: &str, filesystem: &str) -> Option<&Entry> {
-        let mut at: Vec<usize> = self.directories.matches(directory).into_iter().map(|hit| self.family_of[hit]).collect();
+        let mut at: Vec<usize> = self
+            .directories
+            .matches(directory)
+            .into_iter()
+            .map(|hit| self.family_of[hit])
+            .collect();
         at.sort_unstable();
         let families = at.into_iter().map(|at| &self.families[at]);
-        let mut families = families.filter(|family| family.filesystems.is_empty() || family.filesystems.iter().any(|it| it == filesystem));
+        let mut families = families.filter(|family| {
+            family.filesystems.is_empty() || family.filesystems.iter().any(|it| it == filesystem)
+        });
         families.find_map(|family| {
-            let glob = || family.globs.iter().find(|(glob, _)| glob.is_match(file)).map(|(_, entry)| entry);
+            let glob = || {
+                family
+                    .globs
+                    .iter()
+                    .find(|(glob, _)| glob.is_match(file))
+                    .map(|(_, entry)| entry)
+            };
             family.exact.get(file).or_else(glob)
         })
     }
@@ -131,7 +152,11 @@ impl Entry {
 fn family(form: FamilyForm) -> Result<Family, String> {
     let wrong = |why: String| format!("family `{}`: {why}", form.id);
     let levels = Arc::new(level_set(&form.aggregates).map_err(wrong)?);
-    let mut family = Family { filesystems: form.filesystems, exact: HashMap::new(), globs: Vec::new() };
+    let mut family = Family {
+        filesystems: form.filesystems,
+        exact: HashMap::new(),
+        globs: Vec::new(),
+    };
     for metric in form.metrics {
         let kind = match metric.r#type {
             Type::Counter => Some(Kind::COUNTER),
@@ -143,9 +168,16 @@ fn family(form: FamilyForm) -> Result<Family, String> {
             Some(own) => Arc::new(level_set(own).map_err(wrong)?),
             None => Arc::clone(&levels),
         };
-        let entry = Entry { kind, unit: metric.unit.into(), description: metric.description.into(), aggregates };
+        let entry = Entry {
+            kind,
+            unit: metric.unit.into(),
+            description: metric.description.into(),
+            aggregates,
+        };
         if metric.name.contains(['*', '?', '[', '{']) {
-            family.globs.push((glob(&metric.name).map_err(wrong)?.compile_matcher(), entry));
+            family
+                .globs
+                .push((glob(&metric.name).map_err(wrong)?.compile_matcher(), entry));
         } else if family.exact.insert(metric.name.clone(), entry).is_some() {
             return Err(wrong(format!("`{}` stands twice", metric.name)));
         }
@@ -156,7 +188,9 @@ fn family(form: FamilyForm) -> Result<Family, String> {
 /// The directories of globs on `subsystem/…/NAME`.
 fn directory_globs(patterns: &[String]) -> Result<Vec<Glob>, String> {
     let directory = |pattern: &String| {
-        let directory = pattern.strip_suffix("/NAME").ok_or_else(|| format!("`{pattern}` does not end in `/NAME`"))?;
+        let directory = pattern
+            .strip_suffix("/NAME")
+            .ok_or_else(|| format!("`{pattern}` does not end in `/NAME`"))?;
         glob(directory)
     };
     patterns.iter().map(directory).collect()
@@ -171,7 +205,10 @@ fn level_set(patterns: &[String]) -> Result<GlobSet, String> {
 }
 
 fn glob(text: &str) -> Result<Glob, String> {
-    GlobBuilder::new(text).literal_separator(true).build().map_err(|error| format!("`{text}` is not a glob: {}", error.kind()))
+    GlobBuilder::new(text)
+        .literal_separator(true)
+        .build()
+        .map_err(|error| format!("`{text}` is not a glob: {}", error.kind()))
 }
 
 #[cfg(test)]
@@ -185,26 +222,71 @@ mod tests {
     #[test]
     fn names_are_told_apart_by_place_and_file_system() {
         let catalog = built_in();
-        let kind = |directory, file, filesystem| catalog.find(directory, file, filesystem).map(|entry| entry.kind);
-        assert_eq!(kind("net/eth0/statistics", "rx_bytes", "sysfs"), Some(Some(Kind::COUNTER)));
-        assert_eq!(kind("net/eth0", "rx_bytes", "statsfs"), Some(Some(Kind::COUNTER)));
+        let kind = |directory, file, filesystem| {
+            catalog
+                .find(directory, file, filesystem)
+                .map(|entry| entry.kind)
+        };
+        assert_eq!(
+            kind("net/eth0/statistics", "rx_bytes", "sysfs"),
+            Some(Some(Kind::COUNTER))
+        );
+        assert_eq!(
+            kind("net/eth0", "rx_bytes", "statsfs"),
+            Some(Some(Kind::COUNTER))
+        );
         assert_eq!(kind("net/eth0", "mtu", "sysfs"), Some(Some(Kind::Gauge)));
         assert_eq!(kind("net/eth0", "operstate", "sysfs"), Some(None));
-        assert_eq!(kind("kvm/1-2", "blocking", "debugfs"), Some(Some(Kind::UPDOWN)), "a number of vCPUs, not a truth value");
-        assert_eq!(kind("kvm/1-2", "halt_wait_hist", "debugfs"), Some(None), "one bucket is no histogram");
-        assert_eq!(kind("kvm/1-2/vcpu0", "guest_mode", "debugfs"), Some(Some(Kind::Gauge)));
-        assert_eq!(kind("infiniband/mlx5_0/ports/1/hw_counters", "np_new_one", "sysfs"), Some(Some(Kind::COUNTER)));
-        assert_eq!(kind("infiniband/mlx5_0/ports/1/hw_counters", "lifespan", "sysfs"), Some(None));
+        assert_eq!(
+            kind("kvm/1-2", "blocking", "debugfs"),
+            Some(Some(Kind::UPDOWN)),
+            "a number of vCPUs, not a truth value"
+        );
+        assert_eq!(
+            kind("kvm/1-2", "halt_wait_hist", "debugfs"),
+            Some(None),
+            "one bucket is no histogram"
+        );
+        assert_eq!(
+            kind("kvm/1-2/vcpu0", "guest_mode", "debugfs"),
+            Some(Some(Kind::Gauge))
+        );
+        assert_eq!(
+            kind(
+                "infiniband/mlx5_0/ports/1/hw_counters",
+                "np_new_one",
+                "sysfs"
+            ),
+            Some(Some(Kind::COUNTER))
+        );
+        assert_eq!(
+            kind("infiniband/mlx5_0/ports/1/hw_counters", "lifespan", "sysfs"),
+            Some(None)
+        );
         assert_eq!(kind("other/x", "rx_bytes", "sysfs"), None);
-        assert!(catalog.find("kvm", "max_mmu_rmap_size", "debugfs").unwrap().description.starts_with("Sum over all VMs"));
+        assert!(
+            catalog
+                .find("kvm", "max_mmu_rmap_size", "debugfs")
+                .unwrap()
+                .description
+                .starts_with("Sum over all VMs")
+        );
     }
 
     #[test]
     fn sums_are_known_by_level() {
         let catalog = built_in();
-        let sum = |directory, file, filesystem| catalog.find(directory, file, filesystem).unwrap().is_aggregate(directory);
+        let sum = |directory, file, filesystem| {
+            catalog
+                .find(directory, file, filesystem)
+                .unwrap()
+                .is_aggregate(directory)
+        };
         assert!(sum("kvm", "exits", "debugfs"));
-        assert!(!sum("kvm/1-2", "exits", "debugfs"), "the finest level that debugfs has");
+        assert!(
+            !sum("kvm/1-2", "exits", "debugfs"),
+            "the finest level that debugfs has"
+        );
         assert!(sum("kvm/1-2", "guest_mode", "debugfs"));
         assert!(sum("kvm/1-2", "exits", "statsfs") && sum("kvm/1-2", "exits", "ext4"));
         assert!(!sum("kvm/1-2/vcpu0", "exits", "statsfs"));
@@ -216,7 +298,10 @@ mod tests {
         let wrong = |text: &str| Catalog::parse(&[("mine.yaml", text)]).unwrap_err();
         assert!(wrong("version: 2\nfamilies: []").contains("mine.yaml: version 2"));
         assert!(wrong("version: 1\nfamilies: []\nmore: 1").contains("unknown field `more`"));
-        assert!(wrong("version: 1\nfamilies: [{id: a, match: [a/b], metrics: []}]").contains("does not end in `/NAME`"));
+        assert!(
+            wrong("version: 1\nfamilies: [{id: a, match: [a/b], metrics: []}]")
+                .contains("does not end in `/NAME`")
+        );
         assert!(wrong("version: 1\nfamilies: [{id: a, match: [a/NAME], metrics: [{name: b, type: count}]}]").contains("unknown variant `count`"));
         assert!(wrong("version: 1\nfamilies: [{id: a, match: [a/NAME], metrics: [{name: b, type: bool}, {name: b, type: bool}]}]").contains("stands twice"));
     }

@@ -25,7 +25,12 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Config {
         Config {
-            sources: vec![Source::Rules, Source::Declared, Source::Catalog, Source::Mode],
+            sources: vec![
+                Source::Rules,
+                Source::Declared,
+                Source::Catalog,
+                Source::Mode,
+            ],
             rules: Vec::new(),
             catalogs: Vec::new(),
             unmatched: Unmatched::Gauge,

@@ -52,7 +52,9 @@ impl Row {
 fn falls(last: Value, now: Value) -> bool {
     match (last, now) {
         (Value::Int(last), Value::Int(now)) => now < last,
-        (last, now) => number(last).zip(number(now)).is_some_and(|(last, now)| now < last),
+        (last, now) => number(last)
+            .zip(number(now))
+            .is_some_and(|(last, now)| now < last),
     }
 }
 
@@ -86,8 +88,19 @@ mod tests {
     #[test]
     fn a_value_that_falls_makes_exactly_one_new_start() {
         let mut row = Row::default();
-        let shown = [(5, 10), (7, 20), (7, 30), (3, 40), (4, 50), (4, 60), (0, 70)];
-        let starts: Vec<u64> = shown.iter().map(|(value, time)| row.start(Value::Int(*value), 1, *time)).collect();
+        let shown = [
+            (5, 10),
+            (7, 20),
+            (7, 30),
+            (3, 40),
+            (4, 50),
+            (4, 60),
+            (0, 70),
+        ];
+        let starts: Vec<u64> = shown
+            .iter()
+            .map(|(value, time)| row.start(Value::Int(*value), 1, *time))
+            .collect();
         assert_eq!(starts, [1, 1, 1, 30, 30, 30, 60]);
     }
 
@@ -113,7 +126,10 @@ mod tests {
     fn whole_numbers_stay_whole_where_they_can() {
         assert_eq!(times(Value::Int(3), 512.0), Value::Int(1536));
         assert_eq!(times(Value::Int(3), 0.5), Value::Double(1.5));
-        assert_eq!(times(Value::Int(i64::MAX), 2.0), Value::Double(18_446_744_073_709_551_616.0));
+        assert_eq!(
+            times(Value::Int(i64::MAX), 2.0),
+            Value::Double(18_446_744_073_709_551_616.0)
+        );
         assert_eq!(times(Value::Ended, 2.0), Value::Ended);
     }
 }

@@ -9,7 +9,10 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Weak};
 
-use pipeline::{Batch, Component, Context, Demand, Error, Kind, Memo, Outbox, Processor, Result, Table, Temporality};
+use pipeline::{
+    Batch, Component, Context, Demand, Error, Kind, Memo, Outbox, Processor, Result, Table,
+    Temporality,
+};
 
 use catalog::Catalog;
 pub use config::{Aggregates, Config, Rule, RuleKind, Source, Unmatched};
@@ -33,21 +36,38 @@ impl Component for Metadata {
     fn build(config: Config, context: &Context) -> Result<Metadata> {
         for (index, rule) in config.rules.iter().enumerate() {
             if rule.scale.is_some_and(|scale| !scale.is_finite()) {
-                return Err(Error::at(format!("rules.{index}.scale"), "has to be a number"));
+                return Err(Error::at(
+                    format!("rules.{index}.scale"),
+                    "has to be a number",
+                ));
             }
         }
         let mut texts = Vec::new();
         for (index, path) in config.catalogs.iter().enumerate() {
-            let at = |error: Box<dyn std::error::Error + Send + Sync>| Error::at(format!("catalogs.{index}"), error);
-            let text = String::from_utf8(context.read(path).map_err(|error| at(error.into()))?).map_err(|error| at(error.into()))?;
+            let at = |error: Box<dyn std::error::Error + Send + Sync>| {
+                Error::at(format!("catalogs.{index}"), error)
+            };
+            let text = String::from_utf8(context.read(path).map_err(|error| at(error.into()))?)
+                .map_err(|error| at(error.into()))?;
             // One by one, so that the mistake has its own place.
-            Catalog::parse(&[(&path.to_string_lossy(), &text)]).map_err(|error| at(error.into()))?;
+            Catalog::parse(&[(&path.to_string_lossy(), &text)])
+                .map_err(|error| at(error.into()))?;
             texts.push((path.to_string_lossy().into_owned(), text));
         }
-        texts.push(("the built-in catalog".to_owned(), catalog::BUILT_IN.to_owned()));
-        let texts: Vec<(&str, &str)> = texts.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+        texts.push((
+            "the built-in catalog".to_owned(),
+            catalog::BUILT_IN.to_owned(),
+        ));
+        let texts: Vec<(&str, &str)> = texts
+            .iter()
+            .map(|(name, text)| (name.as_str(), text.as_str()))
+            .collect();
         let catalog = Catalog::parse(&texts).map_err(Error::new)?;
-        Ok(Metadata { memo: Memo::new(Types::new(config, catalog)), starts: HashMap::new(), candidates: HashSet::new() })
+        Ok(Metadata {
+            memo: Memo::new(Types::new(config, catalog)),
+            starts: HashMap::new(),
+            candidates: HashSet::new(),
+        })
     }
 }
 
@@ -62,7 +82,11 @@ impl Processor for Metadata {
         let made = outcome.apply(&batch);
         out.dropped(batch.points() - made.points(), "filtered");
         let key = Arc::as_ptr(made.table()) as usize;
-        let before = self.starts.get(&key).filter(|(table, _)| table.strong_count() > 0).map(|(_, starts)| starts);
+        let before = self
+            .starts
+            .get(&key)
+            .filter(|(table, _)| table.strong_count() > 0)
+            .map(|(_, starts)| starts);
         let mut starts: Option<Vec<u64>> = None;
         let mut values: Option<Vec<pipeline::Value>> = None;
         for (at, row) in outcome.column.iter_mut().enumerate() {
@@ -71,17 +95,25 @@ impl Processor for Metadata {
                 values.get_or_insert_with(|| made.values().to_vec())[at] = value;
             }
             let known = made.starts_unix_nano()[at];
-            let start = if counts(made.table().series()[at].kind) { row.start(value, known, made.time_unix_nano(at)) } else { known };
+            let start = if counts(made.table().series()[at].kind) {
+                row.start(value, known, made.time_unix_nano(at))
+            } else {
+                known
+            };
             let current = before.unwrap_or(made.starts_unix_nano());
             if start != current[at] {
                 starts.get_or_insert_with(|| current.to_vec())[at] = start;
             }
         }
-        let starts = starts.map_or_else(|| Arc::clone(before.unwrap_or(made.starts_unix_nano())), Arc::from);
+        let starts = starts.map_or_else(
+            || Arc::clone(before.unwrap_or(made.starts_unix_nano())),
+            Arc::from,
+        );
         if before.is_none() {
             self.starts.retain(|_, (table, _)| table.strong_count() > 0);
         }
-        self.starts.insert(key, (Arc::downgrade(made.table()), Arc::clone(&starts)));
+        self.starts
+            .insert(key, (Arc::downgrade(made.table()), Arc::clone(&starts)));
         let made = made.with_starts(starts);
         out.pass(values.map_or_else(|| made.clone(), |values| made.with_values(values)));
         Ok(())
@@ -103,27 +135,44 @@ impl Metadata {
         let rows = outcome.rows.clone();
         let mut candidates = BTreeSet::new();
         for (at, row) in column.iter_mut().enumerate().filter(|(_, row)| !row.known) {
-            let series = &batch.table().series()[rows.as_ref().map_or(at, |rows| rows[at] as usize)];
+            let series =
+                &batch.table().series()[rows.as_ref().map_or(at, |rows| rows[at] as usize)];
             (row.known, row.scale) = (true, self.memo.stage().scale(series));
-            if self.memo.stage().is_candidate(series) && self.candidates.insert(Arc::clone(&series.name)) {
+            if self.memo.stage().is_candidate(series)
+                && self.candidates.insert(Arc::clone(&series.name))
+            {
                 candidates.insert(Arc::clone(&series.name));
             }
         }
         self.memo.look(batch, out).column = column;
         if let Some(first) = candidates.first() {
-            let more = if candidates.len() > 1 { format!(" and {} more", candidates.len() - 1) } else { String::new() };
-            tracing::info!("{first}{more} stand at several levels, and nobody says whether the upper ones are sums; kept (a rule can say `aggregate: true` or `false`)");
+            let more = if candidates.len() > 1 {
+                format!(" and {} more", candidates.len() - 1)
+            } else {
+                String::new()
+            };
+            tracing::info!(
+                "{first}{more} stand at several levels, and nobody says whether the upper ones are sums; kept (a rule can say `aggregate: true` or `false`)"
+            );
         }
     }
 }
 
 /// Whether points of this kind count since a start: cumulative sums do.
 fn counts(kind: Kind) -> bool {
-    matches!(kind, Kind::Sum { temporality: Temporality::Cumulative, .. })
+    matches!(
+        kind,
+        Kind::Sum {
+            temporality: Temporality::Cumulative,
+            ..
+        }
+    )
 }
 
 impl fmt::Debug for Metadata {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Metadata").field("memo", &self.memo).finish_non_exhaustive()
+        f.debug_struct("Metadata")
+            .field("memo", &self.memo)
+            .finish_non_exhaustive()
     }
 }

@@ -29,18 +29,26 @@ impl Types {
 
     /// Whether the series may be a sum, but nobody says so, and it is kept for that.
     pub(crate) fn is_candidate(&self, series: &Series) -> bool {
-        self.config.aggregates == Aggregates::Auto && series.source.as_ref().is_some_and(|source| source.same_name_below)
+        self.config.aggregates == Aggregates::Auto
+            && series
+                .source
+                .as_ref()
+                .is_some_and(|source| source.same_name_below)
     }
 
     fn rules(&self, series: &Series) -> impl Iterator<Item = &Rule> {
         let asked = self.config.sources.contains(&Source::Rules);
-        self.config.rules.iter().filter(move |rule| asked && rule.r#match.fits(series))
+        self.config
+            .rules
+            .iter()
+            .filter(move |rule| asked && rule.r#match.fits(series))
     }
 
     /// What the catalog knows, if it is asked at all.
     fn entry(&self, place: Option<&Place>) -> Option<&Entry> {
         let place = place.filter(|_| self.config.sources.contains(&Source::Catalog))?;
-        self.catalog.find(&place.directory, &place.file, &place.filesystem)
+        self.catalog
+            .find(&place.directory, &place.file, &place.filesystem)
     }
 
     fn is_aggregate(&self, rules: &[&Rule], place: Option<&Place>, entry: Option<&Entry>) -> bool {
@@ -48,7 +56,9 @@ impl Types {
         let say = |source: &Source| match source {
             Source::Rules => rules.iter().find_map(|rule| rule.aggregate),
             Source::Declared => declared.and_then(|declared| declared.aggregate),
-            Source::Catalog => entry.zip(place).map(|(entry, place)| entry.is_aggregate(&place.directory)),
+            Source::Catalog => entry
+                .zip(place)
+                .map(|(entry, place)| entry.is_aggregate(&place.directory)),
             Source::Mode => None,
         };
         self.config.sources.iter().find_map(say).unwrap_or(false)
@@ -67,7 +77,9 @@ impl PerSeries for Types {
         let declared = place.and_then(|place| place.declared.as_ref());
 
         let sum = self.is_aggregate(&rules, place, entry);
-        let marked = sum || place.is_some_and(|place| place.same_name_below) && !rules.iter().any(|rule| rule.aggregate == Some(false));
+        let marked = sum
+            || place.is_some_and(|place| place.same_name_below)
+                && !rules.iter().any(|rule| rule.aggregate == Some(false));
         let apart = match self.config.aggregates {
             Aggregates::Auto if sum => return Verdict::Drop,
             Aggregates::Drop if marked => return Verdict::Drop,
@@ -77,10 +89,15 @@ impl PerSeries for Types {
 
         // `Some(None)`: somebody says that there is no number to export.
         let kind = self.config.sources.iter().find_map(|source| match source {
-            Source::Rules => rules.iter().find_map(|rule| rule.kind).map(|kind| Some(kind.into())),
+            Source::Rules => rules
+                .iter()
+                .find_map(|rule| rule.kind)
+                .map(|kind| Some(kind.into())),
             Source::Declared => declared.and_then(|declared| declared.kind).map(Some),
             Source::Catalog => entry.map(|entry| entry.kind),
-            Source::Mode => place.filter(|place| is_counter_by_mode(place)).map(|_| Some(Kind::COUNTER)),
+            Source::Mode => place
+                .filter(|place| is_counter_by_mode(place))
+                .map(|_| Some(Kind::COUNTER)),
         });
         series.kind = match kind {
             Some(Some(kind)) => kind,
@@ -89,7 +106,9 @@ impl PerSeries for Types {
             None if self.config.unmatched == Unmatched::Drop => return Verdict::Drop,
             None => Kind::Gauge,
         };
-        let text = |rule: &dyn Fn(&Rule) -> Option<Arc<str>>, declared: Option<Arc<str>>, entry: Option<&Arc<str>>| {
+        let text = |rule: &dyn Fn(&Rule) -> Option<Arc<str>>,
+                    declared: Option<Arc<str>>,
+                    entry: Option<&Arc<str>>| {
             self.config.sources.iter().find_map(|source| match source {
                 Source::Rules => rules.iter().find_map(|it| rule(it)),
                 Source::Declared => declared.clone(),
@@ -97,8 +116,16 @@ impl PerSeries for Types {
                 Source::Mode => None,
             })
         };
-        let unit = text(&|rule| rule.unit.as_deref().map(Arc::from), declared.and_then(|it| it.unit.clone()), entry.map(|it| &it.unit));
-        let description = text(&|rule| rule.description.as_deref().map(Arc::from), declared.and_then(|it| it.description.clone()), entry.map(|it| &it.description));
+        let unit = text(
+            &|rule| rule.unit.as_deref().map(Arc::from),
+            declared.and_then(|it| it.unit.clone()),
+            entry.map(|it| &it.unit),
+        );
+        let description = text(
+            &|rule| rule.description.as_deref().map(Arc::from),
+            declared.and_then(|it| it.description.clone()),
+            entry.map(|it| &it.description),
+        );
         series.unit = unit.unwrap_or_else(|| Arc::clone(&series.unit));
         series.description = description.unwrap_or_else(|| Arc::clone(&series.description));
         if apart {

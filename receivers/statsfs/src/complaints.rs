@@ -17,18 +17,38 @@ pub(crate) struct Complaints {
 
 impl Complaints {
     pub(crate) fn new(counters: Counters) -> Complaints {
-        Complaints { counters, new: BTreeMap::new(), known: HashSet::new(), lines: 0 }
+        Complaints {
+            counters,
+            new: BTreeMap::new(),
+            known: HashSet::new(),
+            lines: 0,
+        }
     }
 
     /// The first failure of a thing: named, and counted. `what` is the counter, `reason` tells kinds apart, `cause` is in words.
-    pub(crate) fn add(&mut self, what: &'static str, reason: &'static str, cause: &'static str, subject: impl FnOnce() -> String) {
+    pub(crate) fn add(
+        &mut self,
+        what: &'static str,
+        reason: &'static str,
+        cause: &'static str,
+        subject: impl FnOnce() -> String,
+    ) {
         self.count(what, reason);
-        let (_, more) = self.new.entry((reason, cause)).or_insert_with(|| (subject(), 0));
+        let (_, more) = self
+            .new
+            .entry((reason, cause))
+            .or_insert_with(|| (subject(), 0));
         *more += 1;
     }
 
     /// The same, for what a rescan finds again: named only once.
-    pub(crate) fn add_once(&mut self, what: &'static str, reason: &'static str, cause: &'static str, subject: String) {
+    pub(crate) fn add_once(
+        &mut self,
+        what: &'static str,
+        reason: &'static str,
+        cause: &'static str,
+        subject: String,
+    ) {
         use std::hash::{DefaultHasher, Hash, Hasher};
         let mut hasher = DefaultHasher::new();
         (reason, cause, &subject).hash(&mut hasher);
@@ -49,7 +69,10 @@ impl Complaints {
             match count {
                 _ if self.lines > MOST_LINES => {}
                 1 => tracing::warn!("{subject} {cause}; passed over"),
-                _ => tracing::warn!("{subject} {cause}; so it is with {} more; passed over", count - 1),
+                _ => tracing::warn!(
+                    "{subject} {cause}; so it is with {} more; passed over",
+                    count - 1
+                ),
             }
         }
     }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use pipeline::config::{ByteSize, Duration, Pattern};
 use pipeline::AnyValue;
+use pipeline::config::{ByteSize, Duration, Pattern};
 use schemars::JsonSchema;
 use serde::Deserialize;
 

@@ -23,10 +23,19 @@ impl Layout {
         if parts.pop() != Some("{metric}") {
             return Err(format!("`{text}` does not end in `{{metric}}`"));
         }
-        let part = |part: &&str| match part.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
-            Some(name) if !name.is_empty() && name != "metric" && !name.contains(['{', '}']) => Ok(Part::Label(name.into())),
-            None if !part.is_empty() && !part.contains(['{', '}']) => Ok(Part::Literal((*part).into())),
-            _ => Err(format!("`{part}` is neither a directory's name nor `{{label}}`")),
+        let part = |part: &&str| match part
+            .strip_prefix('{')
+            .and_then(|rest| rest.strip_suffix('}'))
+        {
+            Some(name) if !name.is_empty() && name != "metric" && !name.contains(['{', '}']) => {
+                Ok(Part::Label(name.into()))
+            }
+            None if !part.is_empty() && !part.contains(['{', '}']) => {
+                Ok(Part::Literal((*part).into()))
+            }
+            _ => Err(format!(
+                "`{part}` is neither a directory's name nor `{{label}}`"
+            )),
         };
         parts.iter().map(part).collect::<Result<_, _>>().map(Layout)
     }
@@ -42,7 +51,9 @@ impl Layout {
 
     /// Whether files stand in directories of this depth: at the end, or where only labels would follow.
     pub(crate) fn takes_files(&self, depth: usize) -> bool {
-        self.0.get(depth..).is_some_and(|rest| rest.iter().all(|part| matches!(part, Part::Label(_))))
+        self.0
+            .get(depth..)
+            .is_some_and(|rest| rest.iter().all(|part| matches!(part, Part::Label(_))))
     }
 
     /// Whether a directory of this depth holds devices: directories of any name.
@@ -51,11 +62,17 @@ impl Layout {
     }
 
     /// The labels of a directory whose path below the subsystem has these parts.
-    pub(crate) fn labels<'a>(&'a self, parts: impl Iterator<Item = &'a str>) -> impl Iterator<Item = (&'a str, &'a str)> {
-        self.0.iter().zip(parts).filter_map(|(part, name)| match part {
-            Part::Label(label) => Some((label.as_str(), name)),
-            Part::Literal(_) => None,
-        })
+    pub(crate) fn labels<'a>(
+        &'a self,
+        parts: impl Iterator<Item = &'a str>,
+    ) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.0
+            .iter()
+            .zip(parts)
+            .filter_map(|(part, name)| match part {
+                Part::Label(label) => Some((label.as_str(), name)),
+                Part::Literal(_) => None,
+            })
     }
 }
 
@@ -84,17 +101,40 @@ mod tests {
     fn names_become_labels_and_a_literal_has_to_be_there() {
         let net = Layout::parse("{device}/statistics/{metric}").unwrap();
         assert!(net.takes_directory(0, "eth0") && net.holds_devices(0));
-        assert!(net.takes_directory(1, "statistics") && !net.takes_directory(1, "queues") && !net.holds_devices(1));
-        assert!(!net.takes_files(0) && !net.takes_files(1) && net.takes_files(2) && !net.takes_files(3));
-        assert_eq!(net.labels(["eth0", "statistics"].into_iter()).collect::<Vec<_>>(), [("device", "eth0")]);
+        assert!(
+            net.takes_directory(1, "statistics")
+                && !net.takes_directory(1, "queues")
+                && !net.holds_devices(1)
+        );
+        assert!(
+            !net.takes_files(0) && !net.takes_files(1) && net.takes_files(2) && !net.takes_files(3)
+        );
+        assert_eq!(
+            net.labels(["eth0", "statistics"].into_iter())
+                .collect::<Vec<_>>(),
+            [("device", "eth0")]
+        );
     }
 
     #[test]
     fn a_file_at_less_depth_lacks_the_deeper_labels() {
         let kvm = Layout::parse("{vm}/{vcpu}/{metric}").unwrap();
-        assert!(kvm.takes_files(0) && kvm.takes_files(1) && kvm.takes_files(2) && !kvm.takes_files(3));
-        assert_eq!(kvm.labels(["1-2"].into_iter()).collect::<Vec<_>>(), [("vm", "1-2")]);
-        for wrong in ["", "{vm}", "{vm}/x", "{}/{metric}", "{metric}/{metric}", "//{metric}", "a{b}/{metric}"] {
+        assert!(
+            kvm.takes_files(0) && kvm.takes_files(1) && kvm.takes_files(2) && !kvm.takes_files(3)
+        );
+        assert_eq!(
+            kvm.labels(["1-2"].into_iter()).collect::<Vec<_>>(),
+            [("vm", "1-2")]
+        );
+        for wrong in [
+            "",
+            "{vm}",
+            "{vm}/x",
+            "{}/{metric}",
+            "{metric}/{metric}",
+            "//{metric}",
+            "a{b}/{metric}",
+        ] {
             assert!(Layout::parse(wrong).is_err(), "{wrong}");
         }
     }

@@ -14,7 +14,9 @@ mod tree;
 mod value;
 mod watch;
 
-use pipeline::{Batch, Component, Context, Demand, Error, Found, Outlet, Receiver, Result, Until, async_trait};
+use pipeline::{
+    Batch, Component, Context, Demand, Error, Found, Outlet, Receiver, Result, Until, async_trait,
+};
 use tokio::sync::mpsc;
 
 pub use config::{Config, Filter, Format, FormatRule, Limits};
@@ -36,18 +38,32 @@ impl Component for Statsfs {
     type Config = Config;
 
     fn build(config: Config, context: &Context) -> Result<Statsfs> {
-        for (key, zero) in [("collection_interval", config.collection_interval), ("rescan_interval", config.rescan_interval), ("timeout", config.timeout)] {
+        for (key, zero) in [
+            ("collection_interval", config.collection_interval),
+            ("rescan_interval", config.rescan_interval),
+            ("timeout", config.timeout),
+        ] {
             if zero.0.is_zero() {
                 return Err(Error::at(key, "has to be more than 0s"));
             }
         }
         if config.root.is_empty() {
-            return Err(Error::at("root", "is empty; it is a path, `statsfs:` or `debugfs:kvm`"));
+            return Err(Error::at(
+                "root",
+                "is empty; it is a path, `statsfs:` or `debugfs:kvm`",
+            ));
         }
-        if config.subsystem.as_deref().is_some_and(|name| name.is_empty() || name.contains('/')) {
+        if config
+            .subsystem
+            .as_deref()
+            .is_some_and(|name| name.is_empty() || name.contains('/'))
+        {
             return Err(Error::at("subsystem", "is one name, without `/`"));
         }
-        Ok(Statsfs { config, context: context.clone() })
+        Ok(Statsfs {
+            config,
+            context: context.clone(),
+        })
     }
 }
 
@@ -59,20 +75,33 @@ enum Event {
 #[async_trait]
 impl Receiver for Statsfs {
     async fn run(self: Box<Self>, demand: Demand, mut out: Outlet, until: Until) -> Result<()> {
-        let mut ticks = until.ticks(self.config.collection_interval.0, self.config.initial_delay.0);
+        let mut ticks = until.ticks(
+            self.config.collection_interval.0,
+            self.config.initial_delay.0,
+        );
         let (start, started) = std::sync::mpsc::channel::<u64>();
         let (tell, mut hear) = mpsc::channel(4);
         let (root, rescan_interval) = (self.config.root.clone(), self.config.rescan_interval.0);
-        let mut sweeper = Sweeper::new(root, Plan::new(self.config), rescan_interval, demand, self.context);
+        let mut sweeper = Sweeper::new(
+            root,
+            Plan::new(self.config),
+            rescan_interval,
+            demand,
+            self.context,
+        );
         // Reads can block for ever in the kernel: never on the runtime's own threads.
-        let reader = std::thread::Builder::new().name("statsfs".into()).spawn(move || {
-            for number in started {
-                let listening = sweeper.sweep(number, |batch| tell.blocking_send(Event::Read(batch)).is_ok());
-                if !listening || tell.blocking_send(Event::Swept(sweeper.found())).is_err() {
-                    return;
+        let reader = std::thread::Builder::new()
+            .name("statsfs".into())
+            .spawn(move || {
+                for number in started {
+                    let listening = sweeper.sweep(number, |batch| {
+                        tell.blocking_send(Event::Read(batch)).is_ok()
+                    });
+                    if !listening || tell.blocking_send(Event::Swept(sweeper.found())).is_err() {
+                        return;
+                    }
                 }
-            }
-        });
+            });
         drop(reader.map_err(Error::new)?);
         let mut told = false;
         while let Some(number) = ticks.next().await {

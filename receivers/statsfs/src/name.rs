@@ -9,7 +9,10 @@ pub(crate) fn escape(raw: &[u8]) -> String {
     let mut out = String::new();
     for chunk in raw.utf8_chunks() {
         out.push_str(&chunk.valid().replace('%', "%25"));
-        chunk.invalid().iter().for_each(|byte| out.push_str(&format!("%{byte:02X}")));
+        chunk
+            .invalid()
+            .iter()
+            .for_each(|byte| out.push_str(&format!("%{byte:02X}")));
     }
     out
 }
@@ -24,7 +27,10 @@ pub(crate) fn shorten(name: String) -> String {
     if name.len() <= LONGEST {
         return name;
     }
-    let cut = (0..=LONGEST - 9).rev().find(|at| name.is_char_boundary(*at)).unwrap_or_default();
+    let cut = (0..=LONGEST - 9)
+        .rev()
+        .find(|at| name.is_char_boundary(*at))
+        .unwrap_or_default();
     format!("{}~{:08x}", &name[..cut], crc32c::crc32c(name.as_bytes()))
 }
 
@@ -39,7 +45,11 @@ mod tests {
         let long = |last: &str| shorten(format!("s/{}{last}", "é".repeat(200)));
         assert_eq!(long("a").len(), 255);
         assert!(long("a") != long("b"));
-        assert!(long("a").starts_with(&format!("s/{}~", "é".repeat(122))), "{}", long("a"));
+        assert!(
+            long("a").starts_with(&format!("s/{}~", "é".repeat(122))),
+            "{}",
+            long("a")
+        );
         assert_eq!(shorten("x".repeat(255)), "x".repeat(255));
     }
 }

@@ -45,14 +45,24 @@ impl Plan {
             return declared.unwrap_or_default();
         }
         let path = format!("{directory}/{file}");
-        let rule = self.formats.iter().find(|rule| rule.r#match.is_match(&path));
+        let rule = self
+            .formats
+            .iter()
+            .find(|rule| rule.r#match.is_match(&path));
         rule.map(|rule| rule.r#as).or(declared).unwrap_or_default()
     }
 
     /// The labels of a directory below its subsystem.
-    pub(crate) fn attributes(&self, declared: Option<&std::collections::BTreeMap<String, String>>, parts: &[&str]) -> Attributes {
+    pub(crate) fn attributes(
+        &self,
+        declared: Option<&std::collections::BTreeMap<String, String>>,
+        parts: &[&str],
+    ) -> Attributes {
         let mut all = match (declared, &self.layout) {
-            (Some(labels), _) => labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect(),
+            (Some(labels), _) => labels
+                .iter()
+                .map(|(key, value)| (key.as_str(), value.as_str()))
+                .collect(),
             (None, Some(layout)) => layout.labels(parts.iter().copied()).collect(),
             (None, None) => {
                 let device: String = parts.iter().flat_map(|part| ["/", part]).collect();

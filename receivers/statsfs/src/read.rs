@@ -9,7 +9,11 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir};
 use rustix::io::Errno;
 
 /// How files are opened. A FIFO that has taken a file's place opens without a writer, and reads as empty.
-const FILE: OFlags = OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::CLOEXEC).union(OFlags::NOCTTY);
+const FILE: OFlags = OFlags::RDONLY
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::NONBLOCK)
+    .union(OFlags::CLOEXEC)
+    .union(OFlags::NOCTTY);
 
 /// A directory's entries.
 #[derive(Debug, Default)]
@@ -21,10 +25,22 @@ pub(crate) struct Listed {
 }
 
 /// Opens a directory below the root.
-pub(crate) fn open_directory(root: BorrowedFd<'_>, below: &Path, follow: bool) -> Result<OwnedFd, Errno> {
-    let follow = if follow { OFlags::empty() } else { OFlags::NOFOLLOW };
+pub(crate) fn open_directory(
+    root: BorrowedFd<'_>,
+    below: &Path,
+    follow: bool,
+) -> Result<OwnedFd, Errno> {
+    let follow = if follow {
+        OFlags::empty()
+    } else {
+        OFlags::NOFOLLOW
+    };
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NONBLOCK | follow;
-    let below = if below.as_os_str().is_empty() { Path::new(".") } else { below };
+    let below = if below.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        below
+    };
     rustix::fs::openat(root, below, flags, Mode::empty())
 }
 
@@ -47,7 +63,9 @@ pub(crate) fn list(directory: BorrowedFd<'_>, most: usize) -> Result<Listed, Err
         let mut kind = entry.file_type();
         if kind == FileType::Unknown {
             let stat = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW);
-            kind = stat.map_or(FileType::Unknown, |stat| FileType::from_raw_mode(stat.st_mode));
+            kind = stat.map_or(FileType::Unknown, |stat| {
+                FileType::from_raw_mode(stat.st_mode)
+            });
         }
         listed.entries.push((name.into(), kind, entry.ino()));
     }
@@ -55,13 +73,21 @@ pub(crate) fn list(directory: BorrowedFd<'_>, most: usize) -> Result<Listed, Err
 }
 
 /// One bounded read of a file: how much of the buffer it filled.
-pub(crate) fn read_value(directory: BorrowedFd<'_>, name: &CStr, buffer: &mut [u8]) -> Result<usize, Errno> {
+pub(crate) fn read_value(
+    directory: BorrowedFd<'_>,
+    name: &CStr,
+    buffer: &mut [u8],
+) -> Result<usize, Errno> {
     let file = rustix::fs::openat(directory, name, FILE, Mode::empty())?;
     read(&file, buffer)
 }
 
 /// All of a file, or `most` bytes and one more.
-pub(crate) fn read_whole(directory: BorrowedFd<'_>, name: &CStr, most: usize) -> Result<Vec<u8>, Errno> {
+pub(crate) fn read_whole(
+    directory: BorrowedFd<'_>,
+    name: &CStr,
+    most: usize,
+) -> Result<Vec<u8>, Errno> {
     let file = rustix::fs::openat(directory, name, FILE, Mode::empty())?;
     if FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode) != FileType::RegularFile {
         return Err(Errno::INVAL);

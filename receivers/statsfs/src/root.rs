@@ -18,31 +18,51 @@ struct Mount {
 
 /// The path that a configured root means, on this host as it is reached from here.
 pub(crate) fn find(root: &str, context: &Context) -> Result<PathBuf, String> {
-    let Some((filesystem, below)) = root.split_once(':').filter(|(it, _)| !it.is_empty() && !it.contains('/')) else {
+    let Some((filesystem, below)) = root
+        .split_once(':')
+        .filter(|(it, _)| !it.is_empty() && !it.contains('/'))
+    else {
         return Ok(context.host_path(Path::new(root)));
     };
     let wanted = |it: &str| it == filesystem || (filesystem == "statsfs" && it == "stats_fs");
     let mounts = mounts(context);
     // The last one mounted on a place hides the others.
-    let mount = mounts.iter().rev().find(|mount| mount.whole && wanted(&mount.filesystem));
+    let mount = mounts
+        .iter()
+        .rev()
+        .find(|mount| mount.whole && wanted(&mount.filesystem));
     let mount = mount.ok_or_else(|| format!("no file system of type {filesystem} is mounted"))?;
     let below = below.trim_matches('/');
     let point = context.host_path(&mount.point);
-    Ok(if below.is_empty() { point } else { point.join(below) })
+    Ok(if below.is_empty() {
+        point
+    } else {
+        point.join(below)
+    })
 }
 
 /// The type of the file system with this device number; empty if mountinfo does not know it.
 pub(crate) fn filesystem_of(device: u64, context: &Context) -> String {
     let device = (rustix::fs::major(device), rustix::fs::minor(device));
-    let known = mounts(context).into_iter().rev().find(|mount| mount.device == device);
+    let known = mounts(context)
+        .into_iter()
+        .rev()
+        .find(|mount| mount.device == device);
     known.map(|mount| mount.filesystem).unwrap_or_default()
 }
 
 /// In a container the mounts that count are those of the host's first process.
 fn mounts(context: &Context) -> Vec<Mount> {
     let read = |path: &str| std::fs::read(context.host_path(Path::new(path)));
-    let text = if context.is_own_root() { read("/proc/self/mountinfo") } else { read("/proc/1/mountinfo").or_else(|_| read("/proc/self/mountinfo")) };
-    text.unwrap_or_default().split(|byte| *byte == b'\n').filter_map(mount).collect()
+    let text = if context.is_own_root() {
+        read("/proc/self/mountinfo")
+    } else {
+        read("/proc/1/mountinfo").or_else(|_| read("/proc/self/mountinfo"))
+    };
+    text.unwrap_or_default()
+        .split(|byte| *byte == b'\n')
+        .filter_map(mount)
+        .collect()
 }
 
 fn mount(line: &[u8]) -> Option<Mount> {
@@ -65,7 +85,8 @@ fn unescape(field: &[u8]) -> Vec<u8> {
     let mut rest = field;
     while let [first, after @ ..] = rest {
         let code = after.get(..3).filter(|_| *first == b'\\');
-        let code = code.and_then(|code| u8::from_str_radix(std::str::from_utf8(code).ok()?, 8).ok());
+        let code =
+            code.and_then(|code| u8::from_str_radix(std::str::from_utf8(code).ok()?, 8).ok());
         out.push(code.unwrap_or(*first));
         rest = if code.is_some() { &after[3..] } else { after };
     }
@@ -74,8 +95,11 @@ fn unescape(field: &[u8]) -> Vec<u8> {
 
 /// When the kernel was booted, unix ns; 0 if /proc/stat does not say.
 pub(crate) fn boot_unix_nano(context: &Context) -> u64 {
-    let stat = std::fs::read_to_string(context.host_path(Path::new("/proc/stat"))).unwrap_or_default();
-    let seconds = stat.lines().find_map(|line| line.strip_prefix("btime ")?.trim().parse::<u64>().ok());
+    let stat =
+        std::fs::read_to_string(context.host_path(Path::new("/proc/stat"))).unwrap_or_default();
+    let seconds = stat
+        .lines()
+        .find_map(|line| line.strip_prefix("btime ")?.trim().parse::<u64>().ok());
     seconds.unwrap_or_default().saturating_mul(1_000_000_000)
 }
 
@@ -90,10 +114,20 @@ mod tests {
 
     #[test]
     fn mountinfo_is_read_as_the_kernel_writes_it() {
-        let line = br"36 25 0:7 / /sys/kernel/de\040bug rw,nosuid shared:15 master:1 - debugfs debugfs rw";
-        let expected = Mount { device: (0, 7), point: "/sys/kernel/de bug".into(), filesystem: "debugfs".into(), whole: true };
+        let line =
+            br"36 25 0:7 / /sys/kernel/de\040bug rw,nosuid shared:15 master:1 - debugfs debugfs rw";
+        let expected = Mount {
+            device: (0, 7),
+            point: "/sys/kernel/de bug".into(),
+            filesystem: "debugfs".into(),
+            whole: true,
+        };
         assert_eq!(mount(line), Some(expected));
-        assert!(!mount(b"36 25 0:7 /part /mnt rw - tmpfs none rw").unwrap().whole);
+        assert!(
+            !mount(b"36 25 0:7 /part /mnt rw - tmpfs none rw")
+                .unwrap()
+                .whole
+        );
         assert_eq!(mount(b"36 25 0:7"), None);
         assert_eq!(mount(b""), None);
     }

@@ -52,7 +52,9 @@ pub(crate) fn parse(text: &str) -> Schema {
     let mut section = Section::Outside;
     for (number, line) in (1..).zip(text.lines()) {
         let line = line.trim_ascii();
-        let (word, rest) = line.split_once([' ', '\t']).map_or((line, ""), |(word, rest)| (word, rest.trim_ascii()));
+        let (word, rest) = line
+            .split_once([' ', '\t'])
+            .map_or((line, ""), |(word, rest)| (word, rest.trim_ascii()));
         if word.is_empty() {
             schema.end(std::mem::replace(&mut section, Section::Outside));
             continue;
@@ -64,7 +66,10 @@ pub(crate) fn parse(text: &str) -> Schema {
                         schema.labels.get_or_insert_default();
                         Section::Label
                     }
-                    "METRIC" => Section::Metric(Draft { line: number, ..Draft::default() }),
+                    "METRIC" => Section::Metric(Draft {
+                        line: number,
+                        ..Draft::default()
+                    }),
                     _ => Section::Outside,
                 };
                 continue;
@@ -104,7 +109,9 @@ impl Draft {
             ("DESC", text) => self.declared.description = Some(text.into()),
             ("UNIT", unit) => self.declared.unit = Some(unit.into()),
             ("AGGR", "NONE") => self.declared.aggregate = Some(false),
-            ("AGGR", "SUM" | "MIN" | "MAX" | "COUNT_ZERO" | "AVG") => self.declared.aggregate = Some(true),
+            ("AGGR", "SUM" | "MIN" | "MAX" | "COUNT_ZERO" | "AVG") => {
+                self.declared.aggregate = Some(true)
+            }
             ("FLAG" | "TYPE" | "AGGR", _) => return Some(format!("unknown {word} `{rest}`")),
             _ => return Some(format!("unknown keyword `{word}`")),
         }
@@ -113,25 +120,42 @@ impl Draft {
 }
 
 fn is_file_name(name: &str) -> bool {
-    !name.is_empty() && name != "." && name != ".." && name.len() <= 255 && !name.contains(['/', '\0'])
+    !name.is_empty()
+        && name != "."
+        && name != ".."
+        && name.len() <= 255
+        && !name.contains(['/', '\0'])
 }
 
 impl Schema {
     fn end(&mut self, section: Section) {
-        let Section::Metric(draft) = section else { return };
+        let Section::Metric(draft) = section else {
+            return;
+        };
         let line = draft.line;
         let mut undeclared = |why: String| self.problems.push((line, why));
-        let Some(name) = draft.name else { return undeclared("an entry without a NAME".into()) };
+        let Some(name) = draft.name else {
+            return undeclared("an entry without a NAME".into());
+        };
         let (Some(flag), Some(format)) = (draft.flag, draft.format) else {
             let lacks = if draft.flag.is_none() { "FLAG" } else { "TYPE" };
             return undeclared(format!("`{name}` has no {lacks}; it counts as undeclared"));
         };
         if self.metrics.contains_key(&name) {
-            return undeclared(format!("`{name}` is declared twice; the first declaration holds"));
+            return undeclared(format!(
+                "`{name}` is declared twice; the first declaration holds"
+            ));
         }
         let mut declared = draft.declared;
         declared.kind = Some(flag);
-        self.metrics.insert(name, Entry { declared: Arc::new(declared), format, line });
+        self.metrics.insert(
+            name,
+            Entry {
+                declared: Arc::new(declared),
+                format,
+                line,
+            },
+        );
     }
 }
 
@@ -141,21 +165,56 @@ mod tests {
 
     #[test]
     fn a_bad_line_costs_that_line() {
-        let schema = parse("VERSION 2\n\nLABEL x\nvm 1-2 \nmodel Acme NIC\nalone\n\nMETRIC \r\nNAME a \r\nFLAG GAUGE\r\nTYPE FLOAT\r\nWHAT x\r\nUNIT By\r\nDESC Z\u{e4}hler  x\r\n\r\nLABEL\nvm 3-4");
-        assert_eq!(schema.labels.unwrap(), BTreeMap::from([("vm".into(), "3-4".into()), ("model".into(), "Acme NIC".into())]));
+        let schema = parse(
+            "VERSION 2\n\nLABEL x\nvm 1-2 \nmodel Acme NIC\nalone\n\nMETRIC \r\nNAME a \r\nFLAG GAUGE\r\nTYPE FLOAT\r\nWHAT x\r\nUNIT By\r\nDESC Z\u{e4}hler  x\r\n\r\nLABEL\nvm 3-4",
+        );
+        assert_eq!(
+            schema.labels.unwrap(),
+            BTreeMap::from([
+                ("vm".into(), "3-4".into()),
+                ("model".into(), "Acme NIC".into())
+            ])
+        );
         let entry = &schema.metrics["a"];
-        assert_eq!((entry.declared.kind, entry.format), (Some(Kind::Gauge), Some(Format::Float)));
+        assert_eq!(
+            (entry.declared.kind, entry.format),
+            (Some(Kind::Gauge), Some(Format::Float))
+        );
         assert_eq!(entry.declared.unit.as_deref(), Some("By"));
-        assert_eq!(entry.declared.description.as_deref(), Some("Z\u{e4}hler  x"));
-        assert_eq!(schema.problems.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [6, 12]);
+        assert_eq!(
+            entry.declared.description.as_deref(),
+            Some("Z\u{e4}hler  x")
+        );
+        assert_eq!(
+            schema
+                .problems
+                .iter()
+                .map(|(line, _)| *line)
+                .collect::<Vec<_>>(),
+            [6, 12]
+        );
     }
 
     #[test]
     fn an_entry_that_lacks_something_is_no_declaration() {
-        for text in ["METRIC\nNAME a\nTYPE INT", "METRIC\nNAME a\nFLAG GAUGE", "METRIC\nNAME a\nFLAG CUM", "METRIC\nFLAG GAUGE\nTYPE INT", "METRIC\nNAME ../x\nFLAG GAUGE\nTYPE INT"] {
+        for text in [
+            "METRIC\nNAME a\nTYPE INT",
+            "METRIC\nNAME a\nFLAG GAUGE",
+            "METRIC\nNAME a\nFLAG CUM",
+            "METRIC\nFLAG GAUGE\nTYPE INT",
+            "METRIC\nNAME ../x\nFLAG GAUGE\nTYPE INT",
+        ] {
             let schema = parse(text);
-            assert!(schema.metrics.is_empty() && !schema.problems.is_empty(), "{text}");
+            assert!(
+                schema.metrics.is_empty() && !schema.problems.is_empty(),
+                "{text}"
+            );
         }
-        assert_eq!(parse("METRIC\nNAME a\nFLAG GAUGE\nTYPE INT\nDESC (null)").metrics["a"].declared.description, None);
+        assert_eq!(
+            parse("METRIC\nNAME a\nFLAG GAUGE\nTYPE INT\nDESC (null)").metrics["a"]
+                .declared
+                .description,
+            None
+        );
     }
 }

@@ -36,9 +36,17 @@ pub(crate) struct Sweeper {
 }
 
 impl Sweeper {
-    pub(crate) fn new(root: String, plan: Plan, rescan_interval: Duration, demand: Demand, context: Context) -> Sweeper {
+    pub(crate) fn new(
+        root: String,
+        plan: Plan,
+        rescan_interval: Duration,
+        demand: Demand,
+        context: Context,
+    ) -> Sweeper {
         // One byte more than a value may have, so that a longer one shows.
-        let most = usize::try_from(plan.limits.value_bytes.0).unwrap_or(usize::MAX).saturating_add(1);
+        let most = usize::try_from(plan.limits.value_bytes.0)
+            .unwrap_or(usize::MAX)
+            .saturating_add(1);
         Sweeper {
             root,
             path: PathBuf::new(),
@@ -63,7 +71,10 @@ impl Sweeper {
         let mut counts = Counts::default();
         let (tick, timeout) = (self.plan.interval, self.plan.timeout);
         let mut listening = true;
-        let locked_down = self.tree.as_ref().is_some_and(|tree| matches!(&*tree.filesystem, "debugfs" | "tracefs"));
+        let locked_down = self
+            .tree
+            .as_ref()
+            .is_some_and(|tree| matches!(&*tree.filesystem, "debugfs" | "tracefs"));
         for due in self.tables.due(number, tick) {
             let most = due.len();
             for (index, state) in due.into_iter().enumerate() {
@@ -80,14 +91,23 @@ impl Sweeper {
                 };
                 let values = reading.rows(state);
                 let sweep = Sweep::new(number, tick, index + 1 == most);
-                listening = listening && send(Batch::new(table, starts, Times::One(now_unix_nano()), values, sweep));
+                listening = listening
+                    && send(Batch::new(
+                        table,
+                        starts,
+                        Times::One(now_unix_nano()),
+                        values,
+                        sweep,
+                    ));
             }
         }
         self.tables.tidy();
         self.complaints.say();
         self.context.counters.add("sweeps", "", 1);
         self.context.counters.add("files_read", "", counts.read);
-        self.context.counters.add("values_lossy", "beyond_i64", counts.lossy);
+        self.context
+            .counters
+            .add("values_lossy", "beyond_i64", counts.lossy);
         listening
     }
 
@@ -96,27 +116,52 @@ impl Sweeper {
         match (&self.tree, &self.lacking) {
             (Some(tree), _) => {
                 let subsystems = self.tables.by_subsystem();
-                let mut names: Vec<_> = subsystems.iter().take(8).map(|(name, count)| format!("{name} ({count} series)")).collect();
+                let mut names: Vec<_> = subsystems
+                    .iter()
+                    .take(8)
+                    .map(|(name, count)| format!("{name} ({count} series)"))
+                    .collect();
                 if subsystems.len() > 8 {
                     names.push(format!("{} more subsystems", subsystems.len() - 8));
                 }
-                let filesystem = if tree.filesystem.is_empty() { "" } else { &format!(" ({})", tree.filesystem) };
-                let names = if names.is_empty() { "no series".into() } else { names.join(", ") };
-                Found::Sweeps(format!("{names} in {} directories below {}{filesystem}", tree.len(), shown(&self.path)))
+                let filesystem = if tree.filesystem.is_empty() {
+                    ""
+                } else {
+                    &format!(" ({})", tree.filesystem)
+                };
+                let names = if names.is_empty() {
+                    "no series".into()
+                } else {
+                    names.join(", ")
+                };
+                Found::Sweeps(format!(
+                    "{names} in {} directories below {}{filesystem}",
+                    tree.len(),
+                    shown(&self.path)
+                ))
             }
-            (None, why) => Found::Lacks(format!("{} ({})", self.root, why.as_deref().unwrap_or("not found"))),
+            (None, why) => Found::Lacks(format!(
+                "{} ({})",
+                self.root,
+                why.as_deref().unwrap_or("not found")
+            )),
         }
     }
 
     fn check(&mut self) {
         if self.tree.as_ref().is_some_and(|tree| !tree.is_there()) {
-            tracing::warn!("{} has gone or was replaced; its series end", shown(&self.path));
+            tracing::warn!(
+                "{} has gone or was replaced; its series end",
+                shown(&self.path)
+            );
             self.tree = None;
             self.tables.end_all();
             // Looked for at once: a replaced root is there already.
             self.rescanned = None;
         }
-        let whole = self.rescanned.is_none_or(|at| at.elapsed() >= self.rescan_interval);
+        let whole = self
+            .rescanned
+            .is_none_or(|at| at.elapsed() >= self.rescan_interval);
         if whole {
             self.rescanned = Some(Instant::now());
             self.complaints.refill();
@@ -126,17 +171,34 @@ impl Sweeper {
             }
         }
         let Some(tree) = &mut self.tree else { return };
-        let clock = Clock { boot: self.boot, now: now_unix_nano() };
+        let clock = Clock {
+            boot: self.boot,
+            now: now_unix_nano(),
+        };
         let changes = tree.check(whole, clock, &mut self.complaints);
         let (context, id) = (&self.context, &self.context.id);
         let head = |subsystem: Arc<str>, number: Arc<str>| {
             let place = format!("{id}/{subsystem}/{number}").into();
-            Arc::new(Head::new(Arc::clone(&context.resource), Arc::clone(&context.scope), subsystem, place))
+            Arc::new(Head::new(
+                Arc::clone(&context.resource),
+                Arc::clone(&context.scope),
+                subsystem,
+                place,
+            ))
         };
-        let begun = self.tables.apply(changes, &self.demand, self.plan.limits.series, head);
+        let begun = self
+            .tables
+            .apply(changes, &self.demand, self.plan.limits.series, head);
         if let Some(first) = begun.first_over {
-            self.context.counters.add("series_refused", "limit", begun.over_limit - 1);
-            self.complaints.add_once("series_refused", "limit", "is more than `limits.series` allows", format!("{first} (one of {})", begun.over_limit));
+            self.context
+                .counters
+                .add("series_refused", "limit", begun.over_limit - 1);
+            self.complaints.add_once(
+                "series_refused",
+                "limit",
+                "is more than `limits.series` allows",
+                format!("{first} (one of {})", begun.over_limit),
+            );
         }
     }
 
@@ -191,7 +253,11 @@ impl Reading<'_> {
         let mut at = 0;
         while at < state.rows.len() {
             let directory = state.rows[at].directory;
-            let end = at + state.rows[at..].iter().take_while(|row| row.directory == directory).count();
+            let end = at
+                + state.rows[at..]
+                    .iter()
+                    .take_while(|row| row.directory == directory)
+                    .count();
             self.directory(state, at..end, &mut values);
             at = end;
         }
@@ -199,7 +265,12 @@ impl Reading<'_> {
     }
 
     /// The rows of one directory.
-    fn directory(&mut self, state: &mut TableState, rows: std::ops::Range<usize>, values: &mut [Value]) {
+    fn directory(
+        &mut self,
+        state: &mut TableState,
+        rows: std::ops::Range<usize>,
+        values: &mut [Value],
+    ) {
         let id = state.rows[rows.start].directory;
         let mut to_read = Vec::new();
         for at in rows {
@@ -222,7 +293,12 @@ impl Reading<'_> {
             for at in &to_read {
                 if Instant::now() > self.ends {
                     let path = || state.path(*at);
-                    self.complaints.add("files_failed", Reason::TIMEOUT.0, Reason::TIMEOUT.cause(), path);
+                    self.complaints.add(
+                        "files_failed",
+                        Reason::TIMEOUT.0,
+                        Reason::TIMEOUT.cause(),
+                        path,
+                    );
                     continue;
                 }
                 let read = read_value(fd.as_fd(), &state.rows[*at].file, self.buffer);
@@ -256,7 +332,8 @@ impl Reading<'_> {
             }
             Err(reason) => {
                 if state.rows[at].fails == 0 {
-                    self.complaints.add("files_failed", reason.0, reason.cause(), || state.path(at));
+                    self.complaints
+                        .add("files_failed", reason.0, reason.cause(), || state.path(at));
                 } else {
                     self.complaints.count("files_failed", reason.0);
                 }
@@ -270,8 +347,18 @@ impl Reading<'_> {
     /// try writes a line to the kernel's log: that waits for the rescan.
     fn put_off(&self, row: &mut Row, reason: Reason) {
         row.fails = row.fails.saturating_add(1);
-        let hour = 3_600_000 / u64::try_from(self.tick.as_millis()).unwrap_or(u64::MAX).max(1);
-        let sweeps = 1_u64.checked_shl(row.fails.into()).unwrap_or(u64::MAX).min(hour.max(1));
-        row.not_before = if reason == Reason::LOCKDOWN { u64::MAX } else { self.number.saturating_add(sweeps) };
+        let hour = 3_600_000
+            / u64::try_from(self.tick.as_millis())
+                .unwrap_or(u64::MAX)
+                .max(1);
+        let sweeps = 1_u64
+            .checked_shl(row.fails.into())
+            .unwrap_or(u64::MAX)
+            .min(hour.max(1));
+        row.not_before = if reason == Reason::LOCKDOWN {
+            u64::MAX
+        } else {
+            self.number.saturating_add(sweeps)
+        };
     }
 }

@@ -72,12 +72,28 @@ pub(crate) struct Begun {
 impl Tables {
     /// How many of these there are by subsystem.
     pub(crate) fn by_subsystem(&self) -> Vec<(Arc<str>, usize)> {
-        let live = |tables: &Vec<TableState>| tables.iter().flat_map(|it| &it.rows).filter(|row| row.life == Life::Live).count();
-        self.all.iter().map(|(subsystem, tables)| (Arc::clone(subsystem), live(tables))).filter(|(_, live)| *live > 0).collect()
+        let live = |tables: &Vec<TableState>| {
+            tables
+                .iter()
+                .flat_map(|it| &it.rows)
+                .filter(|row| row.life == Life::Live)
+                .count()
+        };
+        self.all
+            .iter()
+            .map(|(subsystem, tables)| (Arc::clone(subsystem), live(tables)))
+            .filter(|(_, live)| *live > 0)
+            .collect()
     }
 
     /// Takes in what a check found. What nobody wants gets no row, and so is never opened.
-    pub(crate) fn apply(&mut self, changes: Changes, demand: &Demand, most: usize, head: impl Fn(Arc<str>, Arc<str>) -> Arc<Head>) -> Begun {
+    pub(crate) fn apply(
+        &mut self,
+        changes: Changes,
+        demand: &Demand,
+        most: usize,
+        head: impl Fn(Arc<str>, Arc<str>) -> Arc<Head>,
+    ) -> Begun {
         let directories: HashSet<DirectoryId> = changes.ended_directories.into_iter().collect();
         let files: HashSet<(DirectoryId, Arc<CStr>)> = changes.ended_files.into_iter().collect();
         let mut changed: HashMap<(DirectoryId, Arc<CStr>), Series> = HashMap::new();
@@ -86,11 +102,21 @@ impl Tables {
         }
         if !directories.is_empty() || !files.is_empty() || !changed.is_empty() {
             for state in self.all.values_mut().flatten() {
-                for (row, series) in state.rows.iter_mut().zip(&mut state.series).filter(|(row, _)| row.life == Life::Live) {
-                    if directories.contains(&row.directory) || (!files.is_empty() && files.contains(&(row.directory, Arc::clone(&row.file)))) {
+                for (row, series) in state
+                    .rows
+                    .iter_mut()
+                    .zip(&mut state.series)
+                    .filter(|(row, _)| row.life == Life::Live)
+                {
+                    if directories.contains(&row.directory)
+                        || (!files.is_empty()
+                            && files.contains(&(row.directory, Arc::clone(&row.file))))
+                    {
                         row.life = Life::Ending;
                         self.series -= 1;
-                    } else if let Some(now) = changed.remove(&(row.directory, Arc::clone(&row.file))) {
+                    } else if let Some(now) =
+                        changed.remove(&(row.directory, Arc::clone(&row.file)))
+                    {
                         if demand.want(&state.head, &now) == Want::Never {
                             row.life = Life::Ending;
                             self.series -= 1;
@@ -112,7 +138,14 @@ impl Tables {
             }
             if self.series >= most {
                 begun.over_limit += 1;
-                begun.first_over.get_or_insert_with(|| found.series.source.as_ref().map(|it| it.path()).unwrap_or_default());
+                begun.first_over.get_or_insert_with(|| {
+                    found
+                        .series
+                        .source
+                        .as_ref()
+                        .map(|it| it.path())
+                        .unwrap_or_default()
+                });
                 continue;
             }
             self.series += 1;
@@ -123,31 +156,57 @@ impl Tables {
 
     /// The table that takes a new row: the last one of its subsystem with the same wants, while there is room for all
     /// of its directory that comes now.
-    fn youngest(&mut self, found: &Found, wants: Vec<Want>, want: Want, head: impl Fn(Arc<str>, Arc<str>) -> Arc<Head>) -> &mut TableState {
+    fn youngest(
+        &mut self,
+        found: &Found,
+        wants: Vec<Want>,
+        want: Want,
+        head: impl Fn(Arc<str>, Arc<str>) -> Arc<Head>,
+    ) -> &mut TableState {
         let tables = self.all.entry(Arc::clone(&found.subsystem)).or_default();
         let at = tables.iter().rposition(|state| state.wants == wants);
         let full = |state: &TableState| {
-            let same = state.rows.last().is_some_and(|row| row.directory == found.directory);
-            state.rows.len() >= MOST_ROWS || (!same && state.rows.len() >= MOST_ROWS - MOST_ROWS / 8)
+            let same = state
+                .rows
+                .last()
+                .is_some_and(|row| row.directory == found.directory);
+            state.rows.len() >= MOST_ROWS
+                || (!same && state.rows.len() >= MOST_ROWS - MOST_ROWS / 8)
         };
         let at = at.filter(|at| !full(&tables[*at])).unwrap_or_else(|| {
             let place = self.places.entry(Arc::clone(&found.subsystem)).or_default();
             let number = place.to_string();
             *place += 1;
             let head = head(Arc::clone(&found.subsystem), number.into());
-            tables.push(TableState { head, wants, want, last_turn: None, rows: Vec::new(), series: Vec::new(), made: None, dead: 0 });
+            tables.push(TableState {
+                head,
+                wants,
+                want,
+                last_turn: None,
+                rows: Vec::new(),
+                series: Vec::new(),
+                made: None,
+                dead: 0,
+            });
             tables.len() - 1
         });
         &mut tables[at]
     }
 
     /// The tables that are due at this sweep, subsystem by subsystem.
-    pub(crate) fn due(&mut self, number: u64, tick: Duration) -> impl Iterator<Item = Vec<&mut TableState>> {
+    pub(crate) fn due(
+        &mut self,
+        number: u64,
+        tick: Duration,
+    ) -> impl Iterator<Item = Vec<&mut TableState>> {
         let due = move |state: &&mut TableState| {
             let turn = state.want.turn(number, tick);
             turn.is_some() && turn != state.last_turn
         };
-        self.all.values_mut().map(move |tables| tables.iter_mut().filter(due).collect::<Vec<_>>()).filter(|due| !due.is_empty())
+        self.all
+            .values_mut()
+            .map(move |tables| tables.iter_mut().filter(due).collect::<Vec<_>>())
+            .filter(|due| !due.is_empty())
     }
 
     /// Forgets tables of which nothing is left.
@@ -160,12 +219,22 @@ impl Tables {
 
     /// A rescan tries again what cannot be read.
     pub(crate) fn try_all_again(&mut self) {
-        self.all.values_mut().flatten().flat_map(|state| &mut state.rows).for_each(|row| row.not_before = 0);
+        self.all
+            .values_mut()
+            .flatten()
+            .flat_map(|state| &mut state.rows)
+            .for_each(|row| row.not_before = 0);
     }
 
     /// Ends every row: the tree has gone.
     pub(crate) fn end_all(&mut self) {
-        for row in self.all.values_mut().flatten().flat_map(|state| &mut state.rows).filter(|row| row.life == Life::Live) {
+        for row in self
+            .all
+            .values_mut()
+            .flatten()
+            .flat_map(|state| &mut state.rows)
+            .filter(|row| row.life == Life::Live)
+        {
             row.life = Life::Ending;
             self.series -= 1;
         }
@@ -176,20 +245,37 @@ impl TableState {
     fn push(&mut self, found: Found) {
         self.made = None;
         self.series.push(found.series);
-        let (directory, file, format, since) = (found.directory, found.file, found.format, found.since);
-        self.rows.push(Row { directory, file, format, since, life: Life::Live, fails: 0, not_before: 0 });
+        let (directory, file, format, since) =
+            (found.directory, found.file, found.format, found.since);
+        self.rows.push(Row {
+            directory,
+            file,
+            format,
+            since,
+            life: Life::Live,
+            fails: 0,
+            not_before: 0,
+        });
     }
 
     /// The path of a row's file below the root.
     pub(crate) fn path(&self, row: usize) -> String {
-        self.series[row].source.as_ref().map(|source| source.path()).unwrap_or_default()
+        self.series[row]
+            .source
+            .as_ref()
+            .map(|source| source.path())
+            .unwrap_or_default()
     }
 
     /// The table of the rows that are there, and their starts. Rows that have ended leave it when it is remade: because
     /// rows came or changed, or because a quarter of it is such.
     pub(crate) fn table(&mut self, number: u64, tick: Duration) -> (Arc<Table>, Arc<[u64]>) {
         self.last_turn = self.want.turn(number, tick);
-        if let Some(made) = self.made.as_ref().filter(|_| self.dead * 4 <= self.rows.len()) {
+        if let Some(made) = self
+            .made
+            .as_ref()
+            .filter(|_| self.dead * 4 <= self.rows.len())
+        {
             return made.clone();
         }
         let mut lives = self.rows.iter().map(|row| row.life != Life::Dead);

@@ -90,7 +90,9 @@ pub(crate) struct Clock {
 const MOST_HELD: usize = 256;
 
 /// File systems whose objects live as long as the kernel, but for what comes later.
-const KERNEL: [&str; 7] = ["statsfs", "stats_fs", "debugfs", "sysfs", "proc", "tracefs", "cgroup2"];
+const KERNEL: [&str; 7] = [
+    "statsfs", "stats_fs", "debugfs", "sysfs", "proc", "tracefs", "cgroup2",
+];
 
 /// A tree that is there.
 pub(crate) struct Tree {
@@ -118,8 +120,17 @@ pub(crate) struct Tree {
 
 impl Tree {
     /// Opens the root; nothing is scanned yet.
-    pub(crate) fn open(plan: Arc<Plan>, root_path: PathBuf, filesystem_of: impl Fn(u64) -> String, boot: u64) -> Result<Tree, Errno> {
-        let root = rustix::fs::open(&root_path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty())?;
+    pub(crate) fn open(
+        plan: Arc<Plan>,
+        root_path: PathBuf,
+        filesystem_of: impl Fn(u64) -> String,
+        boot: u64,
+    ) -> Result<Tree, Errno> {
+        let root = rustix::fs::open(
+            &root_path,
+            OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NONBLOCK,
+            Mode::empty(),
+        )?;
         let stat = rustix::fs::fstat(&root)?;
         let filesystem: Arc<str> = filesystem_of(stat.st_dev).into();
         let subsystem = plan.subsystem.clone().map(|name| (name, 0));
@@ -150,18 +161,29 @@ impl Tree {
 
     /// Whether the root is still the directory that was opened.
     pub(crate) fn is_there(&self) -> bool {
-        rustix::fs::stat(&self.root_path).is_ok_and(|stat| (stat.st_dev, stat.st_ino) == self.identity)
+        rustix::fs::stat(&self.root_path)
+            .is_ok_and(|stat| (stat.st_dev, stat.st_ino) == self.identity)
     }
 
     /// Looks for changes: all of the tree at the first call and where `whole` says so; else what the kernel told of,
     /// and the directories that hold devices where it tells nothing.
-    pub(crate) fn check(&mut self, whole: bool, clock: Clock, complaints: &mut Complaints) -> Changes {
+    pub(crate) fn check(
+        &mut self,
+        whole: bool,
+        clock: Clock,
+        complaints: &mut Complaints,
+    ) -> Changes {
         let happened = self.watch.take();
         if whole || self.checked == 0 || happened == Happened::Anything {
             self.let_go();
             self.refresh(self.top, true, clock, complaints);
         } else if let Happened::In(changed) = happened {
-            let mut silent: Vec<DirectoryId> = self.directories.iter().filter(|(_, it)| !it.watched && self.holds_devices(it)).map(|(id, _)| *id).collect();
+            let mut silent: Vec<DirectoryId> = self
+                .directories
+                .iter()
+                .filter(|(_, it)| !it.watched && self.holds_devices(it))
+                .map(|(id, _)| *id)
+                .collect();
             silent.sort_unstable();
             for id in silent.into_iter().chain(changed) {
                 self.refresh(id, false, clock, complaints);
@@ -177,7 +199,11 @@ impl Tree {
     }
 
     /// Calls `with` with the open directory. Its descriptor is kept for the next sweep, up to a number of them.
-    pub(crate) fn with_open<T>(&mut self, id: DirectoryId, with: impl FnOnce(&OwnedFd) -> T) -> Result<T, Errno> {
+    pub(crate) fn with_open<T>(
+        &mut self,
+        id: DirectoryId,
+        with: impl FnOnce(&OwnedFd) -> T,
+    ) -> Result<T, Errno> {
         let directory = self.directories.get_mut(&id).ok_or(Errno::NOENT)?;
         if let Some(held) = &directory.held {
             return Ok(with(held));
@@ -194,7 +220,9 @@ impl Tree {
 
     /// Lets all held directories go: a rescan opens them anew.
     fn let_go(&mut self) {
-        self.directories.values_mut().for_each(|directory| directory.held = None);
+        self.directories
+            .values_mut()
+            .for_each(|directory| directory.held = None);
         self.held = 0;
     }
 
@@ -211,7 +239,15 @@ impl Tree {
         }
     }
 
-    fn insert(&mut self, parent: Option<DirectoryId>, below: PathBuf, path: Arc<str>, subsystem: Option<(Arc<str>, usize)>, inode: u64, since: u64) -> DirectoryId {
+    fn insert(
+        &mut self,
+        parent: Option<DirectoryId>,
+        below: PathBuf,
+        path: Arc<str>,
+        subsystem: Option<(Arc<str>, usize)>,
+        inode: u64,
+        since: u64,
+    ) -> DirectoryId {
         let id = self.next;
         self.next += 1;
         // Watched before it is listed: nothing that comes in between is missed.
@@ -236,25 +272,52 @@ impl Tree {
 
     /// Lists a directory and takes in what changed; what is new is scanned to its depth, with `deep` also what is known.
     fn refresh(&mut self, id: DirectoryId, deep: bool, clock: Clock, complaints: &mut Complaints) {
-        let Some(directory) = self.directories.get(&id) else { return };
+        let Some(directory) = self.directories.get(&id) else {
+            return;
+        };
         let (path, below) = (Arc::clone(&directory.path), directory.below.clone());
         let most = self.plan.limits.directory_entries;
-        let listed = match self.with_open(id, |fd| list(fd.as_fd(), most)).and_then(|listed| listed) {
+        let listed = match self
+            .with_open(id, |fd| list(fd.as_fd(), most))
+            .and_then(|listed| listed)
+        {
             Ok(listed) => listed,
-            Err(Errno::NOENT | Errno::NODEV | Errno::NOTDIR) if id != self.top => return self.end(id),
+            Err(Errno::NOENT | Errno::NODEV | Errno::NOTDIR) if id != self.top => {
+                return self.end(id);
+            }
             Err(errno) => {
-                let cause = if errno == Errno::ACCESS { "cannot be listed: permission denied" } else { "cannot be listed" };
-                let shown = if path.is_empty() { crate::root::shown(&self.root_path) } else { path.to_string() };
+                let cause = if errno == Errno::ACCESS {
+                    "cannot be listed: permission denied"
+                } else {
+                    "cannot be listed"
+                };
+                let shown = if path.is_empty() {
+                    crate::root::shown(&self.root_path)
+                } else {
+                    path.to_string()
+                };
                 return complaints.add_once("directories_failed", "directory", cause, shown);
             }
         };
         if listed.overflow {
-            complaints.add_once("entries_refused", "limit", "has more entries than `limits.directory_entries`", path.to_string());
+            complaints.add_once(
+                "entries_refused",
+                "limit",
+                "has more entries than `limits.directory_entries`",
+                path.to_string(),
+            );
         }
         let (children, files, has_schema) = self.sort_out(id, &listed, complaints);
 
         let directory = &self.directories[&id];
-        let gone: Vec<DirectoryId> = directory.children.iter().filter(|(name, child)| children.get(*name) != self.directories.get(child).map(|it| &it.inode)).map(|(_, child)| *child).collect();
+        let gone: Vec<DirectoryId> = directory
+            .children
+            .iter()
+            .filter(|(name, child)| {
+                children.get(*name) != self.directories.get(child).map(|it| &it.inode)
+            })
+            .map(|(_, child)| *child)
+            .collect();
         gone.into_iter().for_each(|child| self.end(child));
 
         self.take_schema(id, has_schema, complaints);
@@ -272,10 +335,20 @@ impl Tree {
             let text = escape(name.to_bytes());
             let (child_path, subsystem) = match &self.directories[&id].subsystem {
                 None => (text.clone(), Some((Arc::from(text), 0))),
-                Some((subsystem, depth)) => (format!("{path}/{text}"), Some((Arc::clone(subsystem), depth + 1))),
+                Some((subsystem, depth)) => (
+                    format!("{path}/{text}"),
+                    Some((Arc::clone(subsystem), depth + 1)),
+                ),
             };
             let since = since(self, &child_below);
-            let child = self.insert(Some(id), child_below, child_path.into(), subsystem, inode, since);
+            let child = self.insert(
+                Some(id),
+                child_below,
+                child_path.into(),
+                subsystem,
+                inode,
+                since,
+            );
             if let Some(directory) = self.directories.get_mut(&id) {
                 directory.children.insert(name, child);
             }
@@ -285,11 +358,21 @@ impl Tree {
 
     /// What of a listing is looked into: directories with their inodes, regular files, and whether there is a `.schema`.
     #[allow(clippy::type_complexity)]
-    fn sort_out(&mut self, id: DirectoryId, listed: &Listed, complaints: &mut Complaints) -> (BTreeMap<Box<CStr>, u64>, BTreeSet<Box<CStr>>, bool) {
+    fn sort_out(
+        &mut self,
+        id: DirectoryId,
+        listed: &Listed,
+        complaints: &mut Complaints,
+    ) -> (BTreeMap<Box<CStr>, u64>, BTreeSet<Box<CStr>>, bool) {
         let directory = &self.directories[&id];
         let (mut children, mut files, mut has_schema) = (BTreeMap::new(), BTreeSet::new(), false);
         let depth = directory.below.components().count();
-        let takes_files = directory.subsystem.as_ref().is_some_and(|(_, depth)| self.plan.layout.as_ref().is_none_or(|layout| layout.takes_files(*depth)));
+        let takes_files = directory.subsystem.as_ref().is_some_and(|(_, depth)| {
+            self.plan
+                .layout
+                .as_ref()
+                .is_none_or(|layout| layout.takes_files(*depth))
+        });
         for (name, kind, inode) in &listed.entries {
             let is_link = *kind == FileType::Symlink && self.plan.follow_links && id == self.top;
             match kind {
@@ -301,10 +384,19 @@ impl Tree {
                     let taken = match &directory.subsystem {
                         None => self.plan.subsystems.takes(&text),
                         Some((_, 0)) if !self.plan.devices.takes(&text) => false,
-                        Some((_, depth)) => self.plan.layout.as_ref().is_none_or(|layout| layout.takes_directory(*depth, &text)),
+                        Some((_, depth)) => self
+                            .plan
+                            .layout
+                            .as_ref()
+                            .is_none_or(|layout| layout.takes_directory(*depth, &text)),
                     };
                     if taken && depth >= self.plan.limits.depth {
-                        complaints.add_once("directories_refused", "limit", "is deeper than `limits.depth`", format!("{}/{text}", directory.path));
+                        complaints.add_once(
+                            "directories_refused",
+                            "limit",
+                            "is deeper than `limits.depth`",
+                            format!("{}/{text}", directory.path),
+                        );
                     } else if taken {
                         children.insert(name.clone(), *inode);
                     }
@@ -317,18 +409,39 @@ impl Tree {
 
     /// Since when a directory that is seen for the first time counts.
     fn since(&self, parent: DirectoryId, below: &Path, clock: Clock) -> u64 {
-        let (parent_since, subsystem) = self.directories.get(&parent).map_or((0, None), |it| (it.since, it.subsystem.clone()));
-        let name = below.file_name().map(|it| it.as_bytes()).unwrap_or_default();
+        let (parent_since, subsystem) = self
+            .directories
+            .get(&parent)
+            .map_or((0, None), |it| (it.since, it.subsystem.clone()));
+        let name = below
+            .file_name()
+            .map(|it| it.as_bytes())
+            .unwrap_or_default();
         match subsystem {
             // debugfs's kvm/<pid>-<fd> was made with its VM: 6 ms after its creation was seen.
-            Some((subsystem, 0)) if &*self.filesystem == "debugfs" && &*subsystem == "kvm" && is_vm(name) => {
+            Some((subsystem, 0))
+                if &*self.filesystem == "debugfs" && &*subsystem == "kvm" && is_vm(name) =>
+            {
                 let stat = rustix::fs::statat(&self.root, below, AtFlags::SYMLINK_NOFOLLOW);
-                let made = stat.map_or(0, |stat| u64::try_from(stat.st_mtime).unwrap_or_default() * 1_000_000_000 + stat.st_mtime_nsec);
-                if made > 0 && made <= clock.now { made } else { self.checked }
+                let made = stat.map_or(0, |stat| {
+                    u64::try_from(stat.st_mtime).unwrap_or_default() * 1_000_000_000
+                        + stat.st_mtime_nsec
+                });
+                if made > 0 && made <= clock.now {
+                    made
+                } else {
+                    self.checked
+                }
             }
             // What came with a directory that came later, came with it.
             Some(_) if self.checked == 0 && parent_since > 0 => parent_since,
-            _ if self.checked == 0 => if self.is_kernel() { clock.boot } else { 0 },
+            _ if self.checked == 0 => {
+                if self.is_kernel() {
+                    clock.boot
+                } else {
+                    0
+                }
+            }
             _ => self.checked.max(parent_since),
         }
     }
@@ -336,28 +449,53 @@ impl Tree {
     /// Reads the `.schema` of a directory that is looked at, and sets its labels.
     fn take_schema(&mut self, id: DirectoryId, present: bool, complaints: &mut Complaints) {
         let most = usize::try_from(self.plan.limits.schema_bytes.0).unwrap_or(usize::MAX);
-        let read = present.then(|| self.with_open(id, |fd| read_whole(fd.as_fd(), c".schema", most)).and_then(|it| it));
-        let Some(directory) = self.directories.get(&id) else { return };
+        let read = present.then(|| {
+            self.with_open(id, |fd| read_whole(fd.as_fd(), c".schema", most))
+                .and_then(|it| it)
+        });
+        let Some(directory) = self.directories.get(&id) else {
+            return;
+        };
         let path = Arc::clone(&directory.path);
         let schema = match read {
             None => None,
             Some(Ok(bytes)) if bytes.len() > most => {
-                complaints.add_once("schemas_failed", "too_large", "is larger than `limits.schema_bytes`", format!("{path}/.schema"));
+                complaints.add_once(
+                    "schemas_failed",
+                    "too_large",
+                    "is larger than `limits.schema_bytes`",
+                    format!("{path}/.schema"),
+                );
                 None
             }
             Some(Ok(bytes)) => Some(Arc::new(schema::parse(&String::from_utf8_lossy(&bytes)))),
             Some(Err(_)) => {
-                complaints.add_once("schemas_failed", "io", "cannot be read", format!("{path}/.schema"));
+                complaints.add_once(
+                    "schemas_failed",
+                    "io",
+                    "cannot be read",
+                    format!("{path}/.schema"),
+                );
                 None
             }
         };
         for (line, why) in schema.iter().flat_map(|schema| &schema.problems) {
-            complaints.add_once("schema_lines_failed", "schema", "is not understood", format!("{path}/.schema:{line}: {why}: it"));
+            complaints.add_once(
+                "schema_lines_failed",
+                "schema",
+                "is not understood",
+                format!("{path}/.schema:{line}: {why}: it"),
+            );
         }
-        let Some((subsystem, depth)) = directory.subsystem.clone() else { return };
+        let Some((subsystem, depth)) = directory.subsystem.clone() else {
+            return;
+        };
         let parts: Vec<&str> = path.split('/').collect();
         let parts = &parts[parts.len() - depth..];
-        let attributes = self.plan.attributes(schema.as_ref().and_then(|schema| schema.labels.as_ref()), parts);
+        let attributes = self.plan.attributes(
+            schema.as_ref().and_then(|schema| schema.labels.as_ref()),
+            parts,
+        );
         if attributes == *directory.attributes && !directory.files.is_empty() {
             return self.set(id, |directory| directory.schema = schema);
         }
@@ -380,14 +518,35 @@ impl Tree {
         }
     }
 
-    fn take_files(&mut self, id: DirectoryId, files: BTreeSet<Box<CStr>>, complaints: &mut Complaints) {
-        let Some((subsystem, _)) = self.directories[&id].subsystem.clone() else { return };
+    fn take_files(
+        &mut self,
+        id: DirectoryId,
+        files: BTreeSet<Box<CStr>>,
+        complaints: &mut Complaints,
+    ) {
+        let Some((subsystem, _)) = self.directories[&id].subsystem.clone() else {
+            return;
+        };
         let directory = &self.directories[&id];
-        let gone: Vec<Arc<CStr>> = directory.files.keys().filter(|name| !files.contains(&***name)).cloned().collect();
+        let gone: Vec<Arc<CStr>> = directory
+            .files
+            .keys()
+            .filter(|name| !files.contains(&***name))
+            .cloned()
+            .collect();
         if let (Some(schema), path) = (directory.schema.clone(), Arc::clone(&directory.path)) {
             let texts: BTreeSet<&[u8]> = files.iter().map(|name| name.to_bytes()).collect();
-            for (name, entry) in schema.metrics.iter().filter(|(name, _)| !texts.contains(name.as_bytes())) {
-                complaints.add_once("schema_lines_failed", "schema", "is not understood", format!("{path}/.schema:{}: `{name}` has no file: it", entry.line));
+            for (name, entry) in schema
+                .metrics
+                .iter()
+                .filter(|(name, _)| !texts.contains(name.as_bytes()))
+            {
+                complaints.add_once(
+                    "schema_lines_failed",
+                    "schema",
+                    "is not understood",
+                    format!("{path}/.schema:{}: `{name}` has no file: it", entry.line),
+                );
             }
         }
         for name in gone {
@@ -395,10 +554,23 @@ impl Tree {
             self.pending.ended_files.push((id, name));
         }
         let known = &self.directories[&id].files;
-        let files = files.into_iter().filter(|name| !known.contains_key(&**name));
-        let files: Vec<Arc<CStr>> = files.map(|name| Arc::clone(self.files.entry(name).or_insert_with_key(|name| Arc::from(&**name)))).collect();
+        let files = files
+            .into_iter()
+            .filter(|name| !known.contains_key(&**name));
+        let files: Vec<Arc<CStr>> = files
+            .map(|name| {
+                Arc::clone(
+                    self.files
+                        .entry(name)
+                        .or_insert_with_key(|name| Arc::from(&**name)),
+                )
+            })
+            .collect();
         let modes = self.with_open(id, |fd| {
-            let mode = |name: &Arc<CStr>| rustix::fs::statat(fd, &**name, AtFlags::SYMLINK_NOFOLLOW).map(|stat| stat.st_mode & 0o7777);
+            let mode = |name: &Arc<CStr>| {
+                rustix::fs::statat(fd, &**name, AtFlags::SYMLINK_NOFOLLOW)
+                    .map(|stat| stat.st_mode & 0o7777)
+            };
             files.iter().map(mode).collect::<Vec<_>>()
         });
         for (name, mode) in files.into_iter().zip(modes.unwrap_or_default()) {
@@ -408,24 +580,50 @@ impl Tree {
             let twin = self.twin(id, &subsystem, &name);
             if let Some(twin) = &twin {
                 let directory = &self.directories[&id];
-                let subject = format!("{}/{}: a series of the same name and labels as {twin}: it", directory.path, escape(name.to_bytes()));
+                let subject = format!(
+                    "{}/{}: a series of the same name and labels as {twin}: it",
+                    directory.path,
+                    escape(name.to_bytes())
+                );
                 complaints.add_once("series_refused", "duplicate", "is left out", subject);
             }
-            let file = File { mode, same_name_below: self.stands_below(id, &name), duplicate: twin.is_some() };
-            self.set(id, |directory| drop(directory.files.insert(Arc::clone(&name), file)));
+            let file = File {
+                mode,
+                same_name_below: self.stands_below(id, &name),
+                duplicate: twin.is_some(),
+            };
+            self.set(id, |directory| {
+                drop(directory.files.insert(Arc::clone(&name), file))
+            });
             if twin.is_none() {
                 let found = self.found(id, &name, complaints);
                 let checked = self.checked;
-                self.pending.begun.extend(found.map(|found| Found { since: if checked == 0 { found.since } else { found.since.max(checked) }, ..found }));
+                self.pending.begun.extend(found.map(|found| Found {
+                    since: if checked == 0 {
+                        found.since
+                    } else {
+                        found.since.max(checked)
+                    },
+                    ..found
+                }));
             }
         }
     }
 
     /// The path of a file with the same name in another directory with the same labels.
     fn twin(&self, id: DirectoryId, subsystem: &Arc<str>, name: &Arc<CStr>) -> Option<Arc<str>> {
-        let key = (Arc::clone(subsystem), Arc::clone(&self.directories[&id].attributes));
-        let others = self.same_labels.get(&key)?.iter().filter(|other| **other != id).filter_map(|other| self.directories.get(other));
-        let mut twins = others.filter(|other| other.files.get(name).is_some_and(|file| !file.duplicate));
+        let key = (
+            Arc::clone(subsystem),
+            Arc::clone(&self.directories[&id].attributes),
+        );
+        let others = self
+            .same_labels
+            .get(&key)?
+            .iter()
+            .filter(|other| **other != id)
+            .filter_map(|other| self.directories.get(other));
+        let mut twins =
+            others.filter(|other| other.files.get(name).is_some_and(|file| !file.duplicate));
         twins.next().map(|twin| Arc::clone(&twin.path))
     }
 
@@ -433,16 +631,29 @@ impl Tree {
     fn mark_above(&mut self, id: DirectoryId, name: &Arc<CStr>, complaints: &mut Complaints) {
         let mut above = self.directories[&id].parent;
         while let Some(at) = above {
-            let Some(directory) = self.directories.get_mut(&at) else { return };
+            let Some(directory) = self.directories.get_mut(&at) else {
+                return;
+            };
             above = directory.parent;
-            let Some(file) = directory.files.get_mut(name).filter(|file| !file.same_name_below) else { continue };
+            let Some(file) = directory
+                .files
+                .get_mut(name)
+                .filter(|file| !file.same_name_below)
+            else {
+                continue;
+            };
             file.same_name_below = true;
             if file.duplicate {
                 continue;
             }
             // One that begins in this very check is made anew in its place.
             let found = self.found(at, name, complaints);
-            let begun = self.pending.begun.iter_mut().rev().find(|it| it.directory == at && it.file == *name);
+            let begun = self
+                .pending
+                .begun
+                .iter_mut()
+                .rev()
+                .find(|it| it.directory == at && it.file == *name);
             match (begun, found) {
                 (Some(begun), Some(found)) => *begun = found,
                 (None, found) => self.pending.changed.extend(found),
@@ -453,48 +664,99 @@ impl Tree {
 
     /// Whether a directory below has a file of this name. Only what is listed after its children can say so.
     fn stands_below(&self, id: DirectoryId, name: &Arc<CStr>) -> bool {
-        let children = self.directories.get(&id).into_iter().flat_map(|it| it.children.values());
-        children.into_iter().any(|child| self.directories.get(child).is_some_and(|it| it.files.contains_key(name)) || self.stands_below(*child, name))
+        let children = self
+            .directories
+            .get(&id)
+            .into_iter()
+            .flat_map(|it| it.children.values());
+        children.into_iter().any(|child| {
+            self.directories
+                .get(child)
+                .is_some_and(|it| it.files.contains_key(name))
+                || self.stands_below(*child, name)
+        })
     }
 
     /// The series of a file.
-    fn found(&mut self, id: DirectoryId, name: &Arc<CStr>, complaints: &mut Complaints) -> Option<Found> {
+    fn found(
+        &mut self,
+        id: DirectoryId,
+        name: &Arc<CStr>,
+        complaints: &mut Complaints,
+    ) -> Option<Found> {
         let directory = self.directories.get(&id)?;
         let file = directory.files.get(name)?;
         let (subsystem, _) = directory.subsystem.clone()?;
-        let (metric, text) = self.names.entry((Arc::clone(&subsystem), Arc::clone(name))).or_insert_with(|| {
-            let text = escape(name.to_bytes());
-            (shorten(format!("{subsystem}/{text}")).into(), text.into())
-        });
-        let entry = directory.schema.as_ref().and_then(|schema| schema.metrics.get(&**text));
+        let (metric, text) = self
+            .names
+            .entry((Arc::clone(&subsystem), Arc::clone(name)))
+            .or_insert_with(|| {
+                let text = escape(name.to_bytes());
+                (shorten(format!("{subsystem}/{text}")).into(), text.into())
+            });
+        let entry = directory
+            .schema
+            .as_ref()
+            .and_then(|schema| schema.metrics.get(&**text));
         let declared = entry.map(|entry| {
-            let first = self.declared.entry(Arc::clone(metric)).or_insert_with(|| Arc::clone(&entry.declared));
+            let first = self
+                .declared
+                .entry(Arc::clone(metric))
+                .or_insert_with(|| Arc::clone(&entry.declared));
             if first.kind != entry.declared.kind {
-                let subject = format!("{}/.schema:{}: `{text}` has another FLAG than in a directory before: it", directory.path, entry.line);
-                complaints.add_once("schema_lines_failed", "schema", "is not understood", subject);
+                let subject = format!(
+                    "{}/.schema:{}: `{text}` has another FLAG than in a directory before: it",
+                    directory.path, entry.line
+                );
+                complaints.add_once(
+                    "schema_lines_failed",
+                    "schema",
+                    "is not understood",
+                    subject,
+                );
                 let mut kept = (*entry.declared).clone();
                 kept.kind = first.kind;
                 return Arc::new(kept);
             }
-            Arc::clone(if **first == *entry.declared { first } else { &entry.declared })
+            Arc::clone(if **first == *entry.declared {
+                first
+            } else {
+                &entry.declared
+            })
         });
         let mut source = Source::new(Arc::clone(&directory.path), Arc::clone(text));
         source.mode = file.mode;
         source.filesystem = Arc::clone(&self.filesystem);
         source.declared = declared;
         source.same_name_below = file.same_name_below;
-        let format = self.plan.format(&directory.path, text, entry.and_then(|entry| entry.format));
+        let format = self
+            .plan
+            .format(&directory.path, text, entry.and_then(|entry| entry.format));
         let mut series = Series::new(Arc::clone(metric), Arc::clone(&directory.attributes));
         series.source = Some(Arc::new(source));
-        Some(Found { directory: id, subsystem, file: Arc::clone(name), format, since: directory.since, series })
+        Some(Found {
+            directory: id,
+            subsystem,
+            file: Arc::clone(name),
+            format,
+            since: directory.since,
+            series,
+        })
     }
 
     /// Ends the files of a directory that stays.
     fn end_files(&mut self, id: DirectoryId) {
-        let Some(directory) = self.directories.get_mut(&id) else { return };
+        let Some(directory) = self.directories.get_mut(&id) else {
+            return;
+        };
         let files = std::mem::take(&mut directory.files);
-        let key = directory.subsystem.clone().map(|(subsystem, _)| (subsystem, Arc::clone(&directory.attributes)));
-        self.pending.ended_files.extend(files.into_keys().map(|name| (id, name)));
+        let key = directory
+            .subsystem
+            .clone()
+            .map(|(subsystem, _)| (subsystem, Arc::clone(&directory.attributes)));
+        self.pending
+            .ended_files
+            .extend(files.into_keys().map(|name| (id, name)));
         let shared = key.and_then(|key| Some((self.same_labels.get_mut(&key)?, key)));
         if let Some((shared, key)) = shared {
             shared.retain(|other| *other != id);
@@ -507,11 +769,21 @@ impl Tree {
     /// Ends a directory and all below it.
     fn end(&mut self, id: DirectoryId) {
         self.end_files(id);
-        self.pending.ended_files.retain(|(directory, _)| *directory != id);
-        let Some(directory) = self.directories.remove(&id) else { return };
+        self.pending
+            .ended_files
+            .retain(|(directory, _)| *directory != id);
+        let Some(directory) = self.directories.remove(&id) else {
+            return;
+        };
         self.held -= usize::from(directory.held.is_some());
-        directory.children.into_values().for_each(|child| self.end(child));
-        if let Some(parent) = directory.parent.and_then(|parent| self.directories.get_mut(&parent)) {
+        directory
+            .children
+            .into_values()
+            .for_each(|child| self.end(child));
+        if let Some(parent) = directory
+            .parent
+            .and_then(|parent| self.directories.get_mut(&parent))
+        {
             parent.children.retain(|_, child| *child != id);
         }
         self.pending.ended_directories.push(id);
@@ -521,6 +793,10 @@ impl Tree {
 /// `<pid>-<fd>`, as KVM names a VM's directory.
 fn is_vm(name: &[u8]) -> bool {
     let mut halves = name.splitn(2, |byte| *byte == b'-');
-    let mut digits = || halves.next().is_some_and(|half| !half.is_empty() && half.iter().all(u8::is_ascii_digit));
+    let mut digits = || {
+        halves
+            .next()
+            .is_some_and(|half| !half.is_empty() && half.iter().all(u8::is_ascii_digit))
+    };
     digits() && digits()
 }

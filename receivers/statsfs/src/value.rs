@@ -28,7 +28,9 @@ impl Reason {
             Reason::OUT_OF_RANGE => "holds a number beyond 64 bits",
             Reason::TOO_LARGE => "is larger than `limits.value_bytes`",
             Reason::PERMISSION => "cannot be read: permission denied",
-            Reason::LOCKDOWN => "cannot be read: the kernel's lockdown hides writable files of debugfs",
+            Reason::LOCKDOWN => {
+                "cannot be read: the kernel's lockdown hides writable files of debugfs"
+            }
             Reason::TIMEOUT => "was not read: the sweep's `timeout` had passed",
             _ => "cannot be read",
         }
@@ -43,7 +45,11 @@ pub(crate) fn parse(bytes: &[u8], format: Format) -> Result<(Value, bool), Reaso
     }
     if text.contains(|c: char| c.is_ascii_whitespace()) {
         let number = |token: &str| token.parse::<f64>().is_ok_and(f64::is_finite);
-        return Err(if text.split_ascii_whitespace().any(number) { Reason::MULTI_VALUE } else { Reason::NOT_NUMERIC });
+        return Err(if text.split_ascii_whitespace().any(number) {
+            Reason::MULTI_VALUE
+        } else {
+            Reason::NOT_NUMERIC
+        });
     }
     match format {
         Format::Int => int(text),
@@ -53,10 +59,19 @@ pub(crate) fn parse(bytes: &[u8], format: Format) -> Result<(Value, bool), Reaso
             _ => Err(Reason::NOT_NUMERIC),
         },
         Format::Hex => {
-            let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")).unwrap_or(text);
+            let digits = text
+                .strip_prefix("0x")
+                .or_else(|| text.strip_prefix("0X"))
+                .unwrap_or(text);
             let hex = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_hexdigit());
-            let digits = if hex { Ok(digits) } else { Err(Reason::NOT_NUMERIC) }?;
-            u64::from_str_radix(digits, 16).map(unsigned).map_err(|_| Reason::OUT_OF_RANGE)
+            let digits = if hex {
+                Ok(digits)
+            } else {
+                Err(Reason::NOT_NUMERIC)
+            }?;
+            u64::from_str_radix(digits, 16)
+                .map(unsigned)
+                .map_err(|_| Reason::OUT_OF_RANGE)
         }
         Format::Bool => match text.to_ascii_lowercase().as_str() {
             "1" | "y" | "yes" | "true" | "on" | "enabled" => Ok((Value::Int(1), false)),
@@ -74,13 +89,17 @@ fn int(text: &str) -> Result<(Value, bool), Reason> {
     if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
         return Err(Reason::NOT_NUMERIC);
     }
-    text.parse::<u64>().map(unsigned).map_err(|_| Reason::OUT_OF_RANGE)
+    text.parse::<u64>()
+        .map(unsigned)
+        .map_err(|_| Reason::OUT_OF_RANGE)
 }
 
 /// OTLP knows no unsigned 64-bit number: one that does not fit becomes the nearest double, never a negative one.
 #[allow(clippy::cast_precision_loss)]
 fn unsigned(it: u64) -> (Value, bool) {
-    i64::try_from(it).map_or((Value::Double(it as f64), true), |it| (Value::Int(it), false))
+    i64::try_from(it).map_or((Value::Double(it as f64), true), |it| {
+        (Value::Int(it), false)
+    })
 }
 
 #[cfg(test)]
@@ -90,31 +109,88 @@ mod tests {
     #[test]
     fn numbers_are_read_as_the_kernel_writes_them() {
         let int = |text: &str| parse(text.as_bytes(), Format::Int).map(|(value, _)| value);
-        for (text, value) in [("42\n", 42), ("42", 42), (" 42\t\r\n\n", 42), ("-0", 0), ("007", 7), ("+5", 5), ("9223372036854775807", i64::MAX), ("-9223372036854775808", i64::MIN)] {
+        for (text, value) in [
+            ("42\n", 42),
+            ("42", 42),
+            (" 42\t\r\n\n", 42),
+            ("-0", 0),
+            ("007", 7),
+            ("+5", 5),
+            ("9223372036854775807", i64::MAX),
+            ("-9223372036854775808", i64::MIN),
+        ] {
             assert_eq!(int(text), Ok(Value::Int(value)), "{text:?}");
         }
-        assert_eq!(parse(b"18446744073709551615\n", Format::Int), Ok((Value::Double(18_446_744_073_709_551_615.0), true)));
-        assert_eq!(int("9223372036854775808"), Ok(Value::Double(9.223_372_036_854_775_808e18)));
+        assert_eq!(
+            parse(b"18446744073709551615\n", Format::Int),
+            Ok((Value::Double(18_446_744_073_709_551_615.0), true))
+        );
+        assert_eq!(
+            int("9223372036854775808"),
+            Ok(Value::Double(9.223_372_036_854_775_808e18))
+        );
         let wrong = [
             (Reason::EMPTY, vec!["", "\n", "  "]),
-            (Reason::NOT_NUMERIC, vec!["0x1f", "1f", "1_000", "1.5", "1e3", "inf", "nan", "Y", "true", "N/A (no PMA)", "max", "[always] never", "\u{feff}42", "4\u{0}2", "-", "+", "--5"]),
-            (Reason::MULTI_VALUE, vec!["1 2", "1\n2\n", "hits 5", "5 N0=3", "5 kB", "5 %"]),
-            (Reason::OUT_OF_RANGE, vec!["1234567890123456789012345678901234567890", "-9223372036854775809", "18446744073709551616"]),
+            (
+                Reason::NOT_NUMERIC,
+                vec![
+                    "0x1f",
+                    "1f",
+                    "1_000",
+                    "1.5",
+                    "1e3",
+                    "inf",
+                    "nan",
+                    "Y",
+                    "true",
+                    "N/A (no PMA)",
+                    "max",
+                    "[always] never",
+                    "\u{feff}42",
+                    "4\u{0}2",
+                    "-",
+                    "+",
+                    "--5",
+                ],
+            ),
+            (
+                Reason::MULTI_VALUE,
+                vec!["1 2", "1\n2\n", "hits 5", "5 N0=3", "5 kB", "5 %"],
+            ),
+            (
+                Reason::OUT_OF_RANGE,
+                vec![
+                    "1234567890123456789012345678901234567890",
+                    "-9223372036854775809",
+                    "18446744073709551616",
+                ],
+            ),
         ];
         for (reason, texts) in wrong {
-            texts.iter().for_each(|text| assert_eq!(int(text), Err(reason), "{text:?}"));
+            texts
+                .iter()
+                .for_each(|text| assert_eq!(int(text), Err(reason), "{text:?}"));
         }
         assert_eq!(parse(b"\xff\xfe", Format::Int), Err(Reason::NOT_NUMERIC));
     }
 
     #[test]
     fn other_formats_are_read_where_they_are_asked_for() {
-        assert_eq!(parse(b"1.5\n", Format::Float), Ok((Value::Double(1.5), false)));
-        assert_eq!(parse(b"1e3", Format::Float), Ok((Value::Double(1000.0), false)));
+        assert_eq!(
+            parse(b"1.5\n", Format::Float),
+            Ok((Value::Double(1.5), false))
+        );
+        assert_eq!(
+            parse(b"1e3", Format::Float),
+            Ok((Value::Double(1000.0), false))
+        );
         assert_eq!(parse(b"inf", Format::Float), Err(Reason::NOT_NUMERIC));
         assert_eq!(parse(b"1e999", Format::Float), Err(Reason::OUT_OF_RANGE));
         assert_eq!(parse(b"0x1f", Format::Hex), Ok((Value::Int(31), false)));
-        assert_eq!(parse(b"0xffffffffffffffff", Format::Hex).unwrap(), (Value::Double(18_446_744_073_709_551_615.0), true));
+        assert_eq!(
+            parse(b"0xffffffffffffffff", Format::Hex).unwrap(),
+            (Value::Double(18_446_744_073_709_551_615.0), true)
+        );
         assert_eq!(parse(b"0x+1", Format::Hex), Err(Reason::NOT_NUMERIC));
         assert_eq!(parse(b"Y\n", Format::Bool), Ok((Value::Int(1), false)));
         assert_eq!(parse(b"off", Format::Bool), Ok((Value::Int(0), false)));

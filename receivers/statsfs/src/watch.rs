@@ -11,8 +11,10 @@ use rustix::io::Errno;
 use crate::tree::DirectoryId;
 
 /// File systems that tell of entries that come and go. sysfs does not, and its link counts do not move.
-const SPEAKING: [&str; 13] =
-    ["statsfs", "stats_fs", "debugfs", "tracefs", "tmpfs", "ramfs", "ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "overlay"];
+const SPEAKING: [&str; 13] = [
+    "statsfs", "stats_fs", "debugfs", "tracefs", "tmpfs", "ramfs", "ext2", "ext3", "ext4", "xfs",
+    "btrfs", "f2fs", "overlay",
+];
 
 /// The directories that changed since they were last asked for.
 #[derive(Debug, Default)]
@@ -33,16 +35,29 @@ pub(crate) enum Happened {
 impl Watch {
     pub(crate) fn new(filesystem: &str) -> Watch {
         let speaks = SPEAKING.contains(&filesystem);
-        let inotify = speaks.then(|| inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok()).flatten();
-        Watch { inotify, directories: HashMap::new() }
+        let inotify = speaks
+            .then(|| inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok())
+            .flatten();
+        Watch {
+            inotify,
+            directories: HashMap::new(),
+        }
     }
 
     /// Watches a directory; false if it has to be listed instead.
     pub(crate) fn add(&mut self, path: &Path, id: DirectoryId) -> bool {
-        let Some(inotify) = &self.inotify else { return false };
-        let events = WatchFlags::CREATE | WatchFlags::DELETE | WatchFlags::MOVED_FROM | WatchFlags::MOVED_TO | WatchFlags::ONLYDIR;
+        let Some(inotify) = &self.inotify else {
+            return false;
+        };
+        let events = WatchFlags::CREATE
+            | WatchFlags::DELETE
+            | WatchFlags::MOVED_FROM
+            | WatchFlags::MOVED_TO
+            | WatchFlags::ONLYDIR;
         // The kernel's own limit of watches is one reason to fail: then it is listed.
-        let Ok(watch) = inotify::add_watch(inotify, path, events) else { return false };
+        let Ok(watch) = inotify::add_watch(inotify, path, events) else {
+            return false;
+        };
         self.directories.insert(watch, id);
         true
     }
@@ -50,13 +65,19 @@ impl Watch {
     /// What happened since the last call.
     pub(crate) fn take(&mut self) -> Happened {
         let mut changed = BTreeSet::new();
-        let Some(inotify) = &self.inotify else { return Happened::In(changed) };
+        let Some(inotify) = &self.inotify else {
+            return Happened::In(changed);
+        };
         let mut buffer = [MaybeUninit::uninit(); 16 * 1024];
         let mut reader = Reader::new(inotify, &mut buffer);
         loop {
             match reader.next() {
-                Ok(event) if event.events().contains(ReadFlags::QUEUE_OVERFLOW) => return Happened::Anything,
-                Ok(event) if event.events().contains(ReadFlags::IGNORED) => drop(self.directories.remove(&event.wd())),
+                Ok(event) if event.events().contains(ReadFlags::QUEUE_OVERFLOW) => {
+                    return Happened::Anything;
+                }
+                Ok(event) if event.events().contains(ReadFlags::IGNORED) => {
+                    drop(self.directories.remove(&event.wd()))
+                }
                 Ok(event) => changed.extend(self.directories.get(&event.wd()).copied()),
                 Err(Errno::INTR) => {}
                 Err(_) => return Happened::In(changed),

@@ -50,8 +50,17 @@ pub fn decode<T: DeserializeOwned>(node: &Node) -> Result<Decoded<T>, Vec<Proble
     let mut rest = node.clone();
     loop {
         let trace = Trace::default();
-        let (error, path) = match T::deserialize(Reader { node: &rest, path: None, trace: &trace }) {
-            Ok(value) if problems.is_empty() => return Ok(Decoded { value, secrets: trace.secrets.into_inner() }),
+        let (error, path) = match T::deserialize(Reader {
+            node: &rest,
+            path: None,
+            trace: &trace,
+        }) {
+            Ok(value) if problems.is_empty() => {
+                return Ok(Decoded {
+                    value,
+                    secrets: trace.secrets.into_inner(),
+                });
+            }
             Ok(_) => return Err(problems),
             Err(error) => (error.fault, trace.failed.into_inner().unwrap_or_default()),
         };
@@ -70,7 +79,10 @@ pub fn decode<T: DeserializeOwned>(node: &Node) -> Result<Decoded<T>, Vec<Proble
                 whole.push(key.clone());
                 (format!("unknown key `{key}`"), Expected::Key(key, allowed))
             }
-            Fault::UnknownVariant(value, allowed) => (format!("unknown value `{value}`"), Expected::Value(value, allowed)),
+            Fault::UnknownVariant(value, allowed) => (
+                format!("unknown value `{value}`"),
+                Expected::Value(value, allowed),
+            ),
             Fault::Message(message) => (message, Expected::Told),
         };
         let origin = match &expected {
@@ -79,7 +91,12 @@ pub fn decode<T: DeserializeOwned>(node: &Node) -> Result<Decoded<T>, Vec<Proble
         };
         let last = matches!(&expected, Expected::Told) && message.starts_with("missing key");
         let gone = !last && rest.remove(&whole);
-        problems.push(Problem { path: whole, origin, message, expected });
+        problems.push(Problem {
+            path: whole,
+            origin,
+            message,
+            expected,
+        });
         if !gone || problems.len() >= 50 {
             return Err(problems);
         }
@@ -119,7 +136,10 @@ impl<'a> Reader<'a, '_> {
     /// The innermost place that fails is the one to blame.
     fn blame<T>(&self, result: Result<T, Failure>) -> Result<T, Failure> {
         if result.is_err() {
-            self.trace.failed.borrow_mut().get_or_insert_with(|| spell(self.path));
+            self.trace
+                .failed
+                .borrow_mut()
+                .get_or_insert_with(|| spell(self.path));
         }
         result
     }
@@ -129,7 +149,10 @@ impl<'a> Reader<'a, '_> {
             (Tree::Number(_) | Tree::Bool(_), "a string") => "; put it in quotes",
             _ => "",
         };
-        self.blame(Err(de::Error::custom(format_args!("expected {what}, found {}{hint}", self.node.describe()))))
+        self.blame(Err(de::Error::custom(format_args!(
+            "expected {what}, found {}{hint}",
+            self.node.describe()
+        ))))
     }
 
     fn map<V: Visitor<'a>>(&self, visitor: V) -> Result<V::Value, Failure> {
@@ -139,12 +162,19 @@ impl<'a> Reader<'a, '_> {
             Tree::Null => NONE,
             _ => return self.wants("a map"),
         };
-        self.blame(visitor.visit_map(Items { items: items.iter(), value: None, reader: *self }))
+        self.blame(visitor.visit_map(Items {
+            rest: items.iter(),
+            value: None,
+            reader: *self,
+        }))
     }
 
     fn list<V: Visitor<'a>>(&self, visitor: V) -> Result<V::Value, Failure> {
         match &self.node.tree {
-            Tree::List(list) => self.blame(visitor.visit_seq(Elements { items: list.iter(), reader: *self })),
+            Tree::List(list) => self.blame(visitor.visit_seq(Elements {
+                items: list.iter(),
+                reader: *self,
+            })),
             _ => self.wants("a list"),
         }
     }
@@ -154,13 +184,16 @@ impl<'a> Reader<'a, '_> {
         let typed;
         let tree = match &self.node.tree {
             Tree::Untyped(text) => {
-                typed = Node::from(serde_yaml::from_str(text).unwrap_or(serde_yaml::Value::Null)).tree;
+                typed =
+                    Node::from(serde_yaml::from_str(text).unwrap_or(serde_yaml::Value::Null)).tree;
                 &typed
             }
             tree => tree,
         };
         match tree {
-            Tree::Number(number) if what != "true or false" => self.blame(visit_number(number, visitor)),
+            Tree::Number(number) if what != "true or false" => {
+                self.blame(visit_number(number, visitor))
+            }
             Tree::Bool(it) if what == "true or false" => self.blame(visitor.visit_bool(*it)),
             _ => self.wants(what),
         }
@@ -174,7 +207,10 @@ impl<'a> Reader<'a, '_> {
     }
 }
 
-fn visit_number<'a, V: Visitor<'a>>(number: &serde_yaml::Number, visitor: V) -> Result<V::Value, Failure> {
+fn visit_number<'a, V: Visitor<'a>>(
+    number: &serde_yaml::Number,
+    visitor: V,
+) -> Result<V::Value, Failure> {
     if let Some(it) = number.as_u64() {
         visitor.visit_u64(it)
     } else if let Some(it) = number.as_i64() {
@@ -217,10 +253,18 @@ impl<'a> Deserializer<'a> for Reader<'a, '_> {
     }
 
     fn deserialize_option<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Failure> {
-        if matches!(self.node.tree, Tree::Null) { visitor.visit_none() } else { visitor.visit_some(self) }
+        if matches!(self.node.tree, Tree::Null) {
+            visitor.visit_none()
+        } else {
+            visitor.visit_some(self)
+        }
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'a>>(self, name: &'static str, visitor: V) -> Result<V::Value, Failure> {
+    fn deserialize_newtype_struct<V: Visitor<'a>>(
+        self,
+        name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Failure> {
         if name == Secret::NAME {
             self.trace.secrets.borrow_mut().push(spell(self.path));
         }
@@ -228,7 +272,12 @@ impl<'a> Deserializer<'a> for Reader<'a, '_> {
         self.blame(made)
     }
 
-    fn deserialize_struct<V: Visitor<'a>>(self, _: &'static str, _: &'static [&'static str], visitor: V) -> Result<V::Value, Failure> {
+    fn deserialize_struct<V: Visitor<'a>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Failure> {
         self.map(visitor)
     }
 
@@ -244,14 +293,32 @@ impl<'a> Deserializer<'a> for Reader<'a, '_> {
         self.list(visitor)
     }
 
-    fn deserialize_enum<V: Visitor<'a>>(self, _: &'static str, allowed: &'static [&'static str], visitor: V) -> Result<V::Value, Failure> {
+    fn deserialize_enum<V: Visitor<'a>>(
+        self,
+        _: &'static str,
+        allowed: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Failure> {
         match &self.node.tree {
-            Tree::String(text) | Tree::Untyped(text) => self.blame(visitor.visit_enum(text.as_str().into_deserializer())),
+            Tree::String(text) | Tree::Untyped(text) => {
+                self.blame(visitor.visit_enum(text.as_str().into_deserializer()))
+            }
             Tree::Map(map) if map.len() == 1 => {
-                let items = Items { items: map.iter(), value: None, reader: self };
+                let items = Items {
+                    rest: map.iter(),
+                    value: None,
+                    reader: self,
+                };
                 self.blame(visitor.visit_enum(de::value::MapAccessDeserializer::new(items)))
             }
-            _ => self.wants(&format!("one of {}", allowed.iter().map(|it| format!("`{it}`")).collect::<Vec<_>>().join(", "))),
+            _ => self.wants(&format!(
+                "one of {}",
+                allowed
+                    .iter()
+                    .map(|it| format!("`{it}`"))
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            )),
         }
     }
 
@@ -262,7 +329,7 @@ impl<'a> Deserializer<'a> for Reader<'a, '_> {
 }
 
 struct Items<'a, 'p> {
-    items: std::slice::Iter<'a, (String, Node)>,
+    rest: std::slice::Iter<'a, (String, Node)>,
     value: Option<&'a (String, Node)>,
     reader: Reader<'a, 'p>,
 }
@@ -270,15 +337,30 @@ struct Items<'a, 'p> {
 impl<'a> de::MapAccess<'a> for Items<'a, '_> {
     type Error = Failure;
 
-    fn next_key_seed<K: DeserializeSeed<'a>>(&mut self, seed: K) -> Result<Option<K::Value>, Failure> {
-        self.value = self.items.next();
-        self.value.map(|(key, _)| seed.deserialize(key.as_str().into_deserializer())).transpose()
+    fn next_key_seed<K: DeserializeSeed<'a>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, Failure> {
+        self.value = self.rest.next();
+        self.value
+            .map(|(key, _)| seed.deserialize(key.as_str().into_deserializer()))
+            .transpose()
     }
 
     fn next_value_seed<S: DeserializeSeed<'a>>(&mut self, seed: S) -> Result<S::Value, Failure> {
-        let (key, node) = self.value.take().ok_or_else(|| de::Error::custom("a value without a key"))?;
-        let path = Path { above: self.reader.path, name: key };
-        let reader = Reader { node, path: Some(&path), trace: self.reader.trace };
+        let (key, node) = self
+            .value
+            .take()
+            .ok_or_else(|| de::Error::custom("a value without a key"))?;
+        let path = Path {
+            above: self.reader.path,
+            name: key,
+        };
+        let reader = Reader {
+            node,
+            path: Some(&path),
+            trace: self.reader.trace,
+        };
         reader.blame(seed.deserialize(reader))
     }
 }
@@ -291,11 +373,23 @@ struct Elements<'a, 'p> {
 impl<'a> de::SeqAccess<'a> for Elements<'a, '_> {
     type Error = Failure;
 
-    fn next_element_seed<S: DeserializeSeed<'a>>(&mut self, seed: S) -> Result<Option<S::Value>, Failure> {
-        let Some((index, node)) = self.items.next() else { return Ok(None) };
+    fn next_element_seed<S: DeserializeSeed<'a>>(
+        &mut self,
+        seed: S,
+    ) -> Result<Option<S::Value>, Failure> {
+        let Some((index, node)) = self.items.next() else {
+            return Ok(None);
+        };
         let index = index.to_string();
-        let path = Path { above: self.reader.path, name: &index };
-        let reader = Reader { node, path: Some(&path), trace: self.reader.trace };
+        let path = Path {
+            above: self.reader.path,
+            name: &index,
+        };
+        let reader = Reader {
+            node,
+            path: Some(&path),
+            trace: self.reader.trace,
+        };
         reader.blame(seed.deserialize(reader)).map(Some)
     }
 }
@@ -319,19 +413,27 @@ fn owned(all: &[&str]) -> Vec<String> {
 
 impl de::Error for Failure {
     fn custom<T: fmt::Display>(message: T) -> Failure {
-        Failure { fault: Fault::Message(message.to_string()) }
+        Failure {
+            fault: Fault::Message(message.to_string()),
+        }
     }
 
     fn missing_field(field: &'static str) -> Failure {
-        Failure { fault: Fault::Missing(field) }
+        Failure {
+            fault: Fault::Missing(field),
+        }
     }
 
     fn unknown_field(field: &str, expected: &'static [&'static str]) -> Failure {
-        Failure { fault: Fault::UnknownField(field.to_owned(), owned(expected)) }
+        Failure {
+            fault: Fault::UnknownField(field.to_owned(), owned(expected)),
+        }
     }
 
     fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Failure {
-        Failure { fault: Fault::UnknownVariant(variant.to_owned(), owned(expected)) }
+        Failure {
+            fault: Fault::UnknownVariant(variant.to_owned(), owned(expected)),
+        }
     }
 }
 

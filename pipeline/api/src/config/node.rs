@@ -48,21 +48,29 @@ impl Node {
     /// An empty map.
     #[must_use]
     pub fn empty() -> Node {
-        Node { tree: Tree::Map(Vec::new()), ..Node::default() }
+        Node {
+            tree: Tree::Map(Vec::new()),
+            ..Node::default()
+        }
     }
 
     /// The value of this key, if this is a map that has it.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Node> {
         match &self.tree {
-            Tree::Map(map) => map.iter().find(|(have, _)| have == key).map(|(_, node)| node),
+            Tree::Map(map) => map
+                .iter()
+                .find(|(have, _)| have == key)
+                .map(|(_, node)| node),
             _ => None,
         }
     }
 
     /// Takes a key out of a map.
     pub fn take(&mut self, key: &str) -> Option<Node> {
-        let Tree::Map(map) = &mut self.tree else { return None };
+        let Tree::Map(map) = &mut self.tree else {
+            return None;
+        };
         let at = map.iter().position(|(have, _)| have == key)?;
         Some(map.remove(at).1)
     }
@@ -70,24 +78,49 @@ impl Node {
     /// The node at this path; list items by their index as written.
     #[must_use]
     pub fn at(&self, path: &[String]) -> Option<&Node> {
-        let Some((first, rest)) = path.split_first() else { return Some(self) };
+        let Some((first, rest)) = path.split_first() else {
+            return Some(self);
+        };
         match &self.tree {
-            Tree::List(list) => list.iter().find(|(index, _)| index.to_string() == *first)?.1.at(rest),
+            Tree::List(list) => list
+                .iter()
+                .find(|(index, _)| index.to_string() == *first)?
+                .1
+                .at(rest),
             _ => self.get(first)?.at(rest),
         }
     }
 
     /// Removes the node at this path; false if there is none, or if it is this one.
     pub(crate) fn remove(&mut self, path: &[String]) -> bool {
-        let Some((first, rest)) = path.split_first() else { return false };
+        let Some((first, rest)) = path.split_first() else {
+            return false;
+        };
         match &mut self.tree {
             Tree::Map(map) => {
-                let Some(at) = map.iter().position(|(have, _)| have == first) else { return false };
-                if rest.is_empty() { map.remove(at); true } else { map[at].1.remove(rest) }
+                let Some(at) = map.iter().position(|(have, _)| have == first) else {
+                    return false;
+                };
+                if rest.is_empty() {
+                    map.remove(at);
+                    true
+                } else {
+                    map[at].1.remove(rest)
+                }
             }
             Tree::List(list) => {
-                let Some(at) = list.iter().position(|(index, _)| index.to_string() == *first) else { return false };
-                if rest.is_empty() { list.remove(at); true } else { list[at].1.remove(rest) }
+                let Some(at) = list
+                    .iter()
+                    .position(|(index, _)| index.to_string() == *first)
+                else {
+                    return false;
+                };
+                if rest.is_empty() {
+                    list.remove(at);
+                    true
+                } else {
+                    list[at].1.remove(rest)
+                }
             }
             _ => false,
         }
@@ -119,11 +152,21 @@ impl From<serde_yaml::Value> for Node {
             Value::Bool(it) => Tree::Bool(it),
             Value::Number(it) => Tree::Number(it),
             Value::String(it) => Tree::String(it),
-            Value::Sequence(list) => Tree::List(list.into_iter().map(Node::from).enumerate().collect()),
-            Value::Mapping(map) => Tree::Map(map.into_iter().map(|(key, value)| (key_text(&key), value.into())).collect()),
+            Value::Sequence(list) => {
+                Tree::List(list.into_iter().map(Node::from).enumerate().collect())
+            }
+            Value::Mapping(map) => Tree::Map(
+                map.into_iter()
+                    .map(|(key, value)| (key_text(&key), value.into()))
+                    .collect(),
+            ),
             Value::Tagged(tagged) => return tagged.value.into(),
         };
-        Node { tree, origin: None, redacted: false }
+        Node {
+            tree,
+            origin: None,
+            redacted: false,
+        }
     }
 }
 
@@ -131,6 +174,8 @@ impl From<serde_yaml::Value> for Node {
 fn key_text(key: &serde_yaml::Value) -> String {
     match key {
         serde_yaml::Value::String(text) => text.clone(),
-        other => serde_yaml::to_string(other).map(|text| text.trim_end().to_owned()).unwrap_or_default(),
+        other => serde_yaml::to_string(other)
+            .map(|text| text.trim_end().to_owned())
+            .unwrap_or_default(),
     }
 }

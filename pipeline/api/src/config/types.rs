@@ -38,7 +38,9 @@ impl Duration {
             let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
             let number: f64 = rest[..digits].parse().ok()?;
             rest = &rest[digits..];
-            let end = rest.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(rest.len());
+            let end = rest
+                .find(|c: char| c.is_ascii_digit() || c == '.')
+                .unwrap_or(rest.len());
             nanos += number
                 * match &rest[..end] {
                     "ns" => 1.0,
@@ -65,9 +67,16 @@ impl fmt::Display for Duration {
 
 impl<'de> Deserialize<'de> for Duration {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-        from.deserialize_any(Text("a duration such as `10s`, `1m30s` or `200ms`", |text: &str| {
-            Duration::parse(text).ok_or_else(|| format!("`{text}` is not a duration; it is written like `10s`, `1m30s` or `200ms`"))
-        }))
+        from.deserialize_any(Text(
+            "a duration such as `10s`, `1m30s` or `200ms`",
+            |text: &str| {
+                Duration::parse(text).ok_or_else(|| {
+                    format!(
+                        "`{text}` is not a duration; it is written like `10s`, `1m30s` or `200ms`"
+                    )
+                })
+            },
+        ))
     }
 }
 
@@ -88,8 +97,12 @@ pub struct ByteSize(pub u64);
 impl<'de> Deserialize<'de> for ByteSize {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<ByteSize, D::Error> {
         from.deserialize_any(Text("a size such as `4KiB`", |text: &str| {
-            let parsed = text.parse::<bytesize::ByteSize>().map(|size| ByteSize(size.as_u64()));
-            parsed.map_err(|_| format!("`{text}` is not a size; it is written like `4KiB`, `64MB` or `512`"))
+            let parsed = text
+                .parse::<bytesize::ByteSize>()
+                .map(|size| ByteSize(size.as_u64()));
+            parsed.map_err(|_| {
+                format!("`{text}` is not a size; it is written like `4KiB`, `64MB` or `512`")
+            })
         }))
     }
 }
@@ -148,11 +161,19 @@ pub struct Regex(pub regex::Regex);
 
 impl Regex {
     fn parse(text: &str) -> Result<Regex, String> {
-        regex::Regex::new(text).map(Regex).map_err(|error| match error {
-            // The last line says what; those above draw the expression with a mark of its own.
-            regex::Error::Syntax(text) => format!("not a regular expression: {}", text.lines().last().unwrap_or_default().trim_start_matches("error: ")),
-            other => format!("not a regular expression: {other}"),
-        })
+        regex::Regex::new(text)
+            .map(Regex)
+            .map_err(|error| match error {
+                // The last line says what; those above draw the expression with a mark of its own.
+                regex::Error::Syntax(text) => format!(
+                    "not a regular expression: {}",
+                    text.lines()
+                        .last()
+                        .unwrap_or_default()
+                        .trim_start_matches("error: ")
+                ),
+                other => format!("not a regular expression: {other}"),
+            })
     }
 }
 
@@ -189,7 +210,10 @@ impl Pattern {
     /// # Errors
     /// What is wrong in it.
     pub fn glob(text: &str) -> Result<Pattern, String> {
-        let glob = globset::GlobBuilder::new(text).literal_separator(true).backslash_escape(true).build();
+        let glob = globset::GlobBuilder::new(text)
+            .literal_separator(true)
+            .backslash_escape(true)
+            .build();
         let glob = glob.map_err(|error| format!("`{text}` is not a glob: {}", error.kind()))?;
         Ok(Pattern(Arc::new(Matcher::Glob(glob.compile_matcher()))))
     }
@@ -275,7 +299,18 @@ mod tests {
         assert_eq!(millis("1.5s"), Some(1_500));
         assert_eq!(millis("200ms"), Some(200));
         assert_eq!(millis("0"), Some(0));
-        for wrong in ["", "10", "5 s", "10sec", "-1s", "s", "1d", "1e9h", "9999999999h", "1..5s"] {
+        for wrong in [
+            "",
+            "10",
+            "5 s",
+            "10sec",
+            "-1s",
+            "s",
+            "1d",
+            "1e9h",
+            "9999999999h",
+            "1..5s",
+        ] {
             assert_eq!(millis(wrong), None, "{wrong}");
         }
     }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use opentelemetry_proto::tonic::metrics::v1::{Metric, metric};
 use prost::Message;
-use prost::encoding::{encode_key, encode_varint, encoded_len_varint, WireType};
+use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
 
 use super::to;
 use crate::batch::{Batch, Value};
@@ -62,10 +62,12 @@ pub(super) fn groups(series: &[Series]) -> Vec<Vec<usize>> {
     let mut at: HashMap<(&str, &str, Kind), usize> = HashMap::new();
     let mut groups: Vec<Vec<usize>> = Vec::new();
     for (row, series) in series.iter().enumerate() {
-        let group = *at.entry((&series.name, &series.unit, series.kind)).or_insert_with(|| {
-            groups.push(Vec::new());
-            groups.len() - 1
-        });
+        let group = *at
+            .entry((&series.name, &series.unit, series.kind))
+            .or_insert_with(|| {
+                groups.push(Vec::new());
+                groups.len() - 1
+            });
         groups[group].push(row);
     }
     groups
@@ -83,8 +85,10 @@ impl Template {
             write(&mut bytes);
             start..bytes.len()
         };
-        let resource = keep(&mut |out| prost::encoding::message::encode(1, &to::resource(table.head()), out));
-        let scope = keep(&mut |out| prost::encoding::message::encode(1, &to::scope(table.head()), out));
+        let resource =
+            keep(&mut |out| prost::encoding::message::encode(1, &to::resource(table.head()), out));
+        let scope =
+            keep(&mut |out| prost::encoding::message::encode(1, &to::scope(table.head()), out));
 
         let series = table.series();
         let mut sets: HashMap<usize, Range<u32>> = HashMap::new();
@@ -93,26 +97,53 @@ impl Template {
             let first = &series[rows[0]];
             let whole = to::metric(first, Vec::new());
             let data = whole.data.clone();
-            let identity = keep(&mut |out| Metric { data: None, ..whole.clone() }.encode(out).expect("a Vec takes all"));
+            let identity = keep(&mut |out| {
+                Metric {
+                    data: None,
+                    ..whole.clone()
+                }
+                .encode(out)
+                .expect("a Vec takes all");
+            });
             let (data_field, rest) = match data {
-                Some(metric::Data::Sum(sum)) => (7, keep(&mut |out| sum.encode(out).expect("a Vec takes all"))),
+                Some(metric::Data::Sum(sum)) => (
+                    7,
+                    keep(&mut |out| sum.encode(out).expect("a Vec takes all")),
+                ),
                 _ => (5, 0..0),
             };
             capacity += 2 * (1 + PADDED) + identity.len() + rest.len();
             let rows = rows.into_iter().map(|row| {
                 let all = &series[row].attributes;
                 let attributes = sets.entry(Arc::as_ptr(all) as usize).or_insert_with(|| {
-                    let range = keep(&mut |out| prost::encoding::message::encode_repeated(7, &to::attributes(all), out));
+                    let range = keep(&mut |out| {
+                        prost::encoding::message::encode_repeated(7, &to::attributes(all), out);
+                    });
                     range32(&range)
                 });
                 capacity += POINT + attributes.len();
-                RowTemplate { row: u32::try_from(row).unwrap_or(u32::MAX), attributes: attributes.clone() }
+                RowTemplate {
+                    row: u32::try_from(row).unwrap_or(u32::MAX),
+                    attributes: attributes.clone(),
+                }
             });
-            MetricTemplate { identity, data_field, rest, has_start: to::has_start(first.kind), rows: rows.collect() }
+            MetricTemplate {
+                identity,
+                data_field,
+                rest,
+                has_start: to::has_start(first.kind),
+                rows: rows.collect(),
+            }
         });
         let metrics = metrics.collect();
         bytes.shrink_to_fit();
-        Template { bytes, resource, scope, metrics, capacity }
+        Template {
+            bytes,
+            resource,
+            scope,
+            metrics,
+            capacity,
+        }
     }
 
     fn fill(&self, batch: &Batch) -> Bytes {
@@ -131,8 +162,15 @@ impl Template {
             for row in &metric.rows {
                 let at = row.row as usize;
                 let start = if metric.has_start { starts[at] } else { 0 };
-                let attributes = &self.bytes[row.attributes.start as usize..row.attributes.end as usize];
-                point(values[at], start, batch.time_unix_nano(at), attributes, &mut out);
+                let attributes =
+                    &self.bytes[row.attributes.start as usize..row.attributes.end as usize];
+                point(
+                    values[at],
+                    start,
+                    batch.time_unix_nano(at),
+                    attributes,
+                    &mut out,
+                );
             }
             if out.len() == first {
                 out.truncate(before);
@@ -193,7 +231,7 @@ fn open(field: u32, out: &mut Vec<u8>) -> usize {
 fn close(start: usize, out: &mut [u8]) {
     let mut len = out.len() - start;
     for byte in &mut out[start - PADDED..start] {
-        *byte = (len & 0x7f) as u8 | 0x80;
+        *byte = u8::try_from(len & 0x7f).unwrap_or_default() | 0x80;
         len >>= 7;
     }
     out[start - 1] &= 0x7f;
@@ -225,9 +263,14 @@ mod tests {
         )
         .unwrap();
         batches.push(batches[0].with_values(vec![Value::Absent; batches[0].table().len()]));
-        assert_eq!(encoded(&batches), to::to(&batches));
-        assert_eq!(encoded(&batches).resource_metrics.len(), 2, "a batch without points is no message");
-        let later = batches[0].with_starts(batches[0].starts_unix_nano().iter().map(|_| 0).collect());
-        assert_eq!(encoded(std::slice::from_ref(&later)), to::to(&[later]));
+        assert_eq!(encoded(&batches), to(&batches));
+        assert_eq!(
+            encoded(&batches).resource_metrics.len(),
+            2,
+            "a batch without points is no message"
+        );
+        let later =
+            batches[0].with_starts(batches[0].starts_unix_nano().iter().map(|_| 0).collect());
+        assert_eq!(encoded(std::slice::from_ref(&later)), to(&[later]));
     }
 }

@@ -1,9 +1,12 @@
 //! Batches as an OTLP message, built from scratch: for JSON, and as the truth that [`super::encode`] is held to.
 
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
-use opentelemetry_proto::tonic::common::v1::{AnyValue as ProtoValue, InstrumentationScope, KeyValue, any_value};
+use opentelemetry_proto::tonic::common::v1::{
+    AnyValue as ProtoValue, InstrumentationScope, KeyValue, any_value,
+};
 use opentelemetry_proto::tonic::metrics::v1::{
-    AggregationTemporality, DataPointFlags, Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, metric, number_data_point,
+    AggregationTemporality, DataPointFlags, Gauge, Metric, NumberDataPoint, ResourceMetrics,
+    ScopeMetrics, Sum, metric, number_data_point,
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
 
@@ -15,7 +18,9 @@ use crate::table::{AnyValue, Attributes, Head, Kind, Series, Temporality};
 #[must_use]
 pub fn to(request: &[Batch]) -> ExportMetricsServiceRequest {
     let filled = request.iter().filter(|batch| batch.points() > 0);
-    ExportMetricsServiceRequest { resource_metrics: filled.map(resource_metrics).collect() }
+    ExportMetricsServiceRequest {
+        resource_metrics: filled.map(resource_metrics).collect(),
+    }
 }
 
 fn resource_metrics(batch: &Batch) -> ResourceMetrics {
@@ -27,29 +32,47 @@ fn resource_metrics(batch: &Batch) -> ResourceMetrics {
     });
     ResourceMetrics {
         resource: Some(resource(head)),
-        scope_metrics: vec![ScopeMetrics { scope: Some(scope(head)), metrics: metrics.collect(), ..Default::default() }],
+        scope_metrics: vec![ScopeMetrics {
+            scope: Some(scope(head)),
+            metrics: metrics.collect(),
+            ..Default::default()
+        }],
         ..Default::default()
     }
 }
 
 pub(super) fn resource(head: &Head) -> Resource {
-    Resource { attributes: attributes(&head.resource), ..Default::default() }
+    Resource {
+        attributes: attributes(&head.resource),
+        ..Default::default()
+    }
 }
 
 pub(super) fn scope(head: &Head) -> InstrumentationScope {
-    InstrumentationScope { name: head.scope.name.to_string(), version: head.scope.version.to_string(), ..Default::default() }
+    InstrumentationScope {
+        name: head.scope.name.to_string(),
+        version: head.scope.version.to_string(),
+        ..Default::default()
+    }
 }
 
 /// A metric of this series' name, unit, kind and description, with these points.
 pub(super) fn metric(series: &Series, data_points: Vec<NumberDataPoint>) -> Metric {
     let data = match series.kind {
         Kind::Unknown | Kind::Gauge => metric::Data::Gauge(Gauge { data_points }),
-        Kind::Sum { monotonic, temporality } => {
+        Kind::Sum {
+            monotonic,
+            temporality,
+        } => {
             let temporality = match temporality {
                 Temporality::Cumulative => AggregationTemporality::Cumulative,
                 Temporality::Delta => AggregationTemporality::Delta,
             };
-            metric::Data::Sum(Sum { data_points, aggregation_temporality: temporality.into(), is_monotonic: monotonic })
+            metric::Data::Sum(Sum {
+                data_points,
+                aggregation_temporality: temporality.into(),
+                is_monotonic: monotonic,
+            })
         }
     };
     Metric {
@@ -76,7 +99,11 @@ fn point(batch: &Batch, row: usize) -> Option<NumberDataPoint> {
     };
     Some(NumberDataPoint {
         attributes: attributes(&series.attributes),
-        start_time_unix_nano: if has_start(series.kind) { batch.starts_unix_nano()[row] } else { 0 },
+        start_time_unix_nano: if has_start(series.kind) {
+            batch.starts_unix_nano()[row]
+        } else {
+            0
+        },
         time_unix_nano: batch.time_unix_nano(row),
         value,
         flags,
@@ -85,7 +112,11 @@ fn point(batch: &Batch, row: usize) -> Option<NumberDataPoint> {
 }
 
 pub(super) fn attributes(all: &Attributes) -> Vec<KeyValue> {
-    let each = all.iter().map(|(key, value)| KeyValue { key: key.to_string(), value: Some(any_value(value)), ..Default::default() });
+    let each = all.iter().map(|(key, value)| KeyValue {
+        key: key.to_string(),
+        value: Some(any_value(value)),
+        ..Default::default()
+    });
     each.collect()
 }
 

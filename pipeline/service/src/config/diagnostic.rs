@@ -27,11 +27,20 @@ pub(crate) struct Diagnostic {
 
 impl Diagnostic {
     pub(crate) fn error(message: impl Into<String>) -> Diagnostic {
-        Diagnostic { is_error: true, message: message.into(), place: None, path: Vec::new(), help: None }
+        Diagnostic {
+            is_error: true,
+            message: message.into(),
+            place: None,
+            path: Vec::new(),
+            help: None,
+        }
     }
 
     pub(crate) fn warning(message: impl Into<String>) -> Diagnostic {
-        Diagnostic { is_error: false, ..Diagnostic::error(message) }
+        Diagnostic {
+            is_error: false,
+            ..Diagnostic::error(message)
+        }
     }
 
     /// About the value there.
@@ -42,7 +51,12 @@ impl Diagnostic {
 
     /// About the key there, or the value where there is no key.
     pub(crate) fn at_key(mut self, origin: Option<&Origin>) -> Diagnostic {
-        self.place = origin.map(|origin| (origin.text, origin.key.clone().unwrap_or(origin.value.clone())));
+        self.place = origin.map(|origin| {
+            (
+                origin.text,
+                origin.key.clone().unwrap_or(origin.value.clone()),
+            )
+        });
         self
     }
 
@@ -58,7 +72,11 @@ impl Diagnostic {
 
     /// From what decoding found in the node at `base`.
     pub(crate) fn of(problem: &Problem, base: &[&str]) -> Diagnostic {
-        let path: Vec<&str> = base.iter().copied().chain(problem.path.iter().map(String::as_str)).collect();
+        let path: Vec<&str> = base
+            .iter()
+            .copied()
+            .chain(problem.path.iter().map(String::as_str))
+            .collect();
         let told = Diagnostic::error(&problem.message).path(&path);
         let origin = problem.origin.as_ref();
         match &problem.expected {
@@ -70,17 +88,28 @@ impl Diagnostic {
     }
 
     pub(crate) fn render(&self, texts: &[Text]) -> String {
-        let level = if self.is_error { Level::ERROR } else { Level::WARNING };
+        let level = if self.is_error {
+            Level::ERROR
+        } else {
+            Level::WARNING
+        };
         let mut group = Group::with_title(level.primary_title(self.message.as_str()));
         let label = self.help.as_deref().unwrap_or_default();
         let mut place = self.place.clone();
         if let Some((text, span)) = &mut place {
             let source = &texts[*text].text;
             // A value of several lines is marked on its first one.
-            let line_end = source[span.start..].find('\n').map_or(source.len(), |at| span.start + at);
+            let line_end = source[span.start..]
+                .find('\n')
+                .map_or(source.len(), |at| span.start + at);
             span.end = span.end.clamp(span.start, line_end.max(span.start));
             let mark = AnnotationKind::Primary.span(span.clone()).label(label);
-            group = group.element(Snippet::source(source.as_str()).path(texts[*text].name.as_str()).line_start(1).annotation(mark));
+            group = group.element(
+                Snippet::source(source.as_str())
+                    .path(texts[*text].name.as_str())
+                    .line_start(1)
+                    .annotation(mark),
+            );
         } else if !label.is_empty() {
             group = group.element(Level::HELP.message(label));
         }
@@ -95,7 +124,11 @@ impl Diagnostic {
 /// All of them, errors last so that they stand nearest to the prompt.
 pub(crate) fn render(all: &[Diagnostic], texts: &[Text]) -> String {
     let mut out = String::new();
-    for diagnostic in all.iter().filter(|it| !it.is_error).chain(all.iter().filter(|it| it.is_error)) {
+    for diagnostic in all
+        .iter()
+        .filter(|it| !it.is_error)
+        .chain(all.iter().filter(|it| it.is_error))
+    {
         let _ = writeln!(out, "{}\n", diagnostic.render(texts));
     }
     out
@@ -103,10 +136,23 @@ pub(crate) fn render(all: &[Diagnostic], texts: &[Text]) -> String {
 
 /// «did you mean …», or all that would be right.
 pub(crate) fn nearest<S: AsRef<str>>(found: &str, allowed: &[S]) -> String {
-    let near = allowed.iter().map(AsRef::as_ref).map(|it| (strsim::osa_distance(found, it), it));
-    match near.filter(|(distance, it)| *distance <= it.len().max(3) / 3).min() {
+    let near = allowed
+        .iter()
+        .map(AsRef::as_ref)
+        .map(|it| (strsim::osa_distance(found, it), it));
+    match near
+        .filter(|(distance, it)| *distance <= it.len().max(3) / 3)
+        .min()
+    {
         Some((_, it)) => format!("did you mean `{it}`?"),
         None if allowed.is_empty() => "no key is allowed here".into(),
-        None => format!("allowed: {}", allowed.iter().map(|it| format!("`{}`", it.as_ref())).collect::<Vec<_>>().join(", ")),
+        None => format!(
+            "allowed: {}",
+            allowed
+                .iter()
+                .map(|it| format!("`{}`", it.as_ref()))
+                .collect::<Vec<_>>()
+                .join(", ")
+        ),
     }
 }

@@ -24,7 +24,12 @@ impl Index {
         let mut index = Index::default();
         let mut frames: Vec<Frame> = Vec::new();
         for event in Parser::new_from_str(text) {
-            let (event, span) = event.map_err(|error: ScanError| (error.info().to_owned(), offsets.byte(error.marker().index())))?;
+            let (event, span) = event.map_err(|error: ScanError| {
+                (
+                    error.info().to_owned(),
+                    offsets.byte(error.marker().index()),
+                )
+            })?;
             let span = offsets.bytes(&span);
             match event {
                 Event::Scalar(value, ..) => {
@@ -53,7 +58,9 @@ impl Index {
     /// The span of the key, where there is one, and of the value; of the nearest node above what has none of its own,
     /// such as what `<<` merged in.
     pub(super) fn find(&self, path: &[String]) -> (Option<Range<usize>>, Range<usize>) {
-        let known = (0..=path.len()).rev().find_map(|depth| self.at.get(&path[..depth]));
+        let known = (0..=path.len())
+            .rev()
+            .find_map(|depth| self.at.get(&path[..depth]));
         known.cloned().unwrap_or_default()
     }
 
@@ -67,7 +74,9 @@ impl Index {
             }
             Some(Frame::Map(base, key)) => {
                 // A key that is itself a map or a list has no name; serde_yaml refuses it later.
-                let (name, span) = key.take().unwrap_or_else(|| (String::from("?"), span.clone()));
+                let (name, span) = key
+                    .take()
+                    .unwrap_or_else(|| (String::from("?"), span.clone()));
                 ([base.as_slice(), &[name]].concat(), Some(span))
             }
         };
@@ -84,7 +93,12 @@ struct Offsets(Vec<usize>);
 
 impl Offsets {
     fn new(text: &str) -> Offsets {
-        Offsets(text.char_indices().map(|(at, _)| at).chain([text.len()]).collect())
+        Offsets(
+            text.char_indices()
+                .map(|(at, _)| at)
+                .chain([text.len()])
+                .collect(),
+        )
     }
 
     fn byte(&self, char: usize) -> usize {

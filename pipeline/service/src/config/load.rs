@@ -20,26 +20,40 @@ pub(crate) struct Loaded {
 /// Reads the files (`-`: standard input; none: the embedded default), merges them in order (maps deep, lists
 /// replaced), then the `--set`s, and substitutes.
 pub(crate) fn load(files: &[String], sets: &[String], default: &str, env: Env<'_>) -> Loaded {
-    let mut loaded = Loaded { node: Node::empty(), texts: Vec::new(), diagnostics: Vec::new() };
+    let mut loaded = Loaded {
+        node: Node::empty(),
+        texts: Vec::new(),
+        diagnostics: Vec::new(),
+    };
     if files.is_empty() {
         loaded.add("the embedded default".into(), default.into());
     }
     for file in files {
         let (name, text) = if file == "-" {
             let mut text = String::new();
-            ("standard input", std::io::stdin().read_to_string(&mut text).map(|_| text))
+            (
+                "standard input",
+                std::io::stdin().read_to_string(&mut text).map(|_| text),
+            )
         } else {
             (file.as_str(), std::fs::read_to_string(file))
         };
         match text {
             Ok(text) => loaded.add(name.into(), text),
-            Err(error) => loaded.diagnostics.push(Diagnostic::error(format!("cannot read {name}: {error}"))),
+            Err(error) => loaded
+                .diagnostics
+                .push(Diagnostic::error(format!("cannot read {name}: {error}"))),
         }
     }
     for set in sets {
         loaded.set(set);
     }
-    substitute(&mut loaded.node, env, &mut Vec::new(), &mut loaded.diagnostics);
+    substitute(
+        &mut loaded.node,
+        env,
+        &mut Vec::new(),
+        &mut loaded.diagnostics,
+    );
     loaded
 }
 
@@ -47,10 +61,21 @@ impl Loaded {
     fn add(&mut self, name: String, text: String) {
         let number = self.texts.len();
         let parsed = parse(&text, number);
-        self.texts.push(Text { name: name.clone(), text });
+        self.texts.push(Text {
+            name: name.clone(),
+            text,
+        });
         match parsed {
-            Ok(Node { tree: Tree::Null, .. }) => self.diagnostics.push(Diagnostic::error(format!("{name} is empty"))),
-            Ok(node @ Node { tree: Tree::Map(_), .. }) => merge(&mut self.node, node, &mut Vec::new(), &mut self.diagnostics),
+            Ok(Node {
+                tree: Tree::Null, ..
+            }) => self
+                .diagnostics
+                .push(Diagnostic::error(format!("{name} is empty"))),
+            Ok(
+                node @ Node {
+                    tree: Tree::Map(_), ..
+                },
+            ) => merge(&mut self.node, node, &mut Vec::new(), &mut self.diagnostics),
             Ok(node) => {
                 let wrong = Diagnostic::error(format!("expected a map, found {}", node.describe()));
                 self.diagnostics.push(wrong.at_value(node.origin.as_ref()).help("a configuration has the keys `receivers`, `processors`, `exporters` and `service`"));
@@ -62,8 +87,15 @@ impl Loaded {
     /// `a.b=v`: the value is YAML.
     fn set(&mut self, set: &str) {
         let number = self.texts.len();
-        self.texts.push(Text { name: "--set".into(), text: set.into() });
-        let whole = Origin { text: number, key: None, value: 0..set.len() };
+        self.texts.push(Text {
+            name: "--set".into(),
+            text: set.into(),
+        });
+        let whole = Origin {
+            text: number,
+            key: None,
+            value: 0..set.len(),
+        };
         let Some((path, value)) = set.split_once('=').filter(|(path, _)| !path.is_empty()) else {
             let wrong = Diagnostic::error("a `--set` is written `path.to.key=value`");
             return self.diagnostics.push(wrong.at_value(Some(&whole)));
@@ -75,30 +107,51 @@ impl Loaded {
                 return self.diagnostics.push(wrong.at_value(Some(&whole)));
             }
         };
-        let origin = Origin { text: number, key: Some(0..path.len()), value: path.len() + 1..set.len() };
+        let origin = Origin {
+            text: number,
+            key: Some(0..path.len()),
+            value: path.len() + 1..set.len(),
+        };
         place_all(&mut node, &origin);
         for key in path.split('.').rev() {
-            node = Node { tree: Tree::Map(vec![(key.into(), node)]), origin: Some(origin.clone()), redacted: false };
+            node = Node {
+                tree: Tree::Map(vec![(key.into(), node)]),
+                origin: Some(origin.clone()),
+                redacted: false,
+            };
         }
         merge(&mut self.node, node, &mut Vec::new(), &mut self.diagnostics);
     }
 }
 
 fn parse(text: &str, number: usize) -> Result<Node, Vec<Diagnostic>> {
-    let point = |at: usize| Origin { text: number, key: None, value: at..(at + 1).min(text.len()).max(at) };
-    let index = Index::new(text).map_err(|(message, at)| vec![syntax(text, &message).at_value(Some(&point(at)))])?;
+    let point = |at: usize| Origin {
+        text: number,
+        key: None,
+        value: at..(at + 1).min(text.len()).max(at),
+    };
+    let index = Index::new(text)
+        .map_err(|(message, at)| vec![syntax(text, &message).at_value(Some(&point(at)))])?;
     if !index.duplicates.is_empty() {
         let twice = index.duplicates.iter().map(|(path, span)| {
             let key = path.last().map(String::as_str).unwrap_or_default();
-            let origin = Origin { text: number, key: None, value: span.clone() };
-            Diagnostic::error(format!("the key `{key}` stands twice")).at_value(Some(&origin)).path(path)
+            let origin = Origin {
+                text: number,
+                key: None,
+                value: span.clone(),
+            };
+            Diagnostic::error(format!("the key `{key}` stands twice"))
+                .at_value(Some(&origin))
+                .path(path)
         });
         return Err(twice.collect());
     }
     let value: Result<Value, _> = serde_yaml::from_str(text);
     let value = value.and_then(|mut value| value.apply_merge().map(|()| value));
     let value = value.map_err(|error| {
-        let at = error.location().map_or(0, |location| location.index().min(text.len()));
+        let at = error
+            .location()
+            .map_or(0, |location| location.index().min(text.len()));
         vec![syntax(text, &error.to_string()).at_value(Some(&point(at)))]
     })?;
     let mut node = Node::from(value);
@@ -108,8 +161,14 @@ fn parse(text: &str, number: usize) -> Result<Node, Vec<Diagnostic>> {
 
 fn syntax(text: &str, message: &str) -> Diagnostic {
     let wrong = Diagnostic::error(format!("not YAML: {message}"));
-    let tab = text.lines().any(|line| line.trim_start_matches(' ').starts_with('\t'));
-    if tab { wrong.help("YAML takes no tabs for indentation: use blanks") } else { wrong }
+    let tab = text
+        .lines()
+        .any(|line| line.trim_start_matches(' ').starts_with('\t'));
+    if tab {
+        wrong.help("YAML takes no tabs for indentation: use blanks")
+    } else {
+        wrong
+    }
 }
 
 /// Gives each node its place.
@@ -122,8 +181,12 @@ fn place(node: &mut Node, index: &Index, text: usize, path: &mut Vec<String>) {
         path.pop();
     };
     match &mut node.tree {
-        Tree::Map(map) => map.iter_mut().for_each(|(key, child)| below(key.clone(), child)),
-        Tree::List(list) => list.iter_mut().for_each(|(at, child)| below(at.to_string(), child)),
+        Tree::Map(map) => map
+            .iter_mut()
+            .for_each(|(key, child)| below(key.clone(), child)),
+        Tree::List(list) => list
+            .iter_mut()
+            .for_each(|(at, child)| below(at.to_string(), child)),
         _ => {}
     }
 }
@@ -132,14 +195,22 @@ fn place(node: &mut Node, index: &Index, text: usize, path: &mut Vec<String>) {
 fn place_all(node: &mut Node, origin: &Origin) {
     node.origin = Some(origin.clone());
     match &mut node.tree {
-        Tree::Map(map) => map.iter_mut().for_each(|(_, child)| place_all(child, origin)),
-        Tree::List(list) => list.iter_mut().for_each(|(_, child)| place_all(child, origin)),
+        Tree::Map(map) => map
+            .iter_mut()
+            .for_each(|(_, child)| place_all(child, origin)),
+        Tree::List(list) => list
+            .iter_mut()
+            .for_each(|(_, child)| place_all(child, origin)),
         _ => {}
     }
 }
 
 fn merge(base: &mut Node, over: Node, path: &mut Vec<String>, told: &mut Vec<Diagnostic>) {
-    let Node { tree: Tree::Map(have), .. } = base else {
+    let Node {
+        tree: Tree::Map(have),
+        ..
+    } = base
+    else {
         *base = over;
         return;
     };
@@ -158,8 +229,15 @@ fn merge(base: &mut Node, over: Node, path: &mut Vec<String>, told: &mut Vec<Dia
         }
         _ => {
             if matches!(over.tree, Tree::Null) && !have.is_empty() {
-                let text = format!("`{}` is empty here, which erases what was given before", path.join("."));
-                told.push(Diagnostic::warning(text).at_key(over.origin.as_ref()).path(path));
+                let text = format!(
+                    "`{}` is empty here, which erases what was given before",
+                    path.join(".")
+                );
+                told.push(
+                    Diagnostic::warning(text)
+                        .at_key(over.origin.as_ref())
+                        .path(path),
+                );
             }
             *base = over;
         }

@@ -23,8 +23,19 @@ fn value(node: &Node, path: &mut Vec<String>, secrets: &[Vec<String>]) -> Value 
         Tree::Bool(it) => Value::Bool(*it),
         Tree::Number(it) => Value::Number(it.clone()),
         Tree::String(it) => Value::String(it.clone()),
-        Tree::Untyped(it) => serde_yaml::from_str(it).ok().filter(|it: &Value| it.is_number() || it.is_bool()).unwrap_or_else(|| Value::String(it.clone())),
-        Tree::List(list) => Value::Sequence(list.iter().map(|(index, child)| below(&index.to_string(), child)).collect()),
-        Tree::Map(map) => Value::Mapping(map.iter().map(|(key, child)| (Value::String(key.clone()), below(key, child))).collect()),
+        Tree::Untyped(it) => serde_yaml::from_str(it)
+            .ok()
+            .filter(|it: &Value| it.is_number() || it.is_bool())
+            .unwrap_or_else(|| Value::String(it.clone())),
+        Tree::List(list) => Value::Sequence(
+            list.iter()
+                .map(|(index, child)| below(&index.to_string(), child))
+                .collect(),
+        ),
+        Tree::Map(map) => Value::Mapping(
+            map.iter()
+                .map(|(key, child)| (Value::String(key.clone()), below(key, child)))
+                .collect(),
+        ),
     }
 }

@@ -64,7 +64,11 @@ pub(crate) struct Logs {
 
 impl Default for Logs {
     fn default() -> Logs {
-        Logs { level: Level::Info, encoding: Encoding::Console, summary_interval: Duration::from_secs(60) }
+        Logs {
+            level: Level::Info,
+            encoding: Encoding::Console,
+            summary_interval: Duration::from_secs(60),
+        }
     }
 }
 
@@ -112,7 +116,13 @@ pub(crate) struct SendingQueue {
 impl Default for SendingQueue {
     fn default() -> SendingQueue {
         let queue_size = NonZeroUsize::new(1000).expect("1000 is not 0");
-        SendingQueue { enabled: true, num_consumers: None, queue_size, sizer: Sizer::Requests, block_on_overflow: None }
+        SendingQueue {
+            enabled: true,
+            num_consumers: None,
+            queue_size,
+            sizer: Sizer::Requests,
+            block_on_overflow: None,
+        }
     }
 }
 

@@ -10,7 +10,12 @@ use super::diagnostic::Diagnostic;
 pub(crate) type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// Substitutes in all leaves of a node.
-pub(super) fn substitute(node: &mut Node, env: Env<'_>, path: &mut Vec<String>, wrong: &mut Vec<Diagnostic>) {
+pub(super) fn substitute(
+    node: &mut Node,
+    env: Env<'_>,
+    path: &mut Vec<String>,
+    wrong: &mut Vec<Diagnostic>,
+) {
     match &mut node.tree {
         Tree::Map(map) => {
             for (key, value) in map {
@@ -29,9 +34,17 @@ pub(super) fn substitute(node: &mut Node, env: Env<'_>, path: &mut Vec<String>, 
         Tree::String(text) if text.contains('$') => match expand(text, env) {
             Ok(done) => {
                 node.redacted |= done.from_file;
-                node.tree = if done.whole { Tree::Untyped(done.text) } else { Tree::String(done.text) };
+                node.tree = if done.whole {
+                    Tree::Untyped(done.text)
+                } else {
+                    Tree::String(done.text)
+                };
             }
-            Err(message) => wrong.push(Diagnostic::error(message).at_value(node.origin.as_ref()).path(path)),
+            Err(message) => wrong.push(
+                Diagnostic::error(message)
+                    .at_value(node.origin.as_ref())
+                    .path(path),
+            ),
         },
         _ => {}
     }
@@ -55,7 +68,9 @@ fn expand(text: &str, env: Env<'_>) -> Result<Expanded, String> {
             done.text.push('$');
             rest = after;
         } else if let Some(inner) = rest.strip_prefix("${") {
-            let end = closing(inner).ok_or_else(|| format!("`{rest}` has no closing brace; a literal dollar is written `$$`"))?;
+            let end = closing(inner).ok_or_else(|| {
+                format!("`{rest}` has no closing brace; a literal dollar is written `$$`")
+            })?;
             let (value, from_file) = resolve(&inner[..end], env)?;
             done.whole = at == 0 && rest.len() == text.len() && end + 3 == rest.len();
             done.text.push_str(&value);
@@ -87,22 +102,29 @@ fn closing(text: &str) -> Option<usize> {
 /// What stands between the braces.
 fn resolve(inner: &str, env: Env<'_>) -> Result<(String, bool), String> {
     if let Some(path) = inner.strip_prefix("file:") {
-        let mut text = std::fs::read_to_string(path).map_err(|error| format!("cannot read `{path}`: {error}"))?;
+        let mut text = std::fs::read_to_string(path)
+            .map_err(|error| format!("cannot read `{path}`: {error}"))?;
         if text.ends_with('\n') {
             text.pop();
         }
         return Ok((text, true));
     }
     let inner = inner.strip_prefix("env:").unwrap_or(inner);
-    let (name, default) = inner.split_once(":-").map_or((inner, None), |(name, default)| (name, Some(default)));
+    let (name, default) = inner
+        .split_once(":-")
+        .map_or((inner, None), |(name, default)| (name, Some(default)));
     let starts = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
     if !starts || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
-        return Err(format!("`${{{inner}}}` is neither `${{env:NAME}}`, `${{env:NAME:-default}}` nor `${{file:path}}`; a literal dollar is written `$$`"));
+        return Err(format!(
+            "`${{{inner}}}` is neither `${{env:NAME}}`, `${{env:NAME:-default}}` nor `${{file:path}}`; a literal dollar is written `$$`"
+        ));
     }
     match (env(name), default) {
         (Some(value), _) => Ok((value, false)),
         (None, Some(default)) => expand(default, env).map(|done| (done.text, done.from_file)),
-        (None, None) => Err(format!("the environment variable `{name}` is not set; `${{env:{name}:-default}}` gives it a default")),
+        (None, None) => Err(format!(
+            "the environment variable `{name}` is not set; `${{env:{name}:-default}}` gives it a default"
+        )),
     }
 }
 
@@ -118,14 +140,27 @@ mod tests {
             _ => None,
         };
         let text = |text: &str| expand(text, &env).map(|done| done.text);
-        assert_eq!(text("http://${env:HOST}:${PORT:-4317}/"), Ok("http://a:4317/".into()));
+        assert_eq!(
+            text("http://${env:HOST}:${PORT:-4317}/"),
+            Ok("http://a:4317/".into())
+        );
         assert_eq!(text("$$${env:HOST} $HOST 5$"), Ok("$a $HOST 5$".into()));
         assert_eq!(text("$${env:HOST}"), Ok("${env:HOST}".into()));
-        assert_eq!(text("${env:EMPTY:-x}"), Ok(String::new()), "set but empty is an empty string");
+        assert_eq!(
+            text("${env:EMPTY:-x}"),
+            Ok(String::new()),
+            "set but empty is an empty string"
+        );
         assert_eq!(text("${env:NO:-${env:HOST}}"), Ok("a".into()));
         assert!(expand("${env:HOST}", &env).unwrap().whole);
         assert!(!expand("${env:HOST}${env:HOST}", &env).unwrap().whole);
-        for wrong in ["${env:NO}", "${env:HOST", "${http://x}", "${}", "${file:/no/such}"] {
+        for wrong in [
+            "${env:NO}",
+            "${env:HOST",
+            "${http://x}",
+            "${}",
+            "${file:/no/such}",
+        ] {
             assert!(text(wrong).is_err(), "{wrong}");
         }
     }
