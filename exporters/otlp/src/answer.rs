@@ -20,7 +20,7 @@ pub(crate) fn accepted(response: ExportMetricsServiceResponse) -> Result<(), Exp
 }
 
 /// A refused one: to be tried again by its code; one that has exhausted a resource only where the peer says when.
-pub(crate) fn refused(status: Status) -> ExportError {
+pub(crate) fn refused(status: &Status) -> ExportError {
     let after = status
         .get_details_retry_info()
         .and_then(|info| info.retry_delay);
@@ -32,11 +32,11 @@ pub(crate) fn refused(status: Status) -> ExportError {
         | Code::Unavailable
         | Code::DataLoss => true,
         // What tonic says of a connection that broke while a request was under way.
-        Code::Unknown => is_transport(&status),
+        Code::Unknown => is_transport(status),
         Code::ResourceExhausted => after.is_some(),
         _ => false,
     };
-    let source = describe(&status).into();
+    let source = describe(status).into();
     if retryable {
         ExportError::Retryable {
             source,
@@ -50,7 +50,8 @@ pub(crate) fn refused(status: Status) -> ExportError {
 }
 
 fn is_transport(status: &Status) -> bool {
-    std::error::Error::source(status).is_some_and(|source| source.is::<tonic::transport::Error>())
+    std::error::Error::source(status)
+        .is_some_and(<dyn std::error::Error + 'static>::is::<tonic::transport::Error>)
 }
 
 /// The code, the message, and the causes below it that say more.
@@ -84,7 +85,7 @@ mod tests {
     fn the_retryable_codes_are_otlps() {
         let retried = |code| {
             matches!(
-                refused(Status::new(code, "")),
+                refused(&Status::new(code, "")),
                 ExportError::Retryable { .. }
             )
         };
@@ -106,7 +107,7 @@ mod tests {
         let details = ErrorDetails::with_retry_info(Some(Duration::from_secs(7)));
         let slow_down = Status::with_error_details(Code::ResourceExhausted, "slow down", details);
         assert!(
-            matches!(refused(slow_down), ExportError::Retryable { after: Some(after), .. } if after.as_secs() == 7)
+            matches!(refused(&slow_down), ExportError::Retryable { after: Some(after), .. } if after.as_secs() == 7)
         );
     }
 }

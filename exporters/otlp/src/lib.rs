@@ -96,7 +96,7 @@ impl Exporter for Otlp {
         );
         match grpc.unary(message, path, codec::Encoded).await {
             Ok(response) => answer::accepted(response.into_inner()),
-            Err(status) => Err(answer::refused(status)),
+            Err(status) => Err(answer::refused(&status)),
         }
     }
 }
@@ -150,7 +150,7 @@ fn tls(tls: &Tls, context: &Context) -> Result<ClientTlsConfig> {
             config = config.identity(Identity::from_pem(
                 read("cert_file", cert)?,
                 read("key_file", key)?,
-            ))
+            ));
         }
         (None, None) => {}
         (Some(_), None) => return Err(Error::at("tls.cert_file", "`cert_file` needs `key_file`")),

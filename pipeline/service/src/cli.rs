@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::fmt::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -146,10 +147,11 @@ fn components() {
     );
     for it in Registration::all() {
         let kind = it.make.kind();
-        text.push_str(&format!(
-            "{:<12} {kind:<10} {:<22} {:<8} {}\n",
+        let _ = writeln!(
+            text,
+            "{:<12} {kind:<10} {:<22} {:<8} {}",
             it.type_name, it.crate_name, it.version, it.file
-        ));
+        );
     }
     out(&text);
 }

@@ -10,6 +10,7 @@ mod supervise;
 mod telemetry;
 
 /// The whole program, with the components that are linked; `default` is the configuration without `--config`.
+#[must_use]
 pub fn main(default: &str) -> std::process::ExitCode {
     cli::main(default)
 }

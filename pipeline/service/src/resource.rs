@@ -57,7 +57,7 @@ pub(crate) fn resource(
     all
 }
 
-/// Stable over restarts: a UUIDv5 of the host's id (its name where it has none) and the service's name.
+/// Stable over restarts: a `UUIDv5` of the host's id (its name where it has none) and the service's name.
 fn instance_id(all: &Attributes) -> Uuid {
     let text = |key| all.get(key).map(ToString::to_string).unwrap_or_default();
     let host = Uuid::try_parse(&text("host.id"));

@@ -1,5 +1,7 @@
 //! Names of files as OpenTelemetry can carry them.
 
+use std::fmt::Write;
+
 /// A name of the tree as text: bytes that are not UTF-8 become `%XX`, and then `%` becomes `%25`, so that no two
 /// names become one.
 pub(crate) fn escape(raw: &[u8]) -> String {
@@ -12,7 +14,7 @@ pub(crate) fn escape(raw: &[u8]) -> String {
         chunk
             .invalid()
             .iter()
-            .for_each(|byte| out.push_str(&format!("%{byte:02X}")));
+            .for_each(|byte| _ = write!(out, "%{byte:02X}"));
     }
     out
 }

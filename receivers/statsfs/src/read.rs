@@ -47,7 +47,7 @@ pub(crate) fn open_directory(
 /// Lists an open directory from its start, `most` entries at the most.
 pub(crate) fn list(directory: BorrowedFd<'_>, most: usize) -> Result<Listed, Errno> {
     rustix::fs::seek(directory, rustix::fs::SeekFrom::Start(0))?;
-    let mut buffer = [MaybeUninit::<u8>::uninit(); 32 * 1024];
+    let mut buffer = [MaybeUninit::<u8>::uninit(); 16 * 1024];
     let mut entries = RawDir::new(directory, &mut buffer);
     let mut listed = Listed::default();
     while let Some(entry) = entries.next() {

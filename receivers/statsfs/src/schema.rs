@@ -42,7 +42,8 @@ struct Draft {
     line: usize,
     name: Option<String>,
     flag: Option<Kind>,
-    format: Option<Option<Format>>,
+    typed: bool,
+    format: Option<Format>,
     declared: Declared,
 }
 
@@ -102,15 +103,15 @@ impl Draft {
             ("FLAG", "CUMULATIVE") => self.flag = Some(Kind::COUNTER),
             ("FLAG", "GAUGE" | "FLOATING") => self.flag = Some(Kind::Gauge),
             ("FLAG", "UPDOWN") => self.flag = Some(Kind::UPDOWN),
-            ("TYPE", "INT") => self.format = Some(None),
-            ("TYPE", "FLOAT") => self.format = Some(Some(Format::Float)),
-            ("TYPE", "BOOL") => self.format = Some(Some(Format::Bool)),
+            ("TYPE", "INT") => self.typed = true,
+            ("TYPE", "FLOAT") => (self.typed, self.format) = (true, Some(Format::Float)),
+            ("TYPE", "BOOL") => (self.typed, self.format) = (true, Some(Format::Bool)),
             ("DESC", "" | "(null)") => {}
             ("DESC", text) => self.declared.description = Some(text.into()),
             ("UNIT", unit) => self.declared.unit = Some(unit.into()),
             ("AGGR", "NONE") => self.declared.aggregate = Some(false),
             ("AGGR", "SUM" | "MIN" | "MAX" | "COUNT_ZERO" | "AVG") => {
-                self.declared.aggregate = Some(true)
+                self.declared.aggregate = Some(true);
             }
             ("FLAG" | "TYPE" | "AGGR", _) => return Some(format!("unknown {word} `{rest}`")),
             _ => return Some(format!("unknown keyword `{word}`")),
@@ -137,7 +138,8 @@ impl Schema {
         let Some(name) = draft.name else {
             return undeclared("an entry without a NAME".into());
         };
-        let (Some(flag), Some(format)) = (draft.flag, draft.format) else {
+        let format = draft.format;
+        let Some(flag) = draft.flag.filter(|_| draft.typed) else {
             let lacks = if draft.flag.is_none() { "FLAG" } else { "TYPE" };
             return undeclared(format!("`{name}` has no {lacks}; it counts as undeclared"));
         };

@@ -86,6 +86,9 @@ pub(crate) struct Clock {
     pub(crate) now: u64,
 }
 
+/// A metric's name, and its file's name as text.
+type Spelt = (Arc<str>, Arc<str>);
+
 /// Directories that are held open between sweeps; the others are opened when their turn comes.
 const MOST_HELD: usize = 256;
 
@@ -108,7 +111,7 @@ pub(crate) struct Tree {
     held: usize,
     /// Spellings that many directories share.
     files: HashMap<Box<CStr>, Arc<CStr>>,
-    names: HashMap<(Arc<str>, Arc<CStr>), (Arc<str>, Arc<str>)>,
+    names: HashMap<(Arc<str>, Arc<CStr>), Spelt>,
     /// The first declaration of each metric holds for all.
     declared: HashMap<Arc<str>, Arc<Declared>>,
     /// Directories of a subsystem that have the same labels.
@@ -415,7 +418,7 @@ impl Tree {
             .map_or((0, None), |it| (it.since, it.subsystem.clone()));
         let name = below
             .file_name()
-            .map(|it| it.as_bytes())
+            .map(OsStrExt::as_bytes)
             .unwrap_or_default();
         match subsystem {
             // debugfs's kvm/<pid>-<fd> was made with its VM: 6 ms after its creation was seen.
@@ -550,7 +553,9 @@ impl Tree {
             }
         }
         for name in gone {
-            self.set(id, |directory| drop(directory.files.remove(&name)));
+            self.set(id, |directory| {
+                directory.files.remove(&name);
+            });
             self.pending.ended_files.push((id, name));
         }
         let known = &self.directories[&id].files;
@@ -593,7 +598,7 @@ impl Tree {
                 duplicate: twin.is_some(),
             };
             self.set(id, |directory| {
-                drop(directory.files.insert(Arc::clone(&name), file))
+                directory.files.insert(Arc::clone(&name), file);
             });
             if twin.is_none() {
                 let found = self.found(id, &name, complaints);

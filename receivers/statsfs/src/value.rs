@@ -127,7 +127,7 @@ mod tests {
         );
         assert_eq!(
             int("9223372036854775808"),
-            Ok(Value::Double(9.223_372_036_854_775_808e18))
+            Ok(Value::Double(9.223_372_036_854_776e18))
         );
         let wrong = [
             (Reason::EMPTY, vec!["", "\n", "  "]),

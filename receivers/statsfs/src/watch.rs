@@ -76,7 +76,7 @@ impl Watch {
                     return Happened::Anything;
                 }
                 Ok(event) if event.events().contains(ReadFlags::IGNORED) => {
-                    drop(self.directories.remove(&event.wd()))
+                    self.directories.remove(&event.wd());
                 }
                 Ok(event) => changed.extend(self.directories.get(&event.wd()).copied()),
                 Err(Errno::INTR) => {}

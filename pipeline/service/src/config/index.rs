@@ -5,10 +5,13 @@ use std::ops::Range;
 
 use saphyr_parser::{Event, Parser, ScanError, Span};
 
+/// Of a key, where there is one, and of its value.
+type Spans = (Option<Range<usize>>, Range<usize>);
+
 /// The key and value spans of each node, in bytes, by path; and the keys that stand twice.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    at: HashMap<Vec<String>, (Option<Range<usize>>, Range<usize>)>,
+    at: HashMap<Vec<String>, Spans>,
     pub(super) duplicates: Vec<(Vec<String>, Range<usize>)>,
 }
 
@@ -57,7 +60,7 @@ impl Index {
 
     /// The span of the key, where there is one, and of the value; of the nearest node above what has none of its own,
     /// such as what `<<` merged in.
-    pub(super) fn find(&self, path: &[String]) -> (Option<Range<usize>>, Range<usize>) {
+    pub(super) fn find(&self, path: &[String]) -> Spans {
         let known = (0..=path.len())
             .rev()
             .find_map(|depth| self.at.get(&path[..depth]));

@@ -26,7 +26,7 @@ pub(crate) fn load(files: &[String], sets: &[String], default: &str, env: Env<'_
         diagnostics: Vec::new(),
     };
     if files.is_empty() {
-        loaded.add("the embedded default".into(), default.into());
+        loaded.add("the embedded default", default.into());
     }
     for file in files {
         let (name, text) = if file == "-" {
@@ -39,7 +39,7 @@ pub(crate) fn load(files: &[String], sets: &[String], default: &str, env: Env<'_
             (file.as_str(), std::fs::read_to_string(file))
         };
         match text {
-            Ok(text) => loaded.add(name.into(), text),
+            Ok(text) => loaded.add(name, text),
             Err(error) => loaded
                 .diagnostics
                 .push(Diagnostic::error(format!("cannot read {name}: {error}"))),
@@ -58,11 +58,11 @@ pub(crate) fn load(files: &[String], sets: &[String], default: &str, env: Env<'_
 }
 
 impl Loaded {
-    fn add(&mut self, name: String, text: String) {
+    fn add(&mut self, name: &str, text: String) {
         let number = self.texts.len();
         let parsed = parse(&text, number);
         self.texts.push(Text {
-            name: name.clone(),
+            name: name.into(),
             text,
         });
         match parsed {
@@ -214,32 +214,29 @@ fn merge(base: &mut Node, over: Node, path: &mut Vec<String>, told: &mut Vec<Dia
         *base = over;
         return;
     };
-    match over.tree {
-        Tree::Map(more) => {
-            for (key, value) in more {
-                match have.iter_mut().find(|(name, _)| *name == key) {
-                    Some((_, node)) => {
-                        path.push(key);
-                        merge(node, value, path, told);
-                        path.pop();
-                    }
-                    None => have.push((key, value)),
+    if let Tree::Map(more) = over.tree {
+        for (key, value) in more {
+            match have.iter_mut().find(|(name, _)| *name == key) {
+                Some((_, node)) => {
+                    path.push(key);
+                    merge(node, value, path, told);
+                    path.pop();
                 }
+                None => have.push((key, value)),
             }
         }
-        _ => {
-            if matches!(over.tree, Tree::Null) && !have.is_empty() {
-                let text = format!(
-                    "`{}` is empty here, which erases what was given before",
-                    path.join(".")
-                );
-                told.push(
-                    Diagnostic::warning(text)
-                        .at_key(over.origin.as_ref())
-                        .path(path),
-                );
-            }
-            *base = over;
+    } else {
+        if matches!(over.tree, Tree::Null) && !have.is_empty() {
+            let text = format!(
+                "`{}` is empty here, which erases what was given before",
+                path.join(".")
+            );
+            told.push(
+                Diagnostic::warning(text)
+                    .at_key(over.origin.as_ref())
+                    .path(path),
+            );
         }
+        *base = over;
     }
 }
