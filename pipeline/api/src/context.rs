@@ -79,10 +79,10 @@ impl Context {
             .clone()
     }
 
-    /// A path of the host as it is reached from here.
+    /// A path of the host as it is reached from here. A relative one is relative to the working directory.
     #[must_use]
     pub fn host_path(&self, path: &Path) -> PathBuf {
-        self.host_root.join(path.strip_prefix("/").unwrap_or(path))
+        path.strip_prefix("/").map_or_else(|_| path.to_owned(), |below| self.host_root.join(below))
     }
 
     /// Whether the host is seen through another root than this process's own.

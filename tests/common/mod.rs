@@ -1,0 +1,102 @@
+//! The real binary, run as a user would run it.
+
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::missing_panics_doc)]
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+pub const BINARY: &str = env!("CARGO_BIN_EXE_statsfs-collector");
+
+/// A path in the repository.
+pub fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// The program with this configuration on its standard input.
+pub fn collector(config: &str, arguments: &[&str]) -> Child {
+    let mut command = Command::new(BINARY);
+    command.args(arguments).args(["--config", "-"]);
+    spawn(command, config)
+}
+
+pub fn spawn(mut command: Command, input: &str) -> Child {
+    let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // It may end before it has read all of it.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child
+}
+
+/// Runs it to its end.
+pub fn run(config: &str, arguments: &[&str]) -> Output {
+    collector(config, arguments).wait_with_output().unwrap()
+}
+
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// One sweep by this receiver and these processors, as sorted lines without alignment.
+pub fn once(receiver: &str, processors: &str) -> Vec<String> {
+    let output = run(&config(receiver, processors, "{format: text}"), &["--once"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    lines(&output.stdout)
+}
+
+/// Lines with runs of blanks as one.
+pub fn lines(stdout: &[u8]) -> Vec<String> {
+    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    text(stdout).lines().map(words).collect()
+}
+
+/// A pipeline of one receiver, these processors (`metadata: {}, batch: {}`), and stdout.
+pub fn config(receiver: &str, processors: &str, stdout: &str) -> String {
+    let ids: Vec<&str> = processors.split(';').map(|it| it.split(':').next().unwrap().trim()).filter(|it| !it.is_empty()).collect();
+    let processors: String = processors.split(';').map(|it| format!("  {}\n", it.trim())).collect();
+    format!(
+        "receivers:\n  statsfs: {receiver}\nprocessors:\n{processors}\nexporters:\n  stdout: {stdout}\nservice:\n  pipelines:\n    \
+         metrics: {{receivers: [statsfs], processors: [{}], exporters: [stdout]}}\n",
+        ids.join(", ")
+    )
+}
+
+/// Reads lines until one is the last that is wanted; gives them all.
+pub fn read_until(child: &mut Child, is_last: impl FnMut(&str) -> bool) -> Vec<String> {
+    lines_until(&mut BufReader::new(child.stdout.as_mut().unwrap()), is_last)
+}
+
+pub fn lines_until(from: &mut impl BufRead, mut is_last: impl FnMut(&str) -> bool) -> Vec<String> {
+    let mut all = Vec::new();
+    loop {
+        let mut line = String::new();
+        assert!(from.read_line(&mut line).unwrap() > 0, "ended before its time, after {all:#?}");
+        all.push(line.split_whitespace().collect::<Vec<_>>().join(" "));
+        if is_last(all.last().unwrap()) {
+            return all;
+        }
+    }
+}
+
+pub fn signal(child: &Child, signal: rustix::process::Signal) {
+    let pid = rustix::process::Pid::from_child(child);
+    rustix::process::kill_process(pid, signal).unwrap();
+}
+
+/// What a test needs besides Rust: where it is not there, one line says so, past the test runner's capture; in CI that
+/// is a failure.
+pub fn lacks(test: &str, what: &str) {
+    // Not `eprintln!`: the runner would keep it for failures only.
+    let _ = writeln!(std::io::stderr(), "{test} was left out: it needs {what}");
+    assert!(std::env::var_os("CI").is_none_or(|it| it != "true"), "CI has to have {what}");
+}
+
+/// Whether a program is there to be run.
+pub fn has(program: &str) -> bool {
+    let paths = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&paths).any(|path| path.join(program).is_file())
+}
+
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
