@@ -18,6 +18,7 @@ use rustix::fs::{CWD, FileType, Mode};
 const U64_MAX_DOUBLE: &str = "1.8446744073709552e19";
 
 /// Name, content, and the value that is read out of it; none where it is skipped, with the reason.
+#[allow(clippy::too_many_lines)] // a table
 fn values() -> Vec<(&'static str, Vec<u8>, Result<&'static str, &'static str>)> {
     let text = |name, content: &str, value| (name, content.as_bytes().to_vec(), value);
     let mut all = vec![
@@ -34,11 +35,27 @@ fn values() -> Vec<(&'static str, Vec<u8>, Result<&'static str, &'static str>)> 
         text("v_minus0", "-0\n", Ok("0")),
         text("v_zeros", "007\n", Ok("7")),
         text("v_plus", "+5\n", Ok("5")),
-        text("v_i64max", "9223372036854775807\n", Ok("9223372036854775807")),
-        text("v_i64min", "-9223372036854775808\n", Ok("-9223372036854775808")),
-        text("v_i64max1", "9223372036854775808\n", Ok("9.223372036854776e18")),
+        text(
+            "v_i64max",
+            "9223372036854775807\n",
+            Ok("9223372036854775807"),
+        ),
+        text(
+            "v_i64min",
+            "-9223372036854775808\n",
+            Ok("-9223372036854775808"),
+        ),
+        text(
+            "v_i64max1",
+            "9223372036854775808\n",
+            Ok("9.223372036854776e18"),
+        ),
         text("v_u64max", "18446744073709551615\n", Ok(U64_MAX_DOUBLE)),
-        text("v_40digits", "1234567890123456789012345678901234567890\n", Err("out_of_range")),
+        text(
+            "v_40digits",
+            "1234567890123456789012345678901234567890\n",
+            Err("out_of_range"),
+        ),
         text("v_hex", "0x1f\n", Err("not_numeric")),
         text("v_hexbare", "1f\n", Err("not_numeric")),
         text("v_octal", "0o17\n", Err("not_numeric")),
@@ -48,12 +65,44 @@ fn values() -> Vec<(&'static str, Vec<u8>, Result<&'static str, &'static str>)> 
         text("v_inf", "inf\n", Err("not_numeric")),
         text("v_nan", "nan\n", Err("not_numeric")),
     ];
-    for word in ["Y", "N", "y", "true", "on", "enabled", "[always] madvise never", "RUNNABLE", "some text", "<none>", "N/A (no PMA)", "max"] {
-        let name = Box::leak(format!("w_{}", word.replace(|c: char| !c.is_ascii_alphanumeric(), "_")).into_boxed_str());
+    for word in [
+        "Y",
+        "N",
+        "y",
+        "true",
+        "on",
+        "enabled",
+        "[always] madvise never",
+        "RUNNABLE",
+        "some text",
+        "<none>",
+        "N/A (no PMA)",
+        "max",
+    ] {
+        let name = Box::leak(
+            format!(
+                "w_{}",
+                word.replace(|c: char| !c.is_ascii_alphanumeric(), "_")
+            )
+            .into_boxed_str(),
+        );
         all.push(text(name, word, Err("not_numeric")));
     }
-    for several in ["1 2", "1\n2\n3\n", "hits 5\nmisses 6\n", "12 N0=5 N1=7", "5 kB", "42 %"] {
-        let name = Box::leak(format!("m_{}", several.replace(|c: char| !c.is_ascii_alphanumeric(), "_")).into_boxed_str());
+    for several in [
+        "1 2",
+        "1\n2\n3\n",
+        "hits 5\nmisses 6\n",
+        "12 N0=5 N1=7",
+        "5 kB",
+        "42 %",
+    ] {
+        let name = Box::leak(
+            format!(
+                "m_{}",
+                several.replace(|c: char| !c.is_ascii_alphanumeric(), "_")
+            )
+            .into_boxed_str(),
+        );
         all.push(text(name, several, Err("multi_value")));
     }
     all.extend([
@@ -62,8 +111,16 @@ fn values() -> Vec<(&'static str, Vec<u8>, Result<&'static str, &'static str>)> 
         ("v_zerobytes", vec![0; 16], Err("not_numeric")),
         ("v_binary", vec![0xff, 0xfe, 0x00, 0x80], Err("not_numeric")),
         ("v_huge_digits", vec![b'1'; 1 << 20], Err("too_large")),
-        ("v_4096", [vec![b'0'; 4094], b"7\n".to_vec()].concat(), Ok("7")),
-        ("v_4097", [vec![b'0'; 4095], b"7\n".to_vec()].concat(), Err("too_large")),
+        (
+            "v_4096",
+            [vec![b'0'; 4094], b"7\n".to_vec()].concat(),
+            Ok("7"),
+        ),
+        (
+            "v_4097",
+            [vec![b'0'; 4095], b"7\n".to_vec()].concat(),
+            Err("too_large"),
+        ),
     ]);
     all
 }
@@ -82,7 +139,10 @@ fn every_row_of_the_table_is_read_or_skipped_as_it_says() {
             Err(reason) => *reasons.entry(reason).or_default() += 1,
         }
     }
-    File::create(s.join("v_huge_sparse")).unwrap().set_len(64 << 20).unwrap();
+    File::create(s.join("v_huge_sparse"))
+        .unwrap()
+        .set_len(64 << 20)
+        .unwrap();
     *reasons.entry("too_large").or_default() += 1;
     for (name, mode) in [("v_unreadable", 0), ("v_writeonly", 0o200)] {
         fs::write(s.join(name), "1\n").unwrap();
@@ -96,20 +156,41 @@ fn every_row_of_the_table_is_read_or_skipped_as_it_says() {
     expected.extend(what_is_no_file_of_a_value(directory.path()));
     expected.extend(odd_names(&s));
 
-    let output = run(&config(&format!("{{root: {}}}", directory.path().display()), "metadata: {}", "{}"), &["--once"]);
+    let output = run(
+        &config(
+            &format!("{{root: {}}}", directory.path().display()),
+            "metadata: {}",
+            "{}",
+        ),
+        &["--once"],
+    );
     let told = text(&output.stderr);
     assert!(output.status.success(), "{told}");
     let mut found = lines(&output.stdout);
     found.sort();
     expected.sort();
     assert_eq!(found, expected);
-    let counted = |reason: &str, count: usize| assert!(told.contains(&format!("{reason}={count}")), "{reason}={count}: {told}");
-    reasons.iter().for_each(|(reason, count)| counted(reason, *count));
+    let counted = |reason: &str, count: usize| {
+        assert!(
+            told.contains(&format!("{reason}={count}")),
+            "{reason}={count}: {told}"
+        );
+    };
+    reasons
+        .iter()
+        .for_each(|(reason, count)| counted(reason, *count));
     assert!(told.contains("is deeper than `limits.depth`"), "{told}");
-    assert!(told.lines().count() < 15, "a line a cause, not one a file: {told}");
+    assert!(
+        told.lines().count() < 15,
+        "a line a cause, not one a file: {told}"
+    );
     // So that the temporary directory can be removed by its owner.
     for name in ["d_noexec", "d_noread"] {
-        fs::set_permissions(directory.path().join("d").join(name), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::set_permissions(
+            directory.path().join("d").join(name),
+            fs::Permissions::from_mode(0o755),
+        )
+        .unwrap();
     }
 }
 
@@ -132,16 +213,36 @@ fn what_is_no_file_of_a_value(root: &Path) -> Vec<String> {
     let mut expected = Vec::new();
 
     fs::create_dir(root.join("deep")).unwrap();
-    let mut below = rustix::fs::open(root.join("deep"), rustix::fs::OFlags::DIRECTORY, Mode::empty()).unwrap();
+    let mut below = rustix::fs::open(
+        root.join("deep"),
+        rustix::fs::OFlags::DIRECTORY,
+        Mode::empty(),
+    )
+    .unwrap();
     for level in 1..=400 {
         rustix::fs::mkdirat(&below, "sub_directory", Mode::from(0o755)).unwrap();
-        below = rustix::fs::openat(&below, "sub_directory", rustix::fs::OFlags::DIRECTORY, Mode::empty()).unwrap();
+        below = rustix::fs::openat(
+            &below,
+            "sub_directory",
+            rustix::fs::OFlags::DIRECTORY,
+            Mode::empty(),
+        )
+        .unwrap();
         if level == 15 || level == 16 {
-            let file = rustix::fs::openat(&below, "at", rustix::fs::OFlags::CREATE | rustix::fs::OFlags::WRONLY, Mode::from(0o644)).unwrap();
+            let file = rustix::fs::openat(
+                &below,
+                "at",
+                rustix::fs::OFlags::CREATE | rustix::fs::OFlags::WRONLY,
+                Mode::from(0o644),
+            )
+            .unwrap();
             rustix::io::write(&file, b"1\n").unwrap();
         }
     }
-    expected.push(format!("deep/at{{device={}}} 1 gauge", "/sub_directory".repeat(15)));
+    expected.push(format!(
+        "deep/at{{device={}}} 1 gauge",
+        "/sub_directory".repeat(15)
+    ));
 
     for wide in 0..2000 {
         fs::create_dir_all(root.join("wide")).unwrap();
@@ -175,10 +276,23 @@ fn odd_names(s: &Path) -> Vec<String> {
     name(b"n_\xff\xfe_latin", "s/n_%FF%FE_latin{device=\"\"}".into());
     name(b"n_\xff100%", "s/n_%FF100%25{device=\"\"}".into());
     name(b"n_100%", "s/n_100%{device=\"\"}".into());
-    for odd in ["n space", "n:colon", "n_new\nline", "n\"quotes\"", "n{braces}", "n,comma", "n=equals", "n\\back"] {
+    for odd in [
+        "n space",
+        "n:colon",
+        "n_new\nline",
+        "n\"quotes\"",
+        "n{braces}",
+        "n,comma",
+        "n=equals",
+        "n\\back",
+    ] {
         let quoted = odd != "n:colon";
         let line = format!("s/{odd}");
-        let line = if quoted { serde_json::Value::from(line).to_string() } else { line };
+        let line = if quoted {
+            serde_json::Value::from(line).to_string()
+        } else {
+            line
+        };
         name(odd.as_bytes(), format!("{line}{{device=\"\"}}"));
     }
     for plain in ["n-dash", "n_dash", "N_upper", "n_upper"] {
@@ -186,14 +300,32 @@ fn odd_names(s: &Path) -> Vec<String> {
     }
     let long = format!("n_{}", "x".repeat(253));
     let whole = format!("s/{long}");
-    name(long.as_bytes(), format!("{}~{:08x}{{device=\"\"}}", &whole[..246], crc32c(whole.as_bytes())));
+    name(
+        long.as_bytes(),
+        format!(
+            "{}~{:08x}{{device=\"\"}}",
+            &whole[..246],
+            crc32c(whole.as_bytes())
+        ),
+    );
     let long = format!("n_{}", "é".repeat(126));
     let whole = format!("s/{long}");
-    name(long.as_bytes(), format!("{}~{:08x}{{device=\"\"}}", &whole[..246], crc32c(whole.as_bytes())));
+    name(
+        long.as_bytes(),
+        format!(
+            "{}~{:08x}{{device=\"\"}}",
+            &whole[..246],
+            crc32c(whole.as_bytes())
+        ),
+    );
     expected
 }
 
 /// CRC-32C bit by bit (RFC 3720, appendix B.4): a second implementation, to hold the program's own to.
 fn crc32c(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(!0_u32, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0x82f6_3b78 & (crc & 1).wrapping_neg())))
+    !bytes.iter().fold(!0_u32, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
+            (crc >> 1) ^ (0x82f6_3b78 & (crc & 1).wrapping_neg())
+        })
+    })
 }

@@ -1,6 +1,11 @@
 //! The real binary, run as a user would run it.
 
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::missing_panics_doc)]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::missing_panics_doc
+)]
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -21,7 +26,10 @@ pub fn collector(config: &str, arguments: &[&str]) -> Child {
 }
 
 pub fn spawn(mut command: Command, input: &str) -> Child {
-    let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let command = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     // It may end before it has read all of it.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
@@ -52,10 +60,15 @@ pub fn lines(stdout: &[u8]) -> Vec<String> {
 
 /// A pipeline of one receiver, these processors (`metadata: {}, batch: {}`), and stdout.
 pub fn config(receiver: &str, processors: &str, stdout: &str) -> String {
-    let ids: Vec<&str> = processors.split(';').map(|it| it.split(':').next().unwrap().trim()).filter(|it| !it.is_empty()).collect();
-    let processors: String = processors.split(';').map(|it| format!("  {}\n", it.trim())).collect();
+    let ids: Vec<&str> = processors
+        .split(';')
+        .map(|it| it.split(':').next().unwrap().trim())
+        .filter(|it| !it.is_empty())
+        .collect();
+    let processors: Vec<&str> = processors.split(';').map(str::trim).collect();
+    let processors = processors.join("\n  ");
     format!(
-        "receivers:\n  statsfs: {receiver}\nprocessors:\n{processors}\nexporters:\n  stdout: {stdout}\nservice:\n  pipelines:\n    \
+        "receivers:\n  statsfs: {receiver}\nprocessors:\n  {processors}\nexporters:\n  stdout: {stdout}\nservice:\n  pipelines:\n    \
          metrics: {{receivers: [statsfs], processors: [{}], exporters: [stdout]}}\n",
         ids.join(", ")
     )
@@ -70,7 +83,10 @@ pub fn lines_until(from: &mut impl BufRead, mut is_last: impl FnMut(&str) -> boo
     let mut all = Vec::new();
     loop {
         let mut line = String::new();
-        assert!(from.read_line(&mut line).unwrap() > 0, "ended before its time, after {all:#?}");
+        assert!(
+            from.read_line(&mut line).unwrap() > 0,
+            "ended before its time, after {all:#?}"
+        );
         all.push(line.split_whitespace().collect::<Vec<_>>().join(" "));
         if is_last(all.last().unwrap()) {
             return all;
@@ -88,7 +104,10 @@ pub fn signal(child: &Child, signal: rustix::process::Signal) {
 pub fn lacks(test: &str, what: &str) {
     // Not `eprintln!`: the runner would keep it for failures only.
     let _ = writeln!(std::io::stderr(), "{test} was left out: it needs {what}");
-    assert!(std::env::var_os("CI").is_none_or(|it| it != "true"), "CI has to have {what}");
+    assert!(
+        std::env::var_os("CI").is_none_or(|it| it != "true"),
+        "CI has to have {what}"
+    );
 }
 
 /// Whether a program is there to be run.

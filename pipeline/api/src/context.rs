@@ -82,7 +82,8 @@ impl Context {
     /// A path of the host as it is reached from here. A relative one is relative to the working directory.
     #[must_use]
     pub fn host_path(&self, path: &Path) -> PathBuf {
-        path.strip_prefix("/").map_or_else(|_| path.to_owned(), |below| self.host_root.join(below))
+        path.strip_prefix("/")
+            .map_or_else(|_| path.to_owned(), |below| self.host_root.join(below))
     }
 
     /// Whether the host is seen through another root than this process's own.

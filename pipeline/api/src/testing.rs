@@ -124,8 +124,10 @@ pub fn assert_contracts<T: Component>(readme: &str, yaml: &str, input: &str) {
             assert_same_table::<T>(yaml, input);
         }
         Make::Receiver(decode) => {
-            let made = decode(&node(yaml)).map(|it| (it.value)(&context()).expect("built before"));
-            assert_receiver_ends(made.expect("decoded before"));
+            let context = context();
+            let decoded = decode(&node(yaml)).expect("decoded before");
+            let made = (decoded.value)(&context).expect("built before");
+            assert_receiver_ends(made, &context.counters);
         }
         Make::Exporter(decode, _) => {
             let made = decode(&node(yaml)).map(|it| (it.value)(&context()).expect("built before"));
@@ -294,36 +296,30 @@ fn run(stage: &mut dyn Processor, batches: Vec<Batch>, counters: &Counters) -> V
 
 const LONG: Duration = Duration::from_secs(30);
 
-fn assert_receiver_ends(receiver: Box<dyn Receiver>) {
+fn assert_receiver_ends(receiver: Box<dyn Receiver>, counters: &Counters) {
     block_on(async {
         let (end, hear) = watch::channel(false);
         let (to, mut from) = mpsc::channel(16);
-        let (tell, _found) = mpsc::unbounded_channel();
-        let counters = Counters::new("test");
+        let (tell, mut found) = mpsc::unbounded_channel();
         let outlet = Outlet::new(to, counters.clone(), tell);
         let nothing = Demand::new(|_, _| Want::Never);
-        let ran =
-            tokio::spawn(receiver.run(nothing, outlet, Until::new(hear, false, counters.clone())));
-        while counters.total("sweeps") == 0 && !ran.is_finished() {
-            tokio::task::yield_now().await;
-        }
+        let until = Until::new(hear, false, counters.clone());
+        let ran = tokio::spawn(receiver.run(nothing, outlet, until));
+        // It has looked once when it says what it found; one that says nothing is given a moment.
+        let _ = tokio::time::timeout(Duration::from_secs(1), found.recv()).await;
         end.send_replace(true);
-        tokio::time::timeout(LONG, ran)
+        let ran = tokio::time::timeout(LONG, ran)
             .await
-            .expect("a receiver ends when it is told to")
-            .expect("no panic")
-            .expect("no error");
+            .expect("a receiver ends when it is told to");
+        ran.expect("no panic").expect("no error");
         assert_eq!(
             counters.total("files_read"),
             0,
             "what nobody wants is not read"
         );
         let left = std::iter::from_fn(|| from.try_recv().ok());
-        assert_eq!(
-            left.map(|request| points(&request)).sum::<u64>(),
-            0,
-            "what nobody wants is not sent"
-        );
+        let left: u64 = left.map(|request| points(&request)).sum();
+        assert_eq!(left, 0, "what nobody wants is not sent");
     });
 }
 

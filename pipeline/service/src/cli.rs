@@ -4,11 +4,13 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use pipeline::{Context, Counters, Registration};
 
-use crate::config::{Config, Diagnostic, Loaded, check, load, print, render};
+use crate::config::{Config, Loaded, Logs, check, load, print, render};
+use crate::graph::Graph;
 use crate::{graph, resource, supervise, telemetry};
 
 /// Reads kernel statistics trees, one value a file, into an OpenTelemetry pipeline.
@@ -82,7 +84,7 @@ pub(crate) fn main(default: &str) -> ExitCode {
     let done = match cli.command {
         None => run(&cli.run, default),
         Some(Command::Run(options)) => run(&options, default),
-        Some(Command::Validate(sources)) => validate(&sources, default),
+        Some(Command::Validate(sources)) => prepare(&sources, default).map(drop),
         Some(Command::PrintConfig(sources)) => print_config(&sources, default),
         Some(Command::Components) => {
             components();
@@ -100,43 +102,31 @@ pub(crate) fn main(default: &str) -> ExitCode {
 }
 
 fn run(options: &Run, default: &str) -> Result<(), Failure> {
-    let (loaded, config) = read(&options.sources, default)?;
-    let logs = &config.service.telemetry.logs;
-    telemetry::start(logs);
+    let prepared = prepare(&options.sources, default)?;
+    telemetry::start(&prepared.logs);
     let how = supervise::Options {
         once: options.once,
-        shutdown_timeout: config.service.shutdown_timeout.0,
-        summary_interval: logs.summary_interval.0,
+        shutdown_timeout: prepared.shutdown_timeout,
+        summary_interval: prepared.logs.summary_interval.0,
     };
-    let counters = Counters::new("service");
-    let context = context(&config, &counters);
-    let graph = graph::build(config, &context).map_err(|wrong| tell(&wrong, &loaded))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build();
     let runtime = runtime.map_err(|error| Failure::Running(format!("cannot start: {error}")))?;
-    let done = runtime.block_on(supervise::run(graph, how, counters));
+    let done = runtime.block_on(supervise::run(prepared.graph, how, prepared.counters));
     // What hangs in a read or a write may hang on: the process ends all the same.
     runtime.shutdown_background();
     done.map_err(Failure::Running)
 }
 
-fn validate(sources: &Sources, default: &str) -> Result<(), Failure> {
-    let (loaded, config) = read(sources, default)?;
-    let context = context(&config, &Counters::new("service"));
-    graph::build(config, &context)
-        .map(drop)
-        .map_err(|wrong| tell(&wrong, &loaded))
-}
-
 fn print_config(sources: &Sources, default: &str) -> Result<(), Failure> {
+    let prepared = prepare(sources, default)?;
     if sources.config.is_empty() && sources.set.is_empty() {
         out(default);
-        return Ok(());
+    } else {
+        out(&print(&prepared.loaded.node, &prepared.secrets));
     }
-    let (loaded, config) = read(sources, default)?;
-    out(&print(&loaded.node, &config.secrets));
     Ok(())
 }
 
@@ -156,21 +146,49 @@ fn components() {
     out(&text);
 }
 
-/// Loads and checks; tells what is wrong, and what is only odd.
-fn read(sources: &Sources, default: &str) -> Result<(Loaded, Config), Failure> {
-    let mut loaded = load(&sources.config, &sources.set, default, &|name| {
-        std::env::var(name).ok()
+/// A configuration without a mistake, and all that is built of it.
+struct Prepared {
+    loaded: Loaded,
+    graph: Graph,
+    counters: Counters,
+    secrets: Vec<Vec<String>>,
+    logs: Logs,
+    shutdown_timeout: Duration,
+}
+
+/// Loads, checks and builds, and tells all that is wrong or odd in one go.
+fn prepare(sources: &Sources, default: &str) -> Result<Prepared, Failure> {
+    let env = |name: &str| std::env::var(name).ok();
+    let mut loaded = load(&sources.config, &sources.set, default, &env);
+    let prepared = check(&mut loaded).and_then(|mut config| {
+        let counters = Counters::new("service");
+        let context = context(&config, &counters);
+        let secrets = std::mem::take(&mut config.secrets);
+        let logs = std::mem::take(&mut config.service.telemetry.logs);
+        let shutdown_timeout = config.service.shutdown_timeout.0;
+        match graph::build(config, &context) {
+            Ok(graph) => Some((graph, counters, secrets, logs, shutdown_timeout)),
+            Err(wrong) => {
+                loaded.diagnostics.extend(wrong);
+                None
+            }
+        }
     });
-    let config = check(&mut loaded);
     if !loaded.diagnostics.is_empty() {
         err(&render(&loaded.diagnostics, &loaded.texts));
     }
-    config.map(|config| (loaded, config)).ok_or(Failure::Wrong)
-}
-
-fn tell(wrong: &[Diagnostic], loaded: &Loaded) -> Failure {
-    err(&render(wrong, &loaded.texts));
-    Failure::Wrong
+    let is_wrong = loaded.diagnostics.iter().any(|it| it.is_error);
+    match prepared {
+        Some((graph, counters, secrets, logs, shutdown_timeout)) if !is_wrong => Ok(Prepared {
+            loaded,
+            graph,
+            counters,
+            secrets,
+            logs,
+            shutdown_timeout,
+        }),
+        _ => Err(Failure::Wrong),
+    }
 }
 
 fn context(config: &Config, counters: &Counters) -> Context {

@@ -41,66 +41,107 @@ pub enum Expected {
     Value(String, Vec<String>),
 }
 
-/// Decodes a node. All mistakes are found in one go: what is wrong is noted, left out, and the rest tried again.
+/// Decodes a node, or says all that is wrong with it.
 ///
 /// # Errors
 /// Every mistake that was found.
 pub fn decode<T: DeserializeOwned>(node: &Node) -> Result<Decoded<T>, Vec<Problem>> {
+    match attempt(node) {
+        (Some(decoded), problems) if problems.is_empty() => Ok(decoded),
+        (_, problems) => Err(problems),
+    }
+}
+
+/// Decodes what can be decoded of a node, and says all that cannot: what is wrong is noted, left out, and the rest
+/// tried again.
+#[must_use]
+pub fn attempt<T: DeserializeOwned>(node: &Node) -> (Option<Decoded<T>>, Vec<Problem>) {
+    const MOST: usize = 50;
     let mut problems: Vec<Problem> = Vec::new();
     let mut rest = node.clone();
-    loop {
+    while problems.len() < MOST {
         let trace = Trace::default();
-        let (error, path) = match T::deserialize(Reader {
+        let reader = Reader {
             node: &rest,
             path: None,
             trace: &trace,
-        }) {
-            Ok(value) if problems.is_empty() => {
-                return Ok(Decoded {
-                    value,
-                    secrets: trace.secrets.into_inner(),
-                });
-            }
-            Ok(_) => return Err(problems),
-            Err(error) => (error.fault, trace.failed.into_inner().unwrap_or_default()),
         };
-        let at = node.at(&path);
-        let origin = at.and_then(|at| at.origin.clone());
-        let mut whole = path.clone();
-        let (message, expected) = match error {
-            Fault::Missing(field) => {
-                whole.push(field.into());
-                if problems.iter().any(|problem| problem.path == whole) {
-                    return Err(problems);
-                }
-                (format!("missing key `{field}`"), Expected::Told)
+        let fault = match T::deserialize(reader) {
+            Ok(value) => {
+                let secrets = trace.secrets.into_inner();
+                return (Some(Decoded { value, secrets }), problems);
             }
-            Fault::UnknownField(key, allowed) => {
-                whole.push(key.clone());
-                (format!("unknown key `{key}`"), Expected::Key(key, allowed))
-            }
-            Fault::UnknownVariant(value, allowed) => (
-                format!("unknown value `{value}`"),
-                Expected::Value(value, allowed),
-            ),
-            Fault::Message(message) => (message, Expected::Told),
+            Err(failure) => failure.fault,
         };
-        let origin = match &expected {
-            Expected::Key(..) => node.at(&whole).and_then(|at| at.origin.clone()).or(origin),
-            _ => origin,
-        };
-        let last = matches!(&expected, Expected::Told) && message.starts_with("missing key");
-        let gone = !last && rest.remove(&whole);
-        problems.push(Problem {
-            path: whole,
-            origin,
-            message,
-            expected,
-        });
-        if !gone || problems.len() >= 50 {
-            return Err(problems);
+        let path = trace.failed.into_inner().unwrap_or_default();
+        // An unknown choice leaves nothing of its map.
+        let is_choice = matches!(fault, Fault::UnknownVariant(..));
+        let problem = problem(node, path.clone(), fault);
+        let left_out = if is_choice { &path } else { &problem.path };
+        if problems.iter().any(|known| known.path == problem.path) {
+            break;
+        }
+        let gone = rest.remove(left_out);
+        problems.push(problem);
+        if !gone {
+            break;
         }
     }
+    (None, problems)
+}
+
+/// What a fault in the node at `path` is, and where.
+fn problem(node: &Node, mut path: Vec<String>, fault: Fault) -> Problem {
+    let (message, expected) = match fault {
+        Fault::Missing(field) => {
+            let origin = node.at(&path).and_then(|at| at.origin.clone());
+            path.push(field.into());
+            let message = format!("missing key `{field}`");
+            return Problem {
+                path,
+                origin,
+                message,
+                expected: Expected::Told,
+            };
+        }
+        Fault::UnknownField(key, allowed) => {
+            path.push(key.clone());
+            (format!("unknown key `{key}`"), Expected::Key(key, allowed))
+        }
+        // A choice with values of its own is written as a map of one key.
+        Fault::UnknownVariant(key, allowed)
+            if node.at(&path).is_some_and(|at| at.get(&key).is_some()) =>
+        {
+            path.push(key.clone());
+            (format!("unknown key `{key}`"), Expected::Key(key, allowed))
+        }
+        Fault::UnknownVariant(value, allowed) => (
+            format!("unknown value `{value}`"),
+            Expected::Value(value, allowed),
+        ),
+        Fault::Message(message) => (plain(message), Expected::Told),
+    };
+    let origin = node.at(&path).and_then(|at| at.origin.clone());
+    Problem {
+        path,
+        origin,
+        message,
+        expected,
+    }
+}
+
+/// The names of Rust's integers are no words for a user.
+fn plain(message: String) -> String {
+    let Some((found, wanted)) = message.rsplit_once(", expected ") else {
+        return message;
+    };
+    let wanted = match wanted {
+        "usize" | "u64" | "u32" | "u16" | "u8" => "a whole number, 0 or more",
+        "i64" | "i32" => "a whole number",
+        wanted if wanted.starts_with("a nonzero") => "a whole number, 1 or more",
+        _ => return message,
+    };
+    format!("{found}, expected {wanted}")
 }
 
 #[derive(Default)]

@@ -4,6 +4,6 @@ mod decode;
 mod node;
 mod types;
 
-pub use decode::{Decoded, Expected, Problem, decode};
+pub use decode::{Decoded, Expected, Problem, attempt, decode};
 pub use node::{Node, Origin, Tree};
 pub use types::{ByteSize, Duration, Pattern, Regex, Secret};

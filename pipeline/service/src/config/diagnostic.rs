@@ -121,14 +121,13 @@ impl Diagnostic {
     }
 }
 
-/// All of them, errors last so that they stand nearest to the prompt.
+/// All of them, in the order of the texts; errors last, so that they stand nearest to the prompt.
 pub(crate) fn render(all: &[Diagnostic], texts: &[Text]) -> String {
+    let place = |it: &Diagnostic| it.place.as_ref().map(|(text, span)| (*text, span.start));
+    let mut sorted: Vec<&Diagnostic> = all.iter().collect();
+    sorted.sort_by_key(|it| (it.is_error, place(it)));
     let mut out = String::new();
-    for diagnostic in all
-        .iter()
-        .filter(|it| !it.is_error)
-        .chain(all.iter().filter(|it| it.is_error))
-    {
+    for diagnostic in sorted {
         let _ = writeln!(out, "{}\n", diagnostic.render(texts));
     }
     out

@@ -131,7 +131,7 @@ fn parse(text: &str, number: usize) -> Result<Node, Vec<Diagnostic>> {
         value: at..(at + 1).min(text.len()).max(at),
     };
     let index = Index::new(text)
-        .map_err(|(message, at)| vec![syntax(text, &message).at_value(Some(&point(at)))])?;
+        .map_err(|(message, at)| vec![syntax(text, &message, at).at_value(Some(&point(at)))])?;
     if !index.duplicates.is_empty() {
         let twice = index.duplicates.iter().map(|(path, span)| {
             let key = path.last().map(String::as_str).unwrap_or_default();
@@ -152,20 +152,24 @@ fn parse(text: &str, number: usize) -> Result<Node, Vec<Diagnostic>> {
         let at = error
             .location()
             .map_or(0, |location| location.index().min(text.len()));
-        vec![syntax(text, &error.to_string()).at_value(Some(&point(at)))]
+        vec![syntax(text, &error.to_string(), at).at_value(Some(&point(at)))]
     })?;
     let mut node = Node::from(value);
     place(&mut node, &index, number, &mut Vec::new());
     Ok(node)
 }
 
-fn syntax(text: &str, message: &str) -> Diagnostic {
+fn syntax(text: &str, message: &str, at: usize) -> Diagnostic {
     let wrong = Diagnostic::error(format!("not YAML: {message}"));
-    let tab = text
+    let line = text[..at].rfind('\n').map_or(0, |end| end + 1);
+    let line = text[line..].lines().next().unwrap_or_default();
+    if text
         .lines()
-        .any(|line| line.trim_start_matches(' ').starts_with('\t'));
-    if tab {
+        .any(|line| line.trim_start_matches(' ').starts_with('\t'))
+    {
         wrong.help("YAML takes no tabs for indentation: use blanks")
+    } else if line.contains("${") {
+        wrong.help("within `{ }` and `[ ]`, `${…}` has to be in quotes")
     } else {
         wrong
     }

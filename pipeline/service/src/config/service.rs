@@ -159,6 +159,42 @@ impl Default for RetryOnFailure {
     }
 }
 
+impl RetryOnFailure {
+    /// The keys that cannot be as they are, by the Collector's own rules
+    /// ([configretry](https://github.com/open-telemetry/opentelemetry-collector/tree/main/config/configretry)).
+    pub(crate) fn mistakes(&self) -> Vec<(&'static str, &'static str)> {
+        let most = self.max_elapsed_time;
+        let bounded = self.enabled && !most.0.is_zero();
+        let rules = [
+            (
+                !(0.0..=1.0).contains(&self.randomization_factor),
+                "randomization_factor",
+                "has to be from 0 to 1",
+            ),
+            (
+                !(self.multiplier >= 0.0 && self.multiplier.is_finite()),
+                "multiplier",
+                "may not be negative",
+            ),
+            (
+                bounded && most < self.initial_interval,
+                "max_elapsed_time",
+                "may not be below `initial_interval`, but for 0: for ever",
+            ),
+            (
+                bounded && most < self.max_interval,
+                "max_elapsed_time",
+                "may not be below `max_interval`, but for 0: for ever",
+            ),
+        ];
+        rules
+            .into_iter()
+            .filter(|(wrong, ..)| *wrong)
+            .map(|(_, key, why)| (key, why))
+            .collect()
+    }
+}
+
 /// All that stands around an exporter.
 #[derive(Debug)]
 pub(crate) struct Around {

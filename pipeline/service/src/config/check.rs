@@ -1,0 +1,356 @@
+//! Every mistake in what was loaded, told in one run.
+
+use std::collections::BTreeMap;
+
+use pipeline::config::{Decoded, Expected, Node, Problem, Tree, attempt};
+use pipeline::{Make, Registration};
+use serde::de::DeserializeOwned;
+
+use super::diagnostic::{Diagnostic, nearest};
+use super::load::Loaded;
+use super::service::{Around, Pipeline, RetryOnFailure, SendingQueue, Service};
+use super::{Component, Config};
+
+const SECTIONS: [&str; 5] = [
+    "receivers",
+    "processors",
+    "exporters",
+    "extensions",
+    "service",
+];
+/// What the service takes out of an exporter's map.
+const AROUND: [&str; 3] = ["timeout", "sending_queue", "retry_on_failure"];
+
+/// Types that users of the Collector look for, and our word for each.
+const ALIASES: [(&str, &str); 6] = [
+    ("debug", "stdout"),
+    ("logging", "stdout"),
+    ("otlp_grpc", "otlp"),
+    ("otlpgrpc", "otlp"),
+    ("googlecloud", "gcp"),
+    ("stackdriver", "gcp"),
+];
+
+/// Checks what was loaded, tells what is wrong, and gives what could be decoded all the same.
+pub(crate) fn check(loaded: &mut Loaded) -> Option<Config> {
+    let told = &mut loaded.diagnostics;
+    if told.iter().any(|it| it.is_error && it.path.is_empty()) {
+        // A text that cannot be read at all: whatever else is missing may have been in it.
+        return None;
+    }
+    let node = &loaded.node;
+    if let Tree::Map(map) = &node.tree {
+        for (key, value) in map
+            .iter()
+            .filter(|(key, _)| !SECTIONS.contains(&key.as_str()))
+        {
+            let unknown =
+                Diagnostic::error(format!("unknown key `{key}`")).at_key(value.origin.as_ref());
+            told.push(unknown.path(&[key]).help(nearest(key, &SECTIONS)));
+        }
+    }
+    let registry = registry(told);
+    let mut secrets = Vec::new();
+    let mut check = Check {
+        node,
+        registry: &registry,
+        told,
+        secrets: &mut secrets,
+    };
+    let service = check.service();
+    let used = |id: &str, of: fn(&Pipeline) -> &Vec<String>| {
+        service.as_ref().map_or(1, |service| {
+            service
+                .pipelines
+                .values()
+                .filter(|pipeline| of(pipeline).iter().any(|it| it == id))
+                .count()
+        })
+    };
+
+    let mut receivers = BTreeMap::new();
+    let mut processors: BTreeMap<String, Vec<_>> = BTreeMap::new();
+    let mut exporters = BTreeMap::new();
+    for (id, node) in check.section("receivers") {
+        check.used("receivers", &id, &node, used(&id, |it| &it.receivers));
+        if let Some((registration, Make::Receiver(decode))) =
+            check.find("receivers", "receiver", &id, &node)
+            && let Some(component) = check.component("receivers", &id, &node, registration, *decode)
+        {
+            receivers.insert(id, component);
+        }
+    }
+    for (id, node) in check.section("processors") {
+        let count = used(&id, |it| &it.processors);
+        check.used("processors", &id, &node, count);
+        if let Some((registration, Make::Processor(decode))) =
+            check.find("processors", "processor", &id, &node)
+        {
+            // One instance a pipeline; decoded anyway where it is not used, for its mistakes.
+            let instances = (0..count.max(1))
+                .map_while(|_| check.component("processors", &id, &node, registration, *decode));
+            processors.insert(id.clone(), instances.collect());
+        }
+    }
+    for (id, mut node) in check.section("exporters") {
+        check.used("exporters", &id, &node, used(&id, |it| &it.exporters));
+        if let Some((registration, Make::Exporter(decode, delivery))) =
+            check.find("exporters", "exporter", &id, &node)
+        {
+            let around = check.around(&id, &mut node, delivery());
+            if let Some(component) = check.component("exporters", &id, &node, registration, *decode)
+            {
+                exporters.insert(id, (component, around));
+            }
+        }
+    }
+    for (id, node) in check.section("extensions") {
+        let none = Diagnostic::error(format!(
+            "no extension of type `{}`: this binary has none",
+            type_of(&id)
+        ));
+        check
+            .told
+            .push(none.at_key(node.origin.as_ref()).path(&["extensions", &id]));
+    }
+    if let Some(service) = &service {
+        check.pipelines(service);
+    }
+    Some(Config {
+        service: service?,
+        receivers,
+        processors,
+        exporters,
+        secrets,
+    })
+}
+
+/// The linked types; the same one from two crates is an error.
+fn registry(told: &mut Vec<Diagnostic>) -> Vec<&'static Registration> {
+    let all = Registration::all();
+    for pair in all.windows(2) {
+        let [a, b] = pair else { continue };
+        if (a.make.kind(), a.type_name) == (b.make.kind(), b.type_name) {
+            told.push(Diagnostic::error(format!(
+                "the {} type `{}` is registered twice: by {} {} and by {} {}; link only one of them",
+                a.make.kind(), a.type_name, a.crate_name, a.version, b.crate_name, b.version,
+            )));
+        }
+    }
+    all
+}
+
+pub(super) fn type_of(id: &str) -> &str {
+    id.split('/').next().unwrap_or(id)
+}
+
+/// A check under way.
+pub(super) struct Check<'a> {
+    pub(super) node: &'a Node,
+    registry: &'a [&'static Registration],
+    pub(super) told: &'a mut Vec<Diagnostic>,
+    secrets: &'a mut Vec<Vec<String>>,
+}
+
+impl Check<'_> {
+    /// What of a node can be decoded; what cannot is told.
+    fn decode<T: DeserializeOwned>(&mut self, node: &Node, base: &[&str]) -> Option<T> {
+        let (decoded, problems) = attempt(node);
+        self.tell(&problems, base);
+        decoded.and_then(|decoded| self.noted(Ok(decoded), base))
+    }
+
+    fn tell(&mut self, problems: &[Problem], base: &[&str]) {
+        for problem in problems {
+            let told = Diagnostic::of(problem, base);
+            // What could not be substituted is of no type either: said once.
+            if !self
+                .told
+                .iter()
+                .any(|it| it.is_error && it.place.is_some() && it.place == told.place)
+            {
+                self.told.push(told);
+            }
+        }
+    }
+
+    fn noted<T>(&mut self, decoded: Result<Decoded<T>, Vec<Problem>>, base: &[&str]) -> Option<T> {
+        match decoded {
+            Ok(decoded) => {
+                let base = base.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>();
+                self.secrets.extend(
+                    decoded
+                        .secrets
+                        .into_iter()
+                        .map(|path| [base.clone(), path].concat()),
+                );
+                Some(decoded.value)
+            }
+            Err(problems) => {
+                self.tell(&problems, base);
+                None
+            }
+        }
+    }
+
+    fn service(&mut self) -> Option<Service> {
+        let Some(node) = self.node.get("service") else {
+            self.told
+                .push(Diagnostic::error("missing key `service`").help(
+                    "`service.pipelines.metrics` says which components make up the pipeline",
+                ));
+            return None;
+        };
+        self.decode(node, &["service"])
+    }
+
+    pub(super) fn section(&mut self, name: &str) -> Vec<(String, Node)> {
+        match self.node.get(name).map(|node| (&node.tree, node)) {
+            Some((Tree::Map(map), _)) => map.clone(),
+            None | Some((Tree::Null, _)) => Vec::new(),
+            Some((_, node)) => {
+                let wrong = Diagnostic::error(format!(
+                    "expected a map from ids to components, found {}",
+                    node.describe()
+                ));
+                self.told
+                    .push(wrong.at_value(node.origin.as_ref()).path(&[name]));
+                Vec::new()
+            }
+        }
+    }
+
+    fn used(&mut self, section: &str, id: &str, node: &Node, count: usize) {
+        if count == 0 {
+            let unused =
+                Diagnostic::warning(format!("`{id}` is defined here, but no pipeline uses it"));
+            self.told
+                .push(unused.at_key(node.origin.as_ref()).path(&[section, id]));
+        }
+    }
+
+    /// The registration of an id's type.
+    fn find(
+        &mut self,
+        section: &str,
+        kind: &str,
+        id: &str,
+        node: &Node,
+    ) -> Option<(&'static Registration, &'static Make)> {
+        let (name, rest) = id.split_once('/').unwrap_or((id, "-"));
+        let known: Vec<_> = self
+            .registry
+            .iter()
+            .filter(|it| it.make.kind() == kind)
+            .copied()
+            .collect();
+        let told = if !is_type(name)
+            || rest.is_empty()
+            || rest.contains(|c: char| c.is_whitespace() || c.is_control())
+        {
+            Diagnostic::error(format!("`{id}` is no id")).help("an id is `type` or `type/name`")
+        } else if let Some(registration) = known.iter().find(|it| it.type_name == name) {
+            return Some((registration, &registration.make));
+        } else {
+            let has = known
+                .iter()
+                .map(|it| format!("`{}`", it.type_name))
+                .collect::<Vec<_>>()
+                .join(", ");
+            let types: Vec<_> = known.iter().map(|it| it.type_name).collect();
+            let near = nearest(name, &types);
+            let hint = match ALIASES.iter().find(|(theirs, _)| *theirs == name && kind == "exporter") {
+                Some((_, ours)) => format!("it is called `{ours}` here"),
+                None if near.starts_with("did you mean") => near,
+                None => "a crate that has it must be linked: `use its_crate as _;` in the distribution's main.rs".into(),
+            };
+            Diagnostic::error(format!(
+                "this binary has no {kind} of type `{name}`; it has {has}"
+            ))
+            .help(hint)
+        };
+        self.told
+            .push(told.at_key(node.origin.as_ref()).path(&[section, id]));
+        None
+    }
+
+    fn component<T>(
+        &mut self,
+        section: &str,
+        id: &str,
+        node: &Node,
+        registration: &'static Registration,
+        decode: pipeline::Decode<T>,
+    ) -> Option<Component<T>> {
+        let mut decoded = decode(node);
+        if let (Err(problems), "exporters") = (&mut decoded, section) {
+            for problem in problems
+                .iter_mut()
+                .filter(|problem| problem.path.len() == 1)
+            {
+                if let Expected::Key(_, allowed) = &mut problem.expected {
+                    allowed.extend(AROUND.map(String::from));
+                }
+            }
+        }
+        let build = self.noted(decoded, &[section, id])?;
+        Some(Component {
+            registration,
+            build,
+            origin: node.origin.clone(),
+            node: node.clone(),
+        })
+    }
+
+    /// Takes queue, retry and time-out out of an exporter's map.
+    fn around(&mut self, id: &str, node: &mut Node, mut delivery: pipeline::Delivery) -> Around {
+        let [timeout, queue, retry] = AROUND.map(|key| node.take(key).map(|node| (key, node)));
+        if let Some((key, node)) = timeout
+            && let Some(timeout) =
+                self.decode::<pipeline::config::Duration>(&node, &["exporters", id, key])
+        {
+            delivery.timeout = timeout.0;
+        }
+        let queue: Option<SendingQueue> = queue.map_or_else(
+            || Some(SendingQueue::default()),
+            |(key, node)| self.decode(&node, &["exporters", id, key]),
+        );
+        let no_retry = RetryOnFailure {
+            enabled: delivery.retry,
+            ..RetryOnFailure::default()
+        };
+        let retry_node = retry.as_ref().map(|(_, node)| node.clone());
+        let retry: Option<RetryOnFailure> = retry.map_or_else(
+            || Some(no_retry),
+            |(key, node)| self.decode(&node, &["exporters", id, key]),
+        );
+        let (queue, retry) = (queue.unwrap_or_default(), retry.unwrap_or_default());
+        for (key, why) in retry.mistakes() {
+            let at = retry_node
+                .as_ref()
+                .map(|node| node.get(key).unwrap_or(node));
+            let told = Diagnostic::error(format!("`{key}` {why}"))
+                .at_value(at.and_then(|at| at.origin.as_ref()));
+            self.told
+                .push(told.path(&["exporters", id, "retry_on_failure", key]));
+        }
+        if let Some(consumers) = queue.num_consumers {
+            delivery.num_consumers = consumers.get();
+        }
+        delivery.block_on_overflow = queue
+            .block_on_overflow
+            .unwrap_or(delivery.block_on_overflow);
+        Around {
+            delivery,
+            queue,
+            retry,
+        }
+    }
+}
+
+/// The Collector's rule for types.
+fn is_type(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && name.len() <= 63
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}

@@ -1,0 +1,94 @@
+//! What pipelines are made of has to be there.
+
+use super::check::{Check, type_of};
+use super::diagnostic::{Diagnostic, nearest};
+use super::service::Service;
+
+impl Check<'_> {
+    /// What pipelines name has to be there.
+    pub(super) fn pipelines(&mut self, service: &Service) {
+        let node = self.node.at(&["service".into(), "pipelines".into()]);
+        if service.pipelines.is_empty() {
+            let none = Diagnostic::error("there is no pipeline")
+                .help("`metrics: {receivers: […], processors: […], exporters: […]}`");
+            self.told.push(
+                none.at_key(node.and_then(|it| it.origin.as_ref()))
+                    .path(&["service", "pipelines"]),
+            );
+        }
+        for (name, pipeline) in &service.pipelines {
+            let at = node.and_then(|it| it.get(name));
+            let base = ["service", "pipelines", name];
+            if type_of(name) != "metrics" {
+                let signal =
+                    Diagnostic::error(format!("`{name}`: this program carries metrics only"))
+                        .help("`metrics` or `metrics/<name>`");
+                self.told.push(
+                    signal
+                        .at_key(at.and_then(|it| it.origin.as_ref()))
+                        .path(&base),
+                );
+            }
+            for (section, ids) in [
+                ("receivers", &pipeline.receivers),
+                ("processors", &pipeline.processors),
+                ("exporters", &pipeline.exporters),
+            ] {
+                let list = at.and_then(|it| it.get(section));
+                if ids.is_empty() && section != "processors" {
+                    let none = Diagnostic::error(format!(
+                        "the pipeline `{name}` has no {}",
+                        section.trim_end_matches('s')
+                    ));
+                    self.told.push(
+                        none.at_key(list.or(at).and_then(|it| it.origin.as_ref()))
+                            .path(&base),
+                    );
+                }
+                for (index, id) in ids.iter().enumerate() {
+                    let origin = list
+                        .and_then(|list| list.at(&[index.to_string()]))
+                        .and_then(|it| it.origin.clone());
+                    let number = index.to_string();
+                    let path = [base.as_slice(), &[section, &number]].concat();
+                    if ids[..index].contains(id) {
+                        self.told.push(
+                            Diagnostic::error(format!("`{id}` stands twice in this list"))
+                                .at_value(origin.as_ref())
+                                .path(&path),
+                        );
+                    }
+                    if self.node.get(section).and_then(|it| it.get(id)).is_none() {
+                        let defined: Vec<_> = self
+                            .section(section)
+                            .into_iter()
+                            .map(|(id, _)| id)
+                            .collect();
+                        let near = if defined.is_empty() {
+                            format!("nothing is defined below `{section}`")
+                        } else {
+                            nearest(id, &defined)
+                        };
+                        let told = Diagnostic::error(format!(
+                            "the pipeline `{name}` names `{id}`, which `{section}` does not define"
+                        ));
+                        self.told.push(
+                            told.at_value(origin.as_ref())
+                                .path(&path)
+                                .help(near.replace("allowed:", "defined:")),
+                        );
+                    }
+                }
+            }
+        }
+        for id in &service.extensions {
+            self.told.push(
+                Diagnostic::error(format!(
+                    "no extension of type `{}`: this binary has none",
+                    type_of(id)
+                ))
+                .path(&["service", "extensions"]),
+            );
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The contracts, and when requests go out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pipeline::testing::{assert_contracts, mistakes, processor};
+use pipeline::{
+    Batch as Readings, Counters, Demand, Outbox, Processor, Sweep, Times, Value, Want, text,
+};
+use processor_batch::Batch;
+
+const INPUT: &str = "kvm/exits{device=/1} 1\nkvm/exits{device=/2} 2\nkvm/exits{device=/3} 3\nnet/rx 4\nnet/tx end\nnet/no -\n";
+
+#[test]
+fn it_keeps_the_contracts() {
+    let readme = include_str!("../README.md");
+    assert_contracts::<Batch>(readme, "{}", INPUT);
+    let yaml = "{send_batch_size: 2, send_batch_max_size: 2, timeout: 1s, subsystems: [{match: kvm, interval: 30s, priority: 1}]}";
+    assert_contracts::<Batch>(readme, yaml, INPUT);
+    assert_eq!(mistakes::<Batch>("{send_batch_max_size: 5}").len(), 1);
+}
+
+/// Sends these batches of one subsystem; the points of each request that goes out at once.
+fn sizes(
+    stage: &mut dyn Processor,
+    out: &mut Outbox,
+    batches: &[(usize, bool)],
+) -> Vec<Vec<usize>> {
+    let mut sent = Vec::new();
+    for (points, last) in batches {
+        let lines: String = (0..*points)
+            .map(|row| format!("kvm/exits{{device=/{row}}} 1\n"))
+            .collect();
+        let batch = text::parse(&lines).unwrap()[0].with_last(*last);
+        stage.process(batch, out).unwrap();
+        sent.extend(
+            out.take()
+                .iter()
+                .map(|request| request.iter().map(Readings::points).collect()),
+        );
+    }
+    sent
+}
+
+#[test]
+fn a_request_goes_out_when_it_is_full_or_its_sweep_ends() {
+    let mut out = Outbox::new(Counters::new("test"));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    let _guard = runtime.enter();
+    let mut stage = processor::<Batch>("{send_batch_size: 10}");
+    assert_eq!(
+        sizes(
+            &mut *stage,
+            &mut out,
+            &[(4, false), (4, false), (4, false), (1, true)]
+        ),
+        [vec![4, 4, 4], vec![1]]
+    );
+    let mut stage = processor::<Batch>("{send_batch_size: 4, send_batch_max_size: 5}");
+    assert_eq!(
+        sizes(&mut *stage, &mut out, &[(3, false), (3, false), (12, true)]),
+        [vec![3], vec![3], vec![4], vec![4], vec![4]]
+    );
+    let mut stage = processor::<Batch>("{send_batch_size: 100, timeout: 0s}");
+    assert_eq!(sizes(&mut *stage, &mut out, &[(3, false)]), [vec![3]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_does_not_fill_goes_out_after_the_time_out_the_more_important_first() {
+    let mut out = Outbox::new(Counters::new("test"));
+    let mut stage = processor::<Batch>("{timeout: 200ms, subsystems: [{match: net, priority: 1}]}");
+    for batch in text::parse(INPUT).unwrap() {
+        stage.process(batch.with_last(false), &mut out).unwrap();
+    }
+    assert!(out.take().is_empty());
+    tokio::time::sleep_until(stage.wake_at().unwrap()).await;
+    stage.wake(&mut out).unwrap();
+    let subsystems: Vec<_> = out
+        .take()
+        .iter()
+        .map(|request| request[0].table().head().subsystem.to_string())
+        .collect();
+    assert_eq!(subsystems, ["net", "kvm"]);
+    assert_eq!(stage.wake_at(), None);
+}
+
+#[test]
+fn a_subsystem_is_wanted_no_more_often_than_its_interval() {
+    let stage = processor::<Batch>(
+        "{subsystems: [{match: k*, interval: 30s}, {match: kvm, interval: 1s}]}",
+    );
+    let demand = stage.demand(Demand::everything());
+    let batches = text::parse(INPUT).unwrap();
+    let want = |batch: &Readings| demand.want(batch.table().head(), &batch.table().series()[0]);
+    assert_eq!(want(&batches[0]), Want::Every(Duration::from_secs(30)));
+    assert_eq!(want(&batches[1]), Want::Always);
+}
+
+#[test]
+fn a_table_is_cut_once_in_equal_parts() {
+    let mut out = Outbox::new(Counters::new("test"));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    let _guard = runtime.enter();
+    let mut stage = processor::<Batch>("{send_batch_size: 5, send_batch_max_size: 5}");
+    let lines: String = (0..12)
+        .map(|row| format!("kvm/exits{{device=/{row}}} {row}\n"))
+        .collect();
+    let first = text::parse(&lines).unwrap().remove(0);
+    let later = Readings::new(
+        Arc::clone(first.table()),
+        Arc::clone(first.starts_unix_nano()),
+        Times::One(2),
+        vec![Value::Int(9); 12],
+        Sweep::new(1, Duration::from_secs(1), true),
+    );
+    let mut tables = Vec::new();
+    for batch in [first, later] {
+        stage.process(batch, &mut out).unwrap();
+        let sent = out.take().concat();
+        assert_eq!(
+            sent.iter().map(Readings::points).collect::<Vec<_>>(),
+            [4, 4, 4]
+        );
+        assert_eq!(
+            sent.iter()
+                .map(|batch| batch.sweep().last)
+                .collect::<Vec<_>>(),
+            [false, false, true]
+        );
+        tables.push(
+            sent.iter()
+                .map(|batch| Arc::clone(batch.table()))
+                .collect::<Vec<_>>(),
+        );
+    }
+    assert!(
+        tables[0]
+            .iter()
+            .zip(&tables[1])
+            .all(|(a, b)| Arc::ptr_eq(a, b))
+    );
+}
