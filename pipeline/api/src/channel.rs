@@ -116,9 +116,9 @@ impl Outbox {
         &self.counters
     }
 
-    /// Warns, each text once, and no more than a hundred of them.
+    /// Warns, each text once, and of ten texts at the most: the rest is in the counters.
     pub fn warn_once(&mut self, text: String) {
-        if self.said.len() < 100 && !self.said.contains(&text) {
+        if self.said.len() < 10 && !self.said.contains(&text) {
             tracing::warn!("{text}");
             self.said.insert(text);
         }
