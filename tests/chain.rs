@@ -133,7 +133,7 @@ fn points(requests: &[Value]) -> Vec<String> {
                     );
                     write!(
                         line,
-                        "{} int={} double={} start={start} time={time}",
+                        "{} int={} double={:?} start={start} time={time}",
                         sorted(&point["attributes"]),
                         point["asInt"],
                         point["asDouble"].as_f64()

@@ -1,0 +1,257 @@
+//! Starting, stopping, and what the exit code says.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::io::{BufReader, Read};
+use std::process::{Command, Stdio};
+
+use common::{
+    BINARY, collector, config, lines_until, read_until, repository, run, signal, spawn, text,
+};
+use rustix::process::Signal;
+
+fn net() -> String {
+    format!(
+        "{{collection_interval: 20ms, root: {}}}",
+        repository("tests/fixtures/net-statsfs/sys/kernel/stats").display()
+    )
+}
+
+#[test]
+fn without_arguments_it_sweeps_what_this_kernel_has() {
+    let mut child = spawn(Command::new(BINARY), "");
+    let lines = read_until(&mut child, |line| {
+        line.starts_with("net/tx_window_errors{device=lo}")
+    });
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.starts_with("net/rx_bytes{device=lo} ")
+                && line.ends_with(" counter By")),
+        "{lines:?}"
+    );
+    signal(&child, Signal::TERM);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    let told = text(&output.stderr);
+    assert_eq!(
+        told.matches("sweeping ").count(),
+        1,
+        "one line says what it sweeps: {told}"
+    );
+    assert!(
+        told.contains("net (") && told.contains("points_sent="),
+        "{told}"
+    );
+}
+
+#[test]
+fn both_signals_drain_and_exit_0() {
+    for stop in [Signal::INT, Signal::TERM] {
+        let mut child = collector(&config(&net(), "metadata: {}; batch: {}", "{}"), &[]);
+        read_until(&mut child, |line| line.starts_with("net/"));
+        signal(&child, stop);
+        let output = child.wait_with_output().unwrap();
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{told}");
+        let count = |name: &str| -> u64 {
+            let at = told.rfind(name).unwrap_or_else(|| panic!("{name}: {told}")) + name.len();
+            told[at..]
+                .chars()
+                .take_while(char::is_ascii_digit)
+                .collect::<String>()
+                .parse()
+                .unwrap()
+        };
+        assert_eq!(
+            count(" points_read="),
+            count(" points_sent="),
+            "all that was read was sent: {told}"
+        );
+        assert_eq!(count(" points_queued="), 0, "{told}");
+    }
+}
+
+/// An upstream that takes connections and never answers.
+fn silent_upstream() -> (std::net::TcpListener, String) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    (listener, address)
+}
+
+fn to_upstream(address: &str, service: &str) -> String {
+    config(&net(), "batch: {}", "{}")
+        .replace(
+            "stdout: {}",
+            &format!("otlp: {{endpoint: '{address}', tls: {{insecure: true}}}}"),
+        )
+        .replace("[stdout]", "[otlp]")
+        .replace("service:\n", &format!("service:\n  {service}\n"))
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    let (_listener, address) = silent_upstream();
+    let mut child = collector(&to_upstream(&address, "shutdown_timeout: 1h"), &[]);
+    let mut told = BufReader::new(child.stderr.take().unwrap());
+    lines_until(&mut told, |line| line.contains("sweeping"));
+    signal(&child, Signal::TERM);
+    // It hears the second one only once it has heard the first: until it has, another does no harm.
+    while child.try_wait().unwrap().is_none() {
+        signal(&child, Signal::INT);
+        std::thread::yield_now();
+    }
+    let mut rest = String::new();
+    told.read_to_string(&mut rest).unwrap();
+    assert!(rest.contains("are lost"), "{rest}");
+}
+
+#[test]
+fn once_says_how_much_was_lost_when_the_peer_cannot_be_reached() {
+    let (listener, address) = silent_upstream();
+    drop(listener);
+    let output = run(
+        &to_upstream(&address, "shutdown_timeout: 300ms"),
+        &["--once"],
+    );
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(
+        told.contains("72 points are lost") && told.contains("shutdown=72"),
+        "{told}"
+    );
+    assert!(
+        told.contains("onnection refused"),
+        "the cause is told: {told}"
+    );
+}
+
+#[test]
+fn once_with_nothing_to_sweep_exits_1() {
+    let output = run(
+        &config("{root: /no/such/tree}", "batch: {}", "{}"),
+        &["--once"],
+    );
+    assert_eq!(output.status.code(), Some(1));
+    let told = text(&output.stderr);
+    assert!(
+        told.contains("not there: /no/such/tree (no such directory)")
+            && told.contains("nothing to sweep"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_it_quietly() {
+    let mut child = collector(&config(&net(), "batch: {}", "{}"), &[]);
+    read_until(&mut child, |_| true);
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(
+        !text(&output.stderr).contains("ERROR"),
+        "{}",
+        text(&output.stderr)
+    );
+}
+
+#[test]
+fn a_root_that_comes_later_is_found_at_a_rescan() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path().join("later");
+    let receiver = format!(
+        "{{collection_interval: 20ms, rescan_interval: 40ms, root: {}}}",
+        root.display()
+    );
+    let mut child = collector(&config(&receiver, "batch: {}", "{}"), &[]);
+    let mut told = BufReader::new(child.stderr.take().unwrap());
+    lines_until(&mut told, |line| line.contains("not there"));
+    std::fs::create_dir_all(root.join("s")).unwrap();
+    std::fs::write(root.join("s/f"), "1\n").unwrap();
+    read_until(&mut child, |line| line == "s/f{device=\"\"} 1");
+    signal(&child, Signal::TERM);
+    let mut rest = String::new();
+    told.read_to_string(&mut rest).unwrap();
+    assert!(rest.contains("is there now"), "{rest}");
+    assert!(!rest.contains("not there"), "said once: {rest}");
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn logs_are_as_the_configuration_says_but_for_rust_log() {
+    let json = config(&net(), "batch: {}", "{}").replace(
+        "service:\n",
+        "service:\n  telemetry: {logs: {encoding: json}}\n",
+    );
+    let output = run(&json, &["--once"]);
+    for line in text(&output.stderr).lines() {
+        serde_json::from_str::<serde_json::Value>(line)
+            .unwrap_or_else(|error| panic!("{error}: {line}"));
+    }
+    assert!(text(&output.stderr).contains("points_sent=72"));
+    let quiet = config(&net(), "batch: {}", "{}").replace(
+        "service:\n",
+        "service:\n  telemetry: {logs: {level: error}}\n",
+    );
+    assert_eq!(text(&run(&quiet, &["--once"]).stderr), "");
+    let mut command = Command::new(BINARY);
+    command
+        .args(["--once", "--config", "-"])
+        .env("RUST_LOG", "info");
+    let output = spawn(command, &quiet).wait_with_output().unwrap();
+    assert!(text(&output.stderr).contains("points_sent=72"));
+}
+
+#[test]
+fn the_summary_is_told_when_something_changed() {
+    let often = config(&net(), "batch: {}", "{}").replace(
+        "service:\n",
+        "service:\n  telemetry: {logs: {summary_interval: 30ms}}\n",
+    );
+    let mut child = collector(&often, &[]);
+    let mut told = BufReader::new(child.stderr.take().unwrap());
+    let mut stdout = child.stdout.take().unwrap();
+    std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
+    let mut summaries = 0;
+    lines_until(&mut told, |line| {
+        summaries += usize::from(line.contains("sweeps="));
+        summaries == 3
+    });
+    signal(&child, Signal::TERM);
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn it_runs_as_any_user() {
+    if !common::is_root() {
+        return; // every other test has shown it
+    }
+    let Some(setpriv) = common::has("setpriv").then_some("setpriv") else {
+        return common::lacks("it_runs_as_any_user", "setpriv");
+    };
+    // Where another user may run it.
+    let directory = tempfile::tempdir_in("/tmp").unwrap();
+    let binary = directory.path().join("statsfs-collector");
+    std::fs::copy(BINARY, &binary).unwrap();
+    std::fs::set_permissions(
+        directory.path(),
+        std::os::unix::fs::PermissionsExt::from_mode(0o755),
+    )
+    .unwrap();
+    let mut command = Command::new(setpriv);
+    command
+        .args([
+            "--reuid=65534",
+            "--regid=65534",
+            "--clear-groups",
+            "--inh-caps=-all",
+        ])
+        .arg(&binary)
+        .arg("--once")
+        .stdin(Stdio::null());
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("net/rx_bytes{device=lo}"));
+}
