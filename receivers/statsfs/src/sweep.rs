@@ -102,6 +102,9 @@ impl Sweeper {
             }
         }
         self.tables.tidy();
+        if let Some(tree) = &mut self.tree {
+            tree.swept = now_unix_nano();
+        }
         self.complaints.say();
         self.context.counters.add("sweeps", "", 1);
         self.context.counters.add("files_read", "", counts.read);

@@ -128,6 +128,7 @@ impl Tables {
                 }
             }
         }
+        self.succeed(&changes.begun);
         let mut begun = Begun::default();
         for found in changes.begun {
             let provisional = head(Arc::clone(&found.subsystem), Arc::clone(&found.subsystem));
@@ -152,6 +153,30 @@ impl Tables {
             self.youngest(&found, wants, want, &head).push(found);
         }
         begun
+    }
+
+    /// A series that goes on under another directory does not end: the new row takes the old one's place.
+    fn succeed(&mut self, begun: &[Found]) {
+        let is_ending = |row: &Row| row.life == Life::Ending;
+        let has_ending = |state: &TableState| state.rows.iter().any(is_ending);
+        let states = self
+            .all
+            .values_mut()
+            .flatten()
+            .filter(|state| has_ending(state));
+        let states: Vec<&mut TableState> = states.collect();
+        if begun.is_empty() || states.is_empty() {
+            return;
+        }
+        let begun: HashSet<u128> = begun.iter().map(|found| found.series.identity()).collect();
+        for state in states {
+            for (row, series) in state.rows.iter_mut().zip(&state.series) {
+                if is_ending(row) && begun.contains(&series.identity()) {
+                    row.life = Life::Dead;
+                    state.dead += 1;
+                }
+            }
+        }
     }
 
     /// The table that takes a new row: the last one of its subsystem with the same wants, while there is room for all

@@ -118,6 +118,8 @@ pub(crate) struct Tree {
     same_labels: HashMap<(Arc<str>, Arc<Attributes>), Vec<DirectoryId>>,
     /// When the tree was last checked, unix ns; 0 at the first scan.
     checked: u64,
+    /// When the last sweep of it ended, unix ns.
+    pub(crate) swept: u64,
     pending: Changes,
 }
 
@@ -155,6 +157,7 @@ impl Tree {
             declared: HashMap::new(),
             same_labels: HashMap::new(),
             checked: 0,
+            swept: 0,
             pending: Changes::default(),
         };
         let since = if tree.is_kernel() { boot } else { 0 };
@@ -313,15 +316,17 @@ impl Tree {
         let (children, files, has_schema) = self.sort_out(id, &listed, complaints);
 
         let directory = &self.directories[&id];
-        let gone: Vec<DirectoryId> = directory
+        let is_known = |name: &CStr, child: &DirectoryId| {
+            let known = self.directories.get(child).map(|it| &it.inode);
+            children.get(name) == known
+        };
+        let gone = directory
             .children
             .iter()
-            .filter(|(name, child)| {
-                children.get(*name) != self.directories.get(child).map(|it| &it.inode)
-            })
-            .map(|(_, child)| *child)
-            .collect();
-        gone.into_iter().for_each(|child| self.end(child));
+            .filter(|(name, child)| !is_known(name, child));
+        let gone: BTreeMap<Box<CStr>, DirectoryId> =
+            gone.map(|(name, child)| (name.clone(), *child)).collect();
+        gone.values().for_each(|child| self.end(*child));
 
         self.take_schema(id, has_schema, complaints);
         self.take_files(id, files, complaints);
@@ -344,6 +349,12 @@ impl Tree {
                 ),
             };
             let since = since(self, &child_below);
+            // It took another's place, whose series it goes on with: since that was last read.
+            let since = if gone.contains_key(&name) {
+                since.max(self.swept)
+            } else {
+                since
+            };
             let child = self.insert(
                 Some(id),
                 child_below,

@@ -34,8 +34,7 @@ const ALIASES: [(&str, &str); 6] = [
 /// Checks what was loaded, tells what is wrong, and gives what could be decoded all the same.
 pub(crate) fn check(loaded: &mut Loaded) -> Option<Config> {
     let told = &mut loaded.diagnostics;
-    if told.iter().any(|it| it.is_error && it.path.is_empty()) {
-        // A text that cannot be read at all: whatever else is missing may have been in it.
+    if loaded.is_partial {
         return None;
     }
     let node = &loaded.node;
@@ -260,7 +259,8 @@ impl Check<'_> {
             let types: Vec<_> = known.iter().map(|it| it.type_name).collect();
             let near = nearest(name, &types);
             let hint = match ALIASES.iter().find(|(theirs, _)| *theirs == name && kind == "exporter") {
-                Some((_, ours)) => format!("it is called `{ours}` here"),
+                Some((_, ours)) if types.contains(ours) => format!("it is called `{ours}` here"),
+                Some((_, ours)) => format!("it is called `{ours}` here, which this binary has not linked"),
                 None if near.starts_with("did you mean") => near,
                 None => "a crate that has it must be linked: `use its_crate as _;` in the distribution's main.rs".into(),
             };

@@ -15,6 +15,8 @@ pub(crate) struct Loaded {
     pub(crate) node: Node,
     pub(crate) texts: Vec<Text>,
     pub(crate) diagnostics: Vec<Diagnostic>,
+    /// A text could not be read at all: whatever else is missing may have been in it.
+    pub(crate) is_partial: bool,
 }
 
 /// Reads the files (`-`: standard input; none: the embedded default), merges them in order (maps deep, lists
@@ -24,6 +26,7 @@ pub(crate) fn load(files: &[String], sets: &[String], default: &str, env: Env<'_
         node: Node::empty(),
         texts: Vec::new(),
         diagnostics: Vec::new(),
+        is_partial: false,
     };
     if files.is_empty() {
         loaded.add("the embedded default", default.into());
@@ -40,9 +43,11 @@ pub(crate) fn load(files: &[String], sets: &[String], default: &str, env: Env<'_
         };
         match text {
             Ok(text) => loaded.add(name, text),
-            Err(error) => loaded
-                .diagnostics
-                .push(Diagnostic::error(format!("cannot read {name}: {error}"))),
+            Err(error) => {
+                let wrong = Diagnostic::error(format!("cannot read {name}: {error}"));
+                loaded.diagnostics.push(wrong);
+                loaded.is_partial = true;
+            }
         }
     }
     for set in sets {
@@ -61,6 +66,13 @@ impl Loaded {
     fn add(&mut self, name: &str, text: String) {
         let number = self.texts.len();
         let parsed = parse(&text, number);
+        self.is_partial |= !matches!(
+            parsed,
+            Ok(Node {
+                tree: Tree::Map(_),
+                ..
+            })
+        );
         self.texts.push(Text {
             name: name.into(),
             text,

@@ -1,0 +1,272 @@
+//! Devices that come and go, counters that fall: shown within a sweep, without a word on standard error.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command};
+
+use common::{collector, config, is_root, lacks, read_until, signal, text};
+use rustix::process::Signal;
+use serde_json::Value;
+
+fn device(root: &Path, name: &str, value: &str) {
+    let device = root.join("s").join(name);
+    fs::create_dir_all(&device).unwrap();
+    fs::write(device.join("c"), format!("{value}\n")).unwrap();
+}
+
+/// Ends it, and checks that it had nothing to complain of.
+fn end(child: Child) {
+    signal(&child, Signal::TERM);
+    let output = child.wait_with_output().unwrap();
+    let told = text(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    assert!(!told.contains("WARN"), "{told}");
+}
+
+#[test]
+fn devices_come_and_go_by_themselves() {
+    let tree = tempfile::tempdir().unwrap();
+    device(tree.path(), "old", "1");
+    let receiver = format!(
+        "{{root: {}, collection_interval: 20ms, rescan_interval: 1h}}",
+        tree.path().display()
+    );
+    let mut child = collector(&config(&receiver, "metadata: {}; batch: {}", "{}"), &[]);
+    read_until(&mut child, |line| line == "s/c{device=/old} 1 gauge");
+    device(tree.path(), "new/below", "2");
+    read_until(&mut child, |line| line == "s/c{device=/new/below} 2 gauge");
+    fs::remove_dir_all(tree.path().join("s/old")).unwrap();
+    read_until(&mut child, |line| line == "s/c{device=/old} end gauge");
+    device(tree.path(), "old", "3");
+    let lines = read_until(&mut child, |line| line == "s/c{device=/old} 3 gauge");
+    assert!(
+        !lines.iter().any(|line| line.contains("end")),
+        "an end is said once: {lines:?}"
+    );
+    fs::write(tree.path().join("s/new/d"), "4\n").unwrap();
+    read_until(&mut child, |line| line == "s/d{device=/new} 4 gauge");
+    fs::create_dir_all(tree.path().join("another/dev")).unwrap();
+    fs::write(tree.path().join("another/dev/f"), "5\n").unwrap();
+    read_until(&mut child, |line| line == "another/f{device=/dev} 5 gauge");
+    fs::remove_dir_all(tree.path().join("another")).unwrap();
+    read_until(&mut child, |line| {
+        line == "another/f{device=/dev} end gauge"
+    });
+    end(child);
+}
+
+#[test]
+fn a_device_that_is_replaced_between_two_sweeps_is_another_one() {
+    let tree = tempfile::tempdir().unwrap();
+    device(tree.path(), "d", "1");
+    device(tree.path(), "next", "2");
+    let receiver = format!(
+        "{{root: {}, collection_interval: 20ms, devices: {{exclude: [next, past]}}}}",
+        tree.path().display()
+    );
+    let rules = "metadata: {rules: [{kind: counter}]}";
+    let mut child = collector(&config(&receiver, rules, "{format: json}"), &[]);
+    let first = points(&mut child, |value, _| value == Some(1));
+    fs::rename(tree.path().join("s/d"), tree.path().join("s/past")).unwrap();
+    fs::rename(tree.path().join("s/next"), tree.path().join("s/d")).unwrap();
+    let second = points(&mut child, |value, _| value == Some(2));
+    let (_, started_first, time_first) = first[0];
+    let (_, started, time) = *second.last().unwrap();
+    assert!(
+        second.iter().all(|(value, ..)| value.is_some()),
+        "the same series goes on: it does not end"
+    );
+    assert_eq!(
+        started_first, time_first,
+        "nobody knows since when: since its first value"
+    );
+    assert!(
+        started > started_first && started < time,
+        "it came later: since the last sweep that did not show it"
+    );
+    end(child);
+}
+
+/// Reads JSON lines until a point of the wanted value; value (none: ended), start and time of each point.
+fn points(
+    child: &mut Child,
+    mut is_last: impl FnMut(Option<i64>, u64) -> bool,
+) -> Vec<(Option<i64>, u64, u64)> {
+    let mut all = Vec::new();
+    read_until(child, |line| {
+        let line: Value = serde_json::from_str(line).unwrap();
+        for metric in line["resourceMetrics"][0]["scopeMetrics"][0]["metrics"]
+            .as_array()
+            .unwrap()
+        {
+            for point in metric["sum"]["dataPoints"].as_array().unwrap() {
+                let number =
+                    |key: &str| point[key].as_str().map_or(0, |text| text.parse().unwrap());
+                let value = point["asInt"].as_str().map(|text| text.parse().unwrap());
+                all.push((value, number("startTimeUnixNano"), number("timeUnixNano")));
+            }
+        }
+        all.last()
+            .is_some_and(|(value, start, _)| is_last(*value, *start))
+    });
+    all
+}
+
+#[test]
+fn a_counter_that_falls_has_exactly_one_new_start() {
+    let tree = tempfile::tempdir().unwrap();
+    device(tree.path(), "d", "100");
+    let receiver = format!(
+        "{{root: {}, collection_interval: 20ms}}",
+        tree.path().display()
+    );
+    let mut child = collector(
+        &config(
+            &receiver,
+            "metadata: {rules: [{kind: counter}]}",
+            "{format: json}",
+        ),
+        &[],
+    );
+    points(&mut child, |value, _| value == Some(100));
+    fs::write(tree.path().join("next"), "7\n").unwrap();
+    fs::rename(tree.path().join("next"), tree.path().join("s/d/c")).unwrap();
+    let mut sevens = 0;
+    let all = points(&mut child, |value, _| {
+        sevens += usize::from(value == Some(7));
+        sevens == 5
+    });
+    let mut starts: Vec<u64> = all
+        .iter()
+        .filter(|(value, ..)| *value == Some(7))
+        .map(|(_, start, _)| *start)
+        .collect();
+    let (_, _, last_before) = all
+        .iter()
+        .rev()
+        .find(|(value, ..)| *value == Some(100))
+        .copied()
+        .unwrap_or_default();
+    starts.dedup();
+    assert_eq!(starts.len(), 1, "one new start");
+    assert!(
+        last_before == 0 || starts[0] == last_before,
+        "since it was last read"
+    );
+    end(child);
+}
+
+#[test]
+fn an_interface_that_comes_and_goes_is_seen_in_sysfs() {
+    let name = "an_interface_that_comes_and_goes_is_seen_in_sysfs";
+    if !is_root() || !common::has("ip") {
+        return lacks(name, "root and iproute2");
+    }
+    let ip = |arguments: &[&str]| Command::new("ip").args(arguments).output().unwrap();
+    let interface = format!("t{}", std::process::id() % 100_000);
+    let made = ip(&[
+        "link",
+        "add",
+        &interface,
+        "type",
+        "veth",
+        "peer",
+        "name",
+        &format!("{interface}p"),
+    ]);
+    if !made.status.success() {
+        return lacks(
+            name,
+            &format!("a kernel that makes veth pairs: {}", text(&made.stderr)),
+        );
+    }
+    ip(&["link", "delete", &interface]);
+    let receiver = "{root: /sys/class/net, subsystem: net, layout: '{device}/statistics/{metric}', follow_links: true, collection_interval: 20ms, rescan_interval: 1h}";
+    let mut child = collector(&config(receiver, "metadata: {}; batch: {}", "{}"), &[]);
+    read_until(&mut child, |line| {
+        line.starts_with("net/rx_bytes{device=lo} ")
+    });
+    assert!(
+        ip(&[
+            "link",
+            "add",
+            &interface,
+            "type",
+            "veth",
+            "peer",
+            "name",
+            &format!("{interface}p")
+        ])
+        .status
+        .success()
+    );
+    let came = format!("net/rx_bytes{{device={interface}}} 0 counter By");
+    read_until(&mut child, |line| line == came);
+    assert!(ip(&["link", "delete", &interface]).status.success());
+    let went = format!("net/rx_bytes{{device={interface}}} end counter By");
+    read_until(&mut child, |line| line == went);
+    end(child);
+}
+
+#[test]
+fn what_was_there_at_the_first_scan_of_a_kernels_tree_counts_since_the_boot() {
+    let receiver = "{root: /sys/class/net, subsystem: net, layout: '{device}/statistics/{metric}', follow_links: true}";
+    let output = common::run(
+        &config(receiver, "metadata: {}", "{format: json}"),
+        &["--once"],
+    );
+    let stat = fs::read_to_string("/proc/stat").unwrap();
+    let boot = stat
+        .lines()
+        .find_map(|line| line.strip_prefix("btime "))
+        .unwrap()
+        .trim();
+    let starts = text(&output.stdout)
+        .matches(&format!("\"startTimeUnixNano\":\"{boot}000000000\""))
+        .count();
+    assert!(starts >= 24, "{starts}");
+}
+
+#[test]
+fn a_thousand_bad_files_are_one_line_and_are_tried_ever_more_rarely() {
+    let tree = tempfile::tempdir().unwrap();
+    device(tree.path(), "good", "1");
+    for bad in 0..1000 {
+        device(tree.path(), &format!("bad{bad}"), "no number");
+    }
+    let receiver = format!(
+        "{{root: {}, collection_interval: 20ms}}",
+        tree.path().display()
+    );
+    let mut child = collector(&config(&receiver, "batch: {}", "{}"), &[]);
+    let mut sweeps = 0;
+    read_until(&mut child, |_| {
+        sweeps += 1;
+        sweeps == 32
+    });
+    signal(&child, Signal::TERM);
+    let output = child.wait_with_output().unwrap();
+    let told = text(&output.stderr);
+    assert_eq!(
+        told.matches("is not a number; so it is with 999 more")
+            .count(),
+        1,
+        "{told}"
+    );
+    assert!(told.lines().count() <= 4, "{told}");
+    let failed: usize = told
+        .split("files_failed=")
+        .nth(1)
+        .unwrap()
+        .split(' ')
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap();
+    // At sweeps 0, 2, 6, 14, 30: after 2, 4, 8, 16. Sweep 62 may come before the signal.
+    assert!((4_000..=6_000).contains(&failed), "{told}");
+}

@@ -1,0 +1,116 @@
+//! The exposition is one that Prometheus's own tool can read.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use common::{config, has, lacks, repository, run, text};
+
+#[test]
+fn promtool_finds_no_parse_error() {
+    if !has("promtool") {
+        return lacks(
+            "promtool_finds_no_parse_error",
+            "promtool, of Debian's package prometheus",
+        );
+    }
+    let odd = tempfile::tempdir().unwrap();
+    for (name, value) in [
+        ("s/n-dash", "1"),
+        ("s/n_dash", "2"),
+        ("s-x/f", "3"),
+        ("s_x/f", "4"),
+        ("s/n\"q\\", "5"),
+        ("s/0digit", "6"),
+        ("s/n\nline", "7"),
+    ] {
+        let path = odd.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, value).unwrap();
+    }
+    let fixture = |path: &str| repository("tests/fixtures").join(path);
+    let trees = [
+        fixture("kvm-statsfs-liiling/sys/kernel/statsfs"),
+        fixture("net-statsfs/sys/kernel/stats"),
+        fixture("schema-corner-cases/stats"),
+        odd.path().to_owned(),
+    ];
+    for tree in trees {
+        let receiver = format!(
+            "{{root: {}, labels: {{'a-b': 'x\"y', 0: z}}}}",
+            tree.display()
+        );
+        let output = run(
+            &config(&receiver, "metadata: {}; batch: {}", "{format: prometheus}"),
+            &["--once"],
+        );
+        assert!(
+            output.status.success() && !output.stdout.is_empty(),
+            "{}",
+            text(&output.stderr)
+        );
+        let mut child = Command::new("promtool")
+            .args(["check", "metrics"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(&output.stdout)
+            .unwrap();
+        let told = child.wait_with_output().unwrap();
+        // 1: it cannot be parsed; 3: it can, but names or help texts could be better.
+        assert!(
+            matches!(told.status.code(), Some(0 | 3)),
+            "{}\n{}",
+            text(&told.stderr),
+            text(&output.stdout)
+        );
+    }
+    let output = run(
+        &config(
+            &format!("{{root: {}}}", odd.path().display()),
+            "metadata: {}",
+            "{format: prometheus}",
+        ),
+        &["--once"],
+    );
+    assert!(
+        text(&output.stderr).contains(
+            "s/n_dash would be s_n_dash for Prometheus, which s/n-dash is already; left out"
+        ),
+        "{}",
+        text(&output.stderr)
+    );
+    assert!(
+        text(&output.stderr).contains("collision="),
+        "{}",
+        text(&output.stderr)
+    );
+}
+
+#[test]
+fn each_sweep_is_one_whole_exposition() {
+    let tree = repository("tests/fixtures/net-statsfs/sys/kernel/stats");
+    let receiver = format!("{{root: {}, collection_interval: 400ms}}", tree.display());
+    let mut child = common::collector(
+        &config(&receiver, "metadata: {}; batch: {}", "{format: prometheus}"),
+        &[],
+    );
+    let mut heads = 0;
+    let lines = common::read_until(&mut child, |line| {
+        heads += usize::from(line == "# TYPE net_collisions_total counter");
+        heads == 3
+    });
+    common::signal(&child, rustix::process::Signal::TERM);
+    child.wait().unwrap();
+    let values = lines.iter().filter(|line| !line.starts_with('#')).count();
+    assert_eq!(values, 2 * 72, "two whole ones before the third begins");
+}
