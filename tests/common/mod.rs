@@ -11,6 +11,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
+use rustix::process::Signal;
+
 pub const BINARY: &str = env!("CARGO_BIN_EXE_statsfs-collector");
 
 /// A path in the repository.
@@ -33,7 +35,19 @@ pub fn spawn(mut command: Command, input: &str) -> Child {
     let mut child = command.spawn().unwrap();
     // It may end before it has read all of it.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    kill_when_late(&child);
     child
+}
+
+/// A test that waits for what never comes fails, instead of waiting for ever: its program is killed after two minutes.
+fn kill_when_late(child: &Child) {
+    let pid = rustix::process::Pid::from_child(child);
+    let pidfd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).unwrap();
+    std::thread::spawn(move || {
+        std::thread::park_timeout(std::time::Duration::from_secs(120));
+        // It has long ended, but for that case.
+        let _ = rustix::process::pidfd_send_signal(pidfd, Signal::KILL);
+    });
 }
 
 /// Runs it to its end.
@@ -94,7 +108,7 @@ pub fn lines_until(from: &mut impl BufRead, mut is_last: impl FnMut(&str) -> boo
     }
 }
 
-pub fn signal(child: &Child, signal: rustix::process::Signal) {
+pub fn signal(child: &Child, signal: Signal) {
     let pid = rustix::process::Pid::from_child(child);
     rustix::process::kill_process(pid, signal).unwrap();
 }

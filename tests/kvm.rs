@@ -1,0 +1,254 @@
+//! A real VM, made through /dev/kvm, seen in debugfs.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::fs::{self, File};
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use common::{collector, is_root, lacks, lines, read_until, repository, run, signal, text};
+use kvm_ioctls::{Kvm, VmFd};
+use rustix::process::Signal;
+use serde_json::Value;
+
+/// debugfs, mounted for the test where it is not yet.
+struct Debugfs(PathBuf, Option<tempfile::TempDir>);
+
+impl Debugfs {
+    fn mount() -> Option<Debugfs> {
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        if let Some(mount) = mounts.lines().find(|line| line.contains(" - debugfs ")) {
+            return Some(Debugfs(mount.split(' ').nth(4).unwrap().into(), None));
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let mounted = Command::new("mount")
+            .args(["-t", "debugfs", "none"])
+            .arg(directory.path())
+            .status();
+        mounted
+            .is_ok_and(|it| it.success())
+            .then(|| Debugfs(directory.path().to_owned(), Some(directory)))
+    }
+}
+
+impl Drop for Debugfs {
+    fn drop(&mut self) {
+        if self.1.is_some() {
+            let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
+        }
+    }
+}
+
+/// One test after the other: they look at the whole of debugfs's `kvm/`.
+static ONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
+/// What the tests need; `None`, said on standard error, where it is not there.
+fn kvm(test: &str) -> Option<(Kvm, Debugfs)> {
+    let there = is_root()
+        && File::options()
+            .read(true)
+            .write(true)
+            .open("/dev/kvm")
+            .is_ok();
+    let made = there
+        .then(|| Some((Kvm::new().ok()?, Debugfs::mount()?)))
+        .flatten();
+    if made.is_none() {
+        lacks(test, "root, /dev/kvm and debugfs");
+    }
+    made
+}
+
+/// The thread that made the VM: what KVM calls the pid is that one's.
+fn maker() -> String {
+    let thread = fs::read_link("/proc/thread-self").unwrap();
+    thread.file_name().unwrap().to_str().unwrap().to_owned()
+}
+
+/// The VM's directory below `kvm/`.
+fn name(vm: &VmFd) -> String {
+    format!("{}-{}", maker(), vm.as_raw_fd())
+}
+
+fn config(interval: &str, stdout: &str) -> String {
+    let receiver = format!(
+        "{{root: 'debugfs:kvm', subsystem: kvm, layout: '{{vm}}/{{vcpu}}/{{metric}}', collection_interval: {interval}}}"
+    );
+    common::config(&receiver, "metadata: {}; batch: {}", stdout)
+}
+
+/// How many files below refuse to be read to root: those that lockdown hides.
+fn hidden(directory: &Path) -> usize {
+    let entries = fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let hides = |path: PathBuf| {
+        if path.is_dir() {
+            hidden(&path)
+        } else {
+            usize::from(File::open(&path).is_err_and(|it| it.raw_os_error() == Some(1)))
+        }
+    };
+    entries.map(hides).sum()
+}
+
+#[test]
+fn a_vm_is_seen_with_its_types_and_ends_when_it_goes() {
+    let _one = ONE
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    let Some((kvm, _debugfs)) = kvm("a_vm_is_seen_with_its_types_and_ends_when_it_goes") else {
+        return;
+    };
+    // One that stays, so that there is something to sweep all the time.
+    let stays = kvm.create_vm().unwrap();
+    let vm = kvm.create_vm().unwrap();
+    let vcpu = vm.create_vcpu(0).unwrap();
+    let (name, other) = (name(&vm), name(&stays));
+    let mut child = collector(&config("20ms", "{}"), &[]);
+    let mut sweeps = 0;
+    let shown = read_until(&mut child, |line| {
+        sweeps += usize::from(line.starts_with(&format!("kvm/pages_4k{{vm={name}}} ")));
+        sweeps == 10
+    });
+    for line in [
+        format!("kvm/pages_4k{{vm={name}}} 0 updown {{page}}"),
+        format!("kvm/blocking{{vm={name}}} 0 updown {{vcpu}}"),
+        format!("kvm/guest_mode{{vcpu=vcpu0,vm={name}}} 0 gauge 1"),
+    ] {
+        assert!(shown.contains(&line), "{line}: {shown:#?}");
+    }
+    // The host's totals and the VM's count of a vCPU's truth value are sums; histograms' files show one bucket only.
+    assert!(
+        !shown.iter().any(|line| line.starts_with("kvm/pages_4k ")
+            || line.starts_with(&format!("kvm/guest_mode{{vm={name}}}"))
+            || line.contains("_hist")),
+        "{shown:#?}"
+    );
+    drop((vcpu, vm));
+    let gone = read_until(&mut child, |line| {
+        line == format!("kvm/pages_4k{{vm={name}}} end updown {{page}}")
+    });
+    assert!(
+        gone.iter()
+            .any(|line| line.starts_with(&format!("kvm/pages_4k{{vm={other}}} ")))
+    );
+    signal(&child, Signal::TERM);
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+}
+
+#[test]
+fn what_lockdown_hides_is_said_once_and_not_tried_at_each_sweep() {
+    let _one = ONE
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    let Some((kvm, debugfs)) = kvm("what_lockdown_hides_is_said_once_and_not_tried_at_each_sweep")
+    else {
+        return;
+    };
+    let vm = kvm.create_vm().unwrap();
+    let directory = debugfs.0.join("kvm").join(name(&vm));
+    let mut child = collector(
+        &config("20ms", "{}").replace("metadata: {}", "metadata: {sources: [mode]}"),
+        &[],
+    );
+    let mut sweeps = 0;
+    read_until(&mut child, |line| {
+        sweeps += usize::from(line.starts_with(&format!("kvm/pages_4k{{vm={}}} ", name(&vm))));
+        sweeps == 20
+    });
+    signal(&child, Signal::TERM);
+    let told = text(&child.wait_with_output().unwrap().stderr);
+    if hidden(&directory) == 0 {
+        // No lockdown on this kernel: then there is nothing that it hides.
+        assert!(!told.contains("lockdown"), "{told}");
+        return;
+    }
+    let all = hidden(&debugfs.0.join("kvm"));
+    assert!(
+        told.contains(&format!("lockdown={all}")),
+        "each once in twenty sweeps, {all} of them: {told}"
+    );
+    assert_eq!(
+        told.matches("the kernel's lockdown hides").count(),
+        1,
+        "{told}"
+    );
+}
+
+#[test]
+fn a_vms_counters_count_since_it_was_made() {
+    let _one = ONE
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    let Some((kvm, _debugfs)) = kvm("a_vms_counters_count_since_it_was_made") else {
+        return;
+    };
+    let now = || {
+        u64::try_from(
+            SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap()
+                .as_nanos(),
+        )
+        .unwrap()
+    };
+    let before = now();
+    let vm = kvm.create_vm().unwrap();
+    let after = now();
+    let output = run(&config("1s", "{format: json}"), &["--once"]);
+    let points = lines(&output.stdout)
+        .iter()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .flat_map(|it| it["resourceMetrics"].as_array().unwrap().clone())
+        .collect::<Vec<_>>();
+    let json = serde_json::to_string(&points).unwrap();
+    let starts = points
+        .iter()
+        .flat_map(|it| it["scopeMetrics"][0]["metrics"].as_array().unwrap().clone())
+        .filter(|it| it["name"] == "kvm/pages_4k")
+        .flat_map(|it| it["sum"]["dataPoints"].as_array().unwrap().clone());
+    let start = starts
+        .filter(|point| point["attributes"][0]["value"]["stringValue"] == name(&vm).as_str())
+        .map(|point| {
+            point["startTimeUnixNano"]
+                .as_str()
+                .unwrap()
+                .parse::<u64>()
+                .unwrap()
+        })
+        .next();
+    let start = start.unwrap_or_else(|| panic!("{json}"));
+    // The kernel stamps directories with a clock that is some milliseconds coarse.
+    assert!(
+        (before - 50_000_000..=after).contains(&start),
+        "{before} {start} {after}"
+    );
+}
+
+#[test]
+fn the_configuration_for_kvm_hosts_runs() {
+    let _one = ONE
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    let Some((kvm, _debugfs)) = kvm("the_configuration_for_kvm_hosts_runs") else {
+        return;
+    };
+    let _vm = kvm.create_vm().unwrap();
+    let yaml = fs::read_to_string(repository("configs/kvm-host.yaml")).unwrap();
+    let to_stdout = yaml.replace("  otlp:\n    endpoint: ${env:OTLP_ENDPOINT:-localhost:4317}\n    tls: {insecure: true}\n", "  stdout:\n").replace("[otlp]", "[stdout]");
+    let output = run(&to_stdout, &["--once"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(
+        lines(&output.stdout)
+            .iter()
+            .any(|line| line.starts_with(&format!("kvm/pages_4k{{pid={},vm=", maker()))),
+        "{}",
+        text(&output.stdout)
+    );
+}
