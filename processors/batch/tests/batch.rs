@@ -1,5 +1,7 @@
 //! The contracts, and when requests go out.
 
+#![allow(clippy::unwrap_used)]
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +22,12 @@ fn it_keeps_the_contracts() {
     assert_eq!(mistakes::<Batch>("{send_batch_max_size: 5}").len(), 1);
 }
 
+/// So many points of one subsystem.
+fn rows(count: usize) -> String {
+    let lines = (0..count).map(|row| format!("kvm/exits{{device=/{row}}} 1"));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
 /// Sends these batches of one subsystem; the points of each request that goes out at once.
 fn sizes(
     stage: &mut dyn Processor,
@@ -28,9 +36,7 @@ fn sizes(
 ) -> Vec<Vec<usize>> {
     let mut sent = Vec::new();
     for (points, last) in batches {
-        let lines: String = (0..*points)
-            .map(|row| format!("kvm/exits{{device=/{row}}} 1\n"))
-            .collect();
+        let lines = rows(*points);
         let batch = text::parse(&lines).unwrap()[0].with_last(*last);
         stage.process(batch, out).unwrap();
         sent.extend(
@@ -108,9 +114,7 @@ fn a_table_is_cut_once_in_equal_parts() {
         .unwrap();
     let _guard = runtime.enter();
     let mut stage = processor::<Batch>("{send_batch_size: 5, send_batch_max_size: 5}");
-    let lines: String = (0..12)
-        .map(|row| format!("kvm/exits{{device=/{row}}} {row}\n"))
-        .collect();
+    let lines = rows(12);
     let first = text::parse(&lines).unwrap().remove(0);
     let later = Readings::new(
         Arc::clone(first.table()),
