@@ -329,3 +329,70 @@ fn crc32c(bytes: &[u8]) -> u32 {
         })
     })
 }
+
+#[test]
+fn what_is_too_much_is_counted_named_once_and_left_out() {
+    let directory = tempfile::tempdir().unwrap();
+    for file in [
+        "a/f1",
+        "a/f2",
+        "b/one/f",
+        "b/two/f",
+        "b/three/f",
+        "b/four/f",
+        "c/deep/er/f",
+    ] {
+        let path = directory.path().join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "1\n").unwrap();
+    }
+    let root = directory.path().display();
+    let sweep = |more: &str| {
+        let output = run(
+            &config(&format!("{{root: {root}, {more}}}"), "batch: {}", "{}"),
+            &["--once"],
+        );
+        (lines(&output.stdout).len(), text(&output.stderr))
+    };
+    let cases = [
+        (
+            "limits: {series: 4}",
+            4,
+            "is more than `limits.series` allows",
+            "series_refused=3 (limit=3)",
+        ),
+        (
+            "limits: {directory_entries: 3}",
+            6,
+            "has more entries than `limits.directory_entries`",
+            "entries_refused=",
+        ),
+        (
+            "limits: {depth: 2}",
+            6,
+            "c/deep/er is deeper than `limits.depth`",
+            "directories_refused=1",
+        ),
+        (
+            "limits: {value_bytes: 1}",
+            0,
+            "is larger than `limits.value_bytes`",
+            "too_large=7",
+        ),
+        (
+            "timeout: 1ns",
+            0,
+            "the sweep's `timeout` had passed",
+            "timeout=7",
+        ),
+    ];
+    for (more, shown, said, counted) in cases {
+        let (found, told) = sweep(more);
+        assert_eq!(found, shown, "{more}: {told}");
+        assert_eq!(told.matches(said).count(), 1, "{more}: {told}");
+        assert!(told.contains(counted), "{more}: {told}");
+    }
+    assert_eq!(sweep("subsystems: {include: [a, b], exclude: [b]}").0, 2);
+    assert_eq!(sweep("devices: {exclude: ['t*']}").0, 5);
+    assert_eq!(sweep("subsystem: x, layout: '{a}/{b}/{metric}'").0, 6);
+}

@@ -4,8 +4,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::attributes::Attributes;
 use crate::counters::Counters;
-use crate::table::{Attributes, Scope};
+use crate::table::Scope;
 
 /// Given to [`Component::build`](crate::Component::build).
 #[derive(Clone, Debug)]

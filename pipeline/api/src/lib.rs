@@ -3,6 +3,7 @@
 //! Start with [`PerSeries`] for a processor that looks at names and labels, [`Processor`] for one that needs values,
 //! [`Receiver`] and [`Exporter`] for the ends; then [`register!`].
 
+mod attributes;
 mod batch;
 mod channel;
 mod component;
@@ -22,6 +23,7 @@ mod table;
 pub mod testing;
 pub mod text;
 
+pub use attributes::{AnyValue, Attributes};
 pub use batch::{Batch, Sweep, Times, Value, points};
 pub use channel::{Closed, Found, Outbox, Outlet, Ticks, Until, now_unix_nano};
 pub use component::{Component, Delivery, ExportError, Exporter, Processor, Receiver, Shutdown};
@@ -34,8 +36,6 @@ pub use error::{BoxError, Error, Result};
 pub use matching::Match;
 pub use per_series::{Memo, Outcome, PerSeries, Verdict};
 pub use registry::{Build, Decode, Make, Registration};
-pub use table::{
-    AnyValue, Attributes, Declared, Head, Kind, Scope, Series, Source, Table, Temporality,
-};
+pub use table::{Declared, Head, Kind, Scope, Series, Source, Table, Temporality};
 
 pub use {async_trait::async_trait, inventory, opentelemetry_proto, schemars, serde};

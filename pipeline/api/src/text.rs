@@ -11,8 +11,9 @@ use std::str::CharIndices;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::attributes::Attributes;
 use crate::batch::{Batch, Sweep, Times, Value};
-use crate::table::{Attributes, Head, Kind, Scope, Series, Source, Table, Temporality};
+use crate::table::{Head, Kind, Scope, Series, Source, Table, Temporality};
 
 /// The points of a request in the notation, aligned for a terminal: absent rows left out.
 #[must_use]

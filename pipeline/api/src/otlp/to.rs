@@ -11,8 +11,9 @@ use opentelemetry_proto::tonic::metrics::v1::{
 use opentelemetry_proto::tonic::resource::v1::Resource;
 
 use super::template::groups;
+use crate::attributes::{AnyValue, Attributes};
 use crate::batch::{Batch, Value};
-use crate::table::{AnyValue, Attributes, Head, Kind, Series, Temporality};
+use crate::table::{Head, Kind, Series, Temporality};
 
 /// The message for these batches: one `ResourceMetrics` each; rows of the same metric together; absent rows left out.
 #[must_use]

@@ -48,7 +48,8 @@ pub(crate) fn check(loaded: &mut Loaded) -> Option<Config> {
             told.push(unknown.path(&[key]).help(nearest(key, &SECTIONS)));
         }
     }
-    let registry = registry(told);
+    let registry = Registration::all();
+    told.extend(registered_twice(&registry));
     let mut secrets = Vec::new();
     let mut check = Check {
         node,
@@ -124,19 +125,22 @@ pub(crate) fn check(loaded: &mut Loaded) -> Option<Config> {
     })
 }
 
-/// The linked types; the same one from two crates is an error.
-fn registry(told: &mut Vec<Diagnostic>) -> Vec<&'static Registration> {
-    let all = Registration::all();
-    for pair in all.windows(2) {
-        let [a, b] = pair else { continue };
-        if (a.make.kind(), a.type_name) == (b.make.kind(), b.type_name) {
-            told.push(Diagnostic::error(format!(
-                "the {} type `{}` is registered twice: by {} {} and by {} {}; link only one of them",
-                a.make.kind(), a.type_name, a.crate_name, a.version, b.crate_name, b.version,
-            )));
-        }
-    }
-    all
+/// Types that two crates have registered.
+fn registered_twice(all: &[&'static Registration]) -> impl Iterator<Item = Diagnostic> {
+    let twice = all.windows(2).filter_map(|pair| match pair {
+        [a, b] if (a.make.kind(), a.type_name) == (b.make.kind(), b.type_name) => Some((a, b)),
+        _ => None,
+    });
+    twice.map(|(a, b)| {
+        let (kind, name) = (a.make.kind(), a.type_name);
+        let crates = format!(
+            "by {} {} and by {} {}",
+            a.crate_name, a.version, b.crate_name, b.version
+        );
+        Diagnostic::error(format!(
+            "the {kind} type `{name}` is registered twice: {crates}; link only one of them"
+        ))
+    })
 }
 
 pub(super) fn type_of(id: &str) -> &str {
@@ -353,4 +357,38 @@ fn is_type(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphabetic())
         && name.len() <= 63
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Twice;
+
+    impl pipeline::Component for Twice {
+        const TYPE: &'static str = "twice";
+        type Config = bool;
+
+        fn build(_: bool, _: &pipeline::Context) -> pipeline::Result<Twice> {
+            Ok(Twice)
+        }
+    }
+
+    impl pipeline::PerSeries for Twice {
+        fn rewrite(&self, _: &pipeline::Head, _: &mut pipeline::Series) -> pipeline::Verdict {
+            pipeline::Verdict::Keep
+        }
+    }
+
+    #[test]
+    fn a_type_that_two_crates_register_names_both() {
+        static ONE: Registration = Registration::per_series::<Twice>("crate-a", "1.0.0", "a.rs");
+        static TWO: Registration = Registration::per_series::<Twice>("crate-b", "2.0.0", "b.rs");
+        let told: Vec<_> = registered_twice(&[&ONE, &TWO])
+            .map(|it| it.message)
+            .collect();
+        let expected = "the processor type `twice` is registered twice: by crate-a 1.0.0 and by crate-b 2.0.0; link only one of them";
+        assert_eq!(told, [expected]);
+        assert_eq!(registered_twice(&[&ONE]).count(), 0);
+    }
 }

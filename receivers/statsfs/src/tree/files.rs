@@ -1,0 +1,242 @@
+//! The files of a directory, and the series that they are.
+
+use std::collections::BTreeSet;
+use std::ffi::CStr;
+use std::sync::Arc;
+
+use pipeline::{Series, Source};
+use rustix::fs::AtFlags;
+
+use super::{DirectoryId, File, Found, Tree};
+use crate::complaints::Complaints;
+use crate::name::{escape, shorten};
+
+impl Tree {
+    pub(super) fn take_files(
+        &mut self,
+        id: DirectoryId,
+        files: BTreeSet<Box<CStr>>,
+        complaints: &mut Complaints,
+    ) {
+        let Some((subsystem, _)) = self.directories[&id].subsystem.clone() else {
+            return;
+        };
+        let directory = &self.directories[&id];
+        let gone: Vec<Arc<CStr>> = directory
+            .files
+            .keys()
+            .filter(|name| !files.contains(&***name))
+            .cloned()
+            .collect();
+        if let (Some(schema), path) = (directory.schema.clone(), Arc::clone(&directory.path)) {
+            let texts: BTreeSet<&[u8]> = files.iter().map(|name| name.to_bytes()).collect();
+            for (name, entry) in schema
+                .metrics
+                .iter()
+                .filter(|(name, _)| !texts.contains(name.as_bytes()))
+            {
+                complaints.add_once(
+                    "schema_lines_failed",
+                    "schema",
+                    "is not understood",
+                    format!("{path}/.schema:{}: `{name}` has no file: it", entry.line),
+                );
+            }
+        }
+        for name in gone {
+            self.set(id, |directory| {
+                directory.files.remove(&name);
+            });
+            self.pending.ended_files.push((id, name));
+        }
+        let known = &self.directories[&id].files;
+        let files = files
+            .into_iter()
+            .filter(|name| !known.contains_key(&**name));
+        let files: Vec<Arc<CStr>> = files
+            .map(|name| {
+                Arc::clone(
+                    self.files
+                        .entry(name)
+                        .or_insert_with_key(|name| Arc::from(&**name)),
+                )
+            })
+            .collect();
+        let modes = self.with_open(id, |fd| {
+            let mode = |name: &Arc<CStr>| {
+                rustix::fs::statat(fd, &**name, AtFlags::SYMLINK_NOFOLLOW)
+                    .map(|stat| stat.st_mode & 0o7777)
+            };
+            files.iter().map(mode).collect::<Vec<_>>()
+        });
+        for (name, mode) in files.into_iter().zip(modes.unwrap_or_default()) {
+            // What cannot be looked at has gone since it was listed.
+            let Ok(mode) = mode else { continue };
+            self.mark_above(id, &name, complaints);
+            let twin = self.twin(id, &subsystem, &name);
+            if let Some(twin) = &twin {
+                let directory = &self.directories[&id];
+                let subject = format!(
+                    "{}/{}: a series of the same name and labels as {twin}: it",
+                    directory.path,
+                    escape(name.to_bytes())
+                );
+                complaints.add_once("series_refused", "duplicate", "is left out", subject);
+            }
+            let file = File {
+                mode,
+                same_name_below: self.stands_below(id, &name),
+                duplicate: twin.is_some(),
+            };
+            self.set(id, |directory| {
+                directory.files.insert(Arc::clone(&name), file);
+            });
+            if twin.is_none() {
+                let found = self.found(id, &name, complaints);
+                let checked = self.checked;
+                self.pending.begun.extend(found.map(|found| Found {
+                    since: if checked == 0 {
+                        found.since
+                    } else {
+                        found.since.max(checked)
+                    },
+                    ..found
+                }));
+            }
+        }
+    }
+
+    /// The path of a file with the same name in another directory with the same labels.
+    fn twin(&self, id: DirectoryId, subsystem: &Arc<str>, name: &Arc<CStr>) -> Option<Arc<str>> {
+        let key = (
+            Arc::clone(subsystem),
+            Arc::clone(&self.directories[&id].attributes),
+        );
+        let others = self
+            .same_labels
+            .get(&key)?
+            .iter()
+            .filter(|other| **other != id)
+            .filter_map(|other| self.directories.get(other));
+        let mut twins =
+            others.filter(|other| other.files.get(name).is_some_and(|file| !file.duplicate));
+        twins.next().map(|twin| Arc::clone(&twin.path))
+    }
+
+    /// A name that comes below makes those above it candidates for sums.
+    fn mark_above(&mut self, id: DirectoryId, name: &Arc<CStr>, complaints: &mut Complaints) {
+        let mut above = self.directories[&id].parent;
+        while let Some(at) = above {
+            let Some(directory) = self.directories.get_mut(&at) else {
+                return;
+            };
+            above = directory.parent;
+            let Some(file) = directory
+                .files
+                .get_mut(name)
+                .filter(|file| !file.same_name_below)
+            else {
+                continue;
+            };
+            file.same_name_below = true;
+            if file.duplicate {
+                continue;
+            }
+            // One that begins in this very check is made anew in its place.
+            let found = self.found(at, name, complaints);
+            let begun = self
+                .pending
+                .begun
+                .iter_mut()
+                .rev()
+                .find(|it| it.directory == at && it.file == *name);
+            match (begun, found) {
+                (Some(begun), Some(found)) => *begun = found,
+                (None, found) => self.pending.changed.extend(found),
+                _ => {}
+            }
+        }
+    }
+
+    /// Whether a directory below has a file of this name. Only what is listed after its children can say so.
+    fn stands_below(&self, id: DirectoryId, name: &Arc<CStr>) -> bool {
+        let children = self
+            .directories
+            .get(&id)
+            .into_iter()
+            .flat_map(|it| it.children.values());
+        children.into_iter().any(|child| {
+            self.directories
+                .get(child)
+                .is_some_and(|it| it.files.contains_key(name))
+                || self.stands_below(*child, name)
+        })
+    }
+
+    /// The series of a file.
+    pub(super) fn found(
+        &mut self,
+        id: DirectoryId,
+        name: &Arc<CStr>,
+        complaints: &mut Complaints,
+    ) -> Option<Found> {
+        let directory = self.directories.get(&id)?;
+        let file = directory.files.get(name)?;
+        let (subsystem, _) = directory.subsystem.clone()?;
+        let (metric, text) = self
+            .names
+            .entry((Arc::clone(&subsystem), Arc::clone(name)))
+            .or_insert_with(|| {
+                let text = escape(name.to_bytes());
+                (shorten(format!("{subsystem}/{text}")).into(), text.into())
+            });
+        let entry = directory
+            .schema
+            .as_ref()
+            .and_then(|schema| schema.metrics.get(&**text));
+        let declared = entry.map(|entry| {
+            let first = self
+                .declared
+                .entry(Arc::clone(metric))
+                .or_insert_with(|| Arc::clone(&entry.declared));
+            if first.kind != entry.declared.kind {
+                let subject = format!(
+                    "{}/.schema:{}: `{text}` has another FLAG than in a directory before: it",
+                    directory.path, entry.line
+                );
+                complaints.add_once(
+                    "schema_lines_failed",
+                    "schema",
+                    "is not understood",
+                    subject,
+                );
+                let mut kept = (*entry.declared).clone();
+                kept.kind = first.kind;
+                return Arc::new(kept);
+            }
+            Arc::clone(if **first == *entry.declared {
+                first
+            } else {
+                &entry.declared
+            })
+        });
+        let mut source = Source::new(Arc::clone(&directory.path), Arc::clone(text));
+        source.mode = file.mode;
+        source.filesystem = Arc::clone(&self.filesystem);
+        source.declared = declared;
+        source.same_name_below = file.same_name_below;
+        let format = self
+            .plan
+            .format(&directory.path, text, entry.and_then(|entry| entry.format));
+        let mut series = Series::new(Arc::clone(metric), Arc::clone(&directory.attributes));
+        series.source = Some(Arc::new(source));
+        Some(Found {
+            directory: id,
+            subsystem,
+            file: Arc::clone(name),
+            format,
+            since: directory.since,
+            series,
+        })
+    }
+}

@@ -1,0 +1,82 @@
+//! The labels of a directory: its `.schema`'s, or those of its path.
+
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use super::{DirectoryId, Tree};
+use crate::complaints::Complaints;
+use crate::read::read_whole;
+use crate::schema;
+
+impl Tree {
+    /// Reads the `.schema` of a directory that is looked at, and sets its labels.
+    pub(super) fn take_schema(
+        &mut self,
+        id: DirectoryId,
+        present: bool,
+        complaints: &mut Complaints,
+    ) {
+        let most = usize::try_from(self.plan.limits.schema_bytes.0).unwrap_or(usize::MAX);
+        let read = present.then(|| {
+            self.with_open(id, |fd| read_whole(fd.as_fd(), c".schema", most))
+                .and_then(|it| it)
+        });
+        let Some(directory) = self.directories.get(&id) else {
+            return;
+        };
+        let path = Arc::clone(&directory.path);
+        let schema = match read {
+            None => None,
+            Some(Ok(bytes)) if bytes.len() > most => {
+                complaints.add_once(
+                    "schemas_failed",
+                    "too_large",
+                    "is larger than `limits.schema_bytes`",
+                    format!("{path}/.schema"),
+                );
+                None
+            }
+            Some(Ok(bytes)) => Some(Arc::new(schema::parse(&String::from_utf8_lossy(&bytes)))),
+            Some(Err(_)) => {
+                complaints.add_once(
+                    "schemas_failed",
+                    "io",
+                    "cannot be read",
+                    format!("{path}/.schema"),
+                );
+                None
+            }
+        };
+        for (line, why) in schema.iter().flat_map(|schema| &schema.problems) {
+            complaints.add_once(
+                "schema_lines_failed",
+                "schema",
+                "is not understood",
+                format!("{path}/.schema:{line}: {why}: it"),
+            );
+        }
+        let Some((subsystem, depth)) = directory.subsystem.clone() else {
+            return;
+        };
+        let parts: Vec<&str> = path.split('/').collect();
+        let parts = &parts[parts.len() - depth..];
+        let attributes = self.plan.attributes(
+            schema.as_ref().and_then(|schema| schema.labels.as_ref()),
+            parts,
+        );
+        if attributes == *directory.attributes && !directory.files.is_empty() {
+            return self.set(id, |directory| directory.schema = schema);
+        }
+        // Other labels are other series: the old ones end.
+        self.end_files(id);
+        let key = (subsystem, Arc::new(attributes));
+        let shared = self.same_labels.entry(key.clone()).or_default();
+        if !shared.contains(&id) {
+            shared.push(id);
+        }
+        self.set(id, |directory| {
+            directory.schema = schema;
+            directory.attributes = key.1;
+        });
+    }
+}

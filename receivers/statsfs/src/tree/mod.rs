@@ -1,0 +1,296 @@
+//! The tree as it was last seen: directories, their files and labels. A scan is rare; a sweep reads known files.
+
+mod files;
+mod labels;
+mod refresh;
+mod start;
+
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::CStr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use pipeline::{Attributes, Declared, Series};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+
+use crate::complaints::Complaints;
+use crate::config::Format;
+use crate::plan::Plan;
+use crate::read::open_directory;
+use crate::schema::Schema;
+use crate::watch::{Happened, Watch};
+
+/// A directory's number, never used twice.
+pub(crate) type DirectoryId = u64;
+
+/// A directory of the tree.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    parent: Option<DirectoryId>,
+    /// Below the root, as the kernel spells it; empty for the root.
+    pub(crate) below: PathBuf,
+    /// The path with the subsystem first, as text: `kvm/1-2/vcpu0`; empty for a root of subsystems.
+    pub(crate) path: Arc<str>,
+    /// The subsystem, and how many directories below it this one is; `None` for a root of subsystems.
+    pub(crate) subsystem: Option<(Arc<str>, usize)>,
+    inode: u64,
+    children: BTreeMap<Box<CStr>, DirectoryId>,
+    files: BTreeMap<Arc<CStr>, File>,
+    schema: Option<Arc<Schema>>,
+    attributes: Arc<Attributes>,
+    /// Since when its counters count, unix ns; 0 where that is not known.
+    pub(crate) since: u64,
+    /// The kernel tells of changes in it; otherwise it is listed.
+    watched: bool,
+    held: Option<OwnedFd>,
+}
+
+/// A regular file.
+#[derive(Debug)]
+struct File {
+    mode: u32,
+    same_name_below: bool,
+    /// Another directory has the same series already.
+    duplicate: bool,
+}
+
+/// What a check of the tree found.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    /// Files that came, in path order.
+    pub(crate) begun: Vec<Found>,
+    /// Directories that went, with all their files.
+    pub(crate) ended_directories: Vec<DirectoryId>,
+    /// Files that went, in directories that stay.
+    pub(crate) ended_files: Vec<(DirectoryId, Arc<CStr>)>,
+    /// Files whose series is another than before.
+    pub(crate) changed: Vec<Found>,
+}
+
+/// A file that can be read, and its series.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) directory: DirectoryId,
+    pub(crate) subsystem: Arc<str>,
+    pub(crate) file: Arc<CStr>,
+    pub(crate) format: Format,
+    pub(crate) since: u64,
+    pub(crate) series: Series,
+}
+
+/// What time it is, and was, for the starts of what appears.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock {
+    /// When the kernel was booted, unix ns.
+    pub(crate) boot: u64,
+    /// Now, unix ns.
+    pub(crate) now: u64,
+}
+
+/// A metric's name, and its file's name as text.
+type Spelt = (Arc<str>, Arc<str>);
+
+/// Directories that are held open between sweeps; the others are opened when their turn comes.
+const MOST_HELD: usize = 256;
+
+/// File systems whose objects live as long as the kernel, but for what comes later.
+const KERNEL: [&str; 7] = [
+    "statsfs", "stats_fs", "debugfs", "sysfs", "proc", "tracefs", "cgroup2",
+];
+
+/// A tree that is there.
+pub(crate) struct Tree {
+    plan: Arc<Plan>,
+    root_path: PathBuf,
+    root: OwnedFd,
+    identity: (u64, u64),
+    pub(crate) filesystem: Arc<str>,
+    directories: HashMap<DirectoryId, Directory>,
+    top: DirectoryId,
+    next: DirectoryId,
+    watch: Watch,
+    held: usize,
+    /// Spellings that many directories share.
+    files: HashMap<Box<CStr>, Arc<CStr>>,
+    names: HashMap<(Arc<str>, Arc<CStr>), Spelt>,
+    /// The first declaration of each metric holds for all.
+    declared: HashMap<Arc<str>, Arc<Declared>>,
+    /// Directories of a subsystem that have the same labels.
+    same_labels: HashMap<(Arc<str>, Arc<Attributes>), Vec<DirectoryId>>,
+    /// When the tree was last checked, unix ns; 0 at the first scan.
+    checked: u64,
+    /// When the last sweep of it ended, unix ns.
+    pub(crate) swept: u64,
+    pending: Changes,
+}
+
+impl Tree {
+    /// Opens the root; nothing is scanned yet.
+    pub(crate) fn open(
+        plan: Arc<Plan>,
+        root_path: PathBuf,
+        filesystem_of: impl Fn(u64) -> String,
+        boot: u64,
+    ) -> Result<Tree, Errno> {
+        let root = rustix::fs::open(
+            &root_path,
+            OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NONBLOCK,
+            Mode::empty(),
+        )?;
+        let stat = rustix::fs::fstat(&root)?;
+        let filesystem: Arc<str> = filesystem_of(stat.st_dev).into();
+        let subsystem = plan.subsystem.clone().map(|name| (name, 0));
+        let path = plan.subsystem.clone().unwrap_or_default();
+        let watch = Watch::new(&filesystem);
+        let mut tree = Tree {
+            plan,
+            root_path,
+            root,
+            identity: (stat.st_dev, stat.st_ino),
+            filesystem,
+            directories: HashMap::new(),
+            top: 0,
+            next: 0,
+            watch,
+            held: 0,
+            files: HashMap::new(),
+            names: HashMap::new(),
+            declared: HashMap::new(),
+            same_labels: HashMap::new(),
+            checked: 0,
+            swept: 0,
+            pending: Changes::default(),
+        };
+        let since = if tree.is_kernel() { boot } else { 0 };
+        tree.top = tree.insert(None, PathBuf::new(), path, subsystem, stat.st_ino, since);
+        Ok(tree)
+    }
+
+    /// Whether the root is still the directory that was opened.
+    pub(crate) fn is_there(&self) -> bool {
+        rustix::fs::stat(&self.root_path)
+            .is_ok_and(|stat| (stat.st_dev, stat.st_ino) == self.identity)
+    }
+
+    /// Looks for changes: all of the tree at the first call and where `whole` says so; else what the kernel told of,
+    /// and the directories that hold devices where it tells nothing.
+    pub(crate) fn check(
+        &mut self,
+        whole: bool,
+        clock: Clock,
+        complaints: &mut Complaints,
+    ) -> Changes {
+        let happened = self.watch.take();
+        if whole || self.checked == 0 || happened == Happened::Anything {
+            self.let_go();
+            self.refresh(self.top, true, clock, complaints);
+        } else if let Happened::In(changed) = happened {
+            let mut silent: Vec<DirectoryId> = self
+                .directories
+                .iter()
+                .filter(|(_, it)| !it.watched && self.holds_devices(it))
+                .map(|(id, _)| *id)
+                .collect();
+            silent.sort_unstable();
+            for id in silent.into_iter().chain(changed) {
+                self.refresh(id, false, clock, complaints);
+            }
+        }
+        self.checked = clock.now.max(1);
+        std::mem::take(&mut self.pending)
+    }
+
+    /// How many directories there are.
+    pub(crate) fn len(&self) -> usize {
+        self.directories.len()
+    }
+
+    /// Calls `with` with the open directory. Its descriptor is kept for the next sweep, up to a number of them.
+    pub(crate) fn with_open<T>(
+        &mut self,
+        id: DirectoryId,
+        with: impl FnOnce(&OwnedFd) -> T,
+    ) -> Result<T, Errno> {
+        let directory = self.directories.get_mut(&id).ok_or(Errno::NOENT)?;
+        if let Some(held) = &directory.held {
+            return Ok(with(held));
+        }
+        let links = self.plan.follow_links && directory.below.components().count() == 1;
+        let opened = open_directory(self.root.as_fd(), &directory.below, links)?;
+        let result = with(&opened);
+        if self.held < MOST_HELD {
+            directory.held = Some(opened);
+            self.held += 1;
+        }
+        Ok(result)
+    }
+
+    /// Lets all held directories go: a rescan opens them anew.
+    fn let_go(&mut self) {
+        self.directories
+            .values_mut()
+            .for_each(|directory| directory.held = None);
+        self.held = 0;
+    }
+
+    /// A directory's path for people: a root of subsystems has none of its own.
+    fn shown(&self, path: &str) -> String {
+        if path.is_empty() {
+            crate::root::shown(&self.root_path)
+        } else {
+            path.to_owned()
+        }
+    }
+
+    /// Whether what is there at the first scan lives as long as the kernel.
+    fn is_kernel(&self) -> bool {
+        KERNEL.contains(&&*self.filesystem)
+    }
+
+    fn holds_devices(&self, directory: &Directory) -> bool {
+        match (&directory.subsystem, &self.plan.layout) {
+            (None, _) => true,
+            (Some((_, depth)), Some(layout)) => layout.holds_devices(*depth),
+            (Some((_, depth)), None) => *depth == 0 || !directory.children.is_empty(),
+        }
+    }
+
+    fn insert(
+        &mut self,
+        parent: Option<DirectoryId>,
+        below: PathBuf,
+        path: Arc<str>,
+        subsystem: Option<(Arc<str>, usize)>,
+        inode: u64,
+        since: u64,
+    ) -> DirectoryId {
+        let id = self.next;
+        self.next += 1;
+        // Watched before it is listed: nothing that comes in between is missed.
+        let watched = self.watch.add(&self.root_path.join(&below), id);
+        let directory = Directory {
+            parent,
+            below,
+            path,
+            subsystem,
+            inode,
+            children: BTreeMap::new(),
+            files: BTreeMap::new(),
+            schema: None,
+            attributes: Arc::default(),
+            since,
+            watched,
+            held: None,
+        };
+        self.directories.insert(id, directory);
+        id
+    }
+
+    fn set(&mut self, id: DirectoryId, change: impl FnOnce(&mut Directory)) {
+        if let Some(directory) = self.directories.get_mut(&id) {
+            change(directory);
+        }
+    }
+}

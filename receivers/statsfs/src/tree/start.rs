@@ -1,0 +1,60 @@
+//! Since when a directory's counters count.
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use rustix::fs::AtFlags;
+
+use super::{Clock, DirectoryId, Tree};
+
+impl Tree {
+    /// Since when a directory that is seen for the first time counts.
+    pub(super) fn since(&self, parent: DirectoryId, below: &Path, clock: Clock) -> u64 {
+        let (parent_since, subsystem) = self
+            .directories
+            .get(&parent)
+            .map_or((0, None), |it| (it.since, it.subsystem.clone()));
+        let name = below
+            .file_name()
+            .map(OsStrExt::as_bytes)
+            .unwrap_or_default();
+        match subsystem {
+            // debugfs's kvm/<pid>-<fd> was made with its VM: 6 ms after its creation was seen.
+            Some((subsystem, 0))
+                if &*self.filesystem == "debugfs" && &*subsystem == "kvm" && is_vm(name) =>
+            {
+                let stat = rustix::fs::statat(&self.root, below, AtFlags::SYMLINK_NOFOLLOW);
+                let made = stat.map_or(0, |stat| {
+                    u64::try_from(stat.st_mtime).unwrap_or_default() * 1_000_000_000
+                        + stat.st_mtime_nsec
+                });
+                if made > 0 && made <= clock.now {
+                    made
+                } else {
+                    self.checked
+                }
+            }
+            // What came with a directory that came later, came with it.
+            Some(_) if self.checked == 0 && parent_since > 0 => parent_since,
+            _ if self.checked == 0 => {
+                if self.is_kernel() {
+                    clock.boot
+                } else {
+                    0
+                }
+            }
+            _ => self.checked.max(parent_since),
+        }
+    }
+}
+
+/// `<pid>-<fd>`, as KVM names a VM's directory.
+fn is_vm(name: &[u8]) -> bool {
+    let mut halves = name.splitn(2, |byte| *byte == b'-');
+    let mut digits = || {
+        halves
+            .next()
+            .is_some_and(|half| !half.is_empty() && half.iter().all(u8::is_ascii_digit))
+    };
+    digits() && digits()
+}
