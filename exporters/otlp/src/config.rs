@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use pipeline::Secret;
+use pipeline::config::Duration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -24,6 +25,8 @@ pub struct Config {
     /// How requests are compressed.
     #[serde(default)]
     pub compression: Compression,
+    /// HTTP/2 pings that find out whether the peer is still there; none without.
+    pub keepalive: Option<Keepalive>,
 }
 
 /// TLS settings.
@@ -42,12 +45,37 @@ pub struct Tls {
     pub server_name_override: Option<String>,
 }
 
+/// HTTP/2 keepalive.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Keepalive {
+    /// From ping to ping.
+    pub time: Duration,
+    /// How long the answer to one may take.
+    pub timeout: Duration,
+    /// Whether to ping while nothing is being sent.
+    pub permit_without_stream: bool,
+}
+
+impl Default for Keepalive {
+    fn default() -> Keepalive {
+        let ten = Duration::from_secs(10);
+        Keepalive {
+            time: ten,
+            timeout: ten,
+            permit_without_stream: false,
+        }
+    }
+}
+
 /// How requests are compressed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Compression {
-    /// gzip.
+    /// zstd, and gzip for a peer that does not know zstd: as small, at a tenth of the time.
     #[default]
+    Zstd,
+    /// gzip.
     Gzip,
     /// Not at all.
     None,

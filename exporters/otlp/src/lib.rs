@@ -1,23 +1,29 @@
 #![doc = include_str!("../README.md")]
 
+// Named so that its `zlib-rs` is there for tonic.
+use flate2 as _;
+
 mod answer;
 mod codec;
 mod config;
 
 use std::str::FromStr;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use bytes::Bytes;
 use http::uri::{PathAndQuery, Scheme, Uri};
+use pipeline::opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
 use pipeline::{
     Batch, Component, Context, Error, ExportError, Exporter, Result, async_trait, otlp,
 };
-use tonic::Request;
 use tonic::client::Grpc;
 use tonic::codec::CompressionEncoding;
 use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue, MetadataMap};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tonic::{Code, Request, Response, Status};
 
-pub use config::{Compression, Config, Tls};
+pub use config::{Compression, Config, Keepalive, Tls};
 
 /// Sends OTLP over gRPC.
 #[derive(Debug)]
@@ -27,6 +33,8 @@ pub struct Otlp {
     channel: OnceLock<Channel>,
     headers: MetadataMap,
     compression: Option<CompressionEncoding>,
+    /// The peer does not know zstd: so it is for this connection.
+    without_zstd: AtomicBool,
 }
 
 pipeline::register! { exporter Otlp }
@@ -49,6 +57,12 @@ impl Component for Otlp {
                 .tls_config(tls(&config.tls, context)?)
                 .map_err(|error| Error::at("tls", error))?;
         }
+        if let Some(keepalive) = &config.keepalive {
+            endpoint = endpoint
+                .http2_keep_alive_interval(keepalive.time.0)
+                .keep_alive_timeout(keepalive.timeout.0)
+                .keep_alive_while_idle(keepalive.permit_without_stream);
+        }
         let mut headers = MetadataMap::new();
         for (name, value) in &config.headers {
             let at = format!("headers.{name}");
@@ -60,6 +74,7 @@ impl Component for Otlp {
             headers.insert(key, value);
         }
         let compression = match config.compression {
+            Compression::Zstd => Some(CompressionEncoding::Zstd),
             Compression::Gzip => Some(CompressionEncoding::Gzip),
             Compression::None => None,
         };
@@ -68,6 +83,7 @@ impl Component for Otlp {
             channel: OnceLock::new(),
             headers,
             compression,
+            without_zstd: AtomicBool::new(false),
         })
     }
 }
@@ -81,23 +97,67 @@ impl Exporter for Otlp {
     }
 
     async fn export(&self, request: &[Batch]) -> Result<(), ExportError> {
+        let parts: Vec<Bytes> = request.iter().map(otlp::encode).collect();
+        let compression = match self.compression {
+            Some(CompressionEncoding::Zstd) if self.without_zstd.load(Ordering::Relaxed) => {
+                Some(CompressionEncoding::Gzip)
+            }
+            compression => compression,
+        };
+        let mut answer = self.send(parts.clone(), compression).await;
+        if compression == Some(CompressionEncoding::Zstd)
+            && answer
+                .as_ref()
+                .is_err_and(|it| it.code() == Code::Unimplemented)
+        {
+            answer = self.send(parts, Some(CompressionEncoding::Gzip)).await;
+            // A peer without the service at all says the same: then it is not for the compression.
+            if !answer
+                .as_ref()
+                .is_err_and(|it| it.code() == Code::Unimplemented)
+                && !self.without_zstd.swap(true, Ordering::Relaxed)
+            {
+                tracing::warn!("the peer does not know zstd; sending gzip");
+            }
+        }
+        match answer {
+            Ok(response) => answer::accepted(response),
+            Err(status) => {
+                if status.code() == Code::Unavailable {
+                    // The next connection may be to another peer.
+                    self.without_zstd.store(false, Ordering::Relaxed);
+                }
+                Err(answer::refused(&status))
+            }
+        }
+    }
+}
+
+impl Otlp {
+    async fn send(
+        &self,
+        parts: Vec<Bytes>,
+        compression: Option<CompressionEncoding>,
+    ) -> Result<ExportMetricsServiceResponse, Status> {
         let channel = self.channel.get_or_init(|| self.endpoint.connect_lazy());
         let mut grpc = Grpc::new(channel.clone());
-        if let Some(compression) = self.compression {
-            grpc = grpc
-                .send_compressed(compression)
-                .accept_compressed(compression);
+        if let Some(compression) = compression {
+            grpc = grpc.send_compressed(compression);
         }
-        grpc.ready().await.map_err(ExportError::retryable)?;
-        let mut message = Request::new(request.iter().map(otlp::encode).collect());
+        grpc = grpc
+            .accept_compressed(CompressionEncoding::Zstd)
+            .accept_compressed(CompressionEncoding::Gzip);
+        grpc.ready()
+            .await
+            .map_err(|error| Status::from_error(error.into()))?;
+        let mut message = Request::new(parts);
         *message.metadata_mut() = self.headers.clone();
         let path = PathAndQuery::from_static(
             "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
         );
-        match grpc.unary(message, path, codec::Encoded).await {
-            Ok(response) => answer::accepted(response.into_inner()),
-            Err(status) => Err(answer::refused(&status)),
-        }
+        grpc.unary(message, path, codec::Encoded)
+            .await
+            .map(Response::into_inner)
     }
 }
 
