@@ -71,9 +71,12 @@ fn run(processors: &str, shown_fast: usize) -> (BTreeMap<String, usize>, BTreeMa
     });
     signal(&child, Signal::TERM);
     // What was under way when it was told to end may still be shown.
-    let ended = format!("{} +++ exited", child.id());
+    // strace's last word on a process, behind its number, which it pads.
+    let process = child.id().to_string();
+    let is_last =
+        |line: &str| line.split(' ').next() == Some(&process) && line.contains("+++ exited");
     let rest = child.wait_with_output().unwrap();
-    while !std::fs::read_to_string(&log).unwrap().contains(&ended) {
+    while !std::fs::read_to_string(&log).unwrap().lines().any(is_last) {
         std::thread::yield_now();
     }
     for line in common::lines(&rest.stdout) {

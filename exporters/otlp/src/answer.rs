@@ -31,8 +31,8 @@ pub(crate) fn refused(status: &Status) -> ExportError {
         | Code::OutOfRange
         | Code::Unavailable
         | Code::DataLoss => true,
-        // What tonic says of a connection that broke while a request was under way.
-        Code::Unknown => is_transport(status),
+        // No answer of the peer's, but what became of the connection.
+        Code::Unknown | Code::Internal => is_transport(status),
         Code::ResourceExhausted => after.is_some(),
         _ => false,
     };
@@ -50,9 +50,24 @@ pub(crate) fn refused(status: &Status) -> ExportError {
 }
 
 fn is_transport(status: &Status) -> bool {
-    std::error::Error::source(status)
-        .is_some_and(<dyn std::error::Error + 'static>::is::<tonic::transport::Error>)
+    causes(status).any(<dyn std::error::Error + 'static>::is::<tonic::transport::Error>)
 }
+
+fn causes(status: &Status) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
+    std::iter::successors(std::error::Error::source(status), |cause| cause.source())
+}
+
+/// What a side that speaks TLS and one that does not say of each other, and the mend.
+const MISTAKEN: [(&str, &str); 2] = [
+    (
+        "frame with invalid size",
+        "does the peer speak TLS? then `tls.insecure` has to go",
+    ),
+    (
+        "InvalidContentType",
+        "does the peer speak plain text? then it takes `tls.insecure: true`",
+    ),
+];
 
 /// The code, the message, and the causes below it that say more.
 fn describe(status: &Status) -> String {
@@ -62,13 +77,13 @@ fn describe(status: &Status) -> String {
     } else {
         format!("{code}: {}", status.message())
     };
-    let mut source = std::error::Error::source(status);
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
+    for cause in causes(status).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
         }
-        source = cause.source();
+    }
+    if let Some((_, mend)) = MISTAKEN.iter().find(|(said, _)| text.contains(said)) {
+        text = format!("{text} ({mend})");
     }
     text
 }
