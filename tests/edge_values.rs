@@ -396,3 +396,24 @@ fn what_is_too_much_is_counted_named_once_and_left_out() {
     assert_eq!(sweep("devices: {exclude: ['t*']}").0, 5);
     assert_eq!(sweep("subsystem: x, layout: '{a}/{b}/{metric}'").0, 6);
 }
+
+#[test]
+fn names_that_are_spelt_the_same_as_text_are_one_series() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir(directory.path().join("s")).unwrap();
+    fs::write(directory.path().join("s/n_%FF"), "1\n").unwrap();
+    fs::write(
+        directory
+            .path()
+            .join("s")
+            .join(OsStr::from_bytes(b"n_\xff")),
+        "2\n",
+    )
+    .unwrap();
+    let root = format!("{{root: {}}}", directory.path().display());
+    assert_eq!(
+        common::once(&root, "batch: {}"),
+        ["s/n_%FF{device=\"\"} 1"],
+        "the first in path order"
+    );
+}

@@ -270,3 +270,147 @@ fn a_thousand_bad_files_are_one_line_and_are_tried_ever_more_rarely() {
     // At sweeps 0, 2, 6, 14, 30: after 2, 4, 8, 16. Sweep 62 may come before the signal.
     assert!((4_000..=6_000).contains(&failed), "{told}");
 }
+
+/// Where inotify speaks, and inode numbers are not used again at once.
+fn shared_memory() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").unwrap()
+}
+
+#[test]
+fn a_device_that_is_replaced_in_an_old_table_goes_on_through_every_processor() {
+    let tree = shared_memory();
+    let fill = |device: &str, value: usize| {
+        let device = tree.path().join("s").join(device);
+        fs::create_dir_all(&device).unwrap();
+        (0..60).for_each(|file| {
+            fs::write(device.join(format!("m{file}")), format!("{value}\n")).unwrap();
+        });
+    };
+    (0..100).for_each(|device| fill(&format!("d{device}"), 1));
+    fs::create_dir(tree.path().join("other")).unwrap();
+    fill("../other/next", 2);
+    let receiver = format!(
+        "{{root: {}, collection_interval: 50ms, subsystems: {{include: [s]}}}}",
+        tree.path().display()
+    );
+    let mut child = collector(
+        &config(&receiver, "metadata: {}; labels: {}; batch: {}", "{}"),
+        &[],
+    );
+    read_until(&mut child, |line| line == "s/m59{device=/d99} 1 gauge");
+    fs::rename(tree.path().join("s/d0"), tree.path().join("other/past")).unwrap();
+    fs::rename(tree.path().join("other/next"), tree.path().join("s/d0")).unwrap();
+    read_until(&mut child, |line| line == "s/m59{device=/d0} 2 gauge");
+    end(child);
+}
+
+#[test]
+fn what_stood_back_comes_when_there_is_room_for_it() {
+    let tree = shared_memory();
+    for device in ["a", "b"] {
+        fs::create_dir_all(tree.path().join("s").join(device)).unwrap();
+        fs::write(
+            tree.path().join("s").join(device).join(".schema"),
+            "LABEL\nsame yes\n",
+        )
+        .unwrap();
+    }
+    fs::write(tree.path().join("s/a/c"), "1\n").unwrap();
+    fs::write(tree.path().join("s/b/c"), "2\n").unwrap();
+    let receiver = format!(
+        "{{root: {}, collection_interval: 20ms, rescan_interval: 40ms",
+        tree.path().display()
+    );
+    let mut child = collector(&config(&format!("{receiver}}}"), "batch: {}", "{}"), &[]);
+    let first = read_until(&mut child, |_| true);
+    assert_eq!(first, ["s/c{same=yes} 1"]);
+    fs::remove_dir_all(tree.path().join("s/a")).unwrap();
+    let lines = read_until(&mut child, |line| line == "s/c{same=yes} 2");
+    assert!(
+        lines.iter().all(|line| !line.contains("end")),
+        "the series goes on: {lines:?}"
+    );
+    signal(&child, Signal::TERM);
+    child.wait().unwrap();
+
+    device(tree.path(), "one", "3");
+    device(tree.path(), "two", "4");
+    fs::remove_dir_all(tree.path().join("s/b")).unwrap();
+    let mut child = collector(
+        &config(
+            &format!("{receiver}, limits: {{series: 1}}}}"),
+            "batch: {}",
+            "{}",
+        ),
+        &[],
+    );
+    read_until(&mut child, |line| line == "s/c{device=/one} 3");
+    fs::remove_dir_all(tree.path().join("s/one")).unwrap();
+    read_until(&mut child, |line| line == "s/c{device=/two} 4");
+    signal(&child, Signal::TERM);
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_schema_that_comes_or_changes_is_taken_at_the_next_scan() {
+    let tree = shared_memory();
+    device(tree.path(), "d", "1.5");
+    let receiver = format!(
+        "{{root: {}, collection_interval: 20ms, rescan_interval: 40ms}}",
+        tree.path().display()
+    );
+    let mut child = collector(&config(&receiver, "metadata: {}; batch: {}", "{}"), &[]);
+    let schema = |text: &str| fs::write(tree.path().join("s/d/.schema"), text).unwrap();
+    schema("METRIC\nNAME c\nFLAG CUMULATIVE\nTYPE FLOAT\nUNIT By\n");
+    read_until(&mut child, |line| line == "s/c{device=/d} 1.5 counter By");
+    schema("METRIC\nNAME c\nFLAG GAUGE\nTYPE FLOAT\nUNIT s\n");
+    read_until(&mut child, |line| line == "s/c{device=/d} 1.5 gauge s");
+    schema("LABEL\nk v\n\nMETRIC\nNAME c\nFLAG GAUGE\nTYPE FLOAT\n");
+    read_until(&mut child, |line| line == "s/c{k=v} 1.5 gauge");
+    signal(&child, Signal::TERM);
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn a_directory_made_anew_is_watched_anew() {
+    let tree = tempfile::tempdir().unwrap();
+    device(tree.path(), "d", "1");
+    let receiver = format!(
+        "{{root: {}, collection_interval: 20ms, rescan_interval: 1h}}",
+        tree.path().display()
+    );
+    let mut child = collector(&config(&receiver, "batch: {}", "{}"), &[]);
+    read_until(&mut child, |line| line == "s/c{device=/d} 1");
+    // Often with the same inode number, on ext4.
+    fs::remove_dir_all(tree.path().join("s/d")).unwrap();
+    fs::create_dir(tree.path().join("s/d")).unwrap();
+    device(tree.path(), "e", "2");
+    read_until(&mut child, |line| line == "s/c{device=/e} 2");
+    fs::write(tree.path().join("s/d/later"), "3\n").unwrap();
+    read_until(&mut child, |line| line == "s/later{device=/d} 3");
+    end(child);
+}
+
+#[test]
+fn a_kernels_tree_that_comes_later_does_not_count_since_the_boot() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path().join("later");
+    let receiver = format!(
+        "{{root: {}, subsystem: net, layout: '{{device}}/statistics/{{metric}}', follow_links: true, collection_interval: 20ms, rescan_interval: 40ms}}",
+        root.display()
+    );
+    let mut child = collector(&config(&receiver, "metadata: {}", "{format: json}"), &[]);
+    let mut told = std::io::BufReader::new(child.stderr.take().unwrap());
+    common::lines_until(&mut told, |line| line.contains("not there"));
+    let stat = fs::read_to_string("/proc/stat").unwrap();
+    let boot = stat
+        .lines()
+        .find_map(|line| line.strip_prefix("btime "))
+        .unwrap();
+    let boot = boot.trim().parse::<u64>().unwrap() * 1_000_000_000;
+    std::os::unix::fs::symlink("/sys/class/net", &root).unwrap();
+    let first = points(&mut child, |_, _| true);
+    assert!(first.iter().all(|(_, start, _)| *start > boot), "{first:?}");
+    signal(&child, Signal::TERM);
+    child.wait().unwrap();
+}

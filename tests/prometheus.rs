@@ -99,7 +99,7 @@ fn promtool_finds_no_parse_error() {
 #[test]
 fn each_sweep_is_one_whole_exposition() {
     let tree = repository("tests/fixtures/net-statsfs/sys/kernel/stats");
-    let receiver = format!("{{root: {}, collection_interval: 400ms}}", tree.display());
+    let receiver = format!("{{root: {}, collection_interval: 100ms}}", tree.display());
     let mut child = common::collector(
         &config(&receiver, "metadata: {}; batch: {}", "{format: prometheus}"),
         &[],
@@ -113,4 +113,38 @@ fn each_sweep_is_one_whole_exposition() {
     child.wait().unwrap();
     let values = lines.iter().filter(|line| !line.starts_with('#')).count();
     assert_eq!(values, 2 * 72, "two whole ones before the third begins");
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_it_and_a_full_disk_is_no_success() {
+    let tree = repository("tests/fixtures/net-statsfs/sys/kernel/stats");
+    let receiver = format!("{{root: {}, collection_interval: 20ms}}", tree.display());
+    let config = config(&receiver, "metadata: {}; batch: {}", "{format: prometheus}");
+    let mut child = common::collector(&config, &[]);
+    common::read_until(&mut child, |_| true);
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+
+    let mut command = Command::new(common::BINARY);
+    command
+        .args(["--once", "--config", "-"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command
+        .stdout(
+            std::fs::File::options()
+                .write(true)
+                .open("/dev/full")
+                .unwrap(),
+        )
+        .spawn()
+        .unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(config.as_bytes())
+        .unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
 }

@@ -484,7 +484,7 @@ fn tls_takes_whom_it_should_and_says_in_one_line_why_not() {
             "localhost",
             false,
             "tls: {insecure: true}".into(),
-            Some("does the peer speak TLS"),
+            Some("transport error"),
         ),
     ];
     for (name, expired, settings, wrong) in cases {
@@ -528,4 +528,18 @@ fn tls_takes_whom_it_should_and_says_in_one_line_why_not() {
         1,
         "{told}"
     );
+}
+
+#[test]
+fn the_first_signal_during_the_drain_of_once_is_not_the_second() {
+    let (peer, address) = (Peer::default(), free());
+    let config = to(&net(), &address.to_string(), PLAIN)
+        .replace("service:\n", "service:\n  shutdown_timeout: 1m\n");
+    let mut child = collector(&config, &["--once"]);
+    let mut told = BufReader::new(child.stderr.take().unwrap());
+    lines_until(&mut told, |line| line.contains("sending fails"));
+    signal(&child, Signal::INT);
+    let _server = peer.serve(address, None, true);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(peer.got.lock().unwrap().len(), 1);
 }

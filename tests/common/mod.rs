@@ -44,7 +44,7 @@ fn kill_when_late(child: &Child) {
     let pid = rustix::process::Pid::from_child(child);
     let pidfd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).unwrap();
     std::thread::spawn(move || {
-        std::thread::park_timeout(std::time::Duration::from_secs(120));
+        std::thread::park_timeout(std::time::Duration::from_mins(2));
         // It has long ended, but for that case.
         let _ = rustix::process::pidfd_send_signal(pidfd, Signal::KILL);
     });

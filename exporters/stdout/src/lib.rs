@@ -3,7 +3,8 @@
 mod prometheus;
 
 use std::io::{ErrorKind, Write};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use pipeline::{
@@ -45,6 +46,16 @@ pub struct Stdout {
     counters: Counters,
     exposition: Mutex<Exposition>,
     changed: Notify,
+    /// Found out beside an export: the next one says so.
+    reader_gone: AtomicBool,
+}
+
+impl Stdout {
+    fn exposition(&self) -> MutexGuard<'_, Exposition> {
+        self.exposition
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 pipeline::register! { exporter Stdout }
@@ -62,6 +73,7 @@ impl Component for Stdout {
             counters: context.counters.clone(),
             exposition: Mutex::default(),
             changed: Notify::new(),
+            reader_gone: AtomicBool::new(false),
         })
     }
 }
@@ -77,12 +89,17 @@ impl Exporter for Stdout {
                 write(line + "\n").await
             }
             Format::Prometheus => {
-                self.exposition
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .take(request);
+                if self.reader_gone.load(Ordering::Relaxed) {
+                    return Err(ExportError::Closed);
+                }
+                // What shows again what is not written yet belongs to the next sweep.
+                let due = self.exposition().take(request, &self.counters);
                 self.changed.notify_one();
-                Ok(())
+                if due.is_empty() {
+                    Ok(())
+                } else {
+                    write(due).await
+                }
             }
         }
     }
@@ -107,15 +124,15 @@ impl Exporter for Stdout {
                     } {}
                 }
             }
-            let whole = self
-                .exposition
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .write(&self.counters);
-            if let (false, Err(ExportError::Permanent { source })) =
-                (whole.is_empty(), write(whole).await)
-            {
-                return Err(pipeline::Error::new(source));
+            let whole = self.exposition().write(&self.counters);
+            if whole.is_empty() {
+                continue;
+            }
+            match write(whole).await {
+                Ok(()) => {}
+                Err(ExportError::Closed) => self.reader_gone.store(true, Ordering::Relaxed),
+                Err(ExportError::Permanent { source }) => return Err(pipeline::Error::new(source)),
+                Err(other) => return Err(pipeline::Error::new(format!("{other:?}"))),
             }
         }
         Ok(())

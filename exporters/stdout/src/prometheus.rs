@@ -28,14 +28,25 @@ struct Latest {
 
 struct Family<'a> {
     kind: &'static str,
+    metric: &'a str,
     help: &'a str,
     lines: Vec<String>,
     labels: HashSet<String>,
 }
 
 impl Exposition {
-    /// Takes in what a request showed.
-    pub(crate) fn take(&mut self, request: &[Batch]) {
+    /// Takes in what a request showed. Where it shows again what was not written yet, that is written first: the
+    /// exposition of the sweep before.
+    pub(crate) fn take(&mut self, request: &[Batch], counters: &Counters) -> String {
+        let is_new = |batch: &Batch| {
+            let known = self.tables.get(&batch.table().head().place);
+            known.is_some_and(|latest| latest.new.is_some())
+        };
+        let before = if request.iter().any(is_new) {
+            self.write(counters)
+        } else {
+            String::new()
+        };
         for batch in request {
             let table = batch.table();
             let new = Latest {
@@ -46,6 +57,7 @@ impl Exposition {
             self.tables.insert(Arc::clone(&table.head().place), new);
             self.changed = true;
         }
+        before
     }
 
     /// The whole exposition: one HELP and TYPE a family. Empty if nothing came since the last one.
@@ -71,13 +83,14 @@ impl Exposition {
         }
         let mut out = String::new();
         for (name, mut family) in families {
-            if !family.help.is_empty() {
-                let _ = writeln!(
-                    out,
-                    "# HELP {name} {}",
-                    family.help.replace('\\', "\\\\").replace('\n', "\\n")
-                );
-            }
+            // A metric that nobody describes is called what it is called elsewhere.
+            let help = if family.help.is_empty() {
+                family.metric
+            } else {
+                family.help
+            };
+            let help = help.replace('\\', "\\\\").replace('\n', "\\n");
+            let _ = writeln!(out, "# HELP {name} {help}");
             let _ = writeln!(out, "# TYPE {name} {}", family.kind);
             family.lines.sort_unstable();
             family.lines.iter().for_each(|line| out.push_str(line));
@@ -109,19 +122,16 @@ impl Exposition {
         if !name.ends_with(suffix) {
             name.push_str(suffix);
         }
+        let labels = labels(&series.attributes);
         let owner = self
             .families
             .entry(name.clone())
             .or_insert_with(|| Arc::clone(&series.name));
-        let family = families.entry(name.clone()).or_insert_with(|| Family {
-            kind,
-            help: &series.description,
-            lines: Vec::new(),
-            labels: HashSet::new(),
-        });
-        let labels = labels(&series.attributes);
+        let known = families.get(&name);
         // One family has one kind and one name behind it; one line a set of labels.
-        if *owner != series.name || family.kind != kind || !family.labels.insert(labels.clone()) {
+        let fits =
+            known.is_none_or(|family| family.kind == kind && !family.labels.contains(&labels));
+        if *owner != series.name || !fits {
             counters.add("series_refused", "collision", 1);
             if self.said.insert(Arc::clone(&series.name)) {
                 tracing::warn!(
@@ -131,7 +141,15 @@ impl Exposition {
             }
             return;
         }
+        let family = families.entry(name.clone()).or_insert_with(|| Family {
+            kind,
+            metric: &series.name,
+            help: &series.description,
+            lines: Vec::new(),
+            labels: HashSet::new(),
+        });
         family.lines.push(format!("{name}{labels} {number}\n"));
+        family.labels.insert(labels);
     }
 }
 
@@ -187,11 +205,11 @@ mod tests {
         );
         let counters = Counters::new("stdout");
         let mut exposition = Exposition::default();
-        exposition.take(&batches.unwrap());
+        assert_eq!(exposition.take(&batches.unwrap(), &counters), "");
         let text = exposition.write(&counters);
-        let expected = "# TYPE kvm_e gauge\nkvm_e{device=\"\"} 1e300\n\
-             # TYPE kvm_x_total counter\nkvm_x_total{a_b=\"1\"} 5.5\n# TYPE net_0 gauge\nnet_0 4\n\
-             # TYPE net_n_dash_total counter\nnet_n_dash_total{device=\"/a\"} 1\nnet_n_dash_total{device=\"q\\\"\\n\\\\\"} 3\n";
+        let expected = "# HELP kvm_e kvm/e\n# TYPE kvm_e gauge\nkvm_e{device=\"\"} 1e300\n\
+             # HELP kvm_x_total kvm/x_total\n# TYPE kvm_x_total counter\nkvm_x_total{a_b=\"1\"} 5.5\n# HELP net_0 net/0\n# TYPE net_0 gauge\nnet_0 4\n\
+             # HELP net_n_dash_total net/n-dash\n# TYPE net_n_dash_total counter\nnet_n_dash_total{device=\"/a\"} 1\nnet_n_dash_total{device=\"q\\\"\\n\\\\\"} 3\n";
         assert_eq!(text, expected);
         assert_eq!(counters.total("series_refused"), 1);
         assert_eq!(exposition.write(&counters), "", "nothing new");

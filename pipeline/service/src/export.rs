@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use pipeline::{Counters, ExportError, Exporter, points};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::task::JoinSet;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::config::{Around, RetryOnFailure, Sizer};
@@ -25,6 +25,9 @@ pub(crate) struct Export {
     /// The reader is gone for good.
     closed: Arc<Notify>,
     said: Mutex<Said>,
+    room: Arc<Semaphore>,
+    /// The time for draining is over: what is left is counted, not sent.
+    give_up: watch::Receiver<bool>,
 }
 
 #[derive(Default)]
@@ -32,6 +35,9 @@ struct Said {
     down: bool,
     once: HashSet<String>,
 }
+
+/// Why what is left when the time is over is dropped.
+const SHUTDOWN: (&str, &str) = ("shutdown", "the time for draining is over");
 
 /// A request in the queue, and its share of the queue's size.
 type Item = (Request, OwnedSemaphorePermit);
@@ -43,29 +49,25 @@ impl Export {
         around: Around,
         counters: Counters,
         closed: Arc<Notify>,
+        give_up: watch::Receiver<bool>,
     ) -> Export {
+        let room = Arc::new(Semaphore::new(size(&around)));
+        let (queued, said) = (AtomicU64::new(0), Mutex::default());
         Export {
             id,
             exporter,
             around,
             counters,
-            queued: AtomicU64::new(0),
+            queued,
             closed,
-            said: Mutex::default(),
+            said,
+            room,
+            give_up,
         }
     }
 
     /// Takes requests until the channel closes, and ends when all of them were sent or given up.
     pub(crate) async fn run(self: Arc<Export>, mut from: mpsc::Receiver<Request>) {
-        let queue = &self.around.queue;
-        // Without a queue there is one request under way at a time, and what is above waits.
-        let size = if queue.enabled {
-            queue.queue_size.get().min(Semaphore::MAX_PERMITS)
-        } else {
-            1
-        };
-        let wait = !queue.enabled || self.around.delivery.block_on_overflow;
-        let room = Arc::new(Semaphore::new(size));
         let mut tasks = JoinSet::new();
         let lanes: Vec<mpsc::UnboundedSender<Item>> =
             (0..self.around.delivery.num_consumers.max(1))
@@ -75,71 +77,99 @@ impl Export {
                     to
                 })
                 .collect();
-        while let Some(request) = from.recv().await {
-            for (lane, request) in by_lane(request, lanes.len()) {
-                let points = points(&request);
-                let weight = match queue.sizer {
-                    _ if !queue.enabled => 1,
-                    Sizer::Requests => 1,
-                    Sizer::Items => usize::try_from(points).unwrap_or(usize::MAX),
-                };
-                self.count("points_handed", "", points);
-                if weight > size {
-                    self.drop_once(
-                        points,
-                        "too_large",
-                        "a request is larger than the whole queue",
-                    );
+        loop {
+            let request = tokio::select! {
+                request = from.recv() => match request {
+                    Some(request) => request,
+                    None => break,
+                },
+                Some(ended) = tasks.join_next() => {
+                    resume(ended);
                     continue;
                 }
-                let weight = u32::try_from(weight).unwrap_or(u32::MAX);
-                let permit = if wait {
-                    Arc::clone(&room).acquire_many_owned(weight).await.ok()
-                } else {
-                    Arc::clone(&room).try_acquire_many_owned(weight).ok()
-                };
-                let Some(permit) = permit else {
-                    self.drop_once(
-                        points,
-                        "queue_full",
-                        "the sending queue is full; the newest requests are dropped",
-                    );
-                    continue;
-                };
+            };
+            for (lane, request) in by_lane(request, lanes.len()) {
+                let points = points(&request);
+                self.count("points_handed", "", points);
                 self.change_queued(|queued| queued + points);
-                // A lane lives as long as its sender.
-                let _ = lanes[lane].send((request, permit));
+                match self.room_for(points).await {
+                    // A lane lives as long as its sender.
+                    Ok(permit) => drop(lanes[lane].send((request, permit))),
+                    Err((reason, why)) => {
+                        self.change_queued(|queued| queued.saturating_sub(points));
+                        self.drop_once(points, reason, why);
+                    }
+                }
             }
         }
         drop(lanes);
-        while tasks.join_next().await.is_some() {}
+        while let Some(ended) = tasks.join_next().await {
+            resume(ended);
+        }
     }
 
-    /// Gives up what is still queued: the time is over.
-    pub(crate) fn abandon(&self) -> u64 {
-        let left = self.queued.swap(0, Ordering::Relaxed);
-        self.counters.set("points_queued", 0);
-        self.count("points_dropped", "shutdown", left);
-        left
+    /// Room in the queue for a request of so many points, or why there is none.
+    async fn room_for(
+        &self,
+        points: u64,
+    ) -> Result<OwnedSemaphorePermit, (&'static str, &'static str)> {
+        let queue = &self.around.queue;
+        let weight = match queue.sizer {
+            Sizer::Items if queue.enabled => u32::try_from(points).unwrap_or(u32::MAX),
+            _ => 1,
+        };
+        if weight as usize > self.size() {
+            return Err(("too_large", "a request is larger than the whole queue"));
+        }
+        let room = Arc::clone(&self.room);
+        if !queue.enabled || self.around.delivery.block_on_overflow {
+            return tokio::select! {
+                permit = room.acquire_many_owned(weight) => permit.map_err(|_| SHUTDOWN),
+                () = self.given_up() => Err(SHUTDOWN),
+            };
+        }
+        let full = (
+            "queue_full",
+            "the sending queue is full; the newest requests are dropped",
+        );
+        room.try_acquire_many_owned(weight).map_err(|_| full)
+    }
+
+    /// The queue's size. Without a queue there is one request under way at a time, and what is above waits.
+    fn size(&self) -> usize {
+        size(&self.around)
     }
 
     async fn lane(self: Arc<Export>, mut from: mpsc::UnboundedReceiver<Item>) {
-        while let Some((request, permit)) = from.recv().await {
-            let points = points(&request);
-            self.deliver(request).await;
-            self.change_queued(|queued| queued.saturating_sub(points));
+        while let Some((mut request, permit)) = from.recv().await {
+            let queued = points(&request);
+            let done = tokio::select! {
+                biased;
+                () = self.given_up() => false,
+                () = self.deliver(&mut request) => true,
+            };
+            if !done {
+                self.count("points_dropped", SHUTDOWN.0, points(&request));
+            }
+            self.change_queued(|all| all.saturating_sub(queued));
             drop(permit);
         }
     }
 
+    /// Waits until the time for draining is over.
+    async fn given_up(&self) {
+        // An error means that the service is gone: the time is over as well.
+        let _ = self.give_up.clone().wait_for(|over| *over).await;
+    }
+
     /// Sends a request, as often as it takes and is allowed.
-    async fn deliver(&self, mut request: Request) {
+    async fn deliver(&self, request: &mut Request) {
         let retry = &self.around.retry;
         let started = Instant::now();
         let mut interval = retry.initial_interval.0;
         loop {
-            let all = points(&request);
-            let (source, after) = match self.attempt(&request).await {
+            let all = points(request);
+            let (source, after) = match self.attempt(request).await {
                 Ok(()) => {
                     self.recovered();
                     return self.count("points_sent", "", all);
@@ -175,14 +205,14 @@ impl Export {
                         let still = points(&left);
                         self.count("points_rejected", "", rejected);
                         self.count("points_sent", "", all.saturating_sub(still + rejected));
-                        request = left;
+                        *request = left;
                     }
                     (source, after)
                 }
                 // A kind of error that is newer than this service: nothing is known of it but that it is one.
                 Err(other) => (format!("{other:?}").into(), None),
             };
-            let all = points(&request);
+            let all = points(request);
             let why = chain(&*source);
             if !retry.enabled {
                 return self.drop_once(
@@ -203,7 +233,9 @@ impl Export {
             self.failing(&why);
             self.count("requests_retried", "", 1);
             sleep(delay).await;
-            interval = interval.mul_f64(retry.multiplier).min(retry.max_interval.0);
+            let longer = interval.as_secs_f64() * retry.multiplier;
+            let longer = Duration::try_from_secs_f64(longer).unwrap_or(Duration::MAX);
+            interval = longer.min(retry.max_interval.0);
         }
     }
 
@@ -264,6 +296,20 @@ impl Export {
         if std::mem::take(&mut self.said().down) {
             tracing::info!(exporter = self.id, "sending works again");
         }
+    }
+}
+
+fn size(around: &Around) -> usize {
+    let size = around.queue.queue_size.get().min(Semaphore::MAX_PERMITS);
+    if around.queue.enabled { size } else { 1 }
+}
+
+/// A lane that broke down takes the exporter with it: the program ends.
+fn resume(ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && let Ok(panic) = error.try_into_panic()
+    {
+        std::panic::resume_unwind(panic);
     }
 }
 

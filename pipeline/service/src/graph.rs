@@ -116,7 +116,8 @@ fn made<T>(
 pub(crate) struct Running {
     /// All but the exporters' own tasks.
     pub(crate) tasks: JoinSet<Ended>,
-    pub(crate) exports: Vec<Arc<Export>>,
+    /// Tells the exporters that the time for draining is over.
+    pub(crate) give_up: watch::Sender<bool>,
     pub(crate) found: mpsc::UnboundedReceiver<pipeline::Found>,
     pub(crate) receivers: usize,
     /// The reader of an exporter is gone for good.
@@ -140,7 +141,7 @@ pub(crate) fn spawn(
 ) -> Running {
     let mut tasks = JoinSet::new();
     let closed = Arc::new(Notify::new());
-    let mut exports = Vec::new();
+    let (give_up, hear_give_up) = watch::channel(false);
     let mut into: BTreeMap<String, (mpsc::Sender<_>, Demand)> = BTreeMap::new();
     for (id, (exporter, around)) in graph.exporters {
         let (to, from) = mpsc::channel(graph.capacity);
@@ -151,8 +152,8 @@ pub(crate) fn spawn(
             around,
             counters.of(&id),
             Arc::clone(&closed),
+            hear_give_up.clone(),
         ));
-        exports.push(Arc::clone(&export));
         tasks.spawn(async move {
             export.run(from).await;
             Ended::Stage
@@ -218,7 +219,7 @@ pub(crate) fn spawn(
     }
     Running {
         tasks,
-        exports,
+        give_up,
         found,
         receivers,
         closed,

@@ -6,7 +6,7 @@ use pipeline::{Counters, Found, Shutdown};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, interval_at, sleep_until};
+use tokio::time::{Instant, interval_at, sleep_until, timeout};
 
 use crate::graph::{Ended, Graph, Running, spawn};
 use crate::telemetry::summary;
@@ -45,12 +45,13 @@ pub(crate) async fn run(graph: Graph, options: Options, counters: Counters) -> R
     let mut deadline: Option<Instant> = None;
     let mut failure: Option<String> = None;
     let mut forced = false;
+    let mut signals = 0;
     let mut found = Looked::default();
 
     while !running.tasks.is_empty() {
         let begin_end = tokio::select! {
-            _ = interrupt.recv() => { forced = deadline.is_some(); true }
-            _ = terminate.recv() => { forced = deadline.is_some(); true }
+            _ = interrupt.recv() => { signals += 1; forced = signals > 1; true }
+            _ = terminate.recv() => { signals += 1; forced = signals > 1; true }
             () = running.closed.notified() => true,
             () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => { forced = true; true }
             _ = told.every.tick() => { told.tell(&counters); false }
@@ -77,35 +78,60 @@ pub(crate) async fn run(graph: Graph, options: Options, counters: Counters) -> R
         }
     }
     found.tell();
-    finish(running, beside, exporters_end, deadline.filter(|_| !forced)).await;
+    let beside_failure = finish(running, beside, exporters_end, &counters).await;
     told.last(&counters);
-    if let Some(failure) = failure {
+    if let Some(failure) = failure.or(beside_failure) {
         return Err(failure);
     }
     answer(options, &counters)
 }
 
-/// Ends what still runs: the exporters' own tasks hear the end after the last export.
+/// How long it takes at the most to count what is left.
+const COUNTING: Duration = Duration::from_secs(1);
+
+/// Ends what still runs: what is left goes down to the exporters, who count it. Their own tasks hear the end after the
+/// last export; gives the first error of one.
 async fn finish(
     mut running: Running,
     mut beside: JoinSet<(String, pipeline::Result<()>)>,
     end: watch::Sender<bool>,
-    deadline: Option<Instant>,
-) {
+    counters: &Counters,
+) -> Option<String> {
+    running.give_up.send_replace(true);
+    let counted = async { while running.tasks.join_next().await.is_some() {} };
+    // A receiver that hangs in a read does not end.
+    let _ = timeout(COUNTING, counted).await;
     running.tasks.shutdown().await;
-    let lost: u64 = running.exports.iter().map(|export| export.abandon()).sum();
+    let lost = count(counters, |reason| reason == "shutdown");
     if lost > 0 {
         tracing::warn!("{lost} points could not be sent in time and are lost");
     }
-    // Nobody left to hear it is fine.
-    let _ = end.send(true);
-    let deadline = deadline
-        .unwrap_or_else(Instant::now)
-        .max(Instant::now() + Duration::from_millis(100));
-    let _ = tokio::time::timeout_at(deadline, async {
-        while beside.join_next().await.is_some() {}
-    })
-    .await;
+    end.send_replace(true);
+    let mut failure = None;
+    let ended = async {
+        while let Some(ended) = beside.join_next().await {
+            match ended {
+                Ok((_, Ok(()))) => {}
+                Ok((id, Err(error))) => {
+                    failure.get_or_insert(format!("{id}: {error}"));
+                }
+                Err(panic) => {
+                    failure.get_or_insert(format!("a component broke down: {panic}"));
+                }
+            }
+        }
+    };
+    let _ = timeout(COUNTING, ended).await;
+    failure
+}
+
+/// The points dropped for these reasons.
+fn count(counters: &Counters, reasons: impl Fn(&str) -> bool) -> u64 {
+    let all = counters.snapshot();
+    let dropped = all
+        .iter()
+        .filter(|((_, name, reason), _)| *name == "points_dropped" && reasons(reason));
+    dropped.map(|(_, count)| count).sum()
 }
 
 /// With `--once`, the exit code says whether everything arrived.
@@ -116,16 +142,9 @@ fn answer(options: Options, counters: &Counters) -> Result<(), String> {
     if counters.total("points_read") == 0 {
         return Err("nothing to sweep: no file was read".into());
     }
-    let lost: u64 = counters
-        .snapshot()
-        .iter()
-        .filter(|((_, name, reason), _)| *name == "points_dropped" && LOST.contains(reason))
-        .map(|(_, count)| count)
-        .sum();
-    if lost > 0 {
-        Err(format!("{lost} points are lost"))
-    } else {
-        Ok(())
+    match count(counters, |reason| LOST.contains(&reason)) {
+        0 => Ok(()),
+        lost => Err(format!("{lost} points are lost")),
     }
 }
 

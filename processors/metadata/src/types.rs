@@ -27,13 +27,16 @@ impl Types {
         self.rules(series).find_map(|rule| rule.scale)
     }
 
-    /// Whether the series may be a sum, but nobody says so, and it is kept for that.
+    /// Whether the series may be a sum, but nobody says whether it is, and it is kept for that.
     pub(crate) fn is_candidate(&self, series: &Series) -> bool {
-        self.config.aggregates == Aggregates::Auto
-            && series
-                .source
-                .as_ref()
-                .is_some_and(|source| source.same_name_below)
+        let place = series.source.as_deref();
+        let is_auto = self.config.aggregates == Aggregates::Auto;
+        if !is_auto || !place.is_some_and(|place| place.same_name_below) {
+            return false;
+        }
+        let rules: Vec<&Rule> = self.rules(series).collect();
+        self.is_aggregate(&rules, place, self.entry(place))
+            .is_none()
     }
 
     fn rules(&self, series: &Series) -> impl Iterator<Item = &Rule> {
@@ -51,7 +54,13 @@ impl Types {
             .find(&place.directory, &place.file, &place.filesystem)
     }
 
-    fn is_aggregate(&self, rules: &[&Rule], place: Option<&Place>, entry: Option<&Entry>) -> bool {
+    /// What is said of its being a sum; `None` if nobody says anything.
+    fn is_aggregate(
+        &self,
+        rules: &[&Rule],
+        place: Option<&Place>,
+        entry: Option<&Entry>,
+    ) -> Option<bool> {
         let declared = place.and_then(|place| place.declared.as_ref());
         let say = |source: &Source| match source {
             Source::Rules => rules.iter().find_map(|rule| rule.aggregate),
@@ -61,7 +70,7 @@ impl Types {
                 .map(|(entry, place)| entry.is_aggregate(&place.directory)),
             Source::Mode => None,
         };
-        self.config.sources.iter().find_map(say).unwrap_or(false)
+        self.config.sources.iter().find_map(say)
     }
 }
 
@@ -76,10 +85,10 @@ impl PerSeries for Types {
         let entry = self.entry(place);
         let declared = place.and_then(|place| place.declared.as_ref());
 
-        let sum = self.is_aggregate(&rules, place, entry);
-        let marked = sum
-            || place.is_some_and(|place| place.same_name_below)
-                && !rules.iter().any(|rule| rule.aggregate == Some(false));
+        let said = self.is_aggregate(&rules, place, entry);
+        let sum = said == Some(true);
+        let candidate = said.is_none() && place.is_some_and(|place| place.same_name_below);
+        let marked = sum || candidate;
         let apart = match self.config.aggregates {
             Aggregates::Auto if sum => return Verdict::Drop,
             Aggregates::Drop if marked => return Verdict::Drop,

@@ -1,18 +1,18 @@
 //! What is wrong in a tree, said once and then counted: a thousand bad files are one line.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use pipeline::Counters;
 
-/// Lines between two rescans; what is beyond them is counted only.
-const MOST_LINES: usize = 10;
+/// Lines of one cause between two rescans; what is beyond them is counted only.
+const MOST_LINES: usize = 3;
 
 /// What is wrong and was not said yet.
 pub(crate) struct Complaints {
     counters: Counters,
     new: BTreeMap<(&'static str, &'static str), (String, u64)>,
     known: HashSet<u64>,
-    lines: usize,
+    lines: HashMap<&'static str, usize>,
 }
 
 impl Complaints {
@@ -21,7 +21,7 @@ impl Complaints {
             counters,
             new: BTreeMap::new(),
             known: HashSet::new(),
-            lines: 0,
+            lines: HashMap::new(),
         }
     }
 
@@ -65,9 +65,10 @@ impl Complaints {
     /// Says what is new: one line a cause, with the first subject and the number of the others.
     pub(crate) fn say(&mut self) {
         for ((_, cause), (subject, count)) in std::mem::take(&mut self.new) {
-            self.lines += 1;
+            let lines = self.lines.entry(cause).or_default();
+            *lines += 1;
             match count {
-                _ if self.lines > MOST_LINES => {}
+                _ if *lines > MOST_LINES => {}
                 1 => tracing::warn!("{subject} {cause}; passed over"),
                 _ => tracing::warn!(
                     "{subject} {cause}; so it is with {} more; passed over",
@@ -79,6 +80,6 @@ impl Complaints {
 
     /// A rescan gives new lines.
     pub(crate) fn refill(&mut self) {
-        self.lines = 0;
+        self.lines.clear();
     }
 }

@@ -47,6 +47,27 @@ impl Component for Statsfs {
                 return Err(Error::at(key, "has to be more than 0s"));
             }
         }
+        let limits = &config.limits;
+        let too_much = [
+            (
+                limits.depth > 256,
+                "limits.depth",
+                "may not be more than 256",
+            ),
+            (
+                limits.value_bytes.0 > 1 << 20,
+                "limits.value_bytes",
+                "may not be more than 1MiB",
+            ),
+            (
+                limits.schema_bytes.0 > 16 << 20,
+                "limits.schema_bytes",
+                "may not be more than 16MiB",
+            ),
+        ];
+        if let Some((_, key, why)) = too_much.into_iter().find(|(wrong, ..)| *wrong) {
+            return Err(Error::at(key, why));
+        }
         if config.root.is_empty() {
             return Err(Error::at(
                 "root",

@@ -19,7 +19,7 @@ pub(crate) struct Schema {
 }
 
 /// What it says of one metric.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Entry {
     pub(crate) declared: Arc<Declared>,
     /// How the file is read, where TYPE says so.

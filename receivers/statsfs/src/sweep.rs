@@ -30,6 +30,8 @@ pub(crate) struct Sweeper {
     complaints: Complaints,
     boot: u64,
     rescanned: Option<Instant>,
+    /// When it was last looked for and not there, or last read before it went; unix ns, 0 for never.
+    without: u64,
     /// Why there is no tree, as it was last said.
     lacking: Option<String>,
     buffer: Vec<u8>,
@@ -59,6 +61,7 @@ impl Sweeper {
             tree: None,
             tables: Tables::default(),
             rescanned: None,
+            without: 0,
             lacking: None,
             buffer: vec![0; most],
         }
@@ -66,8 +69,8 @@ impl Sweeper {
 
     /// Checks the tree for changes, then reads what is due. `send` is false when nobody listens any more.
     pub(crate) fn sweep(&mut self, number: u64, mut send: impl FnMut(Batch) -> bool) -> bool {
-        let begun = Instant::now();
         self.check();
+        let begun = Instant::now();
         let mut counts = Counts::default();
         let (tick, timeout) = (self.plan.interval, self.plan.timeout);
         let mut listening = true;
@@ -152,12 +155,12 @@ impl Sweeper {
     }
 
     fn check(&mut self) {
-        if self.tree.as_ref().is_some_and(|tree| !tree.is_there()) {
+        if let Some(gone) = self.tree.take_if(|tree| !tree.is_there()) {
             tracing::warn!(
                 "{} has gone or was replaced; its series end",
                 shown(&self.path)
             );
-            self.tree = None;
+            self.without = gone.swept;
             self.tables.end_all();
             // Looked for at once: a replaced root is there already.
             self.rescanned = None;
@@ -178,7 +181,14 @@ impl Sweeper {
             boot: self.boot,
             now: now_unix_nano(),
         };
-        let changes = tree.check(whole, clock, &mut self.complaints);
+        let mut changes = tree.check(whole, clock, &mut self.complaints);
+        if whole {
+            for (id, file) in std::mem::take(&mut self.tables.refused) {
+                changes
+                    .begun
+                    .extend(tree.offer(id, &file, &mut self.complaints));
+            }
+        }
         let (context, id) = (&self.context, &self.context.id);
         let head = |subsystem: Arc<str>, number: Arc<str>| {
             let place = format!("{id}/{subsystem}/{number}").into();
@@ -209,7 +219,7 @@ impl Sweeper {
         let opened = find(&self.root, &self.context).and_then(|path| {
             let filesystem = |device| filesystem_of(device, &self.context);
             let plan = Arc::clone(&self.plan);
-            let tree = Tree::open(plan, path.clone(), filesystem, self.boot).map_err(|errno| match errno {
+            let tree = Tree::open(plan, path.clone(), filesystem, self.boot, self.without).map_err(|errno| match errno {
                 Errno::NOENT => "no such directory".to_owned(),
                 Errno::ACCESS => "permission denied: it takes root, CAP_DAC_READ_SEARCH, or a mount with mode=0755".to_owned(),
                 errno => errno.to_string(),
@@ -224,7 +234,10 @@ impl Sweeper {
                 self.path = path;
                 self.tree = Some(tree);
             }
-            Err(why) => self.lacking = Some(why),
+            Err(why) => {
+                self.lacking = Some(why);
+                self.without = now_unix_nano();
+            }
         }
     }
 }
@@ -323,6 +336,14 @@ impl Reading<'_> {
             // It has gone: the next check ends its series, without a word.
             Err(Errno::NOENT | Errno::NODEV | Errno::NXIO | Errno::STALE) => return Value::Absent,
             Err(Errno::PERM) if self.locked_down => Err(Reason::LOCKDOWN),
+            Err(Errno::MFILE | Errno::NFILE) => {
+                // Not the file's fault: it is read again at the next sweep.
+                let reason = Reason::DESCRIPTORS;
+                let path = state.path(at);
+                self.complaints
+                    .add_once("files_failed", reason.0, reason.cause(), path);
+                return Value::Absent;
+            }
             Err(Errno::ACCESS | Errno::PERM) => Err(Reason::PERMISSION),
             Err(_) => Err(Reason::IO),
         };

@@ -19,6 +19,8 @@ pub(crate) struct Tables {
     all: BTreeMap<Arc<str>, Vec<TableState>>,
     places: HashMap<Arc<str>, usize>,
     series: usize,
+    /// Files that were too many; a rescan offers them again.
+    pub(crate) refused: Vec<(DirectoryId, Arc<CStr>)>,
 }
 
 /// A table, and what is known of each of its rows.
@@ -96,9 +98,9 @@ impl Tables {
     ) -> Begun {
         let directories: HashSet<DirectoryId> = changes.ended_directories.into_iter().collect();
         let files: HashSet<(DirectoryId, Arc<CStr>)> = changes.ended_files.into_iter().collect();
-        let mut changed: HashMap<(DirectoryId, Arc<CStr>), Series> = HashMap::new();
+        let mut changed: HashMap<(DirectoryId, Arc<CStr>), (Format, Series)> = HashMap::new();
         for found in changes.changed {
-            changed.insert((found.directory, found.file), found.series);
+            changed.insert((found.directory, found.file), (found.format, found.series));
         }
         if !directories.is_empty() || !files.is_empty() || !changed.is_empty() {
             for state in self.all.values_mut().flatten() {
@@ -114,7 +116,7 @@ impl Tables {
                     {
                         row.life = Life::Ending;
                         self.series -= 1;
-                    } else if let Some(now) =
+                    } else if let Some((format, now)) =
                         changed.remove(&(row.directory, Arc::clone(&row.file)))
                     {
                         if demand.want(&state.head, &now) == Want::Never {
@@ -122,6 +124,7 @@ impl Tables {
                             self.series -= 1;
                         } else {
                             *series = now;
+                            (row.format, row.fails, row.not_before) = (format, 0, 0);
                             state.made = None;
                         }
                     }
@@ -139,6 +142,8 @@ impl Tables {
             }
             if self.series >= most {
                 begun.over_limit += 1;
+                self.refused
+                    .push((found.directory, Arc::clone(&found.file)));
                 begun.first_over.get_or_insert_with(|| {
                     found
                         .series
@@ -174,6 +179,8 @@ impl Tables {
                 if is_ending(row) && begun.contains(&series.identity()) {
                     row.life = Life::Dead;
                     state.dead += 1;
+                    // Remade and sent before the new one: whoever knows the series by its table lets it go first.
+                    (state.made, state.last_turn) = (None, None);
                 }
             }
         }

@@ -17,6 +17,7 @@ impl Reason {
     pub(crate) const PERMISSION: Reason = Reason("permission");
     pub(crate) const LOCKDOWN: Reason = Reason("lockdown");
     pub(crate) const TIMEOUT: Reason = Reason("timeout");
+    pub(crate) const DESCRIPTORS: Reason = Reason("descriptors");
     pub(crate) const IO: Reason = Reason("io");
 
     /// In words.
@@ -32,6 +33,7 @@ impl Reason {
                 "cannot be read: the kernel's lockdown hides writable files of debugfs"
             }
             Reason::TIMEOUT => "was not read: the sweep's `timeout` had passed",
+            Reason::DESCRIPTORS => "cannot be opened: the process has no descriptor left",
             _ => "cannot be read",
         }
     }

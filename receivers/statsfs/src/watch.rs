@@ -20,14 +20,14 @@ const SPEAKING: [&str; 13] = [
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
     inotify: Option<OwnedFd>,
-    directories: HashMap<i32, DirectoryId>,
+    directories: HashMap<i32, Vec<DirectoryId>>,
 }
 
 /// What happened.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Happened {
-    /// In these directories entries came or went.
-    In(BTreeSet<DirectoryId>),
+    /// In these directories entries came or went; those are no more, whatever stands in their place.
+    In(BTreeSet<DirectoryId>, BTreeSet<DirectoryId>),
     /// More than the kernel could tell.
     Anything,
 }
@@ -58,15 +58,16 @@ impl Watch {
         let Ok(watch) = inotify::add_watch(inotify, path, events) else {
             return false;
         };
-        self.directories.insert(watch, id);
+        // Two links may lead to one directory.
+        self.directories.entry(watch).or_default().push(id);
         true
     }
 
     /// What happened since the last call.
     pub(crate) fn take(&mut self) -> Happened {
-        let mut changed = BTreeSet::new();
+        let (mut changed, mut gone) = (BTreeSet::new(), BTreeSet::new());
         let Some(inotify) = &self.inotify else {
-            return Happened::In(changed);
+            return Happened::In(changed, gone);
         };
         let mut buffer = [MaybeUninit::uninit(); 16 * 1024];
         let mut reader = Reader::new(inotify, &mut buffer);
@@ -76,11 +77,13 @@ impl Watch {
                     return Happened::Anything;
                 }
                 Ok(event) if event.events().contains(ReadFlags::IGNORED) => {
-                    self.directories.remove(&event.wd());
+                    gone.extend(self.directories.remove(&event.wd()).unwrap_or_default());
                 }
-                Ok(event) => changed.extend(self.directories.get(&event.wd()).copied()),
+                Ok(event) => {
+                    changed.extend(self.directories.get(&event.wd()).into_iter().flatten());
+                }
                 Err(Errno::INTR) => {}
-                Err(_) => return Happened::In(changed),
+                Err(_) => return Happened::In(changed, gone),
             }
         }
     }

@@ -103,6 +103,9 @@ impl Diagnostic {
                 .find('\n')
                 .map_or(source.len(), |at| span.start + at);
             span.end = span.end.clamp(span.start, line_end.max(span.start));
+            // A mark covers whole characters.
+            span.start = source.floor_char_boundary(span.start);
+            span.end = source.ceil_char_boundary(span.end);
             let mark = AnnotationKind::Primary.span(span.clone()).label(label);
             group = group.element(
                 Snippet::source(source.as_str())

@@ -63,7 +63,10 @@ pub(crate) fn load(files: &[String], sets: &[String], default: &str, env: Env<'_
 }
 
 impl Loaded {
-    fn add(&mut self, name: &str, text: String) {
+    fn add(&mut self, name: &str, mut text: String) {
+        if text.starts_with('\u{feff}') {
+            text.remove(0); // a byte order mark
+        }
         let number = self.texts.len();
         let parsed = parse(&text, number);
         self.is_partial |= !matches!(

@@ -91,7 +91,9 @@ impl Tree {
             self.set(id, |directory| {
                 directory.files.insert(Arc::clone(&name), file);
             });
-            if twin.is_none() {
+            if twin.is_some() {
+                self.duplicates.push((id, Arc::clone(&name)));
+            } else {
                 let found = self.found(id, &name, complaints);
                 let checked = self.checked;
                 self.pending.begun.extend(found.map(|found| Found {
@@ -106,21 +108,54 @@ impl Tree {
         }
     }
 
-    /// The path of a file with the same name in another directory with the same labels.
+    /// The path of a file that is the same series: of the same name in another directory with the same labels, or of a
+    /// name in this one that is spelt the same as text.
     fn twin(&self, id: DirectoryId, subsystem: &Arc<str>, name: &Arc<CStr>) -> Option<Arc<str>> {
-        let key = (
-            Arc::clone(subsystem),
-            Arc::clone(&self.directories[&id].attributes),
-        );
+        let own = &self.directories[&id];
+        let taken = |file: Option<&File>| file.is_some_and(|file| !file.duplicate);
+        let text = escape(name.to_bytes());
+        if text.contains('%') {
+            let mut others = own.files.iter().filter(|(other, _)| *other != name);
+            let twin =
+                others.find(|(other, file)| !file.duplicate && escape(other.to_bytes()) == text);
+            if twin.is_some() {
+                return Some(Arc::clone(&own.path));
+            }
+        }
+        let key = (Arc::clone(subsystem), Arc::clone(&own.attributes));
         let others = self
             .same_labels
             .get(&key)?
             .iter()
-            .filter(|other| **other != id)
-            .filter_map(|other| self.directories.get(other));
-        let mut twins =
-            others.filter(|other| other.files.get(name).is_some_and(|file| !file.duplicate));
-        twins.next().map(|twin| Arc::clone(&twin.path))
+            .filter(|other| **other != id);
+        let mut others = others.filter_map(|other| self.directories.get(other));
+        others
+            .find(|other| taken(other.files.get(name)))
+            .map(|twin| Arc::clone(&twin.path))
+    }
+
+    /// Offers the files again whose twins have gone.
+    pub(super) fn offer_duplicates(&mut self, complaints: &mut Complaints) {
+        for (id, name) in std::mem::take(&mut self.duplicates) {
+            let directory = self
+                .directories
+                .get(&id)
+                .filter(|it| it.files.contains_key(&name));
+            let Some((subsystem, _)) = directory.and_then(|it| it.subsystem.clone()) else {
+                continue;
+            };
+            if self.twin(id, &subsystem, &name).is_some() {
+                self.duplicates.push((id, name));
+                continue;
+            }
+            self.set(id, |directory| {
+                if let Some(file) = directory.files.get_mut(&name) {
+                    file.duplicate = false;
+                }
+            });
+            let found = self.found(id, &name, complaints);
+            self.pending.begun.extend(found);
+        }
     }
 
     /// A name that comes below makes those above it candidates for sums.

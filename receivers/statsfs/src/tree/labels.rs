@@ -3,10 +3,12 @@
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
+use rustix::io::Errno;
+
 use super::{DirectoryId, Tree};
 use crate::complaints::Complaints;
 use crate::read::read_whole;
-use crate::schema;
+use crate::schema::{self, Schema};
 
 impl Tree {
     /// Reads the `.schema` of a directory that is looked at, and sets its labels.
@@ -26,7 +28,8 @@ impl Tree {
         };
         let path = Arc::clone(&directory.path);
         let schema = match read {
-            None => None,
+            // It may have gone with its directory since that was listed.
+            None | Some(Err(Errno::NOENT | Errno::NODEV | Errno::STALE)) => None,
             Some(Ok(bytes)) if bytes.len() > most => {
                 complaints.add_once(
                     "schemas_failed",
@@ -65,7 +68,14 @@ impl Tree {
             parts,
         );
         if attributes == *directory.attributes && !directory.files.is_empty() {
-            return self.set(id, |directory| directory.schema = schema);
+            let metrics =
+                |schema: &Option<Arc<Schema>>| schema.clone().map(|it| it.metrics.clone());
+            let is_other = metrics(&schema) != metrics(&directory.schema);
+            self.set(id, |directory| directory.schema = schema);
+            if is_other {
+                self.declare_anew(id, complaints);
+            }
+            return;
         }
         // Other labels are other series: the old ones end.
         self.end_files(id);
@@ -78,5 +88,18 @@ impl Tree {
             directory.schema = schema;
             directory.attributes = key.1;
         });
+    }
+
+    /// The files that are known get what their `.schema` says now.
+    fn declare_anew(&mut self, id: DirectoryId, complaints: &mut Complaints) {
+        let known = self
+            .directories
+            .get(&id)
+            .into_iter()
+            .flat_map(|it| it.files.keys());
+        for name in known.cloned().collect::<Vec<_>>() {
+            let found = self.found(id, &name, complaints);
+            self.pending.changed.extend(found);
+        }
     }
 }

@@ -92,8 +92,11 @@ pub(crate) struct Clock {
 /// A metric's name, and its file's name as text.
 type Spelt = (Arc<str>, Arc<str>);
 
-/// Directories that are held open between sweeps; the others are opened when their turn comes.
+/// Directories that are held open between sweeps, at the most; the others are opened when their turn comes.
 const MOST_HELD: usize = 256;
+
+/// The part of the descriptors that the process may have which one tree may hold.
+const PART_HELD: u64 = 8;
 
 /// File systems whose objects live as long as the kernel, but for what comes later.
 const KERNEL: [&str; 7] = [
@@ -112,6 +115,7 @@ pub(crate) struct Tree {
     next: DirectoryId,
     watch: Watch,
     held: usize,
+    most_held: usize,
     /// Spellings that many directories share.
     files: HashMap<Box<CStr>, Arc<CStr>>,
     names: HashMap<(Arc<str>, Arc<CStr>), Spelt>,
@@ -121,18 +125,24 @@ pub(crate) struct Tree {
     same_labels: HashMap<(Arc<str>, Arc<Attributes>), Vec<DirectoryId>>,
     /// When the tree was last checked, unix ns; 0 at the first scan.
     checked: u64,
+    /// Whether it was scanned at all.
+    scanned: bool,
+    /// Files that another directory's stand for, as long as that one does.
+    duplicates: Vec<(DirectoryId, Arc<CStr>)>,
     /// When the last sweep of it ended, unix ns.
     pub(crate) swept: u64,
     pending: Changes,
 }
 
 impl Tree {
-    /// Opens the root; nothing is scanned yet.
+    /// Opens the root; nothing is scanned yet. `without` is when it was last looked for and not there, unix ns, 0 for
+    /// never.
     pub(crate) fn open(
         plan: Arc<Plan>,
         root_path: PathBuf,
         filesystem_of: impl Fn(u64) -> String,
         boot: u64,
+        without: u64,
     ) -> Result<Tree, Errno> {
         let root = rustix::fs::open(
             &root_path,
@@ -155,15 +165,21 @@ impl Tree {
             next: 0,
             watch,
             held: 0,
+            most_held: most_held(),
             files: HashMap::new(),
             names: HashMap::new(),
             declared: HashMap::new(),
             same_labels: HashMap::new(),
-            checked: 0,
+            checked: without,
+            scanned: false,
+            duplicates: Vec::new(),
             swept: 0,
             pending: Changes::default(),
         };
-        let since = if tree.is_kernel() { boot } else { 0 };
+        let since = match without {
+            0 if tree.is_kernel() => boot,
+            without => without,
+        };
         tree.top = tree.insert(None, PathBuf::new(), path, subsystem, stat.st_ino, since);
         Ok(tree)
     }
@@ -182,24 +198,43 @@ impl Tree {
         clock: Clock,
         complaints: &mut Complaints,
     ) -> Changes {
-        let happened = self.watch.take();
-        if whole || self.checked == 0 || happened == Happened::Anything {
-            self.let_go();
-            self.refresh(self.top, true, clock, complaints);
-        } else if let Happened::In(changed) = happened {
-            let mut silent: Vec<DirectoryId> = self
-                .directories
-                .iter()
-                .filter(|(_, it)| !it.watched && self.holds_devices(it))
-                .map(|(id, _)| *id)
-                .collect();
-            silent.sort_unstable();
-            for id in silent.into_iter().chain(changed) {
-                self.refresh(id, false, clock, complaints);
+        let top = self.top;
+        match self.watch.take() {
+            Happened::In(mut changed, gone) if !whole && self.scanned => {
+                for id in gone.into_iter().filter(|id| *id != top) {
+                    // A directory of the same number may stand there by now.
+                    changed.extend(self.directories.get(&id).and_then(|it| it.parent));
+                    self.end(id);
+                }
+                let silent = self
+                    .directories
+                    .iter()
+                    .filter(|(_, it)| !it.watched && self.holds_devices(it));
+                changed.extend(silent.map(|(id, _)| *id).collect::<Vec<_>>());
+                for id in changed {
+                    self.refresh(id, false, clock, complaints);
+                }
+            }
+            _ => {
+                self.let_go();
+                self.declared.clear();
+                self.refresh(self.top, true, clock, complaints);
             }
         }
+        self.offer_duplicates(complaints);
+        self.scanned = true;
         self.checked = clock.now.max(1);
         std::mem::take(&mut self.pending)
+    }
+
+    /// Offers a file again that could not be taken before.
+    pub(crate) fn offer(
+        &mut self,
+        id: DirectoryId,
+        name: &Arc<CStr>,
+        complaints: &mut Complaints,
+    ) -> Option<Found> {
+        self.found(id, name, complaints)
     }
 
     /// How many directories there are.
@@ -218,10 +253,17 @@ impl Tree {
             return Ok(with(held));
         }
         let links = self.plan.follow_links && directory.below.components().count() == 1;
-        let opened = open_directory(self.root.as_fd(), &directory.below, links)?;
+        let below = directory.below.clone();
+        let mut opened = open_directory(self.root.as_fd(), &below, links);
+        if matches!(opened, Err(Errno::MFILE | Errno::NFILE)) && self.held > 0 {
+            self.let_go();
+            self.most_held = 0;
+            opened = open_directory(self.root.as_fd(), &below, links);
+        }
+        let opened = opened?;
         let result = with(&opened);
-        if self.held < MOST_HELD {
-            directory.held = Some(opened);
+        if self.held < self.most_held {
+            self.set(id, |directory| directory.held = Some(opened));
             self.held += 1;
         }
         Ok(result)
@@ -293,4 +335,11 @@ impl Tree {
             change(directory);
         }
     }
+}
+
+/// How many directories a tree may hold, by what the process may have.
+fn most_held() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let part = limit.map_or(MOST_HELD as u64, |limit| limit / PART_HELD);
+    MOST_HELD.min(usize::try_from(part).unwrap_or(MOST_HELD))
 }

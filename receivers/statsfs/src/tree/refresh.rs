@@ -70,7 +70,11 @@ impl Tree {
             gone.map(|(name, child)| (name.clone(), *child)).collect();
         gone.values().for_each(|child| self.end(*child));
 
-        self.take_schema(id, has_schema, complaints);
+        // It is read when the tree is scanned; between scans, when it comes or goes.
+        let directory = &self.directories[&id];
+        if deep || has_schema != directory.schema.is_some() {
+            self.take_schema(id, has_schema, complaints);
+        }
         self.take_files(id, files, complaints);
 
         let since = |tree: &Tree, below: &Path| tree.since(id, below, clock);
