@@ -75,7 +75,7 @@ impl MetricsService for Peer {
                 response.partial_success = Some(ExportMetricsPartialSuccess {
                     rejected_data_points,
                     error_message: message.into(),
-                })
+                });
             }
             Some(Answer::Hang) => std::future::pending().await,
             None => {}
@@ -119,7 +119,7 @@ impl Peer {
                 .add_service(service)
                 .serve_with_incoming(incoming)
                 .await
-                .unwrap()
+                .unwrap();
         });
         drop(guard);
         Serving(Some(runtime))
