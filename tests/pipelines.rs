@@ -1,0 +1,205 @@
+//! More than one way: exporters that stand still, pipelines of different pace, one exporter in two of them.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::io::BufReader;
+use std::path::Path;
+use std::process::{Child, Command};
+
+use common::{
+    BINARY, collector, has, lacks, lines_until, read_until, repository, signal, spawn, text,
+};
+use rustix::process::Signal;
+
+fn net(interval: &str) -> String {
+    let root = repository("tests/fixtures/net-statsfs/sys/kernel/stats");
+    format!(
+        "{{collection_interval: {interval}, root: {}}}",
+        root.display()
+    )
+}
+
+fn count(told: &str, name: &str) -> u64 {
+    let at = told.rfind(name).unwrap_or_else(|| panic!("{name}: {told}")) + name.len();
+    let digits = told[at..].chars().take_while(char::is_ascii_digit);
+    digits.collect::<String>().parse().unwrap()
+}
+
+/// Resident memory in KiB.
+fn memory(child: &Child) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .unwrap();
+    line.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn an_exporter_that_hangs_never_stalls_its_neighbour() {
+    // It takes connections, and never says a word.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let config = format!(
+        "receivers: {{statsfs: {}}}\nprocessors: {{metadata: , batch: }}\n\
+         exporters: {{stdout: , otlp: {{endpoint: '{}', tls: {{insecure: true}}, timeout: 1h, sending_queue: {{queue_size: 5}}}}}}\n\
+         service: {{shutdown_timeout: 100ms, pipelines: {{metrics: {{receivers: [statsfs], processors: [metadata, batch], exporters: [stdout, otlp]}}}}}}\n",
+        net("5ms"),
+        listener.local_addr().unwrap()
+    );
+    let mut child = collector(&config, &[]);
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut sweeps = 0;
+    let mut until = |child: &Child, most: usize| {
+        lines_until(&mut stdout, |line| {
+            sweeps += usize::from(line.starts_with("net/collisions{device=/lo}"));
+            sweeps == most
+        });
+        memory(child)
+    };
+    let early = until(&child, 100);
+    let late = until(&child, 500);
+    assert!(
+        late < early + 4096,
+        "memory stays flat: {early} KiB, then {late} KiB"
+    );
+    signal(&child, Signal::TERM);
+    let mut rest = String::new();
+    std::io::Read::read_to_string(&mut stdout, &mut rest).unwrap();
+    let told = text(&child.wait_with_output().unwrap().stderr);
+    let shown = 500 + rest.matches("net/collisions{device=/lo}").count() as u64;
+    assert_eq!(
+        count(&told, " sweeps="),
+        shown,
+        "no sweep is missing: {told}"
+    );
+    assert_eq!(count(&told, " shutdown="), 5 * 72, "{told}");
+    let [handed, sent, dropped] =
+        [" points_handed=", " points_sent=", " points_dropped="].map(|name| count(&told, name));
+    assert_eq!(handed, sent + dropped, "{told}");
+    assert_eq!(
+        count(&told, " points_read=") * 2,
+        handed,
+        "one receiver, two ways: {told}"
+    );
+}
+
+/// The program under strace (as its grandchild), which writes down every open of the fixture's files.
+fn traced(config: &str, log: &Path) -> Child {
+    let mut command = Command::new("strace");
+    command
+        .args([
+            "--follow-forks",
+            "--daemonize",
+            "--quiet=attach,personality",
+            "--trace=openat",
+            "--output",
+        ])
+        .arg(log);
+    command.arg(BINARY).args(["--config", "-"]);
+    spawn(command, config)
+}
+
+/// How often this file was opened, when the program has ended.
+fn opens(log: &Path, process: u32, file: &str) -> usize {
+    let is_last = |line: &str| {
+        line.split(' ').next() == Some(&process.to_string()) && line.contains("+++ exited")
+    };
+    loop {
+        let text = std::fs::read_to_string(log).unwrap();
+        if text.lines().any(is_last) {
+            return text.matches(&format!("\"{file}\"")).count();
+        }
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn two_pipelines_of_different_pace_read_each_file_once() {
+    if !has("strace") {
+        return lacks(
+            "two_pipelines_of_different_pace_read_each_file_once",
+            "strace",
+        );
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("strace");
+    let config = format!(
+        "receivers: {{statsfs: {}}}\n\
+         processors:\n  labels/fast: {{actions: [{{set: {{label: way, value: fast}}}}]}}\n  labels/slow: {{actions: [{{set: {{label: way, value: slow}}}}]}}\n  \
+         batch: \n  batch/slow: {{subsystems: [{{match: net, interval: 500ms}}]}}\n\
+         exporters: {{stdout: }}\n\
+         service: {{pipelines: {{metrics/fast: {{receivers: [statsfs], processors: [labels/fast, batch], exporters: [stdout]}}, \
+         metrics/slow: {{receivers: [statsfs], processors: [labels/slow, batch/slow], exporters: [stdout]}}}}}}\n",
+        net("50ms")
+    );
+    let mut child = traced(&config, &log);
+    let (mut fast, mut slow) = (0, 0);
+    let mut tally = |line: &str| {
+        fast += usize::from(line.starts_with("net/tx_packets{device=/lo,way=fast}"));
+        slow += usize::from(line.starts_with("net/tx_packets{device=/lo,way=slow}"));
+        fast == 35
+    };
+    read_until(&mut child, &mut tally);
+    signal(&child, Signal::TERM);
+    let process = child.id();
+    let output = child.wait_with_output().unwrap();
+    common::lines(&output.stdout)
+        .iter()
+        .for_each(|line| drop(tally(line)));
+    let told = text(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    // Three interfaces, each with a file of that name.
+    assert_eq!(opens(&log, process, "tx_packets"), 3 * fast, "{told}");
+    let skipped = if told.contains("sweeps_skipped=") {
+        count(&told, "sweeps_skipped=")
+    } else {
+        0
+    };
+    let ticks = fast as u64 + skipped;
+    assert!(
+        slow as u64 >= ticks / 10 && slow as u64 <= ticks / 10 + 1,
+        "each tenth tick: {slow} of {ticks}: {told}"
+    );
+    let [read, dropped, handed] =
+        [" points_read=", " points_dropped=", " points_handed="].map(|name| count(&told, name));
+    assert_eq!(read * 2, dropped + handed, "{told}");
+}
+
+#[test]
+fn a_receiver_with_no_way_out_that_is_due_reads_nothing() {
+    if !has("strace") {
+        return lacks(
+            "a_receiver_with_no_way_out_that_is_due_reads_nothing",
+            "strace",
+        );
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("strace");
+    let config = common::config(
+        &net("10ms"),
+        "batch: {subsystems: [{match: net, interval: 1h}]}",
+        "{}",
+    )
+    .replace(
+        "service:\n",
+        "service:\n  telemetry: {logs: {summary_interval: 50ms}}\n",
+    );
+    let mut child = traced(&config, &log);
+    let mut told = BufReader::new(child.stderr.take().unwrap());
+    let mut rest = child.stdout.take().unwrap();
+    let reader = std::thread::spawn(move || std::io::read_to_string(&mut rest).unwrap());
+    lines_until(&mut told, |line| {
+        line.contains("sweeps=") && count(line, "sweeps=") >= 20
+    });
+    signal(&child, Signal::TERM);
+    let process = child.id();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(
+        opens(&log, process, "tx_packets"),
+        3,
+        "at the first sweep only"
+    );
+    assert_eq!(reader.join().unwrap().matches("net/tx_packets{").count(), 3);
+}
