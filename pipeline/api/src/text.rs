@@ -295,4 +295,49 @@ mod tests {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
     }
+
+    #[test]
+    fn no_text_makes_it_panic_and_what_parses_is_written_as_it_was_read() {
+        const PARTS: [&str; 26] = [
+            "a",
+            "s/m",
+            "{",
+            "}",
+            "=",
+            ",",
+            "\"",
+            "\\",
+            " ",
+            "\n",
+            "#",
+            "-",
+            "end",
+            "1",
+            "-5",
+            "1.5",
+            "1e3",
+            "NaN",
+            "counter",
+            "gauge",
+            "updown:delta",
+            "{exit}",
+            "\"b c\"",
+            "ö",
+            "\t",
+            "\u{85}",
+        ];
+        let seed = fastrand::u64(..);
+        let mut random = fastrand::Rng::with_seed(seed);
+        for _ in 0..100_000 {
+            let text: String = (0..random.usize(..14))
+                .map(|_| PARTS[random.usize(..PARTS.len())])
+                .collect();
+            if let Ok(batches) = parse(&text) {
+                let written = format(&batches);
+                let again =
+                    parse(&written).unwrap_or_else(|why| panic!("seed {seed}: {text:?}: {why}"));
+                assert_eq!(format(&again), written, "seed {seed}: {text:?}");
+            }
+        }
+    }
 }

@@ -305,4 +305,28 @@ mod tests {
         assert!(wrong("version: 1\nfamilies: [{id: a, match: [a/NAME], metrics: [{name: b, type: count}]}]").contains("unknown variant `count`"));
         assert!(wrong("version: 1\nfamilies: [{id: a, match: [a/NAME], metrics: [{name: b, type: bool}, {name: b, type: bool}]}]").contains("stands twice"));
     }
+
+    #[test]
+    fn no_catalog_makes_it_panic() {
+        let seed = fastrand::u64(..);
+        let mut random = fastrand::Rng::with_seed(seed);
+        let head: String = BUILT_IN
+            .lines()
+            .take(30)
+            .map(|line| format!("{line}\n"))
+            .collect();
+        let odd = [
+            '\n', ' ', ':', '{', '}', '[', ']', '"', '*', '!', '-', '/', 'ö', '\t',
+        ];
+        for _ in 0..500 {
+            let mut text: Vec<char> = head.chars().collect();
+            for _ in 0..random.usize(1..5) {
+                let at = random.usize(..text.len());
+                text[at] = odd[random.usize(..odd.len())];
+            }
+            let text: String = text.into_iter().collect();
+            let attempt = std::panic::catch_unwind(|| Catalog::parse(&[("random", &text)]).is_ok());
+            assert!(attempt.is_ok(), "seed {seed}: {text}");
+        }
+    }
 }

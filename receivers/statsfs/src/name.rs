@@ -54,4 +54,26 @@ mod tests {
         );
         assert_eq!(shorten("x".repeat(255)), "x".repeat(255));
     }
+
+    #[test]
+    fn no_two_names_that_are_not_utf8_become_one() {
+        const BYTES: &[u8] = b"%FfE2510\xff\xfe\xc3\xa9a";
+        let seed = fastrand::u64(..);
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut seen = std::collections::HashMap::new();
+        for _ in 0..100_000 {
+            let raw: Vec<u8> = (0..random.usize(1..5))
+                .map(|_| BYTES[random.usize(..BYTES.len())])
+                .collect();
+            let text = escape(&raw);
+            assert!(shorten(text.repeat(90)).len() <= 255, "seed {seed}");
+            if std::str::from_utf8(&raw).is_err() {
+                let before = seen.insert(text.clone(), raw.clone());
+                assert!(
+                    before.is_none_or(|before| before == raw),
+                    "seed {seed}: {text}"
+                );
+            }
+        }
+    }
 }

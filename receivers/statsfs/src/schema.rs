@@ -219,4 +219,52 @@ mod tests {
             None
         );
     }
+
+    #[test]
+    fn no_text_makes_it_panic_and_what_it_declares_are_file_names() {
+        const WORDS: [&str; 24] = [
+            "LABEL",
+            "METRIC",
+            "NAME",
+            "FLAG",
+            "TYPE",
+            "DESC",
+            "UNIT",
+            "AGGR",
+            "CUMULATIVE",
+            "GAUGE",
+            "INT",
+            "FLOAT",
+            "SUM",
+            "\n",
+            "\n\n",
+            " ",
+            "\t",
+            "\r\n",
+            "/",
+            "..",
+            "a",
+            "ö",
+            "\0",
+            "k v",
+        ];
+        let seed = fastrand::u64(..);
+        let mut random = fastrand::Rng::with_seed(seed);
+        for _ in 0..50_000 {
+            let text: String = (0..random.usize(..40))
+                .map(|_| WORDS[random.usize(..WORDS.len())])
+                .collect();
+            let schema = parse(&text);
+            assert!(
+                schema.metrics.keys().all(|name| is_file_name(name)),
+                "seed {seed}: {text:?}"
+            );
+            assert!(
+                schema
+                    .labels
+                    .is_none_or(|labels| labels.len() <= MOST_LABELS),
+                "seed {seed}: {text:?}"
+            );
+        }
+    }
 }

@@ -198,4 +198,24 @@ mod tests {
         assert_eq!(parse(b"off", Format::Bool), Ok((Value::Int(0), false)));
         assert_eq!(parse(b"2", Format::Bool), Err(Reason::NOT_NUMERIC));
     }
+
+    #[test]
+    fn no_content_makes_it_panic_or_wrap() {
+        const ODD: &[u8] = b"0123456789+-.eExX \t\n\r\0YNinfa\xff\xc3";
+        let seed = fastrand::u64(..);
+        let mut random = fastrand::Rng::with_seed(seed);
+        for _ in 0..200_000 {
+            let bytes: Vec<u8> = (0..random.usize(..24))
+                .map(|_| ODD[random.usize(..ODD.len())])
+                .collect();
+            for format in [Format::Int, Format::Float, Format::Hex, Format::Bool] {
+                let is_negative =
+                    matches!(parse(&bytes, format), Ok((Value::Int(it), _)) if it < 0);
+                assert!(
+                    !is_negative || bytes.contains(&b'-'),
+                    "seed {seed}: {bytes:?}"
+                );
+            }
+        }
+    }
 }

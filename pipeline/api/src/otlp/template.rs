@@ -247,6 +247,7 @@ mod tests {
     use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 
     use super::*;
+    use crate::batch::Times;
     use crate::text;
 
     fn encoded(batches: &[Batch]) -> ExportMetricsServiceRequest {
@@ -272,5 +273,63 @@ mod tests {
         let later =
             batches[0].with_starts(batches[0].starts_unix_nano().iter().map(|_| 0).collect());
         assert_eq!(encoded(std::slice::from_ref(&later)), to(&[later]));
+    }
+
+    #[test]
+    fn over_random_tables_too() {
+        let seed = fastrand::u64(..);
+        let mut random = fastrand::Rng::with_seed(seed);
+        for _ in 0..500 {
+            let kinds = [
+                "",
+                "gauge",
+                "counter By",
+                "updown {page}",
+                "counter:delta s",
+                "updown:delta",
+            ];
+            let values = [
+                "-",
+                "end",
+                "0",
+                "-7",
+                "9223372036854775807",
+                "1.5",
+                "-0.0",
+                "1e300",
+            ];
+            let line = |random: &mut fastrand::Rng| {
+                let (name, label) = (random.u8(..4), random.u8(..3));
+                let (value, kind) = (
+                    values[random.usize(..values.len())],
+                    kinds[random.usize(..kinds.len())],
+                );
+                format!(
+                    "s{}/m{name}{{k={label},l=\"é {}\"}} {value} {kind}",
+                    random.u8(..2),
+                    random.u8(..2)
+                )
+            };
+            let lines: Vec<String> = (0..random.usize(1..40))
+                .map(|_| line(&mut random))
+                .collect();
+            for batch in text::parse(&lines.join("\n")).unwrap() {
+                let starts = (0..batch.table().len()).map(|_| random.u64(..3)).collect();
+                let times = Times::Each((0..batch.table().len()).map(|_| random.u64(..)).collect());
+                let values = batch.values().to_vec();
+                let batch = Batch::new(
+                    Arc::clone(batch.table()),
+                    starts,
+                    times,
+                    values,
+                    batch.sweep(),
+                );
+                assert_eq!(
+                    encoded(std::slice::from_ref(&batch)),
+                    to(&[batch]),
+                    "seed {seed}"
+                );
+            }
+        }
     }
 }

@@ -259,3 +259,65 @@ fn merge(base: &mut Node, over: Node, path: &mut Vec<String>, told: &mut Vec<Dia
         *base = over;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{check, render};
+
+    /// Texts that are nearly right: those of the repository, with a few characters changed.
+    fn nearly(texts: &[String], random: &mut fastrand::Rng) -> String {
+        const ODD: [&str; 22] = [
+            "\t", "\n", ":", " ", "- ", "{", "}", "[", "]", "\"", "'", "#", "&a ", "*a", "!", "|",
+            "${", "$$", "ö", "\u{feff}", "<<: ", "\0",
+        ];
+        let mut text: Vec<char> = texts[random.usize(..texts.len())].chars().collect();
+        for _ in 0..random.usize(1..6) {
+            let at = random.usize(..=text.len());
+            match random.u8(..4) {
+                0 => text.truncate(at),
+                1 if at < text.len() => drop(text.remove(at)),
+                _ => drop(text.splice(at..at, ODD[random.usize(..ODD.len())].chars())),
+            }
+        }
+        text.into_iter().collect()
+    }
+
+    #[test]
+    fn no_configuration_makes_it_panic() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let files = ["configs", "tests/configurations"]
+            .iter()
+            .flat_map(|it| std::fs::read_dir(root.join(it)).unwrap());
+        let files = files
+            .map(|file| file.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|it| it == "yaml"));
+        let texts: Vec<String> = files
+            .map(|path| std::fs::read_to_string(path).unwrap())
+            .collect();
+        let seed = fastrand::u64(..);
+        let mut random = fastrand::Rng::with_seed(seed);
+        for round in 0..3_000 {
+            let text = nearly(&texts, &mut random);
+            let attempt = std::panic::catch_unwind(|| {
+                let mut loaded = Loaded {
+                    node: Node::empty(),
+                    texts: Vec::new(),
+                    diagnostics: Vec::new(),
+                    is_partial: false,
+                };
+                loaded.add("random.yaml", text.clone());
+                loaded.set(&text);
+                substitute(
+                    &mut loaded.node,
+                    &|_| None,
+                    &mut Vec::new(),
+                    &mut loaded.diagnostics,
+                );
+                drop(check(&mut loaded));
+                render(&loaded.diagnostics, &loaded.texts)
+            });
+            assert!(attempt.is_ok(), "seed {seed}, round {round}: {text:?}");
+        }
+    }
+}
