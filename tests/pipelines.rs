@@ -145,9 +145,9 @@ fn two_pipelines_of_different_pace_read_each_file_once() {
     signal(&child, Signal::TERM);
     let process = child.id();
     let output = child.wait_with_output().unwrap();
-    common::lines(&output.stdout)
-        .iter()
-        .for_each(|line| drop(tally(line)));
+    for line in common::lines(&output.stdout) {
+        tally(&line);
+    }
     let told = text(&output.stderr);
     assert!(output.status.success(), "{told}");
     // Three interfaces, each with a file of that name.

@@ -310,11 +310,7 @@ mod tests {
     fn no_catalog_makes_it_panic() {
         let seed = fastrand::u64(..);
         let mut random = fastrand::Rng::with_seed(seed);
-        let head: String = BUILT_IN
-            .lines()
-            .take(30)
-            .map(|line| format!("{line}\n"))
-            .collect();
+        let head = BUILT_IN.lines().take(30).collect::<Vec<_>>().join("\n");
         let odd = [
             '\n', ' ', ':', '{', '}', '[', ']', '"', '*', '!', '-', '/', 'ö', '\t',
         ];
