@@ -252,7 +252,7 @@ fn a_thousand_bad_files_are_one_line_and_are_tried_ever_more_rarely() {
     let output = child.wait_with_output().unwrap();
     let told = text(&output.stderr);
     assert_eq!(
-        told.matches("is not a number; so it is with 999 more")
+        told.matches("(`formats` reads other forms); passed over, as are 999 more")
             .count(),
         1,
         "{told}"

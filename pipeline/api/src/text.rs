@@ -1,7 +1,8 @@
 //! The notation: `NAME{k=v,…} VALUE [KIND [UNIT]]`, one point a line. It parses back.
 //!
 //! A name, key or value that is empty, begins with `#` or has one of `,={}"\`, a blank or a control character is a
-//! JSON string. Doubles carry `.` or `e`; absent is `-`, ended is `end`. Lines are sorted by name, then labels. Time,
+//! JSON string. Doubles carry `.` or `e`; absent is `-`, ended is `end`; a kind that nobody knows is left out, or
+//! `unknown` where a unit follows. Lines are sorted by name, then labels. Time,
 //! start and resource are not shown. Empty lines and lines that begin with `#` are comments.
 
 use std::collections::BTreeMap;
@@ -39,7 +40,11 @@ pub fn format(request: &[Batch]) -> String {
     let value_width = width(&|i| lines[i].2.len(), 20);
     let mut out = String::new();
     for (series, name, value) in &lines {
-        let kind = kind_word(series.kind);
+        // A unit does not stand where a kind would.
+        let kind = match kind_word(series.kind) {
+            "" if !series.unit.is_empty() => "unknown",
+            word => word,
+        };
         let line = format!(
             "{name:name_width$} {value:>value_width$} {kind} {}",
             quoted_unit(&series.unit)
@@ -197,7 +202,7 @@ impl<'a> Line<'a> {
                 }
             }
         }
-        let value = match self.field()?.as_str() {
+        let value = match self.field()?.unwrap_or_default().as_str() {
             "-" => Value::Absent,
             "end" => Value::Ended,
             text => match text.parse() {
@@ -205,23 +210,23 @@ impl<'a> Line<'a> {
                 Err(_) => Value::Double(text.parse().map_err(|_| format!("`{text}` is no value"))?),
             },
         };
-        let kind = match self.field()?.as_str() {
-            "" => Kind::Unknown,
-            "gauge" => Kind::Gauge,
-            "counter" => Kind::COUNTER,
-            "updown" => Kind::UPDOWN,
-            "counter:delta" => Kind::Sum {
+        let kind = match self.field()?.as_deref() {
+            None | Some("unknown") => Kind::Unknown,
+            Some("gauge") => Kind::Gauge,
+            Some("counter") => Kind::COUNTER,
+            Some("updown") => Kind::UPDOWN,
+            Some("counter:delta") => Kind::Sum {
                 monotonic: true,
                 temporality: Temporality::Delta,
             },
-            "updown:delta" => Kind::Sum {
+            Some("updown:delta") => Kind::Sum {
                 monotonic: false,
                 temporality: Temporality::Delta,
             },
-            other => return Err(format!("`{other}` is no kind")),
+            Some(other) => return Err(format!("`{other}` is no kind")),
         };
-        let unit = self.field()?;
-        if !self.field()?.is_empty() {
+        let unit = self.field()?.unwrap_or_default();
+        if self.field()?.is_some() {
             return Err("there is more after the unit".into());
         }
         let directory = name.rsplit_once('/').map_or("", |(directory, _)| directory);
@@ -236,10 +241,17 @@ impl<'a> Line<'a> {
         Ok((series, value))
     }
 
-    /// The next field of the line, or an empty string at its end.
-    fn field(&mut self) -> Result<String, String> {
+    /// The next field of the line, if there is one.
+    fn field(&mut self) -> Result<Option<String>, String> {
         while self.chars.next_if(|(_, c)| c.is_whitespace()).is_some() {}
-        self.word(char::is_whitespace)
+        if self.chars.peek().is_none() {
+            return Ok(None);
+        }
+        let word = self.word(char::is_whitespace)?;
+        match self.chars.peek() {
+            Some((_, c)) if !c.is_whitespace() => Err("a blank is missing after a quote".into()),
+            _ => Ok(Some(word)),
+        }
     }
 
     fn word(&mut self, ends: impl Fn(char) -> bool) -> Result<String, String> {

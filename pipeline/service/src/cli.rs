@@ -15,11 +15,7 @@ use crate::{graph, resource, supervise, telemetry};
 
 /// Reads kernel statistics trees, one value a file, into an OpenTelemetry pipeline.
 #[derive(Debug, Parser)]
-#[command(
-    name = "statsfs-collector",
-    version,
-    args_conflicts_with_subcommands = true
-)]
+#[command(name = "statsfs-collector", version)]
 #[command(
     after_help = "Without --config it sweeps what this kernel has and prints it every 10 s; `print-config` shows that configuration.\n\
 Exit codes: 0 done, 1 failed while running, 2 the configuration or the command line is wrong.\n\
@@ -29,37 +25,31 @@ struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
-    run: Run,
+    sources: Sources,
+    /// One sweep of every receiver, drained through the pipeline; then exit: 0 if all of it arrived
+    #[arg(long, global = true)]
+    once: bool,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the pipeline (the default command)
-    Run(Run),
+    Run,
     /// Check a configuration and build every component, without reading a kernel tree or the network
-    Validate(Sources),
+    Validate,
     /// Print the configuration after merging and substitution, secrets hidden
-    PrintConfig(Sources),
+    PrintConfig,
     /// List the component types of this binary: type, kind, crate, version, file
     Components,
 }
 
-#[derive(Args, Debug, Default)]
-struct Run {
-    #[command(flatten)]
-    sources: Sources,
-    /// One sweep of every receiver, drained through the pipeline; then exit: 0 if all of it arrived
-    #[arg(long)]
-    once: bool,
-}
-
-#[derive(Args, Debug, Default)]
+#[derive(Args, Debug)]
 struct Sources {
     /// A YAML file, or - for standard input. Given several times they are merged: maps deep, lists replaced
-    #[arg(long, value_name = "FILE|-")]
+    #[arg(long, value_name = "FILE|-", global = true)]
     config: Vec<String>,
-    /// Change one value: --set exporters.otlp.endpoint=host:4317
-    #[arg(long, value_name = "A.B=V")]
+    /// Change one value, written as YAML: --set exporters.otlp.endpoint=host:4317
+    #[arg(long, value_name = "A.B=V", global = true)]
     set: Vec<String>,
 }
 
@@ -81,12 +71,11 @@ pub(crate) fn main(default: &str) -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
-    let done = match cli.command {
-        None => run(&cli.run, default),
-        Some(Command::Run(options)) => run(&options, default),
-        Some(Command::Validate(sources)) => prepare(&sources, default).map(drop),
-        Some(Command::PrintConfig(sources)) => print_config(&sources, default),
-        Some(Command::Components) => {
+    let done = match cli.command.unwrap_or(Command::Run) {
+        Command::Run => run(&cli.sources, cli.once, default),
+        Command::Validate => prepare(&cli.sources, default).map(drop),
+        Command::PrintConfig => print_config(&cli.sources, default),
+        Command::Components => {
             components();
             Ok(())
         }
@@ -101,11 +90,11 @@ pub(crate) fn main(default: &str) -> ExitCode {
     }
 }
 
-fn run(options: &Run, default: &str) -> Result<(), Failure> {
-    let prepared = prepare(&options.sources, default)?;
+fn run(sources: &Sources, once: bool, default: &str) -> Result<(), Failure> {
+    let prepared = prepare(sources, default)?;
     telemetry::start(&prepared.logs);
     let how = supervise::Options {
-        once: options.once,
+        once,
         shutdown_timeout: prepared.shutdown_timeout,
         summary_interval: prepared.logs.summary_interval.0,
     };

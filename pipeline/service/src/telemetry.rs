@@ -26,7 +26,9 @@ pub(crate) fn start(logs: &Logs) {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        .with_target(false);
+        .with_target(false)
+        // A log that cannot be written is lost; saying so on the same stream would only break the program.
+        .log_internal_errors(false);
     let set = match logs.encoding {
         Encoding::Console => builder
             .with_ansi(std::io::stderr().is_terminal())

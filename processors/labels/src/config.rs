@@ -123,8 +123,7 @@ pub struct Replace {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Only {
-    /// Which series.
-    #[serde(default)]
+    /// Which series. It has to be given: every series would be a lot to drop.
     pub r#match: Match,
 }
 

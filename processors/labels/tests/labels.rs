@@ -41,10 +41,12 @@ fn what_cannot_be_meant_is_refused_at_its_place() {
         .into_iter()
         .map(|it| it.split(':').next().map(String::from))
         .collect();
-    let expected = ["actions.0.set.value"];
-    assert_eq!(
-        paths.into_iter().flatten().collect::<Vec<_>>(),
-        expected,
-        "a key that is missing hides what comes after it"
-    );
+    let expected = [
+        "actions.0.set.value",
+        "actions.1.set.lable",
+        "actions.1.set.label",
+        "actions.2.sett",
+        "actions.3.replace.regex",
+    ];
+    assert_eq!(paths.into_iter().flatten().collect::<Vec<_>>(), expected);
 }

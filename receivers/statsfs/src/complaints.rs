@@ -70,10 +70,7 @@ impl Complaints {
             match count {
                 _ if *lines > MOST_LINES => {}
                 1 => tracing::warn!("{subject} {cause}; passed over"),
-                _ => tracing::warn!(
-                    "{subject} {cause}; so it is with {} more; passed over",
-                    count - 1
-                ),
+                _ => tracing::warn!("{subject} {cause}; passed over, as are {} more", count - 1),
             }
         }
     }

@@ -60,6 +60,10 @@ pub(crate) fn parse(text: &str) -> Schema {
             schema.end(std::mem::replace(&mut section, Section::Outside));
             continue;
         }
+        // A section that begins where the one before has not ended, for want of an empty line.
+        if rest.is_empty() && matches!(word, "LABEL" | "METRIC") {
+            schema.end(std::mem::replace(&mut section, Section::Outside));
+        }
         let wrong = match &mut section {
             Section::Outside => {
                 section = match word {
@@ -91,6 +95,12 @@ pub(crate) fn parse(text: &str) -> Schema {
         schema.problems.extend(wrong.map(|why| (number, why)));
     }
     schema.end(section);
+    let is_empty = schema.labels.is_none() && schema.metrics.is_empty();
+    if is_empty && schema.problems.is_empty() && !text.trim_ascii().is_empty() {
+        schema
+            .problems
+            .push((1, "no LABEL and no METRIC section".into()));
+    }
     schema
 }
 
@@ -113,11 +123,25 @@ impl Draft {
             ("AGGR", "SUM" | "MIN" | "MAX" | "COUNT_ZERO" | "AVG") => {
                 self.declared.aggregate = Some(true);
             }
-            ("FLAG" | "TYPE" | "AGGR", _) => return Some(format!("unknown {word} `{rest}`")),
+            ("FLAG", _) => {
+                return Some(unknown(word, rest, "CUMULATIVE, GAUGE, FLOATING or UPDOWN"));
+            }
+            ("TYPE", _) => return Some(unknown(word, rest, "INT, FLOAT or BOOL")),
+            ("AGGR", _) => {
+                return Some(unknown(
+                    word,
+                    rest,
+                    "NONE, SUM, MIN, MAX, COUNT_ZERO or AVG",
+                ));
+            }
             _ => return Some(format!("unknown keyword `{word}`")),
         }
         None
     }
+}
+
+fn unknown(word: &str, found: &str, allowed: &str) -> String {
+    format!("{word} `{found}` is not {allowed}")
 }
 
 fn is_file_name(name: &str) -> bool {

@@ -136,7 +136,7 @@ impl Sweeper {
                     &format!(" ({})", tree.filesystem)
                 };
                 let names = if names.is_empty() {
-                    "no series".into()
+                    format!("no series: {}", tree.why_nothing())
                 } else {
                     names.join(", ")
                 };

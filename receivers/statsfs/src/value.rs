@@ -24,7 +24,7 @@ impl Reason {
     pub(crate) fn cause(self) -> &'static str {
         match self {
             Reason::EMPTY => "is empty",
-            Reason::NOT_NUMERIC => "is not a number",
+            Reason::NOT_NUMERIC => "is not a decimal integer (`formats` reads other forms)",
             Reason::MULTI_VALUE => "holds several values",
             Reason::OUT_OF_RANGE => "holds a number beyond 64 bits",
             Reason::TOO_LARGE => "is larger than `limits.value_bytes`",

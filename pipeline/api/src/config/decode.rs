@@ -79,15 +79,27 @@ pub fn attempt<T: DeserializeOwned>(node: &Node) -> (Option<Decoded<T>>, Vec<Pro
         let problem = problem(node, path.clone(), fault);
         let left_out = if is_choice { &path } else { &problem.path };
         if problems.iter().any(|known| known.path == problem.path) {
-            break;
+            // It is missing because it was wrong: what it belongs to goes too, and the rest is looked at.
+            if !rest.remove(whole(&problem.path)) {
+                break;
+            }
+            continue;
         }
-        let gone = rest.remove(left_out);
+        // What is missing cannot be left out: what it belongs to is.
+        let gone = rest.remove(left_out) || rest.remove(whole(&problem.path));
         problems.push(problem);
         if !gone {
             break;
         }
     }
     (None, problems)
+}
+
+/// What a value belongs to: the innermost item of a list around it, or the map that it stands in.
+fn whole(path: &[String]) -> &[String] {
+    let is_index = |part: &String| part.bytes().all(|byte| byte.is_ascii_digit());
+    let item = path.iter().rposition(is_index).map(|at| at + 1);
+    &path[..item.unwrap_or(path.len().saturating_sub(1))]
 }
 
 /// What a fault in the node at `path` is, and where.
@@ -352,14 +364,19 @@ impl<'a> Deserializer<'a> for Reader<'a, '_> {
                 };
                 self.blame(visitor.visit_enum(de::value::MapAccessDeserializer::new(items)))
             }
-            _ => self.wants(&format!(
-                "one of {}",
-                allowed
+            tree => {
+                let names = allowed
                     .iter()
                     .map(|it| format!("`{it}`"))
                     .collect::<Vec<_>>()
-                    .join(", ")
-            )),
+                    .join(", ");
+                let how = if matches!(tree, Tree::Map(_)) {
+                    "a map of one key, "
+                } else {
+                    ""
+                };
+                self.wants(&format!("{how}one of {names}"))
+            }
         }
     }
 

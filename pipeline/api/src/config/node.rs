@@ -138,7 +138,8 @@ impl Node {
             Tree::Untyped(it) if it.is_empty() => "an empty string, from `${…}`".into(),
             Tree::Untyped(_) => "the text that `${…}` gave".into(),
             Tree::List(_) => "a list".into(),
-            Tree::Map(_) => "a map".into(),
+            Tree::Map(map) if map.len() == 1 => "a map of one key".into(),
+            Tree::Map(map) => format!("a map of {} keys", map.len()),
         }
     }
 }

@@ -21,14 +21,24 @@ const SECTIONS: [&str; 5] = [
 /// What the service takes out of an exporter's map.
 const AROUND: [&str; 3] = ["timeout", "sending_queue", "retry_on_failure"];
 
-/// Types that users of the Collector look for, and our word for each.
-const ALIASES: [(&str, &str); 6] = [
-    ("debug", "stdout"),
-    ("logging", "stdout"),
-    ("otlp_grpc", "otlp"),
-    ("otlpgrpc", "otlp"),
-    ("googlecloud", "gcp"),
-    ("stackdriver", "gcp"),
+/// Types that users of the Collector look for, and where it is done here.
+const ALIASES: [(&str, &str, &str); 16] = [
+    ("exporter", "debug", "stdout"),
+    ("exporter", "logging", "stdout"),
+    ("exporter", "file", "stdout` with `format: json"),
+    ("exporter", "prometheus", "stdout` with `format: prometheus"),
+    ("exporter", "otlp_grpc", "otlp"),
+    ("exporter", "otlpgrpc", "otlp"),
+    ("exporter", "otlphttp", "otlp"),
+    ("exporter", "otlp_http", "otlp"),
+    ("exporter", "googlecloud", "gcp"),
+    ("exporter", "stackdriver", "gcp"),
+    ("processor", "attributes", "labels"),
+    ("processor", "filter", "labels"),
+    ("processor", "transform", "labels"),
+    ("processor", "metricstransform", "labels"),
+    ("processor", "resource", "service.resource"),
+    ("processor", "resourcedetection", "service.resource"),
 ];
 
 /// Checks what was loaded, tells what is wrong, and gives what could be decoded all the same.
@@ -224,7 +234,9 @@ impl Check<'_> {
     }
 
     fn used(&mut self, section: &str, id: &str, node: &Node, count: usize) {
-        if count == 0 {
+        // One that this binary lacks is an error anyway.
+        let is_known = self.registry.iter().any(|it| it.type_name == type_of(id));
+        if count == 0 && is_known {
             let unused =
                 Diagnostic::warning(format!("`{id}` is defined here, but no pipeline uses it"));
             self.told
@@ -262,9 +274,11 @@ impl Check<'_> {
                 .join(", ");
             let types: Vec<_> = known.iter().map(|it| it.type_name).collect();
             let near = nearest(name, &types);
-            let hint = match ALIASES.iter().find(|(theirs, _)| *theirs == name && kind == "exporter") {
-                Some((_, ours)) if types.contains(ours) => format!("it is called `{ours}` here"),
-                Some((_, ours)) => format!("it is called `{ours}` here, which this binary has not linked"),
+            let theirs = |(of, theirs, _): &&(&str, &str, &str)| *of == kind && *theirs == name;
+            let hint = match ALIASES.iter().find(theirs) {
+                Some((_, _, "gcp")) if !types.contains(&"gcp") => "it is called `gcp` here, which this binary has not linked".into(),
+                Some((_, _, "service.resource")) => "`service.resource` does that here".into(),
+                Some((_, _, ours)) => format!("it is called `{ours}` here"),
                 None if near.starts_with("did you mean") => near,
                 None => "a crate that has it must be linked: `use its_crate as _;` in the distribution's main.rs".into(),
             };

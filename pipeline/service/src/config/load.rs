@@ -115,13 +115,9 @@ impl Loaded {
             let wrong = Diagnostic::error("a `--set` is written `path.to.key=value`");
             return self.diagnostics.push(wrong.at_value(Some(&whole)));
         };
-        let mut node = match serde_yaml::from_str::<Value>(value) {
-            Ok(value) => Node::from(value),
-            Err(error) => {
-                let wrong = Diagnostic::error(format!("the value is not YAML: {error}"));
-                return self.diagnostics.push(wrong.at_value(Some(&whole)));
-            }
-        };
+        // What is no YAML, as `{a}/{b}` is none, is meant as it stands.
+        let value = serde_yaml::from_str(value).unwrap_or_else(|_| Value::String(value.into()));
+        let mut node = Node::from(value);
         let origin = Origin {
             text: number,
             key: Some(0..path.len()),
@@ -148,7 +144,14 @@ fn parse(text: &str, number: usize) -> Result<Node, Vec<Diagnostic>> {
     let index = Index::new(text)
         .map_err(|(message, at)| vec![syntax(text, &message, at).at_value(Some(&point(at)))])?;
     if !index.duplicates.is_empty() {
-        let twice = index.duplicates.iter().map(|(path, span)| {
+        let within = |path: &[String]| {
+            index
+                .duplicates
+                .iter()
+                .any(|(outer, _)| outer.len() < path.len() && path.starts_with(outer))
+        };
+        let outermost = index.duplicates.iter().filter(|(path, _)| !within(path));
+        let twice = outermost.map(|(path, span)| {
             let key = path.last().map(String::as_str).unwrap_or_default();
             let origin = Origin {
                 text: number,
@@ -183,7 +186,7 @@ fn syntax(text: &str, message: &str, at: usize) -> Diagnostic {
         .any(|line| line.trim_start_matches(' ').starts_with('\t'))
     {
         wrong.help("YAML takes no tabs for indentation: use blanks")
-    } else if line.contains("${") {
+    } else if line.contains("${") && message.contains("flow") {
         wrong.help("within `{ }` and `[ ]`, `${…}` has to be in quotes")
     } else {
         wrong

@@ -81,13 +81,21 @@ impl Check<'_> {
                 }
             }
         }
-        for id in &service.extensions {
+        let defined = self.node.get("extensions");
+        for id in service
+            .extensions
+            .iter()
+            .filter(|id| defined.is_none_or(|it| it.get(id).is_none()))
+        {
+            let none = Diagnostic::error(format!(
+                "no extension of type `{}`: this binary has none",
+                type_of(id)
+            ));
+            let at = self.node.at(&["service".into(), "extensions".into()]);
+            let origin = at.and_then(|it| it.origin.clone());
             self.told.push(
-                Diagnostic::error(format!(
-                    "no extension of type `{}`: this binary has none",
-                    type_of(id)
-                ))
-                .path(&["service", "extensions"]),
+                none.at_value(origin.as_ref())
+                    .path(&["service", "extensions"]),
             );
         }
     }

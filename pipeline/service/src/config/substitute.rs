@@ -109,10 +109,10 @@ fn resolve(inner: &str, env: Env<'_>) -> Result<(String, bool), String> {
         }
         return Ok((text, true));
     }
-    let inner = inner.strip_prefix("env:").unwrap_or(inner);
-    let (name, default) = inner
+    let variable = inner.strip_prefix("env:").unwrap_or(inner);
+    let (name, default) = variable
         .split_once(":-")
-        .map_or((inner, None), |(name, default)| (name, Some(default)));
+        .map_or((variable, None), |(name, default)| (name, Some(default)));
     let starts = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
     if !starts || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
         return Err(format!(

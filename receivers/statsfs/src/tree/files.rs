@@ -38,8 +38,8 @@ impl Tree {
                 complaints.add_once(
                     "schema_lines_failed",
                     "schema",
-                    "is not understood",
-                    format!("{path}/.schema:{}: `{name}` has no file: it", entry.line),
+                    "(in a `.schema`; it counts for nothing)",
+                    format!("{path}/.schema:{}: `{name}` has no file", entry.line),
                 );
             }
         }
@@ -77,11 +77,16 @@ impl Tree {
             if let Some(twin) = &twin {
                 let directory = &self.directories[&id];
                 let subject = format!(
-                    "{}/{}: a series of the same name and labels as {twin}: it",
+                    "{}/{}: a series of the same name and labels as {twin}",
                     directory.path,
                     escape(name.to_bytes())
                 );
-                complaints.add_once("series_refused", "duplicate", "is left out", subject);
+                complaints.add_once(
+                    "series_refused",
+                    "duplicate",
+                    "(two series cannot be told apart)",
+                    subject,
+                );
             }
             let file = File {
                 mode,
@@ -236,13 +241,13 @@ impl Tree {
                 .or_insert_with(|| Arc::clone(&entry.declared));
             if first.kind != entry.declared.kind {
                 let subject = format!(
-                    "{}/.schema:{}: `{text}` has another FLAG than in a directory before: it",
+                    "{}/.schema:{}: `{text}` has another FLAG than in a directory before",
                     directory.path, entry.line
                 );
                 complaints.add_once(
                     "schema_lines_failed",
                     "schema",
-                    "is not understood",
+                    "(in a `.schema`; it counts for nothing)",
                     subject,
                 );
                 let mut kept = (*entry.declared).clone();

@@ -54,8 +54,8 @@ impl Tree {
             complaints.add_once(
                 "schema_lines_failed",
                 "schema",
-                "is not understood",
-                format!("{path}/.schema:{line}: {why}: it"),
+                "(in a `.schema`; it counts for nothing)",
+                format!("{path}/.schema:{line}: {why}"),
             );
         }
         let Some((subsystem, depth)) = directory.subsystem.clone() else {

@@ -114,6 +114,8 @@ pub(crate) struct Tree {
     top: DirectoryId,
     next: DirectoryId,
     watch: Watch,
+    /// Links in the root that were not followed.
+    links_passed: usize,
     held: usize,
     most_held: usize,
     /// Spellings that many directories share.
@@ -164,6 +166,7 @@ impl Tree {
             top: 0,
             next: 0,
             watch,
+            links_passed: 0,
             held: 0,
             most_held: most_held(),
             files: HashMap::new(),
@@ -235,6 +238,23 @@ impl Tree {
         complaints: &mut Complaints,
     ) -> Option<Found> {
         self.found(id, name, complaints)
+    }
+
+    /// Why there is nothing to sweep, as far as the tree can tell.
+    pub(crate) fn why_nothing(&self) -> String {
+        match self
+            .directories
+            .values()
+            .map(|it| it.files.len())
+            .sum::<usize>()
+        {
+            0 if self.links_passed > 0 => format!(
+                "{} links passed over; `follow_links: true` follows those in the root",
+                self.links_passed
+            ),
+            0 => "no file fits `layout`, `subsystems` and `devices`".into(),
+            files => format!("{files} files, which nothing downstream wants"),
+        }
     }
 
     /// How many directories there are.

@@ -125,6 +125,7 @@ impl Tree {
         complaints: &mut Complaints,
     ) -> (BTreeMap<Box<CStr>, u64>, BTreeSet<Box<CStr>>, bool) {
         let directory = &self.directories[&id];
+        let mut links = 0;
         let (mut children, mut files, mut has_schema) = (BTreeMap::new(), BTreeSet::new(), false);
         let depth = directory.below.components().count();
         let takes_files = directory.subsystem.as_ref().is_some_and(|(_, depth)| {
@@ -161,8 +162,12 @@ impl Tree {
                         children.insert(name.clone(), *inode);
                     }
                 }
+                FileType::Symlink if id == self.top => links += 1,
                 _ => {}
             }
+        }
+        if id == self.top {
+            self.links_passed = links;
         }
         (children, files, has_schema)
     }
