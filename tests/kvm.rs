@@ -175,7 +175,7 @@ fn what_lockdown_hides_is_said_once_and_not_tried_at_each_sweep() {
         "each once in twenty sweeps, {all} of them: {told}"
     );
     assert_eq!(
-        told.matches("the kernel's lockdown hides").count(),
+        told.matches("hidden by the kernel's lockdown").count(),
         1,
         "{told}"
     );

@@ -7,10 +7,14 @@ use pipeline::Counters;
 /// Lines of one cause between two rescans; what is beyond them is counted only.
 const MOST_LINES: usize = 3;
 
+/// Subjects that a line names.
+const MOST_NAMED: usize = 3;
+
 /// What is wrong and was not said yet.
 pub(crate) struct Complaints {
     counters: Counters,
-    new: BTreeMap<(&'static str, &'static str), (String, u64)>,
+    /// By reason and cause: the first subjects, and how many there are.
+    new: BTreeMap<(&'static str, &'static str), (Vec<String>, u64)>,
     known: HashSet<u64>,
     lines: HashMap<&'static str, usize>,
 }
@@ -34,11 +38,11 @@ impl Complaints {
         subject: impl FnOnce() -> String,
     ) {
         self.count(what, reason);
-        let (_, more) = self
-            .new
-            .entry((reason, cause))
-            .or_insert_with(|| (subject(), 0));
-        *more += 1;
+        let (subjects, count) = self.new.entry((reason, cause)).or_default();
+        *count += 1;
+        if subjects.len() < MOST_NAMED {
+            subjects.push(subject());
+        }
     }
 
     /// The same, for what a rescan finds again: named only once.
@@ -62,15 +66,18 @@ impl Complaints {
         self.counters.add(what, reason, 1);
     }
 
-    /// Says what is new: one line a cause, with the first subject and the number of the others.
+    /// Says what is new: one line a cause, with the first subjects and the number of the others.
     pub(crate) fn say(&mut self) {
-        for ((_, cause), (subject, count)) in std::mem::take(&mut self.new) {
+        for ((_, cause), (subjects, count)) in std::mem::take(&mut self.new) {
             let lines = self.lines.entry(cause).or_default();
             *lines += 1;
-            match count {
-                _ if *lines > MOST_LINES => {}
-                1 => tracing::warn!("{subject} {cause}; passed over"),
-                _ => tracing::warn!("{subject} {cause}; passed over, as are {} more", count - 1),
+            if *lines > MOST_LINES {
+                continue;
+            }
+            let named = subjects.join(", ");
+            match count - subjects.len() as u64 {
+                0 => tracing::warn!("{cause}: {named}; passed over"),
+                more => tracing::warn!("{cause}: {named} and {more} more; passed over"),
             }
         }
     }

@@ -209,7 +209,7 @@ impl Sweeper {
             self.complaints.add_once(
                 "series_refused",
                 "limit",
-                "is more than `limits.series` allows",
+                "more than `limits.series` allows",
                 format!("{first} (one of {})", begun.over_limit),
             );
         }

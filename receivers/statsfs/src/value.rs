@@ -23,17 +23,15 @@ impl Reason {
     /// In words.
     pub(crate) fn cause(self) -> &'static str {
         match self {
-            Reason::EMPTY => "is empty",
-            Reason::NOT_NUMERIC => "is not a decimal integer (`formats` reads other forms)",
-            Reason::MULTI_VALUE => "holds several values",
-            Reason::OUT_OF_RANGE => "holds a number beyond 64 bits",
-            Reason::TOO_LARGE => "is larger than `limits.value_bytes`",
-            Reason::PERMISSION => "cannot be read: permission denied",
-            Reason::LOCKDOWN => {
-                "cannot be read: the kernel's lockdown hides writable files of debugfs"
-            }
-            Reason::TIMEOUT => "was not read: the sweep's `timeout` had passed",
-            Reason::DESCRIPTORS => "cannot be opened: the process has no descriptor left",
+            Reason::EMPTY => "empty",
+            Reason::NOT_NUMERIC => "not a decimal integer (`formats` reads other forms)",
+            Reason::MULTI_VALUE => "several values in one file",
+            Reason::OUT_OF_RANGE => "a number beyond 64 bits",
+            Reason::TOO_LARGE => "larger than `limits.value_bytes`",
+            Reason::PERMISSION => "permission denied",
+            Reason::LOCKDOWN => "hidden by the kernel's lockdown, as all writable files of debugfs",
+            Reason::TIMEOUT => "not read before the sweep's `timeout`",
+            Reason::DESCRIPTORS => "no descriptor left to open it",
             _ => "cannot be read",
         }
     }

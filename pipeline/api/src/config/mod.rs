@@ -2,8 +2,10 @@
 
 mod decode;
 mod node;
+mod problem;
 mod types;
 
-pub use decode::{Decoded, Expected, Problem, attempt, decode};
+pub use decode::{Decoded, attempt, decode};
 pub use node::{Node, Origin, Tree};
+pub use problem::{Expected, Problem};
 pub use types::{ByteSize, Duration, Pattern, Regex, Secret};

@@ -38,7 +38,7 @@ impl Tree {
                 complaints.add_once(
                     "schema_lines_failed",
                     "schema",
-                    "(in a `.schema`; it counts for nothing)",
+                    "not understood in a `.schema`",
                     format!("{path}/.schema:{}: `{name}` has no file", entry.line),
                 );
             }
@@ -77,14 +77,14 @@ impl Tree {
             if let Some(twin) = &twin {
                 let directory = &self.directories[&id];
                 let subject = format!(
-                    "{}/{}: a series of the same name and labels as {twin}",
+                    "{}/{}: the same as in {twin}",
                     directory.path,
                     escape(name.to_bytes())
                 );
                 complaints.add_once(
                     "series_refused",
                     "duplicate",
-                    "(two series cannot be told apart)",
+                    "series that cannot be told apart",
                     subject,
                 );
             }
@@ -247,7 +247,7 @@ impl Tree {
                 complaints.add_once(
                     "schema_lines_failed",
                     "schema",
-                    "(in a `.schema`; it counts for nothing)",
+                    "not understood in a `.schema`",
                     subject,
                 );
                 let mut kept = (*entry.declared).clone();

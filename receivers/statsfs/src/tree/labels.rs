@@ -34,7 +34,7 @@ impl Tree {
                 complaints.add_once(
                     "schemas_failed",
                     "too_large",
-                    "is larger than `limits.schema_bytes`",
+                    "larger than `limits.schema_bytes`",
                     format!("{path}/.schema"),
                 );
                 None
@@ -54,7 +54,7 @@ impl Tree {
             complaints.add_once(
                 "schema_lines_failed",
                 "schema",
-                "(in a `.schema`; it counts for nothing)",
+                "not understood in a `.schema`",
                 format!("{path}/.schema:{line}: {why}"),
             );
         }

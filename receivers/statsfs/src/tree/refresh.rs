@@ -51,7 +51,7 @@ impl Tree {
             complaints.add_once(
                 "entries_refused",
                 "limit",
-                "has more entries than `limits.directory_entries`",
+                "more entries than `limits.directory_entries`",
                 self.shown(&path),
             );
         }
@@ -155,7 +155,7 @@ impl Tree {
                         complaints.add_once(
                             "directories_refused",
                             "limit",
-                            "is deeper than `limits.depth`",
+                            "deeper than `limits.depth`",
                             format!("{}/{text}", directory.path),
                         );
                     } else if taken {
