@@ -140,7 +140,12 @@ fn answer(options: Options, counters: &Counters) -> Result<(), String> {
         return Ok(());
     }
     if counters.total("points_read") == 0 {
-        return Err("nothing to sweep: no file was read".into());
+        let why = if counters.total("files_read") > 0 {
+            "no file gave a value"
+        } else {
+            "no file was read"
+        };
+        return Err(format!("nothing to sweep: {why}"));
     }
     match count(counters, |reason| LOST.contains(&reason)) {
         0 => Ok(()),
