@@ -413,3 +413,92 @@ fn a_kernels_tree_that_comes_later_does_not_count_since_the_boot() {
     signal(&child, Signal::TERM);
     child.wait().unwrap();
 }
+
+/// Open descriptors, and resident memory in KiB.
+fn held(child: &Child) -> (usize, u64) {
+    let process = Path::new("/proc").join(child.id().to_string());
+    let status = fs::read_to_string(process.join("status")).unwrap();
+    let memory = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .unwrap();
+    let memory = memory.split_whitespace().next().unwrap().parse().unwrap();
+    (fs::read_dir(process.join("fd")).unwrap().count(), memory)
+}
+
+#[test]
+fn constant_churn_leaves_the_right_series_and_nothing_else() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let tree = shared_memory();
+    (0..1000).for_each(|number| device(tree.path(), &format!("d{number}"), "1"));
+    let receiver = format!(
+        "{{root: {}, collection_interval: 20ms, rescan_interval: 300ms}}",
+        tree.path().display()
+    );
+    let processors =
+        "metadata: {}; labels: {actions: [{rename: {label: device, to: dev}}]}; batch: {}";
+    let mut child = collector(&config(&receiver, processors, "{}"), &[]);
+    let mut stdout = std::io::BufReader::new(child.stdout.take().unwrap());
+    let mut sweeps = |most: usize| {
+        let mut seen = 0;
+        common::lines_until(&mut stdout, |line| {
+            seen += usize::from(line.starts_with("s/c{dev=/d0} "));
+            seen == most
+        })
+    };
+    sweeps(20);
+    let stop = AtomicBool::new(false);
+    let after_a_while = std::thread::scope(|scope| {
+        let root = tree.path();
+        scope.spawn(|| {
+            for round in 0_usize.. {
+                let name = format!("churn{}/below", round % 50);
+                device(root, &name, "2");
+                fs::remove_dir_all(root.join(format!("s/churn{}", (round + 25) % 50)))
+                    .unwrap_or_default();
+                if stop.load(Ordering::Relaxed) {
+                    return;
+                }
+            }
+        });
+        sweeps(50);
+        let after_a_while = held(&child);
+        sweeps(150);
+        stop.store(true, Ordering::Relaxed);
+        after_a_while
+    });
+    for number in 0..50 {
+        fs::remove_dir_all(tree.path().join(format!("s/churn{number}"))).unwrap_or_default();
+    }
+    sweeps(20);
+    // From one `d0` to the next: one whole sweep.
+    let whole = sweeps(1);
+    assert_eq!(
+        whole.len(),
+        1000,
+        "{:?}",
+        whole
+            .iter()
+            .filter(|line| line.contains("churn"))
+            .collect::<Vec<_>>()
+    );
+    let (descriptors, memory) = held(&child);
+    assert!(
+        descriptors <= after_a_while.0 + 4,
+        "{descriptors} descriptors, {} before",
+        after_a_while.0
+    );
+    assert!(
+        memory < after_a_while.1 + 8192,
+        "{memory} KiB, {} before",
+        after_a_while.1
+    );
+    drop(stdout);
+    signal(&child, Signal::TERM);
+    let told = text(&child.wait_with_output().unwrap().stderr);
+    // A file that was made, and not written yet, is empty: that may be said.
+    let mut wrong = told
+        .lines()
+        .filter(|line| line.contains("WARN") && !line.contains("WARN empty: "));
+    assert_eq!(wrong.next(), None, "{told}");
+}

@@ -223,16 +223,13 @@ fn the_summary_is_told_when_something_changed() {
     assert!(child.wait().unwrap().success());
 }
 
-#[test]
-fn it_runs_as_any_user() {
-    if !common::is_root() {
-        return; // every other test has shown it
+/// The program as another user would run it, below a directory that everybody may enter; `None`, said on standard
+/// error, where that cannot be done.
+fn as_nobody(test: &str, directory: &tempfile::TempDir) -> Option<Command> {
+    if !common::has("setpriv") {
+        common::lacks(test, "setpriv");
+        return None;
     }
-    let Some(setpriv) = common::has("setpriv").then_some("setpriv") else {
-        return common::lacks("it_runs_as_any_user", "setpriv");
-    };
-    // Where another user may run it.
-    let directory = tempfile::tempdir_in("/tmp").unwrap();
     let binary = directory.path().join("statsfs-collector");
     std::fs::copy(BINARY, &binary).unwrap();
     std::fs::set_permissions(
@@ -240,7 +237,7 @@ fn it_runs_as_any_user() {
         std::os::unix::fs::PermissionsExt::from_mode(0o755),
     )
     .unwrap();
-    let mut command = Command::new(setpriv);
+    let mut command = Command::new("setpriv");
     command
         .args([
             "--reuid=65534",
@@ -248,10 +245,62 @@ fn it_runs_as_any_user() {
             "--clear-groups",
             "--inh-caps=-all",
         ])
-        .arg(&binary)
-        .arg("--once")
-        .stdin(Stdio::null());
-    let output = command.output().unwrap();
+        .arg(&binary);
+    Some(command)
+}
+
+#[test]
+fn ten_thousand_unreadable_files_and_ten_thousand_bad_ones_are_a_few_lines() {
+    let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+    for (kind, content, mode) in [("bad", "no number", 0o644), ("hidden", "1", 0)] {
+        for number in 0..10_000 {
+            let device = directory.path().join(format!("tree/s/{kind}{number}"));
+            std::fs::create_dir_all(&device).unwrap();
+            std::fs::write(device.join("c"), content).unwrap();
+            std::fs::set_permissions(
+                device.join("c"),
+                std::os::unix::fs::PermissionsExt::from_mode(mode),
+            )
+            .unwrap();
+        }
+    }
+    let receiver = format!(
+        "{{root: {}, timeout: 1m}}",
+        directory.path().join("tree").display()
+    );
+    let mut command = if common::is_root() {
+        let Some(command) = as_nobody(
+            "ten_thousand_unreadable_files_and_ten_thousand_bad_ones_are_a_few_lines",
+            &directory,
+        ) else {
+            return;
+        };
+        command
+    } else {
+        Command::new(BINARY)
+    };
+    command.args(["--once", "--config", "-"]);
+    let output = spawn(command, &config(&receiver, "batch: {}", "{}"))
+        .wait_with_output()
+        .unwrap();
+    let told = text(&output.stderr);
+    assert!(told.lines().count() < 20, "{told}");
+    assert!(
+        told.contains("not_numeric=10000") && told.contains("permission=10000"),
+        "{told}"
+    );
+}
+
+#[test]
+fn it_runs_as_any_user() {
+    if !common::is_root() {
+        return; // every other test has shown it
+    }
+    let directory = tempfile::tempdir_in("/tmp").unwrap();
+    let Some(mut command) = as_nobody("it_runs_as_any_user", &directory) else {
+        return;
+    };
+    let output = command.arg("--once").stdin(Stdio::null()).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     assert!(text(&output.stdout).contains("net/rx_bytes{device=lo}"));
 }
