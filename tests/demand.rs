@@ -6,30 +6,12 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::{Child, Command};
 
-use common::{BINARY, config, has, lacks, read_until, signal, spawn};
+use common::{config, has, lacks, read_until, signal, trace, traced};
 use rustix::process::Signal;
 
-/// The program under strace (as its grandchild: the child is the program), which writes down every open.
-fn traced(config: &str, log: &Path) -> Child {
-    let mut command = Command::new("strace");
-    command
-        .args([
-            "--follow-forks",
-            "--daemonize",
-            "--quiet=attach,personality",
-            "--trace=open,openat,openat2",
-            "--output",
-        ])
-        .arg(log);
-    command.arg(BINARY).args(["--config", "-"]);
-    spawn(command, config)
-}
-
 /// How often each file of the tree was opened.
-fn opens(log: &Path) -> BTreeMap<String, usize> {
-    let text = std::fs::read_to_string(log).unwrap();
+fn opens(text: &str) -> BTreeMap<String, usize> {
     let mut opens = BTreeMap::new();
     for name in text
         .lines()
@@ -71,20 +53,14 @@ fn run(processors: &str, shown_fast: usize) -> (BTreeMap<String, usize>, BTreeMa
     });
     signal(&child, Signal::TERM);
     // What was under way when it was told to end may still be shown.
-    // strace's last word on a process, behind its number, which it pads.
-    let process = child.id().to_string();
-    let is_last =
-        |line: &str| line.split(' ').next() == Some(&process) && line.contains("+++ exited");
+    let process = child.id();
     let rest = child.wait_with_output().unwrap();
-    while !std::fs::read_to_string(&log).unwrap().lines().any(is_last) {
-        std::thread::yield_now();
-    }
     for line in common::lines(&rest.stdout) {
         *shown
             .entry(line.split(['/', '.']).next().unwrap().to_owned())
             .or_default() += 1;
     }
-    (shown, opens(&log))
+    (shown, opens(&trace(&log, process)))
 }
 
 #[test]

@@ -6,10 +6,10 @@ mod common;
 
 use std::io::BufReader;
 use std::path::Path;
-use std::process::{Child, Command};
+use std::process::Child;
 
 use common::{
-    BINARY, collector, has, lacks, lines_until, read_until, repository, signal, spawn, text,
+    collector, has, lacks, lines_until, read_until, repository, signal, text, trace, traced,
 };
 use rustix::process::Signal;
 
@@ -85,34 +85,9 @@ fn an_exporter_that_hangs_never_stalls_its_neighbour() {
     );
 }
 
-/// The program under strace (as its grandchild), which writes down every open of the fixture's files.
-fn traced(config: &str, log: &Path) -> Child {
-    let mut command = Command::new("strace");
-    command
-        .args([
-            "--follow-forks",
-            "--daemonize",
-            "--quiet=attach,personality",
-            "--trace=openat",
-            "--output",
-        ])
-        .arg(log);
-    command.arg(BINARY).args(["--config", "-"]);
-    spawn(command, config)
-}
-
 /// How often this file was opened, when the program has ended.
 fn opens(log: &Path, process: u32, file: &str) -> usize {
-    let is_last = |line: &str| {
-        line.split(' ').next() == Some(&process.to_string()) && line.contains("+++ exited")
-    };
-    loop {
-        let text = std::fs::read_to_string(log).unwrap();
-        if text.lines().any(is_last) {
-            return text.matches(&format!("\"{file}\"")).count();
-        }
-        std::thread::yield_now();
-    }
+    trace(log, process).matches(&format!("\"{file}\"")).count()
 }
 
 #[test]

@@ -50,6 +50,34 @@ fn kill_when_late(child: &Child) {
     });
 }
 
+/// The program under strace (as its grandchild: the child is the program), which writes down every open.
+pub fn traced(config: &str, log: &Path) -> Child {
+    let mut command = Command::new("strace");
+    command.args([
+        "--follow-forks",
+        "--daemonize",
+        "--quiet=attach,personality",
+        "--trace=open,openat,openat2",
+        "--output",
+    ]);
+    command.arg(log).arg(BINARY).args(["--config", "-"]);
+    spawn(command, config)
+}
+
+/// What strace wrote, when it has had its last word on this process, behind its number, which it pads.
+pub fn trace(log: &Path, process: u32) -> String {
+    let process = process.to_string();
+    let is_last =
+        |line: &str| line.split(' ').next() == Some(&process) && line.contains("+++ exited");
+    loop {
+        let text = std::fs::read_to_string(log).unwrap();
+        if text.lines().any(is_last) {
+            return text;
+        }
+        std::thread::yield_now();
+    }
+}
+
 /// Runs it to its end.
 pub fn run(config: &str, arguments: &[&str]) -> Output {
     collector(config, arguments).wait_with_output().unwrap()
