@@ -257,12 +257,19 @@ impl<C> Entry<C> {
         let (mut made, mut rows, mut column) = (Vec::new(), Vec::new(), Vec::new());
         let (mut identities, mut row_out) = (Vec::new(), vec![None; table.len()]);
         let mut pool = HashMap::new();
+        let mut names: HashSet<Arc<str>> = HashSet::new();
         for (row, kept) in kept.into_iter().enumerate() {
             let from = &table.series()[row];
             let Some(mut kept) = kept else {
                 changed = true;
                 continue;
             };
+            if !Arc::ptr_eq(&kept.series.name, &from.name) {
+                match names.get(&kept.series.name) {
+                    Some(same) => kept.series.name = Arc::clone(same),
+                    None => _ = names.insert(Arc::clone(&kept.series.name)),
+                }
+            }
             if !Arc::ptr_eq(&kept.series.attributes, &from.attributes) {
                 share(&mut pool, from, &mut kept.series);
             }

@@ -25,6 +25,16 @@ impl Table {
         })
     }
 
+    /// A table of series that its maker keeps too: shared, not copied.
+    #[must_use]
+    pub fn shared(head: Arc<Head>, series: Arc<Vec<Series>>) -> Arc<Table> {
+        Arc::new(Table {
+            head,
+            series,
+            template: OnceLock::new(),
+        })
+    }
+
     /// What the series have in common.
     #[must_use]
     pub fn head(&self) -> &Arc<Head> {

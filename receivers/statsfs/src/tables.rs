@@ -32,7 +32,8 @@ pub(crate) struct TableState {
     want: Want,
     last_turn: Option<u64>,
     pub(crate) rows: Vec<Row>,
-    series: Vec<Series>,
+    /// Shared with the table that is made of them.
+    series: Arc<Vec<Series>>,
     /// The table as it is sent; `None` when rows changed since.
     made: Option<(Arc<Table>, Arc<[u64]>)>,
     pub(crate) dead: usize,
@@ -104,28 +105,22 @@ impl Tables {
         }
         if !directories.is_empty() || !files.is_empty() || !changed.is_empty() {
             for state in self.all.values_mut().flatten() {
-                for (row, series) in state
-                    .rows
-                    .iter_mut()
-                    .zip(&mut state.series)
-                    .filter(|(row, _)| row.life == Life::Live)
-                {
-                    if directories.contains(&row.directory)
-                        || (!files.is_empty()
-                            && files.contains(&(row.directory, Arc::clone(&row.file))))
-                    {
+                for (at, row) in state.rows.iter_mut().enumerate() {
+                    if row.life != Life::Live {
+                        continue;
+                    }
+                    let file = (row.directory, Arc::clone(&row.file));
+                    if directories.contains(&row.directory) || files.contains(&file) {
                         row.life = Life::Ending;
                         self.series -= 1;
-                    } else if let Some((format, now)) =
-                        changed.remove(&(row.directory, Arc::clone(&row.file)))
-                    {
+                    } else if let Some((format, now)) = changed.remove(&file) {
                         if demand.want(&state.head, &now) == Want::Never {
                             row.life = Life::Ending;
                             self.series -= 1;
                         } else {
-                            *series = now;
-                            (row.format, row.fails, row.not_before) = (format, 0, 0);
                             state.made = None;
+                            Arc::make_mut(&mut state.series)[at] = now;
+                            (row.format, row.fails, row.not_before) = (format, 0, 0);
                         }
                     }
                 }
@@ -175,7 +170,7 @@ impl Tables {
         }
         let begun: HashSet<u128> = begun.iter().map(|found| found.series.identity()).collect();
         for state in states {
-            for (row, series) in state.rows.iter_mut().zip(&state.series) {
+            for (row, series) in state.rows.iter_mut().zip(state.series.iter()) {
                 if is_ending(row) && begun.contains(&series.identity()) {
                     row.life = Life::Dead;
                     state.dead += 1;
@@ -216,7 +211,7 @@ impl Tables {
                 want,
                 last_turn: None,
                 rows: Vec::new(),
-                series: Vec::new(),
+                series: Arc::default(),
                 made: None,
                 dead: 0,
             });
@@ -276,7 +271,7 @@ impl Tables {
 impl TableState {
     fn push(&mut self, found: Found) {
         self.made = None;
-        self.series.push(found.series);
+        Arc::make_mut(&mut self.series).push(found.series);
         let (directory, file, format, since) =
             (found.directory, found.file, found.format, found.since);
         self.rows.push(Row {
@@ -311,11 +306,11 @@ impl TableState {
             return made.clone();
         }
         let mut lives = self.rows.iter().map(|row| row.life != Life::Dead);
-        self.series.retain(|_| lives.next().unwrap_or(true));
+        Arc::make_mut(&mut self.series).retain(|_| lives.next().unwrap_or(true));
         self.rows.retain(|row| row.life != Life::Dead);
         self.dead = 0;
         let starts = self.rows.iter().map(|row| row.since).collect();
-        let table = Table::new(Arc::clone(&self.head), self.series.clone());
+        let table = Table::shared(Arc::clone(&self.head), Arc::clone(&self.series));
         self.made.insert((table, starts)).clone()
     }
 }
