@@ -34,8 +34,11 @@ fn tree(root: &Path) {
     }
 }
 
-/// Runs until `fast` was shown so often; gives how often each subsystem was shown, and what was opened.
-fn run(processors: &str, shown_fast: usize) -> (BTreeMap<String, usize>, BTreeMap<String, usize>) {
+/// Runs until `fast` was shown so often; gives how often each subsystem was shown, what was opened, and the ticks.
+fn run(
+    processors: &str,
+    shown_fast: usize,
+) -> (BTreeMap<String, usize>, BTreeMap<String, usize>, u64) {
     let directory = tempfile::tempdir().unwrap();
     let (root, log) = (
         directory.path().join("tree"),
@@ -60,7 +63,11 @@ fn run(processors: &str, shown_fast: usize) -> (BTreeMap<String, usize>, BTreeMa
             .entry(line.split(['/', '.']).next().unwrap().to_owned())
             .or_default() += 1;
     }
-    (shown, opens(&trace(&log, process)))
+    (
+        shown,
+        opens(&trace(&log, process)),
+        common::ticks(&common::text(&rest.stderr)),
+    )
 }
 
 #[test]
@@ -75,7 +82,7 @@ fn files_nobody_wants_are_never_opened_and_an_interval_is_kept() {
     let labels = "labels: {actions: [{name: {template: '{subsystem}.{metric}'}}, {drop: {match: {name: '*.v_*_unwanted'}}}]}";
     let processors =
         format!("metadata: {{}}; {labels}; batch: {{subsystems: [{{match: slow, interval: 3s}}]}}");
-    let (shown, opened) = run(&processors, 60);
+    let (shown, opened, ticks) = run(&processors, 60);
     assert_eq!(
         opened.keys().collect::<Vec<_>>(),
         ["v_fast_wanted", "v_slow_wanted"]
@@ -83,13 +90,15 @@ fn files_nobody_wants_are_never_opened_and_an_interval_is_kept() {
     // Ticks may be missed on a busy machine; then sweep 30 comes at another count. By what was shown:
     assert_eq!(opened["v_fast_wanted"], shown["fast"], "{shown:?}");
     assert_eq!(opened["v_slow_wanted"], shown["slow"], "{shown:?}");
+    // A tick that is missed on a busy machine counts, and may be the thirtieth: that one is then made up for.
+    let slow = shown["slow"] as u64;
     assert!(
-        (2..=3).contains(&shown["slow"]),
-        "twice in the first sixty sweeps, once in thirty: {shown:?}"
+        slow >= ticks / 30 && slow <= ticks / 30 + 1,
+        "once in thirty: {shown:?} in {ticks} ticks"
     );
 
     // Without demand: everything, each time.
-    let (shown, opened) = run("batch: {}", 8);
+    let (shown, opened, _) = run("batch: {}", 8);
     assert_eq!(opened.len(), 4);
     assert_eq!(opened["v_slow_unwanted"] * 2, shown["slow"]);
     assert!(opened["v_slow_wanted"] >= 4);

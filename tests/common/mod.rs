@@ -78,6 +78,23 @@ pub fn trace(log: &Path, process: u32) -> String {
     }
 }
 
+/// The last count of this name in a summary; 0 if it is in none.
+pub fn count(told: &str, name: &str) -> u64 {
+    let after = told
+        .rfind(&format!(" {name}="))
+        .map(|at| &told[at + name.len() + 2..]);
+    let digits = after
+        .unwrap_or("0")
+        .chars()
+        .take_while(char::is_ascii_digit);
+    digits.collect::<String>().parse().unwrap()
+}
+
+/// How many ticks there were, missed ones too.
+pub fn ticks(told: &str) -> u64 {
+    count(told, "sweeps") + count(told, "sweeps_skipped")
+}
+
 /// Runs it to its end.
 pub fn run(config: &str, arguments: &[&str]) -> Output {
     collector(config, arguments).wait_with_output().unwrap()
