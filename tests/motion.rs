@@ -412,14 +412,8 @@ fn a_kernels_tree_that_comes_later_does_not_count_since_the_boot() {
 
 /// Open descriptors, and resident memory in KiB.
 fn held(child: &Child) -> (usize, u64) {
-    let process = Path::new("/proc").join(child.id().to_string());
-    let status = fs::read_to_string(process.join("status")).unwrap();
-    let memory = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .unwrap();
-    let memory = memory.split_whitespace().next().unwrap().parse().unwrap();
-    (fs::read_dir(process.join("fd")).unwrap().count(), memory)
+    let descriptors = fs::read_dir(format!("/proc/{}/fd", child.id())).unwrap();
+    (descriptors.count(), common::memory(child))
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Child;
 
 use common::{
-    collector, has, lacks, lines_until, read_until, repository, signal, text, trace, traced,
+    collector, has, lacks, lines_until, memory, read_until, repository, signal, text, trace, traced,
 };
 use rustix::process::Signal;
 
@@ -21,20 +21,8 @@ fn net(interval: &str) -> String {
     )
 }
 
-fn count(told: &str, name: &str) -> u64 {
-    let at = told.rfind(name).unwrap_or_else(|| panic!("{name}: {told}")) + name.len();
-    let digits = told[at..].chars().take_while(char::is_ascii_digit);
-    digits.collect::<String>().parse().unwrap()
-}
-
-/// Resident memory in KiB.
-fn memory(child: &Child) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .unwrap();
-    line.split_whitespace().next().unwrap().parse().unwrap()
+fn count(told: &str, pattern: &str) -> u64 {
+    common::find_count(told, pattern).unwrap_or_else(|| panic!("{pattern}: {told}"))
 }
 
 #[test]

@@ -56,14 +56,8 @@ fn both_signals_drain_and_exit_0() {
         let output = child.wait_with_output().unwrap();
         let told = text(&output.stderr);
         assert_eq!(output.status.code(), Some(0), "{told}");
-        let count = |name: &str| -> u64 {
-            let at = told.rfind(name).unwrap_or_else(|| panic!("{name}: {told}")) + name.len();
-            told[at..]
-                .chars()
-                .take_while(char::is_ascii_digit)
-                .collect::<String>()
-                .parse()
-                .unwrap()
+        let count = |pattern: &str| {
+            common::find_count(&told, pattern).unwrap_or_else(|| panic!("{pattern}: {told}"))
         };
         assert_eq!(
             count(" points_read="),

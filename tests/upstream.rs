@@ -185,15 +185,8 @@ fn to(receiver: &str, endpoint: &str, more: &str) -> String {
 
 const PLAIN: &str = "tls: {insecure: true}";
 
-fn count(told: &str, name: &str) -> u64 {
-    told.rfind(name).map_or(0, |at| {
-        told[at + name.len()..]
-            .chars()
-            .take_while(char::is_ascii_digit)
-            .collect::<String>()
-            .parse()
-            .unwrap()
-    })
+fn count(told: &str, pattern: &str) -> u64 {
+    common::find_count(told, pattern).unwrap_or_default()
 }
 
 /// handed = sent + rejected + dropped + queued, where nothing is filtered.

@@ -78,16 +78,26 @@ pub fn trace(log: &Path, process: u32) -> String {
     }
 }
 
+/// The number behind the last `pattern` (` points_sent=`, `permanent=`), if it is there.
+pub fn find_count(told: &str, pattern: &str) -> Option<u64> {
+    let after = &told[told.rfind(pattern)? + pattern.len()..];
+    let digits = after.chars().take_while(char::is_ascii_digit);
+    digits.collect::<String>().parse().ok()
+}
+
 /// The last count of this name in a summary; 0 if it is in none.
 pub fn count(told: &str, name: &str) -> u64 {
-    let after = told
-        .rfind(&format!(" {name}="))
-        .map(|at| &told[at + name.len() + 2..]);
-    let digits = after
-        .unwrap_or("0")
-        .chars()
-        .take_while(char::is_ascii_digit);
-    digits.collect::<String>().parse().unwrap()
+    find_count(told, &format!(" {name}=")).unwrap_or_default()
+}
+
+/// Resident memory in KiB.
+pub fn memory(child: &Child) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .unwrap();
+    line.split_whitespace().next().unwrap().parse().unwrap()
 }
 
 /// How many ticks there were, missed ones too.

@@ -1,8 +1,8 @@
 //! What a peer's answer means: OTLP's rules
 //! ([OTLP/gRPC response](https://opentelemetry.io/docs/specs/otlp/#otlpgrpc-response)).
 
-use pipeline::ExportError;
 use pipeline::opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
+use pipeline::{ExportError, with_causes};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
@@ -50,11 +50,9 @@ pub(crate) fn refused(status: &Status) -> ExportError {
 }
 
 fn is_transport(status: &Status) -> bool {
-    causes(status).any(<dyn std::error::Error + 'static>::is::<tonic::transport::Error>)
-}
-
-fn causes(status: &Status) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
-    std::iter::successors(std::error::Error::source(status), |cause| cause.source())
+    let source = std::error::Error::source(status);
+    std::iter::successors(source, |cause| cause.source())
+        .any(<dyn std::error::Error + 'static>::is::<tonic::transport::Error>)
 }
 
 /// What a side that speaks TLS and one that does not say of each other, and the mend.
@@ -77,11 +75,7 @@ fn describe(status: &Status) -> String {
     } else {
         format!("{code}: {}", status.message())
     };
-    for cause in causes(status).map(ToString::to_string) {
-        if !text.contains(&cause) {
-            text = format!("{text}: {cause}");
-        }
-    }
+    text = with_causes(text, status);
     if let Some((_, mend)) = MISTAKEN.iter().find(|(said, _)| text.contains(said)) {
         text = format!("{text} ({mend})");
     }

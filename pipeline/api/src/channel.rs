@@ -197,12 +197,6 @@ impl Until {
             let _ = end.wait_for(|end| *end).await;
         }
     }
-
-    /// Whether there is one tick only.
-    #[must_use]
-    pub fn is_once(&self) -> bool {
-        self.once
-    }
 }
 
 impl fmt::Debug for Until {

@@ -50,3 +50,15 @@ impl std::error::Error for Error {
         self.source.source()
     }
 }
+
+/// A text about an error, with the causes below it that say more, each once.
+#[must_use]
+pub fn with_causes(mut text: String, error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    for cause in causes.map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}

@@ -32,7 +32,7 @@ pub use context::Context;
 pub use counters::{Counters, Key};
 pub use cut::Cuts;
 pub use demand::{Demand, Want};
-pub use error::{BoxError, Error, Result};
+pub use error::{BoxError, Error, Result, with_causes};
 pub use matching::Match;
 pub use per_series::{Memo, Outcome, PerSeries, Verdict};
 pub use registry::{Build, Decode, Make, Registration};

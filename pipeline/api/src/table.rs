@@ -18,11 +18,7 @@ impl Table {
     /// A table of these series, in this order. Order is the receiver's: path order, for `statsfs`.
     #[must_use]
     pub fn new(head: Arc<Head>, series: Vec<Series>) -> Arc<Table> {
-        Arc::new(Table {
-            head,
-            series: Arc::new(series),
-            template: OnceLock::new(),
-        })
+        Table::shared(head, Arc::new(series))
     }
 
     /// A table of series that its maker keeps too: shared, not copied.

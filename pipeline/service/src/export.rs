@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use pipeline::{Counters, ExportError, Exporter, points};
+use pipeline::{Counters, ExportError, Exporter, points, with_causes};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
@@ -188,7 +188,10 @@ impl Export {
                     return self.drop_once(
                         all,
                         "permanent",
-                        &format!("a request was refused for good: {}", chain(&*source)),
+                        &format!(
+                            "a request was refused for good: {}",
+                            with_causes(source.to_string(), &*source)
+                        ),
                     );
                 }
                 Err(ExportError::Closed) => {
@@ -213,7 +216,7 @@ impl Export {
                 Err(other) => (format!("{other:?}").into(), None),
             };
             let all = points(request);
-            let why = chain(&*source);
+            let why = with_causes(source.to_string(), &*source);
             if !retry.enabled {
                 return self.drop_once(
                     all,
@@ -331,18 +334,4 @@ fn by_lane(request: Request, lanes: usize) -> Vec<(usize, Request)> {
 /// The interval × (1 ± factor), as the Collector has it.
 fn jitter(interval: Duration, retry: &RetryOnFailure) -> Duration {
     interval.mul_f64(1.0 + retry.randomization_factor * (fastrand::f64() * 2.0 - 1.0))
-}
-
-/// An error and its causes, each once.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use pipeline::{Counters, Found, Shutdown};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, interval_at, sleep_until, timeout};
 
 use crate::graph::{Ended, Graph, Running, spawn};
@@ -62,11 +62,12 @@ pub(crate) async fn run(graph: Graph, options: Options, counters: Counters) -> R
                 Ok(Ended::Receiver(id, Err(error))) => { failure.get_or_insert(format!("{id}: {error}")); true }
                 Err(panic) => { failure.get_or_insert(format!("a component broke down: {panic}")); true }
             },
-            Some(ended) = beside.join_next() => match ended {
-                Ok((_, Ok(()))) => false,
-                Ok((id, Err(error))) => { failure.get_or_insert(format!("{id}: {error}")); true }
-                Err(panic) => { failure.get_or_insert(format!("a component broke down: {panic}")); true }
-            },
+            Some(ended) = beside.join_next() => {
+                let error = error_of(ended);
+                let is_error = error.is_some();
+                failure = failure.or(error);
+                is_error
+            }
         };
         if forced {
             break;
@@ -110,19 +111,19 @@ async fn finish(
     let mut failure = None;
     let ended = async {
         while let Some(ended) = beside.join_next().await {
-            match ended {
-                Ok((_, Ok(()))) => {}
-                Ok((id, Err(error))) => {
-                    failure.get_or_insert(format!("{id}: {error}"));
-                }
-                Err(panic) => {
-                    failure.get_or_insert(format!("a component broke down: {panic}"));
-                }
-            }
+            failure = failure.take().or(error_of(ended));
         }
     };
     let _ = timeout(COUNTING, ended).await;
     failure
+}
+
+/// What an exporter's own task ended with, where that is an error.
+fn error_of(ended: Result<(String, pipeline::Result<()>), JoinError>) -> Option<String> {
+    match ended {
+        Ok((id, done)) => done.err().map(|error| format!("{id}: {error}")),
+        Err(panic) => Some(format!("a component broke down: {panic}")),
+    }
 }
 
 /// The points dropped for these reasons.

@@ -186,7 +186,7 @@ impl Sweeper {
             for (id, file) in std::mem::take(&mut self.tables.refused) {
                 changes
                     .begun
-                    .extend(tree.offer(id, &file, &mut self.complaints));
+                    .extend(tree.found(id, &file, &mut self.complaints));
             }
         }
         let (context, id) = (&self.context, &self.context.id);

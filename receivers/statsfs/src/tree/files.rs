@@ -214,7 +214,7 @@ impl Tree {
     }
 
     /// The series of a file.
-    pub(super) fn found(
+    pub(crate) fn found(
         &mut self,
         id: DirectoryId,
         name: &Arc<CStr>,

@@ -230,16 +230,6 @@ impl Tree {
         std::mem::take(&mut self.pending)
     }
 
-    /// Offers a file again that could not be taken before.
-    pub(crate) fn offer(
-        &mut self,
-        id: DirectoryId,
-        name: &Arc<CStr>,
-        complaints: &mut Complaints,
-    ) -> Option<Found> {
-        self.found(id, name, complaints)
-    }
-
     /// Why there is nothing to sweep, as far as the tree can tell.
     pub(crate) fn why_nothing(&self) -> String {
         match self
