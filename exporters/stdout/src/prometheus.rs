@@ -76,6 +76,15 @@ impl Exposition {
                 let number = match value {
                     Value::Int(it) => it.to_string(),
                     Value::Double(it) => format!("{it:?}"),
+                    Value::Histogram(_) | Value::Exponential(_) => {
+                        self.refuse(
+                            series,
+                            "histogram",
+                            "is a histogram, which is not written",
+                            counters,
+                        );
+                        continue;
+                    }
                     _ => continue,
                 };
                 self.line(series, &number, &mut families, counters);
@@ -105,6 +114,13 @@ impl Exposition {
         out
     }
 
+    fn refuse(&mut self, series: &Series, reason: &'static str, why: &str, counters: &Counters) {
+        counters.add("series_refused", reason, 1);
+        if self.said.insert(Arc::clone(&series.name)) {
+            tracing::warn!("{} {why}; left out", series.name);
+        }
+    }
+
     fn line<'a>(
         &mut self,
         series: &'a Series,
@@ -132,13 +148,9 @@ impl Exposition {
         let fits =
             known.is_none_or(|family| family.kind == kind && !family.labels.contains(&labels));
         if *owner != series.name || !fits {
-            counters.add("series_refused", "collision", 1);
-            if self.said.insert(Arc::clone(&series.name)) {
-                tracing::warn!(
-                    "{} would be {name} for Prometheus, which {owner} is already; left out",
-                    series.name
-                );
-            }
+            let owner = Arc::clone(owner);
+            let why = format!("would be {name} for Prometheus, which {owner} is already");
+            self.refuse(series, "collision", &why, counters);
             return;
         }
         let family = families.entry(name.clone()).or_insert_with(|| Family {

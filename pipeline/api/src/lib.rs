@@ -24,7 +24,7 @@ pub mod testing;
 pub mod text;
 
 pub use attributes::{AnyValue, Attributes};
-pub use batch::{Batch, Sweep, Times, Value, points};
+pub use batch::{Batch, Exponential, Histogram, Sweep, Times, Value, points};
 pub use channel::{Closed, Found, Outbox, Outlet, Ticks, Until, now_unix_nano};
 pub use component::{Component, Delivery, ExportError, Exporter, Processor, Receiver, Shutdown};
 pub use config::Secret;
@@ -36,6 +36,9 @@ pub use error::{BoxError, Error, Result, with_causes};
 pub use matching::Match;
 pub use per_series::{Memo, Outcome, PerSeries, Verdict};
 pub use registry::{Build, Decode, Make, Registration};
-pub use table::{Declared, Head, Kind, Scope, Series, Source, Table, Temporality};
+pub use table::{
+    Bounds, Declared, Head, Kind, Metric, Scope, Series, Source, SourceDirectory, SourceFile,
+    Table, Temporality,
+};
 
 pub use {async_trait::async_trait, inventory, opentelemetry_proto, schemars, serde};

@@ -9,7 +9,7 @@ use crate::channel::Outbox;
 use crate::component::Processor;
 use crate::demand::Demand;
 use crate::error::Result;
-use crate::table::{Head, Series, Table};
+use crate::table::{Head, Metric, Series, Table};
 
 /// A processor of identities: one pure function (same in, same out, for ever), from which both what happens to a
 /// sweep and what need not be read follow.
@@ -73,7 +73,7 @@ pub struct Outcome<C> {
     pub column: Vec<C>,
 }
 
-impl<T: PerSeries, C: Clone + Default> Memo<T, C> {
+impl<T: PerSeries, C: Clone> Memo<T, C> {
     /// A memo of this stage.
     #[must_use]
     pub fn new(stage: T) -> Memo<T, C> {
@@ -92,19 +92,25 @@ impl<T: PerSeries, C: Clone + Default> Memo<T, C> {
         &self.stage
     }
 
-    /// What the stage makes of this batch's table, with the column to read and change. Two rows that end up the same
-    /// series: the first stays, the other is dropped, counted, and named once.
+    /// What the stage makes of this batch's table, with the column to read and change; `fresh` gives what is kept for a
+    /// row that was not seen before, by the series as it came in and as it goes on. Two rows that end up the same series:
+    /// the first stays, the other is dropped, counted, and named once.
     ///
     /// # Panics
     /// Never: a table that is not known is learnt first.
-    pub fn look(&mut self, batch: &Batch, out: &mut Outbox) -> &mut Outcome<C> {
+    pub fn look(
+        &mut self,
+        batch: &Batch,
+        out: &mut Outbox,
+        fresh: impl FnMut(&T, &Series, &Series) -> C,
+    ) -> &mut Outcome<C> {
         let key = Arc::as_ptr(batch.table()) as usize;
         let known = self
             .entries
             .get(&key)
             .is_some_and(|entry| entry.table.strong_count() > 0);
         if !known {
-            self.learn(key, batch, out);
+            self.learn(key, batch, out, fresh);
         }
         if batch.has_ended() {
             self.release_ended(key, batch);
@@ -119,7 +125,13 @@ impl<T: PerSeries, C: Clone + Default> Memo<T, C> {
     }
 
     /// Makes the outcome of a table that was not seen before.
-    fn learn(&mut self, key: usize, batch: &Batch, out: &mut Outbox) {
+    fn learn(
+        &mut self,
+        key: usize,
+        batch: &Batch,
+        out: &mut Outbox,
+        mut fresh: impl FnMut(&T, &Series, &Series) -> C,
+    ) {
         let table = batch.table();
         let place = &table.head().place;
         let before = self
@@ -147,9 +159,12 @@ impl<T: PerSeries, C: Clone + Default> Memo<T, C> {
             let series = &table.series()[row];
             let made = carried.as_ref().and_then(|carried| carried.find(series));
             let made = made.or_else(|| {
-                let mut series = series.clone();
-                let verdict = self.stage.rewrite(&head, &mut series);
-                (verdict == Verdict::Keep).then(|| (series, C::default()))
+                let mut made = series.clone();
+                let verdict = self.stage.rewrite(&head, &mut made);
+                (verdict == Verdict::Keep).then(|| {
+                    let column = fresh(&self.stage, series, &made);
+                    (made, column)
+                })
             });
             let Some((made, column)) = made else { continue };
             match self.claim(key, &made, ends(&row)) {
@@ -257,17 +272,17 @@ impl<C> Entry<C> {
         let (mut made, mut rows, mut column) = (Vec::new(), Vec::new(), Vec::new());
         let (mut identities, mut row_out) = (Vec::new(), vec![None; table.len()]);
         let mut pool = HashMap::new();
-        let mut names: HashSet<Arc<str>> = HashSet::new();
+        let mut metrics: HashSet<Arc<Metric>> = HashSet::new();
         for (row, kept) in kept.into_iter().enumerate() {
             let from = &table.series()[row];
             let Some(mut kept) = kept else {
                 changed = true;
                 continue;
             };
-            if !Arc::ptr_eq(&kept.series.name, &from.name) {
-                match names.get(&kept.series.name) {
-                    Some(same) => kept.series.name = Arc::clone(same),
-                    None => _ = names.insert(Arc::clone(&kept.series.name)),
+            if !Arc::ptr_eq(&kept.series.metric, &from.metric) {
+                match metrics.get(&kept.series.metric) {
+                    Some(same) => kept.series.metric = Arc::clone(same),
+                    None => _ = metrics.insert(Arc::clone(&kept.series.metric)),
                 }
             }
             if !Arc::ptr_eq(&kept.series.attributes, &from.attributes) {
@@ -302,7 +317,7 @@ impl<C> Entry<C> {
     }
 }
 
-/// The rows of a table that was remade, by the addresses of their name and attributes: what was carried over has the
+/// The rows of a table that was remade, by the addresses of their metric and attributes: what was carried over has the
 /// same.
 struct Carried<C> {
     entry: Entry<C>,
@@ -336,7 +351,7 @@ impl<C: Clone> Carried<C> {
 
 fn row_key(series: &Series) -> (usize, usize) {
     (
-        series.name.as_ptr() as usize,
+        Arc::as_ptr(&series.metric) as usize,
         Arc::as_ptr(&series.attributes) as usize,
     )
 }
@@ -362,7 +377,7 @@ impl<T: PerSeries> Processor for Memo<T, ()> {
             out.pass(batch);
             return Ok(());
         }
-        let outcome = self.look(&batch, out);
+        let outcome = self.look(&batch, out, |_, _, _| ());
         let made = outcome.apply(&batch);
         out.dropped(batch.points() - made.points(), "filtered");
         out.pass(made);

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, OnceLock};
 
 use crate::attributes::Attributes;
@@ -137,10 +138,10 @@ impl Scope {
     }
 }
 
-/// One series: OpenTelemetry's name, description, unit, kind and attributes, and where it comes from.
-#[derive(Clone, Debug, PartialEq)]
+/// What a metric is: OpenTelemetry's name, description, unit and kind. One a metric, shared by its series.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub struct Series {
+pub struct Metric {
     /// The metric's name, `<subsystem>/<file>` as the receiver makes it.
     pub name: Arc<str>,
     /// What it means; empty where nobody said.
@@ -149,21 +150,37 @@ pub struct Series {
     pub unit: Arc<str>,
     /// Counter, gauge or not known.
     pub kind: Kind,
+}
+
+/// One series: its metric, its attributes, and where it comes from. Reads and writes like its [`Metric`]
+/// (`series.name`, `series.unit = "By".into()`): a change is this series' own.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Series {
+    /// What it is a series of.
+    pub metric: Arc<Metric>,
     /// The labels. One set a device, shared by its rows.
     pub attributes: Arc<Attributes>,
     /// The file it is read from, where there is one.
-    pub source: Option<Arc<Source>>,
+    pub source: Option<Source>,
 }
 
 impl Series {
     /// A series of unknown kind.
     #[must_use]
     pub fn new(name: impl Into<Arc<str>>, attributes: Arc<Attributes>) -> Series {
-        Series {
+        let metric = Metric {
             name: name.into(),
-            description: Arc::default(),
-            unit: Arc::default(),
-            kind: Kind::Unknown,
+            ..Metric::default()
+        };
+        Series::of(Arc::new(metric), attributes)
+    }
+
+    /// A series of this metric.
+    #[must_use]
+    pub fn of(metric: Arc<Metric>, attributes: Arc<Attributes>) -> Series {
+        Series {
+            metric,
             attributes,
             source: None,
         }
@@ -187,20 +204,33 @@ impl Series {
     /// Whether both are made of the very same parts, by pointer: a row that a remade table carried over.
     pub(crate) fn is_same_row(&self, other: &Series) -> bool {
         let source = match (&self.source, &other.source) {
-            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+            (Some(a), Some(b)) => {
+                Arc::ptr_eq(&a.directory, &b.directory) && Arc::ptr_eq(&a.file, &b.file)
+            }
             (a, b) => a.is_none() && b.is_none(),
         };
         source
-            && Arc::ptr_eq(&self.name, &other.name)
+            && Arc::ptr_eq(&self.metric, &other.metric)
             && Arc::ptr_eq(&self.attributes, &other.attributes)
-            && self.kind == other.kind
-            && self.unit == other.unit
-            && self.description == other.description
+    }
+}
+
+impl Deref for Series {
+    type Target = Metric;
+
+    fn deref(&self) -> &Metric {
+        &self.metric
+    }
+}
+
+impl DerefMut for Series {
+    fn deref_mut(&mut self) -> &mut Metric {
+        Arc::make_mut(&mut self.metric)
     }
 }
 
 /// What a metric is, in OpenTelemetry's terms.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Kind {
     /// Nobody said; goes out as a gauge, which claims nothing.
@@ -212,6 +242,18 @@ pub enum Kind {
     Sum {
         /// Whether it only grows, but for resets.
         monotonic: bool,
+        /// Since when it counts.
+        temporality: Temporality,
+    },
+    /// How many measurements fell between bounds that all its points have in common.
+    Histogram {
+        /// Since when it counts.
+        temporality: Temporality,
+        /// The upper bounds of its buckets, inclusive, but for the last one, which has none.
+        bounds: Arc<Bounds>,
+    },
+    /// How many measurements fell between bounds that grow exponentially, each point with its own scale.
+    ExponentialHistogram {
         /// Since when it counts.
         temporality: Temporality,
     },
@@ -228,6 +270,45 @@ impl Kind {
         monotonic: false,
         temporality: Temporality::Cumulative,
     };
+
+    /// Since when its points count; `None` for a gauge, which counts since nothing.
+    #[must_use]
+    pub fn temporality(&self) -> Option<Temporality> {
+        match self {
+            Kind::Unknown | Kind::Gauge => None,
+            Kind::Sum { temporality, .. }
+            | Kind::Histogram { temporality, .. }
+            | Kind::ExponentialHistogram { temporality } => Some(*temporality),
+        }
+    }
+
+    /// Whether its points count since a start that stays: sums and histograms, but for deltas.
+    #[must_use]
+    pub fn is_cumulative(&self) -> bool {
+        self.temporality() == Some(Temporality::Cumulative)
+    }
+}
+
+/// The bounds of a histogram's buckets, rising: one fewer than there are buckets.
+#[derive(Clone, Debug, Default)]
+pub struct Bounds(pub Vec<f64>);
+
+/// By their bits, so that a kind can be a key.
+impl PartialEq for Bounds {
+    fn eq(&self, other: &Bounds) -> bool {
+        self.0
+            .iter()
+            .map(|it| it.to_bits())
+            .eq(other.0.iter().map(|it| it.to_bits()))
+    }
+}
+
+impl Eq for Bounds {}
+
+impl Hash for Bounds {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.iter().for_each(|it| it.to_bits().hash(state));
+    }
 }
 
 /// OpenTelemetry's aggregation temporality.
@@ -239,16 +320,58 @@ pub enum Temporality {
     Delta,
 }
 
-/// The file a series is read from, and all that the tree itself says of it.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// The file a series is read from. Both halves are shared: the directory by its files, the file by directories of the
+/// same shape.
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Source {
-    /// The directory below the root, the subsystem first: `kvm/1234-12/vcpu0`.
-    pub directory: Arc<str>,
-    /// The file's name in it: `exits`.
-    pub file: Arc<str>,
+    /// Where it stands.
+    pub directory: Arc<SourceDirectory>,
+    /// What it is called there, and all that the tree says of it.
+    pub file: Arc<SourceFile>,
+}
+
+impl Source {
+    /// A source of these halves.
+    #[must_use]
+    pub fn new(directory: Arc<SourceDirectory>, file: Arc<SourceFile>) -> Source {
+        Source { directory, file }
+    }
+
+    /// The whole path below the root, `kvm/1234-12/vcpu0/exits`.
+    #[must_use]
+    pub fn path(&self) -> String {
+        format!("{}/{}", self.directory.path, self.file.name)
+    }
+}
+
+/// A directory with files that are series.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SourceDirectory {
+    /// The path below the root, the subsystem first: `kvm/1234-12/vcpu0`.
+    pub path: Arc<str>,
     /// The file system's type as in mountinfo (`debugfs`, `sysfs`, `statsfs`, `ext4`); empty if not known.
     pub filesystem: Arc<str>,
+}
+
+impl SourceDirectory {
+    /// A directory at this path of a file system of this type.
+    #[must_use]
+    pub fn new(path: impl Into<Arc<str>>, filesystem: impl Into<Arc<str>>) -> SourceDirectory {
+        SourceDirectory {
+            path: path.into(),
+            filesystem: filesystem.into(),
+        }
+    }
+}
+
+/// A file as it stands in directories of the same shape.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct SourceFile {
+    /// Its name: `exits`.
+    pub name: Arc<str>,
     /// The permission bits, 0 to 0o7777.
     pub mode: u32,
     /// What `.schema` declares.
@@ -257,26 +380,19 @@ pub struct Source {
     pub same_name_below: bool,
 }
 
-impl Source {
-    /// A source at this place.
+impl SourceFile {
+    /// A file of this name.
     #[must_use]
-    pub fn new(directory: Arc<str>, file: Arc<str>) -> Source {
-        Source {
-            directory,
-            file,
-            ..Source::default()
+    pub fn new(name: impl Into<Arc<str>>) -> SourceFile {
+        SourceFile {
+            name: name.into(),
+            ..SourceFile::default()
         }
-    }
-
-    /// The whole path below the root, `kvm/1234-12/vcpu0/exits`.
-    #[must_use]
-    pub fn path(&self) -> String {
-        format!("{}/{}", self.directory, self.file)
     }
 }
 
 /// What a tree declares of a metric.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Declared {
     /// `FLAG`.

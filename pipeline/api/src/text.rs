@@ -2,8 +2,12 @@
 //!
 //! A name, key or value that is empty, begins with `#` or has one of `,={}"\`, a blank or a control character is a
 //! JSON string. Doubles carry `.` or `e`; absent is `-`, ended is `end`; a kind that nobody knows is left out, or
-//! `unknown` where a unit follows. Lines are sorted by name, then labels. Time,
+//! `unknown` where a unit follows. A histogram's value is what it counted up to each bound, `1.0:2,3.0:0,inf:1`; an
+//! exponential one's is `scale:0`, `zero:COUNT`, then `+INDEX:COUNT,…` and `-INDEX:COUNT,…` from the first bucket on;
+//! both may end in `;sum:S` and `;range:MIN..MAX`. Lines are sorted by name, then labels. Time,
 //! start and resource are not shown. Empty lines and lines that begin with `#` are comments.
+
+mod histogram;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -14,7 +18,9 @@ use std::time::Duration;
 
 use crate::attributes::Attributes;
 use crate::batch::{Batch, Sweep, Times, Value};
-use crate::table::{Head, Kind, Scope, Series, Source, Table, Temporality};
+use crate::table::{
+    Bounds, Head, Kind, Scope, Series, Source, SourceDirectory, SourceFile, Table, Temporality,
+};
 
 /// The points of a request in the notation, aligned for a terminal: absent rows left out.
 #[must_use]
@@ -26,7 +32,7 @@ pub fn format(request: &[Batch]) -> String {
                 lines.push((
                     series,
                     identity(&series.name, &series.attributes),
-                    self::value(*value),
+                    self::value(value, &series.kind),
                 ));
             }
         }
@@ -41,7 +47,7 @@ pub fn format(request: &[Batch]) -> String {
     let mut out = String::new();
     for (series, name, value) in &lines {
         // A unit does not stand where a kind would.
-        let kind = match kind_word(series.kind) {
+        let kind = match kind_word(&series.kind) {
             "" if !series.unit.is_empty() => "unknown",
             word => word,
         };
@@ -102,35 +108,97 @@ fn quoted_unit(unit: &str) -> String {
     }
 }
 
-fn value(value: Value) -> String {
+fn value(value: &Value, kind: &Kind) -> String {
     match value {
         Value::Absent => "-".into(),
         Value::Ended => "end".into(),
         Value::Int(it) => it.to_string(),
         Value::Double(it) => format!("{it:?}"),
+        Value::Histogram(it) => histogram::explicit(it, kind),
+        Value::Exponential(it) => histogram::exponential(it),
     }
 }
 
-fn kind_word(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Unknown => "",
-        Kind::Gauge => "gauge",
-        Kind::Sum {
-            monotonic: true,
-            temporality: Temporality::Cumulative,
-        } => "counter",
-        Kind::Sum {
-            monotonic: false,
-            temporality: Temporality::Cumulative,
-        } => "updown",
-        Kind::Sum {
-            monotonic: true,
-            temporality: Temporality::Delta,
-        } => "counter:delta",
-        Kind::Sum {
-            monotonic: false,
-            temporality: Temporality::Delta,
-        } => "updown:delta",
+fn kind_word(kind: &Kind) -> &'static str {
+    let is_delta = kind.temporality() == Some(Temporality::Delta);
+    match (kind, is_delta) {
+        (Kind::Unknown, _) => "",
+        (Kind::Gauge, _) => "gauge",
+        (
+            Kind::Sum {
+                monotonic: true, ..
+            },
+            false,
+        ) => "counter",
+        (
+            Kind::Sum {
+                monotonic: false, ..
+            },
+            false,
+        ) => "updown",
+        (
+            Kind::Sum {
+                monotonic: true, ..
+            },
+            true,
+        ) => "counter:delta",
+        (
+            Kind::Sum {
+                monotonic: false, ..
+            },
+            true,
+        ) => "updown:delta",
+        (Kind::Histogram { .. }, false) => "histogram",
+        (Kind::Histogram { .. }, true) => "histogram:delta",
+        (Kind::ExponentialHistogram { .. }, false) => "exponential",
+        (Kind::ExponentialHistogram { .. }, true) => "exponential:delta",
+    }
+}
+
+/// The value and the kind that these words stand for.
+fn point(value: &str, kind: Option<&str>) -> Result<(Value, Kind), String> {
+    let no_value = || format!("`{value}` is no value");
+    let (word, temporality) = match kind.map(|kind| (kind, kind.strip_suffix(":delta"))) {
+        Some((_, Some(word))) => (word, Temporality::Delta),
+        Some((word, None)) => (word, Temporality::Cumulative),
+        None => ("unknown", Temporality::Cumulative),
+    };
+    let sum = |monotonic| Kind::Sum {
+        monotonic,
+        temporality,
+    };
+    let number = |kind: Kind| {
+        let value = match value {
+            "-" => Value::Absent,
+            "end" => Value::Ended,
+            text => match text.parse() {
+                Ok(int) => Value::Int(int),
+                Err(_) => Value::Double(text.parse().map_err(|_| no_value())?),
+            },
+        };
+        Ok((value, kind))
+    };
+    match (word, temporality) {
+        ("unknown", Temporality::Cumulative) => number(Kind::Unknown),
+        ("gauge", Temporality::Cumulative) => number(Kind::Gauge),
+        ("counter", _) => number(sum(true)),
+        ("updown", _) => number(sum(false)),
+        ("histogram", _) => {
+            let (value, bounds) = histogram::parse_explicit(value).ok_or_else(no_value)?;
+            let bounds = Arc::new(Bounds(bounds));
+            Ok((
+                value,
+                Kind::Histogram {
+                    temporality,
+                    bounds,
+                },
+            ))
+        }
+        ("exponential", _) => {
+            let value = histogram::parse_exponential(value).ok_or_else(no_value)?;
+            Ok((value, Kind::ExponentialHistogram { temporality }))
+        }
+        _ => Err(format!("`{}` is no kind", kind.unwrap_or_default())),
     }
 }
 
@@ -202,29 +270,8 @@ impl<'a> Line<'a> {
                 }
             }
         }
-        let value = match self.field()?.unwrap_or_default().as_str() {
-            "-" => Value::Absent,
-            "end" => Value::Ended,
-            text => match text.parse() {
-                Ok(int) => Value::Int(int),
-                Err(_) => Value::Double(text.parse().map_err(|_| format!("`{text}` is no value"))?),
-            },
-        };
-        let kind = match self.field()?.as_deref() {
-            None | Some("unknown") => Kind::Unknown,
-            Some("gauge") => Kind::Gauge,
-            Some("counter") => Kind::COUNTER,
-            Some("updown") => Kind::UPDOWN,
-            Some("counter:delta") => Kind::Sum {
-                monotonic: true,
-                temporality: Temporality::Delta,
-            },
-            Some("updown:delta") => Kind::Sum {
-                monotonic: false,
-                temporality: Temporality::Delta,
-            },
-            Some(other) => return Err(format!("`{other}` is no kind")),
-        };
+        let value = self.field()?.unwrap_or_default();
+        let (value, kind) = point(&value, self.field()?.as_deref())?;
         let unit = self.field()?.unwrap_or_default();
         if self.field()?.is_some() {
             return Err("there is more after the unit".into());
@@ -235,9 +282,10 @@ impl<'a> Line<'a> {
             .map(ToString::to_string)
             .unwrap_or_default();
         let file = name.rsplit('/').next().unwrap_or_default();
-        let source = Source::new(format!("{directory}{device}").into(), file.into());
+        let directory = SourceDirectory::new(format!("{directory}{device}"), "");
+        let source = Source::new(Arc::new(directory), Arc::new(SourceFile::new(file)));
         let mut series = Series::new(name, Arc::new(attributes));
-        (series.kind, series.unit, series.source) = (kind, unit.into(), Some(Arc::new(source)));
+        (series.kind, series.unit, series.source) = (kind, unit.into(), Some(source));
         Ok((series, value))
     }
 
@@ -285,7 +333,9 @@ mod tests {
     fn what_is_written_reads_back() {
         let text = "kvm/exits{device=/1234-12/vcpu0} 42 counter {exit}\n\
                     kvm/exits{device=\"\",\"odd key\"=\"a=b,c}\"} 1.8446744073709552e19 updown\n\
-                    \"n new\\nline\" end gauge By\nplain -7\n";
+                    \"n new\\nline\" end gauge By\nplain -7\n\
+                    kvm/wait{vcpu=1} 1.0:2,3.0:0,inf:1;sum:7.5;range:0.0..5.0 histogram ns\nkvm/wait{vcpu=2} end histogram\n\
+                    kvm/exp scale:-1;zero:3@0.5;+2:1,0;-0:4;sum:1.0 exponential:delta s\nkvm/exp{a=b} end exponential\n";
         let batches = parse(text).unwrap();
         let once = format(&batches);
         assert_eq!(format(&parse(&once).unwrap()), once);
@@ -303,6 +353,11 @@ mod tests {
             "a 1 thing",
             "a 1 gauge By more",
             "\"a 1",
+            "a 1 histogram",
+            "a 3.0:1,1.0:2,inf:0 histogram",
+            "a 3.0:1 histogram",
+            "a scale:1 exponential",
+            "a 1 gauge:delta",
         ] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
@@ -310,7 +365,7 @@ mod tests {
 
     #[test]
     fn no_text_makes_it_panic_and_what_parses_is_written_as_it_was_read() {
-        const PARTS: [&str; 26] = [
+        const PARTS: [&str; 32] = [
             "a",
             "s/m",
             "{",
@@ -333,6 +388,12 @@ mod tests {
             "gauge",
             "updown:delta",
             "{exit}",
+            "histogram",
+            "2.0:1,inf:",
+            ";sum:",
+            "exponential",
+            "scale:0;zero:1",
+            ";-3:",
             "\"b c\"",
             "ö",
             "\t",

@@ -225,7 +225,7 @@ mod tests {
         let kind = |directory, file, filesystem| {
             catalog
                 .find(directory, file, filesystem)
-                .map(|entry| entry.kind)
+                .map(|entry| entry.kind.clone())
         };
         assert_eq!(
             kind("net/eth0/statistics", "rx_bytes", "sysfs"),

@@ -2,82 +2,116 @@
 
 use pipeline::Value;
 
-/// What is remembered of a row.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Row {
-    /// Whether the fields below were set.
-    pub(crate) known: bool,
-    pub(crate) scale: Option<f64>,
-    /// Since when it counts, unix ns; 0 before its first value.
-    start: u64,
-    last: Value,
-    last_time: u64,
+/// What is remembered of a row: most take no more than a count.
+#[derive(Clone, Debug)]
+pub(crate) enum Row {
+    /// A gauge, as it is.
+    Plain,
+    /// What counts since a start.
+    Counts(Count),
+    /// Either, multiplied.
+    Scaled(Box<(f64, Option<Count>)>),
 }
 
 impl Row {
-    /// The value as it goes out.
-    pub(crate) fn scaled(&self, value: Value) -> Value {
-        match self.scale {
-            None => value,
-            Some(scale) => times(value, scale),
+    pub(crate) fn new(counts: bool, scale: Option<f64>) -> Row {
+        match scale {
+            Some(scale) => Row::Scaled(Box::new((scale, counts.then(Count::default)))),
+            None if counts => Row::Counts(Count::default()),
+            None => Row::Plain,
         }
     }
 
-    /// The start of a counter that shows `value` at `time`; `start` is what the receiver knows, 0 if nothing. A value
+    /// What values are multiplied by.
+    pub(crate) fn scale(&self) -> Option<f64> {
+        match self {
+            Row::Scaled(it) => Some(it.0),
+            _ => None,
+        }
+    }
+
+    /// Since when it counts, if it does.
+    pub(crate) fn count(&mut self) -> Option<&mut Count> {
+        match self {
+            Row::Plain => None,
+            Row::Counts(count) => Some(count),
+            Row::Scaled(it) => it.1.as_mut(),
+        }
+    }
+}
+
+/// Since when a row counts, and what it last showed.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Count {
+    /// Since when it counts, unix ns; 0 before its first value.
+    start: u64,
+    last: Last,
+    /// When that was, unix ns.
+    last_time: u64,
+}
+
+/// What a row last showed, as far as it takes to see that it fell.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+enum Last {
+    #[default]
+    Nothing,
+    Int(i64),
+    Double(f64),
+    /// A histogram's count.
+    Count(u64),
+}
+
+impl Count {
+    /// The start of what counts and shows `value` at `time`; `start` is what the receiver knows, 0 if nothing. A value
     /// that falls is a reset: it counts anew since it was last read. Where nobody knows the start, it is the time of
     /// the first value, which adds nothing to a rate
     /// ([OpenTelemetry: resets and gaps](https://opentelemetry.io/docs/specs/otel/metrics/data-model/#resets-and-gaps)).
     /// A start is never after its point: the clock may have been set back.
-    pub(crate) fn start(&mut self, value: Value, start: u64, time: u64) -> u64 {
-        match value {
-            Value::Int(_) | Value::Double(_) => {
-                if self.start == 0 {
-                    self.start = if start == 0 { time } else { start };
-                } else if falls(self.last, value) {
-                    self.start = self.last_time;
-                }
-                (self.last, self.last_time) = (value, time);
-            }
-            Value::Ended => {
-                let ended = std::mem::take(self);
-                (self.known, self.scale) = (ended.known, ended.scale);
-                return ended.start.min(time);
-            }
-            _ => {}
+    pub(crate) fn start(&mut self, value: &Value, start: u64, time: u64) -> u64 {
+        let now = match value {
+            Value::Int(it) => Last::Int(*it),
+            Value::Double(it) => Last::Double(*it),
+            Value::Histogram(it) => Last::Count(it.count()),
+            Value::Exponential(it) => Last::Count(it.count()),
+            Value::Ended => return std::mem::take(self).start.min(time),
+            _ => return self.start.min(time),
+        };
+        if self.start == 0 {
+            self.start = if start == 0 { time } else { start };
+        } else if self.last.falls_to(now) {
+            self.start = self.last_time;
         }
+        (self.last, self.last_time) = (now, time);
         self.start.min(time)
     }
 }
 
-fn falls(last: Value, now: Value) -> bool {
-    match (last, now) {
-        (Value::Int(last), Value::Int(now)) => now < last,
-        (last, now) => number(last)
-            .zip(number(now))
-            .is_some_and(|(last, now)| now < last),
+impl Last {
+    #[allow(clippy::cast_precision_loss)]
+    fn falls_to(self, now: Last) -> bool {
+        match (self, now) {
+            (Last::Int(last), Last::Int(now)) => now < last,
+            (Last::Double(last), Last::Double(now)) => now < last,
+            (Last::Int(last), Last::Double(now)) => now < last as f64,
+            (Last::Double(last), Last::Int(now)) => (now as f64) < last,
+            (Last::Count(last), Last::Count(now)) => now < last,
+            _ => false,
+        }
     }
 }
 
-#[allow(clippy::cast_precision_loss)]
-fn number(value: Value) -> Option<f64> {
-    match value {
-        Value::Int(it) => Some(it as f64),
-        Value::Double(it) => Some(it),
-        _ => None,
-    }
-}
-
-/// Whole numbers stay whole where they can.
-fn times(value: Value, scale: f64) -> Value {
+/// A value times a factor. Whole numbers stay whole where they can; histograms stay as they are.
+pub(crate) fn scaled(value: &Value, scale: f64) -> Value {
     #[allow(clippy::cast_possible_truncation)]
     let whole = (scale.fract() == 0.0 && scale.abs() < 1e15).then_some(scale as i64);
+    #[allow(clippy::cast_precision_loss)]
     match value {
         Value::Int(it) => match whole.and_then(|whole| it.checked_mul(whole)) {
             Some(product) => Value::Int(product),
-            None => number(value).map_or(value, |it| Value::Double(it * scale)),
+            None => Value::Double(*it as f64 * scale),
         },
         Value::Double(it) => Value::Double(it * scale),
-        other => other,
+        other => other.clone(),
     }
 }
 
@@ -87,7 +121,7 @@ mod tests {
 
     #[test]
     fn a_value_that_falls_makes_exactly_one_new_start() {
-        let mut row = Row::default();
+        let mut row = Count::default();
         let shown = [
             (5, 10),
             (7, 20),
@@ -99,37 +133,37 @@ mod tests {
         ];
         let starts: Vec<u64> = shown
             .iter()
-            .map(|(value, time)| row.start(Value::Int(*value), 1, *time))
+            .map(|(value, time)| row.start(&Value::Int(*value), 1, *time))
             .collect();
         assert_eq!(starts, [1, 1, 1, 30, 30, 30, 60]);
     }
 
     #[test]
     fn an_unknown_start_is_the_first_value_and_a_gap_does_not_move_it() {
-        let mut row = Row::default();
-        assert_eq!(row.start(Value::Int(5), 0, 10), 10);
-        assert_eq!(row.start(Value::Absent, 0, 20), 10);
-        assert_eq!(row.start(Value::Int(6), 0, 30), 10);
-        assert_eq!(row.start(Value::Ended, 0, 40), 10);
-        assert_eq!(row.start(Value::Int(1), 0, 50), 50, "a new life");
+        let mut row = Count::default();
+        assert_eq!(row.start(&Value::Int(5), 0, 10), 10);
+        assert_eq!(row.start(&Value::Absent, 0, 20), 10);
+        assert_eq!(row.start(&Value::Int(6), 0, 30), 10);
+        assert_eq!(row.start(&Value::Ended, 0, 40), 10);
+        assert_eq!(row.start(&Value::Int(1), 0, 50), 50, "a new life");
     }
 
     #[test]
     fn a_clock_that_is_set_back_puts_no_start_after_its_point() {
-        let mut row = Row::default();
-        assert_eq!(row.start(Value::Int(5), 100, 200), 100);
-        assert_eq!(row.start(Value::Int(6), 100, 50), 50);
-        assert_eq!(row.start(Value::Int(7), 100, 210), 100);
+        let mut row = Count::default();
+        assert_eq!(row.start(&Value::Int(5), 100, 200), 100);
+        assert_eq!(row.start(&Value::Int(6), 100, 50), 50);
+        assert_eq!(row.start(&Value::Int(7), 100, 210), 100);
     }
 
     #[test]
     fn whole_numbers_stay_whole_where_they_can() {
-        assert_eq!(times(Value::Int(3), 512.0), Value::Int(1536));
-        assert_eq!(times(Value::Int(3), 0.5), Value::Double(1.5));
+        assert_eq!(scaled(&Value::Int(3), 512.0), Value::Int(1536));
+        assert_eq!(scaled(&Value::Int(3), 0.5), Value::Double(1.5));
         assert_eq!(
-            times(Value::Int(i64::MAX), 2.0),
+            scaled(&Value::Int(i64::MAX), 2.0),
             Value::Double(18_446_744_073_709_551_616.0)
         );
-        assert_eq!(times(Value::Ended, 2.0), Value::Ended);
+        assert_eq!(scaled(&Value::Ended, 2.0), Value::Ended);
     }
 }

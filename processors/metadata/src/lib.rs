@@ -9,14 +9,11 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Weak};
 
-use pipeline::{
-    Batch, Component, Context, Demand, Error, Kind, Memo, Outbox, Processor, Result, Table,
-    Temporality,
-};
+use pipeline::{Batch, Component, Context, Demand, Error, Memo, Outbox, Processor, Result, Table};
 
 use catalog::Catalog;
 pub use config::{Aggregates, Config, Rule, RuleKind, Source, Unmatched};
-use counts::Row;
+use counts::{Row, scaled};
 use types::Types;
 
 /// Says what each metric is.
@@ -77,8 +74,13 @@ impl Processor for Metadata {
             out.pass(batch);
             return Ok(());
         }
-        self.learn(&batch, out);
-        let outcome = self.memo.look(&batch, out);
+        let mut candidates = BTreeSet::new();
+        let outcome = self.memo.look(&batch, out, |types, from, made| {
+            if types.is_candidate(from) && self.candidates.insert(Arc::clone(&from.name)) {
+                candidates.insert(Arc::clone(&from.name));
+            }
+            Row::new(made.kind.is_cumulative(), types.scale(from))
+        });
         let made = outcome.apply(&batch);
         out.dropped(batch.points() - made.points(), "filtered");
         let key = Arc::as_ptr(made.table()) as usize;
@@ -87,20 +89,19 @@ impl Processor for Metadata {
             .get(&key)
             .filter(|(table, _)| table.strong_count() > 0)
             .map(|(_, starts)| starts);
+        let current = before.unwrap_or(made.starts_unix_nano());
         let mut starts: Option<Vec<u64>> = None;
         let mut values: Option<Vec<pipeline::Value>> = None;
         for (at, row) in outcome.column.iter_mut().enumerate() {
-            let value = row.scaled(made.values()[at]);
-            if value != made.values()[at] {
+            if let Some(scale) = row.scale() {
+                let value = scaled(&made.values()[at], scale);
                 values.get_or_insert_with(|| made.values().to_vec())[at] = value;
             }
-            let known = made.starts_unix_nano()[at];
-            let start = if counts(made.table().series()[at].kind) {
-                row.start(value, known, made.time_unix_nano(at))
-            } else {
-                known
-            };
-            let current = before.unwrap_or(made.starts_unix_nano());
+            let mut start = made.starts_unix_nano()[at];
+            if let Some(count) = row.count() {
+                let value = &values.as_deref().unwrap_or(made.values())[at];
+                start = count.start(value, start, made.time_unix_nano(at));
+            }
             if start != current[at] {
                 starts.get_or_insert_with(|| current.to_vec())[at] = start;
             }
@@ -115,7 +116,11 @@ impl Processor for Metadata {
         self.starts
             .insert(key, (Arc::downgrade(made.table()), Arc::clone(&starts)));
         let made = made.with_starts(starts);
-        out.pass(values.map_or_else(|| made.clone(), |values| made.with_values(values)));
+        out.pass(match values {
+            Some(values) => made.with_values(values),
+            None => made,
+        });
+        name(&candidates);
         Ok(())
     }
 
@@ -124,49 +129,18 @@ impl Processor for Metadata {
     }
 }
 
-impl Metadata {
-    /// Fills in what is not known yet of a table's rows, and names new candidates for sums.
-    fn learn(&mut self, batch: &Batch, out: &mut Outbox) {
-        let outcome = self.memo.look(batch, out);
-        if outcome.column.iter().all(|row| row.known) {
-            return;
-        }
-        let mut column = std::mem::take(&mut outcome.column);
-        let rows = outcome.rows.clone();
-        let mut candidates = BTreeSet::new();
-        for (at, row) in column.iter_mut().enumerate().filter(|(_, row)| !row.known) {
-            let series =
-                &batch.table().series()[rows.as_ref().map_or(at, |rows| rows[at] as usize)];
-            (row.known, row.scale) = (true, self.memo.stage().scale(series));
-            if self.memo.stage().is_candidate(series)
-                && self.candidates.insert(Arc::clone(&series.name))
-            {
-                candidates.insert(Arc::clone(&series.name));
-            }
-        }
-        self.memo.look(batch, out).column = column;
-        if let Some(first) = candidates.first() {
-            let more = if candidates.len() > 1 {
-                format!(" and {} more", candidates.len() - 1)
-            } else {
-                String::new()
-            };
-            tracing::info!(
-                "{first}{more} stand at several levels, and nobody says whether the upper ones are sums; kept (a rule can say `aggregate: true` or `false`)"
-            );
-        }
-    }
-}
-
-/// Whether points of this kind count since a start: cumulative sums do.
-fn counts(kind: Kind) -> bool {
-    matches!(
-        kind,
-        Kind::Sum {
-            temporality: Temporality::Cumulative,
-            ..
-        }
-    )
+/// Names new candidates for sums.
+fn name(candidates: &BTreeSet<Arc<str>>) {
+    let Some(first) = candidates.first() else {
+        return;
+    };
+    let more = match candidates.len() {
+        1 => String::new(),
+        all => format!(" and {} more", all - 1),
+    };
+    tracing::info!(
+        "{first}{more} stand at several levels, and nobody says whether the upper ones are sums; kept (a rule can say `aggregate: true` or `false`)"
+    );
 }
 
 impl fmt::Debug for Metadata {

@@ -29,9 +29,9 @@ impl Types {
 
     /// Whether the series may be a sum, but nobody says whether it is, and it is kept for that.
     pub(crate) fn is_candidate(&self, series: &Series) -> bool {
-        let place = series.source.as_deref();
+        let place = series.source.as_ref();
         let is_auto = self.config.aggregates == Aggregates::Auto;
-        if !is_auto || !place.is_some_and(|place| place.same_name_below) {
+        if !is_auto || !place.is_some_and(|place| place.file.same_name_below) {
             return false;
         }
         let rules: Vec<&Rule> = self.rules(series).collect();
@@ -50,8 +50,11 @@ impl Types {
     /// What the catalog knows, if it is asked at all.
     fn entry(&self, place: Option<&Place>) -> Option<&Entry> {
         let place = place.filter(|_| self.config.sources.contains(&Source::Catalog))?;
-        self.catalog
-            .find(&place.directory, &place.file, &place.filesystem)
+        self.catalog.find(
+            &place.directory.path,
+            &place.file.name,
+            &place.directory.filesystem,
+        )
     }
 
     /// What is said of its being a sum; `None` if nobody says anything.
@@ -61,13 +64,13 @@ impl Types {
         place: Option<&Place>,
         entry: Option<&Entry>,
     ) -> Option<bool> {
-        let declared = place.and_then(|place| place.declared.as_ref());
+        let declared = place.and_then(|place| place.file.declared.as_ref());
         let say = |source: &Source| match source {
             Source::Rules => rules.iter().find_map(|rule| rule.aggregate),
             Source::Declared => declared.and_then(|declared| declared.aggregate),
             Source::Catalog => entry
                 .zip(place)
-                .map(|(entry, place)| entry.is_aggregate(&place.directory)),
+                .map(|(entry, place)| entry.is_aggregate(&place.directory.path)),
             Source::Mode => None,
         };
         self.config.sources.iter().find_map(say)
@@ -77,17 +80,17 @@ impl Types {
 impl PerSeries for Types {
     fn rewrite(&self, _: &Head, series: &mut Series) -> Verdict {
         let place = series.source.clone();
-        let place = place.as_deref();
+        let place = place.as_ref();
         let rules: Vec<&Rule> = self.rules(series).collect();
         if rules.iter().any(|rule| rule.drop) {
             return Verdict::Drop;
         }
         let entry = self.entry(place);
-        let declared = place.and_then(|place| place.declared.as_ref());
+        let declared = place.and_then(|place| place.file.declared.as_ref());
 
         let said = self.is_aggregate(&rules, place, entry);
         let sum = said == Some(true);
-        let candidate = said.is_none() && place.is_some_and(|place| place.same_name_below);
+        let candidate = said.is_none() && place.is_some_and(|place| place.file.same_name_below);
         let marked = sum || candidate;
         let apart = match self.config.aggregates {
             Aggregates::Auto if sum => return Verdict::Drop,
@@ -102,8 +105,10 @@ impl PerSeries for Types {
                 .iter()
                 .find_map(|rule| rule.kind)
                 .map(|kind| Some(kind.into())),
-            Source::Declared => declared.and_then(|declared| declared.kind).map(Some),
-            Source::Catalog => entry.map(|entry| entry.kind),
+            Source::Declared => declared
+                .and_then(|declared| declared.kind.clone())
+                .map(Some),
+            Source::Catalog => entry.map(|entry| entry.kind.clone()),
             Source::Mode => place
                 .filter(|place| is_counter_by_mode(place))
                 .map(|_| Some(Kind::COUNTER)),
@@ -111,7 +116,7 @@ impl PerSeries for Types {
         series.kind = match kind {
             Some(Some(kind)) => kind,
             Some(None) => return Verdict::Drop,
-            None if series.kind != Kind::Unknown => series.kind,
+            None if series.kind != Kind::Unknown => series.kind.clone(),
             None if self.config.unmatched == Unmatched::Drop => return Verdict::Drop,
             None => Kind::Gauge,
         };
@@ -151,10 +156,10 @@ impl PerSeries for Types {
 
 /// A file that can be cleared counts; on sysfs 0644 is a setting, and 0444 says nothing anywhere.
 fn is_counter_by_mode(place: &Place) -> bool {
-    let known = match &*place.filesystem {
+    let known = match &*place.directory.filesystem {
         "statsfs" | "stats_fs" => true,
-        "debugfs" => place.directory.split('/').next() == Some("kvm"),
+        "debugfs" => place.directory.path.split('/').next() == Some("kvm"),
         _ => false,
     };
-    known && place.mode & 0o777 == 0o644
+    known && place.file.mode & 0o777 == 0o644
 }

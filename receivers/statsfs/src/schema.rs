@@ -163,8 +163,8 @@ impl Schema {
             return undeclared("an entry without a NAME".into());
         };
         let format = draft.format;
+        let lacks = if draft.flag.is_none() { "FLAG" } else { "TYPE" };
         let Some(flag) = draft.flag.filter(|_| draft.typed) else {
-            let lacks = if draft.flag.is_none() { "FLAG" } else { "TYPE" };
             return undeclared(format!("`{name}` has no {lacks}; it counts as undeclared"));
         };
         if self.metrics.contains_key(&name) {
@@ -203,7 +203,7 @@ mod tests {
         );
         let entry = &schema.metrics["a"];
         assert_eq!(
-            (entry.declared.kind, entry.format),
+            (entry.declared.kind.clone(), entry.format),
             (Some(Kind::Gauge), Some(Format::Float))
         );
         assert_eq!(entry.declared.unit.as_deref(), Some("By"));

@@ -37,9 +37,9 @@ impl Processor for Changed {
         let values = batch.values().iter().zip(last).map(|(value, last)| {
             let same = *value == *last;
             if *value != Value::Absent {
-                *last = *value;
+                *last = value.clone();
             }
-            if same { Value::Absent } else { *value }
+            if same { Value::Absent } else { value.clone() }
         });
         let made = batch.with_values(values.collect());
         out.dropped(batch.points() - made.points(), "unchanged");

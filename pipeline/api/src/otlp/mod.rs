@@ -1,5 +1,6 @@
 //! Between batches and OTLP: the message itself ([`to`]), and its bytes without the message ([`encode`]).
 
+mod point;
 mod template;
 mod to;
 

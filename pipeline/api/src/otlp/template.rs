@@ -11,12 +11,13 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use opentelemetry_proto::tonic::metrics::v1::{Metric, metric};
+use opentelemetry_proto::tonic::metrics::v1::metric;
 use prost::Message;
-use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
+use prost::encoding::message::encode_repeated;
+use prost::encoding::{WireType, double, encode_key};
 
-use super::to;
-use crate::batch::{Batch, Value};
+use super::{point, to};
+use crate::batch::Batch;
 use crate::table::{Kind, Series, Table};
 
 /// What of a table's bytes stays the same.
@@ -34,12 +35,22 @@ pub(crate) struct Template {
 struct MetricTemplate {
     /// Name, description, unit.
     identity: Range<usize>,
-    /// `gauge` or `sum`.
+    /// `gauge`, `sum`, `histogram` or `exponential_histogram`.
     data_field: u32,
     /// What follows the points: temporality and monotonicity.
     rest: Range<usize>,
     has_start: bool,
+    points: Points,
     rows: Vec<RowTemplate>,
+}
+
+/// How a metric's points are encoded.
+enum Points {
+    Number,
+    /// With the bytes of `explicit_bounds`.
+    Histogram(Range<usize>),
+    /// Each from scratch: its size is its own.
+    Exponential,
 }
 
 struct RowTemplate {
@@ -59,11 +70,11 @@ pub fn encode(batch: &Batch) -> Bytes {
 
 /// The rows of a table by metric: name, unit, kind; the first row's description. In order of first appearance.
 pub(super) fn groups(series: &[Series]) -> Vec<Vec<usize>> {
-    let mut at: HashMap<(&str, &str, Kind), usize> = HashMap::new();
+    let mut at: HashMap<(&str, &str, &Kind), usize> = HashMap::new();
     let mut groups: Vec<Vec<usize>> = Vec::new();
     for (row, series) in series.iter().enumerate() {
         let group = *at
-            .entry((&series.name, &series.unit, series.kind))
+            .entry((&series.name, &series.unit, &series.kind))
             .or_insert_with(|| {
                 groups.push(Vec::new());
                 groups.len() - 1
@@ -74,8 +85,6 @@ pub(super) fn groups(series: &[Series]) -> Vec<Vec<usize>> {
 }
 
 const PADDED: usize = 5;
-/// Tag, length, start, time, value; flags take less than a value.
-const POINT: usize = 1 + PADDED + 9 + 9 + 9;
 
 impl Template {
     pub(crate) fn new(table: &Table) -> Template {
@@ -91,37 +100,39 @@ impl Template {
             keep(&mut |out| prost::encoding::message::encode(1, &to::scope(table.head()), out));
 
         let series = table.series();
-        let mut sets: HashMap<usize, Range<u32>> = HashMap::new();
+        let mut sets: HashMap<(usize, u32), Range<u32>> = HashMap::new();
         let mut capacity = resource.len() + scope.len() + 2 * (1 + PADDED);
         let metrics = groups(series).into_iter().map(|rows| {
             let first = &series[rows[0]];
-            let whole = to::metric(first, Vec::new());
-            let data = whole.data.clone();
-            let identity = keep(&mut |out| {
-                Metric {
-                    data: None,
-                    ..whole.clone()
-                }
-                .encode(out)
-                .expect("a Vec takes all");
-            });
+            let mut whole = to::metric(first);
+            let data = whole.data.take();
+            let identity = keep(&mut |out| whole.encode(out).expect("a Vec takes all"));
+            let mut rest = |message: &dyn Fn(&mut Vec<u8>)| keep(&mut |out| message(out));
             let (data_field, rest) = match data {
-                Some(metric::Data::Sum(sum)) => (
-                    7,
-                    keep(&mut |out| sum.encode(out).expect("a Vec takes all")),
-                ),
+                Some(metric::Data::Sum(it)) => (7, rest(&|out| append(&it, out))),
+                Some(metric::Data::Histogram(it)) => (9, rest(&|out| append(&it, out))),
+                Some(metric::Data::ExponentialHistogram(it)) => (10, rest(&|out| append(&it, out))),
                 _ => (5, 0..0),
+            };
+            let (points, attributes_field, more) = match &first.kind {
+                Kind::Histogram { bounds, .. } => {
+                    let bytes = keep(&mut |out| double::encode_packed(7, &bounds.0, out));
+                    let more = point::HISTOGRAM + 8 * (bounds.0.len() + 1) + bytes.len();
+                    (Points::Histogram(bytes), 9, more)
+                }
+                Kind::ExponentialHistogram { .. } => (Points::Exponential, 1, 0),
+                _ => (Points::Number, 7, 0),
             };
             capacity += 2 * (1 + PADDED) + identity.len() + rest.len();
             let rows = rows.into_iter().map(|row| {
                 let all = &series[row].attributes;
-                let attributes = sets.entry(Arc::as_ptr(all) as usize).or_insert_with(|| {
-                    let range = keep(&mut |out| {
-                        prost::encoding::message::encode_repeated(7, &to::attributes(all), out);
-                    });
+                let key = (Arc::as_ptr(all) as usize, attributes_field);
+                let attributes = sets.entry(key).or_insert_with(|| {
+                    let all = to::attributes(all);
+                    let range = keep(&mut |out| encode_repeated(attributes_field, &all, out));
                     range32(&range)
                 });
-                capacity += POINT + attributes.len();
+                capacity += point::NUMBER + more + attributes.len();
                 RowTemplate {
                     row: u32::try_from(row).unwrap_or(u32::MAX),
                     attributes: attributes.clone(),
@@ -131,7 +142,8 @@ impl Template {
                 identity,
                 data_field,
                 rest,
-                has_start: to::has_start(first.kind),
+                has_start: first.kind.temporality().is_some(),
+                points,
                 rows: rows.collect(),
             }
         });
@@ -162,15 +174,21 @@ impl Template {
             for row in &metric.rows {
                 let at = row.row as usize;
                 let start = if metric.has_start { starts[at] } else { 0 };
+                let time = batch.time_unix_nano(at);
                 let attributes =
                     &self.bytes[row.attributes.start as usize..row.attributes.end as usize];
-                point(
-                    values[at],
-                    start,
-                    batch.time_unix_nano(at),
-                    attributes,
-                    &mut out,
-                );
+                match &metric.points {
+                    Points::Number => point::number(&values[at], start, time, attributes, &mut out),
+                    Points::Histogram(bounds) => {
+                        let bounds = &self.bytes[bounds.clone()];
+                        point::histogram(&values[at], start, time, attributes, bounds, &mut out);
+                    }
+                    Points::Exponential => {
+                        if let Some(point) = to::exponential(batch, at) {
+                            prost::encoding::message::encode(1, &point, &mut out);
+                        }
+                    }
+                }
             }
             if out.len() == first {
                 out.truncate(before);
@@ -186,38 +204,8 @@ impl Template {
     }
 }
 
-/// One `NumberDataPoint`; nothing for an absent value.
-fn point(value: Value, start: u64, time: u64, attributes: &[u8], out: &mut Vec<u8>) {
-    let value_len = match value {
-        Value::Absent => return,
-        Value::Ended => 2,
-        Value::Int(_) | Value::Double(_) => 9,
-    };
-    let start_len = if start == 0 { 0 } else { 9 };
-    let len = (start_len + 9 + value_len + attributes.len()) as u64;
-    let mut point = [0; 1 + 10 + 9 + 9 + 9];
-    point[0] = 0x0a; // data_points = 1, length-delimited
-    encode_varint(len, &mut &mut point[1..]);
-    let mut at = 1 + encoded_len_varint(len);
-    let mut fixed = |tag: u8, bytes: [u8; 8]| {
-        point[at] = tag;
-        point[at + 1..at + 9].copy_from_slice(&bytes);
-        at += 9;
-    };
-    if start != 0 {
-        fixed(0x11, start.to_le_bytes()); // start_time_unix_nano = 2, fixed64
-    }
-    fixed(0x19, time.to_le_bytes()); // time_unix_nano = 3, fixed64
-    match value {
-        Value::Absent | Value::Ended => {
-            point[at..at + 2].copy_from_slice(&[0x40, 1]); // flags = 8, varint: NO_RECORDED_VALUE
-            at += 2;
-        }
-        Value::Int(it) => fixed(0x31, it.to_le_bytes()), // as_int = 6, sfixed64
-        Value::Double(it) => fixed(0x21, it.to_le_bytes()), // as_double = 4, double
-    }
-    out.extend_from_slice(&point[..at]);
-    out.extend_from_slice(attributes); // attributes = 7
+fn append(message: &impl Message, out: &mut Vec<u8>) {
+    message.encode(out).expect("a Vec takes all");
 }
 
 /// Begins a message whose length is not known yet: the position of its padded length.
@@ -247,7 +235,7 @@ mod tests {
     use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 
     use super::*;
-    use crate::batch::Times;
+    use crate::batch::{Times, Value};
     use crate::text;
 
     fn encoded(batches: &[Batch]) -> ExportMetricsServiceRequest {
@@ -280,15 +268,14 @@ mod tests {
         let seed = fastrand::u64(..);
         let mut random = fastrand::Rng::with_seed(seed);
         for _ in 0..500 {
-            let kinds = [
+            let numbers = [
                 "",
                 "gauge",
                 "counter By",
                 "updown {page}",
                 "counter:delta s",
-                "updown:delta",
             ];
-            let values = [
+            let number = [
                 "-",
                 "end",
                 "0",
@@ -298,12 +285,28 @@ mod tests {
                 "-0.0",
                 "1e300",
             ];
+            let histograms = ["histogram", "histogram:delta ns"];
+            let histogram = [
+                "end",
+                "1.0:2,3.0:0,inf:1",
+                "0.5:0,inf:7;sum:-1.5",
+                "inf:0;range:0.0..9.0",
+            ];
+            let exponentials = ["exponential", "exponential:delta"];
+            let exponential = [
+                "end",
+                "scale:3;zero:1@0.5;+2:1,0,4",
+                "scale:-2;zero:0;-0:1;sum:2.5;range:-1.0..1.0",
+            ];
             let line = |random: &mut fastrand::Rng| {
                 let (name, label) = (random.u8(..4), random.u8(..3));
-                let (value, kind) = (
-                    values[random.usize(..values.len())],
-                    kinds[random.usize(..kinds.len())],
-                );
+                let (values, kinds): (&[&str], &[&str]) = match random.u8(..4) {
+                    0 => (&histogram, &histograms),
+                    1 => (&exponential, &exponentials),
+                    _ => (&number, &numbers),
+                };
+                let value = values[random.usize(..values.len())];
+                let kind = kinds[random.usize(..kinds.len())];
                 format!(
                     "s{}/m{name}{{k={label},l=\"é {}\"}} {value} {kind}",
                     random.u8(..2),

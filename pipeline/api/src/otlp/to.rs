@@ -4,9 +4,11 @@ use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequ
 use opentelemetry_proto::tonic::common::v1::{
     AnyValue as ProtoValue, InstrumentationScope, KeyValue, any_value,
 };
+use opentelemetry_proto::tonic::metrics::v1::exponential_histogram_data_point::Buckets;
 use opentelemetry_proto::tonic::metrics::v1::{
-    AggregationTemporality, DataPointFlags, Gauge, Metric, NumberDataPoint, ResourceMetrics,
-    ScopeMetrics, Sum, metric, number_data_point,
+    self as proto, AggregationTemporality, DataPointFlags, ExponentialHistogramDataPoint, Gauge,
+    HistogramDataPoint, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, metric,
+    number_data_point,
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
 
@@ -27,10 +29,9 @@ pub fn to(request: &[Batch]) -> ExportMetricsServiceRequest {
 fn resource_metrics(batch: &Batch) -> ResourceMetrics {
     let head = batch.table().head();
     let series = batch.table().series();
-    let metrics = groups(series).into_iter().filter_map(|rows| {
-        let points: Vec<_> = rows.iter().filter_map(|row| point(batch, *row)).collect();
-        (!points.is_empty()).then(|| metric(&series[rows[0]], points))
-    });
+    let metrics = groups(series)
+        .into_iter()
+        .filter_map(|rows| metric_of(batch, &rows));
     ResourceMetrics {
         resource: Some(resource(head)),
         scope_metrics: vec![ScopeMetrics {
@@ -57,22 +58,53 @@ pub(super) fn scope(head: &Head) -> InstrumentationScope {
     }
 }
 
-/// A metric of this series' name, unit, kind and description, with these points.
-pub(super) fn metric(series: &Series, data_points: Vec<NumberDataPoint>) -> Metric {
-    let data = match series.kind {
+/// The metric that these rows are, if any of them has a point.
+fn metric_of(batch: &Batch, rows: &[usize]) -> Option<Metric> {
+    let mut whole = metric(&batch.table().series()[rows[0]]);
+    let rows = rows.iter();
+    let is_empty = match whole.data.as_mut()? {
+        metric::Data::Gauge(it) => {
+            it.data_points = rows.filter_map(|row| number(batch, *row)).collect();
+            it.data_points.is_empty()
+        }
+        metric::Data::Sum(it) => {
+            it.data_points = rows.filter_map(|row| number(batch, *row)).collect();
+            it.data_points.is_empty()
+        }
+        metric::Data::Histogram(it) => {
+            it.data_points = rows.filter_map(|row| histogram(batch, *row)).collect();
+            it.data_points.is_empty()
+        }
+        metric::Data::ExponentialHistogram(it) => {
+            it.data_points = rows.filter_map(|row| exponential(batch, *row)).collect();
+            it.data_points.is_empty()
+        }
+        metric::Data::Summary(_) => true,
+    };
+    (!is_empty).then_some(whole)
+}
+
+/// A metric of this series' name, unit, kind and description, without points.
+pub(super) fn metric(series: &Series) -> Metric {
+    let data_points = Vec::new();
+    let data = match &series.kind {
         Kind::Unknown | Kind::Gauge => metric::Data::Gauge(Gauge { data_points }),
         Kind::Sum {
             monotonic,
             temporality,
-        } => {
-            let temporality = match temporality {
-                Temporality::Cumulative => AggregationTemporality::Cumulative,
-                Temporality::Delta => AggregationTemporality::Delta,
-            };
-            metric::Data::Sum(Sum {
-                data_points,
-                aggregation_temporality: temporality.into(),
-                is_monotonic: monotonic,
+        } => metric::Data::Sum(Sum {
+            data_points,
+            aggregation_temporality: aggregation(*temporality),
+            is_monotonic: *monotonic,
+        }),
+        Kind::Histogram { temporality, .. } => metric::Data::Histogram(proto::Histogram {
+            data_points: Vec::new(),
+            aggregation_temporality: aggregation(*temporality),
+        }),
+        Kind::ExponentialHistogram { temporality } => {
+            metric::Data::ExponentialHistogram(proto::ExponentialHistogram {
+                data_points: Vec::new(),
+                aggregation_temporality: aggregation(*temporality),
             })
         }
     };
@@ -85,31 +117,101 @@ pub(super) fn metric(series: &Series, data_points: Vec<NumberDataPoint>) -> Metr
     }
 }
 
-/// Whether points of this kind have a start: a gauge counts since nothing.
-pub(super) fn has_start(kind: Kind) -> bool {
-    matches!(kind, Kind::Sum { .. })
+fn aggregation(temporality: Temporality) -> i32 {
+    match temporality {
+        Temporality::Cumulative => AggregationTemporality::Cumulative.into(),
+        Temporality::Delta => AggregationTemporality::Delta.into(),
+    }
 }
 
-fn point(batch: &Batch, row: usize) -> Option<NumberDataPoint> {
-    let series = &batch.table().series()[row];
-    let (value, flags) = match batch.values()[row] {
-        Value::Absent => return None,
-        Value::Ended => (None, DataPointFlags::NoRecordedValueMask as u32),
-        Value::Int(it) => (Some(number_data_point::Value::AsInt(it)), 0),
-        Value::Double(it) => (Some(number_data_point::Value::AsDouble(it)), 0),
+const NO_RECORDED_VALUE: u32 = DataPointFlags::NoRecordedValueMask as u32;
+
+/// Since when a row counts; a gauge counts since nothing.
+fn start(batch: &Batch, row: usize) -> u64 {
+    let counts = batch.table().series()[row].kind.temporality().is_some();
+    if counts {
+        batch.starts_unix_nano()[row]
+    } else {
+        0
+    }
+}
+
+fn number(batch: &Batch, row: usize) -> Option<NumberDataPoint> {
+    let (value, flags) = match &batch.values()[row] {
+        Value::Ended => (None, NO_RECORDED_VALUE),
+        Value::Int(it) => (Some(number_data_point::Value::AsInt(*it)), 0),
+        Value::Double(it) => (Some(number_data_point::Value::AsDouble(*it)), 0),
+        _ => return None,
     };
     Some(NumberDataPoint {
-        attributes: attributes(&series.attributes),
-        start_time_unix_nano: if has_start(series.kind) {
-            batch.starts_unix_nano()[row]
-        } else {
-            0
-        },
+        attributes: attributes(&batch.table().series()[row].attributes),
+        start_time_unix_nano: start(batch, row),
         time_unix_nano: batch.time_unix_nano(row),
         value,
         flags,
         ..Default::default()
     })
+}
+
+fn histogram(batch: &Batch, row: usize) -> Option<HistogramDataPoint> {
+    let series = &batch.table().series()[row];
+    let Kind::Histogram { bounds, .. } = &series.kind else {
+        return None;
+    };
+    let point = HistogramDataPoint {
+        attributes: attributes(&series.attributes),
+        start_time_unix_nano: start(batch, row),
+        time_unix_nano: batch.time_unix_nano(row),
+        ..Default::default()
+    };
+    match &batch.values()[row] {
+        Value::Ended => Some(HistogramDataPoint {
+            flags: NO_RECORDED_VALUE,
+            ..point
+        }),
+        Value::Histogram(it) => Some(HistogramDataPoint {
+            count: it.count(),
+            sum: it.sum,
+            bucket_counts: it.counts.clone(),
+            explicit_bounds: bounds.0.clone(),
+            min: it.range.map(|(min, _)| min),
+            max: it.range.map(|(_, max)| max),
+            ..point
+        }),
+        _ => None,
+    }
+}
+
+pub(super) fn exponential(batch: &Batch, row: usize) -> Option<ExponentialHistogramDataPoint> {
+    let point = ExponentialHistogramDataPoint {
+        attributes: attributes(&batch.table().series()[row].attributes),
+        start_time_unix_nano: start(batch, row),
+        time_unix_nano: batch.time_unix_nano(row),
+        ..Default::default()
+    };
+    let buckets = |(offset, counts): &(i32, Vec<u64>)| Buckets {
+        offset: *offset,
+        bucket_counts: counts.clone(),
+    };
+    match &batch.values()[row] {
+        Value::Ended => Some(ExponentialHistogramDataPoint {
+            flags: NO_RECORDED_VALUE,
+            ..point
+        }),
+        Value::Exponential(it) => Some(ExponentialHistogramDataPoint {
+            count: it.count(),
+            sum: it.sum,
+            scale: it.scale,
+            zero_count: it.zero_count,
+            zero_threshold: it.zero_threshold,
+            positive: Some(buckets(&it.positive)),
+            negative: Some(buckets(&it.negative)),
+            min: it.range.map(|(min, _)| min),
+            max: it.range.map(|(_, max)| max),
+            ..point
+        }),
+        _ => None,
+    }
 }
 
 pub(super) fn attributes(all: &Attributes) -> Vec<KeyValue> {

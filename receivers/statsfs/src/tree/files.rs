@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ffi::CStr;
 use std::sync::Arc;
 
-use pipeline::{Series, Source};
+use pipeline::{Series, Source, SourceFile};
 use rustix::fs::AtFlags;
 
 use super::{DirectoryId, File, Found, Tree};
@@ -228,7 +228,9 @@ impl Tree {
             .entry((Arc::clone(&subsystem), Arc::clone(name)))
             .or_insert_with(|| {
                 let text = escape(name.to_bytes());
-                (shorten(format!("{subsystem}/{text}")).into(), text.into())
+                let name = shorten(format!("{subsystem}/{text}"));
+                let series = Series::new(name, Arc::default());
+                (series.metric, text.into())
             });
         let entry = directory
             .schema
@@ -237,7 +239,7 @@ impl Tree {
         let declared = entry.map(|entry| {
             let first = self
                 .declared
-                .entry(Arc::clone(metric))
+                .entry(Arc::clone(&metric.name))
                 .or_insert_with(|| Arc::clone(&entry.declared));
             if first.kind != entry.declared.kind {
                 let subject = format!(
@@ -251,7 +253,7 @@ impl Tree {
                     subject,
                 );
                 let mut kept = (*entry.declared).clone();
-                kept.kind = first.kind;
+                kept.kind.clone_from(&first.kind);
                 return Arc::new(kept);
             }
             Arc::clone(if **first == *entry.declared {
@@ -260,16 +262,22 @@ impl Tree {
                 &entry.declared
             })
         });
-        let mut source = Source::new(Arc::clone(&directory.path), Arc::clone(text));
-        source.mode = file.mode;
-        source.filesystem = Arc::clone(&self.filesystem);
-        source.declared = declared;
-        source.same_name_below = file.same_name_below;
+        let mut shape = SourceFile::new(Arc::clone(text));
+        (shape.mode, shape.declared, shape.same_name_below) =
+            (file.mode, declared, file.same_name_below);
+        let shape = Arc::new(shape);
+        let shape = match self.shapes.get(&shape) {
+            Some(known) => Arc::clone(known),
+            None => {
+                self.shapes.insert(Arc::clone(&shape));
+                shape
+            }
+        };
         let format = self
             .plan
             .format(&directory.path, text, entry.and_then(|entry| entry.format));
-        let mut series = Series::new(Arc::clone(metric), Arc::clone(&directory.attributes));
-        series.source = Some(Arc::new(source));
+        let mut series = Series::of(Arc::clone(metric), Arc::clone(&directory.attributes));
+        series.source = Some(Source::new(Arc::clone(&directory.source), shape));
         Some(Found {
             directory: id,
             subsystem,

@@ -5,13 +5,13 @@ mod labels;
 mod refresh;
 mod start;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use pipeline::{Attributes, Declared, Series};
+use pipeline::{Attributes, Declared, Metric, Series, SourceDirectory, SourceFile};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
@@ -33,6 +33,8 @@ pub(crate) struct Directory {
     pub(crate) below: PathBuf,
     /// The path with the subsystem first, as text: `kvm/1-2/vcpu0`; empty for a root of subsystems.
     pub(crate) path: Arc<str>,
+    /// The same, as its series have it.
+    source: Arc<SourceDirectory>,
     /// The subsystem, and how many directories below it this one is; `None` for a root of subsystems.
     pub(crate) subsystem: Option<(Arc<str>, usize)>,
     inode: u64,
@@ -89,8 +91,8 @@ pub(crate) struct Clock {
     pub(crate) now: u64,
 }
 
-/// A metric's name, and its file's name as text.
-type Spelt = (Arc<str>, Arc<str>);
+/// A metric of which only the name is known, and its file's name as text.
+type Spelt = (Arc<Metric>, Arc<str>);
 
 /// Directories that are held open between sweeps, at the most; the others are opened when their turn comes.
 const MOST_HELD: usize = 256;
@@ -121,6 +123,7 @@ pub(crate) struct Tree {
     /// Spellings that many directories share.
     files: HashMap<Box<CStr>, Arc<CStr>>,
     names: HashMap<(Arc<str>, Arc<CStr>), Spelt>,
+    shapes: HashSet<Arc<SourceFile>>,
     /// The first declaration of each metric holds for all.
     declared: HashMap<Arc<str>, Arc<Declared>>,
     /// Directories of a subsystem that have the same labels.
@@ -171,6 +174,7 @@ impl Tree {
             most_held: most_held(),
             files: HashMap::new(),
             names: HashMap::new(),
+            shapes: HashSet::new(),
             declared: HashMap::new(),
             same_labels: HashMap::new(),
             checked: without,
@@ -322,10 +326,12 @@ impl Tree {
         self.next += 1;
         // Watched before it is listed: nothing that comes in between is missed.
         let watched = self.watch.add(&self.root_path.join(&below), id);
+        let source = SourceDirectory::new(Arc::clone(&path), Arc::clone(&self.filesystem));
         let directory = Directory {
             parent,
             below,
             path,
+            source: Arc::new(source),
             subsystem,
             inode,
             children: BTreeMap::new(),
