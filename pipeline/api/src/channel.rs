@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::batch::Batch;
 use crate::counters::Counters;
-use crate::table::Series;
+use crate::table::{Series, Source};
 
 /// Where a receiver sends. A full channel waits: the sweep that is due meanwhile is skipped and counted.
 #[derive(Debug)]
@@ -130,7 +130,7 @@ impl Outbox {
         let path = |it: &Series| {
             it.source
                 .as_ref()
-                .map_or_else(|| it.name.to_string(), |source| source.path())
+                .map_or_else(|| it.name.to_string(), Source::path)
         };
         let first = first.map_or_else(|| "another series".into(), path);
         let made = crate::text::identity(&made.name, &made.attributes);

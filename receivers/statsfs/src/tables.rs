@@ -144,7 +144,7 @@ impl Tables {
                         .series
                         .source
                         .as_ref()
-                        .map(|it| it.path())
+                        .map(pipeline::Source::path)
                         .unwrap_or_default()
                 });
                 continue;
@@ -290,7 +290,7 @@ impl TableState {
         self.series[row]
             .source
             .as_ref()
-            .map(|source| source.path())
+            .map(pipeline::Source::path)
             .unwrap_or_default()
     }
 

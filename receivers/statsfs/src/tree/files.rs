@@ -266,13 +266,11 @@ impl Tree {
         (shape.mode, shape.declared, shape.same_name_below) =
             (file.mode, declared, file.same_name_below);
         let shape = Arc::new(shape);
-        let shape = match self.shapes.get(&shape) {
-            Some(known) => Arc::clone(known),
-            None => {
-                self.shapes.insert(Arc::clone(&shape));
-                shape
-            }
-        };
+        let known = self.shapes.get(&shape).cloned();
+        let shape = known.unwrap_or_else(|| {
+            self.shapes.insert(Arc::clone(&shape));
+            shape
+        });
         let format = self
             .plan
             .format(&directory.path, text, entry.and_then(|entry| entry.format));
