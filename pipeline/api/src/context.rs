@@ -6,7 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::attributes::Attributes;
 use crate::counters::Counters;
+use crate::descriptors::Descriptors;
 use crate::table::Scope;
+
+/// Descriptors to keep, where nobody says how many the process may have.
+const FEW: usize = 256;
 
 /// Given to [`Component::build`](crate::Component::build).
 #[derive(Clone, Debug)]
@@ -20,6 +24,8 @@ pub struct Context {
     pub resource: Arc<Attributes>,
     /// Where this component counts.
     pub counters: Counters,
+    /// What may be kept open between sweeps, all receivers together.
+    pub descriptors: Descriptors,
     host_root: PathBuf,
     read: Arc<Mutex<Vec<PathBuf>>>,
 }
@@ -38,8 +44,18 @@ impl Context {
             scope: Arc::default(),
             resource,
             counters,
+            descriptors: Descriptors::new(FEW),
             host_root: host_root.into(),
             read: Arc::default(),
+        }
+    }
+
+    /// The same, with so many descriptors to keep.
+    #[must_use]
+    pub fn with_descriptors(self, descriptors: Descriptors) -> Context {
+        Context {
+            descriptors,
+            ..self
         }
     }
 

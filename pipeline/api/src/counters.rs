@@ -48,6 +48,17 @@ impl Counters {
         all.insert((Arc::clone(&self.component), name, ""), count);
     }
 
+    /// Keeps the most that was seen, such as the longest read.
+    pub fn most(&self, name: &'static str, seen: u64) {
+        if seen > 0 {
+            let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+            let most = all
+                .entry((Arc::clone(&self.component), name, ""))
+                .or_default();
+            *most = seen.max(*most);
+        }
+    }
+
     /// The sum of a counter over all components and reasons.
     #[must_use]
     pub fn total(&self, name: &str) -> u64 {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use pipeline::{Context, Counters, Registration};
+use pipeline::{Context, Counters, Descriptors, Registration};
 
 use crate::config::{Config, Loaded, Logs, check, load, print, render};
 use crate::graph::Graph;
@@ -184,8 +184,25 @@ fn context(config: &Config, counters: &Counters) -> Context {
     let env = std::env::var("OTEL_RESOURCE_ATTRIBUTES").ok();
     let host_root: &Path = &config.service.host_root;
     let resource = resource::resource(host_root, env.as_deref(), &config.service.resource);
-    Context::new(Arc::new(resource), counters.clone(), host_root)
+    Context::new(Arc::new(resource), counters.clone(), host_root).with_descriptors(descriptors())
 }
+
+/// What receivers may keep open: three quarters of what the process may have, once it has all that it is allowed.
+fn descriptors() -> Descriptors {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    // Where it cannot be raised, it is what it was.
+    let _ = setrlimit(Resource::Nofile, raised);
+    let current = getrlimit(Resource::Nofile).current.unwrap_or(MANY);
+    Descriptors::new(usize::try_from(current.min(MANY) / 4 * 3).unwrap_or_default())
+}
+
+/// More than this are not kept, whatever is allowed: each costs the kernel some kilobytes.
+const MANY: u64 = 1 << 20;
 
 /// A command's own answer, where no exporter runs. A reader that has gone away is no error.
 fn out(text: &str) {

@@ -1,6 +1,8 @@
 //! What is wrong in a tree, said once and then counted: a thousand bad files are one line.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pipeline::Counters;
 
@@ -10,12 +12,18 @@ const MOST_LINES: usize = 3;
 /// Subjects that a line names.
 const MOST_NAMED: usize = 3;
 
-/// What is wrong and was not said yet.
+/// What is wrong and was not said yet. Clones share it: the thread that scans and the readers complain together.
+#[derive(Clone)]
 pub(crate) struct Complaints {
     counters: Counters,
+    known: Arc<Mutex<Known>>,
+}
+
+#[derive(Default)]
+struct Known {
     /// By reason and cause: the first subjects, and how many there are.
     new: BTreeMap<(&'static str, &'static str), (Vec<String>, u64)>,
-    known: HashSet<u64>,
+    once: HashSet<u64>,
     lines: HashMap<&'static str, usize>,
 }
 
@@ -23,22 +31,21 @@ impl Complaints {
     pub(crate) fn new(counters: Counters) -> Complaints {
         Complaints {
             counters,
-            new: BTreeMap::new(),
-            known: HashSet::new(),
-            lines: HashMap::new(),
+            known: Arc::default(),
         }
     }
 
     /// The first failure of a thing: named, and counted. `what` is the counter, `reason` tells kinds apart, `cause` is in words.
     pub(crate) fn add(
-        &mut self,
+        &self,
         what: &'static str,
         reason: &'static str,
         cause: &'static str,
         subject: impl FnOnce() -> String,
     ) {
-        self.count(what, reason);
-        let (subjects, count) = self.new.entry((reason, cause)).or_default();
+        self.count(what, reason, 1);
+        let mut known = self.known();
+        let (subjects, count) = known.new.entry((reason, cause)).or_default();
         *count += 1;
         if subjects.len() < MOST_NAMED {
             subjects.push(subject());
@@ -47,29 +54,29 @@ impl Complaints {
 
     /// The same, for what a rescan finds again: named only once.
     pub(crate) fn add_once(
-        &mut self,
+        &self,
         what: &'static str,
         reason: &'static str,
         cause: &'static str,
         subject: String,
     ) {
-        use std::hash::{DefaultHasher, Hash, Hasher};
         let mut hasher = DefaultHasher::new();
         (reason, cause, &subject).hash(&mut hasher);
-        if self.known.insert(hasher.finish()) {
+        if self.known().once.insert(hasher.finish()) {
             self.add(what, reason, cause, || subject);
         }
     }
 
-    /// Counts a failure that was named before.
-    pub(crate) fn count(&self, what: &'static str, reason: &'static str) {
-        self.counters.add(what, reason, 1);
+    /// Counts failures that were named before.
+    pub(crate) fn count(&self, what: &'static str, reason: &'static str, count: u64) {
+        self.counters.add(what, reason, count);
     }
 
     /// Says what is new: one line a cause, with the first subjects and the number of the others.
-    pub(crate) fn say(&mut self) {
-        for ((_, cause), (subjects, count)) in std::mem::take(&mut self.new) {
-            let lines = self.lines.entry(cause).or_default();
+    pub(crate) fn say(&self) {
+        let mut known = self.known();
+        for ((_, cause), (subjects, count)) in std::mem::take(&mut known.new) {
+            let lines = known.lines.entry(cause).or_default();
             *lines += 1;
             if *lines > MOST_LINES {
                 continue;
@@ -83,7 +90,11 @@ impl Complaints {
     }
 
     /// A rescan gives new lines.
-    pub(crate) fn refill(&mut self) {
-        self.lines.clear();
+    pub(crate) fn refill(&self) {
+        self.known().lines.clear();
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -31,6 +31,25 @@ pub struct Config {
     /// How often the whole tree is scanned anew.
     #[serde(default = "five_minutes")]
     pub rescan_interval: Duration,
+    /// How files are read again and again.
+    #[serde(default)]
+    pub read: Read,
+    /// Threads that read at a time. More than one is faster, but some drivers answer more slowly for it.
+    #[serde(default = "one")]
+    pub readers: usize,
+    /// Files that do not answer before the whole subsystem rests: each costs a thread until it does.
+    #[serde(default = "four")]
+    pub max_stuck: usize,
+    /// The part of one core that reading may take, in percent; 0: no limit. Over it, the subsystems of the lowest
+    /// priority are swept less often.
+    #[serde(default)]
+    pub max_cpu_percent: u32,
+    /// Which subsystems go first; the first match holds, and 0 is what all others have.
+    #[serde(default)]
+    pub priorities: Vec<Priority>,
+    /// Whether sweeps begin at whole multiples of the interval by the wall clock.
+    #[serde(default)]
+    pub align: bool,
     /// Which subsystems, by name.
     #[serde(default)]
     pub subsystems: Filter,
@@ -49,6 +68,14 @@ pub struct Config {
     /// Whether symbolic links directly in the root are followed, one level: for `/sys/class/*`.
     #[serde(default)]
     pub follow_links: bool,
+}
+
+fn one() -> usize {
+    1
+}
+
+fn four() -> usize {
+    4
 }
 
 fn five_seconds() -> Duration {
@@ -79,6 +106,29 @@ impl Filter {
         let any = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.is_match(name));
         (self.include.is_empty() || any(&self.include)) && !any(&self.exclude)
     }
+}
+
+/// How files are read again and again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Read {
+    /// As the file system allows: kept open on sysfs, where that pins nothing; opened anew elsewhere.
+    #[default]
+    Auto,
+    /// Kept open everywhere, as far as descriptors go; what cannot be is opened anew.
+    Keep,
+    /// Opened anew everywhere.
+    Reopen,
+}
+
+/// How much a subsystem matters.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Priority {
+    /// The subsystem's name.
+    pub r#match: Pattern,
+    /// The higher, the later it is swept less often, and the earlier where several are due.
+    pub priority: i32,
 }
 
 /// How some files are read.

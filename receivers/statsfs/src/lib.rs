@@ -1,28 +1,30 @@
 #![doc = include_str!("../README.md")]
 
+mod budget;
 mod complaints;
 mod config;
+mod job;
+mod kept;
 mod layout;
 mod name;
 mod plan;
 mod read;
+mod readers;
+mod receiver;
 mod root;
+mod scan;
 mod schema;
-mod sweep;
+mod sweeps;
+mod table;
 mod tables;
 mod tree;
 mod value;
 mod watch;
 
-use pipeline::{
-    Batch, Component, Context, Demand, Error, Found, Outlet, Receiver, Result, Until, async_trait,
-};
-use tokio::sync::mpsc;
+use pipeline::{Component, Context, Demand, Error, Outlet, Receiver, Result, Until, async_trait};
 
-pub use config::{Config, Filter, Format, FormatRule, Limits};
+pub use config::{Config, Filter, Format, FormatRule, Limits, Priority, Read};
 pub use layout::Layout;
-use plan::Plan;
-use sweep::Sweeper;
 
 /// Sweeps a tree of small files, one value a file.
 #[derive(Debug)]
@@ -47,8 +49,17 @@ impl Component for Statsfs {
                 return Err(Error::at(key, "has to be more than 0s"));
             }
         }
+        if config.readers == 0 {
+            return Err(Error::at("readers", "has to be at least 1"));
+        }
         let limits = &config.limits;
         let too_much = [
+            (config.readers > 64, "readers", "may not be more than 64"),
+            (
+                config.max_stuck > 1024,
+                "max_stuck",
+                "may not be more than 1024",
+            ),
             (
                 limits.depth > 256,
                 "limits.depth",
@@ -88,62 +99,17 @@ impl Component for Statsfs {
     }
 }
 
-enum Event {
-    Read(Batch),
-    Swept(Found),
-}
-
 #[async_trait]
 impl Receiver for Statsfs {
-    async fn run(self: Box<Self>, demand: Demand, mut out: Outlet, until: Until) -> Result<()> {
-        let mut ticks = until.ticks(
-            self.config.collection_interval.0,
-            self.config.initial_delay.0,
-        );
-        let (start, started) = std::sync::mpsc::channel::<u64>();
-        let (tell, mut hear) = mpsc::channel(4);
-        let (root, rescan_interval) = (self.config.root.clone(), self.config.rescan_interval.0);
-        let mut sweeper = Sweeper::new(
-            root,
-            Plan::new(self.config),
-            rescan_interval,
-            demand,
-            self.context,
-        );
-        // Reads can block for ever in the kernel: never on the runtime's own threads.
-        let reader = std::thread::Builder::new()
-            .name("statsfs".into())
-            .spawn(move || {
-                for number in started {
-                    let listening = sweeper.sweep(number, |batch| {
-                        tell.blocking_send(Event::Read(batch)).is_ok()
-                    });
-                    if !listening || tell.blocking_send(Event::Swept(sweeper.found())).is_err() {
-                        return;
-                    }
-                }
-            });
-        drop(reader.map_err(Error::new)?);
-        let mut told = false;
-        while let Some(number) = ticks.next().await {
-            start.send(number).map_err(Error::new)?;
-            loop {
-                match hear.recv().await {
-                    Some(Event::Read(batch)) => {
-                        if out.send(batch).await.is_err() {
-                            return Ok(());
-                        }
-                    }
-                    Some(Event::Swept(found)) => {
-                        if !std::mem::replace(&mut told, true) {
-                            out.found(found);
-                        }
-                        break;
-                    }
-                    None => return Err(Error::new("the reading thread has broken down")),
-                }
-            }
-        }
-        Ok(())
+    async fn run(self: Box<Self>, demand: Demand, out: Outlet, until: Until) -> Result<()> {
+        let (config, context) = (self.config, self.context);
+        let interval = config.collection_interval.0;
+        let ticks = if config.align {
+            until.aligned_ticks(interval, config.initial_delay.0)
+        } else {
+            until.ticks(interval, config.initial_delay.0)
+        };
+        let mut receiver = receiver::Running::start(config, context, demand)?;
+        receiver.run(ticks, out, &until).await
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pipeline::Attributes;
 
-use crate::config::{Config, Filter, Format, FormatRule, Limits};
+use crate::config::{Config, Filter, Format, FormatRule, Limits, Priority, Read};
 use crate::layout::Layout;
 
 /// A receiver's configuration, checked: what the scan and the sweep go by.
@@ -15,6 +15,10 @@ pub(crate) struct Plan {
     pub(crate) layout: Option<Layout>,
     pub(crate) timeout: Duration,
     pub(crate) interval: Duration,
+    pub(crate) rescan_interval: Duration,
+    pub(crate) max_cpu_percent: u32,
+    read: Read,
+    priorities: Vec<Priority>,
     pub(crate) subsystems: Filter,
     pub(crate) devices: Filter,
     pub(crate) labels: Attributes,
@@ -30,6 +34,10 @@ impl Plan {
             layout: config.layout,
             timeout: config.timeout.0,
             interval: config.collection_interval.0,
+            rescan_interval: config.rescan_interval.0,
+            max_cpu_percent: config.max_cpu_percent,
+            read: config.read,
+            priorities: config.priorities,
             subsystems: config.subsystems,
             devices: config.devices,
             labels: config.labels.into_iter().collect(),
@@ -37,6 +45,24 @@ impl Plan {
             limits: config.limits,
             follow_links: config.follow_links,
         }
+    }
+
+    /// Whether files of this file system are kept open. sysfs lets a device go all the same, and its files then answer
+    /// ENODEV; an open file of debugfs or statsfs keeps its object alive and cannot be read again; elsewhere a file may be
+    /// replaced by another one of its name.
+    pub(crate) fn keeps(&self, filesystem: &str) -> bool {
+        match self.read {
+            Read::Auto => filesystem == "sysfs",
+            Read::Keep => true,
+            Read::Reopen => false,
+        }
+    }
+
+    /// How much a subsystem matters.
+    pub(crate) fn priority(&self, subsystem: &str) -> i32 {
+        let mut rules = self.priorities.iter();
+        let rule = rules.find(|rule| rule.r#match.is_match(subsystem));
+        rule.map_or(0, |rule| rule.priority)
     }
 
     /// How the file at this path is read: as the user says, as `.schema` says, as an integer.

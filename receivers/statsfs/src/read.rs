@@ -72,14 +72,29 @@ pub(crate) fn list(directory: BorrowedFd<'_>, most: usize) -> Result<Listed, Err
     Ok(listed)
 }
 
-/// One bounded read of a file: how much of the buffer it filled.
-pub(crate) fn read_value(
-    directory: BorrowedFd<'_>,
-    name: &CStr,
-    buffer: &mut [u8],
-) -> Result<usize, Errno> {
-    let file = rustix::fs::openat(directory, name, FILE, Mode::empty())?;
-    read(&file, buffer)
+/// One entry of an open directory, as a listing would have it; none if it is not there.
+pub(crate) fn look_at(directory: BorrowedFd<'_>, name: &CStr) -> Listed {
+    let stat = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW);
+    let entry = stat.map(|it| (name.into(), FileType::from_raw_mode(it.st_mode), it.st_ino));
+    Listed {
+        entries: entry.into_iter().collect(),
+        overflow: false,
+    }
+}
+
+/// Opens a file of an open directory.
+pub(crate) fn open_file(directory: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
+    rustix::fs::openat(directory, name, FILE, Mode::empty())
+}
+
+/// One bounded read of a file from its start: how much of the buffer it filled.
+pub(crate) fn read(file: &OwnedFd, buffer: &mut [u8]) -> Result<usize, Errno> {
+    uninterrupted(|| rustix::io::read(file, &mut *buffer))
+}
+
+/// The same, of a file that is kept open: sysfs answers anew whenever it is read from its start.
+pub(crate) fn read_again(file: &OwnedFd, buffer: &mut [u8]) -> Result<usize, Errno> {
+    uninterrupted(|| rustix::io::pread(file, &mut *buffer, 0))
 }
 
 /// All of a file, or `most` bytes and one more.
@@ -88,7 +103,7 @@ pub(crate) fn read_whole(
     name: &CStr,
     most: usize,
 ) -> Result<Vec<u8>, Errno> {
-    let file = rustix::fs::openat(directory, name, FILE, Mode::empty())?;
+    let file = open_file(directory, name)?;
     if FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode) != FileType::RegularFile {
         return Err(Errno::INVAL);
     }
@@ -105,9 +120,9 @@ pub(crate) fn read_whole(
     }
 }
 
-fn read(file: &OwnedFd, buffer: &mut [u8]) -> Result<usize, Errno> {
+fn uninterrupted(mut call: impl FnMut() -> Result<usize, Errno>) -> Result<usize, Errno> {
     loop {
-        match rustix::io::read(file, &mut *buffer) {
+        match call() {
             Err(Errno::INTR) => {}
             done => return done,
         }

@@ -1,316 +1,292 @@
 //! Series in tables of some whole directories each: what a change costs, and when a table is due.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::ffi::CStr;
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::CString;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pipeline::{Demand, Head, Series, Table, Want};
+use pipeline::{Context, Head, Want};
 
-use crate::config::Format;
-use crate::tree::{Changes, DirectoryId, Found};
+use crate::table::TableState;
+use crate::tree::{DirectoryId, Found, Place};
 
 /// Rows of a table at the most.
 const MOST_ROWS: usize = 4096;
 
-/// The tables of one subsystem after the other, in the order in which they came to be.
-#[derive(Debug, Default)]
+/// A table's number, never used twice.
+pub(crate) type TableId = u64;
+
+/// All tables of a receiver.
+#[derive(Debug)]
 pub(crate) struct Tables {
-    all: BTreeMap<Arc<str>, Vec<TableState>>,
+    context: Context,
+    all: HashMap<TableId, TableState>,
+    next: TableId,
+    /// The tables of each subsystem, in the order in which they came to be.
+    subsystems: BTreeMap<Arc<str>, Vec<TableId>>,
+    /// Where the rows of a directory are.
+    directories: HashMap<DirectoryId, Vec<TableId>>,
     places: HashMap<Arc<str>, usize>,
     series: usize,
+    most_series: usize,
+    /// Rows whose end was not said yet, by their identities, where these are known: one that begins may go on with it.
+    ending: Option<HashMap<u128, (TableId, u32)>>,
     /// Files that were too many; a rescan offers them again.
-    pub(crate) refused: Vec<(DirectoryId, Arc<CStr>)>,
-}
-
-/// A table, and what is known of each of its rows.
-#[derive(Debug)]
-pub(crate) struct TableState {
-    head: Arc<Head>,
-    /// How often each way wants it; a table is due as a whole.
-    wants: Vec<Want>,
-    want: Want,
-    last_turn: Option<u64>,
-    pub(crate) rows: Vec<Row>,
-    /// Shared with the table that is made of them.
-    series: Arc<Vec<Series>>,
-    /// The table as it is sent; `None` when rows changed since.
-    made: Option<(Arc<Table>, Arc<[u64]>)>,
-    pub(crate) dead: usize,
-}
-
-/// How a row is read.
-#[derive(Debug)]
-pub(crate) struct Row {
-    pub(crate) directory: DirectoryId,
-    pub(crate) file: Arc<CStr>,
-    pub(crate) format: Format,
-    since: u64,
-    pub(crate) life: Life,
-    /// Failures in a row.
-    pub(crate) fails: u8,
-    /// Not read again before this sweep.
-    pub(crate) not_before: u64,
-}
-
-/// Where a row is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Life {
-    /// It is read.
-    Live,
-    /// It has gone, which the next batch says.
-    Ending,
-    /// That was said.
-    Dead,
-}
-
-/// What became of the files that came.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Begun {
-    /// Refused, since there are more than `limits.series`; the first of them.
-    pub(crate) over_limit: u64,
-    pub(crate) first_over: Option<String>,
+    pub(crate) refused: Vec<(DirectoryId, Arc<CString>)>,
+    /// The first of those since this was last asked for.
+    pub(crate) first_refused: Option<String>,
 }
 
 impl Tables {
-    /// How many of these there are by subsystem.
+    pub(crate) fn new(context: Context, most_series: usize) -> Tables {
+        Tables {
+            context,
+            all: HashMap::new(),
+            next: 0,
+            subsystems: BTreeMap::new(),
+            directories: HashMap::new(),
+            places: HashMap::new(),
+            series: 0,
+            most_series,
+            ending: None,
+            refused: Vec::new(),
+            first_refused: None,
+        }
+    }
+
+    pub(crate) fn get(&mut self, id: TableId) -> Option<&mut TableState> {
+        self.all.get_mut(&id)
+    }
+
+    pub(crate) fn peek(&self, id: TableId) -> Option<&TableState> {
+        self.all.get(&id)
+    }
+
+    /// From sweep to sweep of a subsystem, as its tables are wanted.
+    pub(crate) fn interval(&self, subsystem: &str, tick: Duration) -> Duration {
+        let ids = self.subsystems.get(subsystem).into_iter().flatten();
+        let intervals = ids.map(|id| every(self.all[id].want).max(tick));
+        intervals.min().unwrap_or(tick)
+    }
+
+    /// Lets all descriptors go, and keeps no more: the process has fewer than was thought.
+    pub(crate) fn let_all_go(&mut self) {
+        self.all.values_mut().for_each(TableState::let_all_go);
+        self.context.descriptors.exhaust();
+    }
+
+    /// The subsystems, sorted.
+    pub(crate) fn subsystems(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.subsystems.keys()
+    }
+
+    /// How many series there are, by subsystem.
     pub(crate) fn by_subsystem(&self) -> Vec<(Arc<str>, usize)> {
-        let live = |tables: &Vec<TableState>| {
-            tables
-                .iter()
-                .flat_map(|it| &it.rows)
-                .filter(|row| row.life == Life::Live)
-                .count()
-        };
-        self.all
+        let live = |ids: &Vec<TableId>| ids.iter().map(|id| self.all[id].live()).sum();
+        let counts = self
+            .subsystems
             .iter()
-            .map(|(subsystem, tables)| (Arc::clone(subsystem), live(tables)))
-            .filter(|(_, live)| *live > 0)
+            .map(|(name, ids)| (Arc::clone(name), live(ids)));
+        counts.filter(|(_, live)| *live > 0).collect()
+    }
+
+    /// The tables of a subsystem that are due, in order.
+    pub(crate) fn due(&self, subsystem: &str, number: u64, tick: Duration) -> Vec<TableId> {
+        let ids = self.subsystems.get(subsystem).into_iter().flatten();
+        ids.copied()
+            .filter(|id| self.all[id].is_due(number, tick))
             .collect()
     }
 
-    /// Takes in what a check found. What nobody wants gets no row, and so is never opened.
-    pub(crate) fn apply(
-        &mut self,
-        changes: Changes,
-        demand: &Demand,
-        most: usize,
-        head: impl Fn(Arc<str>, Arc<str>) -> Arc<Head>,
-    ) -> Begun {
-        let directories: HashSet<DirectoryId> = changes.ended_directories.into_iter().collect();
-        let files: HashSet<(DirectoryId, Arc<CStr>)> = changes.ended_files.into_iter().collect();
-        let mut changed: HashMap<(DirectoryId, Arc<CStr>), (Format, Series)> = HashMap::new();
-        for found in changes.changed {
-            changed.insert((found.directory, found.file), (found.format, found.series));
-        }
-        if !directories.is_empty() || !files.is_empty() || !changed.is_empty() {
-            for state in self.all.values_mut().flatten() {
-                for (at, row) in state.rows.iter_mut().enumerate() {
-                    if row.life != Life::Live {
-                        continue;
-                    }
-                    let file = (row.directory, Arc::clone(&row.file));
-                    if directories.contains(&row.directory) || files.contains(&file) {
-                        row.life = Life::Ending;
-                        self.series -= 1;
-                    } else if let Some((format, now)) = changed.remove(&file) {
-                        if demand.want(&state.head, &now) == Want::Never {
-                            row.life = Life::Ending;
-                            self.series -= 1;
-                        } else {
-                            state.made = None;
-                            Arc::make_mut(&mut state.series)[at] = now;
-                            (row.format, row.fails, row.not_before) = (format, 0, 0);
-                        }
-                    }
-                }
-            }
-        }
-        self.succeed(&changes.begun);
-        let mut begun = Begun::default();
-        for found in changes.begun {
-            let provisional = head(Arc::clone(&found.subsystem), Arc::clone(&found.subsystem));
-            let wants = demand.wants(&provisional, &found.series);
-            let want = wants.iter().copied().fold(Want::Never, Want::or);
-            if want == Want::Never {
-                continue;
-            }
-            if self.series >= most {
-                begun.over_limit += 1;
-                self.refused
-                    .push((found.directory, Arc::clone(&found.file)));
-                begun.first_over.get_or_insert_with(|| {
-                    found
-                        .series
-                        .source
-                        .as_ref()
-                        .map(pipeline::Source::path)
-                        .unwrap_or_default()
-                });
-                continue;
-            }
-            self.series += 1;
-            self.youngest(&found, wants, want, &head).push(found);
-        }
-        begun
+    /// A check of the tree begins: meanwhile ends were said, and rows have moved.
+    pub(crate) fn check_begins(&mut self) {
+        self.ending = None;
     }
 
-    /// A series that goes on under another directory does not end: the new row takes the old one's place.
-    fn succeed(&mut self, begun: &[Found]) {
-        let is_ending = |row: &Row| row.life == Life::Ending;
-        let has_ending = |state: &TableState| state.rows.iter().any(is_ending);
-        let states = self
-            .all
-            .values_mut()
-            .flatten()
-            .filter(|state| has_ending(state));
-        let states: Vec<&mut TableState> = states.collect();
-        if begun.is_empty() || states.is_empty() {
+    /// All of a directory's files have gone.
+    pub(crate) fn end_directory(&mut self, directory: DirectoryId) {
+        for id in self.directories.remove(&directory).unwrap_or_default() {
+            let rows = self.all.get(&id).map(|table| table.rows_of(directory));
+            rows.into_iter().flatten().for_each(|row| self.end(id, row));
+        }
+    }
+
+    /// A file has gone.
+    pub(crate) fn end_file(&mut self, directory: DirectoryId, file: &CString) {
+        if let Some((id, row)) = self.find(directory, file) {
+            self.end(id, row);
+        }
+    }
+
+    /// A file's series is another than before; `wants` is who wants it now.
+    pub(crate) fn change(&mut self, directory: DirectoryId, found: Found, wants: &[Want]) {
+        let Some((id, row)) = self.find(directory, &found.file) else {
+            return;
+        };
+        if wants.iter().all(|want| *want == Want::Never) {
+            self.end(id, row);
+        } else if let Some(table) = self.all.get_mut(&id) {
+            table.change(row, found);
+        }
+    }
+
+    /// Every series ends: the tree has gone.
+    pub(crate) fn end_all(&mut self) {
+        self.directories.clear();
+        self.refused.clear();
+        let rows = |(id, table): (&TableId, &TableState)| {
+            let id = *id;
+            table.live_rows().into_iter().map(move |row| (id, row))
+        };
+        for (id, row) in self.all.iter().flat_map(rows).collect::<Vec<_>>() {
+            self.end(id, row);
+        }
+    }
+
+    /// A file came, which somebody wants: it goes into the youngest table of those that are wanted as it is.
+    pub(crate) fn begin(&mut self, place: &Place, found: Found, wants: &Arc<[Want]>) {
+        if self.series >= self.most_series {
+            let path = || found.series.source.as_ref().map(pipeline::Source::path);
+            self.first_refused = self.first_refused.take().or_else(path);
+            self.refused.push((place.directory, found.file));
             return;
         }
-        let begun: HashSet<u128> = begun.iter().map(|found| found.series.identity()).collect();
-        for state in states {
-            for (row, series) in state.rows.iter_mut().zip(state.series.iter()) {
-                if is_ending(row) && begun.contains(&series.identity()) {
-                    row.life = Life::Dead;
-                    state.dead += 1;
-                    // Remade and sent before the new one: whoever knows the series by its table lets it go first.
-                    (state.made, state.last_turn) = (None, None);
-                }
-            }
+        self.succeed(&found);
+        self.series += 1;
+        let id = self.youngest(place, wants);
+        let tables = self.directories.entry(place.directory).or_default();
+        if tables.last() != Some(&id) {
+            tables.push(id);
+        }
+        if let Some(table) = self.all.get_mut(&id) {
+            table.push(place, found);
         }
     }
 
-    /// The table that takes a new row: the last one of its subsystem with the same wants, while there is room for all
-    /// of its directory that comes now.
-    fn youngest(
-        &mut self,
-        found: &Found,
-        wants: Vec<Want>,
-        want: Want,
-        head: impl Fn(Arc<str>, Arc<str>) -> Arc<Head>,
-    ) -> &mut TableState {
-        let tables = self.all.entry(Arc::clone(&found.subsystem)).or_default();
-        let at = tables.iter().rposition(|state| state.wants == wants);
-        let full = |state: &TableState| {
-            let same = state
-                .rows
-                .last()
-                .is_some_and(|row| row.directory == found.directory);
-            state.rows.len() >= MOST_ROWS
-                || (!same && state.rows.len() >= MOST_ROWS - MOST_ROWS / 8)
+    /// Forgets the tables of a subsystem of which nothing is left.
+    pub(crate) fn tidy(&mut self, subsystem: &str) {
+        let Some(ids) = self.subsystems.get_mut(subsystem) else {
+            return;
         };
-        let at = at.filter(|at| !full(&tables[*at])).unwrap_or_else(|| {
-            let place = self.places.entry(Arc::clone(&found.subsystem)).or_default();
-            let number = place.to_string();
-            *place += 1;
-            let head = head(Arc::clone(&found.subsystem), number.into());
-            tables.push(TableState {
-                head,
-                wants,
-                want,
-                last_turn: None,
-                rows: Vec::new(),
-                series: Arc::default(),
-                made: None,
-                dead: 0,
-            });
-            tables.len() - 1
-        });
-        &mut tables[at]
-    }
-
-    /// The tables that are due at this sweep, subsystem by subsystem.
-    pub(crate) fn due(
-        &mut self,
-        number: u64,
-        tick: Duration,
-    ) -> impl Iterator<Item = Vec<&mut TableState>> {
-        let due = move |state: &&mut TableState| {
-            let turn = state.want.turn(number, tick);
-            turn.is_some() && turn != state.last_turn
-        };
-        self.all
-            .values_mut()
-            .map(move |tables| tables.iter_mut().filter(due).collect::<Vec<_>>())
-            .filter(|due| !due.is_empty())
-    }
-
-    /// Forgets tables of which nothing is left.
-    pub(crate) fn tidy(&mut self) {
-        for tables in self.all.values_mut() {
-            tables.retain(|state| state.rows.iter().any(|row| row.life != Life::Dead));
+        let is_over = |id: &TableId| self.all.get(id).is_none_or(TableState::is_over);
+        let over: Vec<TableId> = ids.iter().copied().filter(is_over).collect();
+        ids.retain(|id| !over.contains(id));
+        if ids.is_empty() {
+            self.subsystems.remove(subsystem);
         }
-        self.all.retain(|_, tables| !tables.is_empty());
+        for id in over {
+            self.all.remove(&id);
+        }
     }
 
     /// A rescan tries again what cannot be read.
     pub(crate) fn try_all_again(&mut self) {
-        self.all
-            .values_mut()
-            .flatten()
-            .flat_map(|state| &mut state.rows)
-            .for_each(|row| row.not_before = 0);
+        self.all.values_mut().for_each(TableState::try_all_again);
     }
 
-    /// Ends every row: the tree has gone.
-    pub(crate) fn end_all(&mut self) {
-        for row in self
+    /// Makes room for so many descriptors: tables that are wanted less often than this give theirs up, the least often
+    /// wanted first.
+    pub(crate) fn make_room(&mut self, wanted: usize, want: Want) {
+        let descriptors = self.context.descriptors.clone();
+        if descriptors.left() >= wanted {
+            return;
+        }
+        let mut less: Vec<&mut TableState> = self
             .all
             .values_mut()
-            .flatten()
-            .flat_map(|state| &mut state.rows)
-            .filter(|row| row.life == Life::Live)
-        {
-            row.life = Life::Ending;
-            self.series -= 1;
+            .filter(|table| table.held() > 0 && every(table.want) > every(want))
+            .collect();
+        less.sort_by_key(|table| std::cmp::Reverse(every(table.want)));
+        for table in less {
+            if descriptors.left() >= wanted {
+                return;
+            }
+            table.let_all_go();
         }
+    }
+
+    fn end(&mut self, id: TableId, row: u32) {
+        if let Some(table) = self.all.get_mut(&id) {
+            table.end(row);
+            self.series -= 1;
+            self.ending = None;
+        }
+    }
+
+    /// A series that goes on under another directory does not end: the new row takes the old one's place.
+    fn succeed(&mut self, found: &Found) {
+        let all = &self.all;
+        let ending = self.ending.get_or_insert_with(|| {
+            let rows = all.iter().flat_map(|(id, table)| {
+                let rows = table.ending();
+                rows.map(|row| (table.series(row).identity(), (*id, row)))
+            });
+            rows.collect()
+        });
+        if ending.is_empty() {
+            return;
+        }
+        if let Some((id, row)) = ending.remove(&found.series.identity())
+            && let Some(table) = self.all.get_mut(&id)
+        {
+            table.bury(row);
+        }
+    }
+
+    fn find(&self, directory: DirectoryId, file: &CString) -> Option<(TableId, u32)> {
+        self.directories.get(&directory)?.iter().find_map(|id| {
+            let table = self.all.get(id)?;
+            let mut rows = table.rows_of(directory).into_iter();
+            let row = rows.find(|row| table.file(*row) == file.as_c_str())?;
+            Some((*id, row))
+        })
+    }
+
+    /// The table that takes a new row: the last one of its subsystem with the same wants, while there is room for all
+    /// of its directory that comes now.
+    fn youngest(&mut self, place: &Place, wants: &Arc<[Want]>) -> TableId {
+        let ids = self
+            .subsystems
+            .entry(Arc::clone(&place.subsystem))
+            .or_default();
+        let same = |id: &&TableId| self.all.get(id).is_some_and(|it| it.wants == *wants);
+        let youngest = ids.iter().rev().find(same).copied();
+        let has_room = |id: &TableId| {
+            let table = &self.all[id];
+            let most = if table.is_last_directory(place.directory) {
+                MOST_ROWS
+            } else {
+                MOST_ROWS - MOST_ROWS / 8
+            };
+            table.len() < most
+        };
+        if let Some(id) = youngest.filter(has_room) {
+            return id;
+        }
+        let number = self.places.entry(Arc::clone(&place.subsystem)).or_default();
+        let name = format!("{}/{}/{number}", self.context.id, place.subsystem);
+        *number += 1;
+        let head = Head::new(
+            Arc::clone(&self.context.resource),
+            Arc::clone(&self.context.scope),
+            Arc::clone(&place.subsystem),
+            name.into(),
+        );
+        let descriptors = self.context.descriptors.clone();
+        let table = TableState::new(Arc::new(head), Arc::clone(wants), descriptors);
+        let id = self.next;
+        self.next += 1;
+        ids.push(id);
+        self.all.insert(id, table);
+        id
     }
 }
 
-impl TableState {
-    fn push(&mut self, found: Found) {
-        self.made = None;
-        Arc::make_mut(&mut self.series).push(found.series);
-        let (directory, file, format, since) =
-            (found.directory, found.file, found.format, found.since);
-        self.rows.push(Row {
-            directory,
-            file,
-            format,
-            since,
-            life: Life::Live,
-            fails: 0,
-            not_before: 0,
-        });
-    }
-
-    /// The path of a row's file below the root.
-    pub(crate) fn path(&self, row: usize) -> String {
-        self.series[row]
-            .source
-            .as_ref()
-            .map(pipeline::Source::path)
-            .unwrap_or_default()
-    }
-
-    /// The table of the rows that are there, and their starts. Rows that have ended leave it when it is remade: because
-    /// rows came or changed, or because a quarter of it is such.
-    pub(crate) fn table(&mut self, number: u64, tick: Duration) -> (Arc<Table>, Arc<[u64]>) {
-        self.last_turn = self.want.turn(number, tick);
-        if let Some(made) = self
-            .made
-            .as_ref()
-            .filter(|_| self.dead * 4 <= self.rows.len())
-        {
-            return made.clone();
-        }
-        let mut lives = self.rows.iter().map(|row| row.life != Life::Dead);
-        Arc::make_mut(&mut self.series).retain(|_| lives.next().unwrap_or(true));
-        self.rows.retain(|row| row.life != Life::Dead);
-        self.dead = 0;
-        let starts = self.rows.iter().map(|row| row.since).collect();
-        let table = Table::shared(Arc::clone(&self.head), Arc::clone(&self.series));
-        self.made.insert((table, starts)).clone()
+/// How often something is wanted, as a time; zero: at each tick.
+pub(crate) fn every(want: Want) -> Duration {
+    match want {
+        Want::Always => Duration::ZERO,
+        Want::Every(interval) => interval,
+        Want::Never => Duration::MAX,
     }
 }

@@ -17,6 +17,7 @@ impl Reason {
     pub(crate) const PERMISSION: Reason = Reason("permission");
     pub(crate) const LOCKDOWN: Reason = Reason("lockdown");
     pub(crate) const TIMEOUT: Reason = Reason("timeout");
+    pub(crate) const STUCK: Reason = Reason("stuck");
     pub(crate) const DESCRIPTORS: Reason = Reason("descriptors");
     pub(crate) const IO: Reason = Reason("io");
 
@@ -31,6 +32,7 @@ impl Reason {
             Reason::PERMISSION => "permission denied",
             Reason::LOCKDOWN => "hidden by the kernel's lockdown, as all writable files of debugfs",
             Reason::TIMEOUT => "not read before the sweep's `timeout`",
+            Reason::STUCK => "does not answer within `timeout`; left alone until it does",
             Reason::DESCRIPTORS => "no descriptor left to open it",
             _ => "cannot be read",
         }

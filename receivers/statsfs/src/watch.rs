@@ -1,6 +1,7 @@
 //! How a change in the tree is noticed: inotify where the file system speaks; elsewhere directories are listed.
 
 use std::collections::{BTreeSet, HashMap};
+use std::ffi::CStr;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -26,10 +27,21 @@ pub(crate) struct Watch {
 /// What happened.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Happened {
-    /// In these directories entries came or went; those are no more, whatever stands in their place.
-    In(BTreeSet<DirectoryId>, BTreeSet<DirectoryId>),
+    /// In so many words.
+    In(Told),
     /// More than the kernel could tell.
     Anything,
+}
+
+/// What the kernel told of.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Told {
+    /// Directories in which files came or went.
+    pub(crate) changed: BTreeSet<DirectoryId>,
+    /// Directories that came or went, by that which they stand in and their name.
+    pub(crate) directories: BTreeSet<(DirectoryId, Box<CStr>)>,
+    /// Directories that are no more, whatever stands in their place.
+    pub(crate) gone: BTreeSet<DirectoryId>,
 }
 
 impl Watch {
@@ -65,25 +77,34 @@ impl Watch {
 
     /// What happened since the last call.
     pub(crate) fn take(&mut self) -> Happened {
-        let (mut changed, mut gone) = (BTreeSet::new(), BTreeSet::new());
+        let mut told = Told::default();
         let Some(inotify) = &self.inotify else {
-            return Happened::In(changed, gone);
+            return Happened::In(told);
         };
         let mut buffer = [MaybeUninit::uninit(); 16 * 1024];
         let mut reader = Reader::new(inotify, &mut buffer);
         loop {
-            match reader.next() {
-                Ok(event) if event.events().contains(ReadFlags::QUEUE_OVERFLOW) => {
-                    return Happened::Anything;
+            let event = match reader.next() {
+                Ok(event) => event,
+                Err(Errno::INTR) => continue,
+                Err(_) => return Happened::In(told),
+            };
+            let what = event.events();
+            if what.contains(ReadFlags::QUEUE_OVERFLOW) {
+                return Happened::Anything;
+            }
+            if what.contains(ReadFlags::IGNORED) {
+                let gone = self.directories.remove(&event.wd());
+                told.gone.extend(gone.unwrap_or_default());
+                continue;
+            }
+            let parents = self.directories.get(&event.wd()).into_iter().flatten();
+            match event.file_name() {
+                Some(name) if what.contains(ReadFlags::ISDIR) => {
+                    let each = parents.map(|parent| (*parent, Box::from(name)));
+                    told.directories.extend(each);
                 }
-                Ok(event) if event.events().contains(ReadFlags::IGNORED) => {
-                    gone.extend(self.directories.remove(&event.wd()).unwrap_or_default());
-                }
-                Ok(event) => {
-                    changed.extend(self.directories.get(&event.wd()).into_iter().flatten());
-                }
-                Err(Errno::INTR) => {}
-                Err(_) => return Happened::In(changed, gone),
+                _ => told.changed.extend(parents),
             }
         }
     }

@@ -1,13 +1,14 @@
 //! The files of a directory, and the series that they are.
 
 use std::collections::BTreeSet;
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::sync::Arc;
 
 use pipeline::{Series, Source, SourceFile};
 use rustix::fs::AtFlags;
 
-use super::{DirectoryId, File, Found, Tree};
+use super::named::File;
+use super::{DirectoryId, Found, Tree};
 use crate::complaints::Complaints;
 use crate::name::{escape, shorten};
 
@@ -16,16 +17,16 @@ impl Tree {
         &mut self,
         id: DirectoryId,
         files: BTreeSet<Box<CStr>>,
-        complaints: &mut Complaints,
+        complaints: &Complaints,
     ) {
         let Some((subsystem, _)) = self.directories[&id].subsystem.clone() else {
             return;
         };
         let directory = &self.directories[&id];
-        let gone: Vec<Arc<CStr>> = directory
+        let gone: Vec<Arc<CString>> = directory
             .files
-            .keys()
-            .filter(|name| !files.contains(&***name))
+            .names()
+            .filter(|name| !files.contains(name.as_c_str()))
             .cloned()
             .collect();
         if let (Some(schema), path) = (directory.schema.clone(), Arc::clone(&directory.path)) {
@@ -47,25 +48,28 @@ impl Tree {
             self.set(id, |directory| {
                 directory.files.remove(&name);
             });
+            for (place, begun) in &mut self.pending.begun {
+                if place.directory == id {
+                    begun.retain(|found| found.file != name);
+                }
+            }
             self.pending.ended_files.push((id, name));
         }
         let known = &self.directories[&id].files;
-        let files = files
-            .into_iter()
-            .filter(|name| !known.contains_key(&**name));
-        let files: Vec<Arc<CStr>> = files
+        let files = files.into_iter().filter(|name| known.get(name).is_none());
+        let files: Vec<Arc<CString>> = files
             .map(|name| {
                 Arc::clone(
                     self.files
                         .entry(name)
-                        .or_insert_with_key(|name| Arc::from(&**name)),
+                        .or_insert_with_key(|name| Arc::new(name.clone().into_c_string())),
                 )
             })
             .collect();
         let modes = self.with_open(id, |fd| {
-            let mode = |name: &Arc<CStr>| {
-                rustix::fs::statat(fd, &**name, AtFlags::SYMLINK_NOFOLLOW)
-                    .map(|stat| stat.st_mode & 0o7777)
+            let mode = |name: &Arc<CString>| {
+                rustix::fs::statat(fd, name.as_c_str(), AtFlags::SYMLINK_NOFOLLOW)
+                    .map(|stat| u16::try_from(stat.st_mode & 0o7777).unwrap_or_default())
             };
             files.iter().map(mode).collect::<Vec<_>>()
         });
@@ -99,23 +103,34 @@ impl Tree {
             if twin.is_some() {
                 self.duplicates.push((id, Arc::clone(&name)));
             } else {
-                let found = self.found(id, &name, complaints);
                 let checked = self.checked;
-                self.pending.begun.extend(found.map(|found| Found {
-                    since: if checked == 0 {
-                        found.since
-                    } else {
-                        found.since.max(checked)
-                    },
-                    ..found
-                }));
+                if let Some(mut found) = self.found(id, &name, complaints) {
+                    if checked != 0 {
+                        found.since = found.since.max(checked);
+                    }
+                    self.begins(id, found);
+                }
+            }
+        }
+        self.set(id, |directory| directory.files.shrink());
+    }
+
+    /// A file is offered as a new one.
+    pub(crate) fn begins(&mut self, id: DirectoryId, found: Found) {
+        match self.pending.begun.last_mut() {
+            Some((place, begun)) if place.directory == id => begun.push(found),
+            _ => {
+                let place = self.place(id);
+                self.pending
+                    .begun
+                    .extend(place.map(|place| (place, vec![found])));
             }
         }
     }
 
     /// The path of a file that is the same series: of the same name in another directory with the same labels, or of a
     /// name in this one that is spelt the same as text.
-    fn twin(&self, id: DirectoryId, subsystem: &Arc<str>, name: &Arc<CStr>) -> Option<Arc<str>> {
+    fn twin(&self, id: DirectoryId, subsystem: &Arc<str>, name: &Arc<CString>) -> Option<Arc<str>> {
         let own = &self.directories[&id];
         let taken = |file: Option<&File>| file.is_some_and(|file| !file.duplicate);
         let text = escape(name.to_bytes());
@@ -140,12 +155,12 @@ impl Tree {
     }
 
     /// Offers the files again whose twins have gone.
-    pub(super) fn offer_duplicates(&mut self, complaints: &mut Complaints) {
+    pub(super) fn offer_duplicates(&mut self, complaints: &Complaints) {
         for (id, name) in std::mem::take(&mut self.duplicates) {
             let directory = self
                 .directories
                 .get(&id)
-                .filter(|it| it.files.contains_key(&name));
+                .filter(|it| it.files.get(&name).is_some());
             let Some((subsystem, _)) = directory.and_then(|it| it.subsystem.clone()) else {
                 continue;
             };
@@ -158,13 +173,14 @@ impl Tree {
                     file.duplicate = false;
                 }
             });
-            let found = self.found(id, &name, complaints);
-            self.pending.begun.extend(found);
+            if let Some(found) = self.found(id, &name, complaints) {
+                self.begins(id, found);
+            }
         }
     }
 
     /// A name that comes below makes those above it candidates for sums.
-    fn mark_above(&mut self, id: DirectoryId, name: &Arc<CStr>, complaints: &mut Complaints) {
+    fn mark_above(&mut self, id: DirectoryId, name: &Arc<CString>, complaints: &Complaints) {
         let mut above = self.directories[&id].parent;
         while let Some(at) = above {
             let Some(directory) = self.directories.get_mut(&at) else {
@@ -184,22 +200,20 @@ impl Tree {
             }
             // One that begins in this very check is made anew in its place.
             let found = self.found(at, name, complaints);
-            let begun = self
-                .pending
-                .begun
-                .iter_mut()
-                .rev()
-                .find(|it| it.directory == at && it.file == *name);
+            let mut begun = self.pending.begun.iter_mut().rev();
+            let begun = begun
+                .find(|(place, _)| place.directory == at)
+                .and_then(|(_, begun)| begun.iter_mut().find(|it| it.file == *name));
             match (begun, found) {
                 (Some(begun), Some(found)) => *begun = found,
-                (None, found) => self.pending.changed.extend(found),
+                (None, found) => self.pending.changed.extend(found.map(|found| (at, found))),
                 _ => {}
             }
         }
     }
 
     /// Whether a directory below has a file of this name. Only what is listed after its children can say so.
-    fn stands_below(&self, id: DirectoryId, name: &Arc<CStr>) -> bool {
+    fn stands_below(&self, id: DirectoryId, name: &Arc<CString>) -> bool {
         let children = self
             .directories
             .get(&id)
@@ -208,7 +222,7 @@ impl Tree {
         children.into_iter().any(|child| {
             self.directories
                 .get(child)
-                .is_some_and(|it| it.files.contains_key(name))
+                .is_some_and(|it| it.files.get(name).is_some())
                 || self.stands_below(*child, name)
         })
     }
@@ -217,12 +231,13 @@ impl Tree {
     pub(crate) fn found(
         &mut self,
         id: DirectoryId,
-        name: &Arc<CStr>,
-        complaints: &mut Complaints,
+        name: &Arc<CString>,
+        complaints: &Complaints,
     ) -> Option<Found> {
         let directory = self.directories.get(&id)?;
         let file = directory.files.get(name)?;
         let (subsystem, _) = directory.subsystem.clone()?;
+        let (mode, same_name_below) = (u32::from(file.mode), file.same_name_below);
         let (metric, text) = self
             .names
             .entry((Arc::clone(&subsystem), Arc::clone(name)))
@@ -263,8 +278,7 @@ impl Tree {
             })
         });
         let mut shape = SourceFile::new(Arc::clone(text));
-        (shape.mode, shape.declared, shape.same_name_below) =
-            (file.mode, declared, file.same_name_below);
+        (shape.mode, shape.declared, shape.same_name_below) = (mode, declared, same_name_below);
         let shape = Arc::new(shape);
         let known = self.shapes.get(&shape).cloned();
         let shape = known.unwrap_or_else(|| {
@@ -277,8 +291,6 @@ impl Tree {
         let mut series = Series::of(Arc::clone(metric), Arc::clone(&directory.attributes));
         series.source = Some(Source::new(Arc::clone(&directory.source), shape));
         Some(Found {
-            directory: id,
-            subsystem,
             file: Arc::clone(name),
             format,
             since: directory.since,

@@ -12,12 +12,7 @@ use crate::schema::{self, Schema};
 
 impl Tree {
     /// Reads the `.schema` of a directory that is looked at, and sets its labels.
-    pub(super) fn take_schema(
-        &mut self,
-        id: DirectoryId,
-        present: bool,
-        complaints: &mut Complaints,
-    ) {
+    pub(super) fn take_schema(&mut self, id: DirectoryId, present: bool, complaints: &Complaints) {
         let most = usize::try_from(self.plan.limits.schema_bytes.0).unwrap_or(usize::MAX);
         let read = present.then(|| {
             self.with_open(id, |fd| read_whole(fd.as_fd(), c".schema", most))
@@ -91,15 +86,15 @@ impl Tree {
     }
 
     /// The files that are known get what their `.schema` says now.
-    fn declare_anew(&mut self, id: DirectoryId, complaints: &mut Complaints) {
+    fn declare_anew(&mut self, id: DirectoryId, complaints: &Complaints) {
         let known = self
             .directories
             .get(&id)
             .into_iter()
-            .flat_map(|it| it.files.keys());
+            .flat_map(|it| it.files.names());
         for name in known.cloned().collect::<Vec<_>>() {
             let found = self.found(id, &name, complaints);
-            self.pending.changed.extend(found);
+            self.pending.changed.extend(found.map(|found| (id, found)));
         }
     }
 }

@@ -2,14 +2,15 @@
 
 mod files;
 mod labels;
+mod named;
 mod refresh;
 mod start;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::ffi::CStr;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use pipeline::{Attributes, Declared, Metric, Series, SourceDirectory, SourceFile};
 use rustix::fs::{Mode, OFlags};
@@ -21,6 +22,7 @@ use crate::plan::Plan;
 use crate::read::open_directory;
 use crate::schema::Schema;
 use crate::watch::{Happened, Watch};
+use named::Files;
 
 /// A directory's number, never used twice.
 pub(crate) type DirectoryId = u64;
@@ -30,7 +32,7 @@ pub(crate) type DirectoryId = u64;
 pub(crate) struct Directory {
     parent: Option<DirectoryId>,
     /// Below the root, as the kernel spells it; empty for the root.
-    pub(crate) below: PathBuf,
+    below: Arc<Path>,
     /// The path with the subsystem first, as text: `kvm/1-2/vcpu0`; empty for a root of subsystems.
     pub(crate) path: Arc<str>,
     /// The same, as its series have it.
@@ -39,7 +41,7 @@ pub(crate) struct Directory {
     pub(crate) subsystem: Option<(Arc<str>, usize)>,
     inode: u64,
     children: BTreeMap<Box<CStr>, DirectoryId>,
-    files: BTreeMap<Arc<CStr>, File>,
+    files: Files,
     schema: Option<Arc<Schema>>,
     attributes: Arc<Attributes>,
     /// Since when its counters count, unix ns; 0 where that is not known.
@@ -49,37 +51,38 @@ pub(crate) struct Directory {
     held: Option<OwnedFd>,
 }
 
-/// A regular file.
-#[derive(Debug)]
-struct File {
-    mode: u32,
-    same_name_below: bool,
-    /// Another directory has the same series already.
-    duplicate: bool,
-}
-
 /// What a check of the tree found.
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
-    /// Files that came, in path order.
-    pub(crate) begun: Vec<Found>,
+    /// Files that came, in path order, by directory.
+    pub(crate) begun: Vec<(Place, Vec<Found>)>,
     /// Directories that went, with all their files.
     pub(crate) ended_directories: Vec<DirectoryId>,
     /// Files that went, in directories that stay.
-    pub(crate) ended_files: Vec<(DirectoryId, Arc<CStr>)>,
+    pub(crate) ended_files: Vec<(DirectoryId, Arc<CString>)>,
     /// Files whose series is another than before.
-    pub(crate) changed: Vec<Found>,
+    pub(crate) changed: Vec<(DirectoryId, Found)>,
 }
 
 /// A file that can be read, and its series.
 #[derive(Debug)]
 pub(crate) struct Found {
-    pub(crate) directory: DirectoryId,
-    pub(crate) subsystem: Arc<str>,
-    pub(crate) file: Arc<CStr>,
+    pub(crate) file: Arc<CString>,
     pub(crate) format: Format,
+    /// Since when it counts, unix ns; 0 where that is not known.
     pub(crate) since: u64,
     pub(crate) series: Series,
+}
+
+/// Where files stand.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) directory: DirectoryId,
+    pub(crate) subsystem: Arc<str>,
+    /// Below the root.
+    pub(crate) below: Arc<Path>,
+    /// It may be a link: one right in the root.
+    pub(crate) follow: bool,
 }
 
 /// What time it is, and was, for the starts of what appears.
@@ -94,11 +97,14 @@ pub(crate) struct Clock {
 /// A metric of which only the name is known, and its file's name as text.
 type Spelt = (Arc<Metric>, Arc<str>);
 
-/// Directories that are held open between sweeps, at the most; the others are opened when their turn comes.
-const MOST_HELD: usize = 256;
+/// Where what a check found goes.
+pub(crate) type Sink = Box<dyn FnMut(Changes) + Send>;
 
-/// The part of the descriptors that the process may have which one tree may hold.
-const PART_HELD: u64 = 8;
+/// Directories whose files a first scan hands over at a time.
+const AT_ONCE: usize = 64;
+
+/// Directories that are held open to be listed again, at the most; the others are opened when their turn comes.
+const MOST_HELD: usize = 64;
 
 /// File systems whose objects live as long as the kernel, but for what comes later.
 const KERNEL: [&str; 7] = [
@@ -109,7 +115,7 @@ const KERNEL: [&str; 7] = [
 pub(crate) struct Tree {
     plan: Arc<Plan>,
     root_path: PathBuf,
-    root: OwnedFd,
+    root: Arc<OwnedFd>,
     identity: (u64, u64),
     pub(crate) filesystem: Arc<str>,
     directories: HashMap<DirectoryId, Directory>,
@@ -119,10 +125,9 @@ pub(crate) struct Tree {
     /// Links in the root that were not followed.
     links_passed: usize,
     held: usize,
-    most_held: usize,
     /// Spellings that many directories share.
-    files: HashMap<Box<CStr>, Arc<CStr>>,
-    names: HashMap<(Arc<str>, Arc<CStr>), Spelt>,
+    files: HashMap<Box<CStr>, Arc<CString>>,
+    names: HashMap<(Arc<str>, Arc<CString>), Spelt>,
     shapes: HashSet<Arc<SourceFile>>,
     /// The first declaration of each metric holds for all.
     declared: HashMap<Arc<str>, Arc<Declared>>,
@@ -133,21 +138,27 @@ pub(crate) struct Tree {
     /// Whether it was scanned at all.
     scanned: bool,
     /// Files that another directory's stand for, as long as that one does.
-    duplicates: Vec<(DirectoryId, Arc<CStr>)>,
+    duplicates: Vec<(DirectoryId, Arc<CString>)>,
+    /// Directories that hold devices and of whose changes the kernel does not tell: listed at each check.
+    silent: BTreeSet<DirectoryId>,
     /// When the last sweep of it ended, unix ns.
     pub(crate) swept: u64,
     pending: Changes,
+    at: Arc<Mutex<String>>,
+    sink: Sink,
 }
 
 impl Tree {
-    /// Opens the root; nothing is scanned yet. `without` is when it was last looked for and not there, unix ns, 0 for
-    /// never.
+    /// Opens the root; nothing is scanned yet. `boot` is when the kernel was booted, `without` when the root was last
+    /// looked for and not there, unix ns, 0 for never; `at` is told which directory is being listed, `sink` what a check
+    /// finds.
     pub(crate) fn open(
         plan: Arc<Plan>,
         root_path: PathBuf,
         filesystem_of: impl Fn(u64) -> String,
-        boot: u64,
-        without: u64,
+        (boot, without): (u64, u64),
+        at: Arc<Mutex<String>>,
+        sink: Sink,
     ) -> Result<Tree, Errno> {
         let root = rustix::fs::open(
             &root_path,
@@ -162,7 +173,7 @@ impl Tree {
         let mut tree = Tree {
             plan,
             root_path,
-            root,
+            root: Arc::new(root),
             identity: (stat.st_dev, stat.st_ino),
             filesystem,
             directories: HashMap::new(),
@@ -171,7 +182,6 @@ impl Tree {
             watch,
             links_passed: 0,
             held: 0,
-            most_held: most_held(),
             files: HashMap::new(),
             names: HashMap::new(),
             shapes: HashSet::new(),
@@ -180,14 +190,24 @@ impl Tree {
             checked: without,
             scanned: false,
             duplicates: Vec::new(),
+            silent: BTreeSet::new(),
             swept: 0,
             pending: Changes::default(),
+            at,
+            sink,
         };
         let since = match without {
             0 if tree.is_kernel() => boot,
             without => without,
         };
-        tree.top = tree.insert(None, PathBuf::new(), path, subsystem, stat.st_ino, since);
+        tree.top = tree.insert(
+            None,
+            Path::new("").into(),
+            path,
+            subsystem,
+            stat.st_ino,
+            since,
+        );
         Ok(tree)
     }
 
@@ -199,26 +219,24 @@ impl Tree {
 
     /// Looks for changes: all of the tree at the first call and where `whole` says so; else what the kernel told of,
     /// and the directories that hold devices where it tells nothing.
-    pub(crate) fn check(
-        &mut self,
-        whole: bool,
-        clock: Clock,
-        complaints: &mut Complaints,
-    ) -> Changes {
+    pub(crate) fn check(&mut self, whole: bool, clock: Clock, complaints: &Complaints) {
         let top = self.top;
         match self.watch.take() {
-            Happened::In(mut changed, gone) if !whole && self.scanned => {
-                for id in gone.into_iter().filter(|id| *id != top) {
+            Happened::In(mut happened) if !whole && self.scanned => {
+                for id in happened.gone.into_iter().filter(|id| *id != top) {
                     // A directory of the same number may stand there by now.
-                    changed.extend(self.directories.get(&id).and_then(|it| it.parent));
+                    happened
+                        .changed
+                        .extend(self.directories.get(&id).and_then(|it| it.parent));
                     self.end(id);
                 }
-                let silent = self
-                    .directories
-                    .iter()
-                    .filter(|(_, it)| !it.watched && self.holds_devices(it));
-                changed.extend(silent.map(|(id, _)| *id).collect::<Vec<_>>());
-                for id in changed {
+                happened.changed.extend(&self.silent);
+                for (id, name) in happened.directories {
+                    if !happened.changed.contains(&id) {
+                        self.look_at(id, &name, clock, complaints);
+                    }
+                }
+                for id in happened.changed {
                     self.refresh(id, false, clock, complaints);
                 }
             }
@@ -231,7 +249,14 @@ impl Tree {
         self.offer_duplicates(complaints);
         self.scanned = true;
         self.checked = clock.now.max(1);
-        std::mem::take(&mut self.pending)
+        (self.sink)(std::mem::take(&mut self.pending));
+    }
+
+    /// Hands over what a first scan found so far, so that it need not all be held at once.
+    fn flush(&mut self) {
+        if !self.scanned && self.pending.begun.len() >= AT_ONCE {
+            (self.sink)(std::mem::take(&mut self.pending));
+        }
     }
 
     /// Why there is nothing to sweep, as far as the tree can tell.
@@ -256,31 +281,52 @@ impl Tree {
         self.directories.len()
     }
 
-    /// Calls `with` with the open directory. Its descriptor is kept for the next sweep, up to a number of them.
-    pub(crate) fn with_open<T>(
+    /// Calls `with` with the open directory. That of one which is listed at each check is kept open, up to a number.
+    fn with_open<T>(
         &mut self,
         id: DirectoryId,
         with: impl FnOnce(&OwnedFd) -> T,
     ) -> Result<T, Errno> {
-        let directory = self.directories.get_mut(&id).ok_or(Errno::NOENT)?;
+        let directory = self.directories.get(&id).ok_or(Errno::NOENT)?;
         if let Some(held) = &directory.held {
             return Ok(with(held));
         }
-        let links = self.plan.follow_links && directory.below.components().count() == 1;
-        let below = directory.below.clone();
-        let mut opened = open_directory(self.root.as_fd(), &below, links);
-        if matches!(opened, Err(Errno::MFILE | Errno::NFILE)) && self.held > 0 {
-            self.let_go();
-            self.most_held = 0;
-            opened = open_directory(self.root.as_fd(), &below, links);
-        }
-        let opened = opened?;
+        let follow = self.follows(directory);
+        let opened = open_directory(self.root.as_fd(), &directory.below, follow)?;
         let result = with(&opened);
-        if self.held < self.most_held {
+        if self.silent.contains(&id) && self.held < MOST_HELD {
             self.set(id, |directory| directory.held = Some(opened));
             self.held += 1;
         }
         Ok(result)
+    }
+
+    /// Says which directory is being listed, should it not answer.
+    fn is_at(&self, path: &str) {
+        let mut at = self.at.lock().unwrap_or_else(PoisonError::into_inner);
+        at.clear();
+        at.push_str(path);
+    }
+
+    /// Whether a directory may be a link: one right in the root, where links are followed.
+    fn follows(&self, directory: &Directory) -> bool {
+        self.plan.follow_links && directory.below.components().count() == 1
+    }
+
+    /// Where the files of a directory stand.
+    pub(crate) fn place(&self, id: DirectoryId) -> Option<Place> {
+        let directory = self.directories.get(&id)?;
+        Some(Place {
+            directory: id,
+            subsystem: directory.subsystem.as_ref()?.0.clone(),
+            below: Arc::clone(&directory.below),
+            follow: self.follows(directory),
+        })
+    }
+
+    /// The root itself, open.
+    pub(crate) fn root(&self) -> &Arc<OwnedFd> {
+        &self.root
     }
 
     /// Lets all held directories go: a rescan opens them anew.
@@ -316,7 +362,7 @@ impl Tree {
     fn insert(
         &mut self,
         parent: Option<DirectoryId>,
-        below: PathBuf,
+        below: Arc<Path>,
         path: Arc<str>,
         subsystem: Option<(Arc<str>, usize)>,
         inode: u64,
@@ -335,7 +381,7 @@ impl Tree {
             subsystem,
             inode,
             children: BTreeMap::new(),
-            files: BTreeMap::new(),
+            files: Files::default(),
             schema: None,
             attributes: Arc::default(),
             since,
@@ -351,11 +397,4 @@ impl Tree {
             change(directory);
         }
     }
-}
-
-/// How many directories a tree may hold, by what the process may have.
-fn most_held() -> usize {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    let part = limit.map_or(MOST_HELD as u64, |limit| limit / PART_HELD);
-    MOST_HELD.min(usize::try_from(part).unwrap_or(MOST_HELD))
 }

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CStr;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 use std::sync::Arc;
 
 use rustix::fs::FileType;
@@ -13,7 +12,7 @@ use rustix::io::Errno;
 use super::{Clock, DirectoryId, Tree};
 use crate::complaints::Complaints;
 use crate::name::escape;
-use crate::read::{Listed, list};
+use crate::read::{Listed, list, look_at};
 
 impl Tree {
     /// Lists a directory and takes in what changed; what is new is scanned to its depth, with `deep` also what is known.
@@ -22,12 +21,13 @@ impl Tree {
         id: DirectoryId,
         deep: bool,
         clock: Clock,
-        complaints: &mut Complaints,
+        complaints: &Complaints,
     ) {
         let Some(directory) = self.directories.get(&id) else {
             return;
         };
-        let (path, below) = (Arc::clone(&directory.path), directory.below.clone());
+        let path = Arc::clone(&directory.path);
+        self.is_at(&path);
         let most = self.plan.limits.directory_entries;
         let listed = match self
             .with_open(id, |fd| list(fd.as_fd(), most))
@@ -57,18 +57,8 @@ impl Tree {
         }
         let (children, files, has_schema) = self.sort_out(id, &listed, complaints);
 
-        let directory = &self.directories[&id];
-        let is_known = |name: &CStr, child: &DirectoryId| {
-            let known = self.directories.get(child).map(|it| &it.inode);
-            children.get(name) == known
-        };
-        let gone = directory
-            .children
-            .iter()
-            .filter(|(name, child)| !is_known(name, child));
-        let gone: BTreeMap<Box<CStr>, DirectoryId> =
-            gone.map(|(name, child)| (name.clone(), *child)).collect();
-        gone.values().for_each(|child| self.end(*child));
+        let known = self.directories[&id].children.keys().cloned().collect();
+        let gone = self.end_children(id, known, &children);
 
         // It is read when the tree is scanned; between scans, when it comes or goes.
         let directory = &self.directories[&id];
@@ -76,10 +66,65 @@ impl Tree {
             self.take_schema(id, has_schema, complaints);
         }
         self.take_files(id, files, complaints);
+        self.take_children(id, children, &gone, deep, clock, complaints);
+        self.mark_silent(id);
+    }
 
-        let since = |tree: &Tree, below: &Path| tree.since(id, below, clock);
+    /// Looks at one entry of a directory of which the kernel told: a device among thousands costs no listing of all.
+    pub(super) fn look_at(
+        &mut self,
+        id: DirectoryId,
+        name: &CStr,
+        clock: Clock,
+        complaints: &Complaints,
+    ) {
+        let Ok(entry) = self.with_open(id, |fd| look_at(fd.as_fd(), name)) else {
+            return self.refresh(id, false, clock, complaints);
+        };
+        let (children, ..) = self.sort_out(id, &entry, complaints);
+        let known = self.directories[&id].children.contains_key(name);
+        let known = known.then(|| name.into()).into_iter().collect();
+        let gone = self.end_children(id, known, &children);
+        self.take_children(id, children, &gone, false, clock, complaints);
+        self.mark_silent(id);
+    }
+
+    /// Ends those of the known children that are not there any more; one of another inode is another one.
+    fn end_children(
+        &mut self,
+        id: DirectoryId,
+        known: Vec<Box<CStr>>,
+        there: &BTreeMap<Box<CStr>, u64>,
+    ) -> BTreeSet<Box<CStr>> {
+        let mut gone = BTreeSet::new();
+        for name in known {
+            let child = self.directories[&id].children[&name];
+            let inode = self.directories.get(&child).map(|it| &it.inode);
+            if there.get(&name) != inode {
+                self.end(child);
+                gone.insert(name);
+            }
+        }
+        gone
+    }
+
+    /// Takes in children that are there; what is new is scanned to its depth, with `deep` also what is known.
+    fn take_children(
+        &mut self,
+        id: DirectoryId,
+        children: BTreeMap<Box<CStr>, u64>,
+        gone: &BTreeSet<Box<CStr>>,
+        deep: bool,
+        clock: Clock,
+        complaints: &Complaints,
+    ) {
+        let directory = &self.directories[&id];
+        let (path, below) = (Arc::clone(&directory.path), Arc::clone(&directory.below));
         for (name, inode) in children {
-            if let Some(known) = self.directories[&id].children.get(&name).copied() {
+            let Some(directory) = self.directories.get(&id) else {
+                return;
+            };
+            if let Some(known) = directory.children.get(&name).copied() {
                 if deep {
                     self.refresh(known, true, clock, complaints);
                 }
@@ -87,32 +132,46 @@ impl Tree {
             }
             let child_below = below.join(std::ffi::OsStr::from_bytes(name.to_bytes()));
             let text = escape(name.to_bytes());
-            let (child_path, subsystem) = match &self.directories[&id].subsystem {
+            let (child_path, subsystem) = match &directory.subsystem {
                 None => (text.clone(), Some((Arc::from(text), 0))),
                 Some((subsystem, depth)) => (
                     format!("{path}/{text}"),
                     Some((Arc::clone(subsystem), depth + 1)),
                 ),
             };
-            let since = since(self, &child_below);
+            let since = self.since(id, &child_below, clock);
             // It took another's place, whose series it goes on with: since that was last read.
-            let since = if gone.contains_key(&name) {
+            let since = if gone.contains(&name) {
                 since.max(self.swept)
             } else {
                 since
             };
             let child = self.insert(
                 Some(id),
-                child_below,
+                child_below.into(),
                 child_path.into(),
                 subsystem,
                 inode,
                 since,
             );
-            if let Some(directory) = self.directories.get_mut(&id) {
+            self.set(id, |directory| {
                 directory.children.insert(name, child);
-            }
+            });
             self.refresh(child, true, clock, complaints);
+            self.flush();
+        }
+    }
+
+    /// Whether a directory is listed at each check depends on what it holds.
+    fn mark_silent(&mut self, id: DirectoryId) {
+        let silent = self
+            .directories
+            .get(&id)
+            .is_some_and(|it| !it.watched && self.holds_devices(it));
+        if silent {
+            self.silent.insert(id);
+        } else {
+            self.silent.remove(&id);
         }
     }
 
@@ -122,7 +181,7 @@ impl Tree {
         &mut self,
         id: DirectoryId,
         listed: &Listed,
-        complaints: &mut Complaints,
+        complaints: &Complaints,
     ) -> (BTreeMap<Box<CStr>, u64>, BTreeSet<Box<CStr>>, bool) {
         let directory = &self.directories[&id];
         let mut links = 0;
@@ -167,7 +226,7 @@ impl Tree {
             }
         }
         if id == self.top {
-            self.links_passed = links;
+            self.links_passed = self.links_passed.max(links);
         }
         (children, files, has_schema)
     }
@@ -184,7 +243,7 @@ impl Tree {
             .map(|(subsystem, _)| (subsystem, Arc::clone(&directory.attributes)));
         self.pending
             .ended_files
-            .extend(files.into_keys().map(|name| (id, name)));
+            .extend(files.into_names().map(|name| (id, name)));
         let shared = key.and_then(|key| Some((self.same_labels.get_mut(&key)?, key)));
         if let Some((shared, key)) = shared {
             shared.retain(|other| *other != id);
@@ -197,12 +256,17 @@ impl Tree {
     /// Ends a directory and all below it.
     pub(super) fn end(&mut self, id: DirectoryId) {
         self.end_files(id);
-        self.pending
+        let pending = &mut self.pending;
+        pending
             .ended_files
             .retain(|(directory, _)| *directory != id);
+        // What came and went within one check was never there.
+        pending.begun.retain(|(place, _)| place.directory != id);
+        pending.changed.retain(|(directory, _)| *directory != id);
         let Some(directory) = self.directories.remove(&id) else {
             return;
         };
+        self.silent.remove(&id);
         self.held -= usize::from(directory.held.is_some());
         directory
             .children

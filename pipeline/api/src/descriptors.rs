@@ -1,0 +1,41 @@
+//! Descriptors that receivers may keep open between sweeps: a part of what the process may have, shared by all.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// How many descriptors may still be kept. Clones share one number.
+#[derive(Clone, Debug)]
+pub struct Descriptors(Arc<AtomicUsize>);
+
+impl Descriptors {
+    /// So many.
+    #[must_use]
+    pub fn new(count: usize) -> Descriptors {
+        Descriptors(Arc::new(AtomicUsize::new(count)))
+    }
+
+    /// Takes one; false if there is none left.
+    #[must_use]
+    pub fn take(&self) -> bool {
+        let take = |left: usize| left.checked_sub(1);
+        self.0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
+            .is_ok()
+    }
+
+    /// Gives some back that were closed.
+    pub fn give(&self, count: usize) {
+        self.0.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// How many are left.
+    #[must_use]
+    pub fn left(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Takes all that are left: the process has fewer than was thought.
+    pub fn exhaust(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,260 @@
+//! The reading of one table: a list of files, read in order on a thread that may block.
+
+use std::ffi::CString;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use pipeline::{Times, Value, now_unix_nano};
+use rustix::io::Errno;
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::config::Format;
+use crate::kept::Kept;
+use crate::read::{open_directory, open_file, read, read_again};
+use crate::tree::DirectoryId;
+use crate::value::{Reason, parse};
+
+/// The files of a table, directory by directory.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Rows {
+    pub(crate) groups: Vec<Group>,
+    pub(crate) files: Vec<Arc<CString>>,
+    /// One a file; empty where all are integers.
+    pub(crate) formats: Vec<Format>,
+}
+
+/// Files that follow one another and stand in one directory.
+#[derive(Clone, Debug)]
+pub(crate) struct Group {
+    pub(crate) directory: DirectoryId,
+    /// Below the root.
+    pub(crate) below: Arc<Path>,
+    /// The directory may be a link: one right in the root.
+    pub(crate) follow: bool,
+    /// Since when its counters count, unix ns.
+    pub(crate) since: u64,
+    /// The row after its last one.
+    pub(crate) end: u32,
+}
+
+/// One table to be read: what it takes, and then what came of it. A source that gives many values in one read would be
+/// another kind of job: whoever gives them out knows only that they fill a table's rows.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) rows: Arc<Rows>,
+    pub(crate) root: Option<Arc<OwnedFd>>,
+    /// Whether files are kept open.
+    pub(crate) keep: bool,
+    pub(crate) kept: Kept,
+    /// Rows that are not read, in order.
+    pub(crate) skip: Vec<u32>,
+    /// What is not read by then is left out.
+    pub(crate) ends: Instant,
+    pub(crate) read: Readings,
+}
+
+/// What a reading gave.
+#[derive(Debug, Default)]
+pub(crate) struct Readings {
+    /// One a row.
+    pub(crate) values: Vec<Value>,
+    /// When each group was read, unix ns.
+    times: Vec<u64>,
+    pub(crate) failures: Vec<(u32, Failure)>,
+    pub(crate) cost: Cost,
+}
+
+/// Why a row has no value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// The file has gone: the next check ends its series, without a word.
+    Gone,
+    /// It may not be opened: lockdown, where that is known to be about.
+    NotPermitted,
+    /// The process has no descriptor left: not the file's fault.
+    NoDescriptor,
+    Other(Reason),
+}
+
+/// What a reading cost.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Cost {
+    pub(crate) files: u64,
+    pub(crate) syscalls: u64,
+    pub(crate) bytes: u64,
+    /// Numbers beyond 64 bits with a sign.
+    pub(crate) lossy: u64,
+    pub(crate) cpu: Duration,
+    pub(crate) longest: Duration,
+}
+
+/// A time that is the same for the rows of a table that took no longer.
+const AT_ONCE: u64 = 1_000_000;
+
+impl Job {
+    /// Reads what is to be read. `progress` is always the row that is being read.
+    pub(crate) fn run(&mut self, buffer: &mut [u8], progress: &AtomicU32) {
+        let cpu = cpu_time();
+        let rows = Arc::clone(&self.rows);
+        self.kept.fit(
+            rows.groups.len(),
+            if self.keep { rows.files.len() } else { 0 },
+        );
+        self.read.values.reserve_exact(rows.files.len());
+        let skip = std::mem::take(&mut self.skip);
+        let mut skip = skip.into_iter().peekable();
+        let mut clock = Instant::now();
+        let mut row = 0;
+        for (index, group) in rows.groups.iter().enumerate() {
+            let mut directory = At {
+                index,
+                group,
+                opened: None,
+            };
+            while row < group.end {
+                let value = if skip.next_if_eq(&row).is_some() {
+                    Value::Absent
+                } else if clock > self.ends {
+                    self.failed(row, Failure::Other(Reason::TIMEOUT))
+                } else {
+                    progress.store(row, Ordering::Relaxed);
+                    let read = self.bytes(&rows, row, &mut directory, buffer);
+                    let value = self.value(&rows, row, read, buffer);
+                    let now = Instant::now();
+                    self.read.cost.longest = self.read.cost.longest.max(now - clock);
+                    clock = now;
+                    value
+                };
+                self.read.values.push(value);
+                row += 1;
+            }
+            if let Some(Ok(opened)) = directory.opened
+                && (self.keep || !self.kept.keep_directory(index, opened))
+            {
+                self.read.cost.syscalls += 1;
+            }
+            self.read.times.push(now_unix_nano());
+        }
+        self.read.cost.cpu = cpu_time().saturating_sub(cpu);
+    }
+
+    /// One bounded read of a file.
+    fn bytes(
+        &mut self,
+        rows: &Rows,
+        row: u32,
+        at: &mut At<'_>,
+        buffer: &mut [u8],
+    ) -> Result<usize, Errno> {
+        if let Some(file) = self.kept.file(row) {
+            self.read.cost.syscalls += 1;
+            match read_again(file, buffer) {
+                // Gone, and maybe made anew; or of a kind that cannot be kept open.
+                Err(Errno::NODEV | Errno::NOENT | Errno::STALE | Errno::NXIO | Errno::SPIPE) => {
+                    self.kept.let_file_go(row);
+                    self.read.cost.syscalls += 1;
+                }
+                done => return done,
+            }
+        }
+        let directory = match self.kept.directory(at.index) {
+            Some(held) => held,
+            None => at.open(self.root.as_deref(), &mut self.read.cost)?,
+        };
+        self.read.cost.syscalls += 1;
+        let file = open_file(directory.as_fd(), &rows.files[row as usize])?;
+        self.read.cost.syscalls += 1;
+        let done = read(&file, buffer);
+        if done.is_err() || !self.keep || !self.kept.keep_file(row, file) {
+            self.read.cost.syscalls += 1;
+        }
+        done
+    }
+
+    fn value(&mut self, rows: &Rows, row: u32, read: Result<usize, Errno>, buffer: &[u8]) -> Value {
+        let length = match read {
+            Ok(length) => length,
+            Err(errno) => return self.failed(row, failure(errno)),
+        };
+        self.read.cost.files += 1;
+        self.read.cost.bytes += length as u64;
+        if length == buffer.len() {
+            return self.failed(row, Failure::Other(Reason::TOO_LARGE));
+        }
+        let format = rows.formats.get(row as usize).copied().unwrap_or_default();
+        match parse(&buffer[..length], format) {
+            Ok((value, lossy)) => {
+                self.read.cost.lossy += u64::from(lossy);
+                value
+            }
+            Err(reason) => self.failed(row, Failure::Other(reason)),
+        }
+    }
+
+    fn failed(&mut self, row: u32, failure: Failure) -> Value {
+        self.read.failures.push((row, failure));
+        Value::Absent
+    }
+}
+
+impl Readings {
+    /// When the rows were read: each at its own time, where that took its time.
+    pub(crate) fn times(&self, rows: &Rows) -> Times {
+        let last = self.times.last().copied().unwrap_or_default();
+        let first = self.times.first().copied().unwrap_or_default();
+        if last.abs_diff(first) <= AT_ONCE {
+            return Times::One(last);
+        }
+        let mut start = 0;
+        let each = rows
+            .groups
+            .iter()
+            .zip(&self.times)
+            .flat_map(|(group, time)| {
+                let count = group.end - std::mem::replace(&mut start, group.end);
+                std::iter::repeat_n(*time, count as usize)
+            });
+        Times::Each(each.collect())
+    }
+}
+
+/// The directory of the rows that are being read.
+struct At<'a> {
+    index: usize,
+    group: &'a Group,
+    /// Opened for them, since it is not held; or why it cannot be.
+    opened: Option<Result<OwnedFd, Errno>>,
+}
+
+impl At<'_> {
+    fn open(&mut self, root: Option<&OwnedFd>, cost: &mut Cost) -> Result<&OwnedFd, Errno> {
+        let root = root.ok_or(Errno::NOENT)?;
+        let opened = self.opened.get_or_insert_with(|| {
+            cost.syscalls += 1;
+            open_directory(root.as_fd(), &self.group.below, self.group.follow)
+        });
+        opened.as_ref().map_err(|errno| *errno)
+    }
+}
+
+fn failure(errno: Errno) -> Failure {
+    match errno {
+        Errno::NOENT | Errno::NODEV | Errno::NXIO | Errno::STALE => Failure::Gone,
+        Errno::MFILE | Errno::NFILE => Failure::NoDescriptor,
+        Errno::PERM => Failure::NotPermitted,
+        Errno::ACCESS => Failure::Other(Reason::PERMISSION),
+        _ => Failure::Other(Reason::IO),
+    }
+}
+
+/// The CPU time of this thread.
+pub(crate) fn cpu_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(
+        u64::try_from(time.tv_sec).unwrap_or_default(),
+        u32::try_from(time.tv_nsec).unwrap_or_default(),
+    )
+}

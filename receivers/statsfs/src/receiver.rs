@@ -1,0 +1,290 @@
+//! The receiver's task: ticks, checks of the tree, sweeps, and what they show on its way out. It never blocks.
+
+use std::future::pending;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use pipeline::{Batch, Context, Demand, Error, Found, Outlet, Result, Ticks, Until};
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+
+use crate::complaints::Complaints;
+use crate::config::Config;
+use crate::plan::Plan;
+use crate::readers::{Done, Readers};
+use crate::root::shown;
+use crate::scan::{self, Ask, Checked, There, Told, Wanted};
+use crate::sweeps::Sweeps;
+
+/// A check that takes longer does not hold up the sweep that it was made for.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// How often readers are looked after.
+const WATCH: Duration = Duration::from_millis(50);
+
+/// What runs.
+pub(crate) struct Running {
+    root: String,
+    plan: Arc<Plan>,
+    context: Context,
+    complaints: Complaints,
+    sweeps: Sweeps,
+    done: mpsc::UnboundedReceiver<Done>,
+    ask: std::sync::mpsc::Sender<Ask>,
+    told: mpsc::Receiver<Told>,
+    /// The directory that is being listed.
+    at: Arc<Mutex<String>>,
+    rescanned: Option<Instant>,
+    /// Since when a check is under way, and whether it was named for not answering.
+    checking: Option<(Instant, bool)>,
+    /// The tick whose sweeps wait for it.
+    waiting: Option<u64>,
+    /// Whether the tree was looked at once.
+    looked: bool,
+}
+
+impl Running {
+    /// Starts the threads; nothing is read yet.
+    pub(crate) fn start(config: Config, context: Context, demand: Demand) -> Result<Running> {
+        let (tell_done, done) = mpsc::unbounded_channel();
+        let (ask, asked) = std::sync::mpsc::channel();
+        let (tell, told) = mpsc::channel(4);
+        let (root, readers, max_stuck) = (config.root.clone(), config.readers, config.max_stuck);
+        let plan = Arc::new(Plan::new(config));
+        // One byte more than a value may have, so that a longer one shows.
+        let buffer = usize::try_from(plan.limits.value_bytes.0).unwrap_or(usize::MAX);
+        let readers = Readers::new(readers, max_stuck, buffer.saturating_add(1), tell_done);
+        let complaints = Complaints::new(context.counters.clone());
+        let at = Arc::new(Mutex::new(root.clone()));
+        let scan = scan::Scan::new(
+            root.clone(),
+            Arc::clone(&plan),
+            demand,
+            context.clone(),
+            complaints.clone(),
+            Arc::clone(&at),
+            tell,
+        );
+        scan.spawn(asked).map_err(Error::new)?;
+        let sweeps = Sweeps::new(
+            Arc::clone(&plan),
+            context.clone(),
+            complaints.clone(),
+            readers,
+        );
+        Ok(Running {
+            root,
+            plan,
+            context,
+            complaints,
+            sweeps,
+            done,
+            ask,
+            told,
+            at,
+            rescanned: None,
+            checking: None,
+            waiting: None,
+            looked: false,
+        })
+    }
+
+    /// Runs until the ticks end. What is under way then is sent still.
+    pub(crate) async fn run(
+        &mut self,
+        mut ticks: Ticks,
+        mut out: Outlet,
+        until: &Until,
+    ) -> Result<()> {
+        let mut ended = false;
+        let over = until.end();
+        tokio::pin!(over);
+        let mut is_over = false;
+        loop {
+            self.sweeps.give().map_err(Error::new)?;
+            if ended && self.waiting.is_none() && self.sweeps.is_idle() {
+                return Ok(());
+            }
+            let busy = self.sweeps.is_reading() || self.checking.is_some();
+            let ready = !ended && self.waiting.is_none();
+            let mut batches = Vec::new();
+            tokio::select! {
+                biased;
+                Some(done) = self.done.recv() => batches.extend(self.sweeps.done(done).map_err(Error::new)?),
+                told = self.told.recv() => match told {
+                    Some(told) => self.take(told, &out),
+                    None => return Err(Error::new("the scanning thread has broken down")),
+                },
+                () = &mut over, if !is_over => {
+                    // A tree that is still being looked at is swept no more.
+                    (is_over, ended, self.waiting) = (true, true, None);
+                }
+                () = async { if busy { sleep(WATCH).await } else { pending().await } } => {
+                    batches = self.watch();
+                }
+                tick = ticks.next(), if ready => match tick {
+                    Some(number) => self.tick(number)?,
+                    None => ended = true,
+                },
+            }
+            if !send(batches, &mut out).await {
+                return Ok(());
+            }
+        }
+    }
+
+    /// A tick has come: the tree is checked, then what is due is swept.
+    fn tick(&mut self, number: u64) -> Result<()> {
+        self.waiting = Some(number);
+        if self.checking.is_some() {
+            return Ok(());
+        }
+        let interval = self.plan.rescan_interval;
+        let whole = self.rescanned.is_none_or(|at| at.elapsed() >= interval);
+        let mut refused = Vec::new();
+        if whole {
+            self.rescanned = Some(Instant::now());
+            self.complaints.refill();
+            self.sweeps.tables.try_all_again();
+            refused = std::mem::take(&mut self.sweeps.tables.refused);
+        }
+        self.sweeps.tables.check_begins();
+        self.checking = Some((Instant::now(), false));
+        let ask = Ask {
+            whole,
+            refused,
+            swept: self.sweeps.swept,
+        };
+        self.ask.send(ask).map_err(Error::new)
+    }
+
+    fn take(&mut self, told: Told, out: &Outlet) {
+        match told {
+            Told::Gone => self.sweeps.tables.end_all(),
+            Told::Changes(changes) => self.change(changes),
+            Told::Checked(checked) => self.checked(&checked, out),
+        }
+    }
+
+    fn change(&mut self, changes: Wanted) {
+        let tables = &mut self.sweeps.tables;
+        for directory in changes.ended_directories {
+            tables.end_directory(directory);
+        }
+        for (directory, file) in changes.ended_files {
+            tables.end_file(directory, &file);
+        }
+        for (directory, found, wants) in changes.changed {
+            tables.change(directory, found, &wants);
+        }
+        for (place, found) in changes.begun {
+            for (found, wants) in found {
+                tables.begin(&place, found, &wants);
+            }
+        }
+    }
+
+    fn checked(&mut self, checked: &Checked, out: &Outlet) {
+        self.checking = None;
+        self.sweeps.scan_cpu = checked.cpu;
+        let micros = u64::try_from(checked.cpu.as_micros()).unwrap_or(u64::MAX);
+        self.context.counters.add("cpu_microseconds", "", micros);
+        let tables = &mut self.sweeps.tables;
+        if let Some(first) = tables.first_refused.take() {
+            let count = tables.refused.len();
+            self.context
+                .counters
+                .add("series_refused", "limit", count as u64 - 1);
+            self.complaints.add_once(
+                "series_refused",
+                "limit",
+                "more than `limits.series` allows",
+                format!("{first} (one of {count})"),
+            );
+        }
+        self.sweeps.set_root(checked.tree.as_ref().ok());
+        if !std::mem::replace(&mut self.looked, true) {
+            out.found(self.found(&checked.tree));
+        }
+        if let Some(number) = self.waiting.take() {
+            self.sweep(number);
+        }
+    }
+
+    fn sweep(&mut self, number: u64) {
+        self.sweeps.tick(number);
+        if self.sweeps.is_idle() {
+            self.complaints.say();
+        }
+    }
+
+    /// Looks after what is under way: files that do not answer, a check that takes too long.
+    fn watch(&mut self) -> Vec<Batch> {
+        if let Some((since, named)) = &mut self.checking {
+            if since.elapsed() >= self.plan.timeout && !std::mem::replace(named, true) {
+                let at = self.at.lock().unwrap_or_else(PoisonError::into_inner);
+                let subject = if at.is_empty() {
+                    self.root.clone()
+                } else {
+                    at.clone()
+                };
+                drop(at);
+                self.complaints.add(
+                    "directories_failed",
+                    "stuck",
+                    "does not answer when it is listed; what is known is swept on",
+                    || subject,
+                );
+                self.complaints.say();
+            }
+            if since.elapsed() >= PATIENCE
+                && self.looked
+                && let Some(number) = self.waiting.take()
+            {
+                self.sweep(number);
+            }
+        }
+        self.sweeps.watch()
+    }
+
+    /// In words: what is swept, or why nothing is.
+    fn found(&self, tree: &Result<There, String>) -> Found {
+        let there = match tree {
+            Ok(there) => there,
+            Err(why) => return Found::Lacks(format!("{} ({why})", self.root)),
+        };
+        let subsystems = self.sweeps.tables.by_subsystem();
+        let mut names: Vec<_> = subsystems
+            .iter()
+            .take(8)
+            .map(|(name, count)| format!("{name} ({count} series)"))
+            .collect();
+        if subsystems.len() > 8 {
+            names.push(format!("{} more subsystems", subsystems.len() - 8));
+        }
+        let names = if names.is_empty() {
+            format!("no series: {}", there.why_nothing)
+        } else {
+            names.join(", ")
+        };
+        let filesystem = match &*there.filesystem {
+            "" => String::new(),
+            known => format!(" ({known})"),
+        };
+        Found::Sweeps(format!(
+            "{names} in {} directories below {}{filesystem}",
+            there.directories,
+            shown(&there.path)
+        ))
+    }
+}
+
+/// Sends batches on; false when nobody takes them any more.
+async fn send(batches: Vec<Batch>, out: &mut Outlet) -> bool {
+    for batch in batches {
+        if out.send(batch).await.is_err() {
+            return false;
+        }
+    }
+    true
+}

@@ -1,0 +1,277 @@
+//! The thread that finds the tree and looks for changes in it: listing can block as reading can.
+
+use std::collections::HashSet;
+use std::ffi::CString;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use pipeline::{Context, Demand, Head, Want, now_unix_nano};
+use rustix::io::Errno;
+use tokio::sync::mpsc;
+
+use crate::complaints::Complaints;
+use crate::job::cpu_time;
+use crate::plan::Plan;
+use crate::root::{boot_unix_nano, filesystem_of, find, shown};
+use crate::tree::{Changes, Clock, DirectoryId, Found, Place, Tree};
+
+/// A check that is asked for.
+#[derive(Debug)]
+pub(crate) struct Ask {
+    /// All of the tree, and the root where it is not there yet; else only what the kernel told of.
+    pub(crate) whole: bool,
+    /// Files that were too many, to be offered again.
+    pub(crate) refused: Vec<(DirectoryId, Arc<CString>)>,
+    /// When the last sweep ended, unix ns.
+    pub(crate) swept: u64,
+}
+
+/// What a check tells, in this order.
+#[derive(Debug)]
+pub(crate) enum Told {
+    /// The root has gone or was replaced: every series ends.
+    Gone,
+    /// What ended, changed and began.
+    Changes(Wanted),
+    /// The check is over.
+    Checked(Checked),
+}
+
+/// Changes, of which nobody's are left out: what nobody wants is never opened.
+#[derive(Debug, Default)]
+pub(crate) struct Wanted {
+    pub(crate) ended_directories: Vec<DirectoryId>,
+    pub(crate) ended_files: Vec<(DirectoryId, Arc<CString>)>,
+    pub(crate) changed: Vec<(DirectoryId, Found, Arc<[Want]>)>,
+    /// By directory.
+    pub(crate) begun: Vec<(Place, Vec<Begun>)>,
+}
+
+/// A file that came, and how often each way wants it.
+type Begun = (Found, Arc<[Want]>);
+
+/// The tree after a check.
+#[derive(Debug)]
+pub(crate) struct Checked {
+    /// What is there, or why nothing is.
+    pub(crate) tree: Result<There, String>,
+    /// CPU time of the check.
+    pub(crate) cpu: Duration,
+}
+
+/// A tree that is there.
+#[derive(Debug)]
+pub(crate) struct There {
+    pub(crate) root: Arc<OwnedFd>,
+    pub(crate) path: PathBuf,
+    pub(crate) filesystem: Arc<str>,
+    pub(crate) directories: usize,
+    /// Why there is nothing to sweep, where that is so.
+    pub(crate) why_nothing: String,
+}
+
+/// The thread's state.
+pub(crate) struct Scan {
+    root: String,
+    /// Where the root was found.
+    path: PathBuf,
+    plan: Arc<Plan>,
+    demand: Arc<Wants>,
+    context: Context,
+    complaints: Complaints,
+    tree: Option<Tree>,
+    boot: u64,
+    /// When it was last looked for and not there, or last read before it went; unix ns, 0 for never.
+    without: u64,
+    /// Why there is no tree, as it was last said.
+    lacking: Option<String>,
+    at: Arc<Mutex<String>>,
+    tell: mpsc::Sender<Told>,
+}
+
+impl Scan {
+    /// Nothing is looked at yet. `at` is always the directory that is being listed.
+    pub(crate) fn new(
+        root: String,
+        plan: Arc<Plan>,
+        demand: Demand,
+        context: Context,
+        complaints: Complaints,
+        at: Arc<Mutex<String>>,
+        tell: mpsc::Sender<Told>,
+    ) -> Scan {
+        let demand = Wants {
+            demand,
+            context: context.clone(),
+            known: Mutex::default(),
+        };
+        Scan {
+            root,
+            path: PathBuf::new(),
+            plan,
+            demand: Arc::new(demand),
+            boot: boot_unix_nano(&context),
+            context,
+            complaints,
+            tree: None,
+            without: 0,
+            lacking: None,
+            at,
+            tell,
+        }
+    }
+
+    /// Starts the thread; it ends when nobody asks any more.
+    pub(crate) fn spawn(mut self, asked: std::sync::mpsc::Receiver<Ask>) -> io::Result<()> {
+        let run = move || asked.into_iter().for_each(|ask| self.check(ask));
+        let thread = std::thread::Builder::new().name("statsfs-scan".into());
+        thread.spawn(run).map(drop)
+    }
+
+    fn check(&mut self, ask: Ask) {
+        let cpu = cpu_time();
+        let gone = self.tree.take_if(|tree| !tree.is_there());
+        if gone.is_some() {
+            tracing::warn!(
+                "{} has gone or was replaced; its series end",
+                shown(&self.path)
+            );
+            self.without = ask.swept;
+            // Nobody listens any more when this fails: then the thread ends as well.
+            let _ = self.tell.blocking_send(Told::Gone);
+        }
+        let whole = ask.whole || gone.is_some();
+        if whole && self.tree.is_none() {
+            self.open();
+        }
+        if let Some(tree) = &mut self.tree {
+            tree.swept = ask.swept;
+            if gone.is_none() {
+                for (directory, file) in ask.refused {
+                    if let Some(found) = tree.found(directory, &file, &self.complaints) {
+                        tree.begins(directory, found);
+                    }
+                }
+            }
+            let now = now_unix_nano();
+            tree.check(
+                whole,
+                Clock {
+                    boot: self.boot,
+                    now,
+                },
+                &self.complaints,
+            );
+        }
+        let tree = match &self.tree {
+            Some(tree) => Ok(There {
+                root: Arc::clone(tree.root()),
+                path: self.path.clone(),
+                filesystem: Arc::clone(&tree.filesystem),
+                directories: tree.len(),
+                why_nothing: if whole {
+                    tree.why_nothing()
+                } else {
+                    String::new()
+                },
+            }),
+            None => Err(self.lacking.clone().unwrap_or_else(|| "not found".into())),
+        };
+        let cpu = cpu_time().saturating_sub(cpu);
+        let _ = self
+            .tell
+            .blocking_send(Told::Checked(Checked { tree, cpu }));
+    }
+
+    fn open(&mut self) {
+        let opened = find(&self.root, &self.context).and_then(|path| {
+            let filesystem = |device| filesystem_of(device, &self.context);
+            let (demand, tell) = (Arc::clone(&self.demand), self.tell.clone());
+            let sink = Box::new(move |changes| {
+                let _ = tell.blocking_send(Told::Changes(demand.of(changes)));
+            });
+            let plan = Arc::clone(&self.plan);
+            let at = Arc::clone(&self.at);
+            let since = (self.boot, self.without);
+            let tree = Tree::open(plan, path.clone(), filesystem, since, at, sink);
+            let tree = tree.map_err(|errno| match errno {
+                Errno::NOENT => "no such directory".to_owned(),
+                Errno::ACCESS => "permission denied: it takes root, CAP_DAC_READ_SEARCH, or a mount with mode=0755".to_owned(),
+                errno => errno.to_string(),
+            });
+            tree.map(|tree| (path, tree))
+        });
+        match opened {
+            Ok((path, tree)) => {
+                if self.lacking.take().is_some() {
+                    tracing::info!("{} is there now; sweeping it", shown(&path));
+                }
+                self.path = path;
+                self.tree = Some(tree);
+            }
+            Err(why) => {
+                self.lacking = Some(why);
+                self.without = now_unix_nano();
+            }
+        }
+    }
+}
+
+/// Who wants what, asked before anything is read.
+struct Wants {
+    demand: Demand,
+    context: Context,
+    /// Answers that many series share.
+    known: Mutex<HashSet<Arc<[Want]>>>,
+}
+
+impl Wants {
+    fn of(&self, changes: Changes) -> Wanted {
+        let begun = changes.begun.into_iter().map(|(place, found)| {
+            let head = self.head(&place.subsystem);
+            let found = found.into_iter().map(|found| {
+                let wants = self.ask(&head, &found);
+                (found, wants)
+            });
+            let wanted = found.filter(|(_, wants)| wants.iter().any(|want| *want != Want::Never));
+            (place, wanted.collect::<Vec<_>>())
+        });
+        let changed = changes.changed.into_iter().map(|(directory, found)| {
+            let subsystem = found.series.name.split('/').next().unwrap_or_default();
+            let wants = self.ask(&self.head(&subsystem.into()), &found);
+            (directory, found, wants)
+        });
+        Wanted {
+            ended_directories: changes.ended_directories,
+            ended_files: changes.ended_files,
+            changed: changed.collect(),
+            begun: begun.filter(|(_, found)| !found.is_empty()).collect(),
+        }
+    }
+
+    fn ask(&self, head: &Head, found: &Found) -> Arc<[Want]> {
+        let wants = self.demand.wants(head, &found.series);
+        let mut known = self
+            .known
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(same) = known.get(wants.as_slice()) {
+            return Arc::clone(same);
+        }
+        let wants: Arc<[Want]> = wants.into();
+        known.insert(Arc::clone(&wants));
+        wants
+    }
+
+    fn head(&self, subsystem: &Arc<str>) -> Head {
+        Head::new(
+            Arc::clone(&self.context.resource),
+            Arc::clone(&self.context.scope),
+            Arc::clone(subsystem),
+            Arc::clone(subsystem),
+        )
+    }
+}

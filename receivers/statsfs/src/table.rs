@@ -1,0 +1,406 @@
+//! One table: its rows, what became of each, and what it takes to read them.
+
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pipeline::{Descriptors, Head, Series, Source, Table, Want};
+
+use crate::config::Format;
+use crate::job::{Group, Job, Readings, Rows};
+use crate::kept::Kept;
+use crate::tree::{DirectoryId, Found, Place};
+
+/// A table, and what is known of its rows.
+#[derive(Debug)]
+pub(crate) struct TableState {
+    head: Arc<Head>,
+    /// How often each way wants it; a table is due as a whole.
+    pub(crate) wants: Arc<[Want]>,
+    pub(crate) want: Want,
+    pub(crate) last_turn: Option<u64>,
+    rows: Arc<Rows>,
+    /// Shared with the table that is made of them.
+    series: Arc<Vec<Series>>,
+    /// The table as it is sent.
+    made: Option<Made>,
+    /// Whether rows came or changed since.
+    outdated: bool,
+    /// Rows that are not simply read.
+    trouble: BTreeMap<u32, Trouble>,
+    dead: usize,
+    /// With a reader while it is read.
+    kept: Option<Kept>,
+    /// Rows that have gone while it was.
+    ended_meanwhile: Vec<u32>,
+    descriptors: Descriptors,
+}
+
+/// Why a row is not simply read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// It failed so often in a row; not read again before this sweep.
+    Failing { fails: u8, not_before: u64 },
+    /// It does not answer: left alone until it does.
+    Stuck,
+    /// It has gone, which the next batch says.
+    Ending,
+    /// That was said.
+    Dead,
+}
+
+/// A table as it is sent: it stays the same for a whole sweep, whatever changes meanwhile.
+#[derive(Clone, Debug)]
+struct Made {
+    table: Arc<Table>,
+    starts: Arc<[u64]>,
+    rows: Arc<Rows>,
+}
+
+/// What is sent when a job is done.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    pub(crate) table: Arc<Table>,
+    pub(crate) starts: Arc<[u64]>,
+    pub(crate) rows: Arc<Rows>,
+    /// Rows whose end is said.
+    pub(crate) ended: Vec<u32>,
+    /// Rows that failed before and get another try.
+    pub(crate) retried: Vec<u32>,
+}
+
+impl TableState {
+    pub(crate) fn new(head: Arc<Head>, wants: Arc<[Want]>, descriptors: Descriptors) -> TableState {
+        let want = wants.iter().copied().fold(Want::Never, Want::or);
+        TableState {
+            head,
+            wants,
+            want,
+            last_turn: None,
+            rows: Arc::default(),
+            series: Arc::default(),
+            made: None,
+            outdated: true,
+            trouble: BTreeMap::new(),
+            dead: 0,
+            kept: Some(Kept::new(descriptors.clone())),
+            ended_meanwhile: Vec::new(),
+            descriptors,
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.series.len()
+    }
+
+    pub(crate) fn live(&self) -> usize {
+        let over = |it: &&Trouble| matches!(it, Trouble::Ending | Trouble::Dead);
+        self.len() - self.trouble.values().filter(over).count()
+    }
+
+    /// Whether nothing of it is left, not even an end to be said.
+    pub(crate) fn is_over(&self) -> bool {
+        self.dead == self.len() && self.kept.is_some()
+    }
+
+    pub(crate) fn is_last_directory(&self, directory: DirectoryId) -> bool {
+        let last = self.rows.groups.last();
+        last.is_some_and(|group| group.directory == directory)
+    }
+
+    pub(crate) fn push(&mut self, place: &Place, found: Found) {
+        self.outdated = true;
+        let rows = Arc::make_mut(&mut self.rows);
+        let end = u32::try_from(rows.files.len() + 1).unwrap_or(u32::MAX);
+        let same =
+            |group: &&mut Group| group.directory == place.directory && group.since == found.since;
+        match rows.groups.last_mut().filter(same) {
+            Some(group) => group.end = end,
+            None => rows.groups.push(Group {
+                directory: place.directory,
+                below: Arc::clone(&place.below),
+                follow: place.follow,
+                since: found.since,
+                end,
+            }),
+        }
+        if found.format != Format::Int && rows.formats.is_empty() {
+            rows.formats = vec![Format::Int; rows.files.len()];
+        }
+        if !rows.formats.is_empty() || found.format != Format::Int {
+            rows.formats.push(found.format);
+        }
+        rows.files.push(found.file);
+        Arc::make_mut(&mut self.series).push(found.series);
+    }
+
+    /// The rows of a directory that live.
+    pub(crate) fn rows_of(&self, directory: DirectoryId) -> Vec<u32> {
+        let mut start = 0;
+        let mut all = Vec::new();
+        for group in &self.rows.groups {
+            let rows = std::mem::replace(&mut start, group.end)..group.end;
+            if group.directory == directory {
+                all.extend(rows.filter(|row| self.lives(*row)));
+            }
+        }
+        all
+    }
+
+    pub(crate) fn lives(&self, row: u32) -> bool {
+        !matches!(
+            self.trouble.get(&row),
+            Some(Trouble::Ending | Trouble::Dead)
+        )
+    }
+
+    /// Rows that have gone, which was not said yet.
+    pub(crate) fn ending(&self) -> impl Iterator<Item = u32> {
+        let ending =
+            |(row, trouble): (&u32, &Trouble)| (*trouble == Trouble::Ending).then_some(*row);
+        self.trouble.iter().filter_map(ending)
+    }
+
+    pub(crate) fn file(&self, row: u32) -> &std::ffi::CStr {
+        &self.rows.files[row as usize]
+    }
+
+    pub(crate) fn series(&self, row: u32) -> &Series {
+        &self.series[row as usize]
+    }
+
+    pub(crate) fn live_rows(&self) -> Vec<u32> {
+        let all = 0..u32::try_from(self.len()).unwrap_or(u32::MAX);
+        all.filter(|row| self.lives(*row)).collect()
+    }
+
+    /// The path of a row's file below the root.
+    pub(crate) fn path(&self, row: u32) -> String {
+        let source = self.series[row as usize].source.as_ref();
+        source.map(Source::path).unwrap_or_default()
+    }
+
+    /// What a row's series is from now on.
+    pub(crate) fn change(&mut self, row: u32, found: Found) {
+        self.outdated = true;
+        self.trouble.remove(&row);
+        let rows = Arc::make_mut(&mut self.rows);
+        if rows.formats.is_empty() {
+            rows.formats = vec![Format::Int; rows.files.len()];
+        }
+        rows.formats[row as usize] = found.format;
+        Arc::make_mut(&mut self.series)[row as usize] = found.series;
+    }
+
+    /// A row's file has gone; its descriptor goes too.
+    pub(crate) fn end(&mut self, row: u32) {
+        self.trouble.insert(row, Trouble::Ending);
+        if self.kept.is_some() {
+            self.let_go_of(row);
+        } else {
+            self.ended_meanwhile.push(row);
+        }
+    }
+
+    /// Another row goes on with this one's series. It is remade and sent before that one: whoever knows the series by
+    /// its table lets it go first.
+    pub(crate) fn bury(&mut self, row: u32) {
+        self.trouble.insert(row, Trouble::Dead);
+        self.dead += 1;
+        (self.outdated, self.last_turn) = (true, None);
+    }
+
+    pub(crate) fn trouble(&self, row: u32) -> Option<Trouble> {
+        self.trouble.get(&row).copied()
+    }
+
+    pub(crate) fn set_trouble(&mut self, row: u32, trouble: Trouble) {
+        self.trouble.insert(row, trouble);
+    }
+
+    /// A row that could not be read can: it is simply read again. One that has gone stays so.
+    pub(crate) fn recovers(&mut self, row: u32) {
+        if self.lives(row) {
+            self.trouble.remove(&row);
+        }
+    }
+
+    /// Rows that failed; all of them get their try at a rescan.
+    pub(crate) fn try_all_again(&mut self) {
+        for trouble in self.trouble.values_mut() {
+            if let Trouble::Failing { not_before, .. } = trouble {
+                *not_before = 0;
+            }
+        }
+    }
+
+    /// Whether there is anything to be asked or said at this sweep.
+    pub(crate) fn is_due(&self, number: u64, tick: Duration) -> bool {
+        let turn = self.want.turn(number, tick);
+        turn.is_some() && turn != self.last_turn && self.kept.is_some()
+    }
+
+    /// The job that reads its rows, and what is sent then. `None` while it is being read.
+    pub(crate) fn begin(
+        &mut self,
+        number: u64,
+        tick: Duration,
+        how: (Option<Arc<OwnedFd>>, bool),
+        ends: Instant,
+    ) -> Option<(Job, Pending)> {
+        let Made {
+            table,
+            starts,
+            rows,
+        } = self.made.clone()?;
+        let kept = self.kept.take()?;
+        self.last_turn = self.want.turn(number, tick);
+        let (mut ended, mut retried, mut skip) = (Vec::new(), Vec::new(), Vec::new());
+        let there = ..u32::try_from(table.len()).unwrap_or(u32::MAX);
+        for (row, trouble) in self.trouble.range_mut(there) {
+            match trouble {
+                Trouble::Failing { not_before, .. } if *not_before <= number => {
+                    retried.push(*row);
+                    continue;
+                }
+                Trouble::Ending => {
+                    *trouble = Trouble::Dead;
+                    self.dead += 1;
+                    ended.push(*row);
+                }
+                _ => {}
+            }
+            skip.push(*row);
+        }
+        let (root, keep) = how;
+        let job = Job {
+            rows: Arc::clone(&rows),
+            root,
+            keep,
+            kept,
+            skip,
+            ends,
+            read: Readings::default(),
+        };
+        let pending = Pending {
+            table,
+            starts,
+            rows,
+            ended,
+            retried,
+        };
+        Some((job, pending))
+    }
+
+    /// Makes the table anew where that is due: because rows came or changed, or because a quarter of it has ended. Rows
+    /// that have ended leave it then.
+    pub(crate) fn refresh(&mut self) {
+        let Some(kept) = &mut self.kept else { return };
+        if !self.outdated && self.dead * 4 <= self.series.len() {
+            return;
+        }
+        self.outdated = false;
+        if self.dead > 0 {
+            let trouble = std::mem::take(&mut self.trouble);
+            let stays = |row: u32| trouble.get(&row) != Some(&Trouble::Dead);
+            kept.retain(&self.rows, stays);
+            let mut rows = 0..;
+            let series = Arc::make_mut(&mut self.series);
+            series.retain(|_| rows.next().is_some_and(stays));
+            series.shrink_to_fit();
+            self.rows = Arc::new(self.rows.of(stays));
+            let mut gone = 0;
+            for (row, trouble) in trouble {
+                if trouble == Trouble::Dead {
+                    gone += 1;
+                } else {
+                    self.trouble.insert(row - gone, trouble);
+                }
+            }
+            self.dead = 0;
+        }
+        let mut starts = Vec::with_capacity(self.series.len());
+        for group in &self.rows.groups {
+            starts.resize(group.end as usize, group.since);
+        }
+        self.made = Some(Made {
+            table: Table::shared(Arc::clone(&self.head), Arc::clone(&self.series)),
+            starts: starts.into(),
+            rows: Arc::clone(&self.rows),
+        });
+    }
+
+    /// What it keeps comes back from a reader; what has gone meanwhile is let go.
+    pub(crate) fn done(&mut self, kept: Kept) {
+        self.kept = Some(kept);
+        for row in std::mem::take(&mut self.ended_meanwhile) {
+            self.let_go_of(row);
+        }
+    }
+
+    /// What it kept is with a reader that does not come back; these ends were not said.
+    pub(crate) fn lost(&mut self, ended: &[u32]) {
+        for row in ended {
+            self.trouble.insert(*row, Trouble::Ending);
+            self.dead -= 1;
+        }
+        self.kept = Some(Kept::new(self.descriptors.clone()));
+        self.ended_meanwhile.clear();
+    }
+
+    /// How many descriptors it keeps.
+    pub(crate) fn held(&self) -> usize {
+        self.kept.as_ref().map_or(0, Kept::held)
+    }
+
+    pub(crate) fn let_all_go(&mut self) {
+        if let Some(kept) = &mut self.kept {
+            kept.let_all_go();
+        }
+    }
+
+    /// Lets a row's descriptor go, and its directory's where nothing lives there.
+    fn let_go_of(&mut self, row: u32) {
+        let group = self.rows.groups.partition_point(|group| group.end <= row);
+        let start = group
+            .checked_sub(1)
+            .map_or(0, |before| self.rows.groups[before].end);
+        let lives = self
+            .rows
+            .groups
+            .get(group)
+            .is_some_and(|group| (start..group.end).any(|row| self.lives(row)));
+        if let Some(kept) = &mut self.kept {
+            kept.let_file_go(row);
+            if !lives {
+                kept.let_directory_go(group);
+            }
+        }
+    }
+}
+
+impl Rows {
+    /// Only the rows that stay.
+    fn of(&self, stays: impl Fn(u32) -> bool) -> Rows {
+        let mut made = Rows::default();
+        let mut row = 0;
+        for group in &self.groups {
+            for at in row..group.end {
+                if stays(at) {
+                    made.files.push(Arc::clone(&self.files[at as usize]));
+                    made.formats.extend(self.formats.get(at as usize));
+                }
+            }
+            row = group.end;
+            let end = u32::try_from(made.files.len()).unwrap_or(u32::MAX);
+            if made.groups.last().map_or(0, |last: &Group| last.end) < end {
+                made.groups.push(Group {
+                    end,
+                    ..group.clone()
+                });
+            }
+        }
+        made
+    }
+}
