@@ -1,0 +1,112 @@
+//! `cargo run --release -p benchmarks`: what a value costs, side by side in one run. Everything that is measured is a
+//! process of its own, by its CPU time; the cost of the start is taken off by running each twice, few sweeps and many.
+//! `cargo run --release -p benchmarks -- scale` shows how cost and memory grow up to a million files.
+
+mod allocator;
+mod child;
+mod floor;
+mod measure;
+mod report;
+mod sink;
+mod trees;
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use measure::{Bench, Pipeline};
+use trees::Tree;
+
+fn main() -> ExitCode {
+    let role = |name: &str| std::env::var(name).ok();
+    if let Some(report) = role(measure::COLLECTOR) {
+        return child::main(&report);
+    }
+    if let Some(list) = role(measure::FLOOR) {
+        return floor::main(&list);
+    }
+    if role(measure::SINK).is_some() {
+        return sink::main().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
+    }
+    let what = std::env::args().nth(1);
+    let done = match what.as_deref() {
+        None => costs(""),
+        Some("costs") => costs(&std::env::args().nth(2).unwrap_or_default()),
+        Some("scale") => scale(),
+        Some("churn") => churn(),
+        Some(other) => Err(io::Error::other(format!(
+            "`{other}` is none of costs, scale, churn"
+        ))),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Where trees of files stand.
+fn memory() -> io::Result<tempfile::TempDir> {
+    tempfile::tempdir_in("/dev/shm")
+}
+
+/// What a value costs, by tree and by how much of the pipeline it goes through; with a name, only trees of that name.
+fn costs(only: &str) -> io::Result<()> {
+    let place = memory()?;
+    // What takes root, and a kernel that has it, is left out by name.
+    let sysfs = place.path().join("sys");
+    let own = trees::own_network(&sysfs);
+    let bench = Bench::new(place.path())?;
+    report::head(&bench)?;
+    let is_meant = |name: &str| only.is_empty() || only == name;
+    for files in SIZES.into_iter().filter(|_| is_meant("tmpfs")) {
+        let tree = trees::tmpfs(place.path(), files, 10, false)?;
+        report::costs(&bench, &tree)?;
+        std::fs::remove_dir_all(&tree.root)?;
+    }
+    for files in SIZES.into_iter().filter(|_| is_meant("veth")) {
+        let made = match &own {
+            Ok(()) => trees::veth(&sysfs, files).map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        match made {
+            Ok(tree) => report::costs(&bench, &tree)?,
+            Err(error) => report::lacks("veth", &error)?,
+        }
+    }
+    if is_meant("kvm") {
+        match trees::kvm(&place.path().join("debug")) {
+            Ok((tree, vms)) => {
+                report::costs(&bench, &tree)?;
+                drop(vms);
+            }
+            Err(error) => report::lacks("kvm", &error.to_string())?,
+        }
+    }
+    report::sizes()
+}
+
+const SIZES: [usize; 3] = [1_000, 10_000, 100_000];
+
+/// How cost and memory grow with the number of files: hard links in many subsystems.
+fn scale() -> io::Result<()> {
+    let place = memory()?;
+    let bench = Bench::new(place.path())?;
+    report::growth_head()?;
+    for (files, subsystems) in [(1_000, 1), (10_000, 10), (100_000, 100), (1_000_000, 1_000)] {
+        let tree = trees::tmpfs(place.path(), files, subsystems, true)?;
+        report::growth(&bench, &tree)?;
+        std::fs::remove_dir_all(&tree.root)?;
+    }
+    Ok(())
+}
+
+/// What change costs: 1 % of the devices come and go at each sweep.
+fn churn() -> io::Result<()> {
+    let place = memory()?;
+    let bench = Bench::new(place.path())?;
+    let tree: Tree = trees::tmpfs(place.path(), 10_000, 10, false)?;
+    report::churn(&bench, &tree, Path::new(place.path()), Pipeline::Null)
+}

@@ -1,0 +1,297 @@
+//! Runs processes, and takes what they cost.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{self, BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crate::trees::Tree;
+
+/// Variables that make this program what is measured, or part of it.
+pub(crate) const COLLECTOR: &str = "BENCHMARK_COLLECTOR";
+pub(crate) const FLOOR: &str = "BENCHMARK_FLOOR";
+pub(crate) const SINK: &str = "BENCHMARK_SINK";
+
+/// How much of the pipeline a value goes through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pipeline {
+    /// The receiver, and nothing behind it.
+    Sweep,
+    /// metadata, labels, batch.
+    Null,
+    /// The same, to a peer on loopback, with this compression.
+    Otlp(&'static str),
+}
+
+/// What a run cost.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Cost {
+    pub(crate) values: u64,
+    pub(crate) cpu: Duration,
+    pub(crate) allocations: u64,
+    pub(crate) bytes: u64,
+    pub(crate) first: Duration,
+    /// Resident memory, KiB; of files, KiB.
+    pub(crate) memory: u64,
+    pub(crate) file_memory: u64,
+    pub(crate) syscalls: Option<u64>,
+}
+
+impl Cost {
+    /// What this run cost more than another one.
+    pub(crate) fn beyond(self, other: Cost) -> Cost {
+        Cost {
+            values: self.values - other.values,
+            cpu: self.cpu.saturating_sub(other.cpu),
+            allocations: self.allocations.saturating_sub(other.allocations),
+            bytes: self.bytes.saturating_sub(other.bytes),
+            syscalls: self
+                .syscalls
+                .zip(other.syscalls)
+                .map(|(a, b)| a.saturating_sub(b)),
+            ..self
+        }
+    }
+
+    /// CPU time a value, ns.
+    pub(crate) fn ns(&self) -> f64 {
+        self.cpu.as_secs_f64() * 1e9 / self.per_value()
+    }
+
+    #[allow(clippy::cast_precision_loss)]
+    pub(crate) fn per_value(&self) -> f64 {
+        self.values.max(1) as f64
+    }
+}
+
+/// What all measurements share.
+pub(crate) struct Bench {
+    place: PathBuf,
+    sink: Child,
+    address: String,
+    /// The demo agent, where Go built it.
+    pub(crate) demo: Option<PathBuf>,
+    pub(crate) perf: bool,
+}
+
+impl Bench {
+    pub(crate) fn new(place: &Path) -> io::Result<Bench> {
+        let mut sink = Command::new(std::env::current_exe()?);
+        sink.env(SINK, "1").stdout(Stdio::piped());
+        // A network namespace of our own begins with its loopback down; where it is another's, it is up.
+        let _ = Command::new("ip")
+            .args(["link", "set", "lo", "up"])
+            .status();
+        let mut sink = sink.spawn()?;
+        let mut address = String::new();
+        let stdout = sink
+            .stdout
+            .take()
+            .ok_or_else(|| io::Error::other("no pipe"))?;
+        BufReader::new(stdout).read_line(&mut address)?;
+        let mut perf = Command::new("perf");
+        perf.args(["stat", "-x,", "-e", "raw_syscalls:sys_enter", "true"]);
+        let perf = quiet(perf).status().is_ok_and(|it| it.success());
+        Ok(Bench {
+            demo: demo(place),
+            place: place.to_owned(),
+            sink,
+            address: address.trim().to_owned(),
+            perf,
+        })
+    }
+
+    /// The bare reads, so many times.
+    pub(crate) fn floor(&self, tree: &Tree, sweeps: u64) -> io::Result<Cost> {
+        let list = self.list(tree)?;
+        let keep = if tree.keeps { keepable() } else { 0 };
+        let mut command = Command::new(std::env::current_exe()?);
+        command
+            .env(FLOOR, &list)
+            .args([sweeps.to_string(), keep.to_string()]);
+        let text = String::from_utf8_lossy(&command.output()?.stdout).into_owned();
+        two(&text)
+    }
+
+    /// The demo agent, so many sweeps.
+    pub(crate) fn demo(&self, tree: &Tree, sweeps: u64) -> io::Result<Option<Cost>> {
+        let Some(demo) = &self.demo else {
+            return Ok(None);
+        };
+        let output = Command::new(demo)
+            .arg(self.list(tree)?)
+            .arg(sweeps.to_string())
+            .output()?;
+        two(&String::from_utf8_lossy(&output.stdout)).map(Some)
+    }
+
+    /// What so many sweeps cost, the start taken off.
+    pub(crate) fn sweeps(&self, tree: &Tree, pipeline: Pipeline, sweeps: u64) -> io::Result<Cost> {
+        let interval = interval(tree);
+        let few = self.collector(tree, pipeline, 2, &interval, false)?;
+        Ok(self
+            .collector(tree, pipeline, 2 + sweeps, &interval, false)?
+            .beyond(few))
+    }
+
+    /// The same, in system calls.
+    pub(crate) fn syscalls(
+        &self,
+        tree: &Tree,
+        pipeline: Pipeline,
+        sweeps: u64,
+    ) -> io::Result<Cost> {
+        let interval = interval(tree);
+        let few = self.collector(tree, pipeline, 2, &interval, true)?;
+        Ok(self
+            .collector(tree, pipeline, 2 + sweeps, &interval, true)?
+            .beyond(few))
+    }
+
+    /// One run of the collector, from its start to its end.
+    pub(crate) fn collector(
+        &self,
+        tree: &Tree,
+        pipeline: Pipeline,
+        sweeps: u64,
+        interval: &str,
+        count: bool,
+    ) -> io::Result<Cost> {
+        let config = self.place.join("config.yaml");
+        fs::write(&config, self.config(tree, pipeline, sweeps, interval))?;
+        let (report, counted) = (self.place.join("report"), self.place.join("syscalls"));
+        let _ = fs::remove_file(&report);
+        let mut command = if count {
+            let mut perf = Command::new("perf");
+            perf.args(["stat", "-x,", "-e", "raw_syscalls:sys_enter", "-o"])
+                .arg(&counted);
+            perf.arg(std::env::current_exe()?);
+            perf
+        } else {
+            Command::new(std::env::current_exe()?)
+        };
+        command.env(COLLECTOR, &report).arg("--config").arg(&config);
+        let output = command.output()?;
+        let failed = || {
+            let told = String::from_utf8_lossy(&output.stderr).into_owned();
+            io::Error::other(format!("the collector failed: {told}"))
+        };
+        if !output.status.success() {
+            return Err(failed());
+        }
+        let text = fs::read_to_string(&report)?;
+        let numbers: Vec<u64> = text.split(' ').filter_map(|it| it.parse().ok()).collect();
+        let [values, allocations, bytes, first, memory, file_memory, cpu] = numbers[..] else {
+            return Err(failed());
+        };
+        let lines = if count {
+            fs::read_to_string(&counted)?
+        } else {
+            String::new()
+        };
+        let syscalls = lines
+            .lines()
+            .find(|line| line.contains("sys_enter"))
+            .and_then(|line| line.split(',').next()?.parse().ok());
+        Ok(Cost {
+            values,
+            cpu: Duration::from_nanos(cpu),
+            allocations,
+            bytes,
+            first: Duration::from_nanos(first),
+            memory,
+            file_memory,
+            syscalls,
+        })
+    }
+
+    fn config(&self, tree: &Tree, pipeline: Pipeline, sweeps: u64, interval: &str) -> String {
+        let mut exporters = format!(
+            "  discard: {{sweeps: {sweeps}, subsystems: {}}}\n",
+            tree.subsystems
+        );
+        let mut ids = "discard";
+        if let Pipeline::Otlp(compression) = pipeline {
+            let _ = writeln!(
+                exporters,
+                "  otlp: {{endpoint: '{}', tls: {{insecure: true}}, compression: {compression}, sending_queue: {{block_on_overflow: true, queue_size: 100}}}}",
+                self.address
+            );
+            ids = "otlp, discard";
+        }
+        let processors = if pipeline == Pipeline::Sweep {
+            ""
+        } else {
+            "metadata, labels, batch"
+        };
+        format!(
+            "receivers:\n  statsfs: {{root: '{}', collection_interval: {interval}, timeout: 1h, limits: {{series: 2000000}}{}}}\n\
+             processors:\n  metadata: {{rules: [{{match: {{name: '*/metric_*'}}, kind: counter, unit: By}}]}}\n  \
+             labels: {{actions: [{{extract: {{label: device, regex: '(?P<unit>[0-9]+)$'}}}}, {{name: {{template: '{{subsystem}}.{{metric}}'}}}}]}}\n  batch: \n\
+             exporters:\n{exporters}service:\n  telemetry: {{logs: {{level: warn}}}}\n  shutdown_timeout: 1h\n  pipelines: {{metrics: {{receivers: [statsfs], processors: [{processors}], exporters: [{ids}]}}}}\n",
+            tree.root.display(),
+            tree.keys
+        )
+    }
+
+    fn list(&self, tree: &Tree) -> io::Result<PathBuf> {
+        let list = self.place.join("list");
+        let mut text = String::new();
+        for directory in &tree.directories {
+            let _ = writeln!(text, "{}", directory.display());
+        }
+        fs::write(&list, text)?;
+        Ok(list)
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        let _ = self.sink.kill();
+        let _ = self.sink.wait();
+    }
+}
+
+/// A collection interval in which a sweep has its time: 8 µs a file.
+fn interval(tree: &Tree) -> String {
+    format!("{}ms", 10 + tree.files * 8 / 1_000)
+}
+
+/// What the collector keeps at the most: three quarters of the descriptors that a process may have.
+fn keepable() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
+    usize::try_from(limit.unwrap_or(1 << 20) / 4 * 3).unwrap_or(usize::MAX)
+}
+
+/// Values, and their CPU time in ns.
+fn two(text: &str) -> io::Result<Cost> {
+    let numbers: Vec<u64> = text
+        .split_whitespace()
+        .filter_map(|it| it.parse().ok())
+        .collect();
+    let [values, cpu] = numbers[..] else {
+        return Err(io::Error::other(format!("no figures: {text}")));
+    };
+    Ok(Cost {
+        values,
+        cpu: Duration::from_nanos(cpu),
+        ..Cost::default()
+    })
+}
+
+/// Builds the demo agent, where Go is there.
+fn demo(place: &Path) -> Option<PathBuf> {
+    let binary = place.join("demo-agent-binary");
+    let mut go = Command::new("go");
+    go.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/demo-agent"));
+    go.args(["build", "-o"]).arg(&binary).arg(".");
+    let built = quiet(go).status().is_ok_and(|it| it.success());
+    built.then_some(binary)
+}
+
+fn quiet(mut command: Command) -> Command {
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    command
+}

@@ -1,0 +1,158 @@
+//! The trees that are read: files on tmpfs, veth pairs in a network namespace of our own, VMs in debugfs.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use kvm_ioctls::{Kvm, VcpuFd, VmFd};
+use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
+use rustix::thread::{UnshareFlags, unshare_unsafe};
+
+/// A tree, and how a receiver is told of it.
+pub(crate) struct Tree {
+    pub(crate) name: String,
+    pub(crate) root: PathBuf,
+    /// Further keys of the receiver.
+    pub(crate) keys: &'static str,
+    pub(crate) subsystems: usize,
+    /// About how many files there are.
+    pub(crate) files: usize,
+    /// Directories with files.
+    pub(crate) directories: Vec<PathBuf>,
+    /// Whether files can be kept open.
+    pub(crate) keeps: bool,
+}
+
+/// Files of a device, on tmpfs.
+const FILES: usize = 25;
+
+/// So many files of this many subsystems on tmpfs; with `linked`, all are links to one file, where memory is short.
+pub(crate) fn tmpfs(at: &Path, files: usize, subsystems: usize, linked: bool) -> io::Result<Tree> {
+    let devices = files / FILES / subsystems;
+    let mut directories = Vec::new();
+    let root = at.join(format!("{files}"));
+    fs::create_dir(&root)?;
+    let one = at.join(format!("{files}.one"));
+    fs::write(&one, "123456789\n")?;
+    for subsystem in 0..subsystems {
+        for device in 0..devices {
+            let directory = root.join(format!("s{subsystem}/device{device}"));
+            fs::create_dir_all(&directory)?;
+            for file in 0..FILES {
+                let file = directory.join(format!("metric_{file}"));
+                if linked {
+                    fs::hard_link(&one, file)?;
+                } else {
+                    fs::write(file, format!("{}\n", 1_000_000 + files))?;
+                }
+            }
+            directories.push(directory);
+        }
+    }
+    Ok(Tree {
+        name: format!("tmpfs {}", short(devices * FILES * subsystems)),
+        root,
+        keys: "",
+        subsystems,
+        files,
+        directories,
+        keeps: false,
+    })
+}
+
+/// A network namespace and a sysfs of our own: what is made there is nobody else's.
+pub(crate) fn own_network(sysfs: &Path) -> io::Result<()> {
+    // SAFETY of the call: no other thread runs yet, and no descriptor table is parted.
+    #[allow(unsafe_code)]
+    unsafe {
+        unshare_unsafe(UnshareFlags::NEWNET | UnshareFlags::NEWNS)?;
+    }
+    mount_change(
+        "/",
+        MountPropagationFlags::PRIVATE | MountPropagationFlags::REC,
+    )?;
+    fs::create_dir_all(sysfs)?;
+    mount("sysfs", sysfs, "sysfs", MountFlags::empty(), None)?;
+    Ok(())
+}
+
+/// Files of an interface's statistics.
+const STATISTICS: usize = 24;
+
+/// Veth pairs until there are so many files; those of a smaller tree stay.
+pub(crate) fn veth(sysfs: &Path, files: usize) -> io::Result<Tree> {
+    let net = sysfs.join("class/net");
+    let mut there = fs::read_dir(&net)?.count();
+    let mut batch = String::new();
+    while there * STATISTICS < files {
+        batch.push_str(&format!(
+            "link add v{there}a type veth peer name v{there}b\n"
+        ));
+        there += 2;
+    }
+    let script = sysfs.with_extension("ip");
+    fs::write(&script, batch)?;
+    let made = Command::new("ip").arg("-batch").arg(&script).status()?;
+    if !made.success() {
+        return Err(io::Error::other("ip cannot make veth pairs"));
+    }
+    let interfaces = fs::read_dir(&net)?.map(|entry| entry.map(|it| it.path().join("statistics")));
+    let mut directories = interfaces.collect::<io::Result<Vec<_>>>()?;
+    directories.retain(|it| it.is_dir());
+    Ok(Tree {
+        name: format!("veth {}", short(directories.len() * STATISTICS)),
+        root: net,
+        keys: ", subsystem: net, layout: '{device}/statistics/{metric}', follow_links: true",
+        subsystems: 1,
+        files,
+        directories,
+        keeps: true,
+    })
+}
+
+/// VMs that live as long as this does.
+pub(crate) struct Vms(#[allow(dead_code)] Vec<(VmFd, VcpuFd)>);
+
+/// Twenty VMs in debugfs's `kvm/`; a debugfs is mounted here.
+pub(crate) fn kvm(debugfs: &Path) -> io::Result<(Tree, Vms)> {
+    fs::create_dir_all(debugfs)?;
+    mount("debugfs", debugfs, "debugfs", MountFlags::empty(), None)?;
+    let kvm = Kvm::new()?;
+    let vm = || {
+        let vm = kvm.create_vm()?;
+        let vcpu = vm.create_vcpu(0)?;
+        Ok::<_, kvm_ioctls::Error>((vm, vcpu))
+    };
+    let vms = (0..20).map(|_| vm()).collect::<Result<Vec<_>, _>>()?;
+    let root = debugfs.join("kvm");
+    let mut directories = Vec::new();
+    let mut below = vec![root.clone()];
+    while let Some(directory) = below.pop() {
+        for entry in fs::read_dir(&directory)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                below.push(entry.path());
+            }
+        }
+        directories.push(directory);
+    }
+    let tree = Tree {
+        name: "kvm, 20 VMs".into(),
+        root,
+        keys: ", subsystem: kvm",
+        subsystems: 1,
+        files: 1_000,
+        directories,
+        keeps: false,
+    };
+    Ok((tree, Vms(vms)))
+}
+
+fn short(files: usize) -> String {
+    match files {
+        0..1_000 => files.to_string(),
+        1_000..1_000_000 => format!("{}k", files / 1_000),
+        _ => format!("{}M", files / 1_000_000),
+    }
+}
