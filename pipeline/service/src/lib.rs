@@ -9,6 +9,8 @@ mod stage;
 mod supervise;
 mod telemetry;
 
+pub use config::around;
+
 /// The whole program, with the components that are linked; `default` is the configuration without `--config`.
 #[must_use]
 pub fn main(default: &str) -> std::process::ExitCode {

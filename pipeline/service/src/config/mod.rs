@@ -19,6 +19,7 @@ pub(crate) use diagnostic::{Diagnostic, render};
 pub(crate) use load::{Loaded, load};
 pub(crate) use print::print;
 use service::Service;
+pub use service::around;
 pub(crate) use service::{Around, Encoding, Level, Logs, RetryOnFailure, Sizer};
 
 /// A configuration whose every value has its type; nothing is built yet.
