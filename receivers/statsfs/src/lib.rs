@@ -2,6 +2,8 @@
 
 mod complaints;
 mod config;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod layout;
 mod name;
 mod plan;

@@ -263,10 +263,30 @@ fn merge(base: &mut Node, over: Node, path: &mut Vec<String>, told: &mut Vec<Dia
     }
 }
 
+/// Loads a text as a file and as a `--set`, substitutes without an environment, checks it, and tells what is wrong.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzzed(text: &str) {
+    let mut loaded = Loaded {
+        node: Node::empty(),
+        texts: Vec::new(),
+        diagnostics: Vec::new(),
+        is_partial: false,
+    };
+    loaded.add("random.yaml", text.into());
+    loaded.set(text);
+    substitute(
+        &mut loaded.node,
+        &|_| None,
+        &mut Vec::new(),
+        &mut loaded.diagnostics,
+    );
+    drop(super::check(&mut loaded));
+    super::render(&loaded.diagnostics, &loaded.texts);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{check, render};
 
     /// Texts that are nearly right: those of the repository, with a few characters changed.
     fn nearly(texts: &[String], random: &mut fastrand::Rng) -> String {
@@ -302,24 +322,7 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(seed);
         for round in 0..3_000 {
             let text = nearly(&texts, &mut random);
-            let attempt = std::panic::catch_unwind(|| {
-                let mut loaded = Loaded {
-                    node: Node::empty(),
-                    texts: Vec::new(),
-                    diagnostics: Vec::new(),
-                    is_partial: false,
-                };
-                loaded.add("random.yaml", text.clone());
-                loaded.set(&text);
-                substitute(
-                    &mut loaded.node,
-                    &|_| None,
-                    &mut Vec::new(),
-                    &mut loaded.diagnostics,
-                );
-                drop(check(&mut loaded));
-                render(&loaded.diagnostics, &loaded.texts)
-            });
+            let attempt = std::panic::catch_unwind(|| fuzzed(&text));
             assert!(attempt.is_ok(), "seed {seed}, round {round}: {text:?}");
         }
     }

@@ -16,6 +16,8 @@ use pipeline::{Build, Exporter, Processor, Receiver, Registration};
 
 pub(crate) use check::check;
 pub(crate) use diagnostic::{Diagnostic, render};
+#[cfg(fuzzing)]
+pub(crate) use load::fuzzed;
 pub(crate) use load::{Loaded, load};
 pub(crate) use print::print;
 use service::Service;
