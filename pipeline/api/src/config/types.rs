@@ -235,15 +235,24 @@ enum Matcher {
 }
 
 impl Pattern {
+    /// The most bytes of a glob.
+    pub const LONGEST: usize = 4096;
+
     /// A glob.
     ///
     /// # Errors
     /// What is wrong in it.
     pub fn glob(text: &str) -> Result<Pattern, String> {
+        if text.len() > Pattern::LONGEST {
+            // Braces within braces would go deeper than the stack.
+            return Err(format!("a glob has {} bytes at the most", Pattern::LONGEST));
+        }
         let glob = globset::GlobBuilder::new(text)
             .literal_separator(true)
             .backslash_escape(true)
             .build();
+        // A set says what a matcher would panic at: braces too deep for a regular expression.
+        let glob = glob.and_then(|glob| globset::GlobSet::new([glob.clone()]).map(|_| glob));
         let glob = glob.map_err(|error| format!("`{text}` is not a glob: {}", error.kind()))?;
         Ok(Pattern(Arc::new(Matcher::Glob(glob.compile_matcher()))))
     }
@@ -366,5 +375,11 @@ mod tests {
         assert!(glob("kvm/**").is_match("kvm/1-2/exits"));
         assert!(glob("/dev{0,1}").is_match("/dev1"));
         assert!(Pattern::glob("a[").is_err());
+        for depth in [300, 2_000, 100_000] {
+            let nested = format!("{}a{}", "{".repeat(depth), "}".repeat(depth));
+            assert!(Pattern::glob(&nested).is_err(), "{depth}");
+        }
+        assert!(Pattern::glob(&"*".repeat(Pattern::LONGEST)).is_ok());
+        assert!(Pattern::glob(&"[a-z]?".repeat(Pattern::LONGEST / 6)).is_ok());
     }
 }

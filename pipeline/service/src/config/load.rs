@@ -62,6 +62,9 @@ pub(crate) fn load(files: &[String], sets: &[String], default: &str, env: Env<'_
     loaded
 }
 
+/// How deep a `--set` may go: as deep as YAML is read.
+const DEEPEST: usize = 128;
+
 impl Loaded {
     fn add(&mut self, name: &str, mut text: String) {
         if text.starts_with('\u{feff}') {
@@ -115,6 +118,11 @@ impl Loaded {
             let wrong = Diagnostic::error("a `--set` is written `path.to.key=value`");
             return self.diagnostics.push(wrong.at_value(Some(&whole)));
         };
+        if path.split('.').count() > DEEPEST {
+            let wrong =
+                Diagnostic::error(format!("a `--set` goes {DEEPEST} keys deep at the most"));
+            return self.diagnostics.push(wrong.at_value(Some(&whole)));
+        }
         // What is no YAML, as `{a}/{b}` is none, is meant as it stands.
         let value = serde_yaml::from_str(value).unwrap_or_else(|_| Value::String(value.into()));
         let mut node = Node::from(value);
