@@ -143,7 +143,7 @@ fn any_action(random: &mut fastrand::Rng) -> String {
 fn any_chain_of_actions_is_honest() {
     let seed = fastrand::u64(..);
     let mut random = fastrand::Rng::with_seed(seed);
-    let (mut dropping, rounds) = (0, 500);
+    let (mut dropping, rounds) = (0, 200);
     for round in 0..rounds {
         let actions = (0..random.usize(1..7)).map(|_| format!("- {}\n", any_action(&mut random)));
         let yaml = format!("actions:\n{}", actions.collect::<String>());
