@@ -212,21 +212,6 @@ fn a_wrong_command_line_exits_2_and_help_0() {
 }
 
 #[test]
-fn the_configuration_in_the_readme_is_valid() {
-    let readme = std::fs::read_to_string(repository("README.md")).unwrap();
-    let blocks = readme
-        .split("```yaml\n")
-        .skip(1)
-        .map(|rest| rest.split("```").next().unwrap());
-    let ours: Vec<&str> = blocks
-        .filter(|block| block.contains("processors:"))
-        .collect();
-    assert_eq!(ours.len(), 1);
-    let output = validate(ours[0]);
-    assert!(output.status.success(), "{}", text(&output.stderr));
-}
-
-#[test]
 fn an_unused_component_is_a_warning() {
     let output = validate(&SMALL.replace(
         "exporters: {stdout: {}}",

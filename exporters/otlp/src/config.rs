@@ -8,10 +8,10 @@ use std::path::PathBuf;
 use pipeline::Secret;
 use pipeline::config::Duration;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// The configuration of an `otlp` exporter.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// `host:port`, or with a scheme: `http://` is plain text, `https://` is TLS whatever `tls.insecure` says.
@@ -30,7 +30,7 @@ pub struct Config {
 }
 
 /// TLS settings.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Tls {
     /// No TLS.
@@ -46,7 +46,7 @@ pub struct Tls {
 }
 
 /// HTTP/2 keepalive.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Keepalive {
     /// From ping to ping.
@@ -69,7 +69,7 @@ impl Default for Keepalive {
 }
 
 /// How requests are compressed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Compression {
     /// zstd, and gzip for a peer that does not know zstd: as small, at a tenth of the time.

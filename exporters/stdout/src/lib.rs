@@ -12,13 +12,13 @@ use pipeline::{
     Shutdown, async_trait, otlp, text,
 };
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 use prometheus::Exposition;
 
 /// The configuration of a `stdout` exporter.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// How points are written.
@@ -27,7 +27,7 @@ pub struct Config {
 }
 
 /// How points are written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
     /// A line a point, for people: `NAME{k=v,…} VALUE KIND UNIT`.

@@ -138,6 +138,17 @@ impl From<Arc<str>> for AnyValue {
     }
 }
 
+impl serde::Serialize for AnyValue {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self {
+            AnyValue::String(text) => to.serialize_str(text),
+            AnyValue::Bool(it) => to.serialize_bool(*it),
+            AnyValue::Int(it) => to.serialize_i64(*it),
+            AnyValue::Double(it) => to.serialize_f64(*it),
+        }
+    }
+}
+
 impl<'de> serde::Deserialize<'de> for AnyValue {
     fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<AnyValue, D::Error> {
         struct Scalar;

@@ -9,6 +9,17 @@ mod stage;
 mod supervise;
 mod telemetry;
 
+pub use config::around;
+
+/// What fuzz targets reach.
+#[cfg(fuzzing)]
+pub mod fuzzing {
+    /// A configuration: loaded, checked, and every mistake told.
+    pub fn config(text: &str) {
+        crate::config::fuzzed(text);
+    }
+}
+
 /// The whole program, with the components that are linked; `default` is the configuration without `--config`.
 #[must_use]
 pub fn main(default: &str) -> std::process::ExitCode {

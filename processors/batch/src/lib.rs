@@ -8,11 +8,11 @@ use pipeline::{
     Batch as Readings, Component, Context, Cuts, Demand, Error, Outbox, Processor, Result,
 };
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 /// The configuration of a `batch` processor, with the Collector's keys and defaults.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// A request goes out when it has so many points.
@@ -37,7 +37,7 @@ impl Default for Config {
 }
 
 /// What is wanted of some subsystems.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Subsystem {
     /// The subsystem's name.

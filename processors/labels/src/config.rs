@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use pipeline::config::Regex;
 use pipeline::{AnyValue, Match};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// The configuration of a `labels` processor.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// What is done, in this order.
@@ -16,7 +16,7 @@ pub struct Config {
 }
 
 /// One action. Each may have a `match`: it is done to the series that fit, as they are when their turn comes.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
     /// Sets a label, whether or not it is there.
@@ -40,7 +40,7 @@ pub enum Action {
 }
 
 /// `set`.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Set {
     /// Which series.
@@ -53,7 +53,7 @@ pub struct Set {
 }
 
 /// `rename`.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rename {
     /// Which series.
@@ -66,7 +66,7 @@ pub struct Rename {
 }
 
 /// `delete`.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Delete {
     /// Which series.
@@ -77,7 +77,7 @@ pub struct Delete {
 }
 
 /// `extract`.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Extract {
     /// Which series.
@@ -90,7 +90,7 @@ pub struct Extract {
 }
 
 /// `map`.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Map {
     /// Which series.
@@ -105,7 +105,7 @@ pub struct Map {
 }
 
 /// `replace`.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Replace {
     /// Which series.
@@ -120,7 +120,7 @@ pub struct Replace {
 }
 
 /// `keep` and `drop`.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Only {
     /// Which series. It has to be given: every series would be a lot to drop.
@@ -128,7 +128,7 @@ pub struct Only {
 }
 
 /// `name`.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Name {
     /// Which series.

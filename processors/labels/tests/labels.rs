@@ -1,6 +1,8 @@
 //! The contracts, and what each action does.
 
-use pipeline::testing::{assert_contracts, check_cases, mistakes};
+use std::collections::BTreeMap;
+
+use pipeline::testing::{assert_contracts, assert_honest, check_cases, mistakes};
 use processor_labels::Labels;
 
 const ALL: &str = r#"
@@ -49,4 +51,123 @@ fn what_cannot_be_meant_is_refused_at_its_place() {
         "actions.3.replace.regex",
     ];
     assert_eq!(paths.into_iter().flatten().collect::<Vec<_>>(), expected);
+}
+
+/// Small on purpose: chains that meet in the same labels and values say more than many that never do.
+const KEYS: [&str; 4] = ["device", "vm", "old", "new"];
+const VALUES: [&str; 6] = ["/1-2", "/1-2/vcpu0", "/eth0", "web", "", "9-3"];
+const NAMES: [&str; 6] = [
+    "kvm/exits",
+    "kvm/wait_ns",
+    "net/rx",
+    "net/tx",
+    "other/x",
+    "web",
+];
+const GLOBS: [&str; 6] = ["kvm/*", "net/{rx,tx}", "/1-2*", "**", "w?b", "other/[xy]"];
+const REGEXES: [&str; 5] = [
+    "^/(?P<vm>[0-9-]+)",
+    "(?P<new>e.*)",
+    "(?P<old>x)?(?P<device>[0-9])",
+    "_ns$",
+    "/",
+];
+
+fn any<'a>(of: &[&'a str], random: &mut fastrand::Rng) -> &'a str {
+    of[random.usize(..of.len())]
+}
+
+fn any_match(random: &mut fastrand::Rng) -> String {
+    let pattern = |random: &mut fastrand::Rng| match random.u8(..3) {
+        0 => format!("{{regex: '{}'}}", any(&REGEXES, random)),
+        1 => format!("'{}'", any(&VALUES, random)),
+        _ => format!("'{}'", any(&GLOBS, random)),
+    };
+    let name = format!("name: {}", pattern(random));
+    let labels = format!("labels: {{{}: {}}}", any(&KEYS, random), pattern(random));
+    match random.u8(..3) {
+        0 => format!("match: {{{name}}}"),
+        1 => format!("match: {{{labels}}}"),
+        _ => format!("match: {{{name}, {labels}}}"),
+    }
+}
+
+fn any_action(random: &mut fastrand::Rng) -> String {
+    let (label, value) = (any(&KEYS, random), any(&VALUES, random));
+    let chosen = random.u8(..9);
+    // Every other one is for some series only; without a label three of them are about the name.
+    let some = any_match(random);
+    let which = if random.bool() {
+        format!(", {some}")
+    } else {
+        String::new()
+    };
+    let of = if random.bool() {
+        format!("label: {label}, ")
+    } else {
+        String::new()
+    };
+    match chosen {
+        0 => format!("set: {{label: {label}, value: '{value}'{which}}}"),
+        1 => format!(
+            "rename: {{label: {label}, to: {}{which}}}",
+            any(&KEYS, random)
+        ),
+        2 => format!("delete: {{label: {label}{which}}}"),
+        3 => format!(
+            "extract: {{{of}regex: '{}'{which}}}",
+            any(&REGEXES[..3], random)
+        ),
+        4 => {
+            let default = if random.bool() { ", default: web" } else { "" };
+            let from = any(if random.bool() { &VALUES } else { &NAMES }, random);
+            format!(
+                "map: {{{of}values: {{'{from}': '{}'}}{default}{which}}}",
+                any(&NAMES, random)
+            )
+        }
+        5 => format!(
+            "replace: {{{of}regex: '{}', with: '{value}'{which}}}",
+            any(&REGEXES, random)
+        ),
+        6 => format!("keep: {{{some}}}"),
+        7 => format!("drop: {{{some}}}"),
+        _ => {
+            let template = ["{subsystem}.{metric}", "{name}", "net/{metric}"];
+            format!("name: {{template: '{}'{which}}}", any(&template, random))
+        }
+    }
+}
+
+#[test]
+fn any_chain_of_actions_is_honest() {
+    let seed = fastrand::u64(..);
+    let mut random = fastrand::Rng::with_seed(seed);
+    let (mut dropping, rounds) = (0, 200);
+    for round in 0..rounds {
+        let actions = (0..random.usize(1..7)).map(|_| format!("- {}\n", any_action(&mut random)));
+        let yaml = format!("actions:\n{}", actions.collect::<String>());
+        // No two series of a table are the same; after the actions they may be.
+        let mut lines = BTreeMap::new();
+        for _ in 0..random.usize(1..12) {
+            let keys: Vec<&str> = KEYS.into_iter().filter(|_| random.bool()).collect();
+            let label = |key: &str| format!("{key}=\"{}\"", any(&VALUES, &mut random));
+            let labels: Vec<String> = keys.into_iter().map(label).collect();
+            let series = format!("{}{{{}}}", any(&NAMES, &mut random), labels.join(","));
+            lines.insert(series, any(&["1", "2.5", "end", "-"], &mut random));
+        }
+        let line = |(series, value)| format!("{series} {value}\n");
+        let input: String = lines.into_iter().map(line).collect();
+        let honest = std::panic::catch_unwind(|| assert_honest::<Labels>(&yaml, &input));
+        assert!(
+            honest.is_ok(),
+            "seed {seed}, round {round}:\n{yaml}\n{input}"
+        );
+        let drops = yaml.contains("- drop") || yaml.contains("- keep");
+        dropping += u32::from(drops);
+    }
+    assert!(
+        dropping > rounds / 4,
+        "seed {seed}: {dropping} chains can drop anything"
+    );
 }

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use globset::{Glob, GlobBuilder, GlobMatcher, GlobSet, GlobSetBuilder};
+use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
 use pipeline::Kind;
+use pipeline::config::Pattern;
 use serde::Deserialize;
 
 /// What this project knows.
@@ -34,7 +35,7 @@ pub(crate) struct Entry {
 struct Family {
     filesystems: Vec<String>,
     exact: HashMap<String, Entry>,
-    globs: Vec<(GlobMatcher, Entry)>,
+    globs: Vec<(Pattern, Entry)>,
 }
 
 #[derive(Deserialize)]
@@ -175,9 +176,8 @@ fn family(form: FamilyForm) -> Result<Family, String> {
             aggregates,
         };
         if metric.name.contains(['*', '?', '[', '{']) {
-            family
-                .globs
-                .push((glob(&metric.name).map_err(wrong)?.compile_matcher(), entry));
+            let glob = Pattern::glob(&metric.name).map_err(wrong)?;
+            family.globs.push((glob, entry));
         } else if family.exact.insert(metric.name.clone(), entry).is_some() {
             return Err(wrong(format!("`{}` stands twice", metric.name)));
         }
@@ -205,6 +205,9 @@ fn level_set(patterns: &[String]) -> Result<GlobSet, String> {
 }
 
 fn glob(text: &str) -> Result<Glob, String> {
+    if text.len() > Pattern::LONGEST {
+        return Err(format!("a glob has {} bytes at the most", Pattern::LONGEST));
+    }
     GlobBuilder::new(text)
         .literal_separator(true)
         .build()

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use pipeline::{Kind, Match};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// The configuration of a `metadata` processor.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Who is asked what a metric is, in this order; the first answer holds, for kind, unit and description each.
@@ -40,7 +40,7 @@ impl Default for Config {
 }
 
 /// Who may know what a metric is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Source {
     /// `rules`.
@@ -54,7 +54,7 @@ pub enum Source {
 }
 
 /// What becomes of a metric whose kind nobody knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Unmatched {
     /// It is a gauge, which claims nothing.
@@ -64,7 +64,7 @@ pub enum Unmatched {
 }
 
 /// What becomes of files that are sums of files below.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Aggregates {
     /// Those that rules, `.schema` or a catalog call so are dropped; mere candidates are kept, and named once.
@@ -78,7 +78,7 @@ pub enum Aggregates {
 }
 
 /// What the user says of some metrics.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Rule {
     /// Which.
@@ -98,7 +98,7 @@ pub struct Rule {
 }
 
 /// What a metric is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RuleKind {
     /// Only grows: a monotonic cumulative sum.

@@ -16,6 +16,18 @@ pub use config::{Aggregates, Config, Rule, RuleKind, Source, Unmatched};
 use counts::{Row, scaled};
 use types::Types;
 
+/// What fuzz targets reach.
+#[cfg(fuzzing)]
+pub mod fuzzing {
+    /// Parses a catalog, and looks a file up.
+    pub fn catalog(text: &str) {
+        if let Ok(catalog) = crate::catalog::Catalog::parse(&[("random.yaml", text)]) {
+            let entry = catalog.find("kvm/1-2", "exits", "debugfs");
+            let _ = entry.map(|it| it.is_aggregate("kvm"));
+        }
+    }
+}
+
 /// Says what each metric is.
 pub struct Metadata {
     memo: Memo<Types, Row>,

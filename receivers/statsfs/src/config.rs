@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use pipeline::AnyValue;
 use pipeline::config::{ByteSize, Duration, Pattern};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::layout::Layout;
 
 /// The configuration of a `statsfs` receiver.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// A path, or `statsfs:` or `debugfs:kvm`: a file system looked up by its type in mountinfo, and a path in it.
@@ -91,7 +91,7 @@ fn five_minutes() -> Duration {
 }
 
 /// Names to take, and names not to; applied before anything below them is opened.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Filter {
     /// Only these; all where there is none.
@@ -109,7 +109,7 @@ impl Filter {
 }
 
 /// How files are read again and again.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Read {
     /// As the file system allows: kept open on sysfs, where that pins nothing; opened anew elsewhere.
@@ -122,7 +122,7 @@ pub enum Read {
 }
 
 /// How much a subsystem matters.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Priority {
     /// The subsystem's name.
@@ -132,7 +132,7 @@ pub struct Priority {
 }
 
 /// How some files are read.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FormatRule {
     /// The path below the root, the subsystem first.
@@ -142,7 +142,7 @@ pub struct FormatRule {
 }
 
 /// How a file's content is read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
     /// A decimal integer.
@@ -157,7 +157,7 @@ pub enum Format {
 }
 
 /// What is too much: counted, named once, and left out.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// Series of this receiver.

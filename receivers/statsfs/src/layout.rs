@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The directories of a path below its subsystem. The file is the last part, always `{metric}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +73,17 @@ impl Layout {
                 Part::Label(label) => Some((label.as_str(), name)),
                 Part::Literal(_) => None,
             })
+    }
+}
+
+impl Serialize for Layout {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let part = |part: &Part| match part {
+            Part::Literal(name) => format!("{name}/"),
+            Part::Label(name) => format!("{{{name}}}/"),
+        };
+        let parts: String = self.0.iter().map(part).collect();
+        to.collect_str(&format_args!("{parts}{{metric}}"))
     }
 }
 

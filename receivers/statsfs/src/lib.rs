@@ -3,6 +3,8 @@
 mod budget;
 mod complaints;
 mod config;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod job;
 mod kept;
 mod layout;

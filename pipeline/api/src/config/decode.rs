@@ -286,6 +286,15 @@ impl<'a> Deserializer<'a> for Reader<'a, '_> {
                 self.blame(visitor.visit_enum(de::value::MapAccessDeserializer::new(items)))
             }
             tree => {
+                // Beside a choice nothing else stands: what is no choice itself is the mistake.
+                let keys = match tree {
+                    Tree::Map(map) => map.as_slice(),
+                    _ => &[],
+                };
+                let is_unknown = |key: &&String| !allowed.contains(&key.as_str());
+                if let Some(key) = keys.iter().map(|(key, _)| key).find(is_unknown) {
+                    return self.blame(Err(de::Error::unknown_field(key, allowed)));
+                }
                 let names = allowed
                     .iter()
                     .map(|it| format!("`{it}`"))

@@ -1,4 +1,5 @@
-//! Types of single values in a configuration. Each refuses what it cannot mean at the place where it is written.
+//! Types of single values in a configuration. Each refuses what it cannot mean at the place where it is written, and
+//! can be written again, so that the schema has the defaults.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,6 +7,7 @@ use std::sync::Arc;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
+use serde::ser::{Serialize, SerializeMap, Serializer};
 
 /// A time span as Go and the Collector write it: `1m30s`, `200ms`, `0s`; units are `ns us µs ms s m h`
 /// ([Go: `time.ParseDuration`](https://pkg.go.dev/time#ParseDuration)). Never negative.
@@ -61,6 +63,9 @@ impl Duration {
 
 impl fmt::Display for Duration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_zero() {
+            return f.write_str("0s"); // not `0ns`
+        }
         fmt::Debug::fmt(&self.0, f)
     }
 }
@@ -77,6 +82,12 @@ impl<'de> Deserialize<'de> for Duration {
                 })
             },
         ))
+    }
+}
+
+impl Serialize for Duration {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
     }
 }
 
@@ -104,6 +115,12 @@ impl<'de> Deserialize<'de> for ByteSize {
                 format!("`{text}` is not a size; it is written like `4KiB`, `64MB` or `512`")
             })
         }))
+    }
+}
+
+impl Serialize for ByteSize {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u64(self.0)
     }
 }
 
@@ -145,6 +162,13 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// Never its text.
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&format_args!("{self:?}"))
+    }
+}
+
 impl JsonSchema for Secret {
     fn schema_name() -> Cow<'static, str> {
         "Secret".into()
@@ -183,6 +207,12 @@ impl<'de> Deserialize<'de> for Regex {
     }
 }
 
+impl Serialize for Regex {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(self.0.as_str())
+    }
+}
+
 impl JsonSchema for Regex {
     fn schema_name() -> Cow<'static, str> {
         "Regex".into()
@@ -205,15 +235,24 @@ enum Matcher {
 }
 
 impl Pattern {
+    /// The most bytes of a glob.
+    pub const LONGEST: usize = 4096;
+
     /// A glob.
     ///
     /// # Errors
     /// What is wrong in it.
     pub fn glob(text: &str) -> Result<Pattern, String> {
+        if text.len() > Pattern::LONGEST {
+            // Braces within braces would go deeper than the stack.
+            return Err(format!("a glob has {} bytes at the most", Pattern::LONGEST));
+        }
         let glob = globset::GlobBuilder::new(text)
             .literal_separator(true)
             .backslash_escape(true)
             .build();
+        // A set says what a matcher would panic at: braces too deep for a regular expression.
+        let glob = glob.and_then(|glob| globset::GlobSet::new([glob.clone()]).map(|_| glob));
         let glob = glob.map_err(|error| format!("`{text}` is not a glob: {}", error.kind()))?;
         Ok(Pattern(Arc::new(Matcher::Glob(glob.compile_matcher()))))
     }
@@ -253,6 +292,19 @@ impl<'de> Deserialize<'de> for Pattern {
             }
         }
         from.deserialize_any(PatternVisitor)
+    }
+}
+
+impl Serialize for Pattern {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match &*self.0 {
+            Matcher::Glob(glob) => to.serialize_str(glob.glob().glob()),
+            Matcher::Regex(regex) => {
+                let mut map = to.serialize_map(Some(1))?;
+                map.serialize_entry("regex", regex.as_str())?;
+                map.end()
+            }
+        }
     }
 }
 
@@ -323,5 +375,11 @@ mod tests {
         assert!(glob("kvm/**").is_match("kvm/1-2/exits"));
         assert!(glob("/dev{0,1}").is_match("/dev1"));
         assert!(Pattern::glob("a[").is_err());
+        for depth in [300, 2_000, 100_000] {
+            let nested = format!("{}a{}", "{".repeat(depth), "}".repeat(depth));
+            assert!(Pattern::glob(&nested).is_err(), "{depth}");
+        }
+        assert!(Pattern::glob(&"*".repeat(Pattern::LONGEST)).is_ok());
+        assert!(Pattern::glob(&"[a-z]?".repeat(Pattern::LONGEST / 6)).is_ok());
     }
 }

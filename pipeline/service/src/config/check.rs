@@ -333,13 +333,9 @@ impl Check<'_> {
             || Some(SendingQueue::default()),
             |(key, node)| self.decode(&node, &["exporters", id, key]),
         );
-        let no_retry = RetryOnFailure {
-            enabled: delivery.retry,
-            ..RetryOnFailure::default()
-        };
         let retry_node = retry.as_ref().map(|(_, node)| node.clone());
         let retry: Option<RetryOnFailure> = retry.map_or_else(
-            || Some(no_retry),
+            || Some(RetryOnFailure::of(&delivery)),
             |(key, node)| self.decode(&node, &["exporters", id, key]),
         );
         let (queue, retry) = (queue.unwrap_or_default(), retry.unwrap_or_default());

@@ -95,22 +95,23 @@ impl Diagnostic {
         };
         let mut group = Group::with_title(level.primary_title(self.message.as_str()));
         let label = self.help.as_deref().unwrap_or_default();
-        let mut place = self.place.clone();
-        if let Some((text, span)) = &mut place {
+        if let Some((text, span)) = &self.place {
             let source = &texts[*text].text;
-            // A value of several lines is marked on its first one.
-            let line_end = source[span.start..]
+            // A mark covers whole characters; a value of several lines is marked on its first one, which is all that
+            // is shown: with the whole text each of many mistakes would take the longer.
+            let start = source.floor_char_boundary(span.start);
+            let line = source[..start].rfind('\n').map_or(0, |at| at + 1);
+            let line_end = source[start..]
                 .find('\n')
-                .map_or(source.len(), |at| span.start + at);
-            span.end = span.end.clamp(span.start, line_end.max(span.start));
-            // A mark covers whole characters.
-            span.start = source.floor_char_boundary(span.start);
-            span.end = source.ceil_char_boundary(span.end);
-            let mark = AnnotationKind::Primary.span(span.clone()).label(label);
+                .map_or(source.len(), |at| start + at);
+            let end = source.ceil_char_boundary(span.end.clamp(start, line_end));
+            let mark = AnnotationKind::Primary
+                .span(start - line..end - line)
+                .label(label);
             group = group.element(
-                Snippet::source(source.as_str())
+                Snippet::source(&source[line..line_end])
                     .path(texts[*text].name.as_str())
-                    .line_start(1)
+                    .line_start(1 + source[..line].matches('\n').count())
                     .annotation(mark),
             );
         } else if !label.is_empty() {

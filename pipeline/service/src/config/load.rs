@@ -62,6 +62,9 @@ pub(crate) fn load(files: &[String], sets: &[String], default: &str, env: Env<'_
     loaded
 }
 
+/// How deep a `--set` may go: as deep as YAML is read.
+const DEEPEST: usize = 128;
+
 impl Loaded {
     fn add(&mut self, name: &str, mut text: String) {
         if text.starts_with('\u{feff}') {
@@ -115,6 +118,11 @@ impl Loaded {
             let wrong = Diagnostic::error("a `--set` is written `path.to.key=value`");
             return self.diagnostics.push(wrong.at_value(Some(&whole)));
         };
+        if path.split('.').count() > DEEPEST {
+            let wrong =
+                Diagnostic::error(format!("a `--set` goes {DEEPEST} keys deep at the most"));
+            return self.diagnostics.push(wrong.at_value(Some(&whole)));
+        }
         // What is no YAML, as `{a}/{b}` is none, is meant as it stands.
         let value = serde_yaml::from_str(value).unwrap_or_else(|_| Value::String(value.into()));
         let mut node = Node::from(value);
@@ -263,10 +271,30 @@ fn merge(base: &mut Node, over: Node, path: &mut Vec<String>, told: &mut Vec<Dia
     }
 }
 
+/// Loads a text as a file and as a `--set`, substitutes without an environment, checks it, and tells what is wrong.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzzed(text: &str) {
+    let mut loaded = Loaded {
+        node: Node::empty(),
+        texts: Vec::new(),
+        diagnostics: Vec::new(),
+        is_partial: false,
+    };
+    loaded.add("random.yaml", text.into());
+    loaded.set(text);
+    substitute(
+        &mut loaded.node,
+        &|_| None,
+        &mut Vec::new(),
+        &mut loaded.diagnostics,
+    );
+    drop(super::check(&mut loaded));
+    super::render(&loaded.diagnostics, &loaded.texts);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{check, render};
 
     /// Texts that are nearly right: those of the repository, with a few characters changed.
     fn nearly(texts: &[String], random: &mut fastrand::Rng) -> String {
@@ -302,24 +330,7 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(seed);
         for round in 0..3_000 {
             let text = nearly(&texts, &mut random);
-            let attempt = std::panic::catch_unwind(|| {
-                let mut loaded = Loaded {
-                    node: Node::empty(),
-                    texts: Vec::new(),
-                    diagnostics: Vec::new(),
-                    is_partial: false,
-                };
-                loaded.add("random.yaml", text.clone());
-                loaded.set(&text);
-                substitute(
-                    &mut loaded.node,
-                    &|_| None,
-                    &mut Vec::new(),
-                    &mut loaded.diagnostics,
-                );
-                drop(check(&mut loaded));
-                render(&loaded.diagnostics, &loaded.texts)
-            });
+            let attempt = std::panic::catch_unwind(|| fuzzed(&text));
             assert!(attempt.is_ok(), "seed {seed}, round {round}: {text:?}");
         }
     }

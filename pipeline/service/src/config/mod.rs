@@ -16,9 +16,12 @@ use pipeline::{Build, Exporter, Processor, Receiver, Registration};
 
 pub(crate) use check::check;
 pub(crate) use diagnostic::{Diagnostic, render};
+#[cfg(fuzzing)]
+pub(crate) use load::fuzzed;
 pub(crate) use load::{Loaded, load};
 pub(crate) use print::print;
 use service::Service;
+pub use service::around;
 pub(crate) use service::{Around, Encoding, Level, Logs, RetryOnFailure, Sizer};
 
 /// A configuration whose every value has its type; nothing is built yet.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use pipeline::config::Duration;
 use pipeline::{AnyValue, Delivery};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// `service:`.
 #[derive(Debug, Deserialize)]
@@ -103,7 +103,7 @@ pub(crate) struct Pipeline {
 
 /// `sending_queue:` of an exporter, with the Collector's keys and defaults
 /// ([exporterhelper](https://github.com/open-telemetry/opentelemetry-collector/tree/main/exporter/exporterhelper)).
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct SendingQueue {
     pub(crate) enabled: bool,
@@ -127,7 +127,7 @@ impl Default for SendingQueue {
 }
 
 /// What `queue_size` counts.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Sizer {
     Requests,
@@ -135,7 +135,7 @@ pub(crate) enum Sizer {
 }
 
 /// `retry_on_failure:` of an exporter, with the Collector's keys and defaults.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct RetryOnFailure {
     pub(crate) enabled: bool,
@@ -160,6 +160,14 @@ impl Default for RetryOnFailure {
 }
 
 impl RetryOnFailure {
+    /// What holds for an exporter whose map says nothing of it.
+    pub(crate) fn of(delivery: &Delivery) -> RetryOnFailure {
+        RetryOnFailure {
+            enabled: delivery.retry,
+            ..RetryOnFailure::default()
+        }
+    }
+
     /// The keys that cannot be as they are, by the Collector's own rules
     /// ([configretry](https://github.com/open-telemetry/opentelemetry-collector/tree/main/config/configretry)).
     pub(crate) fn mistakes(&self) -> Vec<(&'static str, &'static str)> {
@@ -192,6 +200,27 @@ impl RetryOnFailure {
             .filter(|(wrong, ..)| *wrong)
             .map(|(_, key, why)| (key, why))
             .collect()
+    }
+}
+
+/// `timeout`, `sending_queue` and `retry_on_failure` of an exporter whose map has none of them, as a user would write
+/// them: what its README has to show.
+#[must_use]
+pub fn around(delivery: &Delivery) -> impl Serialize + use<> {
+    #[derive(Serialize)]
+    struct Written {
+        timeout: Duration,
+        sending_queue: SendingQueue,
+        retry_on_failure: RetryOnFailure,
+    }
+    Written {
+        timeout: Duration(delivery.timeout),
+        sending_queue: SendingQueue {
+            num_consumers: NonZeroUsize::new(delivery.num_consumers),
+            block_on_overflow: Some(delivery.block_on_overflow),
+            ..SendingQueue::default()
+        },
+        retry_on_failure: RetryOnFailure::of(delivery),
     }
 }
 

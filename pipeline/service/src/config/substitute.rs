@@ -59,6 +59,18 @@ struct Expanded {
 }
 
 fn expand(text: &str, env: Env<'_>) -> Result<Expanded, String> {
+    expand_at(text, env, 0)
+}
+
+/// How deep a default may stand within defaults.
+const DEEPEST: usize = 16;
+
+fn expand_at(text: &str, env: Env<'_>, depth: usize) -> Result<Expanded, String> {
+    if depth > DEEPEST {
+        return Err(format!(
+            "defaults within defaults, more than {DEEPEST} deep"
+        ));
+    }
     let mut done = Expanded::default();
     let mut rest = text;
     while let Some(at) = rest.find('$') {
@@ -71,7 +83,7 @@ fn expand(text: &str, env: Env<'_>) -> Result<Expanded, String> {
             let end = closing(inner).ok_or_else(|| {
                 format!("`{rest}` has no closing brace; a literal dollar is written `$$`")
             })?;
-            let (value, from_file) = resolve(&inner[..end], env)?;
+            let (value, from_file) = resolve(&inner[..end], env, depth)?;
             done.whole = at == 0 && rest.len() == text.len() && end + 3 == rest.len();
             done.text.push_str(&value);
             done.from_file |= from_file;
@@ -100,7 +112,7 @@ fn closing(text: &str) -> Option<usize> {
 }
 
 /// What stands between the braces.
-fn resolve(inner: &str, env: Env<'_>) -> Result<(String, bool), String> {
+fn resolve(inner: &str, env: Env<'_>, depth: usize) -> Result<(String, bool), String> {
     if let Some(path) = inner.strip_prefix("file:") {
         let mut text = std::fs::read_to_string(path)
             .map_err(|error| format!("cannot read `{path}`: {error}"))?;
@@ -121,7 +133,9 @@ fn resolve(inner: &str, env: Env<'_>) -> Result<(String, bool), String> {
     }
     match (env(name), default) {
         (Some(value), _) => Ok((value, false)),
-        (None, Some(default)) => expand(default, env).map(|done| (done.text, done.from_file)),
+        (None, Some(default)) => {
+            expand_at(default, env, depth + 1).map(|done| (done.text, done.from_file))
+        }
         (None, None) => Err(format!(
             "the environment variable `{name}` is not set; `${{env:{name}:-default}}` gives it a default"
         )),
@@ -152,6 +166,10 @@ mod tests {
             "set but empty is an empty string"
         );
         assert_eq!(text("${env:NO:-${env:HOST}}"), Ok("a".into()));
+        // As deep as one likes would be deeper than the stack.
+        let nested = |depth| format!("{}x{}", "${NO:-".repeat(depth), "}".repeat(depth));
+        assert_eq!(text(&nested(16)), Ok("x".into()));
+        assert!(text(&nested(17)).is_err() && text(&nested(100_000)).is_err());
         assert!(expand("${env:HOST}", &env).unwrap().whole);
         assert!(!expand("${env:HOST}${env:HOST}", &env).unwrap().whole);
         for wrong in [

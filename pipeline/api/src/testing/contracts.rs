@@ -1,111 +1,19 @@
-//! What an author needs to test a component alone: points in and out in the [notation](crate::text), and the
-//! contracts that every component keeps, checked by one call. Everything here panics where a test would fail.
+//! The contracts that every component keeps.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
+use super::{assert_readme, context, mistakes, node, processor, registration, run};
 use crate::config::{Node, Tree};
 use crate::{
-    Attributes, Batch, Component, Context, Counters, Demand, Exporter, Make, Outbox, Outlet,
-    Processor, Receiver, Registration, Scope, Shutdown, Until, Value, Want, points, text,
+    Batch, Component, Counters, Demand, Exporter, Make, Outbox, Outlet, Receiver, Shutdown, Until,
+    Value, Want, points, text,
 };
 
-/// A context for a component under test.
-#[must_use]
-pub fn context() -> Context {
-    let resource = Attributes::from_iter([("host.name", "test")]);
-    Context::new(Arc::new(resource), Counters::new("test"), "/")
-        .of("test", Scope::new("test", "0.0.0"))
-}
-
-/// The configuration as a component would get it.
-#[must_use]
-pub fn node(yaml: &str) -> Node {
-    Node::from(
-        serde_yaml::from_str::<serde_yaml::Value>(yaml).expect("the test's configuration is YAML"),
-    )
-}
-
-/// The processor of this type, built from YAML as the service builds it.
-#[must_use]
-pub fn processor<T: Component>(yaml: &str) -> Box<dyn Processor> {
-    let Make::Processor(decode) = &registration::<T>().make else {
-        panic!("`{}` is no processor", T::TYPE)
-    };
-    let decoded = decode(&node(yaml))
-        .unwrap_or_else(|problems| panic!("the configuration is refused: {problems:#?}"));
-    (decoded.value)(&context())
-        .unwrap_or_else(|error| panic!("not built: {}: {error}", error.path()))
-}
-
-/// What is wrong with this configuration: the path and the message of each mistake.
-#[must_use]
-pub fn mistakes<T: Component>(yaml: &str) -> Vec<String> {
-    let told = |problems: Vec<crate::config::Problem>| {
-        problems
-            .into_iter()
-            .map(|it| format!("{}: {}", it.path.join("."), it.message))
-            .collect()
-    };
-    let built = |done: crate::Result<()>| {
-        done.map_or_else(
-            |error| vec![format!("{}: {error}", error.path())],
-            |()| Vec::new(),
-        )
-    };
-    match &registration::<T>().make {
-        Make::Receiver(decode) => {
-            decode(&node(yaml)).map_or_else(told, |it| built((it.value)(&context()).map(drop)))
-        }
-        Make::Processor(decode) => {
-            decode(&node(yaml)).map_or_else(told, |it| built((it.value)(&context()).map(drop)))
-        }
-        Make::Exporter(decode, _) => {
-            decode(&node(yaml)).map_or_else(told, |it| built((it.value)(&context()).map(drop)))
-        }
-    }
-}
-
-/// Sends points through a processor to its end, and gives what came out.
-#[must_use]
-pub fn process(processor: &mut dyn Processor, input: &str) -> String {
-    let batches = text::parse(input).unwrap_or_else(|why| panic!("the test's input: {why}"));
-    text::format(&run(processor, batches, &Counters::new("test")).concat())
-}
-
-/// A processor of this type and configuration makes `output` of `input`.
-pub fn check<T: Component>(yaml: &str, input: &str, output: &str) {
-    let made = process(&mut *processor::<T>(yaml), input);
-    let expected = text::parse(output).unwrap_or_else(|why| panic!("the test's output: {why}"));
-    let expected = text::format(&expected);
-    assert_eq!(made, expected, "\nof {input}\nby {yaml}");
-}
-
-/// Checks every folder below `cases`: `config.yaml`, `input.txt`, `output.txt`.
-pub fn check_cases<T: Component>(cases: &Path) {
-    let read = |path: &Path| {
-        std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-    };
-    let mut count = 0;
-    for case in
-        std::fs::read_dir(cases).unwrap_or_else(|error| panic!("{}: {error}", cases.display()))
-    {
-        let case = case.expect("a directory that can be listed").path();
-        check::<T>(
-            &read(&case.join("config.yaml")),
-            &read(&case.join("input.txt")),
-            &read(&case.join("output.txt")),
-        );
-        count += 1;
-    }
-    assert!(count > 0, "no case below {}", cases.display());
-}
-
-/// Checks what every component keeps, whatever its kind: it is registered once; its README names every key; unknown
-/// keys are refused anywhere; and by kind:
+/// Checks what every component keeps, whatever its kind: it is registered once; its README shows every option
+/// at its default, and names it ([`assert_readme`]); unknown keys are refused; and by kind:
 ///
 /// - a processor's demand is honest (what it said need not be read, it would not have let out), it lets everything out
 ///   at the end or counts it as dropped, it passes the end of a sweep on, and the same table in is the same table out;
@@ -114,7 +22,7 @@ pub fn check_cases<T: Component>(cases: &Path) {
 ///
 /// `yaml` is a configuration that uses as much as it can; `input`, for a processor, are points in the notation.
 pub fn assert_contracts<T: Component>(readme: &str, yaml: &str, input: &str) {
-    assert_readme::<T>(readme);
+    assert_readme(registration::<T>(), readme);
     assert_eq!(mistakes::<T>(yaml), Vec::<String>::new());
     assert_unknown_keys_refused::<T>(&node(yaml));
     match &registration::<T>().make {
@@ -133,35 +41,6 @@ pub fn assert_contracts<T: Component>(readme: &str, yaml: &str, input: &str) {
             let made = decode(&node(yaml)).map(|it| (it.value)(&context()).expect("built before"));
             assert_exporter_ends(&*made.expect("decoded before"));
         }
-    }
-}
-
-fn registration<T: Component>() -> &'static Registration {
-    let all: Vec<_> = Registration::all()
-        .into_iter()
-        .filter(|it| it.type_name == T::TYPE)
-        .collect();
-    assert_eq!(
-        all.len(),
-        1,
-        "`{}` has to be registered once: `pipeline::register!`",
-        T::TYPE
-    );
-    all[0]
-}
-
-/// Every key of the configuration stands in the README, as code.
-fn assert_readme<T: Component>(readme: &str) {
-    let schema = (registration::<T>().schema)();
-    let keys = schema
-        .get("properties")
-        .and_then(|it| it.as_object())
-        .map(|it| it.keys().cloned().collect::<Vec<_>>());
-    for key in keys.unwrap_or_default() {
-        assert!(
-            readme.contains(&format!("`{key}`")),
-            "README.md does not name the key `{key}`"
-        );
     }
 }
 
@@ -188,8 +67,9 @@ fn assert_unknown_keys_refused<T: Component>(whole: &Node) {
     assert_eq!(problems[0].path, ["bogus_key"]);
 }
 
-/// What the processor said need not be read, it would not have let out.
-fn assert_honest<T: Component>(yaml: &str, input: &str) {
+/// A processor's demand is honest: what it said need not be read, it would not have let out. `input` are points in the
+/// notation.
+pub fn assert_honest<T: Component>(yaml: &str, input: &str) {
     let all = text::parse(input).unwrap_or_else(|why| panic!("the test's input: {why}"));
     let demand = processor::<T>(yaml).demand(Demand::everything());
     let wanted = |batch: &Batch, row: usize| {
@@ -272,26 +152,6 @@ fn assert_same_table<T: Component>(yaml: &str, input: &str) {
         tables(),
         "the same table in is the same table out"
     );
-}
-
-fn run(stage: &mut dyn Processor, batches: Vec<Batch>, counters: &Counters) -> Vec<Vec<Batch>> {
-    let mut out = Outbox::new(counters.clone());
-    let mut sent = Vec::new();
-    for batch in batches {
-        stage
-            .process(batch, &mut out)
-            .unwrap_or_else(|error| panic!("{error}"));
-        sent.extend(out.take());
-    }
-    stage
-        .flush(&mut out)
-        .unwrap_or_else(|error| panic!("{error}"));
-    assert!(
-        stage.wake_at().is_none(),
-        "after the end there is nothing to wake for"
-    );
-    sent.extend(out.take());
-    sent
 }
 
 const LONG: Duration = Duration::from_secs(30);

@@ -1,0 +1,169 @@
+//! What the documentation shows is what the program takes.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use common::{lacks, repository, run, text};
+use pipeline::testing::{assert_readme, blocks};
+use pipeline::{Make, Registration};
+use serde_yaml::{Mapping, Value};
+use statsfs_collector as _; // all of its components are registered
+
+/// All markdown of the repository, by its path in it.
+fn documents() -> Vec<(PathBuf, String)> {
+    fn walk(directory: &Path, found: &mut Vec<(PathBuf, String)>) {
+        for entry in std::fs::read_dir(repository("").join(directory)).unwrap() {
+            let entry = entry.unwrap();
+            let name = entry.file_name().into_string().unwrap();
+            let path = directory.join(&name);
+            let is_built = name.starts_with('.') || name == "target" || name == "fixtures";
+            if entry.file_type().unwrap().is_dir() && !is_built {
+                walk(&path, found);
+            } else if path.extension().is_some_and(|it| it == "md") {
+                found.push((path, std::fs::read_to_string(entry.path()).unwrap()));
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(Path::new(""), &mut found);
+    found
+}
+
+#[test]
+fn every_readme_shows_all_options_at_their_defaults() {
+    for of in Registration::all() {
+        // <kind>/<type>/src/lib.rs
+        let directory = Path::new(of.file).ancestors().nth(2).unwrap();
+        let readme = repository("").join(directory).join("README.md");
+        let readme = std::fs::read_to_string(readme).unwrap();
+        assert_readme(of, &readme);
+        // What stands around an exporter is of the service.
+        if let Make::Exporter(_, delivery) = &of.make {
+            let (_, block) = &blocks(&readme)[0];
+            let block: Value = serde_yaml::from_str(block).unwrap();
+            let shown = &block["exporters"][of.type_name];
+            let defaults = serde_yaml::to_value(pipeline_service::around(&delivery())).unwrap();
+            for (key, default) in defaults.as_mapping().unwrap() {
+                assert_eq!(&shown[key], default, "{} {key:?}", of.type_name);
+            }
+        }
+    }
+}
+
+/// What a YAML block is, by what stands behind its fence and by its keys.
+enum Block {
+    /// `yaml`: a whole configuration, which has a key `service`; or some sections of one, or a list of `labels`' actions,
+    /// made a whole one.
+    Ours(String),
+    /// `yaml collector`: for an upstream Collector.
+    Collectors,
+    /// A stranger's component, of which this binary knows nothing: its own tests hold it to its schema.
+    Strangers,
+}
+
+/// Panics for what is none of these.
+fn block(path: &Path, info: &str, block: &str) -> Option<Block> {
+    if matches!(info, "text" | "sh" | "toml" | "rust") {
+        return None;
+    }
+    let keys = serde_yaml::from_str::<Mapping>(block)
+        .unwrap_or_else(|error| panic!("{}: {error}:\n{block}", path.display()));
+    let only = |allowed: &[&str]| {
+        let is_allowed = |key: &Value| key.as_str().is_some_and(|key| allowed.contains(&key));
+        !keys.is_empty() && keys.keys().all(is_allowed)
+    };
+    let shape = match info {
+        "yaml collector" => Block::Collectors,
+        "yaml" if path.starts_with("examples") => Block::Strangers,
+        "yaml" if keys.contains_key("service") => Block::Ours(block.into()),
+        "yaml" if only(&["receivers", "processors", "exporters"]) => Block::Ours(whole(block)),
+        "yaml" if only(&["actions"]) => {
+            let indented = block.lines().map(|line| format!("    {line}\n"));
+            let indented: String = indented.collect();
+            Block::Ours(whole(&format!("processors:\n  labels:\n{indented}")))
+        }
+        _ => panic!("{}: what is ```{info}?\n{block}", path.display()),
+    };
+    Some(shape)
+}
+
+/// Some sections of a configuration, with the others, and all their components in one pipeline.
+fn whole(sections: &str) -> String {
+    let mut whole = sections.to_owned();
+    let given: Mapping = serde_yaml::from_str(sections).unwrap();
+    for (section, other) in [
+        ("receivers", "{statsfs: {root: /sys}}"),
+        ("exporters", "{stdout: {}}"),
+    ] {
+        if !given.contains_key(section) {
+            writeln!(whole, "{section}: {other}").unwrap();
+        }
+    }
+    let all: Mapping = serde_yaml::from_str(&whole).unwrap();
+    let lists = all.iter().map(|(section, components)| {
+        let ids = components.as_mapping().unwrap().keys();
+        let ids: Vec<_> = ids.map(|id| id.as_str().unwrap()).collect();
+        format!("{}: [{}]", section.as_str().unwrap(), ids.join(", "))
+    });
+    let lists: Vec<_> = lists.collect();
+    whole
+        + &format!(
+            "service: {{pipelines: {{metrics: {{{}}}}}}}\n",
+            lists.join(", ")
+        )
+}
+
+#[test]
+fn every_yaml_block_is_a_configuration_that_is_taken() {
+    let otelcol = repository(".tools/otelcol");
+    let (mut ours, mut collectors) = (0, 0);
+    for (path, markdown) in documents() {
+        let at = path.display();
+        for (info, yaml) in blocks(&markdown) {
+            match block(&path, &info, &yaml) {
+                None => {}
+                Some(Block::Ours(whole)) => {
+                    let output = run(&whole, &["validate"]);
+                    let told = text(&output.stderr);
+                    assert!(output.status.success() && told.is_empty(), "{at}: {told}");
+                    ours += 1;
+                }
+                Some(Block::Collectors) if otelcol.exists() => {
+                    let config = tempfile::NamedTempFile::new().unwrap();
+                    std::fs::write(config.path(), &yaml).unwrap();
+                    let mut command = std::process::Command::new(&otelcol);
+                    command.arg("validate").arg("--config").arg(config.path());
+                    let output = command.output().unwrap();
+                    assert!(output.status.success(), "{at}: {}", text(&output.stderr));
+                    collectors += 1;
+                }
+                Some(Block::Collectors) => {
+                    // It was parsed.
+                    lacks(
+                        "every_yaml_block_is_a_configuration_that_is_taken",
+                        "the Collector, for its own (scripts/otelcol.sh)",
+                    );
+                    collectors += 1;
+                }
+                Some(Block::Strangers) => {
+                    let test = repository(path.to_str().unwrap()).with_file_name("src/lib.rs");
+                    let test = std::fs::read_to_string(test).unwrap();
+                    let is_tested = test.contains("assert_contracts::<")
+                        && test.contains("include_str!(\"../README.md\")");
+                    assert!(is_tested && blocks(&markdown).len() == 1, "{at}");
+                }
+            }
+        }
+    }
+    assert!(ours >= 8 && collectors >= 1, "{ours} {collectors}");
+}
+
+#[test]
+#[should_panic(expected = "what is ```yaml?")]
+fn a_block_of_no_known_shape_is_not_passed_over() {
+    block(Path::new("README.md"), "yaml", "service_name: x\n");
+}
