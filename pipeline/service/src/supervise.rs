@@ -9,7 +9,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, interval_at, sleep_until, timeout};
 
 use crate::graph::{Ended, Graph, Running, spawn};
-use crate::telemetry::summary;
+use crate::telemetry::{detail, summary};
 
 /// How it is run.
 #[derive(Clone, Copy, Debug)]
@@ -227,6 +227,7 @@ impl Told {
         let line = summary(counters);
         if line.is_some() && line != self.last {
             tracing::info!("{}", line.as_deref().unwrap_or_default());
+            detail(counters);
             self.last = line;
         }
     }

@@ -41,10 +41,39 @@ pub(crate) fn start(logs: &Logs) {
 
 /// The line of counts: sums over components, dropped points by reason; `None` if nothing was counted yet.
 pub(crate) fn summary(counters: &Counters) -> Option<String> {
+    let all = counters.snapshot();
+    let line = line(
+        all.iter()
+            .map(|((_, name, reason), count)| (*name, *reason, *count)),
+    );
+    (!line.is_empty()).then_some(line)
+}
+
+/// The same for each component, and each part of one that counts for itself: who wants to know says `RUST_LOG=debug`.
+pub(crate) fn detail(counters: &Counters) {
+    if !tracing::enabled!(tracing::Level::DEBUG) {
+        return;
+    }
+    let all = counters.snapshot();
+    let all: Vec<_> = all.iter().collect();
+    for part in all.chunk_by(|((a, ..), _), ((b, ..), _)| a == b) {
+        let component = &*part[0].0.0;
+        let counts = part
+            .iter()
+            .map(|((_, name, reason), count)| (*name, *reason, **count));
+        tracing::debug!(component, "{}", line(counts));
+    }
+}
+
+fn line<'a>(counts: impl Iterator<Item = (&'a str, &'a str, u64)>) -> String {
     let mut sums: BTreeMap<&str, (u64, BTreeMap<&str, u64>)> = BTreeMap::new();
-    for ((_, name, reason), count) in counters.snapshot() {
+    for (name, reason, count) in counts {
         let (sum, reasons) = sums.entry(name).or_default();
-        *sum += count;
+        if name.starts_with("longest_") {
+            *sum = count.max(*sum);
+        } else {
+            *sum += count;
+        }
         if !reason.is_empty() {
             *reasons.entry(reason).or_default() += count;
         }
@@ -77,5 +106,5 @@ pub(crate) fn summary(counters: &Counters) -> Option<String> {
             let _ = write!(line, " ({})", reasons.join(" "));
         }
     }
-    (!line.is_empty()).then_some(line)
+    line
 }
