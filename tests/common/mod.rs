@@ -7,10 +7,13 @@
     clippy::missing_panics_doc
 )]
 
+mod fault;
+
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
+pub use fault::fault;
 use rustix::process::Signal;
 
 pub const BINARY: &str = env!("CARGO_BIN_EXE_statsfs-collector");
