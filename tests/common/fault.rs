@@ -19,12 +19,11 @@ reasons but `points_rejected`, which is the upstream's. The tests write this fil
 /// `queue_full=N` for one that varies, and nothing at all where it is empty. What has no `=` are words too.
 pub fn fault(name: &str, lost: &str, told: &str, counted: &[&str]) {
     for count in counted.iter().filter(|it| it.contains('=')) {
-        match count.strip_suffix('N') {
-            Some(pattern) => assert!(find_count(told, pattern) > Some(0), "{count}: {told}"),
-            None => {
-                let (pattern, number) = count.split_at(count.find('=').unwrap() + 1);
-                assert_eq!(find_count(told, pattern), number.parse().ok(), "{told}");
-            }
+        if let Some(pattern) = count.strip_suffix('N') {
+            assert!(find_count(told, pattern) > Some(0), "{count}: {told}");
+        } else {
+            let (pattern, number) = count.split_at(count.find('=').unwrap() + 1);
+            assert_eq!(find_count(told, pattern), number.parse().ok(), "{told}");
         }
     }
     if counted.is_empty() {
@@ -32,13 +31,17 @@ pub fn fault(name: &str, lost: &str, told: &str, counted: &[&str]) {
             assert_eq!(find_count(told, pattern).unwrap_or_default(), 0, "{told}");
         }
     }
-    let counts = counted.iter().map(|it| match it.contains('=') {
-        true => format!("`{it}`"),
-        false => (*it).to_owned(),
-    });
-    let counts = match counts.collect::<Vec<_>>().join(", ") {
-        none if none.is_empty() => "nothing".to_owned(),
-        counts => counts,
+    let code = |it: &&str| {
+        if it.contains('=') {
+            format!("`{it}`")
+        } else {
+            (*it).to_owned()
+        }
+    };
+    let counts = if counted.is_empty() {
+        "nothing".to_owned()
+    } else {
+        counted.iter().map(code).collect::<Vec<_>>().join(", ")
     };
     let row = format!("| {name} | {lost} | {counts} |");
     let path = repository("docs/faults.md");
@@ -69,5 +72,5 @@ fn update(path: &std::path::Path, name: &str, row: &str) {
     rows.sort_unstable();
     file.set_len(0).unwrap();
     file.rewind().unwrap();
-    write!(file, "{HEAD}{}\n", rows.join("\n")).unwrap();
+    writeln!(file, "{HEAD}{}", rows.join("\n")).unwrap();
 }
