@@ -85,17 +85,22 @@ fn it_gets_small_ones_whatever_the_compression_and_that_is_said_once() {
 
 #[test]
 fn what_was_acknowledged_is_not_sent_again_when_a_later_part_fails() {
-    for (code, rejected) in [(Code::Unavailable, 0), (Code::InvalidArgument, 1)] {
-        let (peer, address) = (small([Answer::Take, Answer::Refuse(code, None)]), free());
+    for (answer, rejected) in [
+        (Answer::Refuse(Code::Unavailable, None), 0),
+        (Answer::Refuse(Code::InvalidArgument, None), 1),
+        (Answer::Hang, 0),
+    ] {
+        let (peer, address) = (small([Answer::Take, answer]), free());
         let server = peer.serve(address, None, true);
-        let output = run(&to(&net(), &address.to_string(), PLAIN), &["--once"]);
+        let more = format!("{PLAIN}, timeout: 500ms");
+        let output = run(&to(&net(), &address.to_string(), &more), &["--once"]);
         drop(server);
         let told = text(&output.stderr);
         let points = points(&peer.got.lock().unwrap());
         let series: HashSet<&String> = points.iter().collect();
         assert_eq!(series.len(), points.len(), "none twice: {told}");
         assert_eq!(points.len() as u64, count(&told, " points_sent="), "{told}");
-        let refused = count(&told, " points_rejected=");
+        let refused = count(&told, "permanent=");
         assert_eq!(72, points.len() as u64 + refused, "{told}");
         // What is refused for good costs its own part only.
         assert_eq!(refused.min(1), rejected, "{told}");
@@ -119,6 +124,6 @@ fn a_point_that_is_too_large_by_itself_is_counted_and_costs_no_other() {
         "the upstream takes no message as large as a point",
         "the point: here all 72",
         &told,
-        &["points_rejected=72"],
+        &["permanent=72"],
     );
 }

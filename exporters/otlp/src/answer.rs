@@ -6,11 +6,17 @@ use pipeline::{ExportError, with_causes};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-/// How many points of an accepted message were rejected all the same, and what is said of it.
-pub(crate) fn accepted(response: ExportMetricsServiceResponse) -> (u64, String) {
-    let part = response.partial_success.unwrap_or_default();
-    let rejected = u64::try_from(part.rejected_data_points).unwrap_or_default();
-    (rejected, part.error_message)
+/// An accepted message: in full, or but for some points.
+pub(crate) fn accepted(response: ExportMetricsServiceResponse) -> Result<(), ExportError> {
+    match response.partial_success {
+        Some(part) if part.rejected_data_points != 0 || !part.error_message.is_empty() => {
+            Err(ExportError::Partial {
+                rejected: u64::try_from(part.rejected_data_points).unwrap_or_default(),
+                message: part.error_message,
+            })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// How gRPC's implementations say that a message is too large, and what stands before the limit: grpc-go and gRPC's

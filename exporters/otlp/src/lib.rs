@@ -17,9 +17,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::uri::{PathAndQuery, Scheme, Uri};
 use pipeline::opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
-use pipeline::{
-    Batch, Component, Context, Error, ExportError, Exporter, Result, async_trait, points,
-};
+use pipeline::{Batch, Component, Context, Error, ExportError, Exporter, Result, async_trait};
 use tonic::client::Grpc;
 use tonic::codec::CompressionEncoding;
 use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue, MetadataMap};
@@ -111,61 +109,38 @@ impl Exporter for Otlp {
 
     async fn export(&self, request: &[Batch]) -> Result<(), ExportError> {
         let mut left: VecDeque<Batch> = request.iter().cloned().collect();
-        let (mut rejected, mut said) = (0, String::new());
         while let Some(message) = self.limit.next(&mut left) {
-            let all = points(&message.batches);
-            let status = match self.attempt(message.parts.clone()).await {
-                Ok(response) => {
-                    let (some, text) = answer::accepted(response);
-                    rejected += some.min(all);
-                    said = if text.is_empty() { said } else { text };
-                    continue;
-                }
-                Err(status) => status,
+            let (part, status) = match self.attempt(message.parts.clone()).await {
+                Ok(response) => (answer::accepted(response), None),
+                Err(status) => match answer::too_large(&status) {
+                    Some(stated) if !message.is_single() => {
+                        self.limit.learn(message.size, stated);
+                        message.put_back(&mut left);
+                        continue;
+                    }
+                    Some(_) => (Err(ExportError::permanent(answer::describe(&status))), None),
+                    None => (Err(answer::refused(&status)), Some(status)),
+                },
             };
-            if status.code() == Code::Unavailable {
+            if status.is_some_and(|it| it.code() == Code::Unavailable) {
                 // The next connection may be to another peer.
                 self.without_zstd.store(false, Ordering::Relaxed);
                 self.limit.forget();
             }
-            let error = match answer::too_large(&status) {
-                Some(stated) if !message.is_single() => {
-                    self.limit.learn(message.size, stated);
-                    message.put_back(&mut left);
-                    continue;
-                }
-                Some(_) => ExportError::permanent(answer::describe(&status)),
-                None => answer::refused(&status),
-            };
-            match error {
-                ExportError::Retryable { source, after, .. } => {
-                    message.put_back(&mut left);
-                    return Err(ExportError::Retryable {
-                        source: if said.is_empty() {
-                            source
-                        } else {
-                            format!("{source}; of what it had before: {said}").into()
-                        },
-                        after,
-                        left: Some(left.into()),
-                        rejected,
-                    });
-                }
-                // All of it; or else only these points, and the peer may take the others.
-                error if all == points(request) => return Err(error),
-                _ => {
-                    rejected += all;
-                    said = answer::describe(&status);
-                }
+            if left.is_empty() {
+                return part;
             }
+            let part = match part {
+                Ok(()) => Ok((0, String::new())),
+                Err(ExportError::Partial { rejected, message }) => Ok((rejected, message)),
+                Err(ExportError::Permanent { source }) => Err(source),
+                // Nothing is settled: it is all of the request still.
+                Err(other) => return Err(other),
+            };
+            let left = left.into();
+            return Err(ExportError::Part { part, left });
         }
-        if rejected == 0 && said.is_empty() {
-            return Ok(());
-        }
-        Err(ExportError::Partial {
-            rejected,
-            message: said,
-        })
+        Ok(())
     }
 }
 
