@@ -64,7 +64,9 @@ fn each_code_is_retried_or_not_as_otlp_has_it() {
 fn what_the_peer_refuses_of_a_request_is_rejected_not_sent() {
     let (peer, address) = (Peer::with([Answer::Partial(5, "five too many")]), free());
     let _server = peer.serve(address, None, true);
-    let told = text(&run(&to(&net(), &address.to_string(), PLAIN), &["--once"]).stderr);
+    let output = run(&to(&net(), &address.to_string(), PLAIN), &["--once"]);
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "not all arrived: {told}");
     assert_eq!(
         (
             count(&told, " points_sent="),
