@@ -31,6 +31,8 @@ pub(crate) struct Groups {
     /// Groups that are no more, and still have their rows.
     gone: usize,
     owners: HashMap<Key, Owner>,
+    /// How often an identity was given back that nobody took at once.
+    given_back: u64,
     tables: Vec<Made>,
     places: u64,
 }
@@ -64,6 +66,7 @@ impl Groups {
             free: Vec::new(),
             gone: 0,
             owners: HashMap::new(),
+            given_back: 0,
             tables: Vec::new(),
             places: 0,
         }
@@ -115,6 +118,7 @@ impl Groups {
             out.dropped(gone.came, "aggregated");
             self.owners.remove(&key);
             self.gone += 1;
+            self.given_back += 1;
         }
     }
 
@@ -134,6 +138,16 @@ impl Groups {
     /// Gives identities back.
     pub(crate) fn free(&mut self, keys: &[Key]) {
         keys.iter().for_each(|key| drop(self.owners.remove(key)));
+    }
+
+    /// Whoever was refused one of these is to be looked at anew, unless they are taken again.
+    pub(crate) fn note_given_back(&mut self, keys: &[Key]) {
+        let is_free = keys.iter().any(|key| !self.owners.contains_key(key));
+        self.given_back += u64::from(is_free);
+    }
+
+    pub(crate) fn given_back(&self) -> u64 {
+        self.given_back
     }
 
     fn add(&mut self, key: Key, head: &Head, group: Group) -> u32 {

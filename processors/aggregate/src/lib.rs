@@ -58,7 +58,7 @@ impl Processor for Aggregate {
                 .or_default();
             let known = entries
                 .get(&head.place)
-                .is_some_and(|it| it.is_of(batch.table()));
+                .is_some_and(|it| it.is_of(batch.table(), &self.groups));
             if !known {
                 let before = entries.remove(&head.place);
                 let entry = Entry::learn(batch.table(), before, &self.rules, &mut self.groups, out);

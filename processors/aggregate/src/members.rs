@@ -18,6 +18,8 @@ pub(crate) struct Entry {
     others: Option<(Arc<Table>, Vec<u32>)>,
     /// What no group may become while these are there.
     taken: Vec<Key>,
+    /// Rows were refused when so many identities had been given back: with more, they are looked at anew.
+    refused: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -43,10 +45,17 @@ impl Entry {
         groups: &mut Groups,
         out: &mut Outbox,
     ) -> Entry {
-        let (known, taken) = before.map_or_else(Default::default, |it| (it.members, it.taken));
-        groups.free(&taken);
-        let mut known: HashMap<u128, Member> =
-            known.into_iter().map(|it| (it.identity, it)).collect();
+        let (before, given_back) =
+            before.map_or_else(Default::default, |it| (it.members, it.taken));
+        groups.free(&given_back);
+        let mut known: HashMap<u128, Member> = HashMap::new();
+        for member in before {
+            // The row of one that ended may stand before that of one that came in its place.
+            if let Some(ended) = known.insert(member.identity, member) {
+                groups.leave(ended.group, out);
+            }
+        }
+        let (looked, mut refused) = (groups.given_back(), false);
         let (mut members, mut others, mut taken) = (Vec::new(), Vec::new(), Vec::new());
         let head = table.head();
         let resource = resource(&head.resource);
@@ -56,6 +65,7 @@ impl Entry {
                     let key = (resource, series.identity());
                     if groups.is_group(&key) {
                         refuse(series, series, "which a group is already", out);
+                        refused = true;
                         continue;
                     }
                     taken.extend(groups.take_key(key));
@@ -72,6 +82,7 @@ impl Entry {
                 rule.function,
                 out,
             ) else {
+                refused = true;
                 continue;
             };
             let (last, read, is_fresh) = match known.remove(&identity) {
@@ -93,6 +104,7 @@ impl Entry {
         known
             .into_values()
             .for_each(|it| groups.leave(it.group, out));
+        groups.note_given_back(&given_back);
         let others = (others.len() < table.len()).then(|| {
             let series = others
                 .iter()
@@ -107,11 +119,15 @@ impl Entry {
             members,
             others,
             taken,
+            refused: refused.then_some(looked),
         }
     }
 
-    pub(crate) fn is_of(&self, table: &Arc<Table>) -> bool {
-        std::ptr::eq(self.table.as_ptr(), Arc::as_ptr(table)) && self.table.strong_count() > 0
+    /// Whether this is what is to be known of a table.
+    pub(crate) fn is_of(&self, table: &Arc<Table>, groups: &Groups) -> bool {
+        std::ptr::eq(self.table.as_ptr(), Arc::as_ptr(table))
+            && self.table.strong_count() > 0
+            && self.refused.is_none_or(|it| it == groups.given_back())
     }
 
     /// Takes in what the members show: when the latest of it was read, and how many points that were.
@@ -177,6 +193,7 @@ impl Entry {
     /// Gives back all that it has of the groups. Always false: it does not stay.
     pub(crate) fn forget(&self, groups: &mut Groups, out: &mut Outbox) -> bool {
         groups.free(&self.taken);
+        groups.note_given_back(&self.taken);
         self.members
             .iter()
             .for_each(|it| groups.leave(it.group, out));

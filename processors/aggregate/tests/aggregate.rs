@@ -294,6 +294,24 @@ fn a_group_that_another_series_is_already_is_refused() {
     let shown = Shown::new("a", "s/c 0 counter\ns/c{cpu=0} 0 counter", 0);
     let sent = stage.process(shown.batch(10, true, &ints(&[7, 7])));
     assert_eq!(text::format(&sent), "s/c 7 counter\n");
+    // When the series is no more, there is a group.
+    let mut stage = Stage::new("match: {labels: {cpu: '*'}}, without: [cpu], function: sum");
+    let (file, member) = (
+        Shown::new("a", "s/c 0 counter", 0),
+        Shown::new("b", "s/c{cpu=0} 0 counter", 0),
+    );
+    for (second, file, expected) in [
+        (10, file, "s/c 7 counter\n"),
+        (
+            11,
+            Shown::new("a", "s/d 0 counter", 0),
+            "s/c 3 updown\ns/d 7 counter\n",
+        ),
+    ] {
+        let mut sent = stage.process(file.batch(second, false, &ints(&[7])));
+        sent.extend(stage.process(member.batch(second, true, &ints(&[3]))));
+        assert_eq!(text::format(&sent), expected);
+    }
     // The other way round, the group came first.
     let mut stage = Stage::new("match: {labels: {cpu: '*'}}, without: [cpu], function: sum");
     let first = Shown::new("a", "s/c{cpu=0} 0 counter", 0);
@@ -352,4 +370,26 @@ fn many_groups_go_on_in_tables_of_a_few_thousand_and_leave_them() {
         .map(|it| (it.table().len(), it.points()))
         .collect();
     assert_eq!(rows, [(4096, 3192), (1808, 1808)]);
+}
+
+#[test]
+fn one_that_comes_in_the_place_of_one_that_ends_is_no_member_twice() {
+    let mut stage = Stage::new("without: [cpu], function: sum");
+    let first = Shown::new("a", TWO, 0);
+    let out = stage.one(first.batch(10, true, &ints(&[1, 2])));
+    assert_eq!(out.map(|it| it.0), Some(Value::Int(3)));
+    // The old row still stands before the new one, then it leaves, and then all do.
+    let both = Shown::new("a", &format!("{TWO}s/c{{cpu=0}} 0 counter"), 0);
+    let values = [END, Value::Int(2), Value::Int(5)];
+    let out = stage.one(both.batch(11, true, &values));
+    assert_eq!(out.map(|it| it.0), Some(Value::Int(7)));
+    let later = Shown::new("a", TWO, 0);
+    let out = stage.one(later.batch(12, true, &[NOTHING, Value::Int(2)]));
+    assert_eq!(out.map(|it| it.0), Some(Value::Int(7)));
+    let other = Shown::new("a", "s/c 0 gauge", 0);
+    let mut out = None;
+    for second in 13..15 {
+        out = stage.one(other.batch(second, true, &ints(&[9])));
+    }
+    assert_eq!(out.map(|it| it.0), Some(Value::Int(9)), "no group is left");
 }
