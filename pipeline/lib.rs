@@ -5,6 +5,8 @@
 use exporter_otlp as _;
 #[cfg(feature = "stdout")]
 use exporter_stdout as _;
+#[cfg(feature = "aggregate")]
+use processor_aggregate as _;
 #[cfg(feature = "batch")]
 use processor_batch as _;
 #[cfg(feature = "labels")]

@@ -3,94 +3,21 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
+#[path = "common/otelcol.rs"]
+mod otelcol;
+#[path = "common/peer.rs"]
+mod peer;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::io::{BufReader, Read, Write};
+use std::net::TcpStream;
 
-use common::{collector, lacks, read_until, repository, run, signal, text};
+use common::{collector, count, fault, lines_until, read_until, repository, run, signal, text};
+use otelcol::Upstream;
+use peer::{PLAIN, assert_accounted, to};
 use rustix::process::Signal;
 use serde_json::Value;
-
-/// A Collector that writes what it gets to a file.
-struct Upstream {
-    child: Child,
-    grpc: u16,
-    http: u16,
-    directory: tempfile::TempDir,
-}
-
-impl Upstream {
-    /// `None`, said on standard error, where it was not built.
-    fn start(test: &str) -> Option<Upstream> {
-        let binary =
-            std::env::var_os("OTELCOL").map_or_else(|| repository(".tools/otelcol"), PathBuf::from);
-        if !binary.is_file() {
-            lacks(
-                test,
-                "the OpenTelemetry Collector: scripts/otelcol.sh builds it with Go",
-            );
-            return None;
-        }
-        let free = || {
-            TcpListener::bind("127.0.0.1:0")
-                .unwrap()
-                .local_addr()
-                .unwrap()
-                .port()
-        };
-        let (grpc, http, directory) = (free(), free(), tempfile::tempdir().unwrap());
-        let config = format!(
-            "receivers: {{otlp: {{protocols: {{grpc: {{endpoint: '127.0.0.1:{grpc}'}}, http: {{endpoint: '127.0.0.1:{http}'}}}}}}}}\n\
-             exporters: {{file: {{path: {}/out.json}}}}\n\
-             service: {{telemetry: {{metrics: {{level: none}}}}, pipelines: {{metrics: {{receivers: [otlp], exporters: [file]}}}}}}\n",
-            directory.path().display()
-        );
-        std::fs::write(directory.path().join("config.yaml"), config).unwrap();
-        let mut command = Command::new(binary);
-        command
-            .arg("--config")
-            .arg(directory.path().join("config.yaml"));
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut told = BufReader::new(child.stderr.take().unwrap());
-        let mut line = String::new();
-        while !line.contains("Everything is ready") {
-            line.clear();
-            assert!(
-                told.read_line(&mut line).unwrap() > 0,
-                "the Collector did not start"
-            );
-        }
-        // Read on, so that it never waits for a reader.
-        std::thread::spawn(move || std::io::copy(&mut told, &mut std::io::sink()));
-        Some(Upstream {
-            child,
-            grpc,
-            http,
-            directory,
-        })
-    }
-
-    /// Ends it, and gives each request that it wrote.
-    fn end(mut self) -> Vec<Value> {
-        signal(&self.child, Signal::TERM);
-        self.child.wait().unwrap();
-        let written =
-            std::fs::read_to_string(self.directory.path().join("out.json")).unwrap_or_default();
-        written
-            .lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect()
-    }
-}
 
 /// Every point with all that belongs to it, as one line of JSON each, in the order in which they arrived.
 fn points(requests: &[Value]) -> Vec<String> {
@@ -280,4 +207,107 @@ fn the_collector_reads_the_json_of_stdout() {
     sent.sort();
     arrived.sort();
     assert_same(&arrived, &sent);
+}
+
+/// When the points of `s/c` were read, in the order in which they arrived.
+fn times(requests: &[Value]) -> Vec<u64> {
+    let lines = points(requests);
+    let lines = lines.iter().filter(|line| line.contains("\"s/c\""));
+    lines
+        .map(|line| line.rsplit_once("time=").unwrap().1.parse().unwrap())
+        .collect()
+}
+
+#[test]
+fn a_collector_that_comes_is_killed_comes_again_and_hangs_gets_every_sweep_in_order() {
+    let test = "a_collector_that_comes_is_killed_comes_again_and_hangs_gets_every_sweep_in_order";
+    let Some(mut upstream) = Upstream::down(test, "") else {
+        return;
+    };
+    let tree = tempfile::tempdir().unwrap();
+    std::fs::create_dir(tree.path().join("s")).unwrap();
+    std::fs::write(tree.path().join("s/c"), "1\n").unwrap();
+    let receiver = format!(
+        "{{collection_interval: 20ms, root: {}}}",
+        tree.path().display()
+    );
+    let address = format!("127.0.0.1:{}", upstream.grpc);
+    let more = format!("{PLAIN}, timeout: 300ms, sending_queue: {{queue_size: 1000000}}");
+    let mut child = collector(&to(&receiver, &address, &more), &[]);
+    let mut told = BufReader::new(child.stderr.take().unwrap());
+    let fails = |line: &str| line.contains("sending fails and is tried again");
+    let works = |line: &str| line.contains("sending works again");
+    lines_until(&mut told, fails);
+    upstream.up();
+    lines_until(&mut told, works);
+    upstream.stop(Signal::KILL);
+    lines_until(&mut told, fails);
+    upstream.up();
+    lines_until(&mut told, works);
+    upstream.signal(Signal::STOP);
+    let lines = lines_until(&mut told, fails);
+    assert!(
+        lines.last().unwrap().contains("no answer within 300ms"),
+        "{lines:?}"
+    );
+    upstream.signal(Signal::CONT);
+    lines_until(&mut told, works);
+    signal(&child, Signal::TERM);
+    let mut rest = String::new();
+    told.read_to_string(&mut rest).unwrap();
+    assert!(child.wait().unwrap().success(), "{rest}");
+    let arrived = times(&upstream.end());
+    // What was taken and not acknowledged comes again: what counts is when a sweep came first.
+    let mut seen = BTreeSet::new();
+    let first: Vec<u64> = arrived.into_iter().filter(|it| seen.insert(*it)).collect();
+    assert!(first.is_sorted(), "{first:?}");
+    let sent = count(&rest, "points_sent");
+    assert_eq!(first.len() as u64, sent, "each sweep: {rest}");
+    assert_eq!(count(&rest, "points_read"), sent, "{rest}");
+    assert_accounted(&rest);
+    fault(
+        "the upstream Collector is not there at the start, is killed, comes again, and hangs",
+        "nothing that the queue holds, and it arrives in order",
+        &rest,
+        &[],
+    );
+}
+
+#[test]
+fn a_collector_that_takes_one_mebibyte_gets_more_in_parts() {
+    let test = "a_collector_that_takes_one_mebibyte_gets_more_in_parts";
+    let tree = tempfile::tempdir().unwrap();
+    let count = 40_000;
+    for file in 0..count {
+        let device = tree.path().join(format!("s/device-{:03}", file / 200));
+        if file % 200 == 0 {
+            std::fs::create_dir_all(&device).unwrap();
+        }
+        std::fs::write(device.join(format!("metric_{:03}", file % 200)), "1\n").unwrap();
+    }
+    let receiver = format!("{{root: {}}}", tree.path().display());
+    // grpc-go holds the bytes that come in against its limit, and those that it makes of them.
+    for compression in ["none", "gzip", "zstd"] {
+        let Some(mut upstream) = Upstream::down(test, "max_recv_msg_size_mib: 1") else {
+            return;
+        };
+        upstream.up();
+        let address = format!("127.0.0.1:{}", upstream.grpc);
+        let more = format!("{PLAIN}, compression: {compression}, timeout: 1m");
+        let config = to(&receiver, &address, &more)
+            .replace("batch: {}", "batch: {send_batch_size: 100000, timeout: 1m}")
+            .replace("service:\n", "service:\n  shutdown_timeout: 1m\n");
+        let output = run(&config, &["--once"]);
+        let told = text(&output.stderr);
+        assert!(output.status.success(), "{told}");
+        let said = told.matches("is larger than the peer takes").count();
+        assert_eq!(said, 1, "{told}");
+        assert!(told.contains("sending no more than 1048576"), "{told}");
+        assert_eq!(common::count(&told, "points_sent"), count, "{told}");
+        let arrived = points(&upstream.end());
+        let series: BTreeSet<&String> = arrived.iter().collect();
+        assert_eq!(series.len() as u64, count, "each once");
+        assert_eq!(arrived.len() as u64, count, "none twice");
+        assert_accounted(&told);
+    }
 }

@@ -9,7 +9,8 @@ use std::path::Path;
 use std::process::Child;
 
 use common::{
-    collector, has, lacks, lines_until, memory, read_until, repository, signal, text, trace, traced,
+    collector, fault, has, lacks, lines_until, memory, read_until, repository, signal, text, trace,
+    traced,
 };
 use rustix::process::Signal;
 
@@ -70,6 +71,12 @@ fn an_exporter_that_hangs_never_stalls_its_neighbour() {
         count(&told, " points_read=") * 2,
         handed,
         "one receiver, two ways: {told}"
+    );
+    fault(
+        "one of two exporters hangs",
+        "what its own queue cannot hold, and what is queued at the end; nothing on the other way",
+        &told,
+        &["queue_full=N", "shutdown=360"],
     );
 }
 

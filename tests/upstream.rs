@@ -3,204 +3,17 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
+#[path = "common/peer.rs"]
+mod peer;
 
-use std::collections::VecDeque;
 use std::io::{BufReader, Read};
-use std::net::{SocketAddr, TcpListener};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use common::{collector, lines_until, repository, run, signal, text};
-use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::{
-    MetricsService, MetricsServiceServer,
-};
-use opentelemetry_proto::tonic::collector::metrics::v1::{
-    ExportMetricsPartialSuccess, ExportMetricsServiceRequest, ExportMetricsServiceResponse,
-};
-use opentelemetry_proto::tonic::metrics::v1::{metric, number_data_point};
+use common::{collector, fault, lines_until, run, signal, text};
+use peer::{Answer, PLAIN, Peer, assert_accounted, count, free, net, to};
 use rustix::process::Signal;
-use tonic::codec::CompressionEncoding;
-use tonic::transport::server::TcpIncoming;
-use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
-use tonic::{Code, Request, Response, Status};
-use tonic_types::{ErrorDetails, StatusExt};
-
-/// What the peer does with a request; it takes those for which nothing is said.
-#[derive(Clone)]
-enum Answer {
-    Refuse(Code, Option<Duration>),
-    Partial(i64, &'static str),
-    /// Takes it, and never says so.
-    Hang,
-}
-
-#[derive(Clone, Default)]
-struct Peer {
-    script: Arc<Mutex<VecDeque<Answer>>>,
-    got: Arc<Mutex<Vec<ExportMetricsServiceRequest>>>,
-    headers: Arc<Mutex<Vec<String>>>,
-}
-
-#[tonic::async_trait]
-impl MetricsService for Peer {
-    async fn export(
-        &self,
-        request: Request<ExportMetricsServiceRequest>,
-    ) -> Result<Response<ExportMetricsServiceResponse>, Status> {
-        let header = |name: &str| {
-            request
-                .metadata()
-                .get(name)
-                .map(|it| it.to_str().unwrap().to_owned())
-        };
-        let encoding = header("grpc-encoding").unwrap_or_else(|| "identity".into());
-        self.headers.lock().unwrap().push(format!(
-            "{encoding} {}",
-            header("x-token").unwrap_or_default()
-        ));
-        let answer = self.script.lock().unwrap().pop_front();
-        let mut response = ExportMetricsServiceResponse::default();
-        match answer {
-            Some(Answer::Refuse(code, None)) => {
-                return Err(Status::new(code, "as the test has it"));
-            }
-            Some(Answer::Refuse(code, delay)) => {
-                return Err(Status::with_error_details(
-                    code,
-                    "as the test has it",
-                    ErrorDetails::with_retry_info(delay),
-                ));
-            }
-            Some(Answer::Partial(rejected_data_points, message)) => {
-                response.partial_success = Some(ExportMetricsPartialSuccess {
-                    rejected_data_points,
-                    error_message: message.into(),
-                });
-            }
-            Some(Answer::Hang) => std::future::pending().await,
-            None => {}
-        }
-        self.got.lock().unwrap().push(request.into_inner());
-        Ok(Response::new(response))
-    }
-}
-
-impl Peer {
-    fn with(script: impl IntoIterator<Item = Answer>) -> Peer {
-        Peer {
-            script: Arc::new(Mutex::new(script.into_iter().collect())),
-            ..Peer::default()
-        }
-    }
-
-    /// Serves on this address until what this gives is dropped, with all connections.
-    fn serve(&self, address: SocketAddr, tls: Option<ServerTlsConfig>, zstd: bool) -> Serving {
-        let mut service =
-            MetricsServiceServer::new(self.clone()).accept_compressed(CompressionEncoding::Gzip);
-        if zstd {
-            service = service.accept_compressed(CompressionEncoding::Zstd);
-        }
-        let mut server = Server::builder();
-        if let Some(tls) = tls {
-            server = server.tls_config(tls).unwrap();
-        }
-        // It listens when this returns: the socket is made here.
-        let listener = TcpListener::bind(address).unwrap();
-        listener.set_nonblocking(true).unwrap();
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
-        let guard = runtime.enter();
-        let incoming = TcpIncoming::from(tokio::net::TcpListener::from_std(listener).unwrap());
-        runtime.spawn(async move {
-            server
-                .add_service(service)
-                .serve_with_incoming(incoming)
-                .await
-                .unwrap();
-        });
-        drop(guard);
-        Serving(Some(runtime))
-    }
-
-    /// The values of `s/c`, in the order in which they came.
-    fn values(&self) -> Vec<i64> {
-        let got = self.got.lock().unwrap();
-        let metrics = got
-            .iter()
-            .flat_map(|it| &it.resource_metrics)
-            .flat_map(|it| &it.scope_metrics)
-            .flat_map(|it| &it.metrics);
-        let points = metrics
-            .filter(|it| it.name == "s/c")
-            .flat_map(|it| match &it.data {
-                Some(metric::Data::Gauge(gauge)) => gauge.data_points.clone(),
-                _ => panic!("a gauge"),
-            });
-        points
-            .map(|point| {
-                if let Some(number_data_point::Value::AsInt(it)) = point.value {
-                    it
-                } else {
-                    panic!("an integer")
-                }
-            })
-            .collect()
-    }
-}
-
-/// A server that runs; dropped, it is gone with all its connections.
-struct Serving(Option<tokio::runtime::Runtime>);
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_timeout(Duration::from_secs(5));
-        }
-    }
-}
-
-fn free() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-}
-
-fn net() -> String {
-    format!(
-        "{{root: {}}}",
-        repository("tests/fixtures/net-statsfs/sys/kernel/stats").display()
-    )
-}
-
-/// A receiver to an upstream; `more` are further keys of the exporter.
-fn to(receiver: &str, endpoint: &str, more: &str) -> String {
-    common::config(receiver, "batch: {}", "{}")
-        .replace("stdout: {}", &format!("otlp: {{endpoint: '{endpoint}', retry_on_failure: {{initial_interval: 5ms, max_interval: 20ms, max_elapsed_time: 1m}}, {more}}}"))
-        .replace("[stdout]", "[otlp]")
-}
-
-const PLAIN: &str = "tls: {insecure: true}";
-
-fn count(told: &str, pattern: &str) -> u64 {
-    common::find_count(told, pattern).unwrap_or_default()
-}
-
-/// handed = sent + rejected + dropped + queued, where nothing is filtered.
-fn assert_accounted(told: &str) {
-    let [handed, sent, rejected, dropped, queued] = [
-        " points_handed=",
-        " points_sent=",
-        " points_rejected=",
-        " points_dropped=",
-        " points_queued=",
-    ]
-    .map(|name| count(told, name));
-    assert_eq!(handed, sent + rejected + dropped + queued, "{told}");
-}
+use tonic::Code;
+use tonic::transport::{Certificate, Identity, ServerTlsConfig};
 
 #[test]
 fn each_code_is_retried_or_not_as_otlp_has_it() {
@@ -235,6 +48,14 @@ fn each_code_is_retried_or_not_as_otlp_has_it() {
                 "{code:?} {info:?}: {told}"
             );
             assert_accounted(&told);
+            if (code, info) == (Code::InvalidArgument, None) {
+                fault(
+                    "the upstream refuses a request for good",
+                    "the request: here 72 points",
+                    &told,
+                    &["permanent=72"],
+                );
+            }
         }
     }
 }
@@ -243,7 +64,9 @@ fn each_code_is_retried_or_not_as_otlp_has_it() {
 fn what_the_peer_refuses_of_a_request_is_rejected_not_sent() {
     let (peer, address) = (Peer::with([Answer::Partial(5, "five too many")]), free());
     let _server = peer.serve(address, None, true);
-    let told = text(&run(&to(&net(), &address.to_string(), PLAIN), &["--once"]).stderr);
+    let output = run(&to(&net(), &address.to_string(), PLAIN), &["--once"]);
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "not all arrived: {told}");
     assert_eq!(
         (
             count(&told, " points_sent="),
@@ -254,6 +77,12 @@ fn what_the_peer_refuses_of_a_request_is_rejected_not_sent() {
     );
     assert_eq!(told.matches("five too many").count(), 1, "{told}");
     assert_accounted(&told);
+    fault(
+        "the upstream takes a request in part",
+        "what it says it refused: here 5 points of 72",
+        &told,
+        &["points_rejected=5"],
+    );
 }
 
 #[test]
@@ -279,6 +108,12 @@ fn a_peer_that_does_not_answer_is_asked_again() {
             count(&told, " points_sent=")
         ),
         (1, 72)
+    );
+    fault(
+        "the upstream does not answer",
+        "nothing: it is asked again",
+        &told,
+        &[],
     );
 }
 
@@ -369,6 +204,12 @@ fn a_peer_that_comes_and_goes_gets_every_sweep_once_and_in_order() {
     );
     assert_eq!(count(&rest, " points_dropped="), 0, "{rest}");
     assert_accounted(&rest);
+    fault(
+        "the upstream comes and goes",
+        "nothing that the queue holds; what it took without saying so comes twice",
+        &rest,
+        &[],
+    );
 }
 
 #[test]
@@ -391,6 +232,18 @@ fn a_full_queue_drops_the_newest_and_counts_them() {
     assert_eq!(count(&rest, "shutdown="), 3 * 72, "{rest}");
     assert!(count(&rest, "queue_full=") >= 72, "{rest}");
     assert_accounted(&rest);
+    fault(
+        "the sending queue is full",
+        "the newest requests, as long as it is",
+        &rest,
+        &["queue_full=N"],
+    );
+    fault(
+        "the upstream is away when the program ends",
+        "what is queued when `shutdown_timeout` has passed: here 3 requests of 72 points",
+        &rest,
+        &["shutdown=216"],
+    );
 }
 
 #[test]
@@ -404,6 +257,12 @@ fn after_max_elapsed_time_a_request_is_given_up_and_counted() {
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(count(&told, "max_elapsed_time="), 72, "{told}");
     assert_accounted(&told);
+    fault(
+        "the upstream is away for longer than `max_elapsed_time`",
+        "each request that was tried for so long: here one of 72 points",
+        &told,
+        &["max_elapsed_time=72"],
+    );
 }
 
 /// Certificates of an authority made for the test.

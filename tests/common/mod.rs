@@ -7,10 +7,14 @@
     clippy::missing_panics_doc
 )]
 
+mod fault;
+
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
+#[allow(unused_imports)] // most tests have no fault
+pub use fault::fault;
 use rustix::process::Signal;
 
 pub const BINARY: &str = env!("CARGO_BIN_EXE_statsfs-collector");

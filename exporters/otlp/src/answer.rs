@@ -6,7 +6,7 @@ use pipeline::{ExportError, with_causes};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-/// An accepted request: in full, or but for some points.
+/// An accepted message: in full, or but for some points.
 pub(crate) fn accepted(response: ExportMetricsServiceResponse) -> Result<(), ExportError> {
     match response.partial_success {
         Some(part) if part.rejected_data_points != 0 || !part.error_message.is_empty() => {
@@ -17,6 +17,30 @@ pub(crate) fn accepted(response: ExportMetricsServiceResponse) -> Result<(), Exp
         }
         _ => Ok(()),
     }
+}
+
+/// How gRPC's implementations say that a message is too large, and what stands before the limit: grpc-go and gRPC's
+/// core, grpc-java, tonic. Their codes are none of OTLP's meaning: RESOURCE_EXHAUSTED and OUT_OF_RANGE.
+const TOO_LARGE: [(&str, &[&str]); 4] = [
+    ("larger than max", &["vs. ", "than max "]),
+    ("exceeds maximum size", &["maximum size "]),
+    ("message length too large", &["limit is: "]),
+    ("while decompressing message", &["limit, of "]),
+];
+
+/// The limit in bytes, if the message was too large for the peer; 0 where it does not say what the limit is.
+pub(crate) fn too_large(status: &Status) -> Option<usize> {
+    if !matches!(status.code(), Code::ResourceExhausted | Code::OutOfRange) {
+        return None;
+    }
+    let text = status.message();
+    let (_, before) = TOO_LARGE.iter().find(|(said, _)| text.contains(said))?;
+    let limit = before.iter().find_map(|before| {
+        let (_, rest) = text.split_once(before)?;
+        let digits = rest.split(|it: char| !it.is_ascii_digit()).next()?;
+        digits.parse().ok()
+    });
+    Some(limit.unwrap_or_default())
 }
 
 /// A refused one: to be tried again by its code; one that has exhausted a resource only where the peer says when.
@@ -68,7 +92,7 @@ const MISTAKEN: [(&str, &str); 2] = [
 ];
 
 /// The code, the message, and the causes below it that say more.
-fn describe(status: &Status) -> String {
+pub(crate) fn describe(status: &Status) -> String {
     let code = format!("{:?}", status.code());
     let mut text = if status.message().is_empty() {
         code
@@ -89,6 +113,30 @@ mod tests {
     use tonic_types::ErrorDetails;
 
     use super::*;
+
+    #[test]
+    fn a_message_that_is_too_large_is_known_by_what_is_said_of_it() {
+        let large = |code, text: &str| too_large(&Status::new(code, text));
+        for text in [
+            "grpc: received message larger than max (5000000 vs. 1048576)",
+            "grpc: message after decompression larger than max (5000000 vs. 1048576)",
+            "grpc: received message after decompression larger than max 1048576",
+            "gRPC message exceeds maximum size 1048576: 5000000",
+            "Error, decoded message length too large: found 5000000 bytes, the limit is: 1048576 bytes",
+            "Error decompressing: size limit, of 1048576 bytes, exceeded while decompressing message",
+        ] {
+            assert_eq!(
+                large(Code::ResourceExhausted, text),
+                Some(1_048_576),
+                "{text}"
+            );
+            assert_eq!(large(Code::OutOfRange, text), Some(1_048_576), "{text}");
+            assert_eq!(large(Code::Unavailable, text), None);
+        }
+        let unstated = "Received message larger than max";
+        assert_eq!(large(Code::ResourceExhausted, unstated), Some(0));
+        assert_eq!(large(Code::ResourceExhausted, "slow down"), None);
+    }
 
     #[test]
     fn the_retryable_codes_are_otlps() {

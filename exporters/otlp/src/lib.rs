@@ -6,17 +6,18 @@ use flate2 as _;
 mod answer;
 mod codec;
 mod config;
+mod message;
 
+use std::collections::VecDeque;
 use std::str::FromStr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::uri::{PathAndQuery, Scheme, Uri};
 use pipeline::opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
-use pipeline::{
-    Batch, Component, Context, Error, ExportError, Exporter, Result, async_trait, otlp,
-};
+use pipeline::{Batch, Component, Context, Error, ExportError, Exporter, Result, async_trait};
 use tonic::client::Grpc;
 use tonic::codec::CompressionEncoding;
 use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue, MetadataMap};
@@ -24,6 +25,11 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity
 use tonic::{Code, Request, Response, Status};
 
 pub use config::{Compression, Config, Keepalive, Tls};
+use message::Limit;
+
+/// For how long a connection may be in the making, TLS included: then another one is made. An attempt that is over does
+/// not end it, and all others would wait for it.
+const CONNECT: Duration = Duration::from_secs(10);
 
 /// Sends OTLP over gRPC.
 #[derive(Debug)]
@@ -35,6 +41,8 @@ pub struct Otlp {
     compression: Option<CompressionEncoding>,
     /// The peer does not know zstd: so it is for this connection.
     without_zstd: AtomicBool,
+    /// How much of a request the peer takes at a time: likewise.
+    limit: Limit,
 }
 
 pipeline::register! { exporter Otlp }
@@ -45,7 +53,9 @@ impl Component for Otlp {
 
     fn build(config: Config, context: &Context) -> Result<Otlp> {
         let uri = uri(&config).map_err(|why| Error::at("endpoint", why))?;
-        let mut endpoint = Endpoint::from(uri.clone()).tcp_nodelay(true);
+        let mut endpoint = Endpoint::from(uri.clone())
+            .tcp_nodelay(true)
+            .connect_timeout(CONNECT);
         let agent = format!(
             "statsfs-collector/{} (linux/{})",
             context.scope.version,
@@ -84,6 +94,7 @@ impl Component for Otlp {
             headers,
             compression,
             without_zstd: AtomicBool::new(false),
+            limit: Limit::none(),
         })
     }
 }
@@ -97,43 +108,68 @@ impl Exporter for Otlp {
     }
 
     async fn export(&self, request: &[Batch]) -> Result<(), ExportError> {
-        let parts: Vec<Bytes> = request.iter().map(otlp::encode).collect();
+        let mut left: VecDeque<Batch> = request.iter().cloned().collect();
+        while let Some(message) = self.limit.next(&mut left) {
+            let (part, status) = match self.attempt(message.parts.clone()).await {
+                Ok(response) => (answer::accepted(response), None),
+                Err(status) => match answer::too_large(&status) {
+                    Some(stated) if !message.is_single() => {
+                        self.limit.learn(message.size, stated);
+                        message.put_back(&mut left);
+                        continue;
+                    }
+                    Some(_) => (Err(ExportError::permanent(answer::describe(&status))), None),
+                    None => (Err(answer::refused(&status)), Some(status)),
+                },
+            };
+            if status.is_some_and(|it| it.code() == Code::Unavailable) {
+                // The next connection may be to another peer.
+                self.without_zstd.store(false, Ordering::Relaxed);
+                self.limit.forget();
+            }
+            if left.is_empty() {
+                return part;
+            }
+            let part = match part {
+                Ok(()) => Ok((0, String::new())),
+                Err(ExportError::Partial { rejected, message }) => Ok((rejected, message)),
+                Err(ExportError::Permanent { source }) => Err(source),
+                // Nothing is settled: it is all of the request still.
+                Err(other) => return Err(other),
+            };
+            let left = left.into();
+            return Err(ExportError::Part { part, left });
+        }
+        Ok(())
+    }
+}
+
+impl Otlp {
+    /// Sends a message as the peer knows to decompress it.
+    async fn attempt(&self, parts: Vec<Bytes>) -> Result<ExportMetricsServiceResponse, Status> {
         let compression = match self.compression {
             Some(CompressionEncoding::Zstd) if self.without_zstd.load(Ordering::Relaxed) => {
                 Some(CompressionEncoding::Gzip)
             }
             compression => compression,
         };
-        let mut answer = self.send(parts.clone(), compression).await;
-        if compression == Some(CompressionEncoding::Zstd)
-            && answer
+        let unknown = |answer: &Result<_, Status>| {
+            answer
                 .as_ref()
                 .is_err_and(|it| it.code() == Code::Unimplemented)
-        {
-            answer = self.send(parts, Some(CompressionEncoding::Gzip)).await;
-            // A peer without the service at all says the same: then it is not for the compression.
-            if !answer
-                .as_ref()
-                .is_err_and(|it| it.code() == Code::Unimplemented)
-                && !self.without_zstd.swap(true, Ordering::Relaxed)
-            {
-                tracing::warn!("the peer does not know zstd; sending gzip");
-            }
+        };
+        let answer = self.send(parts.clone(), compression).await;
+        if compression != Some(CompressionEncoding::Zstd) || !unknown(&answer) {
+            return answer;
         }
-        match answer {
-            Ok(response) => answer::accepted(response),
-            Err(status) => {
-                if status.code() == Code::Unavailable {
-                    // The next connection may be to another peer.
-                    self.without_zstd.store(false, Ordering::Relaxed);
-                }
-                Err(answer::refused(&status))
-            }
+        let answer = self.send(parts, Some(CompressionEncoding::Gzip)).await;
+        // A peer without the service at all says the same: then it is not for the compression.
+        if !unknown(&answer) && !self.without_zstd.swap(true, Ordering::Relaxed) {
+            tracing::warn!("the peer does not know zstd; sending gzip");
         }
+        answer
     }
-}
 
-impl Otlp {
     async fn send(
         &self,
         parts: Vec<Bytes>,
@@ -201,7 +237,8 @@ fn tls(tls: &Tls, context: &Context) -> Result<ClientTlsConfig> {
             ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read("ca_file", path)?))
         }
         None => ClientTlsConfig::new().with_native_roots(),
-    };
+    }
+    .timeout(CONNECT);
     if let Some(name) = &tls.server_name_override {
         config = config.domain_name(name);
     }

@@ -159,6 +159,14 @@ pub enum ExportError {
         /// What it says; may also come with nothing refused.
         message: String,
     },
+    /// A part of the request is settled, which is no failure: the rest is to be exported at once, with a time-out of its
+    /// own.
+    Part {
+        /// How many points of the part the far side rejected, and what it says; or why it refused all of them for good.
+        part: Result<(u64, String), BoxError>,
+        /// What is left to send.
+        left: Vec<Batch>,
+    },
     /// The reader is gone for good, as `head` is after ten lines: drain, and end without an error.
     Closed,
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use pipeline::{Counters, ExportError, Exporter, points, with_causes};
+use pipeline::{BoxError, Counters, ExportError, Exporter, points, with_causes};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
@@ -165,34 +165,21 @@ impl Export {
     /// Sends a request, as often as it takes and is allowed.
     async fn deliver(&self, request: &mut Request) {
         let retry = &self.around.retry;
-        let started = Instant::now();
-        let mut interval = retry.initial_interval.0;
+        let (mut started, mut interval) = (Instant::now(), retry.initial_interval.0);
         loop {
             let all = points(request);
             let (source, after) = match self.attempt(request).await {
-                Ok(()) => {
-                    self.recovered();
-                    return self.count("points_sent", "", all);
-                }
+                Ok(()) => return self.settle(all, Ok((0, String::new()))),
                 Err(ExportError::Partial { rejected, message }) => {
-                    self.recovered();
-                    let rejected = rejected.min(all);
-                    self.count("points_sent", "", all - rejected);
-                    self.count("points_rejected", "", rejected);
-                    if !message.is_empty() || rejected > 0 {
-                        self.say_once(&format!("the far side took a request in part: {message}"));
-                    }
-                    return;
+                    return self.settle(all, Ok((rejected, message)));
                 }
-                Err(ExportError::Permanent { source }) => {
-                    return self.drop_once(
-                        all,
-                        "permanent",
-                        &format!(
-                            "a request was refused for good: {}",
-                            with_causes(source.to_string(), &*source)
-                        ),
-                    );
+                Err(ExportError::Permanent { source }) => return self.settle(all, Err(source)),
+                Err(ExportError::Part { part, left }) => {
+                    self.settle(all.saturating_sub(points(&left)), part);
+                    *request = left;
+                    // It moves: the rest has all the time that a request has.
+                    (started, interval) = (Instant::now(), retry.initial_interval.0);
+                    continue;
                 }
                 Err(ExportError::Closed) => {
                     self.count("points_dropped", "closed", all);
@@ -239,6 +226,27 @@ impl Export {
             let longer = interval.as_secs_f64() * retry.multiplier;
             let longer = Duration::try_from_secs_f64(longer).unwrap_or(Duration::MAX);
             interval = longer.min(retry.max_interval.0);
+        }
+    }
+
+    /// Counts what became of points that are not tried again: how many were rejected, and what is said of it, or why all
+    /// of them were refused for good.
+    fn settle(&self, all: u64, part: Result<(u64, String), BoxError>) {
+        match part {
+            Ok((rejected, message)) => {
+                self.recovered();
+                let rejected = rejected.min(all);
+                self.count("points_sent", "", all - rejected);
+                self.count("points_rejected", "", rejected);
+                if !message.is_empty() || rejected > 0 {
+                    self.say_once(&format!("the far side took a request in part: {message}"));
+                }
+            }
+            Err(source) => {
+                let why = with_causes(source.to_string(), &*source);
+                let why = format!("a request was refused for good: {why}");
+                self.drop_once(all, "permanent", &why);
+            }
         }
     }
 

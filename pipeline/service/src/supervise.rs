@@ -148,14 +148,17 @@ fn answer(options: Options, counters: &Counters) -> Result<(), String> {
         };
         return Err(format!("nothing to sweep: {why}"));
     }
-    match count(counters, |reason| LOST.contains(&reason)) {
+    let rejected = counters.total("points_rejected");
+    match rejected + count(counters, |reason| LOST.contains(&reason)) {
         0 => Ok(()),
         lost => Err(format!("{lost} points are lost")),
     }
 }
 
 /// Reasons that are a loss; the others (filtered, not due, a reader that has gone) are what the user asked for.
-const LOST: [&str; 6] = [
+const LOST: [&str; 8] = [
+    "processor_error",
+    "unfinished_sweep",
     "shutdown",
     "queue_full",
     "permanent",

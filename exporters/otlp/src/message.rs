@@ -1,0 +1,151 @@
+//! What goes into one message: all of a request, or as much as the peer takes.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use bytes::Bytes;
+use pipeline::{Batch, Cuts, otlp};
+
+/// Parts requests to what a peer takes, which is learnt from its refusals.
+#[derive(Debug)]
+pub(crate) struct Limit {
+    /// Bytes of a message, before compression: peers hold that against their limit too.
+    bytes: AtomicUsize,
+    cuts: Mutex<Cuts>,
+    is_said: AtomicBool,
+}
+
+/// Batches that go together, and their bytes.
+#[derive(Debug)]
+pub(crate) struct Message {
+    pub(crate) batches: Vec<Batch>,
+    pub(crate) parts: Vec<Bytes>,
+    pub(crate) size: usize,
+}
+
+impl Limit {
+    pub(crate) fn none() -> Limit {
+        Limit {
+            bytes: AtomicUsize::new(usize::MAX),
+            cuts: Mutex::default(),
+            is_said: AtomicBool::new(false),
+        }
+    }
+
+    /// The next message of what is left, in order: whole batches, or some rows of one that is too large by itself; a
+    /// single row may still be. `None` at the end.
+    pub(crate) fn next(&self, left: &mut VecDeque<Batch>) -> Option<Message> {
+        let most = self.bytes.load(Ordering::Relaxed);
+        let mut message = Message {
+            batches: Vec::new(),
+            parts: Vec::new(),
+            size: 0,
+        };
+        while let Some(batch) = left.pop_front() {
+            let bytes = otlp::encode(&batch);
+            let (size, rows) = (bytes.len(), batch.table().len());
+            if !message.batches.is_empty() && message.size.saturating_add(size) > most {
+                left.push_front(batch);
+                break;
+            }
+            if size > most && rows > 1 {
+                // Parts are as large as fits if all rows are alike; those that are not are cut again.
+                let rows = (rows / size.div_ceil(most)).max(1);
+                let mut cuts = self.cuts.lock().unwrap_or_else(PoisonError::into_inner);
+                let parts = cuts.cut(batch, rows);
+                parts.into_iter().rev().for_each(|it| left.push_front(it));
+            } else if batch.points() > 0 {
+                message.size += size;
+                message.parts.push(bytes);
+                message.batches.push(batch);
+            }
+        }
+        (!message.batches.is_empty()).then_some(message)
+    }
+
+    /// Learns from a message that was too large: the limit that the peer stated (0: none), or else half of what it
+    /// was.
+    pub(crate) fn learn(&self, size: usize, stated: usize) {
+        let most = match stated {
+            1.. if stated < size => stated,
+            _ => (size / 2).max(1),
+        };
+        self.bytes.fetch_min(most, Ordering::Relaxed);
+        if !self.is_said.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "a message of {size} bytes is larger than the peer takes; sending no more than {most} at a time"
+            );
+        }
+    }
+
+    /// The next connection may be to another peer.
+    pub(crate) fn forget(&self) {
+        self.bytes.store(usize::MAX, Ordering::Relaxed);
+    }
+}
+
+impl Message {
+    /// It is to be sent again, before what is left.
+    pub(crate) fn put_back(self, left: &mut VecDeque<Batch>) {
+        let batches = self.batches.into_iter().rev();
+        batches.for_each(|it| left.push_front(it));
+    }
+
+    /// Whether there is no way to make it smaller.
+    pub(crate) fn is_single(&self) -> bool {
+        matches!(&*self.batches, [batch] if batch.table().len() == 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pipeline::{points, text};
+
+    use super::*;
+
+    #[test]
+    fn a_message_is_whole_batches_while_they_fit_and_rows_where_one_does_not() {
+        let lines = |name: &str, count: usize| -> String {
+            let rows = (0..count).map(|row| format!("{name}/c{{device=/{row:04}}} {row}\n"));
+            rows.collect()
+        };
+        let text = [
+            lines("a", 10),
+            lines("b", 10),
+            lines("c", 1000),
+            "d/c -".into(),
+        ]
+        .concat();
+        let request = text::parse(&text).unwrap();
+        let sizes: Vec<usize> = request.iter().map(|it| otlp::encode(it).len()).collect();
+        let limit = Limit::none();
+        let parted = || {
+            let mut left: VecDeque<Batch> = request.iter().cloned().collect();
+            std::iter::from_fn(|| limit.next(&mut left)).collect::<Vec<_>>()
+        };
+        let whole = parted();
+        assert_eq!(whole.len(), 1);
+        assert_eq!(whole[0].size, sizes.iter().sum::<usize>());
+        limit.learn(whole[0].size, sizes[0] + sizes[1]);
+        let (first, again) = (parted(), parted());
+        assert_eq!(first[0].batches.len(), 2, "the first two together");
+        let most = sizes[0] + sizes[1];
+        assert!(first.len() > 10 && first.iter().all(|it| it.size <= most));
+        let all: Vec<Batch> = first.iter().flat_map(|it| it.batches.clone()).collect();
+        assert_eq!(points(&all), 1020);
+        assert_eq!(text::format(&all), text::format(&request));
+        // A table is cut once.
+        let pairs = first.iter().zip(&again);
+        assert!(
+            pairs.into_iter().all(|(a, b)| {
+                std::sync::Arc::ptr_eq(a.batches[0].table(), b.batches[0].table())
+            })
+        );
+        // No limit is too small for it to come to an end.
+        limit.learn(3, 0);
+        assert!(parted().iter().all(Message::is_single));
+        limit.forget();
+        assert_eq!(parted().len(), 1);
+    }
+}

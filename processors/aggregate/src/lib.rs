@@ -1,0 +1,138 @@
+#![doc = include_str!("../README.md")]
+
+mod config;
+mod group;
+mod groups;
+mod members;
+mod rules;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use pipeline::{Batch, Component, Context, Demand, Outbox, Processor, Result, Value};
+
+pub use config::{Config, Function, Rule};
+use groups::Groups;
+use members::Entry;
+use rules::Rules;
+
+/// Takes labels away, and puts the series that become the same together.
+pub struct Aggregate {
+    rules: Arc<Rules>,
+    /// How long a member that shows nothing counts, ns.
+    carry: u64,
+    groups: Groups,
+    /// By subsystem and place, so that what is added up is added up in the same order always.
+    subsystems: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Entry>>,
+    /// The latest reading of each subsystem's sweep that has not ended yet, unix ns.
+    read: BTreeMap<Arc<str>, u64>,
+}
+
+pipeline::register! { processor Aggregate }
+
+impl Component for Aggregate {
+    const TYPE: &'static str = "aggregate";
+    type Config = Config;
+
+    fn build(config: Config, context: &Context) -> Result<Aggregate> {
+        let carry = u64::try_from(config.carry.0.as_nanos()).unwrap_or(u64::MAX);
+        Ok(Aggregate {
+            rules: Arc::new(Rules::new(config)?),
+            carry,
+            groups: Groups::new(&context.id),
+            subsystems: BTreeMap::new(),
+            read: BTreeMap::new(),
+        })
+    }
+}
+
+impl Processor for Aggregate {
+    fn process(&mut self, batch: Batch, out: &mut Outbox) -> Result<()> {
+        let head = Arc::clone(batch.table().head());
+        let mut rest = Vec::new();
+        if !batch.table().is_empty() {
+            let entries = self
+                .subsystems
+                .entry(Arc::clone(&head.subsystem))
+                .or_default();
+            let known = entries
+                .get(&head.place)
+                .is_some_and(|it| it.is_of(batch.table(), &self.groups));
+            if !known {
+                let before = entries.remove(&head.place);
+                let entry = Entry::learn(batch.table(), before, &self.rules, &mut self.groups, out);
+                entries.insert(Arc::clone(&head.place), entry);
+            }
+            let entry = entries.get_mut(&head.place).expect("learnt just now");
+            let (read, came) = entry.show(&batch, &mut self.groups);
+            if came > 0 {
+                let latest = self.read.entry(Arc::clone(&head.subsystem)).or_default();
+                *latest = read.max(*latest);
+            }
+            let others = entry.others(&batch).with_last(false);
+            out.dropped(batch.points() - others.points() - came, "refused");
+            if !others.table().is_empty() {
+                rest.push(others);
+            }
+        }
+        if batch.sweep().last {
+            self.end_sweep(&batch, &mut rest, out);
+        }
+        rest.into_iter().for_each(|batch| out.pass(batch));
+        Ok(())
+    }
+
+    fn demand(&self, below: Demand) -> Demand {
+        below.map(Arc::clone(&self.rules))
+    }
+
+    fn flush(&mut self, out: &mut Outbox) -> Result<()> {
+        // Half a sweep is no sum.
+        out.dropped(self.groups.forget_what_came(), "unfinished_sweep");
+        Ok(())
+    }
+}
+
+impl Aggregate {
+    /// Adds what the groups of a subsystem have become in its sweep, and the sweep's end.
+    fn end_sweep(&mut self, batch: &Batch, rest: &mut Vec<Batch>, out: &mut Outbox) {
+        let subsystem = &batch.table().head().subsystem;
+        let read = self.read.remove(subsystem);
+        let oldest = read.map_or(0, |read| read.saturating_sub(self.carry));
+        let mut carried = 0;
+        if let Some(entries) = self.subsystems.get_mut(subsystem) {
+            if read.is_some() {
+                self.groups.begin(subsystem);
+                let entries = entries.values_mut();
+                entries.for_each(|it| carried += it.add_up(oldest, &mut self.groups));
+            }
+            entries.retain(|_, it| !it.is_over(oldest) || it.forget(&mut self.groups, out));
+            if entries.is_empty() {
+                self.subsystems.remove(subsystem);
+            }
+        }
+        out.counters().add("values_carried", "", carried);
+        if let Some(read) = read {
+            rest.extend(self.groups.take(subsystem, read, batch.sweep(), out));
+        }
+        let last = match rest.pop() {
+            Some(last) => last.with_last(true),
+            None => batch.only_last(),
+        };
+        rest.push(last);
+    }
+}
+
+impl fmt::Debug for Aggregate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Aggregate")
+            .field("rules", &self.rules)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether there is something to add up.
+fn is_number(value: &Value) -> bool {
+    matches!(value, Value::Int(_) | Value::Double(_))
+}

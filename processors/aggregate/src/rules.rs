@@ -1,0 +1,86 @@
+//! Who a series becomes: pure, asked for the demand as well.
+
+use std::sync::Arc;
+
+use pipeline::{Attributes, Error, Head, Kind, PerSeries, Result, Series, Temporality, Verdict};
+
+use crate::config::{Config, Function, Rule};
+
+/// The rules, checked.
+#[derive(Debug)]
+pub(crate) struct Rules(Vec<Rule>);
+
+impl Rules {
+    pub(crate) fn new(config: Config) -> Result<Rules> {
+        for (index, rule) in config.rules.iter().enumerate() {
+            let wrong = match (&rule.without, &rule.by) {
+                (Some(_), None) | (None, Some(_)) => continue,
+                (None, None) => "says which labels go, in `without`, or which stay, in `by`",
+                (Some(_), Some(_)) => "takes either `without` or `by`",
+            };
+            return Err(Error::at(format!("rules.{index}"), wrong));
+        }
+        Ok(Rules(config.rules))
+    }
+
+    /// The rule for a series. Histograms have none: they go on as they are.
+    pub(crate) fn find(&self, series: &Series) -> Option<&Rule> {
+        let number = matches!(series.kind, Kind::Unknown | Kind::Gauge | Kind::Sum { .. });
+        let mut rules = self.0.iter().filter(|_| number);
+        rules.find(|rule| rule.r#match.fits(series))
+    }
+
+    /// Whether another series of this name may be put together with others.
+    pub(crate) fn name(&self, name: &str) -> bool {
+        let name_fits = |rule: &Rule| {
+            rule.r#match
+                .name
+                .as_ref()
+                .is_none_or(|it| it.is_match(name))
+        };
+        self.0.iter().any(name_fits)
+    }
+}
+
+/// What a series becomes a member of.
+pub(crate) fn group(rule: &Rule, member: &Series) -> Series {
+    let stays = |key: &str| match (&rule.without, &rule.by) {
+        (Some(without), _) => !without.iter().any(|it| it == key),
+        (None, by) => by.iter().flatten().any(|it| it == key),
+    };
+    let kept = member.attributes.iter().filter(|(key, _)| stays(key));
+    let kept: Attributes = kept
+        .map(|(key, value)| (Arc::clone(key), value.clone()))
+        .collect();
+    let mut made = Series::of(Arc::clone(&member.metric), Arc::new(kept));
+    let kind = kind(rule, &member.kind);
+    if kind != made.kind {
+        made.kind = kind;
+    }
+    made
+}
+
+/// What the values of a kind become. The sum of counters of which one may leave is no counter; a mean, and the
+/// smallest or largest, cannot be added up any more.
+fn kind(rule: &Rule, member: &Kind) -> Kind {
+    match (member, rule.function) {
+        (
+            Kind::Sum {
+                monotonic: true,
+                temporality: Temporality::Cumulative,
+            },
+            Function::Sum,
+        ) if rule.members_leave => Kind::UPDOWN,
+        (Kind::Sum { .. }, Function::Sum) | (Kind::Unknown, _) => member.clone(),
+        _ => Kind::Gauge,
+    }
+}
+
+impl PerSeries for Rules {
+    fn rewrite(&self, _: &Head, series: &mut Series) -> Verdict {
+        if let Some(rule) = self.find(series) {
+            *series = group(rule, series);
+        }
+        Verdict::Keep
+    }
+}

@@ -1,0 +1,118 @@
+//! Connections that come to nothing: the next one is tried, and nothing is lost.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+#[path = "common/peer.rs"]
+mod peer;
+
+use std::io::Read;
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc;
+use std::thread;
+
+use common::{fault, run, text};
+use peer::{PLAIN, Peer, assert_accounted, count, free, net, to};
+use rcgen::{CertificateParams, KeyPair};
+use tonic::transport::{Identity, ServerTlsConfig};
+
+/// Listens; `broken` has the first connections, all later ones are led to `behind`.
+fn in_front_of(
+    behind: SocketAddr,
+    mut broken: impl FnMut(TcpStream) -> bool + Send + 'static,
+) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        let mut is_broken = true;
+        for client in listener.incoming() {
+            let client = client.unwrap();
+            if is_broken {
+                is_broken = broken(client);
+                continue;
+            }
+            let server = TcpStream::connect(behind).unwrap();
+            for (mut from, mut to) in [
+                (client.try_clone().unwrap(), server.try_clone().unwrap()),
+                (server, client),
+            ] {
+                thread::spawn(move || {
+                    // Either side may go when it likes.
+                    let _ = std::io::copy(&mut from, &mut to);
+                    let _ = to.shutdown(Shutdown::Write);
+                });
+            }
+        }
+    });
+    address
+}
+
+#[test]
+fn a_peer_that_accepts_and_resets_is_tried_again() {
+    let (peer, behind) = (Peer::default(), free());
+    let _server = peer.serve(behind, None, true);
+    let mut resets = 0;
+    let address = in_front_of(behind, move |mut client| {
+        // Closed with bytes unread: the kernel answers with a reset.
+        client.read_exact(&mut [0]).unwrap();
+        resets += 1;
+        resets < 5
+    });
+    let output = run(&to(&net(), &address.to_string(), PLAIN), &["--once"]);
+    let told = text(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    assert_eq!(peer.got.lock().unwrap().len(), 1);
+    assert_eq!(count(&told, " points_sent="), 72, "{told}");
+    assert_eq!(
+        told.matches("sending fails and is tried again").count(),
+        1,
+        "{told}"
+    );
+    assert_accounted(&told);
+    fault(
+        "the upstream resets connections",
+        "nothing: the next one is tried",
+        &told,
+        &[],
+    );
+}
+
+#[test]
+fn a_peer_that_hangs_in_the_middle_of_tls_is_connected_to_anew() {
+    let key = KeyPair::generate().unwrap();
+    let parameters = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    let certificate = parameters.self_signed(&key).unwrap().pem();
+    let files = tempfile::tempdir().unwrap();
+    let ca = files.path().join("ca.pem");
+    std::fs::write(&ca, &certificate).unwrap();
+    let identity = Identity::from_pem(certificate, key.serialize_pem());
+    let (peer, behind) = (Peer::default(), free());
+    let _server = peer.serve(
+        behind,
+        Some(ServerTlsConfig::new().identity(identity)),
+        true,
+    );
+    let (hold, held) = mpsc::channel();
+    let address = in_front_of(behind, move |mut client| {
+        // It has said hello, and is never answered; the connection stays open until the test ends.
+        client.read_exact(&mut [0; 64]).unwrap();
+        hold.send(client).unwrap();
+        false
+    });
+    let more = format!("tls: {{ca_file: {}}}, timeout: 1s", ca.display());
+    let config = to(&net(), &format!("localhost:{}", address.port()), &more)
+        .replace("service:\n", "service:\n  shutdown_timeout: 1m\n");
+    let output = run(&config, &["--once"]);
+    let told = text(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    assert_eq!(held.try_iter().count(), 1);
+    assert_eq!(peer.got.lock().unwrap().len(), 1);
+    assert!(told.contains("no answer within 1s"), "{told}");
+    assert_accounted(&told);
+    fault(
+        "the upstream hangs in the middle of TLS",
+        "nothing: after 10 s it is connected to anew",
+        &told,
+        &[],
+    );
+}

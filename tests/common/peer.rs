@@ -1,0 +1,211 @@
+//! An upstream as a test has it: an OTLP server that fails as it is told to, and the configuration that sends to it.
+
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::missing_panics_doc
+)]
+
+use std::collections::VecDeque;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::{
+    MetricsService, MetricsServiceServer,
+};
+use opentelemetry_proto::tonic::collector::metrics::v1::{
+    ExportMetricsPartialSuccess, ExportMetricsServiceRequest, ExportMetricsServiceResponse,
+};
+use opentelemetry_proto::tonic::metrics::v1::{metric, number_data_point};
+use tonic::codec::CompressionEncoding;
+use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Server, ServerTlsConfig};
+use tonic::{Code, Request, Response, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use crate::common::{self, repository};
+
+/// What the peer does with a request; it takes those for which nothing is said.
+#[derive(Clone)]
+pub enum Answer {
+    Take,
+    Refuse(Code, Option<Duration>),
+    Partial(i64, &'static str),
+    /// Takes it, and never says so.
+    Hang,
+}
+
+#[derive(Clone, Default)]
+pub struct Peer {
+    pub script: Arc<Mutex<VecDeque<Answer>>>,
+    pub got: Arc<Mutex<Vec<ExportMetricsServiceRequest>>>,
+    pub headers: Arc<Mutex<Vec<String>>>,
+    /// Bytes of a message at the most.
+    pub limit: Option<usize>,
+}
+
+#[tonic::async_trait]
+impl MetricsService for Peer {
+    async fn export(
+        &self,
+        request: Request<ExportMetricsServiceRequest>,
+    ) -> Result<Response<ExportMetricsServiceResponse>, Status> {
+        let header = |name: &str| {
+            request
+                .metadata()
+                .get(name)
+                .map(|it| it.to_str().unwrap().to_owned())
+        };
+        let encoding = header("grpc-encoding").unwrap_or_else(|| "identity".into());
+        self.headers.lock().unwrap().push(format!(
+            "{encoding} {}",
+            header("x-token").unwrap_or_default()
+        ));
+        let answer = self.script.lock().unwrap().pop_front();
+        let mut response = ExportMetricsServiceResponse::default();
+        match answer {
+            Some(Answer::Refuse(code, None)) => {
+                return Err(Status::new(code, "as the test has it"));
+            }
+            Some(Answer::Refuse(code, delay)) => {
+                return Err(Status::with_error_details(
+                    code,
+                    "as the test has it",
+                    ErrorDetails::with_retry_info(delay),
+                ));
+            }
+            Some(Answer::Partial(rejected_data_points, message)) => {
+                response.partial_success = Some(ExportMetricsPartialSuccess {
+                    rejected_data_points,
+                    error_message: message.into(),
+                });
+            }
+            Some(Answer::Hang) => std::future::pending().await,
+            Some(Answer::Take) | None => {}
+        }
+        self.got.lock().unwrap().push(request.into_inner());
+        Ok(Response::new(response))
+    }
+}
+
+impl Peer {
+    pub fn with(script: impl IntoIterator<Item = Answer>) -> Peer {
+        Peer {
+            script: Arc::new(Mutex::new(script.into_iter().collect())),
+            ..Peer::default()
+        }
+    }
+
+    /// Serves on this address until what this gives is dropped, with all connections.
+    pub fn serve(&self, address: SocketAddr, tls: Option<ServerTlsConfig>, zstd: bool) -> Serving {
+        let mut service =
+            MetricsServiceServer::new(self.clone()).accept_compressed(CompressionEncoding::Gzip);
+        if zstd {
+            service = service.accept_compressed(CompressionEncoding::Zstd);
+        }
+        if let Some(limit) = self.limit {
+            service = service.max_decoding_message_size(limit);
+        }
+        let mut server = Server::builder();
+        if let Some(tls) = tls {
+            server = server.tls_config(tls).unwrap();
+        }
+        // It listens when this returns: the socket is made here.
+        let listener = TcpListener::bind(address).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let guard = runtime.enter();
+        let incoming = TcpIncoming::from(tokio::net::TcpListener::from_std(listener).unwrap());
+        runtime.spawn(async move {
+            server
+                .add_service(service)
+                .serve_with_incoming(incoming)
+                .await
+                .unwrap();
+        });
+        drop(guard);
+        Serving(Some(runtime))
+    }
+
+    /// The values of `s/c`, in the order in which they came.
+    pub fn values(&self) -> Vec<i64> {
+        let got = self.got.lock().unwrap();
+        let metrics = got
+            .iter()
+            .flat_map(|it| &it.resource_metrics)
+            .flat_map(|it| &it.scope_metrics)
+            .flat_map(|it| &it.metrics);
+        let points = metrics
+            .filter(|it| it.name == "s/c")
+            .flat_map(|it| match &it.data {
+                Some(metric::Data::Gauge(gauge)) => gauge.data_points.clone(),
+                _ => panic!("a gauge"),
+            });
+        points
+            .map(|point| {
+                if let Some(number_data_point::Value::AsInt(it)) = point.value {
+                    it
+                } else {
+                    panic!("an integer")
+                }
+            })
+            .collect()
+    }
+}
+
+/// A server that runs; dropped, it is gone with all its connections.
+pub struct Serving(Option<tokio::runtime::Runtime>);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_timeout(Duration::from_secs(5));
+        }
+    }
+}
+
+pub fn free() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+}
+
+pub fn net() -> String {
+    format!(
+        "{{root: {}}}",
+        repository("tests/fixtures/net-statsfs/sys/kernel/stats").display()
+    )
+}
+
+/// A receiver to an upstream; `more` are further keys of the exporter.
+pub fn to(receiver: &str, endpoint: &str, more: &str) -> String {
+    common::config(receiver, "batch: {}", "{}")
+        .replace("stdout: {}", &format!("otlp: {{endpoint: '{endpoint}', retry_on_failure: {{initial_interval: 5ms, max_interval: 20ms, max_elapsed_time: 1m}}, {more}}}"))
+        .replace("[stdout]", "[otlp]")
+}
+
+pub const PLAIN: &str = "tls: {insecure: true}";
+
+pub fn count(told: &str, pattern: &str) -> u64 {
+    common::find_count(told, pattern).unwrap_or_default()
+}
+
+/// handed = sent + rejected + dropped + queued, where nothing is filtered.
+pub fn assert_accounted(told: &str) {
+    let [handed, sent, rejected, dropped, queued] = [
+        " points_handed=",
+        " points_sent=",
+        " points_rejected=",
+        " points_dropped=",
+        " points_queued=",
+    ]
+    .map(|name| count(told, name));
+    assert_eq!(handed, sent + rejected + dropped + queued, "{told}");
+}

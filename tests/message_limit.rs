@@ -1,0 +1,129 @@
+//! A peer that takes messages of some size at the most: it gets what fits, and each point once.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+#[path = "common/peer.rs"]
+mod peer;
+
+use std::collections::HashSet;
+use std::io::Read;
+
+use common::{collector, fault, run, signal, text};
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use peer::{Answer, PLAIN, Peer, assert_accounted, count, free, net, to};
+use prost::Message;
+use rustix::process::Signal;
+use tonic::Code;
+
+/// The fixture's 72 points are about four of these.
+const LIMIT: usize = 2048;
+
+fn small(script: impl IntoIterator<Item = Answer>) -> Peer {
+    Peer {
+        limit: Some(LIMIT),
+        ..Peer::with(script)
+    }
+}
+
+/// Each point of these requests: its metric's name and its attributes.
+fn points(got: &[ExportMetricsServiceRequest]) -> Vec<String> {
+    let metrics = got
+        .iter()
+        .flat_map(|it| &it.resource_metrics)
+        .flat_map(|it| &it.scope_metrics)
+        .flat_map(|it| &it.metrics);
+    let points = metrics.flat_map(|metric| {
+        let points = match metric.data.as_ref().unwrap() {
+            Data::Sum(it) => &it.data_points,
+            Data::Gauge(it) => &it.data_points,
+            other => panic!("{other:?}"),
+        };
+        let point = |it: &opentelemetry_proto::tonic::metrics::v1::NumberDataPoint| {
+            format!("{} {:?}", metric.name, it.attributes)
+        };
+        points.iter().map(point).collect::<Vec<_>>()
+    });
+    points.collect()
+}
+
+#[test]
+fn it_gets_small_ones_whatever_the_compression_and_that_is_said_once() {
+    for compression in ["none", "gzip", "zstd"] {
+        let (peer, address) = (small([]), free());
+        let server = peer.serve(address, None, true);
+        let receiver = net().replace("{root", "{collection_interval: 10ms, root");
+        let more = format!("{PLAIN}, compression: {compression}");
+        let mut child = collector(&to(&receiver, &address.to_string(), &more), &[]);
+        while points(&peer.got.lock().unwrap()).len() < 5 * 72 {
+            std::thread::yield_now();
+        }
+        signal(&child, Signal::TERM);
+        let mut told = String::new();
+        let mut stderr = child.stderr.take().unwrap();
+        stderr.read_to_string(&mut told).unwrap();
+        assert!(child.wait().unwrap().success(), "{told}");
+        drop(server);
+        let got = peer.got.lock().unwrap();
+        assert!(got.iter().all(|it| it.encoded_len() <= LIMIT));
+        let points = points(&got);
+        assert_eq!(count(&told, " points_sent="), points.len() as u64, "{told}");
+        let series: HashSet<&String> = points[..72].iter().collect();
+        assert_eq!(series.len(), 72, "each once in a sweep");
+        let said = told.matches("is larger than the peer takes").count();
+        assert_eq!(said, 1, "{told}");
+        assert_accounted(&told);
+        fault(
+            "the upstream takes no message as large as a request",
+            "nothing: the request is parted",
+            &told,
+            &[],
+        );
+    }
+}
+
+#[test]
+fn what_was_acknowledged_is_not_sent_again_when_a_later_part_fails() {
+    for (answer, rejected) in [
+        (Answer::Refuse(Code::Unavailable, None), 0),
+        (Answer::Refuse(Code::InvalidArgument, None), 1),
+        (Answer::Hang, 0),
+    ] {
+        let (peer, address) = (small([Answer::Take, answer]), free());
+        let server = peer.serve(address, None, true);
+        let more = format!("{PLAIN}, timeout: 500ms");
+        let output = run(&to(&net(), &address.to_string(), &more), &["--once"]);
+        drop(server);
+        let told = text(&output.stderr);
+        let points = points(&peer.got.lock().unwrap());
+        let series: HashSet<&String> = points.iter().collect();
+        assert_eq!(series.len(), points.len(), "none twice: {told}");
+        assert_eq!(points.len() as u64, count(&told, " points_sent="), "{told}");
+        let refused = count(&told, "permanent=");
+        assert_eq!(72, points.len() as u64 + refused, "{told}");
+        // What is refused for good costs its own part only.
+        assert_eq!(refused.min(1), rejected, "{told}");
+        assert!(refused < 36, "{told}");
+        assert_accounted(&told);
+    }
+}
+
+#[test]
+fn a_point_that_is_too_large_by_itself_is_counted_and_costs_no_other() {
+    let (mut peer, address) = (small([]), free());
+    peer.limit = Some(100);
+    let server = peer.serve(address, None, true);
+    let output = run(&to(&net(), &address.to_string(), PLAIN), &["--once"]);
+    drop(server);
+    let told = text(&output.stderr);
+    assert!(peer.got.lock().unwrap().is_empty());
+    assert!(told.contains("the limit is: 100 bytes"), "{told}");
+    assert_accounted(&told);
+    fault(
+        "the upstream takes no message as large as a point",
+        "the point: here all 72",
+        &told,
+        &["permanent=72"],
+    );
+}
