@@ -5,7 +5,7 @@ use std::fs;
 use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use rustix::fs::{Mode, OFlags};
@@ -17,37 +17,46 @@ const FILE: OFlags = OFlags::RDONLY
     .union(OFlags::CLOEXEC)
     .union(OFlags::NOFOLLOW);
 
-/// A directory, held open, with its files.
+/// A directory, held open as far as descriptors go, with its files.
 struct Directory {
-    open: OwnedFd,
+    path: PathBuf,
+    held: Option<OwnedFd>,
     names: Vec<CString>,
     kept: Vec<OwnedFd>,
 }
 
 /// Reads every file below the directories of a list so many times: by `pread` on descriptors that are kept, as far as
-/// these go, else by open, read and close below a held directory. Writes down how many values it read, and their CPU time.
+/// these go, else by open, read and close below a directory that is. Writes down how many values it read, and their CPU time.
 pub(crate) fn main(list: &str) -> ExitCode {
     let mut arguments = std::env::args()
         .skip(1)
         .filter_map(|it| it.parse::<usize>().ok());
     let (sweeps, keep) = (arguments.next().unwrap_or(1), arguments.next().unwrap_or(0));
+    let (mut held, keep) = (keepable(), keep > 0);
     raise_limit();
     let text = fs::read_to_string(list).expect("the list that the parent wrote");
-    let mut left = keep;
     let mut directories: Vec<Directory> = text
         .lines()
-        .map(|path| directory(Path::new(path), &mut left))
+        .map(|path| directory(Path::new(path), keep, &mut held))
         .collect();
     let mut buffer = [0; 4096];
     let mut values = 0_u64;
     let before = cpu();
     for _ in 0..sweeps {
-        for Directory { open, names, kept } in &mut directories {
+        for Directory {
+            path,
+            held,
+            names,
+            kept,
+        } in &mut directories
+        {
+            let opened = held.is_none().then(|| open_directory(path));
+            let open = opened.as_ref().or(held.as_ref()).expect("one or the other");
             for (index, name) in names.iter().enumerate() {
                 let read = if let Some(file) = kept.get(index) {
                     rustix::io::pread(file, &mut buffer, 0)
                 } else {
-                    rustix::fs::openat(&*open, name.as_c_str(), FILE, Mode::empty())
+                    rustix::fs::openat(open, name.as_c_str(), FILE, Mode::empty())
                         .and_then(|file| rustix::io::read(&file, &mut buffer))
                 };
                 values += u64::from(read.is_ok());
@@ -56,6 +65,12 @@ pub(crate) fn main(list: &str) -> ExitCode {
     }
     let _ = writeln!(std::io::stdout(), "{values} {}", cpu() - before);
     ExitCode::SUCCESS
+}
+
+/// What the collector keeps at the most: three quarters of the descriptors that a process may have.
+fn keepable() -> usize {
+    let limit = getrlimit(Resource::Nofile).maximum.unwrap_or(1 << 20);
+    usize::try_from(limit / 4 * 3).unwrap_or(usize::MAX)
 }
 
 fn raise_limit() {
@@ -67,9 +82,13 @@ fn raise_limit() {
     let _ = setrlimit(Resource::Nofile, raised);
 }
 
-fn directory(path: &Path, left: &mut usize) -> Directory {
+fn open_directory(path: &Path) -> OwnedFd {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let open = rustix::fs::open(path, flags, Mode::empty()).expect("a directory that is there");
+    rustix::fs::open(path, flags, Mode::empty()).expect("a directory that is there")
+}
+
+fn directory(path: &Path, keep: bool, left: &mut usize) -> Directory {
+    let open = open_directory(path);
     let files = fs::read_dir(path).expect("a directory that is there");
     let files = files.map(|file| file.expect("an entry"));
     let names: Vec<CString> = files
@@ -79,11 +98,18 @@ fn directory(path: &Path, left: &mut usize) -> Directory {
         .collect();
     let kept = names
         .iter()
-        .take(*left)
+        .take(if keep { *left } else { 0 })
         .map(|name| rustix::fs::openat(&open, name.as_c_str(), FILE, Mode::empty()));
     let kept: Vec<OwnedFd> = kept.map_while(Result::ok).collect();
     *left -= kept.len();
-    Directory { open, names, kept }
+    let hold = kept.len() < names.len() && *left > 0;
+    *left -= usize::from(hold);
+    Directory {
+        path: path.to_owned(),
+        held: hold.then_some(open),
+        names,
+        kept,
+    }
 }
 
 /// Whether it is a file that gives a number: the others are read by neither side.

@@ -106,11 +106,10 @@ impl Bench {
     /// The bare reads, so many times.
     pub(crate) fn floor(&self, tree: &Tree, sweeps: u64) -> io::Result<Cost> {
         let list = self.list(tree)?;
-        let keep = if tree.keeps { keepable() } else { 0 };
         let mut command = Command::new(std::env::current_exe()?);
         command
             .env(FLOOR, &list)
-            .args([sweeps.to_string(), keep.to_string()]);
+            .args([sweeps.to_string(), u8::from(tree.keeps).to_string()]);
         let text = String::from_utf8_lossy(&command.output()?.stdout).into_owned();
         two(&text)
     }
@@ -257,12 +256,6 @@ impl Drop for Bench {
 /// A collection interval in which a sweep has its time: 8 µs a file.
 fn interval(tree: &Tree) -> String {
     format!("{}ms", 10 + tree.files * 8 / 1_000)
-}
-
-/// What the collector keeps at the most: three quarters of the descriptors that a process may have.
-fn keepable() -> usize {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
-    usize::try_from(limit.unwrap_or(1 << 20) / 4 * 3).unwrap_or(usize::MAX)
 }
 
 /// Values, and their CPU time in ns.

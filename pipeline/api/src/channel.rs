@@ -64,6 +64,9 @@ impl Outlet {
     }
 }
 
+/// Texts that a processor says at the most.
+const MOST_SAID: usize = 10;
+
 /// Where a processor puts what goes on, is dropped or to be said.
 #[derive(Debug)]
 pub struct Outbox {
@@ -118,21 +121,29 @@ impl Outbox {
 
     /// Warns, each text once, and of ten texts at the most: the rest is in the counters.
     pub fn warn_once(&mut self, text: String) {
-        if self.said.len() < 10 && !self.said.contains(&text) {
+        if self.said.len() < MOST_SAID && !self.said.contains(&text) {
             tracing::warn!("{text}");
             self.said.insert(text);
         }
     }
 
-    /// A series that would be the same as another one, which stays.
-    pub(crate) fn duplicate(&mut self, made: &Series, from: &Series, first: Option<&Series>) {
+    /// A series that would be the same as another one, which stays; `first` finds that one, where it is to be named.
+    pub(crate) fn duplicate<'a>(
+        &mut self,
+        made: &Series,
+        from: &Series,
+        first: impl FnOnce() -> Option<&'a Series>,
+    ) {
         self.counters.add("series_refused", "duplicate", 1);
+        if self.said.len() >= MOST_SAID {
+            return;
+        }
         let path = |it: &Series| {
             it.source
                 .as_ref()
                 .map_or_else(|| it.name.to_string(), Source::path)
         };
-        let first = first.map_or_else(|| "another series".into(), path);
+        let first = first().map_or_else(|| "another series".into(), path);
         let made = crate::text::identity(&made.name, &made.attributes);
         self.warn_once(format!(
             "{} would become {made}, which {first} is already; dropped",

@@ -45,9 +45,18 @@ pub struct Memo<T, C = ()> {
     entries: HashMap<usize, Entry<C>>,
     places: HashMap<Arc<str>, usize>,
     /// Who has an identity: the first to come keeps it.
-    owners: HashMap<u128, usize>,
+    owners: HashMap<Identity, usize>,
     /// Identities that somebody else asked for meanwhile, and who.
-    refused: HashMap<u128, HashSet<usize>>,
+    refused: HashMap<Identity, HashSet<usize>>,
+}
+
+/// A series' identity in two halves: a map of a million of them is smaller for it.
+type Identity = (u64, u64);
+
+fn identity(series: &Series) -> Identity {
+    let whole = series.identity();
+    #[allow(clippy::cast_possible_truncation)]
+    ((whole >> 64) as u64, whole as u64)
 }
 
 struct Entry<C> {
@@ -55,10 +64,6 @@ struct Entry<C> {
     place: Arc<str>,
     series: Arc<Vec<Series>>,
     outcome: Outcome<C>,
-    /// The identity of each row that came out, for giving it back; 0 where the stage does not rename.
-    identities: Vec<u128>,
-    /// For each row that came in, the row that came out.
-    row_out: Vec<Option<u32>>,
 }
 
 /// What a [`PerSeries`] made of a table.
@@ -168,22 +173,21 @@ impl<T: PerSeries, C: Clone> Memo<T, C> {
             });
             let Some((made, column)) = made else { continue };
             match self.claim(key, &made, ends(&row)) {
-                Ok(identity) => {
+                Ok(()) => {
                     kept[row] = Some(Kept {
                         series: made,
                         column,
-                        identity,
                     });
                 }
                 Err((identity, owner)) => {
                     let same = |it: &Option<Kept<C>>| {
-                        it.as_ref().is_some_and(|it| it.identity == identity)
+                        it.as_ref()
+                            .is_some_and(|it| self::identity(&it.series) == identity)
                     };
-                    let first = match self.entries.get(&owner) {
+                    out.duplicate(&made, series, || match self.entries.get(&owner) {
                         None => kept.iter().position(same).map(|row| &table.series()[row]),
                         Some(entry) => entry.came_from(identity),
-                    };
-                    out.duplicate(&made, series, first);
+                    });
                 }
             }
         }
@@ -192,11 +196,11 @@ impl<T: PerSeries, C: Clone> Memo<T, C> {
     }
 
     /// Claims a series' identity for a table, where the stage renames at all; an error with the table that has it.
-    fn claim(&mut self, key: usize, made: &Series, ends: bool) -> Result<u128, (u128, usize)> {
+    fn claim(&mut self, key: usize, made: &Series, ends: bool) -> Result<(), (Identity, usize)> {
         if !self.stage.renames() {
-            return Ok(0);
+            return Ok(());
         }
-        let identity = made.identity();
+        let identity = identity(made);
         if let Some(owner) = self.owners.get(&identity) {
             self.refused.entry(identity).or_default().insert(key);
             return Err((identity, *owner));
@@ -204,13 +208,16 @@ impl<T: PerSeries, C: Clone> Memo<T, C> {
         if !ends {
             self.owners.insert(identity, key);
         }
-        Ok(identity)
+        Ok(())
     }
 
     /// Forgets a table, and gives its identities back: those who were refused them are looked at anew.
     fn forget(&mut self, key: usize) -> Option<Entry<C>> {
         let entry = self.entries.remove(&key)?;
-        self.release(key, &entry.identities);
+        if self.stage.renames() {
+            let all = entry.outcome.table.series().iter().map(identity);
+            self.release(key, all.collect());
+        }
         if self.places.get(&entry.place) == Some(&key) {
             self.places.remove(&entry.place);
         }
@@ -218,26 +225,25 @@ impl<T: PerSeries, C: Clone> Memo<T, C> {
     }
 
     fn release_ended(&mut self, key: usize, batch: &Batch) {
-        let Some(entry) = self.entries.get(&key) else {
-            return;
-        };
-        if entry.identities.is_empty() {
+        if !self.stage.renames() {
             return;
         }
+        let Some(Entry { outcome, .. }) = self.entries.get(&key) else {
+            return;
+        };
         let over =
             (0..batch.table().len()).filter(|row| matches!(batch.values()[*row], Value::Ended));
-        let over: Vec<u128> = over
-            .filter_map(|row| entry.row_out[row])
-            .map(|out| entry.identities[out as usize])
-            .collect();
-        self.release(key, &over);
+        let over = over
+            .filter_map(|row| outcome.row_out(row))
+            .map(|out| identity(&outcome.table.series()[out]));
+        self.release(key, over.collect());
     }
 
-    fn release(&mut self, key: usize, identities: &[u128]) {
+    fn release(&mut self, key: usize, identities: Vec<Identity>) {
         for identity in identities {
-            if self.owners.get(identity) == Some(&key) {
-                self.owners.remove(identity);
-                for waiting in self.refused.remove(identity).unwrap_or_default() {
+            if self.owners.get(&identity) == Some(&key) {
+                self.owners.remove(&identity);
+                for waiting in self.refused.remove(&identity).unwrap_or_default() {
                     if waiting != key {
                         self.forget(waiting);
                     }
@@ -251,13 +257,13 @@ impl<T: PerSeries, C: Clone> Memo<T, C> {
 struct Kept<C> {
     series: Series,
     column: C,
-    identity: u128,
 }
 
 impl<C> Entry<C> {
     /// The series that came in and became this one.
-    fn came_from(&self, identity: u128) -> Option<&Series> {
-        let out = self.identities.iter().position(|it| *it == identity)?;
+    fn came_from(&self, identity: Identity) -> Option<&Series> {
+        let mut made = self.outcome.table.series().iter();
+        let out = made.position(|series| self::identity(series) == identity)?;
         self.series.get(
             self.outcome
                 .rows
@@ -269,8 +275,10 @@ impl<C> Entry<C> {
     /// The outcome of these rows; the table itself where nothing changed.
     fn new(table: &Arc<Table>, head: Head, kept: Vec<Option<Kept<C>>>) -> Entry<C> {
         let mut changed = head != **table.head();
-        let (mut made, mut rows, mut column) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut identities, mut row_out) = (Vec::new(), vec![None; table.len()]);
+        let most = kept.iter().filter(|kept| kept.is_some()).count();
+        let mut made = Vec::with_capacity(most);
+        let mut column = Vec::with_capacity(most);
+        let mut rows = Vec::with_capacity(most);
         let mut pool = HashMap::new();
         let mut metrics: HashSet<Arc<Metric>> = HashSet::new();
         for (row, kept) in kept.into_iter().enumerate() {
@@ -289,11 +297,9 @@ impl<C> Entry<C> {
                 share(&mut pool, from, &mut kept.series);
             }
             changed |= kept.series != *from;
-            row_out[row] = u32::try_from(made.len()).ok();
             rows.push(u32::try_from(row).unwrap_or(u32::MAX));
             made.push(kept.series);
             column.push(kept.column);
-            identities.push(kept.identity);
         }
         let all = rows.len() == table.len();
         let outcome = Outcome {
@@ -311,8 +317,6 @@ impl<C> Entry<C> {
             place,
             series: table.shared_series(),
             outcome,
-            identities,
-            row_out,
         }
     }
 }
@@ -340,8 +344,8 @@ impl<C: Clone> Carried<C> {
     /// What became of this very row before.
     fn find(&self, series: &Series) -> Option<(Series, C)> {
         let row = *self.rows.get(&row_key(series))?;
-        let out = self.entry.row_out[row].filter(|_| self.entry.series[row].is_same_row(series))?
-            as usize;
+        let is_same = self.entry.series[row].is_same_row(series);
+        let out = self.entry.outcome.row_out(row).filter(|_| is_same)?;
         Some((
             self.entry.outcome.table.series()[out].clone(),
             self.entry.outcome.column[out].clone(),
@@ -390,6 +394,17 @@ impl<T: PerSeries> Processor for Memo<T, ()> {
 }
 
 impl<C> Outcome<C> {
+    /// For a row that came in, the row that came out.
+    fn row_out(&self, row: usize) -> Option<usize> {
+        match &self.rows {
+            None => Some(row),
+            Some(rows) => {
+                let row = u32::try_from(row).ok()?;
+                rows.binary_search(&row).ok()
+            }
+        }
+    }
+
     /// The batch under the table that goes on.
     #[must_use]
     pub fn apply(&self, batch: &Batch) -> Batch {
