@@ -64,6 +64,7 @@ pub struct Impersonate {
     pub delegates: Vec<String>,
     #[serde(default, deserialize_with = "refused::subject")]
     #[schemars(skip)]
+    #[allow(dead_code)] // it is there to be refused
     subject: (),
 }
 

@@ -230,6 +230,11 @@ impl Pace {
 }
 
 impl State {
+    /// The series is over. Should it come back, it begins anew, but not before the API takes it.
+    pub(crate) fn ended(&mut self) {
+        self.extra = None;
+    }
+
     /// The API has answered for the point that was read at `time`.
     pub(crate) fn answered(&mut self, time: u64, ready: &Ready, taken: bool) {
         (self.unsure, self.done) = (0, Some((time, taken)));

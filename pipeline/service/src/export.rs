@@ -168,8 +168,12 @@ impl Export {
         let started = Instant::now();
         let mut interval = retry.initial_interval.0;
         loop {
-            let all = points(request);
-            let (source, after) = match self.attempt(request).await {
+            let (dropped, outcome) = match self.attempt(request).await {
+                Err(ExportError::Dropped { points, rest }) => (points, rest.map_err(|it| *it)),
+                outcome => (0, outcome),
+            };
+            let all = points(request).saturating_sub(dropped);
+            let (source, after) = match outcome {
                 Ok(()) => {
                     self.recovered();
                     return self.count("points_sent", "", all);
