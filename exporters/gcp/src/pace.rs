@@ -170,8 +170,8 @@ impl Pace {
             Some((_, end)) => start.max(end + MILLI),
             None => start,
         };
-        if state.sent.is_some_and(|(_, end)| time <= end) {
-            return Admit::Leave("out_of_order");
+        if let Some(reason) = state.is_over(time) {
+            return Admit::Leave(reason);
         }
         if time < start + MILLI {
             return Admit::Leave("coalesced");
@@ -217,8 +217,8 @@ impl Pace {
         let mut end = time;
         if let Some((_, last)) = state.sent {
             let due = last.saturating_add(self.interval);
-            if time <= last {
-                return Admit::Leave("out_of_order");
+            if let Some(reason) = state.is_over(time) {
+                return Admit::Leave(reason);
             }
             if time < due - self.interval / 10 {
                 return Admit::Leave("coalesced");
@@ -233,6 +233,18 @@ impl State {
     /// The series is over. Should it come back, it begins anew, but not before the API takes it.
     pub(crate) fn ended(&mut self) {
         self.extra = None;
+    }
+
+    /// Why a reading is not after the last point, if it is not: the clock went back, or that point was read a little
+    /// early.
+    fn is_over(&self, time: u64) -> Option<&'static str> {
+        let (_, end) = self.sent.filter(|(_, end)| time <= *end)?;
+        let read = self.done.map_or(end, |(read, _)| read);
+        Some(if time < read {
+            "out_of_order"
+        } else {
+            "coalesced"
+        })
     }
 
     /// The API has answered for the point that was read at `time`.

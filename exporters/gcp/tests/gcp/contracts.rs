@@ -101,7 +101,7 @@ fn keys_of_the_reference_that_are_not_taken_are_refused_with_the_reason() {
         (
             "{metric: {compression: zstd}}",
             "metric.compression",
-            "gzip",
+            "unknown value",
         ),
         ("{user_agent: \"a\\nb\"}", "user_agent", "printable"),
         ("{project: ''}", "project", "not empty"),

@@ -102,7 +102,7 @@ async fn resets_restarts_and_unknown_starts_make_valid_intervals() {
     let counts: Vec<usize> = host
         .fake
         .with(|it| it.series.values().map(Vec::len).collect());
-    assert_eq!(counts, [60, 57]);
+    assert_eq!(counts, [60, 56]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -146,7 +146,7 @@ async fn an_hour_without_the_api_costs_nothing_but_time() {
     // Down: each attempt of the first hour fails. What is read waits in the queue.
     let away = || Then::Fail(tonic::Status::unavailable("no"));
     host.fake
-        .with(|it| it.then.extend((0..3_000).map(|_| away())));
+        .with(|it| it.then.extend((0..3_600).map(|_| away())));
     for sweep in sweeps {
         host.deliver(sweep).await;
     }

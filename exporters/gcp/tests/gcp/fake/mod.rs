@@ -11,7 +11,7 @@
 pub mod rules;
 pub mod serve;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use googleapis_tonic_google_monitoring_v3::google::api::MetricDescriptor;
@@ -54,7 +54,9 @@ pub struct State {
     pub again: u64,
     pub then: VecDeque<Then>,
     /// Says of a series why it is refused, and whether that may pass.
-    pub refuse: Box<dyn Fn(&str) -> Option<(Code, String)> + Send>,
+    pub refuse: Box<dyn FnMut(&str) -> Option<(Code, String)> + Send>,
+    /// What the bytes of a series are called, since spelling it takes long.
+    names: HashMap<Vec<u8>, String>,
     pub metadata: Vec<tonic::metadata::MetadataMap>,
 }
 
@@ -71,6 +73,7 @@ impl Fake {
             again: 0,
             then: VecDeque::new(),
             refuse: Box::new(|_| None),
+            names: HashMap::new(),
             metadata: Vec::new(),
         })))
     }
@@ -114,7 +117,12 @@ impl State {
         let mut keys = std::collections::BTreeSet::new();
         let total = request.time_series.len();
         for (index, it) in request.time_series.into_iter().enumerate() {
-            let key = rules::key(&it);
+            let spelled = || rules::key(&it);
+            let key = self
+                .names
+                .entry(rules::bytes(&it))
+                .or_insert_with(spelled)
+                .clone();
             let mut why = (!keys.insert(key.clone())).then(|| rules::DUPLICATE.to_owned());
             let known = self.series.get(&key).and_then(|points| points.last());
             why = why.or_else(|| {

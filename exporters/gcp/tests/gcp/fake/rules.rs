@@ -6,6 +6,7 @@ use googleapis_tonic_google_monitoring_v3::google::api::metric_descriptor::{
 };
 use googleapis_tonic_google_monitoring_v3::google::monitoring::v3::typed_value::Value;
 use googleapis_tonic_google_monitoring_v3::google::monitoring::v3::{Point, TimeSeries};
+use prost::Message;
 use prost_types::Timestamp;
 
 pub const DUPLICATE: &str =
@@ -22,6 +23,13 @@ pub fn key(it: &TimeSeries) -> String {
         "{}{:?} of {}{:?}",
         metric.r#type, metric.labels, resource.r#type, resource.labels
     )
+}
+
+/// The same, as bytes.
+pub fn bytes(it: &TimeSeries) -> Vec<u8> {
+    let mut bytes = it.metric.as_ref().unwrap().encode_to_vec();
+    it.resource.as_ref().unwrap().encode(&mut bytes).unwrap();
+    bytes
 }
 
 /// Microseconds, as the API has them.
