@@ -194,7 +194,7 @@ impl Exporter for Gcp {
         let _ = rustls::crypto::ring::default_provider().install_default();
         if self.api.endpoint.is_some() && !self.config.metric.use_insecure {
             let places = places::Places::of_environment(self.product_name.clone());
-            let auth = credentials::Auth::find(&places, self.config.impersonate.as_ref())
+            let auth = credentials::Auth::find(places, self.config.impersonate.clone())
                 .map_err(Error::new)?;
             self.api.auth.get_or_init(|| auth);
         }

@@ -142,10 +142,20 @@ pub async fn channel(fake: &Fake) -> Channel {
     endpoint.connect_with_connector(connector).await.unwrap()
 }
 
-/// It, at this address on loopback.
-pub async fn listen(fake: Fake, listener: tokio::net::TcpListener) {
+/// It, where this listens, by TLS if it has a certificate.
+pub async fn listen(
+    fake: Fake,
+    listener: std::net::TcpListener,
+    tls: Option<tonic::transport::ServerTlsConfig>,
+) {
+    listener.set_nonblocking(true).unwrap();
+    let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+    let mut server = Server::builder();
+    if let Some(tls) = tls {
+        server = server.tls_config(tls).unwrap();
+    }
     let incoming = tonic::transport::server::TcpIncoming::from(listener);
-    Server::builder()
+    server
         .add_service(fake)
         .serve_with_incoming(incoming)
         .await
