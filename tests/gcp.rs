@@ -194,8 +194,8 @@ fn a_vm_host_sweeps_into_the_api_and_every_point_is_accounted_for() {
     assert!(output.status.success(), "{told}");
     far.fake.assert_obeyed();
     assert_eq!(
-        common::count(&told, "points_sent") as usize,
-        far.fake.taken(),
+        common::count(&told, "points_sent"),
+        far.fake.taken() as u64,
         "{told}"
     );
     let handed =
@@ -379,7 +379,9 @@ fn a_machine_of_googles_knows_its_account_its_project_and_where_it_is() {
     ] {
         let metadata = machine(more);
         let (told, header, keys) = with_credentials(
-            |command, _| drop(command.env("GCE_METADATA_HOST", &metadata.address)),
+            |command, _| {
+                command.env("GCE_METADATA_HOST", &metadata.address);
+            },
             "",
         );
         assert_eq!(header.as_deref(), Some("Bearer the-token"), "{told}");

@@ -29,6 +29,21 @@ pub(crate) struct Answer {
     pub(crate) unnamed: u64,
 }
 
+impl Answer {
+    /// All of so many series were taken.
+    pub(crate) fn taken(series: usize) -> Answer {
+        Answer {
+            fates: vec![Fate::Taken; series],
+            unnamed: 0,
+        }
+    }
+}
+
+/// Whether a point is refused since the API has this one or a newer one already.
+pub(crate) fn is_too_late(reason: &str) -> bool {
+    reason.contains("written more frequently") || reason.contains("written in order")
+}
+
 /// What the beginning of the message says where each series was looked at by itself.
 const IN_PART: &str = "TimeSeries could not be written";
 const NAME: &str = "timeSeries[";

@@ -56,6 +56,7 @@ impl Default for Config {
 /// Writes as another service account.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[allow(clippy::manual_non_exhaustive)] // that field is a key
 pub struct Impersonate {
     /// The account's mail address.
     pub target_principal: String,
@@ -79,6 +80,7 @@ pub enum Detector {
 /// How metrics are sent.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[allow(clippy::struct_excessive_bools)] // the reference's keys
 pub struct Metric {
     /// Goes before each name, but for those in a known domain.
     pub prefix: String,

@@ -22,9 +22,12 @@ use crate::names::display_name;
 /// How many are made at a time.
 const AT_A_TIME: usize = 10;
 
+/// A project, and a metric's type in it.
+type Key = (Arc<str>, String);
+
 /// All metrics that were seen.
 #[derive(Debug, Default)]
-pub(crate) struct Descriptors(Mutex<HashMap<(Arc<str>, String), Arc<Descriptor>>>);
+pub(crate) struct Descriptors(Mutex<HashMap<Key, Arc<Descriptor>>>);
 
 /// One metric of a project.
 #[derive(Debug)]

@@ -44,15 +44,10 @@ pub(crate) async fn detect(places: &Places, limit: Duration) -> Found {
             attributes: Attributes::default(),
         };
     };
-    let found = match timeout(limit, ask(&host)).await {
-        Ok(found) => found,
-        Err(_) => {
-            tracing::warn!(
-                "the metadata server at {host} did not answer within {limit:?}; the resource is what the configuration says"
-            );
-            Found::default()
-        }
-    };
+    let found = timeout(limit, ask(&host)).await.unwrap_or_else(|_| {
+        tracing::warn!("the metadata server at {host} did not answer within {limit:?}; the resource is what the configuration says");
+        Found::default()
+    });
     Found {
         project: places.project.clone().or(found.project),
         ..found

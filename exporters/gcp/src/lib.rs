@@ -6,6 +6,7 @@ use flate2 as _;
 mod amount;
 mod answer;
 mod api;
+mod calls;
 mod config;
 mod credentials;
 mod descriptors;

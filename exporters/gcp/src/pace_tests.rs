@@ -21,6 +21,7 @@ fn run(shape: Shape, readings: &[(u64, u64, i64)]) -> Vec<String> {
         out.push(match first {
             Admit::Send(ready) => {
                 state.answered(time * SECOND, &ready, true);
+                #[allow(clippy::cast_precision_loss)]
                 let seconds = |nanos: u64| nanos as f64 / SECOND as f64;
                 let since = ready
                     .start

@@ -7,7 +7,7 @@ use tokio::time::sleep;
 use tonic::{Code, Status};
 
 use crate::fake::Then;
-use crate::host::{EPOCH, Host, SECOND};
+use crate::host::{EPOCH, Host, SECOND, read_at};
 
 const CONFIG: &str = "{project: p, detectors: [], metric: {prefix: custom.googleapis.com}}";
 
@@ -131,7 +131,7 @@ async fn a_request_that_is_refused_as_a_whole_goes_again_without_the_one_to_blam
     let text = "Field timeSeries[3].metric.labels[0] had an invalid value of \"x\": Unrecognized metric label.";
     host.fake.with(|it| {
         it.then
-            .push_back(Then::Fail(Status::invalid_argument(text)))
+            .push_back(Then::Fail(Status::invalid_argument(text)));
     });
     host.show(0, &gauges(10)).await;
     host.fake.assert_obeyed();
@@ -169,7 +169,7 @@ async fn a_resource_that_would_make_hosts_one_ends_the_program() {
     host.resource = pipeline::Attributes::default();
     let (_end, hear) = tokio::sync::watch::channel(false);
     let (table, values) = host.table("net/x 1 gauge");
-    let request = [host.read_at(&table, 0, EPOCH + SECOND, values)];
+    let request = [read_at(&table, 0, EPOCH + SECOND, values)];
     let (done, run) = tokio::join!(
         host.gcp.export(&request),
         host.gcp.run(pipeline::Shutdown::new(hear))

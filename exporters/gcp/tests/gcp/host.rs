@@ -13,21 +13,21 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::fake::{Fake, serve};
 
-pub const SECOND: u64 = 1_000_000_000;
+pub(crate) const SECOND: u64 = 1_000_000_000;
 /// The first of January 2026.
-pub const EPOCH: u64 = 1_767_225_600 * SECOND;
+pub(crate) const EPOCH: u64 = 1_767_225_600 * SECOND;
 
-pub struct Host {
-    pub gcp: Gcp,
-    pub fake: Fake,
-    pub counters: Counters,
-    pub clock: Clock,
-    pub resource: Attributes,
+pub(crate) struct Host {
+    pub(crate) gcp: Gcp,
+    pub(crate) fake: Fake,
+    pub(crate) counters: Counters,
+    pub(crate) clock: Clock,
+    pub(crate) resource: Attributes,
 }
 
 /// The wall clock: the paused one, from `EPOCH` on, and what it was set by.
 #[derive(Clone)]
-pub struct Clock {
+pub(crate) struct Clock {
     started: Instant,
     offset: Arc<AtomicI64>,
 }
@@ -40,7 +40,7 @@ impl Clock {
         }
     }
 
-    pub fn now(&self) -> u64 {
+    pub(crate) fn now(&self) -> u64 {
         let elapsed = u64::try_from(self.started.elapsed().as_nanos()).unwrap();
         (EPOCH + elapsed)
             .checked_add_signed(self.offset.load(Ordering::Relaxed))
@@ -48,14 +48,14 @@ impl Clock {
     }
 
     /// Sets the clock by so many seconds.
-    pub fn step(&self, seconds: i64) {
+    pub(crate) fn step(&self, seconds: i64) {
         self.offset
             .fetch_add(seconds * 1_000_000_000, Ordering::Relaxed);
     }
 }
 
 /// The configuration of these keys.
-pub fn config(yaml: &str) -> Config {
+pub(crate) fn config(yaml: &str) -> Config {
     pipeline::config::decode::<Config>(&testing::node(yaml))
         .unwrap()
         .value
@@ -63,7 +63,7 @@ pub fn config(yaml: &str) -> Config {
 
 impl Host {
     /// A host whose far side knows the true time, whatever this one's clock is set to.
-    pub async fn new(yaml: &str) -> Host {
+    pub(crate) async fn new(yaml: &str) -> Host {
         let clock = Clock::new();
         let true_time = Clock {
             offset: Arc::default(),
@@ -72,7 +72,7 @@ impl Host {
         Host::at(yaml, Fake::new(move || true_time.now()), clock).await
     }
 
-    pub async fn at(yaml: &str, fake: Fake, clock: Clock) -> Host {
+    pub(crate) async fn at(yaml: &str, fake: Fake, clock: Clock) -> Host {
         let counters = Counters::new("test");
         let context = Context::new(Arc::default(), counters.clone(), "/")
             .of("gcp", Scope::new("exporter-gcp", "1.2.3"));
@@ -91,12 +91,12 @@ impl Host {
     }
 
     /// The exporter begins anew, and the far side stays.
-    pub async fn restarted(&self, yaml: &str) -> Host {
+    pub(crate) async fn restarted(&self, yaml: &str) -> Host {
         Host::at(yaml, self.fake.clone(), self.clock.clone()).await
     }
 
     /// A table of these points in the notation, and its values.
-    pub fn table(&self, input: &str) -> (Arc<Table>, Vec<Value>) {
+    pub(crate) fn table(&self, input: &str) -> (Arc<Table>, Vec<Value>) {
         let parsed = text::parse(input).unwrap();
         let series = parsed
             .iter()
@@ -117,24 +117,18 @@ impl Host {
     }
 
     /// What a table shows now.
-    pub fn shows(&self, table: &Arc<Table>, start: u64, values: Vec<Value>) -> Batch {
-        self.read_at(table, start, self.clock.now(), values)
-    }
-
-    pub fn read_at(&self, table: &Arc<Table>, start: u64, time: u64, values: Vec<Value>) -> Batch {
-        let starts = vec![start; table.len()].into();
-        let sweep = Sweep::new(0, Duration::from_secs(10), true);
-        Batch::new(Arc::clone(table), starts, Times::One(time), values, sweep)
+    pub(crate) fn shows(&self, table: &Arc<Table>, start: u64, values: Vec<Value>) -> Batch {
+        read_at(table, start, self.clock.now(), values)
     }
 
     /// Shows these points now, all counting since `start`.
-    pub async fn show(&self, start: u64, input: &str) {
+    pub(crate) async fn show(&self, start: u64, input: &str) {
         let (table, values) = self.table(input);
         self.deliver(vec![self.shows(&table, start, values)]).await;
     }
 
     /// As the service does it: time-out, retry, and the accounting.
-    pub async fn deliver(&self, mut request: Vec<Batch>) {
+    pub(crate) async fn deliver(&self, mut request: Vec<Batch>) {
         let handed = points(&request);
         self.counters.add("points_handed", "", handed);
         let count = |name, count| self.counters.add(name, "", count);
@@ -171,7 +165,7 @@ impl Host {
     }
 
     /// A count of this name, all reasons together, or of one.
-    pub fn count(&self, name: &str, reason: &str) -> u64 {
+    pub(crate) fn count(&self, name: &str, reason: &str) -> u64 {
         let all = self.counters.snapshot();
         let fits = all
             .iter()
@@ -180,9 +174,16 @@ impl Host {
     }
 
     /// Each point that was handed over was sent, rejected or dropped, and what was sent was taken.
-    pub fn assert_accounted(&self) {
+    pub(crate) fn assert_accounted(&self) {
         let of = |name| self.count(name, "");
         let known = of("points_sent") + of("points_rejected") + of("points_dropped");
         assert_eq!(of("points_handed"), known, "{:?}", self.counters);
     }
+}
+
+/// What a table showed at this time.
+pub(crate) fn read_at(table: &Arc<Table>, start: u64, time: u64, values: Vec<Value>) -> Batch {
+    let starts = vec![start; table.len()].into();
+    let sweep = Sweep::new(0, Duration::from_secs(10), true);
+    Batch::new(Arc::clone(table), starts, Times::One(time), values, sweep)
 }

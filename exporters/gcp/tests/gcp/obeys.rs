@@ -7,7 +7,7 @@ use pipeline::Value;
 use tokio::time::sleep;
 
 use crate::fake::Then;
-use crate::host::{EPOCH, Host, SECOND};
+use crate::host::{EPOCH, Host, SECOND, read_at};
 
 const CONFIG: &str = "{project: p, detectors: [], metric: {prefix: custom.googleapis.com}}";
 
@@ -27,7 +27,7 @@ async fn ten_thousand_series_at_ten_seconds_for_an_hour() {
         let values = values.iter().map(|_| Value::Int(sweep)).collect();
         // Reading takes its time, now more, now less: the API is told what it takes.
         let late = u64::try_from(sweep % 7).unwrap() * SECOND / 100;
-        host.deliver(vec![host.read_at(
+        host.deliver(vec![read_at(
             &table,
             EPOCH - SECOND,
             host.clock.now() + late,
@@ -67,7 +67,7 @@ async fn two_sweeps_in_one_request_are_two_requests_of_the_api_in_order() {
     let host = Host::new(CONFIG).await;
     let (table, values) = host.table(&counters(300));
     let now = host.clock.now();
-    let at = |time| host.read_at(&table, EPOCH - 100 * SECOND, time, values.clone());
+    let at = |time| read_at(&table, EPOCH - 100 * SECOND, time, values.clone());
     host.deliver(vec![at(now - 20 * SECOND), at(now - 10 * SECOND), at(now)])
         .await;
     host.fake.assert_obeyed();
@@ -142,7 +142,7 @@ async fn an_hour_without_the_api_costs_nothing_but_time() {
     let sweeps: Vec<_> = (0..360)
         .map(|sweep| {
             let time = host.clock.now() + sweep * 10 * SECOND;
-            vec![host.read_at(&table, EPOCH - SECOND, time, values.clone())]
+            vec![read_at(&table, EPOCH - SECOND, time, values.clone())]
         })
         .collect();
     // Down: each attempt of the first hour fails. What is read waits in the queue.

@@ -37,6 +37,9 @@ pub enum Then {
     Hang,
 }
 
+/// Why a series is refused.
+type Refuse = Box<dyn FnMut(&str) -> Option<(Code, String)> + Send>;
+
 pub struct State {
     now: Box<dyn Fn() -> u64 + Send>,
     /// From point to point of a series, ns.
@@ -54,7 +57,7 @@ pub struct State {
     pub again: u64,
     pub then: VecDeque<Then>,
     /// Says of a series why it is refused, and whether that may pass.
-    pub refuse: Box<dyn FnMut(&str) -> Option<(Code, String)> + Send>,
+    pub refuse: Refuse,
     /// What the bytes of a series are called, since spelling it takes long.
     names: HashMap<Vec<u8>, String>,
     pub metadata: Vec<tonic::metadata::MetadataMap>,
