@@ -20,7 +20,9 @@ struct Google {
 fn google(test: &str, options: &[&str]) -> Option<Google> {
     let python = repository(".tools/gcp/bin/python");
     let mut command = Command::new(&python);
-    command.arg(repository("tests/gcp/cloud_monitoring.py")).args(options);
+    command
+        .arg(repository("tests/gcp/cloud_monitoring.py"))
+        .args(options);
     let Ok(mut child) = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn() else {
         lacks(
             test,
