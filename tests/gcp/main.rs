@@ -157,6 +157,31 @@ fn a_vm_host_sweeps_into_the_api_and_every_point_is_accounted_for() {
 }
 
 #[test]
+fn the_embedded_default_goes_to_the_api_as_it_is() {
+    let far = far(None);
+    let home = tempfile::tempdir().unwrap();
+    let mut command = program(home.path());
+    let default = repository("configs/default.yaml");
+    command.args(["--once", "--config", default.to_str().unwrap(), "--set"]);
+    command.arg(format!(
+        "exporters={{gcp: {}}}",
+        plain(&far, "detectors: [],")
+    ));
+    command.args(["--set", "service.pipelines.metrics.exporters=[gcp]"]);
+    let output = spawn(command, "").wait_with_output().unwrap();
+    let told = text(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    far.fake.assert_obeyed();
+    // The network's counters count since the host was booted: none is held back.
+    assert!(far.fake.taken() > 0, "{told}");
+    assert_eq!(
+        common::count(&told, "points_sent"),
+        far.fake.taken() as u64,
+        "{told}"
+    );
+}
+
+#[test]
 fn what_cannot_be_mended_ends_the_program_and_says_how_to() {
     let home = tempfile::tempdir().unwrap();
     let far = far(None);

@@ -79,16 +79,21 @@ fn merge(it: &Distribution, other: &Distribution, sign: i64) -> Option<Amount> {
     if it.bucket_options != other.bucket_options {
         return None;
     }
-    let count = it.count + sign * other.count;
+    // A count is never negative, and so its other sign is there.
+    let both = |a: i64, b: i64| a.checked_add(sign * b).filter(|both| *both >= 0);
+    let count = both(it.count, other.count)?;
     let sum = it.mean * it.count as f64 + sign as f64 * other.mean * other.count as f64;
     let width = it.bucket_counts.len().max(other.bucket_counts.len());
     let at = |counts: &[i64], bucket: usize| counts.get(bucket).copied().unwrap_or_default();
-    let bucket_counts: Vec<i64> = (0..width)
-        .map(|bucket| at(&it.bucket_counts, bucket) + sign * at(&other.bucket_counts, bucket))
+    let bucket_counts: Option<Vec<i64>> = (0..width)
+        .map(|bucket| {
+            both(
+                at(&it.bucket_counts, bucket),
+                at(&other.bucket_counts, bucket),
+            )
+        })
         .collect();
-    if count < 0 || bucket_counts.iter().any(|count| *count < 0) {
-        return None;
-    }
+    let bucket_counts = bucket_counts?;
     let mean = if count == 0 { 0.0 } else { sum / count as f64 };
     Some(Amount::Distribution(Box::new(Distribution {
         count,

@@ -120,7 +120,7 @@ impl Pace {
             time,
             amount,
         } = reading;
-        let is_known = start > 0 && start + MILLI <= time;
+        let is_known = start > 0 && start.saturating_add(MILLI) <= time;
         let base = state.extra.as_ref().and_then(|it| it.base.as_ref());
         let based = base.is_some_and(|(base, _)| !is_known || start <= *base);
         if is_known && !based {
@@ -147,7 +147,7 @@ impl Pace {
             _ => {}
         }
         extra.last = Some((time, amount.clone()));
-        if time < since + MILLI {
+        if time < since.saturating_add(MILLI) {
             return Admit::Leave("baseline");
         }
         let above = match &off {
@@ -173,7 +173,7 @@ impl Pace {
         if let Some(reason) = state.is_over(time) {
             return Admit::Leave(reason);
         }
-        if time < start + MILLI {
+        if time < start.saturating_add(MILLI) {
             return Admit::Leave("coalesced");
         }
         self.paced(state, Some(start), time, amount)
@@ -200,7 +200,7 @@ impl Pace {
         if start == 0 {
             return Admit::Leave("baseline");
         }
-        let answer = if time < start + MILLI {
+        let answer = if time < start.saturating_add(MILLI) {
             Admit::Leave("coalesced")
         } else {
             self.paced(state, Some(start), time, amount.clone())

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use pipeline::Value;
 use tokio::time::sleep;
+use tonic::Status;
 
 use crate::fake::Then;
 use crate::host::{EPOCH, Host, SECOND, read_at};
@@ -218,4 +219,72 @@ async fn a_descriptor_of_another_kind_is_never_written_to_and_one_of_another_num
         (2, 1)
     );
     host.assert_accounted();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_far_side_that_is_slower_than_the_time_out_gets_each_point_once() {
+    let host = Host::new(CONFIG).await;
+    host.fake.with(|it| it.delay = Duration::from_millis(3_500));
+    let (table, values) = host.table(&counters(10_000));
+    for _ in 0..2 {
+        // 50 requests of 3.5 s, 8 at a time: 24.5 s, in attempts of 12 s.
+        host.deliver(vec![host.shows(&table, EPOCH - SECOND, values.clone())])
+            .await;
+    }
+    host.fake.assert_obeyed();
+    host.assert_accounted();
+    assert_eq!(
+        (host.fake.taken(), host.count("points_sent", "")),
+        (20_000, 20_000)
+    );
+    assert!(host.count("requests_retried", "") > 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_descriptors_the_first_point_makes_one() {
+    for (keys, method) in [
+        ("skip_create_descriptor: true", "CreateTimeSeries"),
+        ("create_service_timeseries: true", "CreateServiceTimeSeries"),
+    ] {
+        let yaml = format!(
+            "{{project: p, detectors: [], destination_project_quota: true, metric: {{{keys}}}}}"
+        );
+        let host = Host::new(&yaml).await;
+        host.fake.with(|it| it.auto_create = true);
+        host.show(EPOCH - SECOND, "net/x 1 counter\nnet/y 1.5 gauge")
+            .await;
+        host.fake.assert_obeyed();
+        host.fake.with(|it| {
+            assert_eq!(
+                (it.made.len(), it.series.len(), &*it.paths),
+                (0, 2, &[method.to_owned()][..])
+            );
+            assert_eq!(it.metadata[0].get("x-goog-user-project").unwrap(), "p");
+        });
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_descriptor_that_may_not_be_made_does_not_keep_the_points_back() {
+    for (status, retried) in [
+        (Status::permission_denied("no"), false),
+        (Status::unavailable("not now"), true),
+    ] {
+        let host = Host::new(CONFIG).await;
+        host.fake
+            .with(|it| (it.auto_create, it.no_descriptors) = (true, Some(status)));
+        if retried {
+            let fake = host.fake.clone();
+            tokio::spawn(async move {
+                sleep(Duration::from_secs(12)).await;
+                fake.with(|it| it.no_descriptors = None);
+            });
+        }
+        host.show(0, "net/x 1 gauge").await;
+        host.fake.assert_obeyed();
+        assert_eq!(
+            (host.fake.taken(), host.count("requests_retried", "") > 0),
+            (1, retried)
+        );
+    }
 }

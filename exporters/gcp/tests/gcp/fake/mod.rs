@@ -13,6 +13,7 @@ pub mod serve;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use googleapis_tonic_google_monitoring_v3::google::api::MetricDescriptor;
 use googleapis_tonic_google_monitoring_v3::google::monitoring::v3::create_time_series_summary::Error;
@@ -55,11 +56,19 @@ pub struct State {
     pub broken: Vec<String>,
     /// Points that were taken before.
     pub again: u64,
+    /// Makes a descriptor of the first point of a metric, as the API does.
+    pub auto_create: bool,
+    /// How descriptors are answered, instead of being made.
+    pub no_descriptors: Option<Status>,
+    /// How long it takes for each request, before it takes anything.
+    pub delay: Duration,
     pub then: VecDeque<Then>,
     /// Says of a series why it is refused, and whether that may pass.
     pub refuse: Refuse,
     /// What the bytes of a series are called, since spelling it takes long.
     names: HashMap<Vec<u8>, String>,
+    /// By which method each request came.
+    pub paths: Vec<String>,
     pub metadata: Vec<tonic::metadata::MetadataMap>,
 }
 
@@ -74,9 +83,13 @@ impl Fake {
             requests: Vec::new(),
             broken: Vec::new(),
             again: 0,
+            auto_create: false,
+            no_descriptors: None,
+            delay: Duration::ZERO,
             then: VecDeque::new(),
             refuse: Box::new(|_| None),
             names: HashMap::new(),
+            paths: Vec::new(),
             metadata: Vec::new(),
         })))
     }
@@ -93,7 +106,12 @@ impl Fake {
     /// No rule was broken, and nothing sent again that was taken.
     pub fn assert_obeyed(&self) {
         self.with(|it| {
-            assert_eq!(it.broken, Vec::<String>::new());
+            assert!(
+                it.broken.is_empty(),
+                "{} times, {}",
+                it.broken.len(),
+                it.broken[0]
+            );
             assert_eq!(it.again, 0, "sent again though taken");
         });
     }
@@ -127,12 +145,22 @@ impl State {
                 .or_insert_with(spelled)
                 .clone();
             let mut why = (!keys.insert(key.clone())).then(|| rules::DUPLICATE.to_owned());
+            let metric_type = &it.metric.as_ref().unwrap().r#type;
+            if self.auto_create && !self.descriptors.contains_key(metric_type) {
+                let made = MetricDescriptor {
+                    r#type: metric_type.clone(),
+                    metric_kind: it.metric_kind,
+                    value_type: it.value_type,
+                    ..MetricDescriptor::default()
+                };
+                self.descriptors.insert(metric_type.clone(), made);
+            }
             let known = self.series.get(&key).and_then(|points| points.last());
             why = why.or_else(|| {
                 rules::broken(
                     &it,
                     known,
-                    self.descriptors.get(&it.metric.as_ref().unwrap().r#type),
+                    self.descriptors.get(metric_type),
                     now,
                     self.interval,
                 )

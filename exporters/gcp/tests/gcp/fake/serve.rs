@@ -36,11 +36,18 @@ impl tower::Service<http::Request<Body>> for Fake {
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         let (fake, gzip) = (self.clone(), CompressionEncoding::Gzip);
         Box::pin(async move {
-            let answer = match request.uri().path().rsplit('/').next() {
+            let path = request
+                .uri()
+                .path()
+                .rsplit('/')
+                .next()
+                .unwrap_or_default()
+                .to_owned();
+            let answer = match Some(&*path) {
                 Some("CreateTimeSeries" | "CreateServiceTimeSeries") => {
                     Grpc::new(ProstCodec::default())
                         .accept_compressed(gzip)
-                        .unary(Write(fake), request)
+                        .unary(Write(fake, path), request)
                         .await
                 }
                 Some("CreateMetricDescriptor") => {
@@ -60,17 +67,20 @@ impl tower::Service<http::Request<Body>> for Fake {
     }
 }
 
-struct Write(Fake);
+struct Write(Fake, String);
 
 impl UnaryService<CreateTimeSeriesRequest> for Write {
     type Response = ();
     type Future = Boxed<Result<Response<()>, Status>>;
 
     fn call(&mut self, request: Request<CreateTimeSeriesRequest>) -> Self::Future {
-        let fake = self.0.clone();
+        let (fake, path) = (self.0.clone(), self.1.clone());
         Box::pin(async move {
+            // Who gave up waiting has not been served.
+            tokio::time::sleep(fake.with(|it| it.delay)).await;
             let hangs = fake.with(|it| {
                 it.metadata.push(request.metadata().clone());
+                it.paths.push(path);
                 matches!(it.then.front(), Some(Then::Hang))
             });
             let answer = fake.with(|it| it.create_time_series(request.into_inner()));
@@ -91,6 +101,9 @@ impl UnaryService<CreateMetricDescriptorRequest> for Make {
     fn call(&mut self, request: Request<CreateMetricDescriptorRequest>) -> Self::Future {
         let made = request.into_inner().metric_descriptor.unwrap();
         let answer = self.0.with(|it| {
+            if let Some(status) = &it.no_descriptors {
+                return Err(status.clone());
+            }
             if let Some(there) = it.descriptors.get(&made.r#type)
                 && (there.metric_kind != made.metric_kind || there.value_type != made.value_type)
             {
