@@ -64,7 +64,7 @@ fn serve() {
     fake.with(|it| {
         it.descriptors = (0..METRICS)
             .map(|it| descriptor(&format!("custom.googleapis.com/net/x{it}")))
-            .collect()
+            .collect();
     });
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     println!("{}", listener.local_addr().unwrap());
@@ -158,7 +158,7 @@ fn run(address: &str, compression: &str) -> f64 {
         for number in 1..=SWEEPS {
             gcp.export(&show(number)).await.unwrap();
         }
-        (SERIES as u64 * SWEEPS) as f64 / (cpu() - before).as_secs_f64()
+        (SERIES as u64 * SWEEPS) as f64 / cpu().saturating_sub(before).as_secs_f64()
     })
 }
 

@@ -147,7 +147,7 @@ async fn an_hour_without_the_api_costs_nothing_but_time() {
         })
         .collect();
     // Down: each attempt of the first hour fails. What is read waits in the queue.
-    let away = || Then::Fail(tonic::Status::unavailable("no"));
+    let away = || Then::Fail(Status::unavailable("no"));
     host.fake
         .with(|it| it.then.extend((0..3_600).map(|_| away())));
     for sweep in sweeps {
