@@ -27,6 +27,8 @@ pub(crate) struct Answer {
     pub(crate) fates: Vec<Fate>,
     /// How many more were refused, and nobody said which.
     pub(crate) unnamed: u64,
+    /// Why the request as a whole was refused for good, where it was.
+    pub(crate) whole: Option<String>,
 }
 
 impl Answer {
@@ -35,6 +37,7 @@ impl Answer {
         Answer {
             fates: vec![Fate::Taken; series],
             unnamed: 0,
+            whole: None,
         }
     }
 }
@@ -63,14 +66,13 @@ pub(crate) fn read(status: &Status, series: usize) -> Answer {
     let by_itself = message.contains(IN_PART) || summary.is_some();
     let is_any_named = named.iter().any(Option::is_some);
     if !by_itself && (!is_any_named || is_later(status.code())) {
-        let fate = if is_later(status.code()) {
-            Fate::Later
-        } else {
-            Fate::Refused(explain(status))
-        };
+        let whole = (!is_later(status.code())).then(|| explain(status));
+        let refused = |why: &String| Fate::Refused(why.clone());
+        let fate = whole.as_ref().map_or(Fate::Later, refused);
         return Answer {
             fates: vec![fate; series],
             unnamed: 0,
+            whole,
         };
     }
     let errors = summary.as_ref().map_or(&[][..], |it| &it.errors);
@@ -90,6 +92,7 @@ pub(crate) fn read(status: &Status, series: usize) -> Answer {
     Answer {
         fates,
         unnamed: taken.saturating_sub(success),
+        whole: None,
     }
 }
 

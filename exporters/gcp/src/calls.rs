@@ -55,7 +55,9 @@ pub(crate) struct Calls {
     pub(crate) later: Vec<At>,
     /// What does not go, by reason.
     pub(crate) dropped: BTreeMap<&'static str, u64>,
-    /// What the API refused before, and the queue did not learn it.
+    /// What the API took before, and the queue did not learn it.
+    pub(crate) taken: u64,
+    /// What it refused before.
     pub(crate) rejected: u64,
 }
 
@@ -106,7 +108,8 @@ impl Gcp {
             match next {
                 Next::Goes(going) => made.open(&table.common.project).going.push(going),
                 Next::Dropped(reason) => *made.dropped.entry(reason).or_default() += 1,
-                Next::Done(taken) => made.rejected += u64::from(!taken),
+                Next::Done(true) => made.taken += 1,
+                Next::Done(false) => made.rejected += 1,
             }
         }
         made

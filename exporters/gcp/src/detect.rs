@@ -65,21 +65,15 @@ async fn ask(host: &str) -> Found {
     };
     let read = async |key: &str| loop {
         let url = format!("http://{host}/computeMetadata/v1/{key}");
-        let answer = client
-            .get(url)
-            .header("metadata-flavor", "Google")
-            .send()
-            .await;
-        let text = match answer {
-            Ok(answer) if answer.status().is_success() => answer.text().await,
+        let asked = client.get(url).header("metadata-flavor", "Google");
+        match asked.send().await {
+            Ok(answer) if answer.status().is_success() => {
+                let text = answer.text().await.unwrap_or_default();
+                return Some(text.trim().to_owned()).filter(|text| !text.is_empty());
+            }
             // It is there, and has no such key.
             Ok(answer) if answer.status().is_client_error() => return None,
-            Ok(_) => Ok(String::new()),
-            Err(error) => Err(error),
-        };
-        match text.map(|text| text.trim().to_owned()) {
-            Ok(text) if !text.is_empty() => return Some(text),
-            _ => sleep(PAUSE).await,
+            Ok(_) | Err(_) => sleep(PAUSE).await,
         }
     };
     let project = read("project/project-id").await;

@@ -22,7 +22,10 @@ const AT_A_TIME: usize = 8;
 struct Tally {
     /// What this exporter let go, by reason.
     dropped: BTreeMap<&'static str, u64>,
+    taken: u64,
     rejected: u64,
+    /// Of those, how many with their request as a whole.
+    whole: u64,
     message: String,
     left: HashSet<At>,
     source: Option<BoxError>,
@@ -53,6 +56,7 @@ impl Gcp {
         while !rest.is_empty() && tally.left.is_empty() {
             let made = self.calls(request, &mapped, rest);
             tally.rejected += made.rejected;
+            tally.taken += made.taken;
             for (reason, count) in made.dropped {
                 *tally.dropped.entry(reason).or_default() += count;
             }
@@ -117,10 +121,19 @@ impl Gcp {
             match fate {
                 Fate::Later => drop(tally.left.insert(going.at)),
                 Fate::AtOnce => at_once.push(going.at),
-                Fate::Taken => state.answered(going.time, &going.ready, true),
+                Fate::Taken => {
+                    state.answered(going.time, &going.ready, true);
+                    tally.taken += 1;
+                }
                 // Sent before, without an answer: that it is too late now says that it was taken then.
                 Fate::Refused(why) if going.again && answer::is_too_late(&why) => {
                     state.answered(going.time, &going.ready, true);
+                    tally.taken += 1;
+                }
+                Fate::Refused(_) if answer.whole.is_some() => {
+                    state.answered(going.time, &going.ready, false);
+                    tally.rejected += 1;
+                    tally.whole += 1;
                 }
                 Fate::Refused(why) => {
                     state.answered(going.time, &going.ready, false);
@@ -137,7 +150,7 @@ impl Gcp {
             }
         }
         if let Err(status) = done {
-            if answer.unnamed > 0 {
+            if answer.unnamed > 0 || answer.whole.is_some() {
                 tally.message = answer::explain(status);
             }
             if !tally.left.is_empty() {
@@ -160,6 +173,8 @@ impl Tally {
                 left: Some(left(request, &self.left)),
                 rejected,
             })
+        } else if rejected > 0 && rejected == self.whole && self.taken == 0 {
+            Err(ExportError::permanent(self.message))
         } else if rejected > 0 {
             let message = self.message;
             Err(ExportError::Partial { rejected, message })

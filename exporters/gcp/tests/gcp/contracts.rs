@@ -6,13 +6,15 @@ use pipeline::testing::{assert_contracts, mistakes};
 
 use crate::host::config;
 
+const README: &str = include_str!("../../README.md");
+
 #[test]
 fn it_keeps_the_contracts() {
     let yaml = "{project: p, user_agent: 'me/{{version}}', destination_project_quota: true, detectors: [], detectors_timeout: 1s, \
                 metric: {prefix: a.b, known_domains: [c.d], endpoint: 'localhost:1', use_insecure: true, compression: gzip, \
                 skip_create_descriptor: true, create_service_timeseries: true, resource_filters: [{prefix: k8s., regex: node}], \
                 instrumentation_library_labels: false, service_resource_labels: false, min_interval: 60s}}";
-    assert_contracts::<Gcp>(include_str!("../../README.md"), yaml, "");
+    assert_contracts::<Gcp>(README, yaml, "");
 }
 
 #[test]
@@ -130,4 +132,14 @@ fn it_wants_each_series_no_more_often_than_the_api_takes_it() {
         want,
         pipeline::Want::Every(std::time::Duration::from_secs(30))
     );
+}
+
+#[test]
+fn each_key_of_metric_stands_in_the_readme() {
+    let schema = pipeline::schemars::schema_for!(exporter_gcp::Metric);
+    let keys = schema.get("properties").unwrap().as_object().unwrap();
+    assert!(keys.len() > 10);
+    for key in keys.keys() {
+        assert!(README.contains(&format!("`metric.{key}`")), "{key}");
+    }
 }

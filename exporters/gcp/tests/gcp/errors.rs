@@ -93,7 +93,7 @@ async fn each_code_is_retried_or_not() {
         host.assert_accounted();
         assert_eq!(host.fake.taken(), if retried { 10 } else { 0 }, "{code:?}");
         assert_eq!(
-            host.count("points_rejected", ""),
+            host.count("points_dropped", "permanent"),
             if retried { 0 } else { 10 },
             "{code:?}"
         );
