@@ -20,7 +20,7 @@ use pipeline::{
 
 const SERIES: usize = 10_000;
 const METRICS: usize = 20;
-const SWEEPS: u64 = 300;
+const SWEEPS: u64 = 100;
 const SECOND: u64 = 1_000_000_000;
 
 fn main() {

@@ -40,6 +40,8 @@ pub use config::{Compression, Config, Detector, Impersonate, Metric, ResourceFil
 
 /// Where Cloud Monitoring is.
 const ENDPOINT: &str = "monitoring.googleapis.com:443";
+/// From ping to ping while an answer is awaited, and how long one may take: together less than the time-out.
+const PING: Duration = Duration::from_secs(5);
 /// How many series are named that are not taken; the rest is in the counters.
 const SAID: usize = 100;
 
@@ -103,7 +105,11 @@ impl Component for Gcp {
         })?;
         let agent = api::user_agent(config.user_agent.as_deref(), &context.scope.version)
             .map_err(|why| Error::at("user_agent", why))?;
-        let mut endpoint = Endpoint::from(uri).tcp_nodelay(true);
+        // A connection that died unnoticed is found out while a request waits, before that has waited in vain.
+        let mut endpoint = Endpoint::from(uri)
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(PING)
+            .keep_alive_timeout(PING);
         endpoint = endpoint
             .user_agent(agent.as_bytes().to_vec())
             .map_err(|error| Error::at("user_agent", error))?;

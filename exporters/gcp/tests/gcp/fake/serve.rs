@@ -167,7 +167,7 @@ pub async fn listen(
     if let Some(tls) = tls {
         server = server.tls_config(tls).unwrap();
     }
-    let incoming = tonic::transport::server::TcpIncoming::from(listener);
+    let incoming = tonic::transport::server::TcpIncoming::from(listener).with_nodelay(Some(true));
     server
         .add_service(fake)
         .serve_with_incoming(incoming)
