@@ -182,6 +182,32 @@ fn the_embedded_default_goes_to_the_api_as_it_is() {
 }
 
 #[test]
+fn the_demo_agents_configuration_gives_its_names() {
+    let far = far(None);
+    let home = tempfile::tempdir().unwrap();
+    let mut command = program(home.path());
+    let tree = repository("tests/fixtures/kvm-statsfs-liiling/sys/kernel/statsfs");
+    let config = repository("configs/gcp-demo-agent.yaml");
+    command.env("STATSFS_ROOT", tree);
+    command.args(["--once", "--config", config.to_str().unwrap()]);
+    for set in [
+        &*format!("metric.endpoint={}", far.address),
+        "metric.use_insecure=true",
+        "detectors=[]",
+    ] {
+        command.args(["--set", &format!("exporters.gcp.{set}")]);
+    }
+    let output = spawn(command, "").wait_with_output().unwrap();
+    let told = text(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    far.fake.assert_obeyed();
+    far.fake.with(|it| {
+        let name = "custom.googleapis.com/opentelemetry/kvm/largepages{";
+        assert!(it.series.keys().any(|key| key.starts_with(name)), "{told}");
+    });
+}
+
+#[test]
 fn what_cannot_be_mended_ends_the_program_and_says_how_to() {
     let home = tempfile::tempdir().unwrap();
     let far = far(None);
