@@ -1,6 +1,8 @@
 //! The standard distribution: the service, and one line a component. A distribution of your own is a `main` like this
 //! one's that also names your crates: `use my_processor as _;`.
 
+#[cfg(feature = "gcp")]
+use exporter_gcp as _;
 #[cfg(feature = "otlp")]
 use exporter_otlp as _;
 #[cfg(feature = "stdout")]

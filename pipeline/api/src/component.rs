@@ -167,6 +167,14 @@ pub enum ExportError {
         /// What is left to send.
         left: Vec<Batch>,
     },
+    /// The exporter itself let points go, and has counted them as `points_dropped` with the reason; the others fared as
+    /// `rest` says.
+    Dropped {
+        /// How many it let go. What `rest` says is left is not among them.
+        points: u64,
+        /// What became of the others.
+        rest: std::result::Result<(), Box<ExportError>>,
+    },
     /// The reader is gone for good, as `head` is after ten lines: drain, and end without an error.
     Closed,
 }

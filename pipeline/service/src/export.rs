@@ -167,8 +167,12 @@ impl Export {
         let retry = &self.around.retry;
         let (mut started, mut interval) = (Instant::now(), retry.initial_interval.0);
         loop {
-            let all = points(request);
-            let (source, after) = match self.attempt(request).await {
+            let (dropped, outcome) = match self.attempt(request).await {
+                Err(ExportError::Dropped { points, rest }) => (points, rest.map_err(|it| *it)),
+                outcome => (0, outcome),
+            };
+            let all = points(request).saturating_sub(dropped);
+            let (source, after) = match outcome {
                 Ok(()) => return self.settle(all, Ok((0, String::new()))),
                 Err(ExportError::Partial { rejected, message }) => {
                     return self.settle(all, Ok((rejected, message)));

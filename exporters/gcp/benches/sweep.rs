@@ -1,0 +1,211 @@
+//! How many series a second of a CPU sends, and in how many requests a sweep: `cargo bench -p exporter-gcp`. With the
+//! environment's `REFERENCE` (the program that scripts/gcp-reference.sh builds) Google's own exporter does the same,
+//! to the same far side, which is a process of its own and as strict as in the tests.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::cast_precision_loss)]
+
+#[path = "../tests/gcp/fake/mod.rs"]
+mod fake;
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use exporter_gcp::{Config, Gcp};
+use pipeline::{
+    AnyValue, Attributes, Batch, Component, Exporter, Head, Kind, Metric, Scope, Series, Sweep,
+    Table, Times, Value, now_unix_nano, testing,
+};
+
+const SERIES: usize = 10_000;
+const METRICS: usize = 20;
+const SWEEPS: u64 = 100;
+const SECOND: u64 = 1_000_000_000;
+
+fn main() {
+    if std::env::args().any(|it| it == "--fake") {
+        return serve();
+    }
+    for compression in ["none", "gzip"] {
+        let (mut far, address) = far();
+        let ours = run(&address, compression);
+        println!(
+            "ours, {compression}: {ours:.0} series a CPU second; {}",
+            end(&mut far)
+        );
+        if let Ok(reference) = std::env::var("REFERENCE") {
+            let (mut far, address) = self::far();
+            let (series, sweeps) = (SERIES.to_string(), SWEEPS.to_string());
+            let told = Command::new(reference)
+                .args([&address, &series, &sweeps, compression])
+                .output()
+                .unwrap();
+            let told = String::from_utf8(told.stdout).unwrap();
+            let theirs: f64 = told.split_whitespace().next().unwrap().parse().unwrap();
+            println!(
+                "reference, {compression}: {theirs:.0} series a CPU second; {}",
+                end(&mut far)
+            );
+            println!("{:.1} times as many", ours / theirs);
+        }
+    }
+}
+
+/// The far side, until its input ends.
+fn serve() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let fake = fake::Fake::new(now_unix_nano);
+    // Descriptors are not made, so that both send the same.
+    fake.with(|it| {
+        it.descriptors = (0..METRICS)
+            .map(|it| descriptor(&format!("custom.googleapis.com/net/x{it}")))
+            .collect();
+    });
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    println!("{}", listener.local_addr().unwrap());
+    runtime.spawn(fake::serve::listen(fake.clone(), listener, None));
+    std::io::stdin().lines().for_each(drop);
+    let taken = fake.taken();
+    fake.with(|it| {
+        println!(
+            "{taken} points taken, {} refused, {:.1} requests a sweep",
+            it.broken.len(),
+            it.requests.len() as f64 / (SWEEPS + 1) as f64
+        );
+    });
+}
+
+fn descriptor(
+    name: &str,
+) -> (
+    String,
+    googleapis_tonic_google_monitoring_v3::google::api::MetricDescriptor,
+) {
+    use googleapis_tonic_google_monitoring_v3::google::api::metric_descriptor::{
+        MetricKind, ValueType,
+    };
+    let made = googleapis_tonic_google_monitoring_v3::google::api::MetricDescriptor {
+        r#type: name.into(),
+        metric_kind: MetricKind::Cumulative.into(),
+        value_type: ValueType::Int64.into(),
+        ..Default::default()
+    };
+    (name.into(), made)
+}
+
+fn far() -> (Child, String) {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    let mut child = command
+        .arg("--fake")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let address = line(&mut child);
+    (child, address)
+}
+
+fn line(child: &mut Child) -> String {
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    line.trim().to_owned()
+}
+
+fn end(child: &mut Child) -> String {
+    drop(child.stdin.take());
+    let told = line(child);
+    child.wait().unwrap();
+    told
+}
+
+/// So many sweeps of all series, each ten seconds after the one before.
+fn run(address: &str, compression: &str) -> f64 {
+    let yaml = format!(
+        "{{project: p, detectors: [], metric: {{endpoint: '{address}', use_insecure: true, compression: {compression}, prefix: custom.googleapis.com, skip_create_descriptor: true}}}}"
+    );
+    let config = pipeline::config::decode::<Config>(&testing::node(&yaml))
+        .unwrap()
+        .value;
+    let gcp = Gcp::build(config, &testing::context()).unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        gcp.start().await.unwrap();
+        let (table, first) = (table(), now_unix_nano() - 24 * 3_600 * SECOND);
+        let show = |number: u64| {
+            let values = vec![Value::Int(i64::try_from(number).unwrap()); SERIES];
+            let starts = vec![first - SECOND; SERIES].into();
+            let sweep = Sweep::new(number, Duration::from_secs(10), true);
+            [Batch::new(
+                Arc::clone(&table),
+                starts,
+                Times::One(first + number * 10 * SECOND),
+                values,
+                sweep,
+            )]
+        };
+        gcp.export(&show(0)).await.unwrap();
+        let before = cpu();
+        for number in 1..=SWEEPS {
+            gcp.export(&show(number)).await.unwrap();
+        }
+        (SERIES as u64 * SWEEPS) as f64 / cpu().saturating_sub(before).as_secs_f64()
+    })
+}
+
+fn table() -> Arc<Table> {
+    let resource = [
+        ("service.name", "s"),
+        ("service.instance.id", "i"),
+        ("host.id", "h1"),
+    ];
+    let resource = Arc::new(Attributes::from_iter(resource));
+    let head = Head::new(
+        resource,
+        Arc::new(Scope::new("receiver-test", "0.1.0")),
+        "net".into(),
+        "bench".into(),
+    );
+    let metrics: Vec<Arc<Metric>> = (0..METRICS)
+        .map(|it| {
+            let mut metric = Metric::default();
+            (metric.name, metric.kind) = (format!("net/x{it}").into(), Kind::COUNTER);
+            Arc::new(metric)
+        })
+        .collect();
+    let series = (0..SERIES).map(|it| {
+        let device: AnyValue = format!("d{}", it / METRICS).into();
+        let labels = [
+            ("device", device),
+            ("queue", "0".into()),
+            ("direction", "rx".into()),
+        ];
+        Series::of(
+            Arc::clone(&metrics[it % METRICS]),
+            Arc::new(Attributes::from_iter(labels)),
+        )
+    });
+    Table::new(Arc::new(head), series.collect())
+}
+
+/// What this process has used of the CPU, in the kernel's ticks of 10 ms.
+fn cpu() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let after = stat.rsplit_once(')').unwrap().1;
+    let ticks: u64 = after
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .map(|it| it.parse::<u64>().unwrap())
+        .sum();
+    Duration::from_millis(ticks * 10)
+}

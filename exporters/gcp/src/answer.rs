@@ -1,0 +1,221 @@
+//! What the API's answer means for each series of a request. Which of them failed it says in words only:
+//! `…: REASON: timeSeries[0-2,7]`, in several orders that it has had over the years.
+
+use std::ops::RangeInclusive;
+
+use googleapis_tonic_google_monitoring_v3::google::monitoring::v3::CreateTimeSeriesSummary;
+use googleapis_tonic_google_monitoring_v3::google::rpc;
+use prost::Message;
+use tonic::{Code, Status};
+
+/// What became of one series.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Taken,
+    /// For good, and why.
+    Refused(String),
+    /// It may be taken later.
+    Later,
+    /// It was not looked at, since another one of its request was wrong.
+    AtOnce,
+}
+
+/// What became of a request.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// One a series.
+    pub(crate) fates: Vec<Fate>,
+    /// How many more were refused, and nobody said which.
+    pub(crate) unnamed: u64,
+    /// Why the request as a whole was refused for good, where it was.
+    pub(crate) whole: Option<String>,
+}
+
+impl Answer {
+    /// All of so many series were taken.
+    pub(crate) fn taken(series: usize) -> Answer {
+        Answer {
+            fates: vec![Fate::Taken; series],
+            unnamed: 0,
+            whole: None,
+        }
+    }
+}
+
+/// Whether a point is refused since the API has this one or a newer one already.
+pub(crate) fn is_too_late(reason: &str) -> bool {
+    reason.contains("written more frequently") || reason.contains("written in order")
+}
+
+/// What the beginning of the message says where each series was looked at by itself.
+const IN_PART: &str = "TimeSeries could not be written";
+const NAME: &str = "timeSeries[";
+
+/// What became of a request of so many series that was answered by an error.
+pub(crate) fn read(status: &Status, series: usize) -> Answer {
+    let summary = summary(status);
+    let message = status.message();
+    let mut named = vec![None; series];
+    for (indices, reason) in groups(message) {
+        for index in indices.into_iter().flatten() {
+            if let Some(slot) = named.get_mut(index) {
+                slot.get_or_insert_with(|| reason.clone());
+            }
+        }
+    }
+    let by_itself = message.contains(IN_PART) || summary.is_some();
+    let is_any_named = named.iter().any(Option::is_some);
+    if !by_itself && (!is_any_named || is_later(status.code())) {
+        let whole = (!is_later(status.code())).then(|| explain(status));
+        let refused = |why: &String| Fate::Refused(why.clone());
+        let fate = whole.as_ref().map_or(Fate::Later, refused);
+        return Answer {
+            fates: vec![fate; series],
+            unnamed: 0,
+            whole,
+        };
+    }
+    let errors = summary.as_ref().map_or(&[][..], |it| &it.errors);
+    let fates: Vec<Fate> = named
+        .into_iter()
+        .map(|reason| match reason {
+            Some(reason) if is_later_reason(&reason, errors, status.code()) => Fate::Later,
+            Some(reason) => Fate::Refused(reason),
+            None if by_itself => Fate::Taken,
+            None => Fate::AtOnce,
+        })
+        .collect();
+    let taken = fates.iter().filter(|fate| **fate == Fate::Taken).count() as u64;
+    let success = summary.map_or(taken, |it| {
+        u64::try_from(it.success_point_count).unwrap_or_default()
+    });
+    Answer {
+        fates,
+        unnamed: taken.saturating_sub(success),
+        whole: None,
+    }
+}
+
+/// The summary in the status' details, where there is one.
+fn summary(status: &Status) -> Option<CreateTimeSeriesSummary> {
+    let details = rpc::Status::decode(status.details()).ok()?.details;
+    let found = details
+        .iter()
+        .find(|any| any.type_url.ends_with("CreateTimeSeriesSummary"))?;
+    CreateTimeSeriesSummary::decode(&*found.value).ok()
+}
+
+/// The series that a message names, with the reason of each group.
+fn groups(message: &str) -> Vec<(Vec<RangeInclusive<usize>>, String)> {
+    // What is after the colon that ends the beginning.
+    let told = message
+        .split_once(IN_PART)
+        .map_or(message, |(_, told)| told);
+    let told = told.strip_prefix(':').unwrap_or(told);
+    let clauses = clauses(told);
+    let all = clauses.into_iter().filter_map(|clause| {
+        let at = clause.rfind(NAME)?;
+        let (list, after) = clause[at + NAME.len()..].split_once(']')?;
+        let indices: Vec<_> = list.split(',').filter_map(indices).collect();
+        // Before the names in most answers; after them, behind an example, in the newest ones.
+        let before = clause[..at].trim().trim_end_matches(':').trim();
+        let before = before.strip_suffix("Field").unwrap_or(before).trim();
+        let after = after
+            .rsplit_once("failed with: ")
+            .map_or(after, |(_, reason)| reason);
+        let is_before = before.contains(' ');
+        let reason = if is_before { before } else { after };
+        let reason = reason
+            .trim_start_matches(|c: char| !c.is_alphanumeric())
+            .trim();
+        Some((indices, reason.to_owned()))
+    });
+    all.collect()
+}
+
+/// The parts of a message that each name series: they end at a semicolon or a line's end that a new one follows.
+fn clauses(told: &str) -> Vec<&str> {
+    let mut all = Vec::new();
+    let mut rest = told;
+    while let Some(name) = rest.find(NAME) {
+        // What follows the first name up to the next separator may name the same series again, as `Field …` does.
+        let end = rest[name..]
+            .find("; ")
+            .or_else(|| rest[name..].find(";\n"))
+            .map_or(rest.len(), |at| name + at);
+        all.push(&rest[..end]);
+        rest = rest[end..].trim_start_matches([';', '\n', ' ']);
+    }
+    all
+}
+
+fn indices(text: &str) -> Option<RangeInclusive<usize>> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    Some(first.trim().parse().ok()?..=last.trim().parse().ok()?)
+}
+
+/// Whether what was refused for this reason may be taken later: by the summary's code for it, or by its words.
+fn is_later_reason(
+    reason: &str,
+    errors: &[googleapis_tonic_google_monitoring_v3::google::monitoring::v3::create_time_series_summary::Error],
+    code: Code,
+) -> bool {
+    if reason.starts_with("Internal error encountered") {
+        return true;
+    }
+    let statuses: Vec<&rpc::Status> = errors.iter().filter_map(|it| it.status.as_ref()).collect();
+    let fits =
+        |status: &&&rpc::Status| !status.message.is_empty() && reason.contains(&status.message);
+    if let Some(status) = statuses.iter().find(fits) {
+        return is_later(Code::from(status.code));
+    }
+    // Where all failed for one kind of reason, it is this one.
+    let mut later = statuses
+        .iter()
+        .map(|status| is_later(Code::from(status.code)));
+    let first = later.next().unwrap_or_else(|| is_later(code));
+    first && later.all(|it| it)
+}
+
+/// Whether what fails with this code may succeed later.
+pub(crate) fn is_later(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Cancelled
+            | Code::Unknown
+            | Code::DeadlineExceeded
+            | Code::ResourceExhausted
+            | Code::Aborted
+            | Code::Internal
+            | Code::Unavailable
+            | Code::DataLoss
+            // A token that has just run out.
+            | Code::Unauthenticated
+    )
+}
+
+/// What an answer to a whole request means, and the mend.
+pub(crate) fn explain(status: &Status) -> String {
+    let mend = match status.code() {
+        Code::PermissionDenied => {
+            "the account needs the role roles/monitoring.metricWriter in the project, and the project the Monitoring API switched on"
+        }
+        Code::NotFound => "is `project` the project's id?",
+        Code::Unauthenticated => "the API does not take these credentials",
+        Code::ResourceExhausted => {
+            "a quota of the project is used up; it is seen and raised on the console's page Quotas"
+        }
+        _ => "",
+    };
+    let mut text = format!("{:?}: {}", status.code(), status.message());
+    text = pipeline::with_causes(text, status);
+    if mend.is_empty() {
+        text
+    } else {
+        format!("{text} ({mend})")
+    }
+}
+
+#[cfg(test)]
+#[path = "answer_tests.rs"]
+mod tests;

@@ -1,0 +1,183 @@
+//! What the user writes, with the keys, meaning and defaults of the Collector's `googlecloud` exporter
+//! ([its documentation](https://github.com/open-telemetry/opentelemetry-collector-contrib/tree/main/exporter/googlecloudexporter)).
+
+use pipeline::config::{Duration, Regex};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::refused;
+
+/// The configuration of a `gcp` exporter.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The project that the series go to. Without it: the resource's `gcp.project.id`, the credentials', the metadata server's.
+    pub project: Option<String>,
+    /// Sent with each request; `{{version}}` stands for this program's.
+    pub user_agent: Option<String>,
+    /// Lets quotas count against the project that the series go to (the header `x-goog-user-project`).
+    pub destination_project_quota: bool,
+    /// Another account to write as.
+    pub impersonate: Option<Impersonate>,
+    /// What finds out where this host is; `[]`: nothing does.
+    pub detectors: Vec<Detector>,
+    /// How long detection may take. What is read meanwhile waits in the queue.
+    pub detectors_timeout: Duration,
+    /// How metrics are sent.
+    pub metric: Metric,
+    #[serde(deserialize_with = "refused::authenticator")]
+    #[schemars(skip)]
+    authenticator: (),
+    #[serde(deserialize_with = "refused::other_signal")]
+    #[schemars(skip)]
+    log: (),
+    #[serde(deserialize_with = "refused::other_signal")]
+    #[schemars(skip)]
+    trace: (),
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            project: None,
+            user_agent: None,
+            destination_project_quota: false,
+            impersonate: None,
+            detectors: vec![Detector::Gcp],
+            detectors_timeout: Duration::from_secs(5),
+            metric: Metric::default(),
+            authenticator: (),
+            log: (),
+            trace: (),
+        }
+    }
+}
+
+/// Writes as another service account.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(clippy::manual_non_exhaustive)] // that field is a key
+pub struct Impersonate {
+    /// The account's mail address.
+    pub target_principal: String,
+    /// The accounts on the way to it, each of which may act as the next.
+    #[serde(default)]
+    pub delegates: Vec<String>,
+    #[serde(default, deserialize_with = "refused::subject")]
+    #[schemars(skip)]
+    #[allow(dead_code)] // it is there to be refused
+    subject: (),
+}
+
+/// What finds out where this host is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Detector {
+    /// Google's metadata server, on Compute Engine and Kubernetes Engine.
+    Gcp,
+}
+
+/// How metrics are sent.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[allow(clippy::struct_excessive_bools)] // the reference's keys
+pub struct Metric {
+    /// Goes before each name, but for those in a known domain.
+    pub prefix: String,
+    /// A name that contains one of these is a type as it is.
+    pub known_domains: Vec<String>,
+    /// `host:port`.
+    pub endpoint: Option<String>,
+    /// Plain text and no credentials: with an `endpoint` of your own only.
+    pub use_insecure: bool,
+    /// How requests are compressed.
+    pub compression: Compression,
+    /// Makes no descriptors: the first point of a metric makes one, without description and unit.
+    pub skip_create_descriptor: bool,
+    /// Writes by `CreateServiceTimeSeries`, for Google's own services; makes no descriptors.
+    pub create_service_timeseries: bool,
+    /// Resource attributes that become labels of each metric.
+    pub resource_filters: Vec<ResourceFilter>,
+    /// Gives each metric the labels `instrumentation_source` and `instrumentation_version`.
+    pub instrumentation_library_labels: bool,
+    /// Gives each metric the labels `service_name`, `service_namespace` and `service_instance_id`.
+    pub service_resource_labels: bool,
+    /// From point to point of a series, at least.
+    pub min_interval: Duration,
+    #[serde(deserialize_with = "refused::grpc_pool_size")]
+    #[schemars(skip)]
+    grpc_pool_size: (),
+    #[serde(deserialize_with = "refused::universe_domain")]
+    #[schemars(skip)]
+    universe_domain: (),
+    #[serde(deserialize_with = "refused::descriptor_buffer")]
+    #[schemars(skip)]
+    create_metric_descriptor_buffer_size: (),
+    #[serde(deserialize_with = "refused::cumulative_normalization")]
+    #[schemars(skip)]
+    cumulative_normalization: (),
+    #[serde(deserialize_with = "refused::sum_of_squared_deviation")]
+    #[schemars(skip)]
+    sum_of_squared_deviation: (),
+    #[serde(deserialize_with = "refused::write_ahead_log")]
+    #[schemars(skip)]
+    experimental_wal_config: (),
+    #[serde(deserialize_with = "refused::write_ahead_log")]
+    #[schemars(skip)]
+    experimental_wal: (),
+}
+
+impl Default for Metric {
+    fn default() -> Metric {
+        let domains = ["googleapis.com", "kubernetes.io", "istio.io", "knative.dev"];
+        Metric {
+            prefix: "workload.googleapis.com".into(),
+            known_domains: domains.map(String::from).to_vec(),
+            endpoint: None,
+            use_insecure: false,
+            compression: Compression::None,
+            skip_create_descriptor: false,
+            create_service_timeseries: false,
+            resource_filters: Vec::new(),
+            instrumentation_library_labels: true,
+            service_resource_labels: true,
+            min_interval: Duration::from_secs(10),
+            grpc_pool_size: (),
+            universe_domain: (),
+            create_metric_descriptor_buffer_size: (),
+            cumulative_normalization: (),
+            sum_of_squared_deviation: (),
+            experimental_wal_config: (),
+            experimental_wal: (),
+        }
+    }
+}
+
+/// Which resource attributes become labels: what both fit, where both are given.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ResourceFilter {
+    /// What the key begins with.
+    pub prefix: String,
+    /// What is found in the key.
+    pub regex: Option<Regex>,
+}
+
+impl ResourceFilter {
+    pub(crate) fn is_match(&self, key: &str) -> bool {
+        let fits = |regex: &Regex| regex.0.is_match(key);
+        key.starts_with(&self.prefix) && self.regex.as_ref().is_none_or(fits)
+    }
+}
+
+/// How requests are compressed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+pub enum Compression {
+    /// Not at all.
+    #[default]
+    #[serde(rename = "none", alias = "")]
+    None,
+    /// gzip: a fifteenth of the bytes.
+    #[serde(rename = "gzip")]
+    Gzip,
+}

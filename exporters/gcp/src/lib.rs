@@ -1,0 +1,249 @@
+#![doc = include_str!("../README.md")]
+
+// Named so that its `zlib-rs` is there for tonic.
+use flate2 as _;
+
+mod amount;
+mod answer;
+mod api;
+mod calls;
+mod config;
+mod credentials;
+mod descriptors;
+mod detect;
+mod distribution;
+mod export;
+mod mapping;
+mod names;
+mod pace;
+mod places;
+mod refused;
+mod resource;
+mod series;
+mod tables;
+
+use std::collections::HashSet;
+use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use http::uri::Uri;
+use pipeline::{
+    Batch, Component, Context, Counters, Delivery, Demand, Error, ExportError, Exporter, Result,
+    Shutdown, Want, async_trait, now_unix_nano,
+};
+use tokio::sync::{OnceCell, watch};
+use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
+
+pub use config::{Compression, Config, Detector, Impersonate, Metric, ResourceFilter};
+
+/// Where Cloud Monitoring is.
+const ENDPOINT: &str = "monitoring.googleapis.com:443";
+/// From ping to ping while an answer is awaited, and how long one may take: together less than the time-out.
+const PING: Duration = Duration::from_secs(5);
+/// How many series are named that are not taken; the rest is in the counters.
+const SAID: usize = 100;
+
+/// The wall clock, unix ns.
+pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// Sends to Google Cloud Monitoring.
+pub struct Gcp {
+    config: Config,
+    api: api::Shared,
+    now: Clock,
+    counters: Counters,
+    product_name: std::path::PathBuf,
+    pace: pace::Pace,
+    tables: tables::Tables,
+    descriptors: descriptors::Descriptors,
+    series: Mutex<series::AllSeries>,
+    found: OnceCell<detect::Found>,
+    /// What cannot be mended while running.
+    fatal: watch::Sender<Option<String>>,
+    said: Mutex<HashSet<u64>>,
+}
+
+pipeline::register! { exporter Gcp }
+
+impl Component for Gcp {
+    const TYPE: &'static str = "gcp";
+    type Config = Config;
+
+    fn build(config: Config, context: &Context) -> Result<Gcp> {
+        let metric = &config.metric;
+        if metric.use_insecure && metric.endpoint.is_none() {
+            return Err(Error::at(
+                "metric.use_insecure",
+                "`use_insecure` needs an `endpoint` of your own: Google's is TLS only",
+            ));
+        }
+        if metric.min_interval.0 < Duration::from_millis(1) {
+            return Err(Error::at(
+                "metric.min_interval",
+                "points of a series are at least 1ms apart",
+            ));
+        }
+        if config.project.as_deref().is_some_and(str::is_empty) {
+            return Err(Error::at(
+                "project",
+                "a project's id is not empty; without the key it is found out",
+            ));
+        }
+        let text = metric.endpoint.as_deref().unwrap_or(ENDPOINT);
+        let scheme = if metric.use_insecure { "http" } else { "https" };
+        let uri: Result<Uri, _> = format!("{scheme}://{text}").parse();
+        let uri = uri
+            .ok()
+            .filter(|uri| uri.port().is_some() && uri.path().len() <= 1);
+        let uri = uri.ok_or_else(|| {
+            Error::at(
+                "metric.endpoint",
+                format!("`{text}` is no endpoint; it is written `host:port`"),
+            )
+        })?;
+        let agent = api::user_agent(config.user_agent.as_deref(), &context.scope.version)
+            .map_err(|why| Error::at("user_agent", why))?;
+        // A connection that died unnoticed is found out while a request waits, before that has waited in vain.
+        let mut endpoint = Endpoint::from(uri)
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(PING)
+            .keep_alive_timeout(PING);
+        endpoint = endpoint
+            .user_agent(agent.as_bytes().to_vec())
+            .map_err(|error| Error::at("user_agent", error))?;
+        if !metric.use_insecure {
+            let tls = ClientTlsConfig::new().with_native_roots();
+            endpoint = endpoint
+                .tls_config(tls)
+                .map_err(|error| Error::at("metric.endpoint", error))?;
+        }
+        Ok(Gcp::new(
+            config,
+            context,
+            Some(endpoint),
+            Arc::new(now_unix_nano),
+        ))
+    }
+}
+
+impl Gcp {
+    /// An exporter over this channel, without credentials, by this clock: for a far side that is no host on the network.
+    #[must_use]
+    pub fn over(config: Config, context: &Context, channel: Channel, now: Clock) -> Gcp {
+        let gcp = Gcp::new(config, context, None, now);
+        gcp.api.channel.get_or_init(|| channel);
+        gcp
+    }
+
+    fn new(config: Config, context: &Context, endpoint: Option<Endpoint>, now: Clock) -> Gcp {
+        let metric = &config.metric;
+        let api = api::Api {
+            endpoint,
+            channel: OnceLock::new(),
+            auth: OnceLock::new(),
+            gzip: metric.compression == Compression::Gzip,
+            service: metric.create_service_timeseries,
+            own_quota: config.destination_project_quota,
+        };
+        Gcp {
+            api: Arc::new(api),
+            now,
+            counters: context.counters.clone(),
+            product_name: places::Places::product_name(context),
+            pace: pace::Pace::new(metric.min_interval.0),
+            tables: tables::Tables::default(),
+            descriptors: descriptors::Descriptors::default(),
+            series: Mutex::default(),
+            found: OnceCell::new(),
+            fatal: watch::Sender::new(None),
+            said: Mutex::default(),
+            config,
+        }
+    }
+
+    /// Where this host is. Who asks first finds it out; the others wait for that.
+    async fn found(&self) -> &detect::Found {
+        let find = async || {
+            let places = places::Places::of_environment(self.product_name.clone());
+            if self.config.detectors.is_empty() {
+                return detect::Found {
+                    project: places.project,
+                    ..detect::Found::default()
+                };
+            }
+            detect::detect(&places, self.config.detectors_timeout.0).await
+        };
+        self.found.get_or_init(find).await
+    }
+
+    /// Warns of one thing once, and of so many things at the most.
+    fn say(&self, what: &impl Hash, text: impl FnOnce() -> String) {
+        let mut hasher = DefaultHasher::new();
+        what.hash(&mut hasher);
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.len() < SAID && said.insert(hasher.finish()) {
+            let more = if said.len() == SAID {
+                "; what else is not sent is only counted"
+            } else {
+                ""
+            };
+            tracing::warn!("{}{more}", text());
+        }
+    }
+}
+
+#[async_trait]
+impl Exporter for Gcp {
+    async fn start(&self) -> Result<()> {
+        // What speaks TLS here takes the process's provider; one that is set already is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        if self.api.endpoint.is_some() && !self.config.metric.use_insecure {
+            let places = places::Places::of_environment(self.product_name.clone());
+            let auth = credentials::Auth::find(places, self.config.impersonate.clone())
+                .map_err(Error::new)?;
+            self.api.auth.get_or_init(|| auth);
+        }
+        self.api.connect().map_err(Error::new)?;
+        Ok(())
+    }
+
+    async fn run(&self, end: Shutdown) -> Result<()> {
+        let mut fatal = self.fatal.subscribe();
+        tokio::select! {
+            () = end.wait() => Ok(()),
+            why = async {
+                self.found().await;
+                fatal.wait_for(Option::is_some).await.map(|why| why.clone())
+            } => match why {
+                Ok(Some(why)) => Err(Error::new(why)),
+                // The sender is this exporter's own.
+                Ok(None) | Err(_) => Ok(()),
+            },
+        }
+    }
+
+    async fn export(&self, request: &[Batch]) -> Result<(), ExportError> {
+        self.export_all(request).await
+    }
+
+    fn demand(&self) -> Demand {
+        let interval = self.config.metric.min_interval.0;
+        Demand::new(move |_, _| Want::Every(interval))
+    }
+
+    fn delivery() -> Delivery {
+        let mut delivery = Delivery::default();
+        delivery.timeout = Duration::from_secs(12);
+        delivery
+    }
+}
+
+impl fmt::Debug for Gcp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gcp")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}

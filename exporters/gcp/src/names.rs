@@ -1,0 +1,104 @@
+//! The API's rules for names: metric types, label keys and label values.
+
+/// How long a label's key may be
+/// ([quotas](https://cloud.google.com/monitoring/quotas#custom_metrics_quotas)).
+const KEY_BYTES: usize = 100;
+/// How long a label's value may be.
+const VALUE_BYTES: usize = 1024;
+/// How many labels a metric may have.
+pub(crate) const LABELS: usize = 30;
+/// How many buckets a distribution may have.
+pub(crate) const BUCKETS: usize = 200;
+
+/// The metric's type: the prefix and the name, or the name alone where it has a known domain in it.
+pub(crate) fn metric_type(prefix: &str, known_domains: &[String], name: &str) -> String {
+    let is_known = known_domains.iter().any(|domain| name.contains(&**domain));
+    let whole = if is_known || prefix.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{prefix}/{name}")
+    };
+    // As Go's `path.Join`: no empty part.
+    let parts: Vec<&str> = whole.split('/').filter(|part| !part.is_empty()).collect();
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '/' | '-');
+    parts
+        .join("/")
+        .chars()
+        .map(|c| if fits(c) { c } else { '_' })
+        .collect()
+}
+
+/// What the console shows: the type without its domain.
+pub(crate) fn display_name(metric_type: &str) -> &str {
+    metric_type
+        .split_once('/')
+        .map_or(metric_type, |(_, path)| path)
+}
+
+/// A label's key: letters, digits and `_`, a letter first, 100 bytes at the most.
+pub(crate) fn label_key(key: &str) -> String {
+    let fits = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
+    let key: String = key.chars().map(fits).collect();
+    let key = if key.starts_with(|c: char| c.is_ascii_alphabetic()) {
+        key
+    } else {
+        format!("key_{}", key.trim_start_matches('_'))
+    };
+    cut(key, KEY_BYTES)
+}
+
+/// A label's value: 1,024 bytes at the most.
+pub(crate) fn label_value(value: String) -> String {
+    cut(value, VALUE_BYTES)
+}
+
+fn cut(mut text: String, most: usize) -> String {
+    text.truncate(text.floor_char_boundary(most));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_type_is_prefix_and_name_but_for_known_domains() {
+        let known = ["googleapis.com".to_owned(), "istio.io".to_owned()];
+        let made = |prefix, name| metric_type(prefix, &known, name);
+        assert_eq!(
+            made("workload.googleapis.com", "kvm.exits"),
+            "workload.googleapis.com/kvm.exits"
+        );
+        assert_eq!(
+            made("custom.googleapis.com/opentelemetry/", "/net//rx_bytes"),
+            "custom.googleapis.com/opentelemetry/net/rx_bytes"
+        );
+        assert_eq!(
+            made("workload.googleapis.com", "agent.googleapis.com/x"),
+            "agent.googleapis.com/x",
+            "the domain is known"
+        );
+        assert_eq!(made("p.d", "my/istio.io/x"), "my/istio.io/x", "anywhere");
+        assert_eq!(made("", "net/rx"), "net/rx");
+        assert_eq!(made("p.d", "a b{c}"), "p.d/a_b_c_");
+        assert_eq!(display_name("p.d/net/rx"), "net/rx");
+    }
+
+    #[test]
+    fn a_key_is_letters_digits_and_underscores_with_a_letter_first() {
+        for (key, made) in [
+            ("vcpu", "vcpu"),
+            ("service.name", "service_name"),
+            ("0day", "key_0day"),
+            ("_x", "key_x"),
+            ("größe", "gr__e"),
+            ("", "key_"),
+        ] {
+            assert_eq!(label_key(key), made);
+        }
+        assert_eq!(label_key(&"a".repeat(101)).len(), 100);
+        assert_eq!(label_value("ä".repeat(600)).len(), 1024);
+        assert_eq!(label_value("ä".repeat(600) + "x").chars().count(), 512);
+        assert_eq!(label_value(format!("x{}", "ä".repeat(600))).len(), 1023);
+    }
+}

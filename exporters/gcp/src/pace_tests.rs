@@ -1,0 +1,211 @@
+use super::*;
+
+const SECOND: u64 = 1_000 * MILLI;
+const PACE: Pace = Pace {
+    interval: 10 * SECOND,
+};
+
+/// What becomes of readings (start, time, value; in seconds), each taken by the API where it is sent.
+fn run(shape: Shape, readings: &[(u64, u64, i64)]) -> Vec<String> {
+    let mut state = State::default();
+    let mut out = Vec::new();
+    for (start, time, value) in readings {
+        let reading = Reading {
+            start: start * SECOND,
+            time: time * SECOND,
+            amount: Amount::Int(*value),
+        };
+        let first = PACE.admit(&mut state, shape, time * SECOND, reading.clone());
+        let again = PACE.admit(&mut state, shape, time * SECOND, reading);
+        assert_eq!(first, again, "asked again, it answers the same");
+        out.push(match first {
+            Admit::Send(ready) => {
+                state.answered(time * SECOND, &ready, true);
+                #[allow(clippy::cast_precision_loss)]
+                let seconds = |nanos: u64| nanos as f64 / SECOND as f64;
+                let since = ready
+                    .start
+                    .map_or(String::new(), |it| format!("{}..", seconds(it)));
+                format!("{since}{} {:?}", seconds(ready.end), ready.amount)
+            }
+            Admit::Leave(why) => why.into(),
+            Admit::Done(_) => "done".into(),
+        });
+    }
+    out
+}
+
+#[test]
+fn a_gauge_has_no_start_and_what_comes_too_soon_gives_way_to_what_is_newer() {
+    let shown = run(
+        Shape::Gauge,
+        &[
+            (0, 100, 1),
+            (0, 105, 2),
+            (0, 110, 3),
+            (0, 119, 4),
+            (0, 130, 5),
+        ],
+    );
+    assert_eq!(
+        shown,
+        [
+            "100 Int(1)",
+            "coalesced",
+            "110 Int(3)",
+            "120 Int(4)",
+            "130 Int(5)"
+        ]
+    );
+}
+
+#[test]
+fn a_known_start_stays_and_a_reset_begins_after_the_last_end() {
+    let shown = run(
+        Shape::Cumulative,
+        &[
+            (5, 100, 1),
+            (5, 110, 2),
+            (110, 120, 1),
+            (110, 130, 4),
+            (3, 140, 9),
+        ],
+    );
+    assert_eq!(
+        shown,
+        [
+            "5..100 Int(1)",
+            "5..110 Int(2)",
+            "110.001..120 Int(1)",
+            "110.001..130 Int(4)",
+            "110.001..140 Int(9)"
+        ]
+    );
+}
+
+#[test]
+fn a_first_point_without_a_start_is_the_baseline_and_a_fall_is_a_reset() {
+    for start in [0, 100] {
+        let shown = run(
+            Shape::Cumulative,
+            &[
+                (start, 100, 70),
+                (start, 110, 75),
+                (start, 120, 75),
+                (start, 130, 3),
+                (start, 140, 8),
+            ],
+        );
+        let resets = [
+            "baseline",
+            "100..110 Int(5)",
+            "100..120 Int(5)",
+            "120.001..130 Int(3)",
+            "120.001..140 Int(8)",
+        ];
+        assert_eq!(shown, resets, "start {start}");
+    }
+}
+
+#[test]
+fn a_start_that_is_learnt_later_ends_the_baseline_only_where_it_is_newer() {
+    let shown = run(
+        Shape::Cumulative,
+        &[(0, 100, 70), (0, 110, 75), (50, 120, 80), (125, 130, 2)],
+    );
+    assert_eq!(
+        shown,
+        [
+            "baseline",
+            "100..110 Int(5)",
+            "100..120 Int(10)",
+            "125..130 Int(2)"
+        ]
+    );
+}
+
+#[test]
+fn deltas_are_added_up_while_they_come_too_soon() {
+    let shown = run(
+        Shape::Delta,
+        &[
+            (90, 100, 1),
+            (100, 104, 2),
+            (104, 108, 3),
+            (108, 112, 4),
+            (112, 122, 5),
+            (0, 140, 6),
+        ],
+    );
+    assert_eq!(
+        shown,
+        [
+            "90..100 Int(1)",
+            "coalesced",
+            "coalesced",
+            "100.001..112 Int(9)",
+            "112.001..122 Int(5)",
+            "122.001..140 Int(6)"
+        ]
+    );
+}
+
+#[test]
+fn a_clock_that_goes_back_waits_until_time_has_passed_what_was_sent() {
+    let shown = run(
+        Shape::Gauge,
+        &[(0, 100, 1), (0, 60, 2), (0, 70, 3), (0, 110, 4)],
+    );
+    assert_eq!(
+        shown,
+        ["100 Int(1)", "out_of_order", "out_of_order", "110 Int(4)"]
+    );
+    let shown = run(
+        Shape::Cumulative,
+        &[(0, 100, 1), (0, 110, 2), (0, 60, 3), (0, 120, 5)],
+    );
+    assert_eq!(
+        shown,
+        [
+            "baseline",
+            "100..110 Int(1)",
+            "out_of_order",
+            "100..120 Int(4)"
+        ]
+    );
+}
+
+#[test]
+fn what_is_too_old_or_ahead_of_the_clock_stays_here() {
+    let now = 100 * 3_600 * SECOND;
+    let at = |time| {
+        let reading = Reading {
+            start: 0,
+            time,
+            amount: Amount::Int(1),
+        };
+        PACE.admit(&mut State::default(), Shape::Gauge, now, reading)
+    };
+    assert_eq!(at(now - 25 * 3_600 * SECOND - 1), Admit::Leave("too_old"));
+    assert_eq!(at(now + 5 * 60 * SECOND + 1), Admit::Leave("in_the_future"));
+    assert!(matches!(at(now - 25 * 3_600 * SECOND), Admit::Send(_)));
+    assert!(matches!(at(now + 5 * 60 * SECOND), Admit::Send(_)));
+}
+
+#[test]
+fn what_was_answered_is_not_sent_again() {
+    let mut state = State::default();
+    let reading = || Reading {
+        start: 0,
+        time: 100 * SECOND,
+        amount: Amount::Int(1),
+    };
+    let Admit::Send(ready) = PACE.admit(&mut state, Shape::Gauge, 100 * SECOND, reading()) else {
+        panic!("sent")
+    };
+    state.answered(100 * SECOND, &ready, false);
+    assert_eq!(
+        PACE.admit(&mut state, Shape::Gauge, 100 * SECOND, reading()),
+        Admit::Done(false)
+    );
+}

@@ -1,0 +1,182 @@
+//! What the API refuses, series by series.
+
+use std::time::Duration;
+
+use pipeline::{Exporter, Value};
+use tokio::time::sleep;
+use tonic::{Code, Status};
+
+use crate::fake::Then;
+use crate::host::{EPOCH, Host, SECOND, read_at};
+
+const CONFIG: &str = "{project: p, detectors: [], metric: {prefix: custom.googleapis.com}}";
+
+fn gauges(count: usize) -> String {
+    (0..count)
+        .map(|it| format!("net/x{{device=d{it}}} 1 gauge"))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_bad_series_in_a_hundred_costs_its_neighbours_nothing() {
+    let host = Host::new(CONFIG).await;
+    host.fake.with(|it| {
+        it.refuse = Box::new(|key| {
+            key.contains("d7\"")
+                .then(|| (Code::InvalidArgument, "Unrecognized metric label.".into()))
+        });
+    });
+    let (table, values) = host.table(&(gauges(1_000) + "\nnet/x{device=d1,b=d7} 1 gauge"));
+    for _ in 0..10 {
+        host.deliver(vec![host.shows(&table, 0, values.clone())])
+            .await;
+        sleep(Duration::from_secs(10)).await;
+    }
+    host.fake.assert_obeyed();
+    host.assert_accounted();
+    assert_eq!(
+        (host.fake.taken(), host.count("points_rejected", "")),
+        (9_990, 20)
+    );
+    assert_eq!(host.count("requests_retried", ""), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_what_may_be_taken_later_is_sent_again() {
+    let host = Host::new(CONFIG).await;
+    let mut busy = 3;
+    host.fake.with(|it| {
+        it.refuse = Box::new(move |key| {
+            let is_busy = key.contains("\"d1\"") && busy > 0;
+            busy -= i32::from(is_busy);
+            is_busy.then(|| {
+                (
+                    Code::Internal,
+                    "Internal error encountered. Please retry after a few seconds.".into(),
+                )
+            })
+        });
+    });
+    host.show(0, &gauges(300)).await;
+    host.fake.assert_obeyed();
+    host.assert_accounted();
+    assert_eq!(
+        host.fake.with(|it| it.requests.clone()),
+        [200, 100, 1, 1, 1]
+    );
+    assert_eq!(
+        (host.fake.taken(), host.count("points_sent", "")),
+        (300, 300)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_code_is_retried_or_not() {
+    for (code, retried) in [
+        (Code::Unavailable, true),
+        (Code::DeadlineExceeded, true),
+        (Code::Internal, true),
+        (Code::ResourceExhausted, true),
+        (Code::Aborted, true),
+        (Code::Unauthenticated, true),
+        (Code::PermissionDenied, false),
+        (Code::NotFound, false),
+        (Code::InvalidArgument, false),
+        (Code::FailedPrecondition, false),
+        (Code::Unimplemented, false),
+    ] {
+        let host = Host::new(CONFIG).await;
+        host.fake
+            .with(|it| it.then.push_back(Then::Fail(Status::new(code, "as told"))));
+        host.show(0, &gauges(10)).await;
+        host.assert_accounted();
+        assert_eq!(host.fake.taken(), if retried { 10 } else { 0 }, "{code:?}");
+        assert_eq!(
+            host.count("points_dropped", "permanent"),
+            if retried { 0 } else { 10 },
+            "{code:?}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_lost_or_never_comes_costs_no_point() {
+    for then in [
+        Then::Lose(Status::unavailable("the connection broke")),
+        Then::Hang,
+    ] {
+        let host = Host::new(CONFIG).await;
+        host.fake.with(|it| it.then.push_back(then));
+        let (table, values) = host.table(&gauges(300));
+        host.deliver(vec![host.shows(&table, 0, values.clone())])
+            .await;
+        host.assert_accounted();
+        assert_eq!(
+            (host.count("points_sent", ""), host.fake.taken()),
+            (300, 300)
+        );
+        sleep(Duration::from_secs(10)).await;
+        host.deliver(vec![host.shows(&table, 0, values)]).await;
+        assert_eq!(
+            (host.count("points_sent", ""), host.fake.taken()),
+            (600, 600)
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_refused_as_a_whole_goes_again_without_the_one_to_blame() {
+    let host = Host::new(CONFIG).await;
+    let text = "Field timeSeries[3].metric.labels[0] had an invalid value of \"x\": Unrecognized metric label.";
+    host.fake.with(|it| {
+        it.then
+            .push_back(Then::Fail(Status::invalid_argument(text)));
+    });
+    host.show(0, &gauges(10)).await;
+    host.fake.assert_obeyed();
+    host.assert_accounted();
+    assert_eq!(
+        (host.fake.taken(), host.count("points_rejected", "")),
+        (9, 1)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_agents_under_one_resource_lose_only_what_collides() {
+    let host = Host::new(CONFIG).await;
+    let other = host.restarted(CONFIG).await;
+    let (table, values) = host.table("net/x 1 gauge");
+    for _ in 0..6 {
+        host.deliver(vec![host.shows(&table, 0, values.clone())])
+            .await;
+        other
+            .deliver(vec![other.shows(&table, 0, vec![Value::Int(2)])])
+            .await;
+        sleep(Duration::from_secs(10)).await;
+    }
+    host.assert_accounted();
+    other.assert_accounted();
+    assert_eq!(
+        (host.fake.taken(), other.count("points_rejected", "")),
+        (6, 6)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resource_that_would_make_hosts_one_ends_the_program() {
+    let mut host = Host::new(CONFIG).await;
+    host.resource = pipeline::Attributes::default();
+    let (_end, hear) = tokio::sync::watch::channel(false);
+    let (table, values) = host.table("net/x 1 gauge");
+    let request = [read_at(&table, 0, EPOCH + SECOND, values)];
+    let (done, run) = tokio::join!(
+        host.gcp.export(&request),
+        host.gcp.run(pipeline::Shutdown::new(hear))
+    );
+    assert!(done.is_err());
+    assert_eq!(
+        run.unwrap_err().to_string(),
+        "the monitored resource generic_node would have no node_id, and all hosts of that kind would be one; set `host.id` in `service.resource`"
+    );
+}

@@ -1,0 +1,259 @@
+//! The real program to a Cloud Monitoring that is as strict as it is described: what it sends, who it is, where it is.
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../../exporters/gcp/tests/gcp/fake/mod.rs"]
+mod fake;
+mod http;
+mod python;
+mod who;
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::SystemTime;
+
+use common::{BINARY, repository, signal, spawn, text};
+use fake::Fake;
+use rustix::process::Signal;
+use tonic::transport::ServerTlsConfig;
+
+const SECOND: u64 = 1_000_000_000;
+
+/// The far side, listening; dropped, it is gone.
+struct Far {
+    fake: Fake,
+    address: String,
+    _runtime: tokio::runtime::Runtime,
+}
+
+fn far(tls: Option<ServerTlsConfig>) -> Far {
+    let now = || SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos();
+    let fake = Fake::new(move || u64::try_from(now()).unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("localhost:{}", listener.local_addr().unwrap().port());
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.spawn(fake::serve::listen(fake.clone(), listener, tls));
+    Far {
+        fake,
+        address,
+        _runtime: runtime,
+    }
+}
+fn to(receiver: &str, gcp: &str, service: &str) -> String {
+    common::config(receiver, "metadata: {}; batch: {}", "{}")
+        .replace("stdout: {}", &format!("gcp: {gcp}"))
+        .replace("[stdout]", "[gcp]")
+        .replace("service:\n", &format!("service:\n  {service}\n"))
+}
+
+/// A tree with gauges: a counter whose start nobody knows has no point at the first sweep.
+fn tree() -> String {
+    format!(
+        "{{root: {}}}",
+        repository("tests/fixtures/kvm-statsfs-liiling/sys/kernel/statsfs").display()
+    )
+}
+
+/// The program, in a home of its own.
+fn program(home: &Path) -> Command {
+    let mut command = Command::new(BINARY);
+    for name in [
+        "GOOGLE_APPLICATION_CREDENTIALS",
+        "GCE_METADATA_HOST",
+        "GOOGLE_CLOUD_PROJECT",
+        "HTTPS_PROXY",
+        "HTTP_PROXY",
+    ] {
+        command.env_remove(name);
+    }
+    command.env("HOME", home).env("NO_PROXY", "*");
+    command
+}
+
+fn once(mut command: Command, config: &str) -> Output {
+    command.args(["--once", "--config", "-"]);
+    spawn(command, config).wait_with_output().unwrap()
+}
+
+/// The settings of an exporter to a plain far side.
+fn plain(far: &Far, more: &str) -> String {
+    format!(
+        "{{project: p, {more} metric: {{endpoint: '{}', use_insecure: true, prefix: custom.googleapis.com/opentelemetry}}}}",
+        far.address
+    )
+}
+
+#[test]
+fn a_vm_host_sweeps_into_the_api_and_every_point_is_accounted_for() {
+    let far = far(None);
+    far.fake.with(|it| it.interval = SECOND);
+    let tree = repository("tests/fixtures/kvm-statsfs-liiling/sys/kernel/statsfs");
+    let receiver = format!("{{root: {}, collection_interval: 1s}}", tree.display());
+    let gcp = plain(&far, "detectors: [],").replace(
+        "use_insecure: true",
+        "use_insecure: true, compression: gzip, min_interval: 1s",
+    );
+    let home = tempfile::tempdir().unwrap();
+    let mut command = program(home.path());
+    command.args(["--config", "-"]);
+    let child = spawn(command, &to(&receiver, &gcp, ""));
+    // Three points of some series: a baseline, and two more sweeps.
+    while far.fake.with(|it| it.series.values().map(Vec::len).max()) < Some(3) {
+        std::thread::yield_now();
+    }
+    signal(&child, Signal::INT);
+    let output = child.wait_with_output().unwrap();
+    let told = text(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    far.fake.assert_obeyed();
+    assert_eq!(
+        common::count(&told, "points_sent"),
+        far.fake.taken() as u64,
+        "{told}"
+    );
+    let handed =
+        ["points_sent", "points_rejected", "points_dropped"].map(|it| common::count(&told, it));
+    assert_eq!(
+        common::count(&told, "points_handed"),
+        handed.iter().sum::<u64>(),
+        "{told}"
+    );
+    far.fake.with(|it| {
+        let key = it.series.keys().next().unwrap();
+        assert!(
+            key.starts_with("custom.googleapis.com/opentelemetry/kvm/"),
+            "{key}"
+        );
+        assert!(
+            key.contains(
+                "of generic_task{\"job\": \"statsfs-collector\", \"location\": \"global\""
+            ),
+            "{key}"
+        );
+        let agent = it.metadata[0].get("user-agent").unwrap().to_str().unwrap();
+        assert!(
+            agent.starts_with(&format!(
+                "statsfs-collector/{} (linux/",
+                env!("CARGO_PKG_VERSION")
+            )),
+            "{agent}"
+        );
+        assert!(
+            it.metadata[0].get("authorization").is_none(),
+            "insecure: no credentials"
+        );
+        assert_eq!(
+            it.metadata[0].get("x-goog-request-params").unwrap(),
+            "name=projects/p"
+        );
+    });
+}
+
+#[test]
+fn the_embedded_default_goes_to_the_api_as_it_is() {
+    let far = far(None);
+    let home = tempfile::tempdir().unwrap();
+    let mut command = program(home.path());
+    let default = repository("configs/default.yaml");
+    command.args(["--once", "--config", default.to_str().unwrap(), "--set"]);
+    command.arg(format!(
+        "exporters={{gcp: {}}}",
+        plain(&far, "detectors: [],")
+    ));
+    command.args(["--set", "service.pipelines.metrics.exporters=[gcp]"]);
+    let output = spawn(command, "").wait_with_output().unwrap();
+    let told = text(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    far.fake.assert_obeyed();
+    // The network's counters count since the host was booted: none is held back.
+    assert!(far.fake.taken() > 0, "{told}");
+    assert_eq!(
+        common::count(&told, "points_sent"),
+        far.fake.taken() as u64,
+        "{told}"
+    );
+}
+
+#[test]
+fn the_demo_agents_configuration_gives_its_names() {
+    let far = far(None);
+    let home = tempfile::tempdir().unwrap();
+    let mut command = program(home.path());
+    let tree = repository("tests/fixtures/kvm-statsfs-liiling/sys/kernel/statsfs");
+    let config = repository("configs/gcp-demo-agent.yaml");
+    command.env("STATSFS_ROOT", tree);
+    command.args(["--once", "--config", config.to_str().unwrap()]);
+    for set in [
+        &*format!("metric.endpoint={}", far.address),
+        "metric.use_insecure=true",
+        "detectors=[]",
+    ] {
+        command.args(["--set", &format!("exporters.gcp.{set}")]);
+    }
+    let output = spawn(command, "").wait_with_output().unwrap();
+    let told = text(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    far.fake.assert_obeyed();
+    far.fake.with(|it| {
+        let name = "custom.googleapis.com/opentelemetry/kvm/largepages{";
+        assert!(it.series.keys().any(|key| key.starts_with(name)), "{told}");
+    });
+}
+
+#[test]
+fn what_cannot_be_mended_ends_the_program_and_says_how_to() {
+    let home = tempfile::tempdir().unwrap();
+    let far = far(None);
+    let nowhere = "service.name: ''";
+    for (gcp, service, said) in [
+        (
+            format!("{{project: p, metric: {{endpoint: '{}'}}}}", far.address),
+            String::new(),
+            vec![
+                "no credentials were found: GOOGLE_APPLICATION_CREDENTIALS is not set".to_owned(),
+                home.path()
+                    .join(".config/gcloud/application_default_credentials.json is not there")
+                    .display()
+                    .to_string(),
+                "there is no metadata server".to_owned(),
+            ],
+        ),
+        (
+            plain(&far, "").replace("project: p,", ""),
+            String::new(),
+            vec!["no project is known".into(), "set `project`".into()],
+        ),
+        (
+            plain(&far, ""),
+            format!("resource: {{{nowhere}, service.instance.id: '', host.id: '', host.name: ''}}"),
+            vec![
+                "would have no node_id".into(),
+                "set `host.id` in `service.resource`".into(),
+            ],
+        ),
+    ] {
+        let output = once(program(home.path()), &to(&tree(), &gcp, &service));
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        for said in said {
+            assert!(told.contains(&said), "{said}: {told}");
+        }
+        let mut command = program(home.path());
+        command.args(["validate", "--config", "-"]);
+        let valid = spawn(command, &to(&tree(), &gcp, &service))
+            .wait_with_output()
+            .unwrap();
+        assert!(
+            valid.status.success(),
+            "what is found out is not looked for by `validate`"
+        );
+    }
+    assert_eq!(far.fake.taken(), 0);
+}

@@ -1,0 +1,264 @@
+//! Who the program is to Google, and where it finds itself.
+
+use std::path::Path;
+use std::process::Command;
+
+use rustix::process::Signal;
+use tonic::transport::{Identity, ServerTlsConfig};
+
+use crate::common::{has, lacks, signal, spawn, text};
+use crate::http::{TOKEN, http, machine};
+use crate::{Far, SECOND, far, once, plain, program, to, tree};
+
+/// A far side by TLS, and its authority's file.
+fn secure(home: &Path) -> (Far, std::path::PathBuf) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut parameters = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let file = home.join("ca.pem");
+    std::fs::write(&file, parameters.self_signed(&key).unwrap().pem()).unwrap();
+    let authority = rcgen::Issuer::new(parameters, key);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let own = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    let cert = own.signed_by(&key, &authority).unwrap().pem();
+    let tls = ServerTlsConfig::new().identity(Identity::from_pem(cert, key.serialize_pem()));
+    (far(Some(tls)), file)
+}
+
+/// Sweeps once with these credentials; what was told, and the `authorization` of the first request.
+fn with_credentials(
+    prepare: impl FnOnce(&mut Command, &Path),
+    more: &str,
+) -> (String, Option<String>, Vec<String>) {
+    let home = tempfile::tempdir().unwrap();
+    let (far, authority) = secure(home.path());
+    let mut command = program(home.path());
+    command.env("SSL_CERT_FILE", authority);
+    prepare(&mut command, home.path());
+    let gcp = format!(
+        "{{{more} detectors_timeout: 1s, retry_on_failure: {{initial_interval: 100ms, max_interval: 1s}}, metric: {{endpoint: '{}'}}}}",
+        far.address
+    );
+    let output = once(command, &to(&tree(), &gcp, ""));
+    let header = far.fake.with(|it| {
+        let first = it.metadata.first()?.get("authorization")?;
+        Some(first.to_str().unwrap().to_owned())
+    });
+    let keys = far.fake.with(|it| it.series.keys().cloned().collect());
+    (text(&output.stderr), header, keys)
+}
+
+#[test]
+fn an_authorized_user_is_found_by_name_and_in_gclouds_own_place() {
+    for named in [true, false] {
+        let tokens = http(|_, _| Some((200, TOKEN.into())));
+        let user = format!(
+            r#"{{"type":"authorized_user","client_id":"c","client_secret":"s","refresh_token":"r","quota_project_id":"q","token_uri":"http://{}/token"}}"#,
+            tokens.address
+        );
+        let (told, header, _) = with_credentials(
+            |command, home| {
+                let path = if named {
+                    home.join("user.json")
+                } else {
+                    home.join(".config/gcloud/application_default_credentials.json")
+                };
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(&path, &user).unwrap();
+                if named {
+                    command.env("GOOGLE_APPLICATION_CREDENTIALS", path);
+                }
+            },
+            "",
+        );
+        assert_eq!(header.as_deref(), Some("Bearer the-token"), "{told}");
+        assert!(
+            tokens.asked.lock().unwrap()[0].contains("refresh_token"),
+            "{told}"
+        );
+    }
+}
+
+#[test]
+fn a_service_account_signs_for_itself() {
+    if !has("openssl") {
+        return lacks("a_service_account_signs_for_itself", "openssl");
+    }
+    let key = Command::new("openssl")
+        .args([
+            "genpkey",
+            "-algorithm",
+            "RSA",
+            "-pkeyopt",
+            "rsa_keygen_bits:2048",
+        ])
+        .output()
+        .unwrap();
+    let account = format!(
+        r#"{{"type":"service_account","project_id":"of-the-key","private_key_id":"k","private_key":{},"client_email":"a@p.iam.gserviceaccount.com"}}"#,
+        serde_json::Value::from(text(&key.stdout))
+    );
+    let (told, header, _) = with_credentials(
+        |command, home| {
+            std::fs::write(home.join("key.json"), account).unwrap();
+            command.env("GOOGLE_APPLICATION_CREDENTIALS", home.join("key.json"));
+        },
+        "",
+    );
+    assert!(
+        header.is_some_and(|it| it.starts_with("Bearer ey") && it.matches('.').count() == 2),
+        "{told}"
+    );
+}
+
+#[test]
+fn an_external_account_exchanges_its_token() {
+    let tokens = http(|_, _| {
+        Some((200, r#"{"access_token":"the-token","issued_token_type":"urn:ietf:params:oauth:token-type:access_token","expires_in":3600,"token_type":"Bearer"}"#.into()))
+    });
+    let (told, header, _) = with_credentials(
+        |command, home| {
+            std::fs::write(home.join("subject"), "subject-token").unwrap();
+            let account = format!(
+                r#"{{"type":"external_account","audience":"//iam/x","subject_token_type":"urn:ietf:params:oauth:token-type:jwt","token_url":"http://{}/v1/token","credential_source":{{"file":"{}"}}}}"#,
+                tokens.address,
+                home.join("subject").display()
+            );
+            std::fs::write(home.join("external.json"), account).unwrap();
+            command.env("GOOGLE_APPLICATION_CREDENTIALS", home.join("external.json"));
+        },
+        "project: p,",
+    );
+    assert_eq!(header.as_deref(), Some("Bearer the-token"), "{told}");
+    assert!(
+        tokens.asked.lock().unwrap()[0].contains("subject-token"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_machine_of_googles_knows_its_account_its_project_and_where_it_is() {
+    for (more, resource) in [
+        (
+            &[][..],
+            r#"gce_instance{"instance_id": "4242", "zone": "europe-west1-b"}"#,
+        ),
+        (
+            &[
+                ("instance/attributes/cluster-name", "c"),
+                ("instance/attributes/cluster-location", "europe-west1"),
+            ][..],
+            r#"k8s_node{"cluster_name": "c", "location": "europe-west1", "node_name": "node-7"}"#,
+        ),
+    ] {
+        let metadata = machine(more);
+        let (told, header, keys) = with_credentials(
+            |command, _| {
+                command.env("GCE_METADATA_HOST", &metadata.address);
+            },
+            "",
+        );
+        assert_eq!(header.as_deref(), Some("Bearer the-token"), "{told}");
+        assert!(
+            keys.iter().all(|key| key.ends_with(resource)) && !keys.is_empty(),
+            "{keys:?} {told}"
+        );
+    }
+}
+
+#[test]
+fn a_metadata_server_that_does_not_answer_holds_up_nothing_but_the_queue() {
+    let far = far(None);
+    let silent = http(|_, _| None);
+    let home = tempfile::tempdir().unwrap();
+    let mut command = program(home.path());
+    command.env("GCE_METADATA_HOST", &silent.address);
+    let output = once(
+        command,
+        &to(&tree(), &plain(&far, "detectors_timeout: 300ms,"), ""),
+    );
+    let told = text(&output.stderr);
+    assert!(
+        output.status.success() && told.contains("did not answer within 300ms"),
+        "{told}"
+    );
+    far.fake.assert_obeyed();
+    let keys: Vec<String> = far.fake.with(|it| it.series.keys().cloned().collect());
+    assert!(
+        keys.iter().all(|key| key.contains("of generic_task{")) && !keys.is_empty(),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_token_that_cannot_be_had_at_first_is_asked_for_again() {
+    let tokens = http(|_, earlier| {
+        Some(if earlier == 0 {
+            (400, r#"{"error":"invalid_grant"}"#.into())
+        } else {
+            (200, TOKEN.into())
+        })
+    });
+    let user = format!(
+        r#"{{"type":"authorized_user","client_id":"c","client_secret":"s","refresh_token":"r","token_uri":"http://{}/token"}}"#,
+        tokens.address
+    );
+    let (told, header, _) = with_credentials(
+        |command, home| {
+            std::fs::write(home.join("user.json"), user).unwrap();
+            command.env("GOOGLE_APPLICATION_CREDENTIALS", home.join("user.json"));
+        },
+        "project: p,",
+    );
+    assert_eq!(header.as_deref(), Some("Bearer the-token"), "{told}");
+    assert!(
+        told.contains("there is no token: ") && told.contains("there is a token again"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_token_is_fetched_anew_before_it_ends() {
+    let home = tempfile::tempdir().unwrap();
+    let (far, authority) = secure(home.path());
+    far.fake.with(|it| it.interval = SECOND);
+    // Four minutes before its end a token is fetched anew: that is in a second.
+    let tokens = http(|_, earlier| {
+        Some((
+            200,
+            format!(
+                r#"{{"access_token":"token-{earlier}","expires_in":241,"token_type":"Bearer"}}"#
+            ),
+        ))
+    });
+    let user = format!(
+        r#"{{"type":"authorized_user","client_id":"c","client_secret":"s","refresh_token":"r","token_uri":"http://{}/token"}}"#,
+        tokens.address
+    );
+    std::fs::write(home.path().join("user.json"), user).unwrap();
+    let mut command = program(home.path());
+    command
+        .args(["--config", "-"])
+        .env("SSL_CERT_FILE", authority);
+    command.env(
+        "GOOGLE_APPLICATION_CREDENTIALS",
+        home.path().join("user.json"),
+    );
+    let receiver = tree().replace('}', ", collection_interval: 1s}");
+    let gcp = format!(
+        "{{project: p, metric: {{endpoint: '{}', min_interval: 1s}}}}",
+        far.address
+    );
+    let child = spawn(command, &to(&receiver, &gcp, ""));
+    let is_new = |it: &tonic::metadata::MetadataMap| {
+        it.get("authorization")
+            .is_some_and(|it| it == "Bearer token-1")
+    };
+    while !far.fake.with(|it| it.metadata.iter().any(is_new)) {
+        std::thread::yield_now();
+    }
+    signal(&child, Signal::INT);
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    far.fake.assert_obeyed();
+}
