@@ -4,10 +4,13 @@
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use common::{collector, is_root, lacks, lines, read_until, repository, run, signal, text};
@@ -44,7 +47,7 @@ impl Drop for Debugfs {
 }
 
 /// One test after the other: they look at the whole of debugfs's `kvm/`.
-static ONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+static ONE: Mutex<()> = Mutex::new(());
 
 /// What the tests need; `None`, said on standard error, where it is not there.
 fn kvm(test: &str) -> Option<(Kvm, Debugfs)> {
@@ -251,4 +254,94 @@ fn the_configuration_for_kvm_hosts_runs() {
         "{}",
         text(&output.stdout)
     );
+}
+
+/// Not a test by itself: a process with a VM of two vCPUs, which lives until it is killed, or its standard input ends.
+#[test]
+#[ignore = "the next test runs it, and kills it"]
+fn a_process_that_has_a_vm() {
+    let vm = Kvm::new().unwrap().create_vm().unwrap();
+    let _vcpus = [0, 1].map(|number| vm.create_vcpu(number).unwrap());
+    writeln!(std::io::stdout(), "vm={}", name(&vm)).unwrap();
+    std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
+}
+
+/// The process of [`a_process_that_has_a_vm`], and its VM's name.
+fn a_vm_elsewhere() -> (Child, String) {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "a_process_that_has_a_vm",
+            "--ignored",
+            "--nocapture",
+        ])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let told = BufReader::new(child.stdout.as_mut().unwrap()).lines();
+    let name = told
+        .map(|line| line.unwrap())
+        .find_map(|line| Some(line.split_once("vm=")?.1.to_owned()));
+    (child, name.unwrap())
+}
+
+#[test]
+fn a_vm_whose_process_is_killed_is_never_kept_alive() {
+    let _one = ONE
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    let Some((kvm, debugfs)) = kvm("a_vm_whose_process_is_killed_is_never_kept_alive") else {
+        return;
+    };
+    // One that stays: its values are the clock, by sweeps.
+    let stays = kvm.create_vm().unwrap();
+    let seed = fastrand::u64(..);
+    let mut random = fastrand::Rng::with_seed(seed);
+    for read in ["auto", "reopen"] {
+        let config = config(&format!("10ms, read: {read}"), "{}");
+        let mut child = collector(&config, &[]);
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        // How often each VM was shown.
+        let shown = Mutex::new(BTreeMap::<String, u64>::new());
+        let sweeps = |vm: &str| shown.lock().unwrap().get(vm).copied().unwrap_or_default();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for line in stdout.lines().map(|line| line.unwrap()) {
+                    if let Some(vm) = line.strip_prefix("kvm/pages_4k{vm=")
+                        && !vm.contains(" end ")
+                    {
+                        let vm = vm.split('}').next().unwrap();
+                        *shown.lock().unwrap().entry(vm.into()).or_default() += 1;
+                    }
+                }
+            });
+            let clock = name(&stays);
+            for round in 0..100 {
+                let (mut process, vm) = a_vm_elsewhere();
+                // Half of them before they may be known, the others in the midst of being swept.
+                while round % 2 == 0 && sweeps(&vm) == 0 {
+                    assert!(child.try_wait().unwrap().is_none(), "it ended");
+                    std::thread::yield_now();
+                }
+                (0..random.usize(0..20_000)).for_each(|_| std::thread::yield_now());
+                let directory = debugfs.0.join("kvm").join(&vm);
+                assert!(directory.exists(), "{vm}");
+                process.kill().unwrap();
+                process.wait().unwrap();
+                let killed = sweeps(&clock);
+                loop {
+                    let more = sweeps(&clock) - killed;
+                    if !directory.exists() {
+                        break;
+                    }
+                    assert!(more <= 2, "`read: {read}`, seed {seed}: {vm} lives on");
+                    std::thread::yield_now();
+                }
+            }
+            signal(&child, Signal::TERM);
+        });
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+    }
 }

@@ -11,12 +11,21 @@ use common::repository;
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
 /// Texts that look like messages and are none.
-const NO_MESSAGES: [&str; 5] = [
+const NO_MESSAGES: [&str; 13] = [
     "a value without a key",           // serde asks for the key first
     "frame with invalid size",         // what the HTTP/2 library says, looked for
     "a nonzero",                       // serde's word, looked for
     "# HELP {name} {help}",            // an exposition
     "statsfs-collector/{} (linux/{})", // what the peer is told
+    // How peers say that a message is too large, looked for:
+    "larger than max",
+    "than max ",
+    "exceeds maximum size",
+    "maximum size ",
+    "message length too large",
+    "limit is: ",
+    "while decompressing message",
+    "limit, of ",
 ];
 
 /// What the sources of the program say.

@@ -8,6 +8,7 @@
 )]
 
 mod fault;
+mod shown;
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -16,6 +17,8 @@ use std::process::{Child, Command, Output, Stdio};
 #[allow(unused_imports)] // most tests have no fault
 pub use fault::fault;
 use rustix::process::Signal;
+#[allow(unused_imports)]
+pub use shown::Shown;
 
 pub const BINARY: &str = env!("CARGO_BIN_EXE_statsfs-collector");
 

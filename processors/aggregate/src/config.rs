@@ -3,10 +3,10 @@
 use pipeline::Match;
 use pipeline::config::Duration;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// The configuration of an `aggregate` processor.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// What is put together; the first rule that fits a series holds.
@@ -25,7 +25,7 @@ impl Default for Config {
 }
 
 /// Which series become one, and how.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
     /// Which series.
@@ -48,7 +48,7 @@ fn yes() -> bool {
 }
 
 /// What is made of the values of all members.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Function {
     /// What they are together.

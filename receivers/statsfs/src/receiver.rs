@@ -1,12 +1,11 @@
 //! The receiver's task: ticks, checks of the tree, sweeps, and what they show on its way out. It never blocks.
 
-use std::future::pending;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use pipeline::{Batch, Context, Demand, Error, Found, Outlet, Result, Ticks, Until};
 use tokio::sync::mpsc;
-use tokio::time::sleep;
+use tokio::time::{MissedTickBehavior, interval};
 
 use crate::complaints::Complaints;
 use crate::config::Config;
@@ -100,6 +99,9 @@ impl Running {
         let over = until.end();
         tokio::pin!(over);
         let mut is_over = false;
+        // Its time comes whatever else happens meanwhile.
+        let mut watch = interval(WATCH);
+        watch.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             self.sweeps.give().map_err(Error::new)?;
             if ended && self.waiting.is_none() && self.sweeps.is_idle() {
@@ -119,9 +121,7 @@ impl Running {
                     // A tree that is still being looked at is swept no more.
                     (is_over, ended, self.waiting) = (true, true, None);
                 }
-                () = async { if busy { sleep(WATCH).await } else { pending().await } } => {
-                    batches = self.watch();
-                }
+                _ = watch.tick(), if busy => batches = self.watch(),
                 tick = ticks.next(), if ready => match tick {
                     Some(number) => self.tick(number)?,
                     None => ended = true,

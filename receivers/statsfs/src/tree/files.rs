@@ -101,7 +101,7 @@ impl Tree {
                 directory.files.insert(Arc::clone(&name), file);
             });
             if twin.is_some() {
-                self.duplicates.push((id, Arc::clone(&name)));
+                self.duplicates.insert((id, Arc::clone(&name)));
             } else {
                 let checked = self.checked;
                 if let Some(mut found) = self.found(id, &name, complaints) {
@@ -157,15 +157,17 @@ impl Tree {
     /// Offers the files again whose twins have gone.
     pub(super) fn offer_duplicates(&mut self, complaints: &Complaints) {
         for (id, name) in std::mem::take(&mut self.duplicates) {
+            // It may have begun with other labels since.
+            let waits = |file: &File| file.duplicate;
             let directory = self
                 .directories
                 .get(&id)
-                .filter(|it| it.files.get(&name).is_some());
+                .filter(|it| it.files.get(&name).is_some_and(waits));
             let Some((subsystem, _)) = directory.and_then(|it| it.subsystem.clone()) else {
                 continue;
             };
             if self.twin(id, &subsystem, &name).is_some() {
-                self.duplicates.push((id, name));
+                self.duplicates.insert((id, name));
                 continue;
             }
             self.set(id, |directory| {

@@ -138,7 +138,7 @@ pub(crate) struct Tree {
     /// Whether it was scanned at all.
     scanned: bool,
     /// Files that another directory's stand for, as long as that one does.
-    duplicates: Vec<(DirectoryId, Arc<CString>)>,
+    duplicates: BTreeSet<(DirectoryId, Arc<CString>)>,
     /// Directories that hold devices and of whose changes the kernel does not tell: listed at each check.
     silent: BTreeSet<DirectoryId>,
     /// When the last sweep of it ended, unix ns.
@@ -189,7 +189,7 @@ impl Tree {
             same_labels: HashMap::new(),
             checked: without,
             scanned: false,
-            duplicates: Vec::new(),
+            duplicates: BTreeSet::new(),
             silent: BTreeSet::new(),
             swept: 0,
             pending: Changes::default(),

@@ -1,0 +1,217 @@
+//! A file system of the test's own, whose files and directories do not answer when they are told not to.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ffi::OsStr;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, UNIX_EPOCH};
+
+use fuser::{
+    BackgroundSession, Config, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags,
+    Generation, INodeNo, LockOwner, MountOption, OpenFlags, ReplyAttr, ReplyData, ReplyDirectory,
+    ReplyEntry, ReplyOpen, Request,
+};
+
+/// Files of the value 1, mounted while this lives.
+pub(crate) struct Hanging {
+    pub(crate) directory: tempfile::TempDir,
+    state: Arc<Mutex<State>>,
+    _session: BackgroundSession,
+}
+
+#[derive(Default)]
+struct State {
+    /// Paths below the root, by their numbers from 1: the root, which is empty, and all that came since.
+    paths: Vec<String>,
+    files: BTreeSet<String>,
+    hangs: BTreeSet<String>,
+    reads: BTreeMap<String, u64>,
+    /// What was asked meanwhile.
+    held: HashMap<String, Vec<Held>>,
+}
+
+enum Held {
+    File(ReplyData),
+    Directory(u64, ReplyDirectory),
+}
+
+impl Hanging {
+    /// Mounts it, with these files; `None` where that cannot be done.
+    pub(crate) fn mount(files: &[String]) -> Option<Hanging> {
+        let directory = tempfile::tempdir().unwrap();
+        let state = Arc::<Mutex<State>>::default();
+        state.lock().unwrap().paths.push(String::new());
+        files
+            .iter()
+            .for_each(|file| state.lock().unwrap().add(file));
+        let mut config = Config::default();
+        config.mount_options = vec![MountOption::RO];
+        let system = System(Arc::clone(&state));
+        let session = fuser::spawn_mount(system, directory.path(), &config).ok()?;
+        Some(Hanging {
+            directory,
+            state,
+            _session: session,
+        })
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// A file that was not there.
+    pub(crate) fn add(&self, file: &str) {
+        self.state.lock().unwrap().add(file);
+    }
+
+    /// This file or directory answers no more.
+    pub(crate) fn hang(&self, path: &str) {
+        self.state.lock().unwrap().hangs.insert(path.into());
+    }
+
+    /// It answers again, also what was asked meanwhile.
+    pub(crate) fn answer(&self, path: &str) {
+        let mut state = self.state.lock().unwrap();
+        state.hangs.remove(path);
+        for held in state.held.remove(path).unwrap_or_default() {
+            match held {
+                Held::File(reply) => reply.data(b"1\n"),
+                Held::Directory(offset, reply) => state.list(path, offset, reply),
+            }
+        }
+    }
+
+    /// How often a file was read, or tried to be.
+    pub(crate) fn reads(&self, file: &str) -> u64 {
+        let state = self.state.lock().unwrap();
+        state.reads.get(file).copied().unwrap_or_default()
+    }
+
+    /// How many wait for an answer.
+    pub(crate) fn waiting(&self) -> usize {
+        self.state.lock().unwrap().held.values().map(Vec::len).sum()
+    }
+}
+
+impl State {
+    fn add(&mut self, file: &str) {
+        self.files.insert(file.into());
+        let ends = file.match_indices('/').map(|(end, _)| end);
+        for end in ends.chain([file.len()]) {
+            if !self.paths.iter().any(|path| *path == file[..end]) {
+                self.paths.push(file[..end].into());
+            }
+        }
+    }
+
+    fn path(&self, number: INodeNo) -> &str {
+        &self.paths[usize::try_from(u64::from(number)).unwrap() - 1]
+    }
+
+    fn attributes(&self, path: &str) -> Option<FileAttr> {
+        let number = self.paths.iter().position(|it| it == path)? as u64 + 1;
+        let (kind, perm) = if self.files.contains(path) {
+            (FileType::RegularFile, 0o444)
+        } else {
+            (FileType::Directory, 0o555)
+        };
+        Some(FileAttr {
+            ino: INodeNo(number),
+            size: 0,
+            blocks: 0,
+            atime: UNIX_EPOCH,
+            mtime: UNIX_EPOCH,
+            ctime: UNIX_EPOCH,
+            crtime: UNIX_EPOCH,
+            kind,
+            perm,
+            nlink: 1,
+            uid: 0,
+            gid: 0,
+            rdev: 0,
+            blksize: 4096,
+            flags: 0,
+        })
+    }
+
+    fn list(&self, path: &str, offset: u64, mut reply: ReplyDirectory) {
+        let prefix = if path.is_empty() {
+            String::new()
+        } else {
+            format!("{path}/")
+        };
+        let names = self.paths[1..].iter().filter_map(|it| {
+            let name = it.strip_prefix(&prefix)?;
+            (!name.contains('/')).then_some((name, self.attributes(it)?))
+        });
+        for (next, (name, it)) in (1..).zip(names).skip(usize::try_from(offset).unwrap()) {
+            if reply.add(it.ino, next, it.kind, name) {
+                break;
+            }
+        }
+        reply.ok();
+    }
+}
+
+/// As debugfs does: no sizes, and nothing is remembered by the kernel.
+struct System(Arc<Mutex<State>>);
+
+impl Filesystem for System {
+    fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        let state = self.0.lock().unwrap();
+        let path = format!("{}/{}", state.path(parent), name.to_str().unwrap());
+        match state.attributes(path.trim_start_matches('/')) {
+            Some(found) => reply.entry(&Duration::ZERO, &found, Generation(0)),
+            None => reply.error(Errno::ENOENT),
+        }
+    }
+
+    fn getattr(&self, _: &Request, number: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
+        let state = self.0.lock().unwrap();
+        let found = state.attributes(state.path(number)).unwrap();
+        reply.attr(&Duration::ZERO, &found);
+    }
+
+    fn open(&self, _: &Request, _: INodeNo, _: OpenFlags, reply: ReplyOpen) {
+        reply.opened(FileHandle(0), FopenFlags::FOPEN_DIRECT_IO);
+    }
+
+    fn read(
+        &self,
+        _: &Request,
+        number: INodeNo,
+        _: FileHandle,
+        offset: u64,
+        _: u32,
+        _: OpenFlags,
+        _: Option<LockOwner>,
+        reply: ReplyData,
+    ) {
+        let mut state = self.0.lock().unwrap();
+        let path = state.path(number).to_owned();
+        *state.reads.entry(path.clone()).or_default() += 1;
+        if state.hangs.contains(&path) {
+            state.held.entry(path).or_default().push(Held::File(reply));
+        } else {
+            reply.data(if offset > 0 { b"" } else { b"1\n" });
+        }
+    }
+
+    fn readdir(
+        &self,
+        _: &Request,
+        number: INodeNo,
+        _: FileHandle,
+        offset: u64,
+        reply: ReplyDirectory,
+    ) {
+        let mut state = self.0.lock().unwrap();
+        let path = state.path(number).to_owned();
+        if state.hangs.contains(&path) {
+            let held = Held::Directory(offset, reply);
+            state.held.entry(path).or_default().push(held);
+        } else {
+            state.list(&path, offset, reply);
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! Files and directories that do not answer: a FUSE file system of the test's own.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+#[path = "common/fuse.rs"]
+mod fuse;
+
+use std::io::{BufReader, Read};
+use std::process::{Child, ChildStderr};
+
+use common::{Shown, collector, config, count, lacks, lines_until, signal, text};
+use fuse::Hanging;
+use rustix::process::Signal;
+
+/// Six files of a device in each of these subsystems.
+fn files(subsystems: &[&str]) -> Vec<String> {
+    let files = |subsystem| (0..6).map(move |file| format!("{subsystem}/d/f{file}"));
+    subsystems.iter().flat_map(files).collect()
+}
+
+/// The file system, and the program that sweeps it.
+struct Run {
+    system: Hanging,
+    child: Child,
+    shown: Shown,
+    told: BufReader<ChildStderr>,
+}
+
+impl Run {
+    /// Starts both; `None`, said on standard error, where FUSE is not to be had.
+    fn start(test: &str, subsystems: &[&str], options: &str) -> Option<Run> {
+        let Some(system) = Hanging::mount(&files(subsystems)) else {
+            lacks(test, "/dev/fuse, and root or fusermount3");
+            return None;
+        };
+        Some(Run::of(system, options))
+    }
+
+    fn of(system: Hanging, options: &str) -> Run {
+        let receiver = format!(
+            "{{root: {}, collection_interval: 20ms, timeout: 300ms, {options}}}",
+            system.root().display()
+        );
+        let mut child = collector(&config(&receiver, "batch: {}", "{}"), &[]);
+        Run {
+            shown: Shown::by(&mut child),
+            told: BufReader::new(child.stderr.take().unwrap()),
+            system,
+            child,
+        }
+    }
+
+    /// Reads what it says until this is in it.
+    fn says(&mut self, what: &str) {
+        lines_until(&mut self.told, |line| line.contains(what));
+    }
+
+    fn threads(&self) -> usize {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        threads.count()
+    }
+
+    /// Tells it to end, and waits until it has; then what is still stuck in the kernel gets its answer, which it takes
+    /// for the process to go. What it said last.
+    fn end(&mut self, stuck: &[&str]) -> String {
+        signal(&self.child, Signal::TERM);
+        let stat = format!("/proc/{0}/task/{0}/stat", self.child.id());
+        while !std::fs::read_to_string(&stat).unwrap().contains(") Z ") {
+            std::thread::yield_now();
+        }
+        stuck.iter().for_each(|path| self.system.answer(path));
+        assert_eq!(self.child.wait().unwrap().code(), Some(0));
+        let mut rest = String::new();
+        self.told.read_to_string(&mut rest).unwrap();
+        rest
+    }
+}
+
+/// The file's series.
+fn series(subsystem: &str, file: &str) -> String {
+    format!("{subsystem}/{file}{{device=/d}}")
+}
+
+#[test]
+fn a_file_that_does_not_answer_costs_one_thread_and_one_line() {
+    let test = "a_file_that_does_not_answer_costs_one_thread_and_one_line";
+    let Some(mut run) = Run::start(test, &["bad", "good", "other"], "readers: 1") else {
+        return;
+    };
+    let (stuck, beside) = (series("bad", "f3"), series("bad", "f4"));
+    let good = series("good", "f0");
+    run.shown.wait_for(&stuck, 5);
+    let threads = run.threads();
+    run.system.hang("bad/d/f3");
+    run.says("does not answer within `timeout`; left alone until it does: bad/d/f3; passed over");
+    let (reads, values) = (run.system.reads("bad/d/f3"), run.shown.values(&stuck));
+    // The others go on: those of other subsystems, and those beside it.
+    run.shown.wait_for(&beside, 20);
+    run.shown.wait_for(&good, 20);
+    assert_eq!(run.system.waiting(), 1);
+    assert_eq!(run.system.reads("bad/d/f3"), reads, "it is left alone");
+    assert_eq!(run.shown.values(&stuck), values);
+    assert_eq!(run.shown.ends(&stuck), 0, "nobody knows that it has gone");
+    assert_eq!(
+        run.threads(),
+        threads + 1,
+        "one more, for the one that waits"
+    );
+    run.system.answer("bad/d/f3");
+    run.shown.wait_for(&stuck, 5);
+    while run.threads() > threads {
+        std::thread::yield_now();
+    }
+    let told = run.end(&[]);
+    assert!(!told.contains("does not answer"), "said once: {told}");
+    assert!(told.contains("stuck=1"), "{told}");
+    // Until another thread takes over, a tenth of a second, all wait alike.
+    let (sweeps, good) = (count(&told, "sweeps"), run.shown.values(&good));
+    assert!(good + 6 >= sweeps, "{good} of {sweeps}: {told}");
+}
+
+#[test]
+fn the_others_keep_their_interval_while_a_file_does_not_answer() {
+    let test = "the_others_keep_their_interval_while_a_file_does_not_answer";
+    // For as long as the test takes it is not given up.
+    let options = "timeout: 1h";
+    let Some(system) = Hanging::mount(&files(&["bad", "good", "other"])) else {
+        return lacks(test, "/dev/fuse, and root or fusermount3");
+    };
+    system.hang("bad/d/f3");
+    let receiver = format!(
+        "{{root: {}, collection_interval: 20ms, {options}}}",
+        system.root().display()
+    );
+    let mut child = collector(&config(&receiver, "batch: {}", "{}"), &[]);
+    let shown = Shown::by(&mut child);
+    for subsystem in ["good", "other"] {
+        shown.wait_for(&series(subsystem, "f5"), 60);
+    }
+    assert_eq!(
+        shown.values(&series("bad", "f0")),
+        0,
+        "its sweep is not over"
+    );
+    system.answer("bad/d/f3");
+    shown.wait_for(&series("bad", "f3"), 2);
+    signal(&child, Signal::TERM);
+    let told = text(&child.wait_with_output().unwrap().stderr);
+    let (sweeps, good) = (count(&told, "sweeps"), shown.values(&series("good", "f0")));
+    assert!(good + 6 >= sweeps, "{good} of {sweeps}: {told}");
+    assert!(!told.contains("WARN"), "{told}");
+}
+
+#[test]
+fn with_too_many_of_them_their_subsystem_rests() {
+    let test = "with_too_many_of_them_their_subsystem_rests";
+    let Some(mut run) = Run::start(test, &["bad", "good"], "max_stuck: 2") else {
+        return;
+    };
+    run.shown.wait_for(&series("bad", "f0"), 3);
+    let threads = run.threads();
+    let stuck = ["bad/d/f1", "bad/d/f3", "bad/d/f5"];
+    stuck.iter().for_each(|path| run.system.hang(path));
+    run.says("bad rests: 2 threads wait for files that do not answer");
+    assert_eq!(run.system.waiting(), 2, "the third is not tried");
+    let rests = run.shown.values(&series("bad", "f0"));
+    run.shown.wait_for(&series("good", "f0"), 20);
+    assert_eq!(run.shown.values(&series("bad", "f0")), rests);
+    assert!(run.threads() <= threads + 2, "{} {threads}", run.threads());
+    run.system.answer("bad/d/f1");
+    run.says("bad is swept again");
+    stuck.iter().for_each(|path| run.system.answer(path));
+    run.shown.wait_for(&series("bad", "f5"), 3);
+    let told = run.end(&[]);
+    assert!(told.contains("stuck="), "{told}");
+}
+
+#[test]
+fn a_directory_that_does_not_answer_is_named_and_what_is_known_is_swept_on() {
+    let test = "a_directory_that_does_not_answer_is_named_and_what_is_known_is_swept_on";
+    let Some(mut run) = Run::start(test, &["bad", "good"], "max_stuck: 2") else {
+        return;
+    };
+    run.shown.wait_for(&series("bad", "f0"), 3);
+    let threads = run.threads();
+    run.system.hang("bad");
+    run.says("does not answer when it is listed; what is known is swept on: bad; passed over");
+    run.system.add("good/d/new");
+    run.shown.wait_for(&series("bad", "f0"), 20);
+    run.shown.wait_for(&series("good", "f0"), 20);
+    assert_eq!(
+        run.shown.values(&series("good", "new")),
+        0,
+        "not looked for"
+    );
+    assert!(run.threads() <= threads);
+    run.system.answer("bad");
+    run.system.add("good/e/new");
+    run.shown.wait_for("good/new{device=/e}", 3);
+    let told = run.end(&[]);
+    assert!(!told.contains("does not answer"), "said once: {told}");
+    assert!(told.contains("directories_failed=1 (stuck=1)"), "{told}");
+}
+
+#[test]
+fn it_ends_in_time_whatever_does_not_answer() {
+    let test = "it_ends_in_time_whatever_does_not_answer";
+    for stuck in ["bad/d/f3", "bad"] {
+        // In the midst of it, before it is given up.
+        let Some(mut run) = Run::start(test, &["bad", "good"], "readers: 1") else {
+            return;
+        };
+        run.shown.wait_for(&series("bad", "f0"), 3);
+        run.system.hang(stuck);
+        while run.system.waiting() == 0 {
+            std::thread::yield_now();
+        }
+        run.end(&[stuck]);
+    }
+    // From the start on.
+    let system = Hanging::mount(&files(&["bad", "good"])).unwrap();
+    system.hang("bad");
+    let mut run = Run::of(system, "rescan_interval: 1h");
+    while run.system.waiting() == 0 {
+        std::thread::yield_now();
+    }
+    run.end(&["bad"]);
+}
