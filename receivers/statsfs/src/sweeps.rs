@@ -207,12 +207,14 @@ impl Sweeps {
         Ok(())
     }
 
-    /// The table that is read next: of the sweep that comes again soonest, of the highest priority among these.
+    /// The table that is read next: of the sweep that comes again soonest, of the highest priority among these, of the
+    /// one that has waited the longest among those: where there is too much to read, all get their turn.
     fn next(&mut self) -> Option<(Arc<str>, TableId)> {
         let soonest = |(name, running): &(&Arc<str>, &mut Running)| {
             let want = running.queue.front().and_then(|id| self.tables.peek(*id));
             let interval = want.map_or(Duration::MAX, |table| every(table.want));
-            (interval, std::cmp::Reverse(self.known[*name].priority))
+            let priority = std::cmp::Reverse(self.known[*name].priority);
+            (interval, priority, running.number)
         };
         let waiting = self
             .running
