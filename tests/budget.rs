@@ -7,8 +7,9 @@ mod common;
 use std::fs;
 use std::io::{BufReader, Read};
 use std::path::Path;
+use std::process::Command;
 
-use common::{Shown, collector, config, find_count, lines_until, signal};
+use common::{BINARY, Shown, collector, config, find_count, lines_until, signal, spawn};
 use rustix::process::Signal;
 
 /// Subsystems of so many files each.
@@ -44,26 +45,40 @@ fn where_there_is_too_much_to_read_all_get_their_turn() {
 }
 
 #[test]
-fn over_the_budget_what_matters_less_gives_way() {
-    let tree = tree(&["dear", "other"], 500);
-    // Some milliseconds each at every tenth: far over one percent.
+fn over_the_budget_what_matters_less_is_swept_less_often() {
+    let tree = tree(&["other", "vital"], 2000);
+    for file in 1..2000 {
+        fs::remove_file(tree.path().join(format!("vital/d/f{file}"))).unwrap();
+    }
+    // Two thousand files each 50 ms take far more than one percent of a core, one file does not.
     let options =
-        "collection_interval: 10ms, max_cpu_percent: 1, priorities: [{match: dear, priority: 10}]";
-    let mut child = collector(
-        &config(&receiver(tree.path(), options), "batch: {}", "{}"),
-        &[],
-    );
+        "collection_interval: 50ms, max_cpu_percent: 1, priorities: [{match: vital, priority: 10}]";
+    let mut command = Command::new(BINARY);
+    command.args(["--config", "-"]).env("RUST_LOG", "debug");
+    let config = config(&receiver(tree.path(), options), "batch: {}", "{}");
+    let mut child = spawn(command, &config);
     let shown = Shown::by(&mut child);
     let mut told = BufReader::new(child.stderr.take().unwrap());
     let over = "reading would take more than `max_cpu_percent: 1`; swept less often: ";
     let lines = lines_until(&mut told, |line| line.contains(over));
-    let named = lines.last().unwrap().split(over).nth(1).unwrap().to_owned();
-    assert!(named.contains("other"), "{named}");
-    shown.wait_for("dear/f0{device=/d}", 20);
+    assert!(
+        lines.last().unwrap().ends_with(&format!("{over}other")),
+        "{lines:?}"
+    );
+    shown.wait_for("vital/f0{device=/d}", 60);
+    let [vital, other] =
+        ["vital", "other"].map(|it| shown.values(&format!("{it}/f0{{device=/d}}")));
+    assert!(other > 0 && other * 2 < vital, "{other} {vital}");
     signal(&child, Signal::TERM);
     let mut rest = String::new();
     told.read_to_string(&mut rest).unwrap();
     assert!(child.wait().unwrap().success());
-    assert!(!rest.contains("swept less often"), "said once: {rest}");
-    assert!(find_count(&rest, "max_cpu_percent=").unwrap() > 0, "{rest}");
+    assert!(!rest.contains(over), "said once: {rest}");
+    let skipped = |subsystem: &str| {
+        let of = format!("statsfs {subsystem}");
+        let line = rest.lines().filter(|line| line.contains(&of)).next_back();
+        find_count(line.unwrap(), "max_cpu_percent=").unwrap_or_default()
+    };
+    assert!(skipped("other") >= other, "{rest}");
+    assert_eq!(skipped("vital"), 0, "{rest}");
 }
