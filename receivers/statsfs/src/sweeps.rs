@@ -34,8 +34,6 @@ pub(crate) struct Sweeps {
     known: HashMap<Arc<str>, Known>,
     /// CPU time of the last check of the tree.
     pub(crate) scan_cpu: Duration,
-    /// When the last sweep ended, unix ns.
-    pub(crate) swept: u64,
     said_over_budget: bool,
 }
 
@@ -95,7 +93,6 @@ impl Sweeps {
             stuck: HashMap::new(),
             known: HashMap::new(),
             scan_cpu: Duration::ZERO,
-            swept: 0,
             said_over_budget: false,
         }
     }
@@ -309,7 +306,7 @@ impl Sweeps {
         }
         self.tables.tidy(subsystem);
         if self.running.is_empty() {
-            self.swept = now_unix_nano();
+            self.tables.swept = now_unix_nano();
             self.complaints.say();
         }
     }
