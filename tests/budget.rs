@@ -76,7 +76,7 @@ fn over_the_budget_what_matters_less_is_swept_less_often() {
     assert!(!rest.contains(over), "said once: {rest}");
     let skipped = |subsystem: &str| {
         let of = format!("statsfs {subsystem}");
-        let line = rest.lines().filter(|line| line.contains(&of)).next_back();
+        let line = rest.lines().rfind(|line| line.contains(&of));
         find_count(line.unwrap(), "max_cpu_percent=").unwrap_or_default()
     };
     assert!(skipped("other") >= other, "{rest}");

@@ -1,5 +1,7 @@
 //! A random tree of sources, swept while it changes: no series is shown twice, none stays that has gone, none is lost.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
