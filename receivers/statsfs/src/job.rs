@@ -182,16 +182,11 @@ impl Readings {
         if last.abs_diff(first) <= AT_ONCE {
             return Times::One(last);
         }
-        let mut start = 0;
-        let each = rows
-            .groups
-            .iter()
-            .zip(&self.times)
-            .flat_map(|(group, time)| {
-                let count = group.end - std::mem::replace(&mut start, group.end);
-                std::iter::repeat_n(*time, count as usize)
-            });
-        Times::Each(each.collect())
+        let mut each = Vec::with_capacity(rows.files.len());
+        for (group, time) in rows.groups.iter().zip(&self.times) {
+            each.resize(group.end as usize, *time);
+        }
+        Times::Each(each.into())
     }
 }
 

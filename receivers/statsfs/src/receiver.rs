@@ -153,7 +153,7 @@ impl Running {
         let ask = Ask {
             whole,
             refused,
-            swept: self.sweeps.swept,
+            swept: self.sweeps.tables.swept,
         };
         self.ask.send(ask).map_err(Error::new)
     }

@@ -33,8 +33,6 @@ pub(crate) struct Sweeps {
     /// Rows that do not answer, by the job that waits for them.
     stuck: HashMap<u64, (Arc<str>, TableId, u32)>,
     pub(crate) subsystems: Subsystems,
-    /// When the last sweep ended, unix ns.
-    pub(crate) swept: u64,
 }
 
 /// The tree's root, and how its files are read.
@@ -83,7 +81,6 @@ impl Sweeps {
             jobs: HashMap::new(),
             stuck: HashMap::new(),
             subsystems,
-            swept: 0,
         }
     }
 
@@ -189,12 +186,14 @@ impl Sweeps {
         Ok(())
     }
 
-    /// The table that is read next: of the sweep that comes again soonest, of the highest priority among these.
+    /// The table that is read next: of the sweep that comes again soonest, of the highest priority among these, of the
+    /// one that has waited the longest among those: where there is too much to read, all get their turn.
     fn next(&mut self) -> Option<(Arc<str>, TableId)> {
         let soonest = |(name, running): &(&Arc<str>, &mut Running)| {
             let want = running.queue.front().and_then(|id| self.tables.peek(*id));
             let interval = want.map_or(Duration::MAX, |table| every(table.want));
-            (interval, std::cmp::Reverse(self.subsystems.priority(name)))
+            let priority = std::cmp::Reverse(self.subsystems.priority(name));
+            (interval, priority, running.number)
         };
         let waiting = self
             .running
@@ -288,7 +287,7 @@ impl Sweeps {
         }
         self.tables.tidy(subsystem);
         if self.running.is_empty() {
-            self.swept = now_unix_nano();
+            self.tables.swept = now_unix_nano();
             self.complaints.say();
         }
     }
