@@ -3,12 +3,12 @@
 
 use pipeline::config::{Duration, Regex};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::refused;
 
 /// The configuration of a `gcp` exporter.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// The project that the series go to. Without it: the resource's `gcp.project.id`, the credentials', the metadata server's.
@@ -54,7 +54,7 @@ impl Default for Config {
 }
 
 /// Writes as another service account.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[allow(clippy::manual_non_exhaustive)] // that field is a key
 pub struct Impersonate {
@@ -70,7 +70,7 @@ pub struct Impersonate {
 }
 
 /// What finds out where this host is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Detector {
     /// Google's metadata server, on Compute Engine and Kubernetes Engine.
@@ -78,7 +78,7 @@ pub enum Detector {
 }
 
 /// How metrics are sent.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[allow(clippy::struct_excessive_bools)] // the reference's keys
 pub struct Metric {
@@ -154,7 +154,7 @@ impl Default for Metric {
 }
 
 /// Which resource attributes become labels: what both fit, where both are given.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ResourceFilter {
     /// What the key begins with.
@@ -171,7 +171,7 @@ impl ResourceFilter {
 }
 
 /// How requests are compressed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub enum Compression {
     /// Not at all.
     #[default]
