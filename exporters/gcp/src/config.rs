@@ -25,13 +25,13 @@ pub struct Config {
     pub detectors_timeout: Duration,
     /// How metrics are sent.
     pub metric: Metric,
-    #[serde(deserialize_with = "refused::authenticator")]
+    #[serde(deserialize_with = "refused::authenticator", skip_serializing)]
     #[schemars(skip)]
     authenticator: (),
-    #[serde(deserialize_with = "refused::other_signal")]
+    #[serde(deserialize_with = "refused::other_signal", skip_serializing)]
     #[schemars(skip)]
     log: (),
-    #[serde(deserialize_with = "refused::other_signal")]
+    #[serde(deserialize_with = "refused::other_signal", skip_serializing)]
     #[schemars(skip)]
     trace: (),
 }
@@ -63,7 +63,7 @@ pub struct Impersonate {
     /// The accounts on the way to it, each of which may act as the next.
     #[serde(default)]
     pub delegates: Vec<String>,
-    #[serde(default, deserialize_with = "refused::subject")]
+    #[serde(default, deserialize_with = "refused::subject", skip_serializing)]
     #[schemars(skip)]
     #[allow(dead_code)] // it is there to be refused
     subject: (),
@@ -104,25 +104,31 @@ pub struct Metric {
     pub service_resource_labels: bool,
     /// From point to point of a series, at least.
     pub min_interval: Duration,
-    #[serde(deserialize_with = "refused::grpc_pool_size")]
+    #[serde(deserialize_with = "refused::grpc_pool_size", skip_serializing)]
     #[schemars(skip)]
     grpc_pool_size: (),
-    #[serde(deserialize_with = "refused::universe_domain")]
+    #[serde(deserialize_with = "refused::universe_domain", skip_serializing)]
     #[schemars(skip)]
     universe_domain: (),
-    #[serde(deserialize_with = "refused::descriptor_buffer")]
+    #[serde(deserialize_with = "refused::descriptor_buffer", skip_serializing)]
     #[schemars(skip)]
     create_metric_descriptor_buffer_size: (),
-    #[serde(deserialize_with = "refused::cumulative_normalization")]
+    #[serde(
+        deserialize_with = "refused::cumulative_normalization",
+        skip_serializing
+    )]
     #[schemars(skip)]
     cumulative_normalization: (),
-    #[serde(deserialize_with = "refused::sum_of_squared_deviation")]
+    #[serde(
+        deserialize_with = "refused::sum_of_squared_deviation",
+        skip_serializing
+    )]
     #[schemars(skip)]
     sum_of_squared_deviation: (),
-    #[serde(deserialize_with = "refused::write_ahead_log")]
+    #[serde(deserialize_with = "refused::write_ahead_log", skip_serializing)]
     #[schemars(skip)]
     experimental_wal_config: (),
-    #[serde(deserialize_with = "refused::write_ahead_log")]
+    #[serde(deserialize_with = "refused::write_ahead_log", skip_serializing)]
     #[schemars(skip)]
     experimental_wal: (),
 }
