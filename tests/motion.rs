@@ -8,9 +8,8 @@ use std::fs;
 use std::path::Path;
 use std::process::{Child, Command};
 
-use common::{collector, config, is_root, lacks, memory, read_until, signal, text};
+use common::{collector, config, held, is_root, lacks, memory, points, read_until, signal, text};
 use rustix::process::Signal;
-use serde_json::Value;
 
 fn device(root: &Path, name: &str, value: &str) {
     let device = root.join("s").join(name);
@@ -89,31 +88,6 @@ fn a_device_that_is_replaced_between_two_sweeps_is_another_one() {
         "it came later: since the last sweep that did not show it"
     );
     end(child);
-}
-
-/// Reads JSON lines until a point of the wanted value; value (none: ended), start and time of each point.
-fn points(
-    child: &mut Child,
-    mut is_last: impl FnMut(Option<i64>, u64) -> bool,
-) -> Vec<(Option<i64>, u64, u64)> {
-    let mut all = Vec::new();
-    read_until(child, |line| {
-        let line: Value = serde_json::from_str(line).unwrap();
-        for metric in line["resourceMetrics"][0]["scopeMetrics"][0]["metrics"]
-            .as_array()
-            .unwrap()
-        {
-            for point in metric["sum"]["dataPoints"].as_array().unwrap() {
-                let number =
-                    |key: &str| point[key].as_str().map_or(0, |text| text.parse().unwrap());
-                let value = point["asInt"].as_str().map(|text| text.parse().unwrap());
-                all.push((value, number("startTimeUnixNano"), number("timeUnixNano")));
-            }
-        }
-        all.last()
-            .is_some_and(|(value, start, _)| is_last(*value, *start))
-    });
-    all
 }
 
 #[test]
@@ -408,12 +382,6 @@ fn a_kernels_tree_that_comes_later_does_not_count_since_the_boot() {
     assert!(first.iter().all(|(_, start, _)| *start > boot), "{first:?}");
     signal(&child, Signal::TERM);
     child.wait().unwrap();
-}
-
-/// Open descriptors, and resident memory in KiB.
-fn held(child: &Child) -> (usize, u64) {
-    let descriptors = fs::read_dir(format!("/proc/{}/fd", child.id())).unwrap();
-    (descriptors.count(), memory(child))
 }
 
 #[test]

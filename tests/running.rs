@@ -223,32 +223,6 @@ fn the_summary_is_told_when_something_changed() {
     assert!(child.wait().unwrap().success());
 }
 
-/// The program as another user would run it, below a directory that everybody may enter; `None`, said on standard
-/// error, where that cannot be done.
-fn as_nobody(test: &str, directory: &tempfile::TempDir) -> Option<Command> {
-    if !common::has("setpriv") {
-        common::lacks(test, "setpriv");
-        return None;
-    }
-    let binary = directory.path().join("statsfs-collector");
-    std::fs::copy(BINARY, &binary).unwrap();
-    std::fs::set_permissions(
-        directory.path(),
-        std::os::unix::fs::PermissionsExt::from_mode(0o755),
-    )
-    .unwrap();
-    let mut command = Command::new("setpriv");
-    command
-        .args([
-            "--reuid=65534",
-            "--regid=65534",
-            "--clear-groups",
-            "--inh-caps=-all",
-        ])
-        .arg(&binary);
-    Some(command)
-}
-
 #[test]
 fn ten_thousand_unreadable_files_and_ten_thousand_bad_ones_are_a_few_lines() {
     let directory = tempfile::tempdir_in("/dev/shm").unwrap();
@@ -269,7 +243,7 @@ fn ten_thousand_unreadable_files_and_ten_thousand_bad_ones_are_a_few_lines() {
         directory.path().join("tree").display()
     );
     let mut command = if common::is_root() {
-        let Some(command) = as_nobody(
+        let Some(command) = common::as_nobody(
             "ten_thousand_unreadable_files_and_ten_thousand_bad_ones_are_a_few_lines",
             &directory,
         ) else {
@@ -297,7 +271,7 @@ fn it_runs_as_any_user() {
         return; // every other test has shown it
     }
     let directory = tempfile::tempdir_in("/tmp").unwrap();
-    let Some(mut command) = as_nobody("it_runs_as_any_user", &directory) else {
+    let Some(mut command) = common::as_nobody("it_runs_as_any_user", &directory) else {
         return;
     };
     let output = command.arg("--once").stdin(Stdio::null()).output().unwrap();

@@ -177,6 +177,26 @@ fn with_too_many_of_them_their_subsystem_rests() {
 }
 
 #[test]
+fn with_more_of_them_than_threads_reading_goes_on_when_one_answers() {
+    let test = "with_more_of_them_than_threads_reading_goes_on_when_one_answers";
+    let Some(mut run) = Run::start(test, &["bad", "good", "worse"], "max_stuck: 1") else {
+        return;
+    };
+    run.shown.wait_for(&series("worse", "f0"), 3);
+    run.system.hang("bad/d/f1");
+    run.says("left alone until it does: bad/d/f1; passed over");
+    run.system.hang("worse/d/f1");
+    run.says("left alone until it does: worse/d/f1; passed over");
+    assert_eq!(run.system.waiting(), 2);
+    run.system.answer("bad/d/f1");
+    run.shown.wait_for(&series("good", "f0"), 20);
+    run.shown.wait_for(&series("bad", "f1"), 3);
+    run.system.answer("worse/d/f1");
+    run.shown.wait_for(&series("worse", "f1"), 3);
+    run.end(&[]);
+}
+
+#[test]
 fn a_directory_that_does_not_answer_is_named_and_what_is_known_is_swept_on() {
     let test = "a_directory_that_does_not_answer_is_named_and_what_is_known_is_swept_on";
     let Some(mut run) = Run::start(test, &["bad", "good"], "max_stuck: 2") else {

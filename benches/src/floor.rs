@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -26,13 +27,15 @@ struct Directory {
 }
 
 /// Reads every file below the directories of a list so many times: by `pread` on descriptors that are kept, as far as
-/// these go, else by open, read and close below a directory that is. Writes down how many values it read, and their CPU time.
+/// these go, else by open, read and close below a directory that is; at the pace of the collector's sweeps, since caches
+/// cool down between them. Writes down how many values it read, and their CPU time.
 pub(crate) fn main(list: &str) -> ExitCode {
     let mut arguments = std::env::args()
         .skip(1)
         .filter_map(|it| it.parse::<usize>().ok());
-    let (sweeps, keep) = (arguments.next().unwrap_or(1), arguments.next().unwrap_or(0));
-    let (mut held, keep) = (keepable(), keep > 0);
+    let mut argument = || arguments.next().unwrap_or(0);
+    let (sweeps, keep, interval) = (argument(), argument() > 0, argument() as u64);
+    let (mut held, interval) = (keepable(), Duration::from_millis(interval));
     raise_limit();
     let text = fs::read_to_string(list).expect("the list that the parent wrote");
     let mut directories: Vec<Directory> = text
@@ -41,8 +44,10 @@ pub(crate) fn main(list: &str) -> ExitCode {
         .collect();
     let mut buffer = [0; 4096];
     let mut values = 0_u64;
-    let before = cpu();
-    for _ in 0..sweeps {
+    let (before, start) = (cpu(), Instant::now());
+    for sweep in 0..sweeps {
+        let due = interval * u32::try_from(sweep).unwrap_or(u32::MAX);
+        std::thread::sleep(due.saturating_sub(start.elapsed()));
         for Directory {
             path,
             held,

@@ -107,9 +107,11 @@ impl Bench {
     pub(crate) fn floor(&self, tree: &Tree, sweeps: u64) -> io::Result<Cost> {
         let list = self.list(tree)?;
         let mut command = Command::new(std::env::current_exe()?);
-        command
-            .env(FLOOR, &list)
-            .args([sweeps.to_string(), u8::from(tree.keeps).to_string()]);
+        command.env(FLOOR, &list).args([
+            sweeps.to_string(),
+            u8::from(tree.keeps).to_string(),
+            interval_ms(tree).to_string(),
+        ]);
         let text = String::from_utf8_lossy(&command.output()?.stdout).into_owned();
         two(&text)
     }
@@ -255,7 +257,11 @@ impl Drop for Bench {
 
 /// A collection interval in which a sweep has its time: 8 µs a file.
 fn interval(tree: &Tree) -> String {
-    format!("{}ms", 10 + tree.files * 8 / 1_000)
+    format!("{}ms", interval_ms(tree))
+}
+
+fn interval_ms(tree: &Tree) -> usize {
+    10 + tree.files * 8 / 1_000
 }
 
 /// Values, and their CPU time in ns.

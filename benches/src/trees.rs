@@ -1,5 +1,6 @@
 //! The trees that are read: files on tmpfs, veth pairs in a network namespace of our own, VMs in debugfs.
 
+use std::fmt::Write;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -86,9 +87,7 @@ pub(crate) fn veth(sysfs: &Path, files: usize) -> io::Result<Tree> {
     let mut there = fs::read_dir(&net)?.count();
     let mut batch = String::new();
     while there * STATISTICS < files {
-        batch.push_str(&format!(
-            "link add v{there}a type veth peer name v{there}b\n"
-        ));
+        let _ = writeln!(batch, "link add v{there}a type veth peer name v{there}b");
         there += 2;
     }
     let script = sysfs.with_extension("ip");

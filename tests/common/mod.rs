@@ -8,6 +8,7 @@
 )]
 
 mod fault;
+mod points;
 mod shown;
 
 use std::io::{BufRead, BufReader, Write};
@@ -18,7 +19,7 @@ use std::process::{Child, Command, Output, Stdio};
 pub use fault::fault;
 use rustix::process::Signal;
 #[allow(unused_imports)]
-pub use shown::Shown;
+pub use {points::points, shown::Shown};
 
 pub const BINARY: &str = env!("CARGO_BIN_EXE_statsfs-collector");
 
@@ -105,6 +106,12 @@ pub fn memory(child: &Child) -> u64 {
         .find_map(|line| line.strip_prefix("VmRSS:"))
         .unwrap();
     line.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+/// Open descriptors, and resident memory in KiB.
+pub fn held(child: &Child) -> (usize, u64) {
+    let descriptors = std::fs::read_dir(format!("/proc/{}/fd", child.id())).unwrap();
+    (descriptors.count(), memory(child))
 }
 
 /// How many ticks there were, missed ones too.
@@ -194,4 +201,30 @@ pub fn has(program: &str) -> bool {
 
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
+}
+
+/// The program as another user would run it, below a directory that everybody may enter; `None`, said on standard
+/// error, where that cannot be done.
+pub fn as_nobody(test: &str, directory: &tempfile::TempDir) -> Option<Command> {
+    if !has("setpriv") {
+        lacks(test, "setpriv");
+        return None;
+    }
+    let binary = directory.path().join("statsfs-collector");
+    std::fs::copy(BINARY, &binary).unwrap();
+    std::fs::set_permissions(
+        directory.path(),
+        std::os::unix::fs::PermissionsExt::from_mode(0o755),
+    )
+    .unwrap();
+    let mut command = Command::new("setpriv");
+    command
+        .args([
+            "--reuid=65534",
+            "--regid=65534",
+            "--clear-groups",
+            "--inh-caps=-all",
+        ])
+        .arg(&binary);
+    Some(command)
 }

@@ -66,7 +66,8 @@ impl Count {
     /// that falls is a reset: it counts anew since it was last read. Where nobody knows the start, it is the time of
     /// the first value, which adds nothing to a rate
     /// ([OpenTelemetry: resets and gaps](https://opentelemetry.io/docs/specs/otel/metrics/data-model/#resets-and-gaps)).
-    /// A start is never after its point: the clock may have been set back.
+    /// A start is never after its point: where the clock was set back before it, it is that of the first point since, and
+    /// stays so.
     pub(crate) fn start(&mut self, value: &Value, start: u64, time: u64) -> u64 {
         let now = match value {
             Value::Int(it) => Last::Int(*it),
@@ -82,7 +83,8 @@ impl Count {
             self.start = self.last_time;
         }
         (self.last, self.last_time) = (now, time);
-        self.start.min(time)
+        self.start = self.start.min(time);
+        self.start
     }
 }
 
@@ -149,11 +151,12 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_set_back_puts_no_start_after_its_point() {
+    fn a_clock_that_is_set_back_puts_no_start_after_its_point_and_makes_one_new_one() {
         let mut row = Count::default();
         assert_eq!(row.start(&Value::Int(5), 100, 200), 100);
         assert_eq!(row.start(&Value::Int(6), 100, 50), 50);
-        assert_eq!(row.start(&Value::Int(7), 100, 210), 100);
+        assert_eq!(row.start(&Value::Int(7), 100, 60), 50);
+        assert_eq!(row.start(&Value::Int(8), 100, 210), 50);
     }
 
     #[test]

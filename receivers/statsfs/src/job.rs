@@ -1,8 +1,6 @@
 //! The reading of one table: a list of files, read in order on a thread that may block.
 
-use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -11,34 +9,10 @@ use pipeline::{Times, Value, now_unix_nano};
 use rustix::io::Errno;
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::config::Format;
 use crate::kept::Kept;
 use crate::read::{open_directory, open_file, read, read_again};
-use crate::tree::DirectoryId;
+use crate::rows::{Group, Rows};
 use crate::value::{Reason, parse};
-
-/// The files of a table, directory by directory.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Rows {
-    pub(crate) groups: Vec<Group>,
-    pub(crate) files: Vec<Arc<CString>>,
-    /// One a file; empty where all are integers.
-    pub(crate) formats: Vec<Format>,
-}
-
-/// Files that follow one another and stand in one directory.
-#[derive(Clone, Debug)]
-pub(crate) struct Group {
-    pub(crate) directory: DirectoryId,
-    /// Below the root.
-    pub(crate) below: Arc<Path>,
-    /// The directory may be a link: one right in the root.
-    pub(crate) follow: bool,
-    /// Since when its counters count, unix ns.
-    pub(crate) since: u64,
-    /// The row after its last one.
-    pub(crate) end: u32,
-}
 
 /// One table to be read: what it takes, and then what came of it. A source that gives many values in one read would be
 /// another kind of job: whoever gives them out knows only that they fill a table's rows.
@@ -208,16 +182,11 @@ impl Readings {
         if last.abs_diff(first) <= AT_ONCE {
             return Times::One(last);
         }
-        let mut start = 0;
-        let each = rows
-            .groups
-            .iter()
-            .zip(&self.times)
-            .flat_map(|(group, time)| {
-                let count = group.end - std::mem::replace(&mut start, group.end);
-                std::iter::repeat_n(*time, count as usize)
-            });
-        Times::Each(each.collect())
+        let mut each = Vec::with_capacity(rows.files.len());
+        for (group, time) in rows.groups.iter().zip(&self.times) {
+            each.resize(group.end as usize, *time);
+        }
+        Times::Each(each.into())
     }
 }
 

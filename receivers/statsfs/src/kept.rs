@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 
 use pipeline::Descriptors;
 
-use crate::job::Rows;
+use crate::rows::Rows;
 
 /// What one table keeps open. Dropped, it gives its descriptors back.
 #[derive(Debug)]

@@ -3,6 +3,7 @@
 mod budget;
 mod complaints;
 mod config;
+mod failures;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod job;
@@ -14,8 +15,10 @@ mod read;
 mod readers;
 mod receiver;
 mod root;
+mod rows;
 mod scan;
 mod schema;
+mod subsystems;
 mod sweeps;
 mod table;
 mod tables;

@@ -153,7 +153,7 @@ impl Running {
         let ask = Ask {
             whole,
             refused,
-            swept: self.sweeps.swept,
+            swept: self.sweeps.tables.swept,
         };
         self.ask.send(ask).map_err(Error::new)
     }
@@ -186,7 +186,7 @@ impl Running {
 
     fn checked(&mut self, checked: &Checked, out: &Outlet) {
         self.checking = None;
-        self.sweeps.scan_cpu = checked.cpu;
+        self.sweeps.subsystems.scan_cpu = checked.cpu;
         let micros = u64::try_from(checked.cpu.as_micros()).unwrap_or(u64::MAX);
         self.context.counters.add("cpu_microseconds", "", micros);
         let tables = &mut self.sweeps.tables;

@@ -6,15 +6,16 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pipeline::{Batch, Context, Counters, Head, Sweep, Table, Times, Value, now_unix_nano};
+use pipeline::{Batch, Context, Head, Sweep, Table, Times, Value, now_unix_nano};
 
-use crate::budget::{Load, stretches};
 use crate::complaints::Complaints;
-use crate::job::{Cost, Failure, Job};
+use crate::failures::take_note;
+use crate::job::{Failure, Job};
 use crate::plan::Plan;
 use crate::readers::{Done, Readers};
 use crate::scan::There;
-use crate::table::{Pending, TableState, Trouble};
+use crate::subsystems::Subsystems;
+use crate::table::{Pending, Trouble};
 use crate::tables::{TableId, Tables, every};
 use crate::value::Reason;
 
@@ -31,12 +32,7 @@ pub(crate) struct Sweeps {
     jobs: HashMap<u64, Under>,
     /// Rows that do not answer, by the job that waits for them.
     stuck: HashMap<u64, (Arc<str>, TableId, u32)>,
-    known: HashMap<Arc<str>, Known>,
-    /// CPU time of the last check of the tree.
-    pub(crate) scan_cpu: Duration,
-    /// When the last sweep ended, unix ns.
-    pub(crate) swept: u64,
-    said_over_budget: bool,
+    pub(crate) subsystems: Subsystems,
 }
 
 /// The tree's root, and how its files are read.
@@ -65,16 +61,6 @@ struct Under {
     pending: Pending,
 }
 
-/// What is remembered of a subsystem.
-struct Known {
-    counters: Counters,
-    priority: i32,
-    /// Of its last sweep.
-    cpu: Duration,
-    last: Option<u64>,
-    rests: bool,
-}
-
 impl Sweeps {
     pub(crate) fn new(
         plan: Arc<Plan>,
@@ -83,6 +69,7 @@ impl Sweeps {
         readers: Readers,
     ) -> Sweeps {
         let tables = Tables::new(context.clone(), plan.limits.series);
+        let subsystems = Subsystems::new(Arc::clone(&plan), context.clone());
         Sweeps {
             plan,
             context,
@@ -93,10 +80,7 @@ impl Sweeps {
             running: BTreeMap::new(),
             jobs: HashMap::new(),
             stuck: HashMap::new(),
-            known: HashMap::new(),
-            scan_cpu: Duration::ZERO,
-            swept: 0,
-            said_over_budget: false,
+            subsystems,
         }
     }
 
@@ -122,29 +106,29 @@ impl Sweeps {
     /// Begins what is due at this tick. A subsystem whose last sweep is not over is skipped, and counted.
     pub(crate) fn tick(&mut self, number: u64) {
         let names: Vec<Arc<str>> = self.tables.subsystems().cloned().collect();
-        let stretches = self.stretches(&names);
+        let tables = &self.tables;
+        let interval = |name: &str| tables.interval(name, self.plan.interval);
+        let stretches = self.subsystems.stretches(&names, interval);
         let (mut begun, mut busy) = (false, false);
         for (name, stretch) in names.into_iter().zip(stretches) {
             if self.running.contains_key(&name) {
-                self.skip(&name, "overrun");
+                self.subsystems.skip(&name, "overrun");
                 busy = true;
                 continue;
             }
             let stretch = u64::from(stretch);
-            let last = self.known[&name].last;
+            let last = self.subsystems.last(&name);
             if last.is_some_and(|last| last / stretch == number / stretch) {
-                self.skip(&name, "max_cpu_percent");
+                self.subsystems.skip(&name, "max_cpu_percent");
                 continue;
             }
             if self.rests(&name) {
-                self.skip(&name, "stuck");
+                self.subsystems.skip(&name, "stuck");
                 continue;
             }
             begun = true;
             let queue = VecDeque::from(self.tables.due(&name, number, self.plan.interval));
-            if let Some(known) = self.known.get_mut(&name) {
-                known.last = Some(number);
-            }
+            self.subsystems.begins(&name, number);
             if queue.is_empty() {
                 continue;
             }
@@ -168,11 +152,6 @@ impl Sweeps {
             "sweeps"
         };
         self.context.counters.add(counter, "", 1);
-    }
-
-    fn skip(&self, subsystem: &str, reason: &'static str) {
-        let counters = &self.known[subsystem].counters;
-        counters.add("subsystem_sweeps_skipped", reason, 1);
     }
 
     /// Gives tables to readers, as far as these have room.
@@ -207,12 +186,14 @@ impl Sweeps {
         Ok(())
     }
 
-    /// The table that is read next: of the sweep that comes again soonest, of the highest priority among these.
+    /// The table that is read next: of the sweep that comes again soonest, of the highest priority among these, of the
+    /// one that has waited the longest among those: where there is too much to read, all get their turn.
     fn next(&mut self) -> Option<(Arc<str>, TableId)> {
         let soonest = |(name, running): &(&Arc<str>, &mut Running)| {
             let want = running.queue.front().and_then(|id| self.tables.peek(*id));
             let interval = want.map_or(Duration::MAX, |table| every(table.want));
-            (interval, std::cmp::Reverse(self.known[*name].priority))
+            let priority = std::cmp::Reverse(self.subsystems.priority(name));
+            (interval, priority, running.number)
         };
         let waiting = self
             .running
@@ -260,13 +241,14 @@ impl Sweeps {
         };
         let times = job.read.times(&pending.rows);
         let Job { kept, mut read, .. } = job;
-        self.count(&subsystem, &read.cost, read.failures.len());
+        self.subsystems
+            .count(&subsystem, &read.cost, read.failures.len());
         let Some(sweep) = self.sweep(&subsystem, read.cost.cpu) else {
             return Ok(None);
         };
         if let Some(table) = self.tables.get(table) {
             table.done(kept);
-            failed(
+            take_note(
                 table,
                 &read.failures,
                 &pending.retried,
@@ -300,14 +282,12 @@ impl Sweeps {
 
     /// A sweep is over.
     fn end(&mut self, subsystem: &Arc<str>) {
-        if let Some(running) = self.running.remove(subsystem)
-            && let Some(known) = self.known.get_mut(subsystem)
-        {
-            known.cpu = running.cpu;
+        if let Some(running) = self.running.remove(subsystem) {
+            self.subsystems.ends(subsystem, running.cpu);
         }
         self.tables.tidy(subsystem);
         if self.running.is_empty() {
-            self.swept = now_unix_nano();
+            self.tables.swept = now_unix_nano();
             self.complaints.say();
         }
     }
@@ -354,9 +334,7 @@ impl Sweeps {
     fn rests(&mut self, subsystem: &Arc<str>) -> bool {
         let has_stuck = self.stuck.values().any(|(name, ..)| name == subsystem);
         let rests = has_stuck && self.readers.lost() >= self.readers.most_stuck();
-        if let Some(known) = self.known.get_mut(subsystem)
-            && std::mem::replace(&mut known.rests, rests) != rests
-        {
+        if self.subsystems.rests(subsystem, rests) {
             if rests {
                 tracing::warn!(
                     "{subsystem} rests: {} threads wait for files that do not answer",
@@ -368,134 +346,6 @@ impl Sweeps {
         }
         rests
     }
-
-    /// Every how many turns each of these is swept, by the budget.
-    fn stretches(&mut self, names: &[Arc<str>]) -> Vec<u32> {
-        for name in names {
-            if !self.known.contains_key(name) {
-                let known = Known {
-                    counters: self
-                        .context
-                        .counters
-                        .of(&format!("{} {name}", self.context.id)),
-                    priority: self.plan.priority(name),
-                    cpu: Duration::ZERO,
-                    last: None,
-                    rests: false,
-                };
-                self.known.insert(Arc::clone(name), known);
-            }
-        }
-        if self.plan.max_cpu_percent == 0 {
-            return vec![1; names.len()];
-        }
-        let load = |name: &Arc<str>| Load {
-            priority: self.known[name].priority,
-            cpu: self.known[name].cpu,
-            interval: self.tables.interval(name, self.plan.interval),
-        };
-        let loads: Vec<Load> = names.iter().map(load).collect();
-        let scanning = self.scan_cpu.as_secs_f64() / self.plan.interval.as_secs_f64();
-        let budget = f64::from(self.plan.max_cpu_percent) / 100.0 - scanning;
-        let made = stretches(&loads, budget);
-        let less: Vec<&str> = names
-            .iter()
-            .zip(&made)
-            .filter(|(_, stretch)| **stretch > 1)
-            .map(|(name, _)| &**name)
-            .collect();
-        if !less.is_empty() && !std::mem::replace(&mut self.said_over_budget, true) {
-            tracing::warn!(
-                "reading would take more than `max_cpu_percent: {}`; swept less often: {}",
-                self.plan.max_cpu_percent,
-                less.join(", ")
-            );
-        }
-        made
-    }
-
-    fn count(&self, subsystem: &str, cost: &Cost, failures: usize) {
-        let Some(Known { counters, .. }) = self.known.get(subsystem) else {
-            return;
-        };
-        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        counters.add("files_read", "", cost.files);
-        counters.add("syscalls_made", "", cost.syscalls);
-        counters.add("bytes_read", "", cost.bytes);
-        counters.add("cpu_microseconds", "", micros(cost.cpu));
-        counters.add("values_lossy", "beyond_i64", cost.lossy);
-        counters.add("reads_failed", "", failures as u64);
-        counters.most("longest_read_microseconds", micros(cost.longest));
-    }
-}
-
-/// Takes note of the rows that failed, and of those that no longer do.
-fn failed(
-    table: &mut TableState,
-    failures: &[(u32, Failure)],
-    retried: &[u32],
-    (number, tick): (u64, Duration),
-    locked_down: bool,
-    complaints: &Complaints,
-) {
-    let fails_of = |table: &TableState, row| match table.trouble(row) {
-        Some(Trouble::Failing { fails, .. }) => fails,
-        _ => 0,
-    };
-    for row in retried {
-        if failures.binary_search_by_key(row, |(row, _)| *row).is_err() {
-            table.recovers(*row);
-        }
-    }
-    for (row, failure) in failures {
-        let (row, reason) = match (*failure, locked_down) {
-            // The next check ends its series, without a word.
-            (Failure::Gone, _) => continue,
-            (Failure::NoDescriptor, _) => {
-                let reason = Reason::DESCRIPTORS;
-                complaints.add_once("files_failed", reason.0, reason.cause(), table.path(*row));
-                continue;
-            }
-            (Failure::Other(reason @ Reason::TIMEOUT), _) => {
-                complaints.add("files_failed", reason.0, reason.cause(), || {
-                    table.path(*row)
-                });
-                continue;
-            }
-            (Failure::NotPermitted, true) => (*row, Reason::LOCKDOWN),
-            (Failure::NotPermitted, false) => (*row, Reason::PERMISSION),
-            (Failure::Other(reason), _) => (*row, reason),
-        };
-        let fails = fails_of(table, row);
-        // A device that is going answers with all kinds of errors: it is named when it is still there.
-        let first = u8::from(reason == Reason::IO);
-        if fails == first {
-            complaints.add("files_failed", reason.0, reason.cause(), || table.path(row));
-        } else {
-            complaints.count("files_failed", reason.0, 1);
-        }
-        if table.lives(row) {
-            table.set_trouble(row, put_off(fails, reason, number, tick));
-        }
-    }
-}
-
-/// A file that fails is read again after 2, 4, 8 … sweeps, an hour at the most. Lockdown does not change, and each try
-/// writes a line to the kernel's log: that waits for the rescan.
-fn put_off(fails: u8, reason: Reason, number: u64, tick: Duration) -> Trouble {
-    let fails = fails.saturating_add(1);
-    let tick = u64::try_from(tick.as_millis()).unwrap_or(u64::MAX).max(1);
-    let hour = (3_600_000 / tick).max(1);
-    let sweeps = 1_u64
-        .checked_shl(fails.into())
-        .unwrap_or(u64::MAX)
-        .min(hour);
-    let not_before = if reason == Reason::LOCKDOWN {
-        u64::MAX
-    } else {
-        number.saturating_add(sweeps)
-    };
-    Trouble::Failing { fails, not_before }
 }
 
 /// The end of a sweep whose last table could not be read.

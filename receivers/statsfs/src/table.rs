@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use pipeline::{Descriptors, Head, Series, Source, Table, Want};
 
 use crate::config::Format;
-use crate::job::{Group, Job, Readings, Rows};
+use crate::job::{Job, Readings};
 use crate::kept::Kept;
+use crate::rows::{Group, Rows};
 use crate::tree::{DirectoryId, Found, Place};
 
 /// A table, and what is known of its rows.
@@ -377,30 +378,5 @@ impl TableState {
                 kept.let_directory_go(group);
             }
         }
-    }
-}
-
-impl Rows {
-    /// Only the rows that stay.
-    fn of(&self, stays: impl Fn(u32) -> bool) -> Rows {
-        let mut made = Rows::default();
-        let mut row = 0;
-        for group in &self.groups {
-            for at in row..group.end {
-                if stays(at) {
-                    made.files.push(Arc::clone(&self.files[at as usize]));
-                    made.formats.extend(self.formats.get(at as usize));
-                }
-            }
-            row = group.end;
-            let end = u32::try_from(made.files.len()).unwrap_or(u32::MAX);
-            if made.groups.last().map_or(0, |last: &Group| last.end) < end {
-                made.groups.push(Group {
-                    end,
-                    ..group.clone()
-                });
-            }
-        }
-        made
     }
 }

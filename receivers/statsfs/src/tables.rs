@@ -31,6 +31,8 @@ pub(crate) struct Tables {
     most_series: usize,
     /// Rows whose end was not said yet, by their identities, where these are known: one that begins may go on with it.
     ending: Option<HashMap<u128, (TableId, u32)>>,
+    /// When the last sweep ended, unix ns.
+    pub(crate) swept: u64,
     /// Files that were too many; a rescan offers them again.
     pub(crate) refused: Vec<(DirectoryId, Arc<CString>)>,
     /// The first of those since this was last asked for.
@@ -49,6 +51,7 @@ impl Tables {
             series: 0,
             most_series,
             ending: None,
+            swept: 0,
             refused: Vec::new(),
             first_refused: None,
         }
@@ -144,14 +147,17 @@ impl Tables {
     }
 
     /// A file came, which somebody wants: it goes into the youngest table of those that are wanted as it is.
-    pub(crate) fn begin(&mut self, place: &Place, found: Found, wants: &Arc<[Want]>) {
+    pub(crate) fn begin(&mut self, place: &Place, mut found: Found, wants: &Arc<[Want]>) {
         if self.series >= self.most_series {
             let path = || found.series.source.as_ref().map(pipeline::Source::path);
             self.first_refused = self.first_refused.take().or_else(path);
             self.refused.push((place.directory, found.file));
             return;
         }
-        self.succeed(&found);
+        // The check may have begun before the sweep ended that last showed the one whose series it goes on with.
+        if self.succeed(&found) {
+            found.since = found.since.max(self.swept);
+        }
         self.series += 1;
         let id = self.youngest(place, wants);
         let tables = self.directories.entry(place.directory).or_default();
@@ -213,8 +219,9 @@ impl Tables {
         }
     }
 
-    /// A series that goes on under another directory does not end: the new row takes the old one's place.
-    fn succeed(&mut self, found: &Found) {
+    /// A series that goes on under another directory does not end: the new row takes the old one's place. Whether it is
+    /// such a one.
+    fn succeed(&mut self, found: &Found) -> bool {
         let all = &self.all;
         let ending = self.ending.get_or_insert_with(|| {
             let rows = all.iter().flat_map(|(id, table)| {
@@ -223,14 +230,15 @@ impl Tables {
             });
             rows.collect()
         });
-        if ending.is_empty() {
-            return;
-        }
-        if let Some((id, row)) = ending.remove(&found.series.identity())
+        let ended = (!ending.is_empty())
+            .then(|| ending.remove(&found.series.identity()))
+            .flatten();
+        if let Some((id, row)) = ended
             && let Some(table) = self.all.get_mut(&id)
         {
             table.bury(row);
         }
+        ended.is_some()
     }
 
     fn find(&self, directory: DirectoryId, file: &CString) -> Option<(TableId, u32)> {

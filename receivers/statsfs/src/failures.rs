@@ -1,0 +1,77 @@
+//! What becomes of files that give no value: named once, counted, and tried again ever more rarely.
+
+use std::time::Duration;
+
+use crate::complaints::Complaints;
+use crate::job::Failure;
+use crate::table::{TableState, Trouble};
+use crate::value::Reason;
+
+/// Takes note of the rows that failed, and of those that no longer do.
+pub(crate) fn take_note(
+    table: &mut TableState,
+    failures: &[(u32, Failure)],
+    retried: &[u32],
+    (number, tick): (u64, Duration),
+    locked_down: bool,
+    complaints: &Complaints,
+) {
+    let fails_of = |table: &TableState, row| match table.trouble(row) {
+        Some(Trouble::Failing { fails, .. }) => fails,
+        _ => 0,
+    };
+    for row in retried {
+        if failures.binary_search_by_key(row, |(row, _)| *row).is_err() {
+            table.recovers(*row);
+        }
+    }
+    for (row, failure) in failures {
+        let (row, reason) = match (*failure, locked_down) {
+            // The next check ends its series, without a word.
+            (Failure::Gone, _) => continue,
+            (Failure::NoDescriptor, _) => {
+                let reason = Reason::DESCRIPTORS;
+                complaints.add_once("files_failed", reason.0, reason.cause(), table.path(*row));
+                continue;
+            }
+            (Failure::Other(reason @ Reason::TIMEOUT), _) => {
+                complaints.add("files_failed", reason.0, reason.cause(), || {
+                    table.path(*row)
+                });
+                continue;
+            }
+            (Failure::NotPermitted, true) => (*row, Reason::LOCKDOWN),
+            (Failure::NotPermitted, false) => (*row, Reason::PERMISSION),
+            (Failure::Other(reason), _) => (*row, reason),
+        };
+        let fails = fails_of(table, row);
+        // A device that is going answers with all kinds of errors: it is named when it is still there.
+        let first = u8::from(reason == Reason::IO);
+        if fails == first {
+            complaints.add("files_failed", reason.0, reason.cause(), || table.path(row));
+        } else {
+            complaints.count("files_failed", reason.0, 1);
+        }
+        if table.lives(row) {
+            table.set_trouble(row, put_off(fails, reason, number, tick));
+        }
+    }
+}
+
+/// A file that fails is read again after 2, 4, 8 … sweeps, an hour at the most. Lockdown does not change, and each try
+/// writes a line to the kernel's log: that waits for the rescan.
+fn put_off(fails: u8, reason: Reason, number: u64, tick: Duration) -> Trouble {
+    let fails = fails.saturating_add(1);
+    let tick = u64::try_from(tick.as_millis()).unwrap_or(u64::MAX).max(1);
+    let hour = (3_600_000 / tick).max(1);
+    let sweeps = 1_u64
+        .checked_shl(fails.into())
+        .unwrap_or(u64::MAX)
+        .min(hour);
+    let not_before = if reason == Reason::LOCKDOWN {
+        u64::MAX
+    } else {
+        number.saturating_add(sweeps)
+    };
+    Trouble::Failing { fails, not_before }
+}

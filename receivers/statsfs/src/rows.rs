@@ -1,0 +1,56 @@
+//! The rows of a table, as they are read.
+
+use std::ffi::CString;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::config::Format;
+use crate::tree::DirectoryId;
+
+/// The files of a table, directory by directory.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Rows {
+    pub(crate) groups: Vec<Group>,
+    pub(crate) files: Vec<Arc<CString>>,
+    /// One a file; empty where all are integers.
+    pub(crate) formats: Vec<Format>,
+}
+
+/// Files that follow one another and stand in one directory.
+#[derive(Clone, Debug)]
+pub(crate) struct Group {
+    pub(crate) directory: DirectoryId,
+    /// Below the root.
+    pub(crate) below: Arc<Path>,
+    /// The directory may be a link: one right in the root.
+    pub(crate) follow: bool,
+    /// Since when its counters count, unix ns.
+    pub(crate) since: u64,
+    /// The row after its last one.
+    pub(crate) end: u32,
+}
+
+impl Rows {
+    /// Only the rows that stay.
+    pub(crate) fn of(&self, stays: impl Fn(u32) -> bool) -> Rows {
+        let mut made = Rows::default();
+        let mut row = 0;
+        for group in &self.groups {
+            for at in row..group.end {
+                if stays(at) {
+                    made.files.push(Arc::clone(&self.files[at as usize]));
+                    made.formats.extend(self.formats.get(at as usize));
+                }
+            }
+            row = group.end;
+            let end = u32::try_from(made.files.len()).unwrap_or(u32::MAX);
+            if made.groups.last().map_or(0, |last: &Group| last.end) < end {
+                made.groups.push(Group {
+                    end,
+                    ..group.clone()
+                });
+            }
+        }
+        made
+    }
+}

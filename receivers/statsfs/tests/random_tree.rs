@@ -1,0 +1,342 @@
+//! A random tree of sources, swept while it changes: no series is shown twice, none stays that has gone, none is lost.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use fastrand::Rng;
+use pipeline::testing::{context, node};
+use pipeline::{
+    Attributes, Batch, Component, Demand, Make, Outlet, Receiver, Registration, Until, Value, text,
+};
+use receiver_statsfs::Statsfs;
+use tokio::runtime::Runtime;
+use tokio::sync::{mpsc, watch};
+
+/// What is there at rest: the values that a series may have. There are several where files cannot be told apart.
+type Expected = BTreeMap<String, BTreeSet<i64>>;
+
+/// The tree, and who changes it.
+struct Mutator<'a> {
+    root: &'a Path,
+    /// A place beside it, to move things from and to.
+    outside: &'a Path,
+    random: Rng,
+    next: i64,
+    has_schemas: bool,
+}
+
+impl Mutator<'_> {
+    /// A subsystem, a device or what stands below one; it may be there or not.
+    fn directory(&mut self) -> PathBuf {
+        let mut path = self.root.join(format!("s{}", self.random.u8(0..3)));
+        if self.random.u8(0..8) > 0 {
+            path.push(format!("d{}", self.random.u8(0..5)));
+            if self.random.u8(0..3) == 0 {
+                path.push(format!("f{}", self.random.u8(0..3)));
+            }
+        }
+        path
+    }
+
+    fn file(&mut self) -> PathBuf {
+        self.directory().join(format!("f{}", self.random.u8(0..5)))
+    }
+
+    /// A value that no other file has.
+    fn value(&mut self) -> String {
+        self.next += 1;
+        format!("{}\n", self.next)
+    }
+
+    fn device(&mut self, path: &Path) {
+        let _ = fs::create_dir_all(path);
+        for _ in 0..self.random.u8(1..5) {
+            let file = path.join(format!("f{}", self.random.u8(0..5)));
+            let _ = fs::write(file, self.value());
+        }
+    }
+
+    fn replace(&self, path: &Path, content: &str) {
+        let new = self.outside.join("new");
+        fs::write(&new, content).unwrap();
+        let _ = fs::rename(new, path);
+    }
+
+    /// Changes something. What cannot be done is left: there may be nothing of that name, or something else.
+    fn change(&mut self) {
+        let (one, other) = (self.directory(), self.directory());
+        let value = self.value();
+        match self.random.u8(0..12) {
+            0..=2 => self.device(&one),
+            3 => drop(fs::remove_dir_all(one)),
+            4 => {
+                let _ = fs::remove_dir_all(&other);
+                let _ = fs::rename(one, other);
+            }
+            5 => {
+                // One takes the place of another at once.
+                let past = self.outside.join(format!("past{}", self.next));
+                self.device(&self.outside.join("next"));
+                let _ = fs::rename(&one, past);
+                let _ = fs::rename(self.outside.join("next"), one);
+            }
+            6 => {
+                let past = self.outside.join(format!("past{}", self.random.u8(0..4)));
+                let (from, to) = if self.random.bool() {
+                    (past, one)
+                } else {
+                    (one, past)
+                };
+                let _ = fs::rename(from, to);
+            }
+            7 => drop(fs::write(self.file(), value)),
+            8 => {
+                let file = self.file();
+                self.replace(&file, &value);
+            }
+            9 => drop(fs::remove_file(self.file())),
+            10 if self.has_schemas => {
+                let label = self.random.u8(0..3);
+                let schema = one.join(".schema");
+                let flag = self.random.choice(["GAUGE", "CUMULATIVE"]).unwrap();
+                let metric = format!("METRIC\nNAME f0\nFLAG {flag}\nTYPE INT\n");
+                match self.random.u8(0..4) {
+                    0 => drop(fs::write(schema, format!("LABEL\nk {label}\n\n{metric}"))),
+                    1 => self.replace(&schema, &format!("LABEL\nk {label}\n")),
+                    2 => self.replace(&schema, &metric),
+                    _ => drop(fs::remove_file(schema)),
+                }
+            }
+            _ => {
+                // A directory becomes a file, or a file a directory.
+                let file = self.file();
+                if fs::remove_dir_all(&file).is_ok() {
+                    let _ = fs::write(file, value);
+                } else if fs::remove_file(&file).is_ok() {
+                    self.device(&file);
+                }
+            }
+        }
+    }
+}
+
+/// The series of a directory and of all below.
+fn walk(subsystem: &str, directory: &Path, device: &str, found: &mut Expected) {
+    let schema = fs::read_to_string(directory.join(".schema")).unwrap_or_default();
+    let label = schema.lines().find_map(|line| line.strip_prefix("k "));
+    let attributes = match label {
+        Some(value) => Attributes::from_iter([("k", value)]),
+        None => Attributes::from_iter([("device", device)]),
+    };
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if path.is_dir() {
+            walk(subsystem, &path, &format!("{device}/{name}"), found);
+        } else if name != ".schema" {
+            let series = text::identity(&format!("{subsystem}/{name}"), &attributes);
+            let value = fs::read_to_string(&path).unwrap().trim().parse().unwrap();
+            found.entry(series).or_default().insert(value);
+        }
+    }
+}
+
+fn expected(root: &Path) -> Expected {
+    let mut found = Expected::new();
+    for entry in fs::read_dir(root).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            let subsystem = path.file_name().unwrap().to_str().unwrap();
+            walk(subsystem, &path, "", &mut found);
+        }
+    }
+    found
+}
+
+/// What was shown so far.
+#[derive(Default)]
+struct Shown {
+    live: BTreeMap<String, i64>,
+    ends: usize,
+    /// What the sweep of each subsystem that is under way has shown.
+    sweeps: HashMap<String, (u64, BTreeMap<String, Value>)>,
+}
+
+impl Shown {
+    fn take(&mut self, batch: &Batch) {
+        let (subsystem, sweep) = (&batch.table().head().subsystem, batch.sweep());
+        let (number, seen) = self.sweeps.entry(subsystem.to_string()).or_default();
+        if *number != sweep.number {
+            assert!(
+                *number < sweep.number,
+                "{subsystem}: {number} {}",
+                sweep.number
+            );
+            (*number, *seen) = (sweep.number, BTreeMap::new());
+        }
+        for (series, value) in batch.table().series().iter().zip(batch.values()) {
+            let series = text::identity(&series.name, &series.attributes);
+            match value {
+                Value::Absent => continue,
+                Value::Int(value) => drop(self.live.insert(series.clone(), *value)),
+                Value::Ended => {
+                    // One that went before it was read ends as well.
+                    self.live.remove(&series);
+                    self.ends += 1;
+                }
+                other => panic!("{series}: {other:?}"),
+            }
+            if let Some(before) = seen.insert(series.clone(), value.clone()) {
+                panic!("{series} twice in one sweep: {before:?}, {value:?}");
+            }
+        }
+        if sweep.last {
+            *seen = BTreeMap::new();
+        }
+    }
+
+    /// What differs from what has to be shown.
+    fn differs(&self, expected: &Expected) -> Option<String> {
+        let stale = self.live.keys().find(|it| !expected.contains_key(*it));
+        let lost = expected.keys().find(|it| !self.live.contains_key(*it));
+        let mut live = self.live.iter();
+        let wrong = live.find(|(series, value)| {
+            expected
+                .get(*series)
+                .is_some_and(|values| !values.contains(value))
+        });
+        let wrong = wrong.map(|(series, value)| format!("{series} is not {value}"));
+        stale
+            .map(|it| format!("{it} is stale"))
+            .or_else(|| lost.map(|it| format!("{it} is lost")))
+            .or(wrong)
+    }
+}
+
+fn receiver(yaml: &str) -> Box<dyn Receiver> {
+    let all = Registration::all();
+    let of = all.iter().find(|it| it.type_name == Statsfs::TYPE).unwrap();
+    let Make::Receiver(decode) = &of.make else {
+        panic!("it is one");
+    };
+    let decoded = decode(&node(yaml)).unwrap_or_else(|why| panic!("{why:?}"));
+    (decoded.value)(&context()).unwrap()
+}
+
+/// Sweeps a tree while it changes in so many ways, until what is shown is what is there.
+fn sweep(runtime: &Runtime, seed: u64) {
+    let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+    let (root, outside) = (
+        directory.path().join("root"),
+        directory.path().join("outside"),
+    );
+    fs::create_dir_all(root.join("clock/d")).unwrap();
+    fs::write(root.join("clock/d/f"), "0\n").unwrap();
+    fs::create_dir(&outside).unwrap();
+    let mut random = Rng::with_seed(seed);
+    // With a rescan that does not come, all that is known is what the kernel tells. It does not tell of a `.schema` that
+    // is another than before.
+    let has_schemas = random.bool();
+    let rescan = if has_schemas { "30ms" } else { "1h" };
+    let yaml = format!(
+        "{{root: {}, collection_interval: 3ms, rescan_interval: {rescan}, readers: {}}}",
+        root.display(),
+        random.u8(1..4)
+    );
+    let (end, hear) = watch::channel(false);
+    let (to, mut from) = mpsc::channel(4);
+    let (found, _found) = mpsc::unbounded_channel();
+    let counters = context().counters;
+    let outlet = Outlet::new(to, counters.clone(), found);
+    let until = Until::new(hear, false, counters);
+    let running = receiver(&yaml).run(Demand::everything(), outlet, until);
+    let running = runtime.spawn(running);
+
+    let (sweeps, rests) = (AtomicU64::new(0), AtomicBool::new(false));
+    let mut shown = Shown::default();
+    let changes = || {
+        let mut mutator = Mutator {
+            root: &root,
+            outside: &outside,
+            random,
+            next: 0,
+            has_schemas,
+        };
+        for _ in 0..400 {
+            mutator.change();
+            // Often several changes between two looks, sometimes a look between two changes.
+            if mutator.random.u8(0..10) == 0 {
+                let now = sweeps
+                    .load(Ordering::Relaxed)
+                    .saturating_add(mutator.random.u64(0..3));
+                while sweeps.load(Ordering::Relaxed) < now {
+                    std::thread::yield_now();
+                }
+            }
+            (0..mutator.random.u8(0..50)).for_each(|_| std::thread::yield_now());
+        }
+        rests.store(true, Ordering::Release);
+    };
+    let mut look = async || {
+        let _releases = Releases(&sweeps);
+        let (mut there, mut since, mut right, mut ends) = (None, 0, 0, 0);
+        while let Some(batches) = from.recv().await {
+            let at_rest = rests.load(Ordering::Acquire);
+            batches.iter().for_each(|batch| shown.take(batch));
+            let number = batches[0].sweep().number;
+            sweeps.fetch_max(number, Ordering::Relaxed);
+            if !at_rest {
+                continue;
+            }
+            let there = there.get_or_insert_with(|| {
+                since = number;
+                expected(&root)
+            });
+            match shown.differs(there) {
+                None if right == 0 => right = number,
+                // Ends of what never had a value may still be under way.
+                None if number < right + 4 => ends = shown.ends,
+                None => assert_eq!(shown.ends, ends, "an end is said once"),
+                Some(why) if right > 0 => panic!("it was right, and is not: {why}"),
+                Some(why) => assert!(number < since + 2_000, "{why}"),
+            }
+            if right > 0 && number > right + 20 {
+                break;
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(changes);
+        runtime.block_on(look());
+    });
+    end.send(true).unwrap();
+    runtime.block_on(async {
+        while from.recv().await.is_some() {}
+        running.await.unwrap().unwrap();
+    });
+}
+
+/// Dropped, also by a panic, nobody waits for a sweep any more.
+struct Releases<'a>(&'a AtomicU64);
+
+impl Drop for Releases<'_> {
+    fn drop(&mut self) {
+        self.0.store(u64::MAX, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_random_tree_swept_while_it_changes_is_shown_as_it_is() {
+    let first = std::env::var("SEED").map_or_else(|_| fastrand::u64(..), |it| it.parse().unwrap());
+    let runs = std::env::var("RUNS").map_or(50, |it| it.parse().unwrap());
+    let runtime = Runtime::new().unwrap();
+    for seed in (0..runs).map(|run| first.wrapping_add(run)) {
+        let swept = AssertUnwindSafe(|| sweep(&runtime, seed));
+        assert!(catch_unwind(swept).is_ok(), "with SEED={seed}");
+    }
+}
