@@ -143,11 +143,9 @@ impl Pace {
                 return Admit::Leave("out_of_order");
             }
             // It had been ahead, and nothing of that time was taken.
-            Some((last, _)) if time < *last => {
-                if time < since {
-                    (since, off) = (time, Some(amount.clone()));
-                    extra.base = Some((since, off.clone()));
-                }
+            Some(_) if time < since => {
+                (since, off) = (time, Some(amount.clone()));
+                extra.base = Some((since, off.clone()));
             }
             Some((last, before)) if amount.is_less(before) => {
                 // It counts anew, since some time after it was last read.
