@@ -3,12 +3,12 @@
 
 use pipeline::config::{Duration, Regex};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::refused;
 
 /// The configuration of a `gcp` exporter.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// The project that the series go to. Without it: the resource's `gcp.project.id`, the credentials', the metadata server's.
@@ -25,13 +25,13 @@ pub struct Config {
     pub detectors_timeout: Duration,
     /// How metrics are sent.
     pub metric: Metric,
-    #[serde(deserialize_with = "refused::authenticator")]
+    #[serde(deserialize_with = "refused::authenticator", skip_serializing)]
     #[schemars(skip)]
     authenticator: (),
-    #[serde(deserialize_with = "refused::other_signal")]
+    #[serde(deserialize_with = "refused::other_signal", skip_serializing)]
     #[schemars(skip)]
     log: (),
-    #[serde(deserialize_with = "refused::other_signal")]
+    #[serde(deserialize_with = "refused::other_signal", skip_serializing)]
     #[schemars(skip)]
     trace: (),
 }
@@ -54,7 +54,7 @@ impl Default for Config {
 }
 
 /// Writes as another service account.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[allow(clippy::manual_non_exhaustive)] // that field is a key
 pub struct Impersonate {
@@ -63,14 +63,14 @@ pub struct Impersonate {
     /// The accounts on the way to it, each of which may act as the next.
     #[serde(default)]
     pub delegates: Vec<String>,
-    #[serde(default, deserialize_with = "refused::subject")]
+    #[serde(default, deserialize_with = "refused::subject", skip_serializing)]
     #[schemars(skip)]
     #[allow(dead_code)] // it is there to be refused
     subject: (),
 }
 
 /// What finds out where this host is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Detector {
     /// Google's metadata server, on Compute Engine and Kubernetes Engine.
@@ -78,7 +78,7 @@ pub enum Detector {
 }
 
 /// How metrics are sent.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[allow(clippy::struct_excessive_bools)] // the reference's keys
 pub struct Metric {
@@ -104,25 +104,31 @@ pub struct Metric {
     pub service_resource_labels: bool,
     /// From point to point of a series, at least.
     pub min_interval: Duration,
-    #[serde(deserialize_with = "refused::grpc_pool_size")]
+    #[serde(deserialize_with = "refused::grpc_pool_size", skip_serializing)]
     #[schemars(skip)]
     grpc_pool_size: (),
-    #[serde(deserialize_with = "refused::universe_domain")]
+    #[serde(deserialize_with = "refused::universe_domain", skip_serializing)]
     #[schemars(skip)]
     universe_domain: (),
-    #[serde(deserialize_with = "refused::descriptor_buffer")]
+    #[serde(deserialize_with = "refused::descriptor_buffer", skip_serializing)]
     #[schemars(skip)]
     create_metric_descriptor_buffer_size: (),
-    #[serde(deserialize_with = "refused::cumulative_normalization")]
+    #[serde(
+        deserialize_with = "refused::cumulative_normalization",
+        skip_serializing
+    )]
     #[schemars(skip)]
     cumulative_normalization: (),
-    #[serde(deserialize_with = "refused::sum_of_squared_deviation")]
+    #[serde(
+        deserialize_with = "refused::sum_of_squared_deviation",
+        skip_serializing
+    )]
     #[schemars(skip)]
     sum_of_squared_deviation: (),
-    #[serde(deserialize_with = "refused::write_ahead_log")]
+    #[serde(deserialize_with = "refused::write_ahead_log", skip_serializing)]
     #[schemars(skip)]
     experimental_wal_config: (),
-    #[serde(deserialize_with = "refused::write_ahead_log")]
+    #[serde(deserialize_with = "refused::write_ahead_log", skip_serializing)]
     #[schemars(skip)]
     experimental_wal: (),
 }
@@ -154,7 +160,7 @@ impl Default for Metric {
 }
 
 /// Which resource attributes become labels: what both fit, where both are given.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ResourceFilter {
     /// What the key begins with.
@@ -171,7 +177,7 @@ impl ResourceFilter {
 }
 
 /// How requests are compressed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub enum Compression {
     /// Not at all.
     #[default]

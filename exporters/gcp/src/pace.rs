@@ -121,6 +121,7 @@ impl Pace {
             amount,
         } = reading;
         let is_known = start > 0 && start.saturating_add(MILLI) <= time;
+        let is_sent = state.sent.is_some_and(|(_, end)| time <= end);
         let base = state.extra.as_ref().and_then(|it| it.base.as_ref());
         let based = base.is_some_and(|(base, _)| !is_known || start <= *base);
         if is_known && !based {
@@ -138,7 +139,14 @@ impl Pace {
         };
         match &extra.last {
             // The clock went back.
-            Some((last, _)) if time < *last => return Admit::Leave("out_of_order"),
+            Some((last, before)) if time < *last && (is_sent || amount.is_less(before)) => {
+                return Admit::Leave("out_of_order");
+            }
+            // It had been ahead, and nothing of that time was taken.
+            Some(_) if time < since => {
+                (since, off) = (time, Some(amount.clone()));
+                extra.base = Some((since, off.clone()));
+            }
             Some((last, before)) if amount.is_less(before) => {
                 // It counts anew, since some time after it was last read.
                 (since, off) = (*last, None);
@@ -185,6 +193,10 @@ impl Pace {
             time,
             amount,
         } = reading;
+        // It was counted: the clock went back, or it is asked for again with a later one.
+        if let Some("out_of_order") = state.is_over(time) {
+            return Admit::Leave("out_of_order");
+        }
         let held = state.extra.as_ref().and_then(|it| it.held.clone());
         let (start, amount) = match held {
             // Asked again: it is in there already.
@@ -233,6 +245,11 @@ impl State {
     /// The series is over. Should it come back, it begins anew, but not before the API takes it.
     pub(crate) fn ended(&mut self) {
         self.extra = None;
+    }
+
+    /// Whether it knows what a counter without a start of its own counts from.
+    pub(crate) fn is_counting(&self) -> bool {
+        self.extra.is_some()
     }
 
     /// Why a reading is not after the last point, if it is not: the clock went back, or that point was read a little

@@ -176,6 +176,61 @@ fn a_clock_that_goes_back_waits_until_time_has_passed_what_was_sent() {
 }
 
 #[test]
+fn a_clock_that_was_a_day_ahead_holds_nothing_up_once_it_is_right() {
+    let day = 24 * 3_600;
+    for ahead_from in [0, 2] {
+        let mut state = State::default();
+        let mut sent = Vec::new();
+        for sweep in 0..8_u64 {
+            // Ahead of the API's clock for some sweeps, whose points the API does not take.
+            let is_ahead = (ahead_from..ahead_from + 3).contains(&sweep);
+            let time = (100 + sweep * 10 + if is_ahead { day } else { 0 }) * SECOND;
+            let reading = Reading {
+                start: 0,
+                time,
+                amount: Amount::Int(i64::try_from(sweep).unwrap()),
+            };
+            if let Admit::Send(ready) = PACE.admit(&mut state, Shape::Cumulative, time, reading) {
+                state.answered(time, &ready, !is_ahead);
+                if !is_ahead {
+                    sent.push((sweep, ready.amount));
+                }
+            }
+        }
+        let above = |sweep: u64, base: i64| (sweep, Amount::Int(sweep.cast_signed() - base));
+        let expected = if ahead_from == 0 {
+            // The first one by the right clock is the baseline.
+            (4..8).map(|sweep| above(sweep, 3)).collect::<Vec<_>>()
+        } else {
+            [1, 5, 6, 7].map(|sweep| above(sweep, 0)).to_vec()
+        };
+        assert_eq!(sent, expected, "ahead from sweep {ahead_from}");
+    }
+}
+
+#[test]
+fn deltas_that_are_asked_for_again_with_a_later_one_count_once() {
+    let mut state = State::default();
+    let reading = |time: u64| Reading {
+        start: (time - 10) * SECOND,
+        time: time * SECOND,
+        amount: Amount::Int(1),
+    };
+    let mut ask = |time: u64| PACE.admit(&mut state, Shape::Delta, 130 * SECOND, reading(time));
+    let Admit::Send(third) = ask(120) else {
+        panic!("sent")
+    };
+    state.answered(120 * SECOND, &third, true);
+    let mut ask = |time: u64| PACE.admit(&mut state, Shape::Delta, 130 * SECOND, reading(time));
+    assert_eq!(ask(110), Admit::Leave("out_of_order"));
+    assert_eq!(ask(120), Admit::Done(true));
+    let Admit::Send(next) = ask(130) else {
+        panic!("sent")
+    };
+    assert_eq!(next.amount, Amount::Int(1));
+}
+
+#[test]
 fn what_is_too_old_or_ahead_of_the_clock_stays_here() {
     let now = 100 * 3_600 * SECOND;
     let at = |time| {

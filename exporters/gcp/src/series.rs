@@ -5,8 +5,11 @@ use std::collections::HashMap;
 use crate::mapping::Row;
 use crate::pace::State;
 
-/// How long a series is remembered that shows nothing, ns: an hour.
-const REMEMBERED: u64 = 3_600 * 1_000_000_000;
+const HOUR: u64 = 3_600 * 1_000_000_000;
+/// How long a series is remembered that shows nothing, ns.
+const REMEMBERED: u64 = HOUR;
+/// How long one is that would have to begin anew with a baseline: as long as a point may be late.
+const COUNTED: u64 = 25 * HOUR;
 
 /// The state of all series.
 #[derive(Debug, Default)]
@@ -42,8 +45,47 @@ impl AllSeries {
     pub(crate) fn tidy(&mut self, now: u64) {
         if now.abs_diff(self.looked) > REMEMBERED / 6 {
             self.looked = now;
-            self.all
-                .retain(|_, entry| now.abs_diff(entry.seen) < REMEMBERED);
+            self.all.retain(|_, entry| {
+                let limit = if entry.state.is_counting() {
+                    COUNTED
+                } else {
+                    REMEMBERED
+                };
+                now.abs_diff(entry.seen) <= limit
+            });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::amount::Amount;
+    use crate::pace::{Admit, Pace, Reading, Shape};
+
+    #[test]
+    fn a_counter_that_is_read_every_two_hours_has_its_baseline_once() {
+        let row = |id| Row {
+            id,
+            owner: 0,
+            encoded: bytes::Bytes::new(),
+            shape: Shape::Cumulative,
+        };
+        let mut series = AllSeries::default();
+        let pace = Pace::new(std::time::Duration::from_secs(10));
+        let mut read = |row: &Row, now: u64| {
+            series.tidy(now);
+            let state = series.get(row, now).unwrap();
+            let reading = Reading {
+                start: 0,
+                time: now,
+                amount: Amount::Int(1),
+            };
+            pace.admit(state, row.shape, now, reading)
+        };
+        assert_eq!(read(&row(1), 100 * HOUR), Admit::Leave("baseline"));
+        assert!(matches!(read(&row(1), 102 * HOUR), Admit::Send(_)));
+        assert_eq!(read(&row(2), 128 * HOUR), Admit::Leave("baseline"));
+        assert_eq!(series.all.len(), 1, "after a day it is forgotten");
     }
 }

@@ -276,9 +276,14 @@ impl Check<'_> {
             let near = nearest(name, &types);
             let theirs = |(of, theirs, _): &&(&str, &str, &str)| *of == kind && *theirs == name;
             let hint = match ALIASES.iter().find(theirs) {
-                Some((_, _, "gcp")) if !types.contains(&"gcp") => "it is called `gcp` here, which this binary has not linked".into(),
                 Some((_, _, "service.resource")) => "`service.resource` does that here".into(),
-                Some((_, _, ours)) => format!("it is called `{ours}` here"),
+                // Behind a type's name may stand one of its options.
+                Some((_, _, ours)) if types.iter().any(|it| ours.split('`').next() == Some(it)) => {
+                    format!("it is called `{ours}` here")
+                }
+                Some((_, _, ours)) => {
+                    format!("it is called `{ours}` here, which this binary has not linked")
+                }
                 None if near.starts_with("did you mean") => near,
                 None => "a crate that has it must be linked: `use its_crate as _;` in the distribution's main.rs".into(),
             };
