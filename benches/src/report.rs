@@ -197,6 +197,7 @@ pub(crate) fn churn(
     let floor = median(&floor);
     let (still, moved) = (median(&quiet), median(&busy));
     let ratio = (moved - floor) / (still - floor);
+    say("")?;
     say(&format!(
         "{}: bare reads {floor:.0} ns a value; quiet {still:.0}; 1 % of the devices coming and going at each sweep {moved:.0}: {ratio:.2} × beyond the floor",
         tree.name
