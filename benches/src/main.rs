@@ -34,8 +34,9 @@ fn main() -> ExitCode {
         Some("costs") => costs(&std::env::args().nth(2).unwrap_or_default()),
         Some("scale") => scale(),
         Some("churn") => churn(),
+        Some("size") => report::sizes(),
         Some(other) => Err(io::Error::other(format!(
-            "`{other}` is none of costs, scale, churn"
+            "`{other}` is none of costs, scale, churn, size"
         ))),
     };
     match done {

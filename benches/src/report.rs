@@ -1,8 +1,9 @@
 //! What was measured, as tables: medians of interleaved rounds, and their spread.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -97,16 +98,39 @@ pub(crate) fn costs(bench: &Bench, tree: &Tree) -> io::Result<()> {
     Ok(())
 }
 
-/// How large the program is that a user gets.
+/// How large the program is that a user gets, and what it takes of memory with the embedded default.
 pub(crate) fn sizes() -> io::Result<()> {
     let binary = std::env::current_exe()?.with_file_name("statsfs-collector");
-    match fs::metadata(&binary) {
-        Ok(it) => say(&format!(
-            "\nthe product's stripped binary: {:.1} MiB",
-            mib(it.len())
-        )),
-        Err(_) => lacks("\nbinary", "`cargo build --release` makes it"),
-    }
+    let Ok(size) = fs::metadata(&binary) else {
+        return lacks("\nthe program", "`cargo build --release` makes it");
+    };
+    say(&format!(
+        "\nthe program, stripped: {:.1} MiB",
+        mib(size.len())
+    ))?;
+    let mut program = Command::new(&binary);
+    program.stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut program = program.spawn()?;
+    let mut first = String::new();
+    // What it shows of its first sweep has gone through all of it.
+    let stdout = program
+        .stdout
+        .take()
+        .ok_or_else(|| io::Error::other("no pipe"))?;
+    BufReader::new(stdout).read_line(&mut first)?;
+    let status = fs::read_to_string(format!("/proc/{}/status", program.id()))?;
+    program.kill()?;
+    program.wait()?;
+    let memory = |key: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(key));
+        let number = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+        mib(number.unwrap_or_default() * 1024)
+    };
+    say(&format!(
+        "its memory with the embedded default, on this kernel: {:.1} MiB, {:.1} of them files",
+        memory("VmRSS:"),
+        memory("RssFile:")
+    ))
 }
 
 pub(crate) fn growth_head() -> io::Result<()> {

@@ -127,9 +127,14 @@ impl Running {
                     None => ended = true,
                 },
             }
+            if batches.is_empty() {
+                continue;
+            }
+            let sending = Instant::now();
             if !send(batches, &mut out).await {
                 return Ok(());
             }
+            self.sweeps.waited(sending.elapsed());
         }
     }
 
@@ -190,11 +195,9 @@ impl Running {
         let micros = u64::try_from(checked.cpu.as_micros()).unwrap_or(u64::MAX);
         self.context.counters.add("cpu_microseconds", "", micros);
         let tables = &mut self.sweeps.tables;
-        if let Some(first) = tables.first_refused.take() {
-            let count = tables.refused.len();
-            self.context
-                .counters
-                .add("series_refused", "limit", count as u64 - 1);
+        if let Some((count, first)) = tables.newly_refused.take() {
+            let counters = &self.context.counters;
+            counters.add("series_refused", "limit", count - 1);
             self.complaints.add_once(
                 "series_refused",
                 "limit",

@@ -292,6 +292,13 @@ impl Sweeps {
         }
     }
 
+    /// What is below did not take a batch for so long: that is not the time of the sweeps.
+    pub(crate) fn waited(&mut self, time: Duration) {
+        for ends in self.running.values_mut().filter_map(|it| it.ends.as_mut()) {
+            *ends += time;
+        }
+    }
+
     /// Looks for files that do not answer. One that has not for so long is given up, named, and left alone until it does;
     /// gives the ends of sweeps that are over with it.
     pub(crate) fn watch(&mut self) -> Vec<Batch> {

@@ -35,8 +35,8 @@ pub(crate) struct Tables {
     pub(crate) swept: u64,
     /// Files that were too many; a rescan offers them again.
     pub(crate) refused: Vec<(DirectoryId, Arc<CString>)>,
-    /// The first of those since this was last asked for.
-    pub(crate) first_refused: Option<String>,
+    /// How many of those came since this was last asked for, and the first of them.
+    pub(crate) newly_refused: Option<(u64, String)>,
 }
 
 impl Tables {
@@ -53,7 +53,7 @@ impl Tables {
             ending: None,
             swept: 0,
             refused: Vec::new(),
-            first_refused: None,
+            newly_refused: None,
         }
     }
 
@@ -150,7 +150,9 @@ impl Tables {
     pub(crate) fn begin(&mut self, place: &Place, mut found: Found, wants: &Arc<[Want]>) {
         if self.series >= self.most_series {
             let path = || found.series.source.as_ref().map(pipeline::Source::path);
-            self.first_refused = self.first_refused.take().or_else(path);
+            let newly = self.newly_refused.take();
+            let newly = newly.unwrap_or_else(|| (0, path().unwrap_or_default()));
+            self.newly_refused = Some((newly.0 + 1, newly.1));
             self.refused.push((place.directory, found.file));
             return;
         }
