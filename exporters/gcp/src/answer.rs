@@ -47,6 +47,29 @@ pub(crate) fn is_too_late(reason: &str) -> bool {
     reason.contains("written more frequently") || reason.contains("written in order")
 }
 
+/// One point is named that is too old or ahead of the API's clock, and the others were not looked at: those that are as
+/// far from it are refused for the same reason, instead of asking for one after another. `ends` are their times.
+pub(crate) fn spread(fates: &mut [Fate], ends: &[u64]) {
+    let named = fates.iter().zip(ends).find_map(|(fate, end)| match fate {
+        Fate::Refused(why) if why.contains("cannot be written more than") => {
+            Some((why.clone(), *end))
+        }
+        _ => None,
+    });
+    let Some((why, limit)) = named else { return };
+    let is_ahead = why.contains("future");
+    for (fate, end) in fates.iter_mut().zip(ends) {
+        let is_as_far = if is_ahead {
+            *end >= limit
+        } else {
+            *end <= limit
+        };
+        if *fate == Fate::AtOnce && is_as_far {
+            *fate = Fate::Refused(why.clone());
+        }
+    }
+}
+
 /// What the beginning of the message says where each series was looked at by itself.
 const IN_PART: &str = "TimeSeries could not be written";
 const NAME: &str = "timeSeries[";

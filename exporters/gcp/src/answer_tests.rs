@@ -114,6 +114,25 @@ fn a_request_that_is_wrong_as_a_whole_leaves_the_others_for_now() {
 }
 
 #[test]
+fn a_time_that_is_refused_is_refused_for_all_that_are_as_far() {
+    let refused_of = |how: &str| {
+        let text = format!(
+            "Field timeSeries[1].points[0].interval.end_time had an invalid value of \"x\": Data points cannot be written more than {how}."
+        );
+        let mut fates = read(&invalid(&text), 4).fates;
+        spread(&mut fates, &[10, 20, 20, 30]);
+        let is_refused = |fate: &Fate| matches!(fate, Fate::Refused(_));
+        fates.iter().map(is_refused).collect::<Vec<_>>()
+    };
+    assert_eq!(refused_of("5m0s in the future"), [false, true, true, true]);
+    assert_eq!(refused_of("24h in the past"), [true, true, true, false]);
+    let other = "Field timeSeries[1].metric.labels[2] had an invalid value of \"x\": no.";
+    let mut fates = read(&invalid(other), 3).fates;
+    spread(&mut fates, &[1, 1, 1]);
+    assert_eq!((&fates[0], &fates[2]), (&Fate::AtOnce, &Fate::AtOnce));
+}
+
+#[test]
 fn the_summary_says_what_was_refused_without_a_name_and_what_may_go_later() {
     let error = |code, message: &str, point_count| Error {
         status: Some(rpc::Status {

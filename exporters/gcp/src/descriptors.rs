@@ -112,15 +112,33 @@ impl Descriptors {
             let room = Arc::clone(&room);
             tasks.spawn(async move {
                 let _room = room.acquire_owned().await;
-                it.made.get_or_try_init(|| it.make(&api)).await.map(drop)
+                let mut refused = None;
+                let making = it.make(&api, &mut refused);
+                it.made.get_or_try_init(|| making).await?;
+                Ok(refused.map(|status| (status, it)))
             });
         }
-        let mut first = Ok(());
+        let (mut first, mut refused) = (Ok(()), Vec::new());
         while let Some(done) = tasks.join_next().await {
             let done = done
                 .map_err(|error| Status::internal(error.to_string()))
                 .flatten();
-            first = first.and(done);
+            match done {
+                Ok(it) => refused.extend(it),
+                Err(status) => first = first.and(Err(status)),
+            }
+        }
+        // In one line: most often it is for one reason, and of all metrics.
+        if let [(status, it), more @ ..] = &*refused {
+            let more = match more.len() {
+                0 => String::new(),
+                count => format!(" and {count} more"),
+            };
+            tracing::warn!(
+                "no descriptor was made of {}{more}: {}",
+                it.metric_type,
+                explain(status)
+            );
         }
         first
     }
@@ -144,7 +162,7 @@ impl Descriptor {
         self.seen.get().copied().unwrap_or(ValueType::Int64)
     }
 
-    async fn make(&self, api: &Shared) -> Result<Made, Status> {
+    async fn make(&self, api: &Shared, refused: &mut Option<Status>) -> Result<Made, Status> {
         match api.create_descriptor(&self.project, self.message()).await {
             Ok(made) => Ok(self.compare(&made)),
             Err(status) if is_later(status.code()) => Err(status),
@@ -160,11 +178,7 @@ impl Descriptor {
                     }
                 }
                 // Points may be taken nevertheless: the API makes a descriptor of the first one.
-                tracing::warn!(
-                    "the descriptor of {} was not made: {}",
-                    self.metric_type,
-                    explain(&status)
-                );
+                *refused = Some(status);
                 Ok(Made::As(self.value_type()))
             }
         }

@@ -102,10 +102,12 @@ impl Gcp {
         tally: &mut Tally,
     ) -> Vec<At> {
         let count = call.going.len();
-        let answer = match done {
+        let mut answer = match done {
             Ok(()) => Answer::taken(count),
             Err(status) => answer::read(status, count),
         };
+        let ends: Vec<u64> = call.going.iter().map(|going| going.ready.end).collect();
+        answer::spread(&mut answer.fates, &ends);
         tally.rejected += answer.unnamed;
         let mut at_once = Vec::new();
         let mut series = self.series();
