@@ -242,6 +242,12 @@ fn a_program_that_is_stopped_for_a_while_counts_what_it_missed_and_goes_on() {
     }
     let told = text(&child.wait_with_output().unwrap().stderr);
     assert!(clock.wait().unwrap().success());
+    common::fault(
+        "the program is stopped for a while (`SIGSTOP`)",
+        "what would have been read meanwhile",
+        &told,
+        &["sweeps_skipped=N"],
+    );
     // It was two hundred ticks at least, but for what was shown and not counted here yet.
     assert!(count(&told, "sweeps_skipped") >= 150, "{before}: {told}");
     assert!(!told.contains("WARN"), "{told}");

@@ -4,7 +4,6 @@
 
 mod common;
 
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::AsRawFd;
@@ -13,7 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use common::{collector, is_root, lacks, lines, read_until, repository, run, signal, text};
+use common::{Shown, collector, is_root, lacks, lines, read_until, repository, run, signal, text};
 use kvm_ioctls::{Kvm, VmFd};
 use rustix::process::Signal;
 use serde_json::Value;
@@ -301,46 +300,32 @@ fn a_vm_whose_process_is_killed_is_never_kept_alive() {
     for read in ["auto", "reopen"] {
         let config = config(&format!("10ms, read: {read}"), "{}");
         let mut child = collector(&config, &[]);
-        let stdout = BufReader::new(child.stdout.take().unwrap());
-        // How often each VM was shown.
-        let shown = Mutex::new(BTreeMap::<String, u64>::new());
-        let sweeps = |vm: &str| shown.lock().unwrap().get(vm).copied().unwrap_or_default();
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                for line in stdout.lines().map(|line| line.unwrap()) {
-                    if let Some(vm) = line.strip_prefix("kvm/pages_4k{vm=")
-                        && !vm.contains(" end ")
-                    {
-                        let vm = vm.split('}').next().unwrap();
-                        *shown.lock().unwrap().entry(vm.into()).or_default() += 1;
-                    }
-                }
-            });
-            let clock = name(&stays);
-            for round in 0..100 {
-                let (mut process, vm) = a_vm_elsewhere();
-                // Half of them before they may be known, the others in the midst of being swept.
-                while round % 2 == 0 && sweeps(&vm) == 0 {
-                    assert!(child.try_wait().unwrap().is_none(), "it ended");
-                    std::thread::yield_now();
-                }
-                (0..random.usize(0..20_000)).for_each(|_| std::thread::yield_now());
-                let directory = debugfs.0.join("kvm").join(&vm);
-                assert!(directory.exists(), "{vm}");
-                process.kill().unwrap();
-                process.wait().unwrap();
-                let killed = sweeps(&clock);
-                loop {
-                    let more = sweeps(&clock) - killed;
-                    if !directory.exists() {
-                        break;
-                    }
-                    assert!(more <= 2, "`read: {read}`, seed {seed}: {vm} lives on");
-                    std::thread::yield_now();
-                }
+        let shown = Shown::by(&mut child);
+        let sweeps = |vm: &str| shown.values(&format!("kvm/pages_4k{{vm={vm}}}"));
+        let clock = name(&stays);
+        for round in 0..100 {
+            let (mut process, vm) = a_vm_elsewhere();
+            // Half of them before they may be known, the others in the midst of being swept.
+            while round % 2 == 0 && sweeps(&vm) == 0 {
+                assert!(child.try_wait().unwrap().is_none(), "it ended");
+                std::thread::yield_now();
             }
-            signal(&child, Signal::TERM);
-        });
+            (0..random.usize(0..20_000)).for_each(|_| std::thread::yield_now());
+            let directory = debugfs.0.join("kvm").join(&vm);
+            assert!(directory.exists(), "{vm}");
+            process.kill().unwrap();
+            process.wait().unwrap();
+            let killed = sweeps(&clock);
+            loop {
+                let more = sweeps(&clock) - killed;
+                if !directory.exists() {
+                    break;
+                }
+                assert!(more <= 2, "`read: {read}`, seed {seed}: {vm} lives on");
+                std::thread::yield_now();
+            }
+        }
+        signal(&child, Signal::TERM);
         let output = child.wait_with_output().unwrap();
         assert!(output.status.success(), "{}", text(&output.stderr));
     }

@@ -16,7 +16,7 @@ struct Counts {
 }
 
 impl Shown {
-    /// Reads what it shows, in the notation, from now on.
+    /// Reads what it shows, in the notation, from now on. No label has a blank in it.
     pub fn by(child: &mut Child) -> Shown {
         let shown = Shown::default();
         let (to, from) = (shown.clone(), child.stdout.take().unwrap());
@@ -24,11 +24,11 @@ impl Shown {
             let (counts, more) = &*to.0;
             for line in BufReader::new(from).lines() {
                 let line = line.unwrap();
-                let (series, rest) = line.split_once("} ").unwrap();
+                let (series, rest) = line.split_once(' ').unwrap();
                 let has_ended = rest.trim_start().starts_with("end");
                 let mut counts = counts.lock().unwrap();
-                counts.series.entry(format!("{series}}}")).or_default()[usize::from(has_ended)] +=
-                    1;
+                let count = counts.series.entry(series.into()).or_default();
+                count[usize::from(has_ended)] += 1;
                 more.notify_all();
             }
             counts.lock().unwrap().is_over = true;

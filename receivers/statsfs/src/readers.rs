@@ -104,7 +104,7 @@ impl Readers {
     /// Takes note that a job ended. A thread that is one too many ends.
     pub(crate) fn ended(&mut self, number: u64) {
         if let Some(busy) = self.busy.remove(&number)
-            && self.has_room()
+            && self.idle.len() + self.busy.len() - self.lost() < self.most
         {
             self.idle.push(busy.reader);
         }
