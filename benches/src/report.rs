@@ -50,7 +50,7 @@ pub(crate) fn head(bench: &Bench) -> io::Result<()> {
 /// One tree: the floor, each part of the pipeline, the demo agent.
 pub(crate) fn costs(bench: &Bench, tree: &Tree) -> io::Result<()> {
     let once = bench.floor(tree, 1)?.values.max(1);
-    let sweeps = (VALUES / once).max(4);
+    let sweeps = (VALUES / once).clamp(4, 400);
     let (mut floor, mut demo) = (Vec::new(), Vec::new());
     let mut kinds: Vec<Vec<Cost>> = KINDS.iter().map(|_| Vec::new()).collect();
     for _ in 0..ROUNDS {

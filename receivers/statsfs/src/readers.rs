@@ -69,6 +69,11 @@ impl Readers {
         self.busy.len() - self.lost() < self.most
     }
 
+    /// Whether every thread that may read waits for a file that was given up.
+    pub(crate) fn is_halted(&self) -> bool {
+        !self.has_room() && self.busy.values().all(|busy| busy.given_up)
+    }
+
     /// How many threads may be lost to files that do not answer.
     pub(crate) fn most_stuck(&self) -> usize {
         self.most_stuck

@@ -333,6 +333,11 @@ impl Sweeps {
                 ends.push(only_last(pending.table.head(), sweep));
             }
             self.complaints.say();
+            if self.readers.is_halted() {
+                tracing::warn!(
+                    "nothing is read below this root any more: all threads that `max_stuck` allows wait for files that do not answer"
+                );
+            }
         }
         ends
     }
