@@ -45,6 +45,26 @@ fn where_there_is_too_much_to_read_all_get_their_turn() {
 }
 
 #[test]
+fn the_budget_holds_for_what_is_wanted_at_an_interval_of_many_ticks_too() {
+    let tree = tree(&["other", "vital"], 4000);
+    for file in 1..4000 {
+        fs::remove_file(tree.path().join(format!("vital/d/f{file}"))).unwrap();
+    }
+    let options =
+        "collection_interval: 50ms, max_cpu_percent: 1, priorities: [{match: vital, priority: 10}]";
+    let batch = "batch: {subsystems: [{match: '*', interval: 500ms}]}";
+    let receiver = receiver(tree.path(), options);
+    let mut child = collector(&config(&receiver, batch, "{}"), &[]);
+    let shown = Shown::by(&mut child);
+    shown.wait_for("vital/f0{device=/d}", 14);
+    let [vital, other] =
+        ["vital", "other"].map(|it| shown.values(&format!("{it}/f0{{device=/d}}")));
+    assert!(other > 0 && other * 3 < vital * 2, "{other} {vital}");
+    signal(&child, Signal::TERM);
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
 fn over_the_budget_what_matters_less_is_swept_less_often() {
     let tree = tree(&["other", "vital"], 2000);
     for file in 1..2000 {

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pipeline::{Batch, Context, Head, Sweep, Table, Times, Value, now_unix_nano};
+use pipeline::{Batch, Context, Head, Sweep, Table, Times, Value, Want, now_unix_nano};
 
 use crate::complaints::Complaints;
 use crate::failures::take_note;
@@ -116,9 +116,12 @@ impl Sweeps {
                 busy = true;
                 continue;
             }
+            // So many of its turns, each of which may be several ticks.
+            let turn = Want::Every(self.tables.interval(&name, self.plan.interval));
             let stretch = u64::from(stretch);
+            let turn = |tick: u64| turn.turn(tick, self.plan.interval).map(|it| it / stretch);
             let last = self.subsystems.last(&name);
-            if last.is_some_and(|last| last / stretch == number / stretch) {
+            if stretch > 1 && last.is_some_and(|last| turn(last) == turn(number)) {
                 self.subsystems.skip(&name, "max_cpu_percent");
                 continue;
             }
