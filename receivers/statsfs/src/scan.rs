@@ -196,7 +196,9 @@ impl Scan {
             let plan = Arc::clone(&self.plan);
             let at = Arc::clone(&self.at);
             let since = (self.boot, self.without);
-            let tree = Tree::open(plan, path.clone(), filesystem, since, at, sink);
+            let descriptors = self.context.descriptors.clone();
+            let path_of = path.clone();
+            let tree = Tree::open(plan, path_of, filesystem, since, at, descriptors, sink);
             let tree = tree.map_err(|errno| match errno {
                 Errno::NOENT => "no such directory".to_owned(),
                 Errno::ACCESS => "permission denied: it takes root, CAP_DAC_READ_SEARCH, or a mount with mode=0755".to_owned(),
