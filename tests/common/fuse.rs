@@ -64,11 +64,6 @@ impl Hanging {
         self.state.lock().unwrap().add(file);
     }
 
-    /// A file that goes, and its directory with the last one.
-    pub(crate) fn remove(&self, file: &str) {
-        self.state.lock().unwrap().files.remove(file);
-    }
-
     /// This file or directory answers no more.
     pub(crate) fn hang(&self, path: &str) {
         self.state.lock().unwrap().hangs.insert(path.into());
