@@ -45,6 +45,26 @@ fn where_there_is_too_much_to_read_all_get_their_turn() {
 }
 
 #[test]
+fn the_budget_holds_for_what_is_wanted_at_an_interval_of_many_ticks_too() {
+    let tree = tree(&["other", "vital"], 4000);
+    for file in 1..4000 {
+        fs::remove_file(tree.path().join(format!("vital/d/f{file}"))).unwrap();
+    }
+    let options =
+        "collection_interval: 50ms, max_cpu_percent: 1, priorities: [{match: vital, priority: 10}]";
+    let batch = "batch: {subsystems: [{match: '*', interval: 500ms}]}";
+    let receiver = receiver(tree.path(), options);
+    let mut child = collector(&config(&receiver, batch, "{}"), &[]);
+    let shown = Shown::by(&mut child);
+    shown.wait_for("vital/f0{device=/d}", 14);
+    let [vital, other] =
+        ["vital", "other"].map(|it| shown.values(&format!("{it}/f0{{device=/d}}")));
+    assert!(other > 0 && other * 3 < vital * 2, "{other} {vital}");
+    signal(&child, Signal::TERM);
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
 fn over_the_budget_what_matters_less_is_swept_less_often() {
     let tree = tree(&["other", "vital"], 2000);
     for file in 1..2000 {
@@ -81,4 +101,33 @@ fn over_the_budget_what_matters_less_is_swept_less_often() {
     };
     assert!(skipped("other") >= other, "{rest}");
     assert_eq!(skipped("vital"), 0, "{rest}");
+}
+
+#[test]
+fn a_file_that_was_too_many_and_came_again_is_there_once_when_there_is_room() {
+    let tree = tree(&["s"], 3);
+    let at = |file: &str| tree.path().join("s/d").join(file);
+    let options = "collection_interval: 20ms, rescan_interval: 3s, limits: {series: 3}";
+    let receiver = receiver(tree.path(), options);
+    let mut child = collector(&config(&receiver, "batch: {}", "{}"), &[]);
+    let shown = Shown::by(&mut child);
+    let (stays, again) = ("s/f0{device=/d}", "s/again{device=/d}");
+    shown.wait_for(stays, 3);
+    for _ in 0..2 {
+        fs::write(at("again"), "1\n").unwrap();
+        shown.wait_for(stays, 5);
+        fs::remove_file(at("again")).unwrap();
+        shown.wait_for(stays, 5);
+    }
+    fs::write(at("again"), "1\n").unwrap();
+    shown.wait_for(stays, 5);
+    fs::remove_file(at("f1")).unwrap();
+    fs::remove_file(at("f2")).unwrap();
+    shown.wait_for(again, 5);
+    let (of_one, of_other) = (shown.values(stays), shown.values(again));
+    shown.wait_for(stays, 30);
+    let (of_one, of_other) = (shown.values(stays) - of_one, shown.values(again) - of_other);
+    assert!(of_other < of_one + of_one / 2, "{of_other} {of_one}");
+    signal(&child, Signal::TERM);
+    assert!(child.wait().unwrap().success());
 }

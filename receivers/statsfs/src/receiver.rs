@@ -1,5 +1,6 @@
 //! The receiver's task: ticks, checks of the tree, sweeps, and what they show on its way out. It never blocks.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -146,7 +147,7 @@ impl Running {
         }
         let interval = self.plan.rescan_interval;
         let whole = self.rescanned.is_none_or(|at| at.elapsed() >= interval);
-        let mut refused = Vec::new();
+        let mut refused = BTreeSet::new();
         if whole {
             self.rescanned = Some(Instant::now());
             self.complaints.refill();

@@ -1,6 +1,6 @@
 //! The thread that finds the tree and looks for changes in it: listing can block as reading can.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::ffi::CString;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -24,7 +24,7 @@ pub(crate) struct Ask {
     /// All of the tree, and the root where it is not there yet; else only what the kernel told of.
     pub(crate) whole: bool,
     /// Files that were too many, to be offered again.
-    pub(crate) refused: Vec<(DirectoryId, Arc<CString>)>,
+    pub(crate) refused: BTreeSet<(DirectoryId, Arc<CString>)>,
     /// When the last sweep ended, unix ns.
     pub(crate) swept: u64,
 }
@@ -196,7 +196,9 @@ impl Scan {
             let plan = Arc::clone(&self.plan);
             let at = Arc::clone(&self.at);
             let since = (self.boot, self.without);
-            let tree = Tree::open(plan, path.clone(), filesystem, since, at, sink);
+            let descriptors = self.context.descriptors.clone();
+            let path_of = path.clone();
+            let tree = Tree::open(plan, path_of, filesystem, since, at, descriptors, sink);
             let tree = tree.map_err(|errno| match errno {
                 Errno::NOENT => "no such directory".to_owned(),
                 Errno::ACCESS => "permission denied: it takes root, CAP_DAC_READ_SEARCH, or a mount with mode=0755".to_owned(),

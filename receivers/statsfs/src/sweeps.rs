@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pipeline::{Batch, Context, Head, Sweep, Table, Times, Value, now_unix_nano};
+use pipeline::{Batch, Context, Head, Sweep, Table, Times, Value, Want, now_unix_nano};
 
 use crate::complaints::Complaints;
 use crate::failures::take_note;
@@ -30,8 +30,8 @@ pub(crate) struct Sweeps {
     running: BTreeMap<Arc<str>, Running>,
     /// Tables that are being read, by the number of their job.
     jobs: HashMap<u64, Under>,
-    /// Rows that do not answer, by the job that waits for them.
-    stuck: HashMap<u64, (Arc<str>, TableId, u32)>,
+    /// Where rows do not answer, by the job that waits for them.
+    stuck: HashMap<u64, (Arc<str>, TableId)>,
     pub(crate) subsystems: Subsystems,
 }
 
@@ -116,9 +116,12 @@ impl Sweeps {
                 busy = true;
                 continue;
             }
+            // So many of its turns, each of which may be several ticks.
+            let turn = Want::Every(self.tables.interval(&name, self.plan.interval));
             let stretch = u64::from(stretch);
+            let turn = |tick: u64| turn.turn(tick, self.plan.interval).map(|it| it / stretch);
             let last = self.subsystems.last(&name);
-            if last.is_some_and(|last| last / stretch == number / stretch) {
+            if stretch > 1 && last.is_some_and(|last| turn(last) == turn(number)) {
                 self.subsystems.skip(&name, "max_cpu_percent");
                 continue;
             }
@@ -224,10 +227,10 @@ impl Sweeps {
         let Done(number, job) = done;
         let job = job.ok_or("a reading thread has broken down")?;
         self.readers.ended(number);
-        if let Some((_, table, row)) = self.stuck.remove(&number) {
+        if let Some((_, table)) = self.stuck.remove(&number) {
             // It answers after all, too late for its sweep.
             if let Some(table) = self.tables.get(table) {
-                table.recovers(row);
+                table.answers(number);
             }
             return Ok(None);
         }
@@ -315,7 +318,7 @@ impl Sweeps {
             if let Some(table) = self.tables.get(id) {
                 table.lost(&pending.ended);
                 if table.lives(row) {
-                    table.set_trouble(row, Trouble::Stuck);
+                    table.set_trouble(row, Trouble::Stuck(number));
                 }
                 let (reason, path) = (Reason::STUCK, || table.path(row));
                 self.complaints
@@ -324,7 +327,7 @@ impl Sweeps {
                 self.complaints
                     .count("files_failed", Reason::TIMEOUT.0, others);
             }
-            self.stuck.insert(number, (Arc::clone(&subsystem), id, row));
+            self.stuck.insert(number, (Arc::clone(&subsystem), id));
             let Some(sweep) = self.sweep(&subsystem, Duration::ZERO) else {
                 continue;
             };

@@ -43,8 +43,8 @@ pub(crate) struct TableState {
 pub(crate) enum Trouble {
     /// It failed so often in a row; not read again before this sweep.
     Failing { fails: u8, not_before: u64 },
-    /// It does not answer: left alone until it does.
-    Stuck,
+    /// It does not answer to this job: left alone until it does. By the job, since rows move when a table is remade.
+    Stuck(u64),
     /// It has gone, which the next batch says.
     Ending,
     /// That was said.
@@ -225,6 +225,12 @@ impl TableState {
         if self.lives(row) {
             self.trouble.remove(&row);
         }
+    }
+
+    /// The file that did not answer to this job has.
+    pub(crate) fn answers(&mut self, job: u64) {
+        self.trouble
+            .retain(|_, trouble| *trouble != Trouble::Stuck(job));
     }
 
     /// Rows that failed; all of them get their try at a rescan.

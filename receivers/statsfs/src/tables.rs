@@ -1,6 +1,6 @@
 //! Series in tables of some whole directories each: what a change costs, and when a table is due.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::CString;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,7 +34,7 @@ pub(crate) struct Tables {
     /// When the last sweep ended, unix ns.
     pub(crate) swept: u64,
     /// Files that were too many; a rescan offers them again.
-    pub(crate) refused: Vec<(DirectoryId, Arc<CString>)>,
+    pub(crate) refused: BTreeSet<(DirectoryId, Arc<CString>)>,
     /// How many of those came since this was last asked for, and the first of them.
     pub(crate) newly_refused: Option<(u64, String)>,
 }
@@ -52,7 +52,7 @@ impl Tables {
             most_series,
             ending: None,
             swept: 0,
-            refused: Vec::new(),
+            refused: BTreeSet::new(),
             newly_refused: None,
         }
     }
@@ -114,8 +114,9 @@ impl Tables {
         }
     }
 
-    /// A file has gone.
-    pub(crate) fn end_file(&mut self, directory: DirectoryId, file: &CString) {
+    /// A file has gone; one that was too many is not offered again, or it would be there twice when it has come back.
+    pub(crate) fn end_file(&mut self, directory: DirectoryId, file: &Arc<CString>) {
+        self.refused.remove(&(directory, Arc::clone(file)));
         if let Some((id, row)) = self.find(directory, file) {
             self.end(id, row);
         }
@@ -153,7 +154,7 @@ impl Tables {
             let newly = self.newly_refused.take();
             let newly = newly.unwrap_or_else(|| (0, path().unwrap_or_default()));
             self.newly_refused = Some((newly.0 + 1, newly.1));
-            self.refused.push((place.directory, found.file));
+            self.refused.insert((place.directory, found.file));
             return;
         }
         // The check may have begun before the sweep ended that last showed the one whose series it goes on with.

@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use pipeline::{Attributes, Declared, Metric, Series, SourceDirectory, SourceFile};
+use pipeline::{Attributes, Declared, Descriptors, Metric, Series, SourceDirectory, SourceFile};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
@@ -48,7 +48,20 @@ pub(crate) struct Directory {
     pub(crate) since: u64,
     /// The kernel tells of changes in it; otherwise it is listed.
     watched: bool,
-    held: Option<OwnedFd>,
+    held: Option<Held>,
+}
+
+/// A directory that is held open. Dropped, it gives its descriptor back.
+#[derive(Debug)]
+struct Held {
+    open: OwnedFd,
+    descriptors: Descriptors,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.descriptors.give(1);
+    }
 }
 
 /// What a check of the tree found.
@@ -125,6 +138,7 @@ pub(crate) struct Tree {
     /// Links in the root that were not followed.
     links_passed: usize,
     held: usize,
+    descriptors: Descriptors,
     /// Spellings that many directories share.
     files: HashMap<Box<CStr>, Arc<CString>>,
     names: HashMap<(Arc<str>, Arc<CString>), Spelt>,
@@ -158,6 +172,7 @@ impl Tree {
         filesystem_of: impl Fn(u64) -> String,
         (boot, without): (u64, u64),
         at: Arc<Mutex<String>>,
+        descriptors: Descriptors,
         sink: Sink,
     ) -> Result<Tree, Errno> {
         let root = rustix::fs::open(
@@ -182,6 +197,7 @@ impl Tree {
             watch,
             links_passed: 0,
             held: 0,
+            descriptors,
             files: HashMap::new(),
             names: HashMap::new(),
             shapes: HashSet::new(),
@@ -289,13 +305,15 @@ impl Tree {
     ) -> Result<T, Errno> {
         let directory = self.directories.get(&id).ok_or(Errno::NOENT)?;
         if let Some(held) = &directory.held {
-            return Ok(with(held));
+            return Ok(with(&held.open));
         }
         let follow = self.follows(directory);
         let opened = open_directory(self.root.as_fd(), &directory.below, follow)?;
         let result = with(&opened);
-        if self.silent.contains(&id) && self.held < MOST_HELD {
-            self.set(id, |directory| directory.held = Some(opened));
+        if self.silent.contains(&id) && self.held < MOST_HELD && self.descriptors.take() {
+            let descriptors = self.descriptors.clone();
+            let open = opened;
+            self.set(id, |it| it.held = Some(Held { open, descriptors }));
             self.held += 1;
         }
         Ok(result)
