@@ -18,10 +18,9 @@ use std::process::{Child, Command, Output, Stdio};
 
 #[allow(unused_imports)] // most tests have no fault
 pub use fault::fault;
-pub use lacks::lacks;
 use rustix::process::Signal;
 #[allow(unused_imports)]
-pub use {points::points, shown::Shown};
+pub use {lacks::lacks, points::points, shown::Shown};
 
 pub const BINARY: &str = env!("CARGO_BIN_EXE_statsfs-collector");
 
