@@ -8,6 +8,7 @@
 )]
 
 mod fault;
+mod lacks;
 mod points;
 mod shown;
 
@@ -19,7 +20,7 @@ use std::process::{Child, Command, Output, Stdio};
 pub use fault::fault;
 use rustix::process::Signal;
 #[allow(unused_imports)]
-pub use {points::points, shown::Shown};
+pub use {lacks::lacks, points::points, shown::Shown};
 
 pub const BINARY: &str = env!("CARGO_BIN_EXE_statsfs-collector");
 
@@ -180,17 +181,6 @@ pub fn lines_until(from: &mut impl BufRead, mut is_last: impl FnMut(&str) -> boo
 pub fn signal(child: &Child, signal: Signal) {
     let pid = rustix::process::Pid::from_child(child);
     rustix::process::kill_process(pid, signal).unwrap();
-}
-
-/// What a test needs besides Rust: where it is not there, one line says so, past the test runner's capture; in CI that
-/// is a failure.
-pub fn lacks(test: &str, what: &str) {
-    // Not `eprintln!`: the runner would keep it for failures only.
-    let _ = writeln!(std::io::stderr(), "{test} was left out: it needs {what}");
-    assert!(
-        std::env::var_os("CI").is_none_or(|it| it != "true"),
-        "CI has to have {what}"
-    );
 }
 
 /// Whether a program is there to be run.

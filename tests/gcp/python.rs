@@ -1,116 +1,105 @@
 //! The real program to a far side that is made of Google's own Python package: another reading of the same documents.
 
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-
 use rustix::process::Signal;
+use serde_json::json;
 
 use crate::common::{count, lacks, repository, signal, spawn, text};
+use crate::fake::google::{Google, NEEDS};
 use crate::{program, to, tree};
 
-/// The far side; ended, it says what it took.
-struct Google {
-    child: Child,
-    asks: ChildStdin,
-    answers: BufReader<ChildStdout>,
-    port: String,
+/// It, told this; none where it is not installed.
+fn google(test: &str, told: &serde_json::Value) -> Option<Google> {
+    let google = Google::start(&repository("."));
+    match &google {
+        Some(google) => drop(google.told(told)),
+        None => lacks(test, NEEDS),
+    }
+    google
 }
 
-/// It, with these options; none where Google's package is not installed.
-fn google(test: &str, options: &[&str]) -> Option<Google> {
-    let python = repository(".tools/gcp/bin/python");
-    let mut command = Command::new(&python);
-    command
-        .arg(repository("tests/gcp/cloud_monitoring.py"))
-        .args(options);
-    let Ok(mut child) = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn() else {
-        lacks(
-            test,
-            "google-cloud-monitoring in .tools/gcp, which .ci/run installs",
-        );
-        return None;
-    };
-    let asks = child.stdin.take().unwrap();
-    let mut answers = BufReader::new(child.stdout.take().unwrap());
-    let mut port = String::new();
-    answers.read_line(&mut port).unwrap();
-    Some(Google {
-        child,
-        asks,
-        answers,
-        port: port.trim().into(),
-    })
+/// The settings of an exporter to it.
+fn exporter(google: &Google) -> String {
+    format!(
+        "{{project: p, detectors: [], retry_on_failure: {{initial_interval: 50ms, max_interval: 50ms}}, metric: {{endpoint: 'localhost:{}', use_insecure: true, compression: gzip, prefix: custom.googleapis.com, min_interval: 1s}}}}",
+        google.port
+    )
 }
 
-impl Google {
-    /// How many points the series with the most has.
-    fn most(&mut self) -> u64 {
-        writeln!(self.asks).unwrap();
-        let mut line = String::new();
-        self.answers.read_line(&mut line).unwrap();
-        line.trim().parse().unwrap()
-    }
-
-    fn end(mut self) -> serde_json::Value {
-        drop(self.asks);
-        let mut line = String::new();
-        self.answers.read_line(&mut line).unwrap();
-        self.child.wait().unwrap();
-        serde_json::from_str(&line).unwrap()
-    }
+/// Each point that was handed over is accounted for, and Google took what was sent, without a rule broken.
+fn assert_accounted(told: &str, took: &serde_json::Value) {
+    let handed = ["points_sent", "points_rejected", "points_dropped"].map(|it| count(told, it));
+    let all = handed.iter().sum::<u64>();
+    assert_eq!(count(told, "points_handed"), all, "{told}");
+    assert_eq!(took["broken"], json!([]), "{told}");
+    assert_eq!(took["taken"], count(told, "points_sent"), "{told}");
 }
 
 /// Sweeps each second until a series has three points; what the program told, and what Google took.
-fn sweep(mut google: Google) -> (String, serde_json::Value) {
+fn sweep(google: &Google) -> (String, serde_json::Value) {
     let home = tempfile::tempdir().unwrap();
     let mut command = program(home.path());
     command.args(["--config", "-"]);
-    let gcp = format!(
-        "{{project: p, detectors: [], retry_on_failure: {{initial_interval: 50ms, max_interval: 50ms}}, metric: {{endpoint: 'localhost:{}', use_insecure: true, compression: gzip, prefix: custom.googleapis.com, min_interval: 1s}}}}",
-        google.port
-    );
     let receiver = tree().replace('}', ", collection_interval: 1s}");
-    let child = spawn(command, &to(&receiver, &gcp, ""));
-    while google.most() < 3 {
+    let child = spawn(command, &to(&receiver, &exporter(google), ""));
+    let has_three = |took: &serde_json::Value| {
+        let mut points = took["points"].as_object().unwrap().values();
+        points.any(|it| it.as_u64() >= Some(3))
+    };
+    while !has_three(&google.took()) {
         std::thread::yield_now();
     }
     signal(&child, Signal::INT);
     let output = child.wait_with_output().unwrap();
     let told = text(&output.stderr);
     assert!(output.status.success(), "{told}");
-    let handed = ["points_sent", "points_rejected", "points_dropped"].map(|it| count(&told, it));
-    assert_eq!(
-        count(&told, "points_handed"),
-        handed.iter().sum::<u64>(),
-        "{told}"
-    );
-    (told, google.end())
+    let took = google.took();
+    assert_accounted(&told, &took);
+    (told, took)
 }
 
 #[test]
-fn it_obeys_googles_own_package() {
-    let name = "it_obeys_googles_own_package";
-    let Some(google) = google(name, &["--interval", "1", "--away", "3"]) else {
+fn a_vm_host_sweeps_into_googles_own_package() {
+    let name = "a_vm_host_sweeps_into_googles_own_package";
+    let away = json!({"interval": 1, "fail": ["UNAVAILABLE", "UNAVAILABLE", "UNAVAILABLE"]});
+    let Some(google) = google(name, &away) else {
         return;
     };
-    let (told, took) = sweep(google);
-    assert_eq!(took["broken"], serde_json::json!([]), "{told}");
-    assert_eq!(took["taken"], count(&told, "points_sent"), "{told}");
+    let (told, _) = sweep(&google);
     assert_eq!(count(&told, "points_rejected"), 0, "{told}");
     assert!(count(&told, "requests_retried") > 0, "{told}");
 }
 
 #[test]
-fn what_googles_own_package_refuses_costs_its_neighbours_nothing() {
-    let name = "what_googles_own_package_refuses_costs_its_neighbours_nothing";
-    let there = "custom.googleapis.com/kvm/exits=GAUGE";
-    let options = ["--interval", "1", "--refuse", "4242-11", "--there", there];
-    let Some(google) = google(name, &options) else {
+fn the_embedded_default_goes_to_googles_own_package_as_it_is() {
+    let name = "the_embedded_default_goes_to_googles_own_package_as_it_is";
+    let Some(google) = google(name, &json!({})) else {
         return;
     };
-    let (told, took) = sweep(google);
-    assert_eq!(took["broken"], serde_json::json!([]), "{told}");
-    assert_eq!(took["taken"], count(&told, "points_sent"), "{told}");
+    let home = tempfile::tempdir().unwrap();
+    let mut command = program(home.path());
+    let default = repository("configs/default.yaml");
+    command.args(["--once", "--config", default.to_str().unwrap(), "--set"]);
+    command.arg(format!("exporters={{gcp: {}}}", exporter(&google)));
+    command.args(["--set", "service.pipelines.metrics.exporters=[gcp]"]);
+    let output = spawn(command, "").wait_with_output().unwrap();
+    let told = text(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    assert_accounted(&told, &google.took());
+    assert!(count(&told, "points_sent") > 0, "{told}");
+}
+
+#[test]
+fn what_googles_own_package_refuses_costs_its_neighbours_nothing() {
+    let name = "what_googles_own_package_refuses_costs_its_neighbours_nothing";
+    let refuse = json!({
+        "interval": 1,
+        "refuse": ["4242-11", "INVALID_ARGUMENT", "Unrecognized metric label.", -1],
+        "there": {"custom.googleapis.com/kvm/exits": ["GAUGE", "INT64"]},
+    });
+    let Some(google) = google(name, &refuse) else {
+        return;
+    };
+    let (told, _) = sweep(&google);
     assert!(count(&told, "points_rejected") > 0, "{told}");
     assert!(
         told.contains("is refused: Unrecognized metric label."),

@@ -6,6 +6,7 @@ use pipeline::{Exporter, Value};
 use tokio::time::sleep;
 use tonic::{Code, Status};
 
+use crate::both::on_both;
 use crate::fake::Then;
 use crate::host::{EPOCH, Host, SECOND, read_at};
 
@@ -18,86 +19,81 @@ fn gauges(count: usize) -> String {
         .join("\n")
 }
 
-#[tokio::test(start_paused = true)]
-async fn one_bad_series_in_a_hundred_costs_its_neighbours_nothing() {
-    let host = Host::new(CONFIG).await;
-    host.fake.with(|it| {
-        it.refuse = Box::new(|key| {
-            key.contains("d7\"")
-                .then(|| (Code::InvalidArgument, "Unrecognized metric label.".into()))
-        });
-    });
-    let (table, values) = host.table(&(gauges(1_000) + "\nnet/x{device=d1,b=d7} 1 gauge"));
-    for _ in 0..10 {
-        host.deliver(vec![host.shows(&table, 0, values.clone())])
-            .await;
-        sleep(Duration::from_secs(10)).await;
-    }
-    host.fake.assert_obeyed();
-    host.assert_accounted();
-    assert_eq!(
-        (host.fake.taken(), host.count("points_rejected", "")),
-        (9_990, 20)
-    );
-    assert_eq!(host.count("requests_retried", ""), 0);
-}
-
-#[tokio::test(start_paused = true)]
-async fn only_what_may_be_taken_later_is_sent_again() {
-    let host = Host::new(CONFIG).await;
-    let mut busy = 3;
-    host.fake.with(|it| {
-        it.refuse = Box::new(move |key| {
-            let is_busy = key.contains("\"d1\"") && busy > 0;
-            busy -= i32::from(is_busy);
-            is_busy.then(|| {
-                (
-                    Code::Internal,
-                    "Internal error encountered. Please retry after a few seconds.".into(),
-                )
-            })
-        });
-    });
-    host.show(0, &gauges(300)).await;
-    host.fake.assert_obeyed();
-    host.assert_accounted();
-    assert_eq!(
-        host.fake.with(|it| it.requests.clone()),
-        [200, 100, 1, 1, 1]
-    );
-    assert_eq!(
-        (host.fake.taken(), host.count("points_sent", "")),
-        (300, 300)
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn each_code_is_retried_or_not() {
-    for (code, retried) in [
-        (Code::Unavailable, true),
-        (Code::DeadlineExceeded, true),
-        (Code::Internal, true),
-        (Code::ResourceExhausted, true),
-        (Code::Aborted, true),
-        (Code::Unauthenticated, true),
-        (Code::PermissionDenied, false),
-        (Code::NotFound, false),
-        (Code::InvalidArgument, false),
-        (Code::FailedPrecondition, false),
-        (Code::Unimplemented, false),
-    ] {
-        let host = Host::new(CONFIG).await;
-        host.fake
-            .with(|it| it.then.push_back(Then::Fail(Status::new(code, "as told"))));
-        host.show(0, &gauges(10)).await;
-        host.assert_accounted();
-        assert_eq!(host.fake.taken(), if retried { 10 } else { 0 }, "{code:?}");
-        assert_eq!(
-            host.count("points_dropped", "permanent"),
-            if retried { 0 } else { 10 },
-            "{code:?}"
+#[test]
+fn one_bad_series_in_a_hundred_costs_its_neighbours_nothing() {
+    let name = "one_bad_series_in_a_hundred_costs_its_neighbours_nothing";
+    on_both(name, async |side| {
+        let host = Host::on(side, CONFIG).await;
+        host.refuse(
+            "d7",
+            Code::InvalidArgument,
+            "Unrecognized metric label.",
+            u32::MAX,
         );
-    }
+        let (table, values) = host.table(&(gauges(1_000) + "\nnet/x{device=d1,b=d7} 1 gauge"));
+        for _ in 0..10 {
+            host.deliver(vec![host.shows(&table, 0, values.clone())])
+                .await;
+            host.pass(10).await;
+        }
+        host.assert_obeyed();
+        assert_eq!(
+            (host.taken(), host.count("points_rejected", "")),
+            (9_990, 20)
+        );
+        assert_eq!(host.count("requests_retried", ""), 0);
+    });
+}
+
+#[test]
+fn only_what_may_be_taken_later_is_sent_again() {
+    let name = "only_what_may_be_taken_later_is_sent_again";
+    on_both(name, async |side| {
+        let host = Host::on(side, CONFIG).await;
+        let why = "Internal error encountered. Please retry after a few seconds.";
+        host.refuse("d1", Code::Internal, why, 3);
+        host.show(0, &gauges(300)).await;
+        host.assert_obeyed();
+        assert_eq!(host.requests(), [200, 100, 1, 1, 1]);
+        assert_eq!((host.taken(), host.count("points_sent", "")), (300, 300));
+    });
+}
+
+#[test]
+fn each_code_is_retried_or_not() {
+    let name = "each_code_is_retried_or_not";
+    on_both(name, async |side| {
+        let host = Host::on(side, CONFIG).await;
+        let (table, values) = host.table(&gauges(10));
+        for (code, retried) in [
+            (Code::Cancelled, true),
+            (Code::Unknown, true),
+            (Code::DeadlineExceeded, true),
+            (Code::ResourceExhausted, true),
+            (Code::Aborted, true),
+            (Code::Internal, true),
+            (Code::Unavailable, true),
+            (Code::DataLoss, true),
+            (Code::Unauthenticated, true),
+            (Code::PermissionDenied, false),
+            (Code::NotFound, false),
+            (Code::AlreadyExists, false),
+            (Code::InvalidArgument, false),
+            (Code::FailedPrecondition, false),
+            (Code::OutOfRange, false),
+            (Code::Unimplemented, false),
+        ] {
+            let counts = || (host.taken(), host.count("points_dropped", "permanent"));
+            let (taken, dropped) = counts();
+            host.fail(code);
+            host.deliver(vec![host.shows(&table, 0, values.clone())])
+                .await;
+            host.assert_obeyed();
+            let (more, lost) = if retried { (10, 0) } else { (0, 10) };
+            assert_eq!(counts(), (taken + more, dropped + lost), "{code:?}");
+            host.pass(10).await;
+        }
+    });
 }
 
 #[tokio::test(start_paused = true)]

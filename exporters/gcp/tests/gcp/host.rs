@@ -9,8 +9,9 @@ use pipeline::{
     Attributes, Batch, Context, Counters, ExportError, Exporter, Head, Scope, Sweep, Table, Times,
     Value, points, testing, text,
 };
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
+use crate::fake::google::Google;
 use crate::fake::{Fake, serve};
 
 pub(crate) const SECOND: u64 = 1_000_000_000;
@@ -20,6 +21,8 @@ pub(crate) const EPOCH: u64 = 1_767_225_600 * SECOND;
 pub(crate) struct Host {
     pub(crate) gcp: Gcp,
     pub(crate) fake: Fake,
+    /// Takes the place of `fake`, where it is there.
+    pub(crate) google: Option<Google>,
     pub(crate) counters: Counters,
     pub(crate) clock: Clock,
     pub(crate) resource: Attributes,
@@ -69,14 +72,21 @@ impl Host {
             offset: Arc::default(),
             ..clock.clone()
         };
-        Host::at(yaml, Fake::new(move || true_time.now()), clock).await
+        Host::at(yaml, Fake::new(move || true_time.now()), None, clock).await
     }
 
-    pub(crate) async fn at(yaml: &str, fake: Fake, clock: Clock) -> Host {
+    async fn at(yaml: &str, fake: Fake, google: Option<Google>, clock: Clock) -> Host {
         let counters = Counters::new("test");
         let context = Context::new(Arc::default(), counters.clone(), "/")
             .of("gcp", Scope::new("exporter-gcp", "1.2.3"));
-        let channel = serve::channel(&fake).await;
+        let channel = match &google {
+            None => serve::channel(&fake).await,
+            Some(google) => {
+                let address = format!("http://127.0.0.1:{}", google.port);
+                let endpoint = tonic::transport::Endpoint::from_shared(address).unwrap();
+                endpoint.connect().await.unwrap()
+            }
+        };
         let now = clock.clone();
         let gcp = Gcp::over(config(yaml), &context, channel, Arc::new(move || now.now()));
         gcp.start().await.unwrap();
@@ -84,15 +94,22 @@ impl Host {
         Host {
             gcp,
             fake,
+            google,
             counters,
             clock,
             resource,
         }
     }
 
+    /// The same host to Google's package.
+    pub(crate) async fn to(self, google: Google, yaml: &str) -> Host {
+        Host::at(yaml, self.fake, Some(google), self.clock).await
+    }
+
     /// The exporter begins anew, and the far side stays.
     pub(crate) async fn restarted(&self, yaml: &str) -> Host {
-        Host::at(yaml, self.fake.clone(), self.clock.clone()).await
+        let (fake, google) = (self.fake.clone(), self.google.clone());
+        Host::at(yaml, fake, google, self.clock.clone()).await
     }
 
     /// A table of these points in the notation, and its values.
@@ -160,7 +177,7 @@ impl Host {
                 }
                 Err(other) => panic!("{other:?}"),
             }
-            sleep(Duration::from_secs(5)).await;
+            self.pass(5).await;
         }
     }
 

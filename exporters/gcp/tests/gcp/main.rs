@@ -2,9 +2,13 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod both;
 mod contracts;
 mod errors;
 mod fake;
 mod host;
+#[path = "../../../../tests/common/lacks.rs"]
+#[allow(unreachable_pub)]
+mod lacks;
 mod mapping;
 mod obeys;

@@ -4,6 +4,7 @@ use googleapis_tonic_google_monitoring_v3::google::api::metric_descriptor::{
     MetricKind, ValueType,
 };
 
+use crate::both::on_both;
 use crate::host::{EPOCH, Host, SECOND};
 
 /// The series that these points become, as `key kind type start..end value`; all were read an hour after their start.
@@ -76,6 +77,34 @@ async fn kinds_are_the_references() {
     }
 }
 
+#[test]
+fn histograms_of_both_kinds_are_distributions_that_are_taken_and_may_be_reset() {
+    let name = "histograms_of_both_kinds_are_distributions_that_are_taken_and_may_be_reset";
+    on_both(name, async |side| {
+        let host = Host::on(side, PLAIN).await;
+        let mut start = EPOCH - SECOND;
+        for count in [1, 5, 9, 2, 4] {
+            if count == 2 {
+                start = host.clock.now() - SECOND;
+            }
+            let points = [
+                format!("net/a 1.0:{count},2.5:0,inf:1;sum:7.5 histogram"),
+                format!("net/b scale:0;zero:1;+2:{count},0,3;sum:9.0 exponential"),
+                // More buckets than the API takes, and a side that it has no word for.
+                format!(
+                    "net/c scale:3;zero:0;-0:{count};+0:{};sum:9.0 exponential",
+                    vec!["1"; 300].join(",")
+                ),
+            ];
+            host.show(start, &points.join("\n")).await;
+            host.pass(10).await;
+        }
+        host.assert_obeyed();
+        assert_eq!(host.kinds(), ["CUMULATIVE DISTRIBUTION"; 3]);
+        assert_eq!(host.taken_of_each(), [5, 5, 5]);
+    });
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_no_point_to_the_api_stays_here_and_is_counted() {
     let host = Host::new(PLAIN).await;
@@ -117,37 +146,39 @@ async fn labels_are_the_points_own_with_scope_and_service_over_them() {
     assert_eq!(keys, [format!("p.d/net/x{labels} of {resource}")]);
 }
 
-#[tokio::test(start_paused = true)]
-async fn labels_are_within_the_apis_limits() {
-    let host = Host::new(PLAIN).await;
-    let long = format!("net/x{{{}={}}} 1 gauge", "k".repeat(150), "v".repeat(2000));
-    let many: Vec<String> = (0..31).map(|it| format!("l{it}=1")).collect();
-    host.show(0, &format!("{long}\nnet/y{{{}}} 1 gauge", many.join(",")))
-        .await;
-    host.fake.assert_obeyed();
-    assert_eq!(
-        (
-            host.fake.taken(),
-            host.count("points_dropped", "series_refused")
-        ),
-        (1, 1)
-    );
+#[test]
+fn labels_are_within_the_apis_limits() {
+    let name = "labels_are_within_the_apis_limits";
+    on_both(name, async |side| {
+        let host = Host::on(side, PLAIN).await;
+        let long = format!("net/x{{{}={}}} 1 gauge", "k".repeat(150), "v".repeat(2000));
+        let many: Vec<String> = (0..31).map(|it| format!("l{it}=1")).collect();
+        host.show(0, &format!("{long}\nnet/y{{{}}} 1 gauge", many.join(",")))
+            .await;
+        host.assert_obeyed();
+        assert_eq!(
+            (host.taken(), host.count("points_dropped", "series_refused")),
+            (1, 1)
+        );
+    });
 }
 
-#[tokio::test(start_paused = true)]
-async fn of_two_series_that_would_be_one_the_first_stays() {
-    let host = Host::new(PLAIN).await;
-    host.show(
-        0,
-        "net/x{a.b=1} 1 gauge\nnet/x{a-b=1} 2 gauge\nnet/x{a_b=2} 3 gauge",
-    )
-    .await;
-    host.fake.assert_obeyed();
-    assert_eq!(
-        (host.fake.taken(), host.count("points_dropped", "duplicate")),
-        (2, 1)
-    );
-    host.assert_accounted();
+#[test]
+fn of_two_series_that_would_be_one_the_first_stays() {
+    let name = "of_two_series_that_would_be_one_the_first_stays";
+    on_both(name, async |side| {
+        let host = Host::on(side, PLAIN).await;
+        host.show(
+            0,
+            "net/x{a.b=1} 1 gauge\nnet/x{a-b=1} 2 gauge\nnet/x{a_b=2} 3 gauge",
+        )
+        .await;
+        host.assert_obeyed();
+        assert_eq!(
+            (host.taken(), host.count("points_dropped", "duplicate")),
+            (2, 1)
+        );
+    });
 }
 
 #[tokio::test(start_paused = true)]

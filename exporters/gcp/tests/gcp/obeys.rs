@@ -7,6 +7,7 @@ use pipeline::Value;
 use tokio::time::sleep;
 use tonic::Status;
 
+use crate::both::on_both;
 use crate::fake::Then;
 use crate::host::{EPOCH, Host, SECOND, read_at};
 
@@ -46,94 +47,109 @@ async fn ten_thousand_series_at_ten_seconds_for_an_hour() {
     });
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_series_that_comes_each_second_goes_each_ten() {
-    let host = Host::new(CONFIG).await;
-    let (table, _) = host.table("net/x 0 gauge");
-    for second in 0..61 {
-        host.deliver(vec![host.shows(&table, 0, vec![Value::Int(second)])])
-            .await;
-        sleep(Duration::from_secs(1)).await;
-    }
-    host.fake.assert_obeyed();
-    host.assert_accounted();
-    assert_eq!(
-        (host.fake.taken(), host.count("points_dropped", "coalesced")),
-        (7, 54)
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn two_sweeps_in_one_request_are_two_requests_of_the_api_in_order() {
-    let host = Host::new(CONFIG).await;
-    let (table, values) = host.table(&counters(300));
-    let now = host.clock.now();
-    let at = |time| read_at(&table, EPOCH - 100 * SECOND, time, values.clone());
-    host.deliver(vec![at(now - 20 * SECOND), at(now - 10 * SECOND), at(now)])
-        .await;
-    host.fake.assert_obeyed();
-    assert_eq!(
-        host.fake.with(|it| it.requests.clone()),
-        [200, 100, 200, 100, 200, 100]
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn resets_restarts_and_unknown_starts_make_valid_intervals() {
-    let host = Host::new(CONFIG).await;
-    let (table, _) = host.table("net/known{a=1} 0 counter\nnet/unknown{a=1} 0 counter");
-    let mut boot = EPOCH - 100 * SECOND;
-    let mut host = host;
-    for sweep in 0..60_i64 {
-        if sweep % 9 == 8 {
-            // The counters were reset, 3 s ago.
-            boot = host.clock.now() - 3 * SECOND;
-        }
-        if sweep % 20 == 19 {
-            host = host.restarted(CONFIG).await;
-        }
-        let value = Value::Int(sweep % 9 * 10);
-        let starts: Arc<[u64]> = [boot, 0].into();
-        let batch = host
-            .shows(&table, 0, vec![value.clone(), value])
-            .with_starts(starts);
-        host.deliver(vec![batch]).await;
-        sleep(Duration::from_secs(10)).await;
-    }
-    host.fake.assert_obeyed();
-    // The one without a start lacks one point after each start of the program.
-    let counts: Vec<usize> = host
-        .fake
-        .with(|it| it.series.values().map(Vec::len).collect());
-    assert_eq!(counts, [60, 56]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_clock_that_is_set_makes_no_invalid_point() {
-    for step in [-3600, -30, -1, 1, 30, 240] {
-        let host = Host::new(CONFIG).await;
-        let (table, _) = host.table("net/c 0 counter\nnet/g 0 gauge\nnet/u 0 counter");
-        for sweep in 0..50_i64 {
-            if sweep == 10 {
-                host.clock.step(step);
-            }
-            if sweep == 30 {
-                host.clock.step(-step);
-            }
-            let values = vec![Value::Int(sweep); 3];
-            let starts: Arc<[u64]> = [EPOCH - SECOND, 0, 0].into();
-            host.deliver(vec![host.shows(&table, 0, values).with_starts(starts)])
+#[test]
+fn a_series_that_comes_each_second_goes_each_ten() {
+    let name = "a_series_that_comes_each_second_goes_each_ten";
+    on_both(name, async |side| {
+        let host = Host::on(side, CONFIG).await;
+        let (table, _) = host.table("net/x 0 gauge");
+        for second in 0..61 {
+            host.deliver(vec![host.shows(&table, 0, vec![Value::Int(second)])])
                 .await;
-            sleep(Duration::from_secs(10)).await;
+            host.pass(1).await;
         }
-        host.fake.assert_obeyed();
-        host.assert_accounted();
-        assert!(
-            host.fake.taken() > 3 * 25,
-            "step {step}: {}",
-            host.fake.taken()
+        host.assert_obeyed();
+        assert_eq!(
+            (host.taken(), host.count("points_dropped", "coalesced")),
+            (7, 54)
         );
-    }
+    });
+}
+
+#[test]
+fn two_sweeps_in_one_request_are_two_requests_of_the_api_in_order() {
+    let name = "two_sweeps_in_one_request_are_two_requests_of_the_api_in_order";
+    on_both(name, async |side| {
+        let host = Host::on(side, CONFIG).await;
+        let (table, values) = host.table(&counters(300));
+        let now = host.clock.now();
+        let at = |time| read_at(&table, EPOCH - 100 * SECOND, time, values.clone());
+        host.deliver(vec![at(now - 20 * SECOND), at(now - 10 * SECOND), at(now)])
+            .await;
+        host.assert_obeyed();
+        assert_eq!(host.requests(), [200, 200, 200, 100, 100, 100]);
+    });
+}
+
+#[test]
+fn resets_restarts_and_unknown_starts_make_valid_intervals() {
+    let name = "resets_restarts_and_unknown_starts_make_valid_intervals";
+    on_both(name, async |side| {
+        let mut host = Host::on(side, CONFIG).await;
+        let (table, _) = host.table("net/known{a=1} 0 counter\nnet/unknown{a=1} 0 counter");
+        let mut boot = EPOCH - 100 * SECOND;
+        for sweep in 0..60_i64 {
+            if sweep % 9 == 8 {
+                // The counters were reset, 3 s ago.
+                boot = host.clock.now() - 3 * SECOND;
+            }
+            if sweep % 20 == 19 {
+                host = host.restarted(CONFIG).await;
+            }
+            let value = Value::Int(sweep % 9 * 10);
+            let starts: Arc<[u64]> = [boot, 0].into();
+            let batch = host
+                .shows(&table, 0, vec![value.clone(), value])
+                .with_starts(starts);
+            host.deliver(vec![batch]).await;
+            host.pass(10).await;
+        }
+        host.assert_obeyed();
+        // The one without a start lacks one point after each start of the program.
+        assert_eq!(host.taken_of_each(), [60, 56]);
+    });
+}
+
+#[test]
+fn a_clock_that_is_set_makes_no_invalid_point() {
+    let name = "a_clock_that_is_set_makes_no_invalid_point";
+    on_both(name, async |side| {
+        for step in [-3600, -30, -1, 1, 30, 240] {
+            let host = Host::on(side, CONFIG).await;
+            let (table, _) = host.table("net/c 0 counter\nnet/g 0 gauge\nnet/u 0 counter");
+            for sweep in 0..50_i64 {
+                if sweep == 10 {
+                    host.clock.step(step);
+                }
+                if sweep == 30 {
+                    host.clock.step(-step);
+                }
+                let values = vec![Value::Int(sweep); 3];
+                let starts: Arc<[u64]> = [EPOCH - SECOND, 0, 0].into();
+                host.deliver(vec![host.shows(&table, 0, values).with_starts(starts)])
+                    .await;
+                host.pass(10).await;
+            }
+            host.assert_obeyed();
+            assert!(host.taken() > 3 * 25, "step {step}: {}", host.taken());
+        }
+    });
+}
+
+#[test]
+fn thousands_of_series_go_in_requests_of_two_hundred() {
+    let name = "thousands_of_series_go_in_requests_of_two_hundred";
+    on_both(name, async |side| {
+        let host = Host::on(side, CONFIG).await;
+        let (table, values) = host.table(&counters(3_000));
+        for _ in 0..3 {
+            host.deliver(vec![host.shows(&table, EPOCH - SECOND, values.clone())])
+                .await;
+            host.pass(10).await;
+        }
+        host.assert_obeyed();
+        assert_eq!((host.taken(), host.requests()), (9_000, vec![200; 45]));
+    });
 }
 
 #[tokio::test(start_paused = true)]
@@ -161,27 +177,27 @@ async fn an_hour_without_the_api_costs_nothing_but_time() {
     );
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_series_that_turns_real_keeps_its_descriptors_type_or_is_left_out() {
-    let host = Host::new(CONFIG).await;
-    let (table, _) = host.table("net/int 0 gauge\nnet/real 0 gauge");
-    for (int, real) in [
-        (Value::Int(1), Value::Double(1.5)),
-        (Value::Double(2.0), Value::Int(2)),
-        (Value::Double(2.5), Value::Double(2.5)),
-    ] {
-        host.deliver(vec![host.shows(&table, 0, vec![int, real])])
-            .await;
-        sleep(Duration::from_secs(10)).await;
-    }
-    host.fake.assert_obeyed();
-    assert_eq!(
-        (
-            host.fake.taken(),
-            host.count("points_dropped", "series_refused")
-        ),
-        (5, 1)
-    );
+#[test]
+fn a_series_that_turns_real_keeps_its_descriptors_type_or_is_left_out() {
+    let name = "a_series_that_turns_real_keeps_its_descriptors_type_or_is_left_out";
+    on_both(name, async |side| {
+        let host = Host::on(side, CONFIG).await;
+        let (table, _) = host.table("net/int 0 gauge\nnet/real 0 gauge");
+        for (int, real) in [
+            (Value::Int(1), Value::Double(1.5)),
+            (Value::Double(2.0), Value::Int(2)),
+            (Value::Double(2.5), Value::Double(2.5)),
+        ] {
+            host.deliver(vec![host.shows(&table, 0, vec![int, real])])
+                .await;
+            host.pass(10).await;
+        }
+        host.assert_obeyed();
+        assert_eq!(
+            (host.taken(), host.count("points_dropped", "series_refused")),
+            (5, 1)
+        );
+    });
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,6 +8,7 @@
     clippy::missing_panics_doc
 )]
 
+pub mod google;
 pub mod rules;
 pub mod serve;
 

@@ -1,13 +1,13 @@
-"""Cloud Monitoring made of Google's own package: its types, its field names, its statuses. Says where it listens; at the
-end of its input it says what it took, as JSON.
+"""Cloud Monitoring made of Google's own package: its types, its field names, its statuses. Says where it listens. Each
+line of its input is a JSON object of what to do from now on, and is answered by what it took so far, as JSON:
 
---interval SECONDS    from point to point of a series, at least
---refuse WORD         series with this word in a label's value are refused
---away COUNT          so many requests are answered by UNAVAILABLE, first
---there TYPE=KIND     a descriptor that is there from the beginning
+interval SECONDS              from point to point of a series, at least
+now NANOSECONDS, pass SECONDS  its clock is set, and goes on
+fail [CODE, …]                so the next requests are answered
+refuse [WORD, CODE, WHY, TIMES]  series with this word as a label's value are refused, so many times
+there {TYPE: [KIND, VALUES]}  descriptors that are there
 """
 
-import argparse
 import json
 import re
 import sys
@@ -26,23 +26,21 @@ KIND = metric_pb2.MetricDescriptor.MetricKind
 VALUE = metric_pb2.MetricDescriptor.ValueType
 VALUES = {"bool_value": VALUE.BOOL, "int64_value": VALUE.INT64, "double_value": VALUE.DOUBLE, "distribution_value": VALUE.DISTRIBUTION}
 
-parser = argparse.ArgumentParser()
-parser.add_argument("--interval", type=float, default=10)
-parser.add_argument("--refuse")
-parser.add_argument("--away", type=int, default=0)
-parser.add_argument("--there", action="append", default=[])
-options = parser.parse_args()
-
 lock = threading.Lock()
-descriptors = {}
-for it in options.there:
-    name, kind = it.split("=")
-    descriptors[name] = metric_pb2.MetricDescriptor(type=name, metric_kind=KIND.Value(kind), value_type=VALUE.INT64)
-series, broken, requests = {}, [], []
+interval, ahead, refuse = 10 * 10**9, 0, None
+descriptors, series, made, broken, requests, fail = {}, {}, [], [], [], []
 
 
 def nanos(stamp):
     return stamp.seconds * 10**9 + stamp.nanos // 1000 * 1000
+
+
+def is_distribution(it):
+    """At most 200 buckets, which hold what is counted; of explicit ones the bounds rise, and there is a bucket more."""
+    bounds = list(it.bucket_options.explicit_buckets.bounds)
+    rise = all(low < high for low, high in zip(bounds, bounds[1:]))
+    fit = len(it.bucket_counts) <= (len(bounds) + 1 if it.bucket_options.WhichOneof("options") == "explicit_buckets" else 200)
+    return rise and fit and len(it.bucket_counts) <= 200 and sum(it.bucket_counts) == it.count
 
 
 def why_not(it, last):
@@ -60,9 +58,11 @@ def why_not(it, last):
     point = it.points[0]
     if it.metric_kind != descriptor.metric_kind:
         return f"Metric kind for metric {it.metric.type} must be {KIND.Name(descriptor.metric_kind)}, but is {KIND.Name(it.metric_kind)}."
+    if point.value.WhichOneof("value") == "distribution_value" and not is_distribution(point.value.distribution_value):
+        return "Distribution value has invalid |bucket_counts|."
     if not it.value_type == descriptor.value_type == VALUES[point.value.WhichOneof("value")]:
         return f"Value type for metric {it.metric.type} must be {VALUE.Name(descriptor.value_type)}."
-    end, now = nanos(point.interval.end_time), time.time_ns()
+    end, now = nanos(point.interval.end_time), time.time_ns() + ahead
     if not now - 25 * 3600 * 10**9 <= end <= now + 300 * 10**9:
         return "Data points cannot be written more than 25h in the past or 5m in the future."
     start = nanos(point.interval.start_time) if point.interval.HasField("start_time") else None
@@ -75,9 +75,8 @@ def why_not(it, last):
         return "Points must be written in order. One or more of the points specified had an older start time than the most recent point."
     if last and end <= last[1]:
         return "Points must be written in order. One or more of the points specified had an older end time than the most recent point."
-    if last and end < last[1] + int(options.interval * 10**9):
+    if last and end < last[1] + interval:
         return "One or more points were written more frequently than the maximum sampling period configured for the metric."
-    series.setdefault(key_of(it), []).append((start, end))
     return None
 
 
@@ -86,48 +85,63 @@ def key_of(it):
     return f"{it.metric.type}{labels(it.metric.labels)} of {it.resource.type}{labels(it.resource.labels)}"
 
 
+def refused(it):
+    """The code and the words, if this series is one to be refused now."""
+    if not refuse or refuse[0] not in it.metric.labels.values() or refuse[3] == 0:
+        return None
+    refuse[3] -= 1
+    return getattr(grpc.StatusCode, refuse[1]).value[0], refuse[2]
+
+
 def write(request, context):
     with lock:
-        if options.away > 0:
-            options.away -= 1
-            context.abort(grpc.StatusCode.UNAVAILABLE, "as the test has it")
+        if fail:
+            context.abort(getattr(grpc.StatusCode, fail.pop(0)), "as the test has it")
         requests.append(len(request.time_series))
         if len(request.time_series) > 200:
             broken.append("more than 200")
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, "At most 200 TimeSeries can be written in one request.")
+        if not re.fullmatch("projects/[^/]+", request.name):
+            broken.append(f"name {request.name}")
         failed, seen = {}, set()
         for index, it in enumerate(request.time_series):
             key = key_of(it)
-            if options.refuse and options.refuse in it.metric.labels.values():
-                failed.setdefault("Unrecognized metric label.", []).append(index)
-                continue
             why = "Duplicate TimeSeries encountered." if key in seen else why_not(it, (series.get(key) or [None])[-1])
             seen.add(key)
             if why:
                 broken.append(f"{key}: {why}")
+            why = (3, why) if why else refused(it)
+            if why:
                 failed.setdefault(why, []).append(index)
+            else:
+                span = it.points[0].interval
+                series.setdefault(key, []).append((nanos(span.start_time) if span.HasField("start_time") else None, nanos(span.end_time)))
         if not failed:
             return empty_pb2.Empty()
         count = sum(map(len, failed.values()))
         summary = types.CreateTimeSeriesSummary(
             total_point_count=len(request.time_series),
             success_point_count=len(request.time_series) - count,
-            errors=[{"status": status_pb2.Status(code=3, message=why), "point_count": len(at)} for why, at in failed.items()],
+            errors=[{"status": status_pb2.Status(code=code, message=why), "point_count": len(at)} for (code, why), at in failed.items()],
         )
-        named = "; ".join(f"{why}: timeSeries[{','.join(map(str, at))}]" for why, at in failed.items())
-        status = status_pb2.Status(code=3, message=f"One or more TimeSeries could not be written: {named}")
+        named = "; ".join(f"{why}: timeSeries[{','.join(map(str, at))}]" for (_, why), at in failed.items())
+        codes = {code for code, _ in failed}
+        status = status_pb2.Status(code=3 if 3 in codes else min(codes), message=f"One or more TimeSeries could not be written: {named}")
         status.details.add().Pack(types.CreateTimeSeriesSummary.pb(summary))
     context.abort_with_status(rpc_status.to_status(status))
 
 
 def make(request, context):
-    made = request.metric_descriptor
+    it = request.metric_descriptor
     with lock:
-        there = descriptors.get(made.type)
-        if there and there.metric_kind != made.metric_kind:
-            context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"When creating metric {made.type}: the metric already exists with another kind.")
-        descriptors[made.type] = made
-    return made
+        there = descriptors.get(it.type)
+        if there and (there.metric_kind, there.value_type) != (it.metric_kind, it.value_type):
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"When creating metric {it.type}: the metric already exists with another kind or type.")
+        if len(it.labels) > 30:
+            broken.append(f"{it.type}: more than 30 labels")
+        made.append(it.type)
+        descriptors[it.type] = it
+    return it
 
 
 def show(request, context):
@@ -144,6 +158,7 @@ def handler(function, request):
 server = grpc.server(futures.ThreadPoolExecutor(8))
 methods = {
     "CreateTimeSeries": handler(write, types.CreateTimeSeriesRequest),
+    "CreateServiceTimeSeries": handler(write, types.CreateTimeSeriesRequest),
     "CreateMetricDescriptor": handler(make, types.CreateMetricDescriptorRequest),
     "GetMetricDescriptor": handler(show, types.GetMetricDescriptorRequest),
 }
@@ -151,9 +166,21 @@ server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("google.mo
 print(server.add_insecure_port("127.0.0.1:0"), flush=True)
 server.start()
 for line in sys.stdin:
-    # How far it is, whenever asked.
     with lock:
-        print(max(map(len, series.values()), default=0), flush=True)
-taken = sum(map(len, series.values()))
-print(json.dumps({"taken": taken, "broken": broken, "requests": requests, "descriptors": sorted(descriptors)}), flush=True)
+        told = json.loads(line)
+        interval = int(told.get("interval", interval / 10**9) * 10**9)
+        ahead = (told["now"] - time.time_ns() if "now" in told else ahead) + int(told.get("pass", 0) * 10**9)
+        fail += told.get("fail", [])
+        refuse = told.get("refuse", refuse)
+        for name, (kind, values) in told.get("there", {}).items():
+            descriptors[name] = metric_pb2.MetricDescriptor(type=name, metric_kind=KIND.Value(kind), value_type=VALUE.Value(values))
+        took = {
+            "taken": sum(map(len, series.values())),
+            "points": {key: len(points) for key, points in series.items()},
+            "broken": broken,
+            "requests": requests,
+            "made": made,
+            "kinds": {name: f"{KIND.Name(it.metric_kind)} {VALUE.Name(it.value_type)}" for name, it in descriptors.items()},
+        }
+        print(json.dumps(took), flush=True)
 server.stop(None)

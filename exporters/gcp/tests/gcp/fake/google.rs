@@ -1,0 +1,61 @@
+//! The second far side: Cloud Monitoring made of Google's own Python package, another reading of the same documents.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{Arc, Mutex};
+
+use serde_json::Value;
+
+/// It, in a process of its own, which ends with this.
+#[derive(Clone)]
+pub struct Google {
+    process: Arc<Mutex<(ChildStdin, BufReader<ChildStdout>, Child)>>,
+    pub port: u16,
+}
+
+/// What `.ci/run` installs for it.
+pub const NEEDS: &str = "google-cloud-monitoring in .tools/gcp, which .ci/run installs";
+
+impl Google {
+    /// It, from this repository; none where Google's package is not installed.
+    pub fn start(repository: &Path) -> Option<Google> {
+        let script = repository.join("exporters/gcp/tests/gcp/fake/cloud_monitoring.py");
+        let mut command = Command::new(repository.join(".tools/gcp/bin/python"));
+        command.arg(script).stdin(Stdio::piped());
+        let mut child = command.stdout(Stdio::piped()).spawn().ok()?;
+        let asks = child.stdin.take().unwrap();
+        let mut answers = BufReader::new(child.stdout.take().unwrap());
+        let mut port = String::new();
+        answers.read_line(&mut port).unwrap();
+        Some(Google {
+            process: Arc::new(Mutex::new((asks, answers, child))),
+            port: port.trim().parse().unwrap(),
+        })
+    }
+
+    /// Does this from now on (`{"interval": 1}`); what it took so far.
+    pub fn told(&self, what: &Value) -> Value {
+        let (asks, answers, _) = &mut *self.process.lock().unwrap();
+        writeln!(asks, "{what}").unwrap();
+        let mut line = String::new();
+        answers.read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap()
+    }
+
+    /// What it took so far.
+    pub fn took(&self) -> Value {
+        self.told(&serde_json::json!({}))
+    }
+}
+
+impl Drop for Google {
+    fn drop(&mut self) {
+        if let Some(process) = Arc::get_mut(&mut self.process) {
+            let (_, _, child) = process.get_mut().unwrap();
+            // It may have ended by itself, which the test has seen.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
