@@ -128,27 +128,18 @@ impl Bench {
         two(&String::from_utf8_lossy(&output.stdout)).map(Some)
     }
 
-    /// What so many sweeps cost, the start taken off.
-    pub(crate) fn sweeps(&self, tree: &Tree, pipeline: Pipeline, sweeps: u64) -> io::Result<Cost> {
-        let interval = interval(tree);
-        let few = self.collector(tree, pipeline, 2, &interval, false)?;
-        Ok(self
-            .collector(tree, pipeline, 2 + sweeps, &interval, false)?
-            .beyond(few))
-    }
-
-    /// The same, in system calls.
-    pub(crate) fn syscalls(
+    /// What so many sweeps cost, the start taken off; with `count`, their system calls too.
+    pub(crate) fn sweeps(
         &self,
         tree: &Tree,
         pipeline: Pipeline,
         sweeps: u64,
+        count: bool,
     ) -> io::Result<Cost> {
         let interval = interval(tree);
-        let few = self.collector(tree, pipeline, 2, &interval, true)?;
-        Ok(self
-            .collector(tree, pipeline, 2 + sweeps, &interval, true)?
-            .beyond(few))
+        let run = |sweeps| self.collector(tree, pipeline, sweeps, &interval, count);
+        let few = run(2)?;
+        Ok(run(2 + sweeps)?.beyond(few))
     }
 
     /// One run of the collector, from its start to its end.

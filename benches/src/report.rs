@@ -56,7 +56,7 @@ pub(crate) fn costs(bench: &Bench, tree: &Tree) -> io::Result<()> {
     for _ in 0..ROUNDS {
         floor.push(bench.floor(tree, sweeps)?);
         for ((_, pipeline), costs) in KINDS.iter().zip(&mut kinds) {
-            costs.push(bench.sweeps(tree, *pipeline, sweeps)?);
+            costs.push(bench.sweeps(tree, *pipeline, sweeps, false)?);
         }
         demo.extend(bench.demo(tree, sweeps.min(20))?);
     }
@@ -73,7 +73,7 @@ pub(crate) fn costs(bench: &Bench, tree: &Tree) -> io::Result<()> {
     line("bare reads", &floor, "– | – | –")?;
     for ((what, pipeline), costs) in KINDS.iter().zip(&kinds) {
         let syscalls = if bench.perf {
-            let cost = bench.syscalls(tree, *pipeline, sweeps.min(40))?;
+            let cost = bench.sweeps(tree, *pipeline, sweeps.min(40), true)?;
             #[allow(clippy::cast_precision_loss)]
             let each = cost.syscalls.unwrap_or_default() as f64 / cost.per_value();
             format!("{each:.3}")
@@ -147,7 +147,7 @@ pub(crate) fn growth(bench: &Bench, tree: &Tree) -> io::Result<()> {
     let (mut floor, mut costs) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS.min(3) {
         floor.push(bench.floor(tree, sweeps)?);
-        costs.push(bench.sweeps(tree, Pipeline::Otlp("none"), sweeps)?);
+        costs.push(bench.sweeps(tree, Pipeline::Otlp("none"), sweeps, false)?);
     }
     let last = costs[0];
     let (low, high) = spread(&costs);

@@ -111,7 +111,9 @@ pub(crate) fn veth(sysfs: &Path, files: usize) -> io::Result<Tree> {
 }
 
 /// VMs that live as long as this does.
-pub(crate) struct Vms(#[allow(dead_code)] Vec<(VmFd, VcpuFd)>);
+pub(crate) struct Vms {
+    _alive: Vec<(VmFd, VcpuFd)>,
+}
 
 /// Twenty VMs in debugfs's `kvm/`; a debugfs is mounted here.
 pub(crate) fn kvm(debugfs: &Path) -> io::Result<(Tree, Vms)> {
@@ -145,7 +147,7 @@ pub(crate) fn kvm(debugfs: &Path) -> io::Result<(Tree, Vms)> {
         directories,
         keeps: false,
     };
-    Ok((tree, Vms(vms)))
+    Ok((tree, Vms { _alive: vms }))
 }
 
 fn short(files: usize) -> String {

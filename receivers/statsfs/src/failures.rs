@@ -16,39 +16,38 @@ pub(crate) fn take_note(
     locked_down: bool,
     complaints: &Complaints,
 ) {
-    let fails_of = |table: &TableState, row| match table.trouble(row) {
-        Some(Trouble::Failing { fails, .. }) => fails,
-        _ => 0,
-    };
     for row in retried {
         if failures.binary_search_by_key(row, |(row, _)| *row).is_err() {
             table.recovers(*row);
         }
     }
     for (row, failure) in failures {
-        let (row, reason) = match (*failure, locked_down) {
+        let row = *row;
+        let path = || table.path(row);
+        let reason = match *failure {
             // The next check ends its series, without a word.
-            (Failure::Gone, _) => continue,
-            (Failure::NoDescriptor, _) => {
+            Failure::Gone => continue,
+            Failure::NoDescriptor => {
                 let reason = Reason::DESCRIPTORS;
-                complaints.add_once("files_failed", reason.0, reason.cause(), table.path(*row));
+                complaints.add_once("files_failed", reason.0, reason.cause(), path());
                 continue;
             }
-            (Failure::Other(reason @ Reason::TIMEOUT), _) => {
-                complaints.add("files_failed", reason.0, reason.cause(), || {
-                    table.path(*row)
-                });
+            Failure::Other(reason @ Reason::TIMEOUT) => {
+                complaints.add("files_failed", reason.0, reason.cause(), path);
                 continue;
             }
-            (Failure::NotPermitted, true) => (*row, Reason::LOCKDOWN),
-            (Failure::NotPermitted, false) => (*row, Reason::PERMISSION),
-            (Failure::Other(reason), _) => (*row, reason),
+            Failure::NotPermitted if locked_down => Reason::LOCKDOWN,
+            Failure::NotPermitted => Reason::PERMISSION,
+            Failure::Other(reason) => reason,
         };
-        let fails = fails_of(table, row);
+        let fails = match table.trouble(row) {
+            Some(Trouble::Failing { fails, .. }) => fails,
+            _ => 0,
+        };
         // A device that is going answers with all kinds of errors: it is named when it is still there.
         let first = u8::from(reason == Reason::IO);
         if fails == first {
-            complaints.add("files_failed", reason.0, reason.cause(), || table.path(row));
+            complaints.add("files_failed", reason.0, reason.cause(), path);
         } else {
             complaints.count("files_failed", reason.0, 1);
         }

@@ -31,6 +31,15 @@ pub(crate) struct Group {
 }
 
 impl Rows {
+    /// How a file that is there already is read.
+    pub(crate) fn set_format(&mut self, row: u32, format: Format) {
+        if self.formats.is_empty() && format == Format::Int {
+            return;
+        }
+        self.formats.resize(self.files.len(), Format::Int);
+        self.formats[row as usize] = format;
+    }
+
     /// Only the rows that stay.
     pub(crate) fn of(&self, stays: impl Fn(u32) -> bool) -> Rows {
         let mut made = Rows::default();

@@ -116,12 +116,7 @@ impl Sweeps {
                 busy = true;
                 continue;
             }
-            // So many of its turns, each of which may be several ticks.
-            let turn = Want::Every(self.tables.interval(&name, self.plan.interval));
-            let stretch = u64::from(stretch);
-            let turn = |tick: u64| turn.turn(tick, self.plan.interval).map(|it| it / stretch);
-            let last = self.subsystems.last(&name);
-            if stretch > 1 && last.is_some_and(|last| turn(last) == turn(number)) {
+            if stretch > 1 && self.was_swept(&name, number, stretch) {
                 self.subsystems.skip(&name, "max_cpu_percent");
                 continue;
             }
@@ -155,6 +150,15 @@ impl Sweeps {
             "sweeps"
         };
         self.context.counters.add(counter, "", 1);
+    }
+
+    /// Whether a subsystem was swept in so many of its turns that this tick is in; each turn may be several ticks.
+    fn was_swept(&self, subsystem: &str, number: u64, stretch: u32) -> bool {
+        let tick = self.plan.interval;
+        let want = Want::Every(self.tables.interval(subsystem, tick));
+        let turn = |number| want.turn(number, tick).map(|it| it / u64::from(stretch));
+        let last = self.subsystems.last(subsystem);
+        last.is_some_and(|last| turn(last) == turn(number))
     }
 
     /// Gives tables to readers, as far as these have room.

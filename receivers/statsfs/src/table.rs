@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use pipeline::{Descriptors, Head, Series, Source, Table, Want};
 
-use crate::config::Format;
 use crate::job::{Job, Readings};
 use crate::kept::Kept;
 use crate::rows::{Group, Rows};
@@ -126,13 +125,8 @@ impl TableState {
                 end,
             }),
         }
-        if found.format != Format::Int && rows.formats.is_empty() {
-            rows.formats = vec![Format::Int; rows.files.len()];
-        }
-        if !rows.formats.is_empty() || found.format != Format::Int {
-            rows.formats.push(found.format);
-        }
         rows.files.push(found.file);
+        rows.set_format(end - 1, found.format);
         Arc::make_mut(&mut self.series).push(found.series);
     }
 
@@ -186,11 +180,7 @@ impl TableState {
     pub(crate) fn change(&mut self, row: u32, found: Found) {
         self.outdated = true;
         self.trouble.remove(&row);
-        let rows = Arc::make_mut(&mut self.rows);
-        if rows.formats.is_empty() {
-            rows.formats = vec![Format::Int; rows.files.len()];
-        }
-        rows.formats[row as usize] = found.format;
+        Arc::make_mut(&mut self.rows).set_format(row, found.format);
         Arc::make_mut(&mut self.series)[row as usize] = found.series;
     }
 
