@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use pipeline::{Context, Counters, Descriptors, Registration};
+use tokio::runtime::Builder;
 
 use crate::config::{Config, Loaded, Logs, check, load, print, render};
 use crate::graph::Graph;
@@ -98,14 +99,22 @@ fn run(sources: &Sources, once: bool, default: &str) -> Result<(), Failure> {
         shutdown_timeout: prepared.shutdown_timeout,
         summary_interval: prepared.logs.summary_interval.0,
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+    // One thread runs the components: two would wake one another at each hand-over, which costs more than what they do.
+    // The supervisor has its own: a component that blocks holds up its pipeline, never a signal.
+    let failed = |error| Failure::Running(format!("cannot start: {error}"));
+    let workers = Builder::new_multi_thread()
+        .worker_threads(1)
         .enable_all()
-        .build();
-    let runtime = runtime.map_err(|error| Failure::Running(format!("cannot start: {error}")))?;
-    let done = runtime.block_on(supervise::run(prepared.graph, how, prepared.counters));
+        .build()
+        .map_err(failed)?;
+    let supervisor = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(failed)?;
+    let run = supervise::run(prepared.graph, how, prepared.counters, workers.handle());
+    let done = supervisor.block_on(run);
     // What hangs in a read or a write may hang on: the process ends all the same.
-    runtime.shutdown_background();
+    workers.shutdown_background();
     done.map_err(Failure::Running)
 }
 

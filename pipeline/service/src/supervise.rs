@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use pipeline::{Counters, Found, Shutdown};
+use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
@@ -19,26 +20,36 @@ pub(crate) struct Options {
     pub(crate) summary_interval: Duration,
 }
 
-/// Runs until a signal, the end of `--once`, a closed reader, or a component's error.
-pub(crate) async fn run(graph: Graph, options: Options, counters: Counters) -> Result<(), String> {
+/// Runs until a signal, the end of `--once`, a closed reader, or a component's error; the components run on `workers`.
+pub(crate) async fn run(
+    graph: Graph,
+    options: Options,
+    counters: Counters,
+    workers: &Handle,
+) -> Result<(), String> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
     let (exporters_end, hear_exporters_end) = watch::channel(false);
     let mut beside = JoinSet::new();
     for (id, (exporter, _)) in &graph.exporters {
-        exporter
-            .start()
-            .await
+        let starting = exporter.clone();
+        let started = workers.spawn(async move { starting.start().await }).await;
+        started
+            .map_err(|panic| panic.to_string())
+            .and_then(|done| done.map_err(|error| error.to_string()))
             .map_err(|error| format!("{id}: {error}"))?;
         let (id, exporter, end) = (
             id.clone(),
             exporter.clone(),
             Shutdown::new(hear_exporters_end.clone()),
         );
-        beside.spawn(async move { (id, exporter.run(end).await) });
+        beside.spawn_on(async move { (id, exporter.run(end).await) }, workers);
     }
     let (end, hear_end) = watch::channel(false);
-    let mut running = spawn(graph, &hear_end, options.once, &counters);
+    let mut running = {
+        let _spawned_there = workers.enter();
+        spawn(graph, &hear_end, options.once, &counters)
+    };
     drop(hear_end);
     let mut receiving = running.receivers;
     let mut told = Told::new(options.summary_interval);
