@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::complaints::Complaints;
 use crate::job::Failure;
-use crate::table::{TableState, Trouble};
+use crate::table::TableState;
+use crate::troubles::Trouble;
 use crate::value::Reason;
 
 /// Takes note of the rows that failed, and of those that no longer do.

@@ -24,7 +24,7 @@ pub(crate) struct Job {
     pub(crate) keep: bool,
     pub(crate) kept: Kept,
     /// Rows that are not read, in order.
-    pub(crate) skip: Vec<u32>,
+    pub(crate) skip: Arc<[u32]>,
     /// What is not read by then is left out.
     pub(crate) ends: Instant,
     pub(crate) read: Readings,
@@ -78,8 +78,8 @@ impl Job {
             if self.keep { rows.files.len() } else { 0 },
         );
         self.read.values.reserve_exact(rows.files.len());
-        let skip = std::mem::take(&mut self.skip);
-        let mut skip = skip.into_iter().peekable();
+        let skip = Arc::clone(&self.skip);
+        let mut skip = skip.iter().copied().peekable();
         let mut clock = Instant::now();
         let mut row = 0;
         for (index, group) in rows.groups.iter().enumerate() {

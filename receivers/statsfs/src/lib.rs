@@ -23,6 +23,7 @@ mod sweeps;
 mod table;
 mod tables;
 mod tree;
+mod troubles;
 mod value;
 mod watch;
 

@@ -1,18 +1,24 @@
 //! Threads that read. Reads can block for ever in the kernel: never on the runtime's own threads.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc;
+use tokio::sync::Notify;
 
 use crate::job::Job;
 
 /// A file that has not answered for so long no longer holds up the others: another thread takes over.
 const SLOW: Duration = Duration::from_millis(100);
+
+/// Rows that are given out ahead: small tables are read one after the other without a word between them.
+const AHEAD: usize = 1024;
+
+/// What has been read waits so long for the rest of what was given out, at the most.
+const TOGETHER: Duration = Duration::from_millis(10);
 
 /// Threads, and what each is reading.
 pub(crate) struct Readers {
@@ -21,57 +27,78 @@ pub(crate) struct Readers {
     /// How many may be lost to files that do not answer.
     most_stuck: usize,
     buffer: usize,
-    tell: mpsc::UnboundedSender<Done>,
-    idle: Vec<Reader>,
-    busy: HashMap<u64, Busy>,
+    desk: Arc<Desk>,
+    /// By its number.
+    all: BTreeMap<u64, Reader>,
+    /// Readers and jobs are numbered from 1 on.
     next: u64,
 }
 
 struct Reader {
-    jobs: std::sync::mpsc::Sender<(u64, Job)>,
-    progress: Arc<AtomicU32>,
-}
-
-struct Busy {
-    reader: Reader,
-    row: u32,
-    /// Since when it has been at this row.
+    progress: Arc<Progress>,
+    /// The job and row that it was last seen at, and since when.
+    at: (u64, u32),
     since: Instant,
     /// Another thread has taken over.
     aside: bool,
     given_up: bool,
 }
 
+/// Where a reader is: a job's number, 0 between jobs, and its row.
+#[derive(Default)]
+struct Progress {
+    job: AtomicU64,
+    row: AtomicU32,
+}
+
+/// Where jobs are given out and come back.
+struct Desk {
+    work: Mutex<Work>,
+    given: Condvar,
+    done: Arc<Notify>,
+}
+
+#[derive(Default)]
+struct Work {
+    todo: VecDeque<(u64, Job)>,
+    rows: usize,
+    done: Vec<Done>,
+    /// Readers that wait for a job.
+    idle: usize,
+    /// Readers that are one too many, and end with their job; all of them when nobody gives out jobs any more.
+    surplus: usize,
+    ended: Vec<u64>,
+}
+
 /// A job that ended, by its number; `None`: the thread broke down.
 pub(crate) struct Done(pub(crate) u64, pub(crate) Option<Job>);
 
 impl Readers {
-    /// Readers whose jobs come back by `tell`; a value's file has fewer bytes than `buffer`.
-    pub(crate) fn new(
-        most: usize,
-        most_stuck: usize,
-        buffer: usize,
-        tell: mpsc::UnboundedSender<Done>,
-    ) -> Readers {
+    /// Readers who tell by `done` when there is something to take; a value's file has fewer bytes than `buffer`.
+    pub(crate) fn new(most: usize, most_stuck: usize, buffer: usize, done: Arc<Notify>) -> Readers {
+        let desk = Desk {
+            work: Mutex::default(),
+            given: Condvar::new(),
+            done,
+        };
         Readers {
             most,
             most_stuck,
             buffer,
-            tell,
-            idle: Vec::new(),
-            busy: HashMap::new(),
-            next: 0,
+            desk: Arc::new(desk),
+            all: BTreeMap::new(),
+            next: 1,
         }
     }
 
-    /// Whether a job would be begun at once.
+    /// Whether a job would be begun soon.
     pub(crate) fn has_room(&self) -> bool {
-        self.busy.len() - self.lost() < self.most
+        !self.is_halted() && self.desk.work().rows < AHEAD
     }
 
     /// Whether every thread that may read waits for a file that was given up.
     pub(crate) fn is_halted(&self) -> bool {
-        !self.has_room() && self.busy.values().all(|busy| busy.given_up)
+        self.at_work() >= self.most && self.all.values().all(|reader| reader.given_up)
     }
 
     /// How many threads may be lost to files that do not answer.
@@ -81,84 +108,159 @@ impl Readers {
 
     /// How many threads wait for files that do not answer.
     pub(crate) fn lost(&self) -> usize {
-        self.busy.values().filter(|busy| busy.aside).count()
+        self.all.values().filter(|reader| reader.aside).count()
     }
 
-    /// Begins a job; gives its number.
+    fn at_work(&self) -> usize {
+        self.all.len() - self.lost()
+    }
+
+    /// Gives out a job; tells its number.
     pub(crate) fn give(&mut self, job: Job) -> io::Result<u64> {
-        let number = self.next;
-        self.next += 1;
-        let reader = match self.idle.pop() {
-            Some(reader) => reader,
-            None => self.spawn()?,
-        };
-        reader.progress.store(0, Ordering::Relaxed);
-        // A thread ends only when its sender is dropped.
-        let _ = reader.jobs.send((number, job));
-        let busy = Busy {
-            reader,
-            row: u32::MAX,
+        let number = self.number();
+        let mut work = self.desk.work();
+        work.rows += job.rows.files.len();
+        let is_awaited = work.idle > work.todo.len();
+        work.todo.push_back((number, job));
+        drop(work);
+        if is_awaited {
+            self.desk.given.notify_one();
+        } else {
+            self.take_over()?;
+        }
+        Ok(number)
+    }
+
+    /// What has been read since the last call.
+    pub(crate) fn done(&mut self) -> Vec<Done> {
+        self.follow();
+        std::mem::take(&mut self.desk.work().done)
+    }
+
+    /// Looks at how far each reader is. One that goes on after another took over is one too many.
+    fn follow(&mut self) {
+        let now = Instant::now();
+        let mut work = self.desk.work();
+        for number in work.ended.drain(..) {
+            self.all.remove(&number);
+        }
+        for reader in self.all.values_mut() {
+            let at = reader.progress.at();
+            if at != reader.at || at.0 == 0 {
+                work.surplus += usize::from(std::mem::take(&mut reader.aside));
+                (reader.at, reader.since, reader.given_up) = (at, now, false);
+            }
+        }
+    }
+
+    /// Looks for files that do not answer; gives the jobs to be given up, with the row of each.
+    pub(crate) fn watch(&mut self, timeout: Duration) -> io::Result<Vec<(u64, u32)>> {
+        self.follow();
+        let now = Instant::now();
+        let mut lost = self.lost();
+        let mut given_up = Vec::new();
+        for reader in self.all.values_mut() {
+            let slow = now - reader.since;
+            if !reader.aside && slow >= SLOW.min(timeout) && lost < self.most_stuck {
+                reader.aside = true;
+                lost += 1;
+            }
+            if !reader.given_up && slow >= timeout {
+                reader.given_up = true;
+                given_up.push(reader.at);
+            }
+        }
+        if !self.desk.work().todo.is_empty() {
+            self.take_over()?;
+        }
+        Ok(given_up)
+    }
+
+    /// One more reader, where fewer are at work than may be.
+    fn take_over(&mut self) -> io::Result<()> {
+        if self.at_work() >= self.most {
+            return Ok(());
+        }
+        let number = self.number();
+        let progress = Arc::new(Progress::default());
+        let reader = Reader {
+            progress: Arc::clone(&progress),
+            at: (0, 0),
             since: Instant::now(),
             aside: false,
             given_up: false,
         };
-        self.busy.insert(number, busy);
-        Ok(number)
-    }
-
-    /// Takes note that a job ended. A thread that is one too many ends.
-    pub(crate) fn ended(&mut self, number: u64) {
-        if let Some(busy) = self.busy.remove(&number)
-            && self.idle.len() + self.busy.len() - self.lost() < self.most
-        {
-            self.idle.push(busy.reader);
-        }
-    }
-
-    /// Looks at how far each job is; gives those to be given up, with the row that does not answer.
-    pub(crate) fn watch(&mut self, timeout: Duration) -> Vec<(u64, u32)> {
-        let now = Instant::now();
-        let mut lost = self.lost();
-        let mut given_up = Vec::new();
-        for (number, busy) in &mut self.busy {
-            let row = busy.reader.progress.load(Ordering::Relaxed);
-            if row != busy.row {
-                (busy.row, busy.since) = (row, now);
-            }
-            let slow = now - busy.since;
-            if !busy.aside && slow >= SLOW.min(timeout) && lost < self.most_stuck {
-                busy.aside = true;
-                lost += 1;
-            }
-            if !busy.given_up && slow >= timeout {
-                busy.given_up = true;
-                given_up.push((*number, row));
-            }
-        }
-        given_up
-    }
-
-    fn spawn(&self) -> io::Result<Reader> {
-        let (jobs, given) = std::sync::mpsc::channel::<(u64, Job)>();
-        let progress = Arc::new(AtomicU32::new(0));
-        let reader = Reader {
-            jobs,
-            progress: Arc::clone(&progress),
-        };
-        let (tell, size) = (self.tell.clone(), self.buffer);
+        let (desk, size) = (Arc::clone(&self.desk), self.buffer);
         std::thread::Builder::new()
             .name("statsfs-read".into())
             .stack_size(256 * 1024)
-            .spawn(move || {
-                let mut buffer = vec![0; size];
-                for (number, mut job) in given {
-                    let run = AssertUnwindSafe(|| job.run(&mut buffer, &progress));
-                    let done = catch_unwind(run).is_ok().then_some(job);
-                    if tell.send(Done(number, done)).is_err() {
-                        return;
-                    }
-                }
-            })?;
-        Ok(reader)
+            .spawn(move || desk.read(number, &progress, &mut vec![0; size]))?;
+        self.all.insert(number, reader);
+        Ok(())
+    }
+
+    fn number(&mut self) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        number
+    }
+}
+
+impl Drop for Readers {
+    fn drop(&mut self) {
+        self.desk.work().surplus = usize::MAX;
+        self.desk.given.notify_all();
+    }
+}
+
+impl Progress {
+    fn at(&self) -> (u64, u32) {
+        let job = self.job.load(Ordering::Acquire);
+        (job, self.row.load(Ordering::Relaxed))
+    }
+}
+
+impl Desk {
+    fn work(&self) -> MutexGuard<'_, Work> {
+        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A reader's life: one job after the other.
+    fn read(&self, reader: u64, progress: &Progress, buffer: &mut [u8]) {
+        let mut told = Instant::now();
+        let mut work = self.work();
+        loop {
+            if work.todo.is_empty() && work.surplus == 0 {
+                work.idle += 1;
+                let nothing = |work: &mut Work| work.todo.is_empty() && work.surplus == 0;
+                let woken = self.given.wait_while(work, nothing);
+                work = woken.unwrap_or_else(PoisonError::into_inner);
+                work.idle -= 1;
+                told = Instant::now();
+            }
+            if work.surplus > 0 {
+                work.surplus -= 1;
+                work.ended.push(reader);
+                // It may have been woken for a job.
+                self.given.notify_one();
+                return;
+            }
+            let Some((number, mut job)) = work.todo.pop_front() else {
+                continue;
+            };
+            work.rows -= job.rows.files.len();
+            drop(work);
+            progress.row.store(0, Ordering::Relaxed);
+            progress.job.store(number, Ordering::Release);
+            let run = AssertUnwindSafe(|| job.run(buffer, &progress.row));
+            let done = catch_unwind(run).is_ok().then_some(job);
+            progress.job.store(0, Ordering::Release);
+            work = self.work();
+            work.done.push(Done(number, done));
+            if work.todo.is_empty() || told.elapsed() >= TOGETHER {
+                told = Instant::now();
+                self.done.notify_one();
+            }
+        }
     }
 }

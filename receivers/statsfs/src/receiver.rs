@@ -4,17 +4,18 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use pipeline::{Batch, Context, Demand, Error, Found, Outlet, Result, Ticks, Until};
-use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, interval};
+use pipeline::{Batch, Context, Demand, Error, Found, Outlet, Result, Ticks, Until, now_unix_nano};
+use tokio::sync::{Notify, mpsc};
+use tokio::time::sleep_until;
 
 use crate::complaints::Complaints;
 use crate::config::Config;
 use crate::plan::Plan;
-use crate::readers::{Done, Readers};
+use crate::readers::Readers;
 use crate::root::shown;
 use crate::scan::{self, Ask, Checked, There, Told, Wanted};
 use crate::sweeps::Sweeps;
+use crate::watch::Quiet;
 
 /// A check that takes longer does not hold up the sweep that it was made for.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -29,7 +30,7 @@ pub(crate) struct Running {
     context: Context,
     complaints: Complaints,
     sweeps: Sweeps,
-    done: mpsc::UnboundedReceiver<Done>,
+    done: Arc<Notify>,
     ask: std::sync::mpsc::Sender<Ask>,
     told: mpsc::Receiver<Told>,
     /// The directory that is being listed.
@@ -41,21 +42,26 @@ pub(crate) struct Running {
     waiting: Option<u64>,
     /// Whether the tree was looked at once.
     looked: bool,
+    /// Tells that there is nothing to check, where the kernel can.
+    quiet: Option<Arc<Quiet>>,
+    /// When it last did, since the last check; unix ns.
+    unchanged: Option<u64>,
 }
 
 impl Running {
     /// Starts the threads; nothing is read yet.
     pub(crate) fn start(config: Config, context: Context, demand: Demand) -> Result<Running> {
-        let (tell_done, done) = mpsc::unbounded_channel();
+        let done = Arc::new(Notify::new());
         let (ask, asked) = std::sync::mpsc::channel();
-        let (tell, told) = mpsc::channel(4);
         let (root, readers, max_stuck) = (config.root.clone(), config.readers, config.max_stuck);
         let plan = Arc::new(Plan::new(config));
         // One byte more than a value may have, so that a longer one shows.
         let buffer = usize::try_from(plan.limits.value_bytes.0).unwrap_or(usize::MAX);
-        let readers = Readers::new(readers, max_stuck, buffer.saturating_add(1), tell_done);
+        let tell = Arc::clone(&done);
+        let readers = Readers::new(readers, max_stuck, buffer.saturating_add(1), tell);
         let complaints = Complaints::new(context.counters.clone());
         let at = Arc::new(Mutex::new(root.clone()));
+        let (tell, told) = mpsc::channel(4);
         let scan = scan::Scan::new(
             root.clone(),
             Arc::clone(&plan),
@@ -86,6 +92,8 @@ impl Running {
             checking: None,
             waiting: None,
             looked: false,
+            quiet: None,
+            unchanged: None,
         })
     }
 
@@ -100,20 +108,21 @@ impl Running {
         let over = until.end();
         tokio::pin!(over);
         let mut is_over = false;
-        // Its time comes whatever else happens meanwhile.
-        let mut watch = interval(WATCH);
-        watch.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // When readers are looked after next, whatever else happens meanwhile.
+        let mut watch: Option<tokio::time::Instant> = None;
         loop {
             self.sweeps.give().map_err(Error::new)?;
             if ended && self.waiting.is_none() && self.sweeps.is_idle() {
                 return Ok(());
             }
             let busy = self.sweeps.is_reading() || self.checking.is_some();
+            let due = tokio::time::Instant::now() + WATCH;
+            watch = busy.then(|| watch.unwrap_or(due));
             let ready = !ended && self.waiting.is_none();
             let mut batches = Vec::new();
             tokio::select! {
                 biased;
-                Some(done) = self.done.recv() => batches.extend(self.sweeps.done(done).map_err(Error::new)?),
+                () = self.done.notified() => batches = self.sweeps.done().map_err(Error::new)?,
                 told = self.told.recv() => match told {
                     Some(told) => self.take(told, &out),
                     None => return Err(Error::new("the scanning thread has broken down")),
@@ -122,7 +131,10 @@ impl Running {
                     // A tree that is still being looked at is swept no more.
                     (is_over, ended, self.waiting) = (true, true, None);
                 }
-                _ = watch.tick(), if busy => batches = self.watch(),
+                () = sleep_until(watch.unwrap_or(due)), if busy => {
+                    watch = None;
+                    batches = self.watch().map_err(Error::new)?;
+                }
                 tick = ticks.next(), if ready => match tick {
                     Some(number) => self.tick(number)?,
                     None => ended = true,
@@ -139,14 +151,21 @@ impl Running {
         }
     }
 
-    /// A tick has come: the tree is checked, then what is due is swept.
+    /// A tick has come: the tree is checked, unless the kernel tells that nothing has changed; then what is due is swept.
     fn tick(&mut self, number: u64) -> Result<()> {
-        self.waiting = Some(number);
         if self.checking.is_some() {
+            self.waiting = Some(number);
             return Ok(());
         }
         let interval = self.plan.rescan_interval;
         let whole = self.rescanned.is_none_or(|at| at.elapsed() >= interval);
+        if !whole && self.quiet.as_ref().is_some_and(|quiet| quiet.is_so()) {
+            self.unchanged = Some(now_unix_nano());
+            self.sweeps.subsystems.scan_cpu = Duration::ZERO;
+            self.sweep(number);
+            return Ok(());
+        }
+        self.waiting = Some(number);
         let mut refused = BTreeSet::new();
         if whole {
             self.rescanned = Some(Instant::now());
@@ -160,6 +179,7 @@ impl Running {
             whole,
             refused,
             swept: self.sweeps.tables.swept,
+            unchanged: self.unchanged.take(),
         };
         self.ask.send(ask).map_err(Error::new)
     }
@@ -168,7 +188,7 @@ impl Running {
         match told {
             Told::Gone => self.sweeps.tables.end_all(),
             Told::Changes(changes) => self.change(changes),
-            Told::Checked(checked) => self.checked(&checked, out),
+            Told::Checked(checked) => self.checked(checked, out),
         }
     }
 
@@ -190,7 +210,7 @@ impl Running {
         }
     }
 
-    fn checked(&mut self, checked: &Checked, out: &Outlet) {
+    fn checked(&mut self, checked: Checked, out: &Outlet) {
         self.checking = None;
         self.sweeps.subsystems.scan_cpu = checked.cpu;
         let micros = u64::try_from(checked.cpu.as_micros()).unwrap_or(u64::MAX);
@@ -210,6 +230,7 @@ impl Running {
         if !std::mem::replace(&mut self.looked, true) {
             out.found(self.found(&checked.tree));
         }
+        self.quiet = checked.tree.ok().and_then(|there| there.quiet);
         if let Some(number) = self.waiting.take() {
             self.sweep(number);
         }
@@ -223,7 +244,7 @@ impl Running {
     }
 
     /// Looks after what is under way: files that do not answer, a check that takes too long.
-    fn watch(&mut self) -> Vec<Batch> {
+    fn watch(&mut self) -> std::io::Result<Vec<Batch>> {
         if let Some((since, named)) = &mut self.checking {
             if since.elapsed() >= self.plan.timeout && !std::mem::replace(named, true) {
                 let at = self.at.lock().unwrap_or_else(PoisonError::into_inner);

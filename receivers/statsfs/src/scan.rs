@@ -17,6 +17,7 @@ use crate::job::cpu_time;
 use crate::plan::Plan;
 use crate::root::{boot_unix_nano, filesystem_of, find, shown};
 use crate::tree::{Changes, Clock, DirectoryId, Found, Place, Tree};
+use crate::watch::Quiet;
 
 /// A check that is asked for.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub(crate) struct Ask {
     pub(crate) refused: BTreeSet<(DirectoryId, Arc<CString>)>,
     /// When the last sweep ended, unix ns.
     pub(crate) swept: u64,
+    /// When the kernel last told that nothing had changed, if it did since the last check; unix ns.
+    pub(crate) unchanged: Option<u64>,
 }
 
 /// What a check tells, in this order.
@@ -71,6 +74,8 @@ pub(crate) struct There {
     pub(crate) directories: usize,
     /// Why there is nothing to sweep, where that is so.
     pub(crate) why_nothing: String,
+    /// What tells that there is no need to check it again.
+    pub(crate) quiet: Option<Arc<Quiet>>,
 }
 
 /// The thread's state.
@@ -149,6 +154,7 @@ impl Scan {
         }
         if let Some(tree) = &mut self.tree {
             tree.swept = ask.swept;
+            tree.checked = ask.unchanged.unwrap_or(tree.checked);
             if gone.is_none() {
                 for (directory, file) in ask.refused {
                     if let Some(found) = tree.found(directory, &file, &self.complaints) {
@@ -172,6 +178,7 @@ impl Scan {
                 path: self.path.clone(),
                 filesystem: Arc::clone(&tree.filesystem),
                 directories: tree.len(),
+                quiet: tree.quiet().cloned(),
                 why_nothing: if whole {
                     tree.why_nothing()
                 } else {

@@ -15,8 +15,9 @@ use crate::plan::Plan;
 use crate::readers::{Done, Readers};
 use crate::scan::There;
 use crate::subsystems::Subsystems;
-use crate::table::{Pending, Trouble};
+use crate::table::Pending;
 use crate::tables::{TableId, Tables, every};
+use crate::troubles::Trouble;
 use crate::value::Reason;
 
 /// All sweeps of a receiver.
@@ -226,33 +227,34 @@ impl Sweeps {
         table.begin(running.number, self.plan.interval, (root, keep), ends)
     }
 
-    /// Takes in what a reader gave back; the batch that comes of it.
-    pub(crate) fn done(&mut self, done: Done) -> Result<Option<Batch>, &'static str> {
-        let Done(number, job) = done;
-        let job = job.ok_or("a reading thread has broken down")?;
-        self.readers.ended(number);
+    /// Takes in what was read; the batches that come of it.
+    pub(crate) fn done(&mut self) -> Result<Vec<Batch>, &'static str> {
+        let mut batches = Vec::new();
+        for Done(number, job) in self.readers.done() {
+            let job = job.ok_or("a reading thread has broken down")?;
+            batches.extend(self.take(number, job));
+        }
+        Ok(batches)
+    }
+
+    fn take(&mut self, number: u64, job: Job) -> Option<Batch> {
         if let Some((_, table)) = self.stuck.remove(&number) {
             // It answers after all, too late for its sweep.
             if let Some(table) = self.tables.get(table) {
                 table.answers(number);
             }
-            return Ok(None);
+            return None;
         }
-        let Some(Under {
+        let Under {
             subsystem,
             table,
             pending,
-        }) = self.jobs.remove(&number)
-        else {
-            return Ok(None);
-        };
+        } = self.jobs.remove(&number)?;
         let times = job.read.times(&pending.rows);
         let Job { kept, mut read, .. } = job;
         self.subsystems
             .count(&subsystem, &read.cost, read.failures.len());
-        let Some(sweep) = self.sweep(&subsystem, read.cost.cpu) else {
-            return Ok(None);
-        };
+        let sweep = self.sweep(&subsystem, read.cost.cpu)?;
         if let Some(table) = self.tables.get(table) {
             table.done(kept);
             take_note(
@@ -275,7 +277,7 @@ impl Sweeps {
             self.end(&subsystem);
         }
         let (table, starts) = (pending.table, pending.starts);
-        Ok(Some(Batch::new(table, starts, times, read.values, sweep)))
+        Some(Batch::new(table, starts, times, read.values, sweep))
     }
 
     /// One table less of this sweep; which of it this was.
@@ -308,9 +310,9 @@ impl Sweeps {
 
     /// Looks for files that do not answer. One that has not for so long is given up, named, and left alone until it does;
     /// gives the ends of sweeps that are over with it.
-    pub(crate) fn watch(&mut self) -> Vec<Batch> {
+    pub(crate) fn watch(&mut self) -> std::io::Result<Vec<Batch>> {
         let mut ends = Vec::new();
-        for (number, row) in self.readers.watch(self.plan.timeout) {
+        for (number, row) in self.readers.watch(self.plan.timeout)? {
             let Some(Under {
                 subsystem,
                 table: id,
@@ -346,7 +348,7 @@ impl Sweeps {
                 );
             }
         }
-        ends
+        Ok(ends)
     }
 
     /// Whether a subsystem rests: it has files that do not answer, and no further thread may be lost.

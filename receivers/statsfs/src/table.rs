@@ -1,6 +1,5 @@
 //! One table: its rows, what became of each, and what it takes to read them.
 
-use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,6 +10,7 @@ use crate::job::{Job, Readings};
 use crate::kept::Kept;
 use crate::rows::{Group, Rows};
 use crate::tree::{DirectoryId, Found, Place};
+use crate::troubles::{Trouble, Troubles, Turn};
 
 /// A table, and what is known of its rows.
 #[derive(Debug)]
@@ -28,26 +28,13 @@ pub(crate) struct TableState {
     /// Whether rows came or changed since.
     outdated: bool,
     /// Rows that are not simply read.
-    trouble: BTreeMap<u32, Trouble>,
+    troubles: Troubles,
     dead: usize,
     /// With a reader while it is read.
     kept: Option<Kept>,
     /// Rows that have gone while it was.
     ended_meanwhile: Vec<u32>,
     descriptors: Descriptors,
-}
-
-/// Why a row is not simply read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Trouble {
-    /// It failed so often in a row; not read again before this sweep.
-    Failing { fails: u8, not_before: u64 },
-    /// It does not answer to this job: left alone until it does. By the job, since rows move when a table is remade.
-    Stuck(u64),
-    /// It has gone, which the next batch says.
-    Ending,
-    /// That was said.
-    Dead,
 }
 
 /// A table as it is sent: it stays the same for a whole sweep, whatever changes meanwhile.
@@ -82,7 +69,7 @@ impl TableState {
             series: Arc::default(),
             made: None,
             outdated: true,
-            trouble: BTreeMap::new(),
+            troubles: Troubles::default(),
             dead: 0,
             kept: Some(Kept::new(descriptors.clone())),
             ended_meanwhile: Vec::new(),
@@ -95,8 +82,8 @@ impl TableState {
     }
 
     pub(crate) fn live(&self) -> usize {
-        let over = |it: &&Trouble| matches!(it, Trouble::Ending | Trouble::Dead);
-        self.len() - self.trouble.values().filter(over).count()
+        let over = |(_, it): &(u32, Trouble)| matches!(it, Trouble::Ending | Trouble::Dead);
+        self.len() - self.troubles.iter().filter(over).count()
     }
 
     /// Whether nothing of it is left, not even an end to be said.
@@ -145,16 +132,15 @@ impl TableState {
 
     pub(crate) fn lives(&self, row: u32) -> bool {
         !matches!(
-            self.trouble.get(&row),
+            self.troubles.get(row),
             Some(Trouble::Ending | Trouble::Dead)
         )
     }
 
     /// Rows that have gone, which was not said yet.
     pub(crate) fn ending(&self) -> impl Iterator<Item = u32> {
-        let ending =
-            |(row, trouble): (&u32, &Trouble)| (*trouble == Trouble::Ending).then_some(*row);
-        self.trouble.iter().filter_map(ending)
+        let ending = |(row, trouble)| (trouble == Trouble::Ending).then_some(row);
+        self.troubles.iter().filter_map(ending)
     }
 
     pub(crate) fn file(&self, row: u32) -> &std::ffi::CStr {
@@ -176,17 +162,19 @@ impl TableState {
         source.map(Source::path).unwrap_or_default()
     }
 
-    /// What a row's series is from now on.
+    /// What a row's series is from now on. A file that does not answer is left alone all the same.
     pub(crate) fn change(&mut self, row: u32, found: Found) {
         self.outdated = true;
-        self.trouble.remove(&row);
+        if !matches!(self.troubles.get(row), Some(Trouble::Stuck(_))) {
+            self.troubles.remove(row);
+        }
         Arc::make_mut(&mut self.rows).set_format(row, found.format);
         Arc::make_mut(&mut self.series)[row as usize] = found.series;
     }
 
     /// A row's file has gone; its descriptor goes too.
     pub(crate) fn end(&mut self, row: u32) {
-        self.trouble.insert(row, Trouble::Ending);
+        self.troubles.set(row, Trouble::Ending);
         if self.kept.is_some() {
             self.let_go_of(row);
         } else {
@@ -197,39 +185,34 @@ impl TableState {
     /// Another row goes on with this one's series. It is remade and sent before that one: whoever knows the series by
     /// its table lets it go first.
     pub(crate) fn bury(&mut self, row: u32) {
-        self.trouble.insert(row, Trouble::Dead);
+        self.troubles.set(row, Trouble::Dead);
         self.dead += 1;
         (self.outdated, self.last_turn) = (true, None);
     }
 
     pub(crate) fn trouble(&self, row: u32) -> Option<Trouble> {
-        self.trouble.get(&row).copied()
+        self.troubles.get(row)
     }
 
     pub(crate) fn set_trouble(&mut self, row: u32, trouble: Trouble) {
-        self.trouble.insert(row, trouble);
+        self.troubles.set(row, trouble);
     }
 
     /// A row that could not be read can: it is simply read again. One that has gone stays so.
     pub(crate) fn recovers(&mut self, row: u32) {
         if self.lives(row) {
-            self.trouble.remove(&row);
+            self.troubles.remove(row);
         }
     }
 
     /// The file that did not answer to this job has.
     pub(crate) fn answers(&mut self, job: u64) {
-        self.trouble
-            .retain(|_, trouble| *trouble != Trouble::Stuck(job));
+        self.troubles.answers(job);
     }
 
     /// Rows that failed; all of them get their try at a rescan.
     pub(crate) fn try_all_again(&mut self) {
-        for trouble in self.trouble.values_mut() {
-            if let Trouble::Failing { not_before, .. } = trouble {
-                *not_before = 0;
-            }
-        }
+        self.troubles.try_all_again();
     }
 
     /// Whether there is anything to be asked or said at this sweep.
@@ -253,23 +236,13 @@ impl TableState {
         } = self.made.clone()?;
         let kept = self.kept.take()?;
         self.last_turn = self.want.turn(number, tick);
-        let (mut ended, mut retried, mut skip) = (Vec::new(), Vec::new(), Vec::new());
-        let there = ..u32::try_from(table.len()).unwrap_or(u32::MAX);
-        for (row, trouble) in self.trouble.range_mut(there) {
-            match trouble {
-                Trouble::Failing { not_before, .. } if *not_before <= number => {
-                    retried.push(*row);
-                    continue;
-                }
-                Trouble::Ending => {
-                    *trouble = Trouble::Dead;
-                    self.dead += 1;
-                    ended.push(*row);
-                }
-                _ => {}
-            }
-            skip.push(*row);
-        }
+        let there = u32::try_from(table.len()).unwrap_or(u32::MAX);
+        let Turn {
+            skip,
+            ended,
+            retried,
+        } = self.troubles.turn(there, number);
+        self.dead += ended.len();
         let (root, keep) = how;
         let job = Job {
             rows: Arc::clone(&rows),
@@ -299,22 +272,15 @@ impl TableState {
         }
         self.outdated = false;
         if self.dead > 0 {
-            let trouble = std::mem::take(&mut self.trouble);
-            let stays = |row: u32| trouble.get(&row) != Some(&Trouble::Dead);
+            let troubles = &self.troubles;
+            let stays = |row: u32| troubles.get(row) != Some(Trouble::Dead);
             kept.retain(&self.rows, stays);
             let mut rows = 0..;
             let series = Arc::make_mut(&mut self.series);
             series.retain(|_| rows.next().is_some_and(stays));
             series.shrink_to_fit();
             self.rows = Arc::new(self.rows.of(stays));
-            let mut gone = 0;
-            for (row, trouble) in trouble {
-                if trouble == Trouble::Dead {
-                    gone += 1;
-                } else {
-                    self.trouble.insert(row - gone, trouble);
-                }
-            }
+            self.troubles.bury_dead();
             self.dead = 0;
         }
         let mut starts = Vec::with_capacity(self.series.len());
@@ -339,7 +305,7 @@ impl TableState {
     /// What it kept is with a reader that does not come back; these ends were not said.
     pub(crate) fn lost(&mut self, ended: &[u32]) {
         for row in ended {
-            self.trouble.insert(*row, Trouble::Ending);
+            self.troubles.set(*row, Trouble::Ending);
             self.dead -= 1;
         }
         self.kept = Some(Kept::new(self.descriptors.clone()));

@@ -2,10 +2,13 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::CStr;
+use std::fs::File;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::sync::Arc;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use rustix::io::Errno;
 
@@ -20,7 +23,8 @@ const SPEAKING: [&str; 13] = [
 /// The directories that changed since they were last asked for.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
-    inotify: Option<OwnedFd>,
+    inotify: Option<Arc<OwnedFd>>,
+    quiet: Option<Arc<Quiet>>,
     directories: HashMap<i32, Vec<DirectoryId>>,
 }
 
@@ -49,9 +53,12 @@ impl Watch {
         let speaks = SPEAKING.contains(&filesystem);
         let inotify = speaks
             .then(|| inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok())
-            .flatten();
+            .flatten()
+            .map(Arc::new);
+        let quiet = inotify.clone().and_then(Quiet::new);
         Watch {
             inotify,
+            quiet: quiet.map(Arc::new),
             directories: HashMap::new(),
         }
     }
@@ -73,6 +80,22 @@ impl Watch {
         // Two links may lead to one directory.
         self.directories.entry(watch).or_default().push(id);
         true
+    }
+
+    /// Hears of the root's own moves, and of those of the directories that it stands in.
+    pub(crate) fn add_root(&self, path: &Path) {
+        let events = WatchFlags::MOVE_SELF | WatchFlags::DELETE_SELF | WatchFlags::MASK_ADD;
+        for above in path.ancestors() {
+            if let Some(inotify) = &self.inotify {
+                // What cannot be heard is seen at the rescan.
+                let _ = inotify::add_watch(inotify, above, events);
+            }
+        }
+    }
+
+    /// What tells that nothing has happened, without a look at the tree.
+    pub(crate) fn quiet(&self) -> Option<&Arc<Quiet>> {
+        self.quiet.as_ref()
     }
 
     /// What happened since the last call.
@@ -107,5 +130,28 @@ impl Watch {
                 _ => told.changed.extend(parents),
             }
         }
+    }
+}
+
+/// The kernel's word that nothing has happened: no event, and no mount that came or went.
+#[derive(Debug)]
+pub(crate) struct Quiet {
+    inotify: Arc<OwnedFd>,
+    mounts: File,
+}
+
+impl Quiet {
+    fn new(inotify: Arc<OwnedFd>) -> Option<Quiet> {
+        let mounts = File::open("/proc/self/mountinfo").ok()?;
+        Some(Quiet { inotify, mounts })
+    }
+
+    /// Whether nothing has happened. It never blocks.
+    pub(crate) fn is_so(&self) -> bool {
+        let mut both = [
+            PollFd::new(&self.inotify, PollFlags::IN),
+            PollFd::new(&self.mounts, PollFlags::PRI),
+        ];
+        poll(&mut both, Some(&Timespec::default())) == Ok(0)
     }
 }

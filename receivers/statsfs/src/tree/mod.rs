@@ -21,7 +21,7 @@ use crate::config::Format;
 use crate::plan::Plan;
 use crate::read::open_directory;
 use crate::schema::Schema;
-use crate::watch::{Happened, Watch};
+use crate::watch::{Happened, Quiet, Watch};
 use named::Files;
 
 /// A directory's number, never used twice.
@@ -148,7 +148,7 @@ pub(crate) struct Tree {
     /// Directories of a subsystem that have the same labels.
     same_labels: HashMap<(Arc<str>, Arc<Attributes>), Vec<DirectoryId>>,
     /// When the tree was last checked, unix ns; 0 at the first scan.
-    checked: u64,
+    pub(crate) checked: u64,
     /// Whether it was scanned at all.
     scanned: bool,
     /// Files that another directory's stand for, as long as that one does.
@@ -185,6 +185,7 @@ impl Tree {
         let subsystem = plan.subsystem.clone().map(|name| (name, 0));
         let path = plan.subsystem.clone().unwrap_or_default();
         let watch = Watch::new(&filesystem);
+        watch.add_root(&root_path);
         let mut tree = Tree {
             plan,
             root_path,
@@ -295,6 +296,11 @@ impl Tree {
     /// How many directories there are.
     pub(crate) fn len(&self) -> usize {
         self.directories.len()
+    }
+
+    /// What tells that a check would find nothing, where the kernel tells of all that a check looks for.
+    pub(crate) fn quiet(&self) -> Option<&Arc<Quiet>> {
+        self.watch.quiet().filter(|_| self.silent.is_empty())
     }
 
     /// Calls `with` with the open directory. That of one which is listed at each check is kept open, up to a number.
