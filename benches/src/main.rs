@@ -84,8 +84,9 @@ fn costs(only: &str) -> io::Result<()> {
             Err(error) => report::lacks("veth", &error)?,
         }
     }
-    if is_meant("kvm") {
-        match trees::kvm(&place.path().join("debug")) {
+    for vcpus in [1, 8].into_iter().filter(|_| is_meant("kvm")) {
+        let debugfs = place.path().join(format!("debug{vcpus}"));
+        match trees::kvm(&debugfs, vcpus) {
             Ok((tree, vms)) => {
                 report::costs(&bench, &tree)?;
                 drop(vms);

@@ -51,6 +51,7 @@ pub(crate) fn head(bench: &Bench) -> io::Result<()> {
 pub(crate) fn costs(bench: &Bench, tree: &Tree) -> io::Result<()> {
     let once = bench.floor(tree, 1)?.values.max(1);
     let sweeps = (VALUES / once).clamp(4, 400);
+    let name = format!("{}: {once} values", tree.name);
     let (mut floor, mut demo) = (Vec::new(), Vec::new());
     let mut kinds: Vec<Vec<Cost>> = KINDS.iter().map(|_| Vec::new()).collect();
     for _ in 0..ROUNDS {
@@ -66,8 +67,7 @@ pub(crate) fn costs(bench: &Bench, tree: &Tree) -> io::Result<()> {
         let ns = median(costs);
         let ratio = ns / least;
         say(&format!(
-            "| {} | {what} | {ns:.0} ({low:.0}–{high:.0}) | {ratio:.2} | {more} |",
-            tree.name
+            "| {name} | {what} | {ns:.0} ({low:.0}–{high:.0}) | {ratio:.2} | {more} |"
         ))
     };
     line("bare reads", &floor, "– | – | –")?;

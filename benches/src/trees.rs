@@ -112,18 +112,19 @@ pub(crate) fn veth(sysfs: &Path, files: usize) -> io::Result<Tree> {
 
 /// VMs that live as long as this does.
 pub(crate) struct Vms {
-    _alive: Vec<(VmFd, VcpuFd)>,
+    _alive: Vec<(VmFd, Vec<VcpuFd>)>,
 }
 
-/// Twenty VMs in debugfs's `kvm/`; a debugfs is mounted here.
-pub(crate) fn kvm(debugfs: &Path) -> io::Result<(Tree, Vms)> {
+/// Twenty VMs of so many vCPUs in debugfs's `kvm/`; a debugfs is mounted here.
+pub(crate) fn kvm(debugfs: &Path, vcpus: u64) -> io::Result<(Tree, Vms)> {
     fs::create_dir_all(debugfs)?;
     mount("debugfs", debugfs, "debugfs", MountFlags::empty(), None)?;
     let kvm = Kvm::new()?;
     let vm = || {
         let vm = kvm.create_vm()?;
-        let vcpu = vm.create_vcpu(0)?;
-        Ok::<_, kvm_ioctls::Error>((vm, vcpu))
+        let vcpus = (0..vcpus).map(|id| vm.create_vcpu(id));
+        let vcpus = vcpus.collect::<Result<Vec<_>, _>>()?;
+        Ok::<_, kvm_ioctls::Error>((vm, vcpus))
     };
     let vms = (0..20).map(|_| vm()).collect::<Result<Vec<_>, _>>()?;
     let root = debugfs.join("kvm");
@@ -139,7 +140,7 @@ pub(crate) fn kvm(debugfs: &Path) -> io::Result<(Tree, Vms)> {
         directories.push(directory);
     }
     let tree = Tree {
-        name: "kvm, 20 VMs".into(),
+        name: format!("kvm, 20 VMs of {vcpus} vCPUs"),
         root,
         keys: ", subsystem: kvm",
         subsystems: 1,

@@ -111,9 +111,9 @@ async fn finish(
 ) -> Option<String> {
     running.give_up.send_replace(true);
     let counted = async { while running.tasks.join_next().await.is_some() {} };
-    // A receiver that hangs in a read does not end.
+    // What hangs does not end; and what blocks its thread cannot even be taken off it.
     let _ = timeout(COUNTING, counted).await;
-    running.tasks.shutdown().await;
+    let _ = timeout(COUNTING, running.tasks.shutdown()).await;
     let lost = count(counters, |reason| reason == "shutdown");
     if lost > 0 {
         tracing::warn!("{lost} points could not be sent in time and are lost");

@@ -1,0 +1,79 @@
+//! A component that blocks its thread holds up its pipeline, but not the end of the program.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, ExitCode, Stdio};
+
+use pipeline::{Batch, Component, Context, Demand, Outbox, Processor, Result, schemars, serde};
+use rustix::process::{Pid, Signal, kill_process};
+use statsfs_collector as _;
+
+/// Set where this is the program.
+const PROGRAM: &str = "BLOCKED_IS_THE_PROGRAM";
+
+/// A processor that never comes back.
+#[derive(Debug)]
+struct Block;
+
+/// It has no keys.
+#[derive(Debug, serde::Deserialize, schemars::JsonSchema)]
+#[serde(crate = "pipeline::serde")]
+#[schemars(crate = "pipeline::schemars")]
+struct Config {}
+
+pipeline::register! { processor Block }
+
+impl Component for Block {
+    const TYPE: &'static str = "block";
+    type Config = Config;
+
+    fn build(_: Config, _: &Context) -> Result<Block> {
+        Ok(Block)
+    }
+}
+
+impl Processor for Block {
+    fn process(&mut self, _: Batch, _: &mut Outbox) -> Result<()> {
+        eprintln!("blocked");
+        loop {
+            std::thread::park();
+        }
+    }
+
+    fn demand(&self, below: Demand) -> Demand {
+        below
+    }
+}
+
+fn main() -> ExitCode {
+    if std::env::var_os(PROGRAM).is_some() {
+        return statsfs_collector::main();
+    }
+    let place = tempfile::tempdir().unwrap();
+    std::fs::create_dir(place.path().join("s")).unwrap();
+    std::fs::write(place.path().join("s/one"), "1\n").unwrap();
+    let config = format!(
+        "receivers: {{statsfs: {{root: '{}'}}}}\nprocessors: {{block: {{}}}}\nexporters: {{stdout: {{}}}}\n\
+         service: {{shutdown_timeout: 1ms, pipelines: {{metrics: {{receivers: [statsfs], processors: [block], exporters: [stdout]}}}}}}\n",
+        place.path().display()
+    );
+    let path = place.path().join("config.yaml");
+    std::fs::write(&path, config).unwrap();
+    // It passes signals on, and ends what does not.
+    let mut program = Command::new("timeout");
+    program.args(["--signal=KILL", "120"]);
+    program.arg(std::env::current_exe().unwrap());
+    program.env(PROGRAM, "1").arg("--config").arg(path);
+    let mut program = program.stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(program.stderr.take().unwrap()).lines();
+    assert!(
+        said.by_ref().any(|line| line.unwrap() == "blocked"),
+        "it never came to the processor"
+    );
+    kill_process(Pid::from_child(&program), Signal::TERM).unwrap();
+    let rest: Vec<String> = said.map(std::result::Result::unwrap).collect();
+    assert_eq!(program.wait().unwrap().code(), Some(0), "{rest:?}");
+    println!("a component that blocks ... ended on SIGTERM");
+    ExitCode::SUCCESS
+}
