@@ -162,6 +162,33 @@ fn the_others_keep_their_interval_while_a_file_does_not_answer() {
 }
 
 #[test]
+fn a_file_that_answers_again_is_read_again_though_its_table_was_remade_meanwhile() {
+    let test = "a_file_that_answers_again_is_read_again_though_its_table_was_remade_meanwhile";
+    let Some(mut run) = Run::start(test, &["bad", "good"], "readers: 1") else {
+        return;
+    };
+    let stuck = series("bad", "f3");
+    run.shown.wait_for(&stuck, 3);
+    // Those that came before it move it when they leave.
+    (0..3).for_each(|file| run.system.add(&format!("bad/c/f{file}")));
+    run.system.add("bad/e/f3");
+    let (gone, stuck) = ("bad/f0{device=/c}", "bad/f3{device=/e}");
+    run.shown.wait_for(stuck, 3);
+    run.system.hang("bad/e/f3");
+    run.says("left alone until it does: bad/e/f3; passed over");
+    (0..3).for_each(|file| run.system.remove(&format!("bad/c/f{file}")));
+    while run.shown.ends(gone) == 0 {
+        std::thread::yield_now();
+    }
+    // One more that comes has the table remade.
+    run.system.add("bad/f/f0");
+    run.shown.wait_for("bad/f0{device=/f}", 3);
+    run.system.answer("bad/e/f3");
+    run.shown.wait_for(stuck, 5);
+    run.end(&[]);
+}
+
+#[test]
 fn with_too_many_of_them_their_subsystem_rests() {
     let test = "with_too_many_of_them_their_subsystem_rests";
     let Some(mut run) = Run::start(test, &["bad", "good"], "max_stuck: 2") else {

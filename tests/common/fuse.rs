@@ -64,6 +64,11 @@ impl Hanging {
         self.state.lock().unwrap().add(file);
     }
 
+    /// A file that goes, and its directory with the last one.
+    pub(crate) fn remove(&self, file: &str) {
+        self.state.lock().unwrap().files.remove(file);
+    }
+
     /// This file or directory answers no more.
     pub(crate) fn hang(&self, path: &str) {
         self.state.lock().unwrap().hangs.insert(path.into());
@@ -110,10 +115,16 @@ impl State {
 
     fn attributes(&self, path: &str) -> Option<FileAttr> {
         let number = self.paths.iter().position(|it| it == path)? as u64 + 1;
+        let below = |file: &String| {
+            file.strip_prefix(path)
+                .is_some_and(|it| it.starts_with('/'))
+        };
         let (kind, perm) = if self.files.contains(path) {
             (FileType::RegularFile, 0o444)
-        } else {
+        } else if path.is_empty() || self.files.iter().any(below) {
             (FileType::Directory, 0o555)
+        } else {
+            return None;
         };
         Some(FileAttr {
             ino: INodeNo(number),
