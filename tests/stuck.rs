@@ -38,11 +38,15 @@ impl Run {
     }
 
     fn of(system: Hanging, options: &str) -> Run {
+        Run::with(system, options, &[])
+    }
+
+    fn with(system: Hanging, options: &str, arguments: &[&str]) -> Run {
         let receiver = format!(
             "{{root: {}, collection_interval: 20ms, timeout: 300ms, {options}}}",
             system.root().display()
         );
-        let mut child = collector(&config(&receiver, "batch: {}", "{}"), &[]);
+        let mut child = collector(&config(&receiver, "batch: {}", "{}"), arguments);
         Run {
             shown: Shown::by(&mut child),
             told: BufReader::new(child.stderr.take().unwrap()),
@@ -65,10 +69,15 @@ impl Run {
             .count()
     }
 
-    /// Tells it to end, and waits until it has; then what is still stuck in the kernel gets its answer, which it takes
-    /// for the process to go. What it said last.
+    /// Tells it to end, and waits until it has. What it said last.
     fn end(&mut self, stuck: &[&str]) -> String {
         signal(&self.child, Signal::TERM);
+        self.ends(stuck)
+    }
+
+    /// Waits until it has ended; then what is still stuck in the kernel gets its answer, which it takes for the process to
+    /// go. What it said last.
+    fn ends(&mut self, stuck: &[&str]) -> String {
         let stat = format!("/proc/{0}/task/{0}/stat", self.child.id());
         while !std::fs::read_to_string(&stat).unwrap().contains(") Z ") {
             std::thread::yield_now();
@@ -186,6 +195,20 @@ fn a_file_that_answers_again_is_read_again_though_its_table_was_remade_meanwhile
     run.system.answer("bad/e/f3");
     run.shown.wait_for(stuck, 5);
     run.end(&[]);
+}
+
+#[test]
+fn what_was_read_before_it_is_shown_and_once_ends() {
+    let test = "what_was_read_before_it_is_shown_and_once_ends";
+    let Some(system) = Hanging::mount(&files(&["a", "b"])) else {
+        lacks(test, "/dev/fuse, and root or fusermount3");
+        return;
+    };
+    system.hang("b/d/f5");
+    let mut run = Run::with(system, "readers: 1", &["--once"]);
+    run.shown.wait_for(&series("a", "f0"), 1);
+    run.says("left alone until it does: b/d/f5");
+    run.ends(&["b/d/f5"]);
 }
 
 #[test]

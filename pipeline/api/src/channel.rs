@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
-use crate::batch::Batch;
+use crate::batch::{Batch, points};
 use crate::counters::Counters;
 use crate::table::{Series, Source};
 
@@ -53,8 +53,16 @@ impl Outlet {
     /// # Errors
     /// [`Closed`] when nobody takes batches any more: the receiver ends.
     pub async fn send(&mut self, batch: Batch) -> Result<(), Closed> {
-        self.counters.add("points_read", "", batch.points() as u64);
-        self.out.send(vec![batch]).await.map_err(|_| Closed)
+        self.send_together(vec![batch]).await
+    }
+
+    /// Sends batches that were read together: they go on together, as one request, where nothing parts them.
+    ///
+    /// # Errors
+    /// As for [`Outlet::send`].
+    pub async fn send_together(&mut self, batches: Vec<Batch>) -> Result<(), Closed> {
+        self.counters.add("points_read", "", points(&batches));
+        self.out.send(batches).await.map_err(|_| Closed)
     }
 
     /// Says once, after the first look, what is swept or lacking: the line at the start tells all of it.

@@ -37,7 +37,8 @@ pub trait Receiver: Send + 'static {
     async fn run(self: Box<Self>, demand: Demand, out: Outlet, until: Until) -> Result<()>;
 }
 
-/// A processor of batches: a state machine without await or channel of its own.
+/// A processor of batches: a state machine without await or channel of its own. All components share one thread: what
+/// blocks it holds up every pipeline.
 pub trait Processor: Send + 'static {
     /// Takes one batch.
     ///

@@ -14,7 +14,8 @@ use crate::job::Job;
 /// A file that has not answered for so long no longer holds up the others: another thread takes over.
 const SLOW: Duration = Duration::from_millis(100);
 
-/// Rows that are given out ahead: small tables are read one after the other without a word between them.
+/// No more is given out while so many rows wait: small tables are read one after the other without a word between them,
+/// and what is wanted soonest waits for no more than that.
 const AHEAD: usize = 1024;
 
 /// What has been read waits so long for the rest of what was given out, at the most.
@@ -26,6 +27,8 @@ pub(crate) struct Readers {
     most: usize,
     /// How many may be lost to files that do not answer.
     most_stuck: usize,
+    /// A file that has not answered for so long is given up.
+    timeout: Duration,
     buffer: usize,
     desk: Arc<Desk>,
     /// By its number.
@@ -75,7 +78,13 @@ pub(crate) struct Done(pub(crate) u64, pub(crate) Option<Job>);
 
 impl Readers {
     /// Readers who tell by `done` when there is something to take; a value's file has fewer bytes than `buffer`.
-    pub(crate) fn new(most: usize, most_stuck: usize, buffer: usize, done: Arc<Notify>) -> Readers {
+    pub(crate) fn new(
+        most: usize,
+        most_stuck: usize,
+        timeout: Duration,
+        buffer: usize,
+        done: Arc<Notify>,
+    ) -> Readers {
         let desk = Desk {
             work: Mutex::default(),
             given: Condvar::new(),
@@ -84,6 +93,7 @@ impl Readers {
         Readers {
             most,
             most_stuck,
+            timeout,
             buffer,
             desk: Arc::new(desk),
             all: BTreeMap::new(),
@@ -137,7 +147,8 @@ impl Readers {
         std::mem::take(&mut self.desk.work().done)
     }
 
-    /// Looks at how far each reader is. One that goes on after another took over is one too many.
+    /// Looks at how far each reader is: one that is slow is set aside for another, one that goes on again may be one too
+    /// many.
     fn follow(&mut self) {
         let now = Instant::now();
         let mut work = self.desk.work();
@@ -147,30 +158,40 @@ impl Readers {
         for reader in self.all.values_mut() {
             let at = reader.progress.at();
             if at != reader.at || at.0 == 0 {
-                work.surplus += usize::from(std::mem::take(&mut reader.aside));
-                (reader.at, reader.since, reader.given_up) = (at, now, false);
+                (reader.at, reader.since) = (at, now);
+                (reader.aside, reader.given_up) = (false, false);
             }
         }
-    }
-
-    /// Looks for files that do not answer; gives the jobs to be given up, with the row of each.
-    pub(crate) fn watch(&mut self, timeout: Duration) -> io::Result<Vec<(u64, u32)>> {
-        self.follow();
-        let now = Instant::now();
         let mut lost = self.lost();
-        let mut given_up = Vec::new();
         for reader in self.all.values_mut() {
-            let slow = now - reader.since;
-            if !reader.aside && slow >= SLOW.min(timeout) && lost < self.most_stuck {
+            let is_slow = now - reader.since >= SLOW.min(self.timeout);
+            if is_slow && !reader.aside && lost < self.most_stuck {
                 reader.aside = true;
                 lost += 1;
             }
-            if !reader.given_up && slow >= timeout {
+        }
+        work.surplus = self.at_work().saturating_sub(self.most);
+    }
+
+    /// Looks for files that do not answer; gives the jobs to be given up, with the row of each.
+    pub(crate) fn watch(&mut self) -> io::Result<Vec<(u64, u32)>> {
+        self.follow();
+        let now = Instant::now();
+        let mut given_up = Vec::new();
+        for reader in self.all.values_mut() {
+            if !reader.given_up && now - reader.since >= self.timeout {
                 reader.given_up = true;
                 given_up.push(reader.at);
             }
         }
-        if !self.desk.work().todo.is_empty() {
+        let work = self.desk.work();
+        if !work.done.is_empty() {
+            // A reader that does not come on told of nothing that it had read before.
+            self.desk.done.notify_one();
+        }
+        let is_awaited = !work.todo.is_empty();
+        drop(work);
+        if is_awaited {
             self.take_over()?;
         }
         Ok(given_up)

@@ -58,7 +58,8 @@ impl Running {
         // One byte more than a value may have, so that a longer one shows.
         let buffer = usize::try_from(plan.limits.value_bytes.0).unwrap_or(usize::MAX);
         let tell = Arc::clone(&done);
-        let readers = Readers::new(readers, max_stuck, buffer.saturating_add(1), tell);
+        let buffer = buffer.saturating_add(1);
+        let readers = Readers::new(readers, max_stuck, plan.timeout, buffer, tell);
         let complaints = Complaints::new(context.counters.clone());
         let at = Arc::new(Mutex::new(root.clone()));
         let (tell, told) = mpsc::channel(4);
@@ -144,7 +145,8 @@ impl Running {
                 continue;
             }
             let sending = Instant::now();
-            if !send(batches, &mut out).await {
+            if out.send_together(batches).await.is_err() {
+                // Nobody takes batches any more.
                 return Ok(());
             }
             self.sweeps.waited(sending.elapsed());
@@ -302,14 +304,4 @@ impl Running {
             shown(&there.path)
         ))
     }
-}
-
-/// Sends batches on; false when nobody takes them any more.
-async fn send(batches: Vec<Batch>, out: &mut Outlet) -> bool {
-    for batch in batches {
-        if out.send(batch).await.is_err() {
-            return false;
-        }
-    }
-    true
 }

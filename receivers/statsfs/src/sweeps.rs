@@ -312,7 +312,7 @@ impl Sweeps {
     /// gives the ends of sweeps that are over with it.
     pub(crate) fn watch(&mut self) -> std::io::Result<Vec<Batch>> {
         let mut ends = Vec::new();
-        for (number, row) in self.readers.watch(self.plan.timeout)? {
+        for (number, row) in self.readers.watch()? {
             let Some(Under {
                 subsystem,
                 table: id,
