@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Counts of one component, by name and reason. Added to once a batch, a request or a scan, never once a point.
 #[derive(Clone)]
 pub struct Counters {
-    component: Arc<str>,
-    all: Arc<Mutex<BTreeMap<Key, u64>>>,
+    own: Arc<Counts>,
+    all: Arc<Mutex<BTreeMap<Arc<str>, Arc<Counts>>>>,
 }
+
+type Counts = Mutex<BTreeMap<(&'static str, &'static str), u64>>;
 
 /// What is counted: the component's id, the counter's name, and the reason (empty where there is none).
 pub type Key = (Arc<str>, &'static str, &'static str);
@@ -18,17 +20,20 @@ impl Counters {
     /// An empty set of counts.
     #[must_use]
     pub fn new(component: &str) -> Counters {
+        let own = Arc::default();
+        let all = BTreeMap::from([(component.into(), Arc::clone(&own))]);
         Counters {
-            component: component.into(),
-            all: Arc::default(),
+            own,
+            all: Arc::new(Mutex::new(all)),
         }
     }
 
     /// The same set, for another component.
     #[must_use]
     pub fn of(&self, component: &str) -> Counters {
+        let own = Arc::clone(locked(&self.all).entry(component.into()).or_default());
         Counters {
-            component: component.into(),
+            own,
             all: Arc::clone(&self.all),
         }
     }
@@ -36,25 +41,20 @@ impl Counters {
     /// Adds to a counter. Names are `<what>_<done>` (`points_dropped`), a reason tells kinds of one apart.
     pub fn add(&self, name: &'static str, reason: &'static str, count: u64) {
         if count > 0 {
-            let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-            *all.entry((Arc::clone(&self.component), name, reason))
-                .or_default() += count;
+            *locked(&self.own).entry((name, reason)).or_default() += count;
         }
     }
 
     /// Sets a gauge, such as what is queued now.
     pub fn set(&self, name: &'static str, count: u64) {
-        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        all.insert((Arc::clone(&self.component), name, ""), count);
+        locked(&self.own).insert((name, ""), count);
     }
 
     /// Keeps the most that was seen, such as the longest read.
     pub fn most(&self, name: &'static str, seen: u64) {
         if seen > 0 {
-            let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-            let most = all
-                .entry((Arc::clone(&self.component), name, ""))
-                .or_default();
+            let mut own = locked(&self.own);
+            let most = own.entry((name, "")).or_default();
             *most = seen.max(*most);
         }
     }
@@ -72,11 +72,19 @@ impl Counters {
     /// All counts at this moment, sorted.
     #[must_use]
     pub fn snapshot(&self) -> BTreeMap<Key, u64> {
-        self.all
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        let all = locked(&self.all);
+        let counts = all.iter().flat_map(|(component, counts)| {
+            let key = |(name, reason)| (Arc::clone(component), name, reason);
+            let counts = locked(counts).clone();
+            counts.into_iter().map(move |(at, count)| (key(at), count))
+        });
+        counts.collect()
     }
+}
+
+/// A panic elsewhere leaves counts as they are.
+fn locked<T>(it: &Mutex<T>) -> MutexGuard<'_, T> {
+    it.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl fmt::Debug for Counters {

@@ -63,13 +63,17 @@ type Ask = dyn Fn(&Head, &Series, &mut dyn FnMut(Want)) + Send + Sync;
 pub struct Demand {
     ask: Arc<Ask>,
     ways: usize,
+    everything: bool,
 }
 
 impl Demand {
     /// Wants everything, always.
     #[must_use]
     pub fn everything() -> Demand {
-        Demand::new(|_, _| Want::Always)
+        Demand {
+            everything: true,
+            ..Demand::new(|_, _| Want::Always)
+        }
     }
 
     /// Wants what this says. It must be honest: what it answers [`Want::Never`] for would not have been let out.
@@ -78,7 +82,14 @@ impl Demand {
         Demand {
             ask: Arc::new(move |head, series, say| say(want(head, series))),
             ways: 1,
+            everything: false,
         }
+    }
+
+    /// Whether it was made to want everything, always: then nobody need be asked.
+    #[must_use]
+    pub fn is_everything(&self) -> bool {
+        self.everything
     }
 
     /// How often the series is wanted, by whichever way wants it most.
@@ -112,6 +123,7 @@ impl Demand {
         Demand {
             ask: Arc::new(ask),
             ways,
+            everything: false,
         }
     }
 
@@ -131,6 +143,7 @@ impl Demand {
         Demand {
             ask: Arc::new(ask),
             ways,
+            everything: false,
         }
     }
 
@@ -138,6 +151,7 @@ impl Demand {
     #[must_use]
     pub fn or(self, other: Demand) -> Demand {
         let ways = self.ways + other.ways;
+        let everything = self.everything && other.everything;
         let ask = move |head: &Head, series: &Series, say: &mut dyn FnMut(Want)| {
             (self.ask)(head, series, say);
             (other.ask)(head, series, say);
@@ -145,6 +159,7 @@ impl Demand {
         Demand {
             ask: Arc::new(ask),
             ways,
+            everything,
         }
     }
 }

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use crate::config::{Around, Component, Config, Diagnostic};
 use crate::export::Export;
-use crate::stage::{Way, fork, processor};
+use crate::stage::{Request, Way, fork, processor};
 
 /// All components, built, and how they hang together.
 pub(crate) struct Graph {
@@ -173,12 +173,15 @@ pub(crate) fn spawn(
             .map(|way| way.demand.clone())
             .reduce(Demand::or)
             .unwrap_or_else(Demand::everything);
-        let (mut to, from) = mpsc::channel(graph.capacity);
-        let scoped = counters.of(&pipeline.name);
-        tasks.spawn(async move {
-            fork(from, exits, scoped).await;
-            Ended::Stage
-        });
+        let mut to = match &exits[..] {
+            [only] if only.demand.is_everything() => only.to.clone(),
+            _ => forked(
+                exits,
+                graph.capacity,
+                counters.of(&pipeline.name),
+                &mut tasks,
+            ),
+        };
         for (id, stage) in pipeline.processors.into_iter().rev() {
             demand = stage.demand(demand);
             let (above, from) = mpsc::channel(graph.capacity);
@@ -198,7 +201,6 @@ pub(crate) fn spawn(
     let (tell, found) = mpsc::unbounded_channel();
     let receivers = graph.receivers.len();
     for (id, receiver) in graph.receivers {
-        let (to, from) = mpsc::channel(graph.capacity);
         let ways = ways.remove(&id).unwrap_or_default();
         let demand = ways
             .iter()
@@ -206,12 +208,14 @@ pub(crate) fn spawn(
             .reduce(Demand::or)
             .unwrap_or_else(Demand::everything);
         let scoped = counters.of(&id);
+        // A receiver reads what its only way wants, when it wants it.
+        let to = if let [only] = &ways[..] {
+            only.to.clone()
+        } else {
+            forked(ways, graph.capacity, scoped.clone(), &mut tasks)
+        };
         let outlet = Outlet::new(to, scoped.clone(), tell.clone());
-        let until = Until::new(end.clone(), once, scoped.clone());
-        tasks.spawn(async move {
-            fork(from, ways, scoped).await;
-            Ended::Stage
-        });
+        let until = Until::new(end.clone(), once, scoped);
         tasks.spawn(async move {
             let done = receiver.run(demand, outlet, until).await;
             Ended::Receiver(id, done)
@@ -224,4 +228,19 @@ pub(crate) fn spawn(
         receivers,
         closed,
     }
+}
+
+/// Starts a fork into these ways.
+fn forked(
+    ways: Vec<Way>,
+    capacity: usize,
+    counters: Counters,
+    tasks: &mut JoinSet<Ended>,
+) -> mpsc::Sender<Request> {
+    let (to, from) = mpsc::channel(capacity);
+    tasks.spawn(async move {
+        fork(from, ways, counters).await;
+        Ended::Stage
+    });
+    to
 }

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::kept::Kept;
-use crate::read::{open_directory, open_file, read, read_again};
+use crate::read::{open_directory, open_file, read, read_at_start};
 use crate::rows::{Group, Rows};
 use crate::value::{Reason, parse};
 
@@ -125,9 +125,9 @@ impl Job {
     ) -> Result<usize, Errno> {
         if let Some(file) = self.kept.file(row) {
             self.read.cost.syscalls += 1;
-            match read_again(file, buffer) {
-                // Gone, and maybe made anew; or of a kind that cannot be kept open.
-                Err(Errno::NODEV | Errno::NOENT | Errno::STALE | Errno::NXIO | Errno::SPIPE) => {
+            match read_at_start(file, buffer) {
+                // Gone, and maybe made anew.
+                Err(Errno::NODEV | Errno::NOENT | Errno::STALE | Errno::NXIO) => {
                     self.kept.let_file_go(row);
                     self.read.cost.syscalls += 1;
                 }
@@ -140,12 +140,25 @@ impl Job {
         };
         self.read.cost.syscalls += 1;
         let file = open_file(directory.as_fd(), &rows.files[row as usize])?;
-        self.read.cost.syscalls += 1;
-        let done = read(&file, buffer);
-        if done.is_err() || !self.keep || !self.kept.keep_file(row, file) {
+        let done = self.first(&file, buffer);
+        let keep = done.is_ok() && self.keep && self.kept.seekable;
+        if !keep || !self.kept.keep_file(row, file) {
             self.read.cost.syscalls += 1;
         }
         done
+    }
+
+    /// The first read of an open file: at its start where that can be said, which takes no lock on its position.
+    fn first(&mut self, file: &OwnedFd, buffer: &mut [u8]) -> Result<usize, Errno> {
+        self.read.cost.syscalls += 1;
+        if self.kept.seekable {
+            match read_at_start(file, buffer) {
+                Err(Errno::SPIPE) => self.kept.seekable = false,
+                done => return done,
+            }
+            self.read.cost.syscalls += 1;
+        }
+        read(file, buffer)
     }
 
     fn value(&mut self, rows: &Rows, row: u32, read: Result<usize, Errno>, buffer: &[u8]) -> Value {

@@ -9,6 +9,8 @@ use crate::rows::Rows;
 /// What one table keeps open. Dropped, it gives its descriptors back.
 #[derive(Debug)]
 pub(crate) struct Kept {
+    /// Whether files can be read at a place, as far as is known: what cannot be is not worth keeping.
+    pub(crate) seekable: bool,
     files: Vec<Option<OwnedFd>>,
     directories: Vec<Option<OwnedFd>>,
     held: usize,
@@ -18,6 +20,7 @@ pub(crate) struct Kept {
 impl Kept {
     pub(crate) fn new(descriptors: Descriptors) -> Kept {
         Kept {
+            seekable: true,
             files: Vec::new(),
             directories: Vec::new(),
             held: 0,

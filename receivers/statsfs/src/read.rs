@@ -87,13 +87,13 @@ pub(crate) fn open_file(directory: BorrowedFd<'_>, name: &CStr) -> Result<OwnedF
     rustix::fs::openat(directory, name, FILE, Mode::empty())
 }
 
-/// One bounded read of a file from its start: how much of the buffer it filled.
+/// One bounded read of a file that was just opened: how much of the buffer it filled.
 pub(crate) fn read(file: &OwnedFd, buffer: &mut [u8]) -> Result<usize, Errno> {
     uninterrupted(|| rustix::io::read(file, &mut *buffer))
 }
 
-/// The same, of a file that is kept open: sysfs answers anew whenever it is read from its start.
-pub(crate) fn read_again(file: &OwnedFd, buffer: &mut [u8]) -> Result<usize, Errno> {
+/// The same, of a file that can be read at a place: sysfs answers anew whenever it is read from its start.
+pub(crate) fn read_at_start(file: &OwnedFd, buffer: &mut [u8]) -> Result<usize, Errno> {
     uninterrupted(|| rustix::io::pread(file, &mut *buffer, 0))
 }
 
