@@ -67,6 +67,36 @@ fn a_device_that_comes_among_many_costs_the_listing_of_its_own_directory() {
 }
 
 #[test]
+fn an_entry_beyond_the_limit_stays_out_and_drives_none_out() {
+    let tree = tempfile::tempdir_in("/dev/shm").unwrap();
+    for name in ["a", "b", "c"] {
+        file(tree.path(), &format!("s/{name}/c"));
+    }
+    let receiver = format!(
+        "{{root: {}, collection_interval: 20ms, rescan_interval: 100ms, limits: {{directory_entries: 3}}}}",
+        tree.path().display()
+    );
+    let mut command = Command::new(BINARY);
+    command.args(["--config", "-"]);
+    let mut child = spawn(command, &config(&receiver, "batch: {}", "{}"));
+    let shown = Shown::by(&mut child);
+    shown.wait_for("s/c{device=/a}", 1);
+    // The listing of a tmpfs begins with what came last.
+    file(tree.path(), "s/new/c");
+    shown.wait_for("s/c{device=/a}", 20);
+    let stays = ["a", "b", "c"].map(|name| shown.ends(&format!("s/c{{device=/{name}}}")));
+    assert_eq!(stays, [0; 3]);
+    assert_eq!(shown.values("s/c{device=/new}"), 0);
+    fs::remove_dir_all(tree.path().join("s/b")).unwrap();
+    shown.wait_for("s/c{device=/new}", 1);
+    signal(&child, Signal::TERM);
+    let told = text(&child.wait_with_output().unwrap().stderr);
+    let line = "more entries than `limits.directory_entries`: s; passed over";
+    assert_eq!(told.matches(line).count(), 1, "{told}");
+    assert!(told.contains("entries_refused=1 (limit=1)"), "{told}");
+}
+
+#[test]
 fn series_beyond_the_limit_are_counted_and_named_once() {
     let tree = tempfile::tempdir_in("/dev/shm").unwrap();
     (0..1000).for_each(|number| file(tree.path(), &format!("s{number:03}/d/c")));

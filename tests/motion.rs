@@ -385,6 +385,38 @@ fn a_kernels_tree_that_comes_later_does_not_count_since_the_boot() {
 }
 
 #[test]
+fn a_subsystem_that_has_gone_leaves_its_counts_and_nothing_else() {
+    let tree = shared_memory();
+    device(tree.path(), "d", "1");
+    let gone = tree.path().join("gone");
+    fs::create_dir_all(gone.join("d")).unwrap();
+    fs::write(gone.join("d/c"), "1\n").unwrap();
+    let receiver = format!(
+        "{{root: {}, collection_interval: 20ms}}",
+        tree.path().display()
+    );
+    let mut command = Command::new(common::BINARY);
+    command
+        .args(["--config", "-"])
+        .env("RUST_LOG", "info,pipeline_service=debug");
+    let mut child = common::spawn(command, &config(&receiver, "batch: {}", "{}"));
+    let shown = common::Shown::by(&mut child);
+    shown.wait_for("gone/c{device=/d}", 3);
+    fs::remove_dir_all(gone).unwrap();
+    shown.wait_for("s/c{device=/d}", 5);
+    assert_eq!(shown.ends("gone/c{device=/d}"), 1);
+    signal(&child, Signal::TERM);
+    let told = text(&child.wait_with_output().unwrap().stderr);
+    assert!(told.contains("statsfs s"), "{told}");
+    assert!(!told.contains("statsfs gone"), "{told}");
+    // Those of its own that the receiver has are what the other one read.
+    let own = told
+        .lines()
+        .filter(|line| line.contains("component=\"statsfs\""));
+    assert!(own.last().unwrap().contains(" files_read="), "{told}");
+}
+
+#[test]
 fn constant_churn_leaves_the_right_series_and_nothing_else() {
     use std::sync::atomic::{AtomicBool, Ordering};
     let tree = shared_memory();

@@ -50,12 +50,24 @@ impl Counters {
         locked(&self.own).insert((name, ""), count);
     }
 
-    /// Keeps the most that was seen, such as the longest read.
+    /// Keeps the most that was seen; such a name begins with `longest_`.
     pub fn most(&self, name: &'static str, seen: u64) {
         if seen > 0 {
             let mut own = locked(&self.own);
             let most = own.entry((name, "")).or_default();
             *most = seen.max(*most);
+        }
+    }
+
+    /// The component has ended: its counts go over to another one, so that sums stay as they are.
+    pub fn end(self, heir: &Counters) {
+        locked(&self.all).retain(|_, counts| !Arc::ptr_eq(counts, &self.own));
+        for ((name, reason), count) in std::mem::take(&mut *locked(&self.own)) {
+            if is_most(name) {
+                heir.most(name, count);
+            } else {
+                heir.add(name, reason, count);
+            }
         }
     }
 
@@ -80,6 +92,12 @@ impl Counters {
         });
         counts.collect()
     }
+}
+
+/// Whether what has this name is kept as the most that was seen, not as a sum.
+#[must_use]
+pub fn is_most(name: &str) -> bool {
+    name.starts_with("longest_")
 }
 
 /// A panic elsewhere leaves counts as they are.

@@ -30,7 +30,7 @@ pub use channel::{Closed, Found, Outbox, Outlet, Ticks, Until, now_unix_nano};
 pub use component::{Component, Delivery, ExportError, Exporter, Processor, Receiver, Shutdown};
 pub use config::Secret;
 pub use context::Context;
-pub use counters::{Counters, Key};
+pub use counters::{Counters, Key, is_most};
 pub use cut::Cuts;
 pub use demand::{Demand, Want};
 pub use descriptors::Descriptors;

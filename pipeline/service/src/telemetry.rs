@@ -69,7 +69,7 @@ fn line<'a>(counts: impl Iterator<Item = (&'a str, &'a str, u64)>) -> String {
     let mut sums: BTreeMap<&str, (u64, BTreeMap<&str, u64>)> = BTreeMap::new();
     for (name, reason, count) in counts {
         let (sum, reasons) = sums.entry(name).or_default();
-        if name.starts_with("longest_") {
+        if pipeline::is_most(name) {
             *sum = count.max(*sum);
         } else {
             *sum += count;

@@ -12,6 +12,9 @@ const MOST_LINES: usize = 3;
 /// Subjects that a line names.
 const MOST_NAMED: usize = 3;
 
+/// So many things are remembered to have been named; then they may be named again.
+const MOST_ONCE: usize = 65_536;
+
 /// What is wrong and was not said yet. Clones share it: the thread that scans and the readers complain together.
 #[derive(Clone)]
 pub(crate) struct Complaints {
@@ -62,7 +65,13 @@ impl Complaints {
     ) {
         let mut hasher = DefaultHasher::new();
         (reason, cause, &subject).hash(&mut hasher);
-        if self.known().once.insert(hasher.finish()) {
+        let mut known = self.known();
+        if known.once.len() >= MOST_ONCE {
+            known.once.clear();
+        }
+        let is_new = known.once.insert(hasher.finish());
+        drop(known);
+        if is_new {
             self.add(what, reason, cause, || subject);
         }
     }

@@ -62,6 +62,13 @@ impl Subsystems {
         }
     }
 
+    /// Nothing is left of it: its counts go on as the receiver's own.
+    pub(crate) fn forget(&mut self, subsystem: &str) {
+        if let Some(known) = self.known.remove(subsystem) {
+            known.counters.end(&self.context.counters);
+        }
+    }
+
     /// Sets whether it rests; true if that is news.
     pub(crate) fn rests(&mut self, subsystem: &str, rests: bool) -> bool {
         let known = self.known.get_mut(subsystem);

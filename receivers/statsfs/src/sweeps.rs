@@ -294,7 +294,9 @@ impl Sweeps {
         if let Some(running) = self.running.remove(subsystem) {
             self.subsystems.ends(subsystem, running.cpu);
         }
-        self.tables.tidy(subsystem);
+        if self.tables.tidy(subsystem) {
+            self.subsystems.forget(subsystem);
+        }
         if self.running.is_empty() {
             self.tables.swept = now_unix_nano();
             self.complaints.say();

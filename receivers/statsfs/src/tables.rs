@@ -172,20 +172,23 @@ impl Tables {
         }
     }
 
-    /// Forgets the tables of a subsystem of which nothing is left.
-    pub(crate) fn tidy(&mut self, subsystem: &str) {
+    /// Forgets the tables of a subsystem of which nothing is left; whether nothing is left of the subsystem.
+    pub(crate) fn tidy(&mut self, subsystem: &str) -> bool {
         let Some(ids) = self.subsystems.get_mut(subsystem) else {
-            return;
+            return true;
         };
         let is_over = |id: &TableId| self.all.get(id).is_none_or(TableState::is_over);
         let over: Vec<TableId> = ids.iter().copied().filter(is_over).collect();
         ids.retain(|id| !over.contains(id));
-        if ids.is_empty() {
+        let is_empty = ids.is_empty();
+        if is_empty {
             self.subsystems.remove(subsystem);
+            self.places.remove(subsystem);
         }
         for id in over {
             self.all.remove(&id);
         }
+        is_empty
     }
 
     /// A rescan tries again what cannot be read.

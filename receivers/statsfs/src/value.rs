@@ -42,6 +42,11 @@ impl Reason {
 /// A value, and whether it lost precision: an unsigned number beyond `i64` becomes a double.
 pub(crate) fn parse(bytes: &[u8], format: Format) -> Result<(Value, bool), Reason> {
     let text = std::str::from_utf8(bytes.trim_ascii()).map_err(|_| Reason::NOT_NUMERIC)?;
+    if format == Format::Int
+        && let Ok(it) = text.parse()
+    {
+        return Ok((Value::Int(it), false));
+    }
     if text.is_empty() {
         return Err(Reason::EMPTY);
     }
@@ -54,7 +59,7 @@ pub(crate) fn parse(bytes: &[u8], format: Format) -> Result<(Value, bool), Reaso
         });
     }
     match format {
-        Format::Int => int(text),
+        Format::Int => beyond(text),
         Format::Float => match text.parse::<f64>() {
             Ok(it) if it.is_finite() => Ok((Value::Double(it), false)),
             Ok(_) if text.starts_with(|c: char| c.is_ascii_digit()) => Err(Reason::OUT_OF_RANGE),
@@ -83,10 +88,8 @@ pub(crate) fn parse(bytes: &[u8], format: Format) -> Result<(Value, bool), Reaso
     }
 }
 
-fn int(text: &str) -> Result<(Value, bool), Reason> {
-    if let Ok(it) = text.parse::<i64>() {
-        return Ok((Value::Int(it), false));
-    }
+/// An integer that is none of 64 bits with a sign.
+fn beyond(text: &str) -> Result<(Value, bool), Reason> {
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
     if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
         return Err(Reason::NOT_NUMERIC);

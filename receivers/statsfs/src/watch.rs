@@ -63,23 +63,34 @@ impl Watch {
         }
     }
 
-    /// Watches a directory; false if it has to be listed instead.
-    pub(crate) fn add(&mut self, path: &Path, id: DirectoryId) -> bool {
-        let Some(inotify) = &self.inotify else {
-            return false;
-        };
+    /// Watches a directory; gives the watch's number, none if the directory has to be listed instead.
+    pub(crate) fn add(&mut self, path: &Path, id: DirectoryId) -> Option<i32> {
+        let inotify = self.inotify.as_ref()?;
         let events = WatchFlags::CREATE
             | WatchFlags::DELETE
             | WatchFlags::MOVED_FROM
             | WatchFlags::MOVED_TO
             | WatchFlags::ONLYDIR;
         // The kernel's own limit of watches is one reason to fail: then it is listed.
-        let Ok(watch) = inotify::add_watch(inotify, path, events) else {
-            return false;
-        };
+        let watch = inotify::add_watch(inotify, path, events).ok()?;
         // Two links may lead to one directory.
         self.directories.entry(watch).or_default().push(id);
-        true
+        Some(watch)
+    }
+
+    /// A directory is not looked at any more, though it may stand elsewhere by now.
+    pub(crate) fn remove(&mut self, watch: i32, id: DirectoryId) {
+        // The kernel has told already of one that is no more, and has dropped its watch.
+        let Some(ids) = self.directories.get_mut(&watch) else {
+            return;
+        };
+        ids.retain(|other| *other != id);
+        if ids.is_empty() {
+            self.directories.remove(&watch);
+            if let Some(inotify) = &self.inotify {
+                let _ = inotify::remove_watch(inotify, watch);
+            }
+        }
     }
 
     /// Hears of the root's own moves, and of those of the directories that it stands in.

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use pipeline::{Series, Source, SourceFile};
 use rustix::fs::AtFlags;
+use rustix::io::Errno;
 
 use super::named::File;
 use super::{DirectoryId, Found, Tree};
 use crate::complaints::Complaints;
-use crate::name::{escape, shorten};
+use crate::name::escape;
 
 impl Tree {
     pub(super) fn take_files(
@@ -57,15 +58,7 @@ impl Tree {
         }
         let known = &self.directories[&id].files;
         let files = files.into_iter().filter(|name| known.get(name).is_none());
-        let files: Vec<Arc<CString>> = files
-            .map(|name| {
-                Arc::clone(
-                    self.files
-                        .entry(name)
-                        .or_insert_with_key(|name| Arc::new(name.clone().into_c_string())),
-                )
-            })
-            .collect();
+        let files: Vec<Arc<CString>> = files.map(|name| self.shared.file(name)).collect();
         let modes = self.with_open(id, |fd| {
             let mode = |name: &Arc<CString>| {
                 rustix::fs::statat(fd, name.as_c_str(), AtFlags::SYMLINK_NOFOLLOW)
@@ -73,7 +66,16 @@ impl Tree {
             };
             files.iter().map(mode).collect::<Vec<_>>()
         });
-        for (name, mode) in files.into_iter().zip(modes.unwrap_or_default()) {
+        let modes = match modes {
+            Ok(modes) => modes,
+            Err(Errno::NOENT | Errno::NODEV | Errno::NOTDIR) => return,
+            Err(_) => {
+                let path = self.shown(&self.directories[&id].path);
+                let cause = "cannot be listed";
+                return complaints.add_once("directories_failed", "directory", cause, path);
+            }
+        };
+        for (name, mode) in files.into_iter().zip(modes) {
             // What cannot be looked at has gone since it was listed.
             let Ok(mode) = mode else { continue };
             self.mark_above(id, &name, complaints);
@@ -240,57 +242,31 @@ impl Tree {
         let file = directory.files.get(name)?;
         let (subsystem, _) = directory.subsystem.clone()?;
         let (mode, same_name_below) = (u32::from(file.mode), file.same_name_below);
-        let (metric, text) = self
-            .names
-            .entry((Arc::clone(&subsystem), Arc::clone(name)))
-            .or_insert_with(|| {
-                let text = escape(name.to_bytes());
-                let name = shorten(format!("{subsystem}/{text}"));
-                let series = Series::new(name, Arc::default());
-                (series.metric, text.into())
-            });
-        let entry = directory
-            .schema
-            .as_ref()
-            .and_then(|schema| schema.metrics.get(&**text));
+        let (metric, text) = self.shared.metric(&subsystem, name);
+        let schema = directory.schema.as_ref();
+        let entry = schema.and_then(|schema| schema.metrics.get(&*text));
         let declared = entry.map(|entry| {
-            let first = self
-                .declared
-                .entry(Arc::clone(&metric.name))
-                .or_insert_with(|| Arc::clone(&entry.declared));
-            if first.kind != entry.declared.kind {
-                let subject = format!(
-                    "{}/.schema:{}: `{text}` has another FLAG than in a directory before",
-                    directory.path, entry.line
-                );
+            let (declared, agrees) = self.shared.declared(&metric, &entry.declared);
+            if !agrees {
                 complaints.add_once(
                     "schema_lines_failed",
                     "schema",
                     "not understood in a `.schema`",
-                    subject,
+                    format!(
+                        "{}/.schema:{}: `{text}` has another FLAG than in a directory before",
+                        directory.path, entry.line
+                    ),
                 );
-                let mut kept = (*entry.declared).clone();
-                kept.kind.clone_from(&first.kind);
-                return Arc::new(kept);
             }
-            Arc::clone(if **first == *entry.declared {
-                first
-            } else {
-                &entry.declared
-            })
+            declared
         });
-        let mut shape = SourceFile::new(Arc::clone(text));
+        let mut shape = SourceFile::new(Arc::clone(&text));
         (shape.mode, shape.declared, shape.same_name_below) = (mode, declared, same_name_below);
-        let shape = Arc::new(shape);
-        let known = self.shapes.get(&shape).cloned();
-        let shape = known.unwrap_or_else(|| {
-            self.shapes.insert(Arc::clone(&shape));
-            shape
-        });
+        let shape = self.shared.shape(shape);
         let format = self
             .plan
-            .format(&directory.path, text, entry.and_then(|entry| entry.format));
-        let mut series = Series::of(Arc::clone(metric), Arc::clone(&directory.attributes));
+            .format(&directory.path, &text, entry.and_then(|entry| entry.format));
+        let mut series = Series::of(metric, Arc::clone(&directory.attributes));
         series.source = Some(Source::new(Arc::clone(&directory.source), shape));
         Some(Found {
             file: Arc::clone(name),

@@ -4,15 +4,16 @@ mod files;
 mod labels;
 mod named;
 mod refresh;
+mod shared;
 mod start;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use pipeline::{Attributes, Declared, Descriptors, Metric, Series, SourceDirectory, SourceFile};
+use pipeline::{Attributes, Descriptors, Series, SourceDirectory};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
@@ -23,6 +24,7 @@ use crate::read::open_directory;
 use crate::schema::Schema;
 use crate::watch::{Happened, Quiet, Watch};
 use named::Files;
+use shared::Shared;
 
 /// A directory's number, never used twice.
 pub(crate) type DirectoryId = u64;
@@ -46,8 +48,8 @@ pub(crate) struct Directory {
     attributes: Arc<Attributes>,
     /// Since when its counters count, unix ns; 0 where that is not known.
     pub(crate) since: u64,
-    /// The kernel tells of changes in it; otherwise it is listed.
-    watched: bool,
+    /// Where the kernel tells of changes in it; otherwise it is listed.
+    watch: Option<i32>,
     held: Option<Held>,
 }
 
@@ -107,9 +109,6 @@ pub(crate) struct Clock {
     pub(crate) now: u64,
 }
 
-/// A metric of which only the name is known, and its file's name as text.
-type Spelt = (Arc<Metric>, Arc<str>);
-
 /// Where what a check found goes.
 pub(crate) type Sink = Box<dyn FnMut(Changes) + Send>;
 
@@ -139,12 +138,7 @@ pub(crate) struct Tree {
     links_passed: usize,
     held: usize,
     descriptors: Descriptors,
-    /// Spellings that many directories share.
-    files: HashMap<Box<CStr>, Arc<CString>>,
-    names: HashMap<(Arc<str>, Arc<CString>), Spelt>,
-    shapes: HashSet<Arc<SourceFile>>,
-    /// The first declaration of each metric holds for all.
-    declared: HashMap<Arc<str>, Arc<Declared>>,
+    shared: Shared,
     /// Directories of a subsystem that have the same labels.
     same_labels: HashMap<(Arc<str>, Arc<Attributes>), Vec<DirectoryId>>,
     /// When the tree was last checked, unix ns; 0 at the first scan.
@@ -199,10 +193,7 @@ impl Tree {
             links_passed: 0,
             held: 0,
             descriptors,
-            files: HashMap::new(),
-            names: HashMap::new(),
-            shapes: HashSet::new(),
-            declared: HashMap::new(),
+            shared: Shared::default(),
             same_labels: HashMap::new(),
             checked: without,
             scanned: false,
@@ -259,7 +250,7 @@ impl Tree {
             }
             _ => {
                 self.let_go();
-                self.declared.clear();
+                self.shared.rescan();
                 self.refresh(self.top, true, clock, complaints);
             }
         }
@@ -395,7 +386,7 @@ impl Tree {
         let id = self.next;
         self.next += 1;
         // Watched before it is listed: nothing that comes in between is missed.
-        let watched = self.watch.add(&self.root_path.join(&below), id);
+        let watch = self.watch.add(&self.root_path.join(&below), id);
         let source = SourceDirectory::new(Arc::clone(&path), Arc::clone(&self.filesystem));
         let directory = Directory {
             parent,
@@ -409,7 +400,7 @@ impl Tree {
             schema: None,
             attributes: Arc::default(),
             since,
-            watched,
+            watch,
             held: None,
         };
         self.directories.insert(id, directory);

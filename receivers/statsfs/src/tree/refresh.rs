@@ -33,6 +33,7 @@ impl Tree {
             .with_open(id, |fd| list(fd.as_fd(), most))
             .and_then(|listed| listed)
         {
+            Ok(listed) if listed.overflow => self.known_first(id, listed, most),
             Ok(listed) => listed,
             Err(Errno::NOENT | Errno::NODEV | Errno::NOTDIR) if id != self.top => {
                 return self.end(id);
@@ -48,12 +49,7 @@ impl Tree {
             }
         };
         if listed.overflow {
-            complaints.add_once(
-                "entries_refused",
-                "limit",
-                "more entries than `limits.directory_entries`",
-                self.shown(&path),
-            );
+            self.refuse_entries(&path, complaints);
         }
         let (children, files, has_schema) = self.sort_out(id, &listed, complaints);
 
@@ -82,11 +78,54 @@ impl Tree {
             return self.refresh(id, false, clock, complaints);
         };
         let (children, ..) = self.sort_out(id, &entry, complaints);
-        let known = self.directories[&id].children.contains_key(name);
+        let directory = &self.directories[&id];
+        let known = directory.children.contains_key(name);
+        let there = directory.children.len() + directory.files.len();
+        if !known && !children.is_empty() && there >= self.plan.limits.directory_entries {
+            return self.refuse_entries(&Arc::clone(&directory.path), complaints);
+        }
         let known = known.then(|| name.into()).into_iter().collect();
         let gone = self.end_children(id, known, &children);
         self.take_children(id, children, &gone, false, clock, complaints);
         self.mark_silent(id);
+    }
+
+    /// What a directory of too many entries is taken to have: what is known of it and still there, then others, as many
+    /// as may be. A listing ends anywhere, and what it did not come to has not gone.
+    fn known_first(&mut self, id: DirectoryId, listed: Listed, most: usize) -> Listed {
+        let directory = &self.directories[&id];
+        let is_known = |name: &CStr| {
+            directory.children.contains_key(name) || directory.files.get(name).is_some()
+        };
+        let (mut entries, others): (Vec<_>, Vec<_>) = listed
+            .entries
+            .into_iter()
+            .partition(|(name, ..)| is_known(name) || name.to_bytes() == b".schema");
+        let seen: BTreeSet<&CStr> = entries.iter().map(|(name, ..)| &**name).collect();
+        let files = directory.files.names().map(|name| name.as_c_str());
+        let known = directory.children.keys().map(|name| &**name).chain(files);
+        let unseen = known.filter(|name| !seen.contains(name));
+        let unseen: Vec<Box<CStr>> = unseen.map(Box::from).collect();
+        let found = self.with_open(id, |fd| {
+            let look = |name: Box<CStr>| look_at(fd.as_fd(), &name).entries;
+            unseen.into_iter().flat_map(look).collect::<Vec<_>>()
+        });
+        entries.extend(found.unwrap_or_default());
+        entries.extend(others);
+        entries.truncate(most);
+        Listed {
+            entries,
+            overflow: true,
+        }
+    }
+
+    fn refuse_entries(&self, path: &str, complaints: &Complaints) {
+        complaints.add_once(
+            "entries_refused",
+            "limit",
+            "more entries than `limits.directory_entries`",
+            self.shown(path),
+        );
     }
 
     /// Ends those of the known children that are not there any more; one of another inode is another one.
@@ -167,7 +206,7 @@ impl Tree {
         let silent = self
             .directories
             .get(&id)
-            .is_some_and(|it| !it.watched && self.holds_devices(it));
+            .is_some_and(|it| it.watch.is_none() && self.holds_devices(it));
         if silent {
             self.silent.insert(id);
         } else {
@@ -267,6 +306,9 @@ impl Tree {
             return;
         };
         self.silent.remove(&id);
+        if let Some(watch) = directory.watch {
+            self.watch.remove(watch, id);
+        }
         self.held -= usize::from(directory.held.is_some());
         directory
             .children
