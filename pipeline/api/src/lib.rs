@@ -14,6 +14,7 @@ mod cut;
 mod demand;
 mod descriptors;
 mod error;
+mod identities;
 mod matching;
 pub mod otlp;
 mod per_series;

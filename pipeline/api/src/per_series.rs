@@ -9,6 +9,7 @@ use crate::channel::Outbox;
 use crate::component::Processor;
 use crate::demand::Demand;
 use crate::error::Result;
+use crate::identities::{Identities, Identity, identity};
 use crate::table::{Head, Metric, Series, Table};
 
 /// A processor of identities: one pure function (same in, same out, for ever), from which both what happens to a
@@ -44,19 +45,7 @@ pub struct Memo<T, C = ()> {
     stage: Arc<T>,
     entries: HashMap<usize, Entry<C>>,
     places: HashMap<Arc<str>, usize>,
-    /// Who has an identity: the first to come keeps it.
-    owners: HashMap<Identity, usize>,
-    /// Identities that somebody else asked for meanwhile, and who.
-    refused: HashMap<Identity, HashSet<usize>>,
-}
-
-/// A series' identity in two halves: a map of a million of them is smaller for it.
-type Identity = (u64, u64);
-
-fn identity(series: &Series) -> Identity {
-    let whole = series.identity();
-    #[allow(clippy::cast_possible_truncation)]
-    ((whole >> 64) as u64, whole as u64)
+    identities: Identities,
 }
 
 struct Entry<C> {
@@ -86,8 +75,7 @@ impl<T: PerSeries, C: Clone> Memo<T, C> {
             stage: Arc::new(stage),
             entries: HashMap::new(),
             places: HashMap::new(),
-            owners: HashMap::new(),
-            refused: HashMap::new(),
+            identities: Identities::default(),
         }
     }
 
@@ -150,6 +138,8 @@ impl<T: PerSeries, C: Clone> Memo<T, C> {
         for key in dead.map(|(key, _)| *key).collect::<Vec<_>>() {
             self.forget(key);
         }
+        self.identities
+            .retain(|key| self.entries.contains_key(&key));
 
         let mut head = (**table.head()).clone();
         self.stage.head(&mut head);
@@ -201,14 +191,8 @@ impl<T: PerSeries, C: Clone> Memo<T, C> {
             return Ok(());
         }
         let identity = identity(made);
-        if let Some(owner) = self.owners.get(&identity) {
-            self.refused.entry(identity).or_default().insert(key);
-            return Err((identity, *owner));
-        }
-        if !ends {
-            self.owners.insert(identity, key);
-        }
-        Ok(())
+        let claimed = self.identities.claim(key, identity, ends);
+        claimed.map_err(|owner| (identity, owner))
     }
 
     /// Forgets a table, and gives its identities back: those who were refused them are looked at anew.
@@ -241,13 +225,8 @@ impl<T: PerSeries, C: Clone> Memo<T, C> {
 
     fn release(&mut self, key: usize, identities: Vec<Identity>) {
         for identity in identities {
-            if self.owners.get(&identity) == Some(&key) {
-                self.owners.remove(&identity);
-                for waiting in self.refused.remove(&identity).unwrap_or_default() {
-                    if waiting != key {
-                        self.forget(waiting);
-                    }
-                }
+            for waiting in self.identities.release(key, identity) {
+                self.forget(waiting);
             }
         }
     }
