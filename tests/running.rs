@@ -41,6 +41,8 @@ fn without_arguments_it_sweeps_what_this_kernel_has() {
         1,
         "one line says what it sweeps: {told}"
     );
+    // No kernel has all that the default looks for.
+    assert!(told.contains(" INFO sweeping "), "{told}");
     assert!(
         told.contains("net (") && told.contains("points_sent="),
         "{told}"

@@ -62,7 +62,11 @@ impl Outlet {
     /// As for [`Outlet::send`].
     pub async fn send_together(&mut self, batches: Vec<Batch>) -> Result<(), Closed> {
         self.counters.add("points_read", "", points(&batches));
-        self.out.send(batches).await.map_err(|_| Closed)
+        self.out.send(batches).await.map_err(|unsent| {
+            let left = points(&unsent.0);
+            self.counters.add("points_dropped", "closed", left);
+            Closed
+        })
     }
 
     /// Says once, after the first look, what is swept or lacking: the line at the start tells all of it.

@@ -96,6 +96,7 @@ fn run(sources: &Sources, once: bool, default: &str) -> Result<(), Failure> {
     telemetry::start(&prepared.logs);
     let how = supervise::Options {
         once,
+        is_default: sources.config.is_empty(),
         shutdown_timeout: prepared.shutdown_timeout,
         summary_interval: prepared.logs.summary_interval.0,
     };

@@ -56,7 +56,9 @@ fn note(done: pipeline::Result<()>, points: usize, out: &mut Outbox) {
 
 async fn send(to: &mpsc::Sender<Request>, out: &mut Outbox) -> bool {
     for request in out.take() {
-        if to.send(request).await.is_err() {
+        if let Err(unsent) = to.send(request).await {
+            let left: usize = unsent.0.iter().map(Batch::points).sum();
+            out.dropped(left, "closed");
             return false;
         }
     }

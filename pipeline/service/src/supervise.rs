@@ -16,6 +16,8 @@ use crate::telemetry::{detail, summary};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Options {
     pub(crate) once: bool,
+    /// What runs is the embedded default, which looks for more than a kernel need have.
+    pub(crate) is_default: bool,
     pub(crate) shutdown_timeout: Duration,
     pub(crate) summary_interval: Duration,
 }
@@ -57,7 +59,10 @@ pub(crate) async fn run(
     let mut failure: Option<String> = None;
     let mut forced = false;
     let mut signals = 0;
-    let mut found = Looked::default();
+    let mut found = Looked {
+        is_default: options.is_default,
+        ..Looked::default()
+    };
 
     while !running.tasks.is_empty() {
         let begin_end = tokio::select! {
@@ -181,6 +186,7 @@ const LOST: [&str; 8] = [
 /// What the receivers found at their first look: one line for all.
 #[derive(Default)]
 struct Looked {
+    is_default: bool,
     sweeps: Vec<String>,
     lacks: Vec<String>,
     told: bool,
@@ -209,10 +215,13 @@ impl Looked {
         } else {
             self.sweeps.join("; ")
         };
-        if self.lacks.is_empty() {
+        let lacks = self.lacks.join("; ");
+        if lacks.is_empty() {
             tracing::info!("sweeping {sweeps}");
+        } else if self.is_default && !self.sweeps.is_empty() {
+            tracing::info!("sweeping {sweeps}; not there: {lacks}");
         } else {
-            tracing::warn!("sweeping {sweeps}; not there: {}", self.lacks.join("; "));
+            tracing::warn!("sweeping {sweeps}; not there: {lacks}");
         }
     }
 }
