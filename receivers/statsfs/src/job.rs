@@ -77,7 +77,7 @@ impl Job {
             rows.groups.len(),
             if self.keep { rows.files.len() } else { 0 },
         );
-        self.read.values.reserve_exact(rows.files.len());
+        self.read.values.resize(rows.files.len(), Value::Absent);
         let skip = Arc::clone(&self.skip);
         let mut skip = skip.iter().copied().peekable();
         let mut clock = Instant::now();
@@ -89,10 +89,12 @@ impl Job {
                 opened: None,
             };
             while row < group.end {
-                let value = if skip.next_if_eq(&row).is_some() {
-                    Value::Absent
-                } else if clock > self.ends {
-                    self.failed(row, Failure::Other(Reason::TIMEOUT))
+                if skip.next_if_eq(&row).is_some() {
+                    row += 1;
+                    continue;
+                }
+                let value = if clock > self.ends {
+                    Err(Failure::Other(Reason::TIMEOUT))
                 } else {
                     progress.store(row, Ordering::Relaxed);
                     let read = self.bytes(&rows, row, &mut directory, buffer);
@@ -102,7 +104,10 @@ impl Job {
                     clock = now;
                     value
                 };
-                self.read.values.push(value);
+                match value {
+                    Ok(value) => self.read.values[row as usize] = value,
+                    Err(failure) => self.read.failures.push((row, failure)),
+                }
                 row += 1;
             }
             if let Some(Ok(opened)) = directory.opened
@@ -161,29 +166,23 @@ impl Job {
         read(file, buffer)
     }
 
-    fn value(&mut self, rows: &Rows, row: u32, read: Result<usize, Errno>, buffer: &[u8]) -> Value {
-        let length = match read {
-            Ok(length) => length,
-            Err(errno) => return self.failed(row, failure(errno)),
-        };
+    fn value(
+        &mut self,
+        rows: &Rows,
+        row: u32,
+        read: Result<usize, Errno>,
+        buffer: &[u8],
+    ) -> Result<Value, Failure> {
+        let length = read.map_err(failure)?;
         self.read.cost.files += 1;
         self.read.cost.bytes += length as u64;
         if length == buffer.len() {
-            return self.failed(row, Failure::Other(Reason::TOO_LARGE));
+            return Err(Failure::Other(Reason::TOO_LARGE));
         }
         let format = rows.formats.get(row as usize).copied().unwrap_or_default();
-        match parse(&buffer[..length], format) {
-            Ok((value, lossy)) => {
-                self.read.cost.lossy += u64::from(lossy);
-                value
-            }
-            Err(reason) => self.failed(row, Failure::Other(reason)),
-        }
-    }
-
-    fn failed(&mut self, row: u32, failure: Failure) -> Value {
-        self.read.failures.push((row, failure));
-        Value::Absent
+        let (value, lossy) = parse(&buffer[..length], format).map_err(Failure::Other)?;
+        self.read.cost.lossy += u64::from(lossy);
+        Ok(value)
     }
 }
 

@@ -279,8 +279,11 @@ impl Desk {
             work = self.work();
             work.done.push(Done(number, done));
             if work.todo.is_empty() || told.elapsed() >= TOGETHER {
+                // Who wakes up for it finds the desk free.
+                drop(work);
                 told = Instant::now();
                 self.done.notify_one();
+                work = self.work();
             }
         }
     }
