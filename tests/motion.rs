@@ -410,7 +410,7 @@ fn a_subsystem_that_has_gone_leaves_its_counts_and_nothing_else() {
     assert!(told.contains("statsfs s"), "{told}");
     assert!(!told.contains("statsfs gone"), "{told}");
     // Those of its own that the receiver has are what the other one read.
-    let own = told
+    let mut own = told
         .lines()
         .filter(|line| line.contains("component=\"statsfs\""));
     assert!(own.next_back().unwrap().contains(" files_read="), "{told}");
