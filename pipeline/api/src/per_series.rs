@@ -135,11 +135,14 @@ impl<T: PerSeries, C: Clone> Memo<T, C> {
         self.forget(key);
         let is_dead = |entry: &Entry<C>| entry.table.strong_count() == 0;
         let dead = self.entries.iter().filter(|(_, entry)| is_dead(entry));
-        for key in dead.map(|(key, _)| *key).collect::<Vec<_>>() {
-            self.forget(key);
+        let dead: Vec<usize> = dead.map(|(key, _)| *key).collect();
+        for key in &dead {
+            self.forget(*key);
         }
-        self.identities
-            .retain(|key| self.entries.contains_key(&key));
+        if before.is_some() || !dead.is_empty() {
+            self.identities
+                .retain(|key| self.entries.contains_key(&key));
+        }
 
         let mut head = (**table.head()).clone();
         self.stage.head(&mut head);
