@@ -140,7 +140,7 @@ fn every_series_arrives_equal_with_its_type_unit_start_and_resource() {
         "service.instance.id",
         "rack",
         "intValue",
-        "\"receiver-statsfs\"",
+        "\"statsfs-collector-receiver-statsfs\"",
         "double=Some(9.22337203685477",
     ] {
         assert!(one.contains(part), "{part}: {one}");

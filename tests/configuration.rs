@@ -182,8 +182,8 @@ fn components_are_listed_with_crate_version_and_file() {
     let output = with(&["components"], "");
     let listed = text(&output.stdout);
     for line in [
-        "statsfs receiver receiver-statsfs 0.1.0 receivers/statsfs/src/lib.rs",
-        "otlp exporter exporter-otlp 0.1.0 exporters/otlp/src/lib.rs",
+        "statsfs receiver statsfs-collector-receiver-statsfs 0.2.0 receivers/statsfs/src/lib.rs",
+        "otlp exporter statsfs-collector-exporter-otlp 0.2.0 exporters/otlp/src/lib.rs",
     ] {
         assert!(
             common::lines(&output.stdout).iter().any(|it| it == line),

@@ -1,4 +1,4 @@
-//! How many series a second of a CPU sends, and in how many requests a sweep: `cargo bench -p exporter-gcp`. With the
+//! How many series a second of a CPU sends, and in how many requests a sweep: `cargo bench -p statsfs-collector-exporter-gcp`. With the
 //! environment's `REFERENCE` (the program that scripts/gcp-reference.sh builds) Google's own exporter does the same,
 //! to the same far side, which is a process of its own and as strict as in the tests.
 
