@@ -10,7 +10,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use pipeline::testing::{context, node, processor};
-use pipeline::{Batch, Component, Counters, Demand, Outbox, Outlet, Processor, Until, otlp};
+use pipeline::{
+    Batch, Component, Demand, Outbox, Outlet, Processor, Until, formats::otlp, telemetry::Counters,
+};
 use pipeline::{Make, Registration, points};
 use processor_batch::Batch as Batching;
 use processor_labels::Labels;

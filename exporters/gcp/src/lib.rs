@@ -30,8 +30,8 @@ use std::time::Duration;
 
 use http::uri::Uri;
 use pipeline::{
-    Batch, Component, Context, Counters, Delivery, Demand, Error, ExportError, Exporter, Result,
-    Shutdown, Want, async_trait, now_unix_nano,
+    Batch, Component, Context, Delivery, Demand, Error, ExportError, Exporter, Result, Shutdown,
+    Want, async_trait, now_unix_nano, telemetry::Counters,
 };
 use tokio::sync::{OnceCell, watch};
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};

@@ -52,7 +52,7 @@ impl Mapped {
             .and_then(|it| it.series().get(row).cloned());
         series.map_or_else(
             || metric_type.to_owned(),
-            |it| pipeline::text::identity(metric_type, &it.attributes),
+            |it| pipeline::formats::text::identity(metric_type, &it.attributes),
         )
     }
 }

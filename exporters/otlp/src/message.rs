@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
-use pipeline::{Batch, Cuts, otlp};
+use pipeline::{Batch, Cuts, formats::otlp};
 
 /// Parts requests to what a peer takes, which is learnt from its refusals.
 #[derive(Debug)]
@@ -100,7 +100,7 @@ impl Message {
 
 #[cfg(test)]
 mod tests {
-    use pipeline::{points, text};
+    use pipeline::{formats::text, points};
 
     use super::*;
 

@@ -8,8 +8,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use pipeline::{
-    Batch, BoxError, Component, Context, Counters, Delivery, ExportError, Exporter, Result,
-    Shutdown, async_trait, otlp, text,
+    Batch, BoxError, Component, Context, Delivery, ExportError, Exporter, Result, Shutdown,
+    async_trait, formats::otlp, formats::text, telemetry::Counters,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -84,8 +84,8 @@ impl Exporter for Stdout {
         match self.format {
             Format::Text => write(text::format(request)).await,
             Format::Json => {
-                let line =
-                    serde_json::to_string(&otlp::to(request)).map_err(ExportError::permanent)?;
+                let line = serde_json::to_string(&otlp::to_request(request))
+                    .map_err(ExportError::permanent)?;
                 write(line + "\n").await
             }
             Format::Prometheus => {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
 use std::sync::{Arc, Weak};
 
-use pipeline::{Attributes, Batch, Counters, Kind, Series, Table, Value};
+use pipeline::{Attributes, Batch, Kind, Series, Table, Value, telemetry::Counters};
 
 /// The latest values of every series.
 #[derive(Debug, Default)]
@@ -207,7 +207,7 @@ fn sanitize(name: &str, colon: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pipeline::text;
+    use pipeline::formats::text;
 
     #[test]
     fn one_family_has_one_head_and_collisions_are_left_out_and_counted() {

@@ -8,9 +8,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
-use crate::batch::{Batch, points};
-use crate::counters::Counters;
-use crate::table::{Series, Source};
+use crate::data::{Batch, Series, Source, points};
+use crate::telemetry::Counters;
 
 /// Where a receiver sends. A full channel waits: the sweep that is due meanwhile is skipped and counted.
 #[derive(Debug)]
@@ -156,7 +155,7 @@ impl Outbox {
                 .map_or_else(|| it.name.to_string(), Source::path)
         };
         let first = first().map_or_else(|| "another series".into(), path);
-        let made = crate::text::identity(&made.name, &made.attributes);
+        let made = crate::formats::text::identity(&made.name, &made.attributes);
         self.warn_once(format!(
             "{} would become {made}, which {first} is already; dropped",
             path(from)

@@ -7,9 +7,9 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
-use crate::batch::Batch;
 use crate::channel::{Outbox, Outlet, Until};
 use crate::context::Context;
+use crate::data::Batch;
 use crate::demand::Demand;
 use crate::error::{BoxError, Result};
 

@@ -4,10 +4,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::attributes::Attributes;
-use crate::counters::Counters;
-use crate::descriptors::Descriptors;
-use crate::table::Scope;
+use crate::data::{Attributes, Scope};
+use crate::fd_budget::Descriptors;
+use crate::telemetry::Counters;
 
 /// Descriptors to keep, where nobody says how many the process may have.
 const FEW: usize = 256;

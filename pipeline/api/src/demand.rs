@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::data::{Head, Series};
 use crate::per_series::{PerSeries, Verdict};
-use crate::table::{Head, Series};
 
 /// How often a series is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

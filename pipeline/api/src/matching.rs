@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Pattern;
-use crate::table::Series;
+use crate::data::Series;
 
 /// Which series a rule is about: all that is given has to fit; with nothing given, every series does.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use pipeline::{Context, Counters, Descriptors, Registration};
+use pipeline::{Context, Descriptors, Registration, telemetry::Counters};
 use tokio::runtime::Builder;
 
 use crate::config::{Config, Loaded, Logs, check, load, print, render};

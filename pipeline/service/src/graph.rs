@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use pipeline::{Context, Counters, Demand, Exporter, Outlet, Processor, Receiver, Scope, Until};
+use pipeline::{
+    Context, Demand, Exporter, Outlet, Processor, Receiver, Scope, Until, telemetry::Counters,
+};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
-use pipeline::{Batch, Counters, Demand, Outbox, Processor, Table, Value, Want};
+use pipeline::{Batch, Demand, Outbox, Processor, Table, Value, Want, telemetry::Counters};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
@@ -162,7 +162,7 @@ impl Turns {
 mod tests {
     use std::time::Duration;
 
-    use pipeline::{Sweep, Times, text};
+    use pipeline::{Sweep, Times, formats::text};
 
     use super::*;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pipeline::{Counters, Found, Shutdown};
+use pipeline::{Found, Shutdown, telemetry::Counters};
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;

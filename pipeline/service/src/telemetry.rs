@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::IsTerminal;
 
-use pipeline::Counters;
+use pipeline::telemetry::Counters;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Encoding, Level, Logs};
@@ -69,7 +69,7 @@ fn line<'a>(counts: impl Iterator<Item = (&'a str, &'a str, u64)>) -> String {
     let mut sums: BTreeMap<&str, (u64, BTreeMap<&str, u64>)> = BTreeMap::new();
     for (name, reason, count) in counts {
         let (sum, reasons) = sums.entry(name).or_default();
-        if pipeline::is_most(name) {
+        if pipeline::telemetry::is_most(name) {
             *sum = count.max(*sum);
         } else {
             *sum += count;

@@ -284,7 +284,7 @@ impl Made {
 
 /// Says and counts that a series goes no further.
 pub(crate) fn refuse(from: &Series, made: &Series, why: &str, out: &mut Outbox) {
-    let name = |it: &Series| pipeline::text::identity(&it.name, &it.attributes);
+    let name = |it: &Series| pipeline::formats::text::identity(&it.name, &it.attributes);
     out.counters().add("series_refused", "duplicate", 1);
     out.warn_once(format!(
         "{} would become {}, {why}; dropped",

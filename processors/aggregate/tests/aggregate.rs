@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use pipeline::testing::{assert_contracts, check_cases, context, mistakes, processor};
 use pipeline::{
-    Batch, Counters, Demand, Head, Kind, Outbox, PerSeries, Processor, Series, Sweep, Table, Times,
-    Value, Verdict, Want, text,
+    Batch, Demand, Head, Kind, Outbox, PerSeries, Processor, Series, Sweep, Table, Times, Value,
+    Verdict, Want, formats::text, telemetry::Counters,
 };
 use processor_aggregate::Aggregate;
 

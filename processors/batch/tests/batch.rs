@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use pipeline::testing::{assert_contracts, mistakes, processor};
 use pipeline::{
-    Batch as Readings, Counters, Demand, Outbox, Processor, Sweep, Times, Value, Want, text,
+    Batch as Readings, Demand, Outbox, Processor, Sweep, Times, Value, Want, formats::text,
+    telemetry::Counters,
 };
 use processor_batch::Batch;
 

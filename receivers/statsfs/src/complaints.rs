@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use pipeline::Counters;
+use pipeline::telemetry::Counters;
 
 /// Lines of one cause between two rescans; what is beyond them is counted only.
 const MOST_LINES: usize = 3;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pipeline::{Context, Counters};
+use pipeline::{Context, telemetry::Counters};
 
 use crate::budget::{Load, stretches};
 use crate::job::Cost;

@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use fastrand::Rng;
 use pipeline::testing::{context, node};
 use pipeline::{
-    Attributes, Batch, Component, Demand, Make, Outlet, Receiver, Registration, Until, Value, text,
+    Attributes, Batch, Component, Demand, Make, Outlet, Receiver, Registration, Until, Value,
+    formats::text,
 };
 use receiver_statsfs::Statsfs;
 use tokio::runtime::Runtime;

@@ -56,7 +56,7 @@ impl Processor for Changed {
 #[test]
 fn what_stays_the_same_goes_out_once() {
     let mut stage = pipeline::testing::processor::<Changed>("{}");
-    let batches = pipeline::text::parse("s/a 1\ns/b 2").unwrap();
+    let batches = pipeline::formats::text::parse("s/a 1\ns/b 2").unwrap();
     let mut out = Outbox::new(pipeline::testing::context().counters);
     let mut points = Vec::new();
     for values in [[1, 2], [1, 3], [1, 3]] {

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
 
-use pipeline::{Batch, Component, Context, Delivery, ExportError, Exporter, Result, async_trait, schemars, serde, text};
+use pipeline::{Batch, Component, Context, Delivery, ExportError, Exporter, Result, async_trait, schemars, serde, formats::text};
 
 /// What the user writes.
 #[derive(serde::Deserialize, schemars::JsonSchema)]

@@ -124,7 +124,7 @@ fn it_wants_each_series_no_more_often_than_the_api_takes_it() {
     let gcp =
         <Gcp as pipeline::Component>::build(config("{metric: {min_interval: 30s}}"), &context)
             .unwrap();
-    let table = &pipeline::text::parse("a/b 1 gauge").unwrap()[0];
+    let table = &pipeline::formats::text::parse("a/b 1 gauge").unwrap()[0];
     let want = gcp
         .demand()
         .want(table.table().head(), &table.table().series()[0]);

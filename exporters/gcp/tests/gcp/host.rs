@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use exporter_gcp::{Config, Gcp};
 use pipeline::{
-    Attributes, Batch, Context, Counters, ExportError, Exporter, Head, Scope, Sweep, Table, Times,
-    Value, points, testing, text,
+    Attributes, Batch, Context, ExportError, Exporter, Head, Scope, Sweep, Table, Times, Value,
+    formats::text, points, telemetry::Counters, testing,
 };
 use tokio::time::{Instant, timeout};
 

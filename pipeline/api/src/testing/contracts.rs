@@ -7,9 +7,11 @@ use tokio::sync::{mpsc, watch};
 
 use super::{assert_readme, context, mistakes, node, processor, registration, run};
 use crate::config::{Node, Tree};
+use crate::formats::text;
+use crate::telemetry::Counters;
 use crate::{
-    Batch, Component, Counters, Demand, Exporter, Make, Outbox, Outlet, Receiver, Shutdown, Until,
-    Value, Want, points, text,
+    Batch, Component, Demand, Exporter, Make, Outbox, Outlet, Receiver, Shutdown, Until, Value,
+    Want, points,
 };
 
 /// Checks what every component keeps, whatever its kind: it is registered once; its README shows every option

@@ -1,4 +1,4 @@
-//! What an author needs to test a component alone: points in and out in the [notation](crate::text), and the
+//! What an author needs to test a component alone: points in and out in the [notation](text), and the
 //! contracts that every component keeps, checked by one call. Everything here panics where a test would fail.
 
 mod contracts;
@@ -8,10 +8,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::Node;
-use crate::{
-    Attributes, Batch, Component, Context, Counters, Make, Outbox, Processor, Registration, Scope,
-    text,
-};
+use crate::formats::text;
+use crate::telemetry::Counters;
+use crate::{Attributes, Batch, Component, Context, Make, Outbox, Processor, Registration, Scope};
 
 pub use contracts::{assert_contracts, assert_honest};
 pub use readme::{assert_readme, blocks};

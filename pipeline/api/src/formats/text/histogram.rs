@@ -3,8 +3,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use crate::batch::{Exponential, Histogram, Value};
-use crate::table::Kind;
+use crate::data::{Exponential, Histogram, Kind, Value};
 
 /// `BOUND:COUNT,…,inf:COUNT[;sum:S][;range:MIN..MAX]`.
 pub(super) fn explicit(it: &Histogram, kind: &Kind) -> String {

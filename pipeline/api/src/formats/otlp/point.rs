@@ -2,7 +2,7 @@
 
 use prost::encoding::{encode_varint, encoded_len_varint, fixed64};
 
-use crate::batch::{Histogram, Value};
+use crate::data::{Histogram, Value};
 
 /// What a number takes at the most, its attributes apart: tag, length, start, time, value; flags take less than a value.
 pub(super) const NUMBER: usize = 1 + 5 + 9 + 9 + 9;

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::table::Series;
+use crate::data::Series;
 
 /// A series' identity in two halves: a map of a million of them is smaller for it.
 pub(crate) type Identity = (u64, u64);

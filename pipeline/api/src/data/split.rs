@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
-use crate::batch::Batch;
-use crate::table::Table;
+use super::{Batch, Table};
 
 /// Cuts tables that are larger than a request may be: once, in equal parts, remembered by the table's pointer.
 #[derive(Debug, Default)]

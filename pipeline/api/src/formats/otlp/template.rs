@@ -16,9 +16,9 @@ use prost::Message;
 use prost::encoding::message::encode_repeated;
 use prost::encoding::{WireType, double, encode_key};
 
-use super::{point, to};
-use crate::batch::Batch;
-use crate::table::{Kind, Series, Table};
+use super::groups::groups;
+use super::{message, point};
+use crate::data::{Batch, Kind, Table};
 
 /// What of a table's bytes stays the same.
 pub(crate) struct Template {
@@ -68,22 +68,6 @@ pub fn encode(batch: &Batch) -> Bytes {
     batch.table().template().fill(batch)
 }
 
-/// The rows of a table by metric: name, unit, kind; the first row's description. In order of first appearance.
-pub(super) fn groups(series: &[Series]) -> Vec<Vec<usize>> {
-    let mut at: HashMap<(&str, &str, &Kind), usize> = HashMap::new();
-    let mut groups: Vec<Vec<usize>> = Vec::new();
-    for (row, series) in series.iter().enumerate() {
-        let group = *at
-            .entry((&series.name, &series.unit, &series.kind))
-            .or_insert_with(|| {
-                groups.push(Vec::new());
-                groups.len() - 1
-            });
-        groups[group].push(row);
-    }
-    groups
-}
-
 const PADDED: usize = 5;
 
 impl Template {
@@ -94,17 +78,19 @@ impl Template {
             write(&mut bytes);
             start..bytes.len()
         };
-        let resource =
-            keep(&mut |out| prost::encoding::message::encode(1, &to::resource(table.head()), out));
-        let scope =
-            keep(&mut |out| prost::encoding::message::encode(1, &to::scope(table.head()), out));
+        let resource = keep(&mut |out| {
+            prost::encoding::message::encode(1, &message::resource(table.head()), out);
+        });
+        let scope = keep(&mut |out| {
+            prost::encoding::message::encode(1, &message::scope(table.head()), out);
+        });
 
         let series = table.series();
         let mut sets: HashMap<(usize, u32), Range<u32>> = HashMap::new();
         let mut capacity = resource.len() + scope.len() + 2 * (1 + PADDED);
         let metrics = groups(series).into_iter().map(|rows| {
             let first = &series[rows[0]];
-            let mut whole = to::metric(first);
+            let mut whole = message::metric(first);
             let data = whole.data.take();
             let identity = keep(&mut |out| whole.encode(out).expect("a Vec takes all"));
             let mut rest = |message: &dyn Fn(&mut Vec<u8>)| keep(&mut |out| message(out));
@@ -128,7 +114,7 @@ impl Template {
                 let all = &series[row].attributes;
                 let key = (Arc::as_ptr(all) as usize, attributes_field);
                 let attributes = sets.entry(key).or_insert_with(|| {
-                    let all = to::attributes(all);
+                    let all = message::attributes(all);
                     let range = keep(&mut |out| encode_repeated(attributes_field, &all, out));
                     range32(&range)
                 });
@@ -184,7 +170,7 @@ impl Template {
                         point::histogram(&values[at], start, time, attributes, bounds, &mut out);
                     }
                     Points::Exponential => {
-                        if let Some(point) = to::exponential(batch, at) {
+                        if let Some(point) = message::exponential(batch, at) {
                             prost::encoding::message::encode(1, &point, &mut out);
                         }
                     }
@@ -235,8 +221,9 @@ mod tests {
     use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 
     use super::*;
-    use crate::batch::{Times, Value};
-    use crate::text;
+    use crate::data::{Times, Value};
+    use crate::formats::otlp::to_request;
+    use crate::formats::text;
 
     fn encoded(batches: &[Batch]) -> ExportMetricsServiceRequest {
         let bytes: Vec<u8> = batches.iter().flat_map(encode).collect();
@@ -252,7 +239,7 @@ mod tests {
         )
         .unwrap();
         batches.push(batches[0].with_values(vec![Value::Absent; batches[0].table().len()]));
-        assert_eq!(encoded(&batches), to(&batches));
+        assert_eq!(encoded(&batches), to_request(&batches));
         assert_eq!(
             encoded(&batches).resource_metrics.len(),
             2,
@@ -260,7 +247,7 @@ mod tests {
         );
         let later =
             batches[0].with_starts(batches[0].starts_unix_nano().iter().map(|_| 0).collect());
-        assert_eq!(encoded(std::slice::from_ref(&later)), to(&[later]));
+        assert_eq!(encoded(std::slice::from_ref(&later)), to_request(&[later]));
     }
 
     #[test]
@@ -329,7 +316,7 @@ mod tests {
                 );
                 assert_eq!(
                     encoded(std::slice::from_ref(&batch)),
-                    to(&[batch]),
+                    to_request(&[batch]),
                     "seed {seed}"
                 );
             }

@@ -12,14 +12,12 @@ use opentelemetry_proto::tonic::metrics::v1::{
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
 
-use super::template::groups;
-use crate::attributes::{AnyValue, Attributes};
-use crate::batch::{Batch, Value};
-use crate::table::{Head, Kind, Series, Temporality};
+use super::groups::groups;
+use crate::data::{AnyValue, Attributes, Batch, Head, Kind, Series, Temporality, Value};
 
 /// The message for these batches: one `ResourceMetrics` each; rows of the same metric together; absent rows left out.
 #[must_use]
-pub fn to(request: &[Batch]) -> ExportMetricsServiceRequest {
+pub fn to_request(request: &[Batch]) -> ExportMetricsServiceRequest {
     let filled = request.iter().filter(|batch| batch.points() > 0);
     ExportMetricsServiceRequest {
         resource_metrics: filled.map(resource_metrics).collect(),

@@ -1,0 +1,19 @@
+//! The data that flows: who a series is (a [`Table`], shared by all sweeps), and what it showed (a [`Batch`]).
+
+mod attributes;
+mod batch;
+mod kind;
+mod series;
+mod source;
+mod split;
+mod table;
+mod value;
+
+pub use attributes::{AnyValue, Attributes};
+pub use batch::{Batch, Sweep, Times, points};
+pub use kind::{Bounds, Kind, Temporality};
+pub use series::{Metric, Series};
+pub use source::{Declared, Source, SourceDirectory, SourceFile};
+pub use split::Cuts;
+pub use table::{Head, Scope, Table};
+pub use value::{Exponential, Histogram, Value};

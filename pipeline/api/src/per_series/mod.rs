@@ -1,0 +1,32 @@
+//! Processors of identities: a pure function of one series, called once for each series of a new table.
+
+mod identities;
+mod memo;
+
+use crate::data::{Head, Series};
+
+pub use memo::{Memo, Outcome};
+
+/// A processor of identities: one pure function (same in, same out, for ever), from which both what happens to a
+/// sweep and what need not be read follow.
+pub trait PerSeries: Send + Sync + 'static {
+    /// Changes a series, or says that it is dropped. The rows of a table come in order, after [`PerSeries::head`].
+    fn rewrite(&self, head: &Head, series: &mut Series) -> Verdict;
+
+    /// Changes what a table's series have in common: once a table, before its series.
+    fn head(&self, _head: &mut Head) {}
+
+    /// Whether names or attributes may change, so that two series may end up the same: the later one is then dropped.
+    fn renames(&self) -> bool {
+        true
+    }
+}
+
+/// What becomes of a series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It goes on.
+    Keep,
+    /// It goes no further, and need not be read if nobody else wants it.
+    Drop,
+}
