@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use pipeline::testing::{context, node, processor};
 use pipeline::{
-    Batch, Component, Demand, Outbox, Outlet, Processor, Until, formats::otlp, telemetry::Counters,
+    Batch, Component, Demand, Outbox, Outlet, Processor, Until, formats::otlp::Encoder,
+    telemetry::Counters,
 };
 use pipeline::{Make, Registration, points};
 use processor_batch::Batch as Batching;
@@ -111,6 +112,7 @@ async fn allocations(files: usize) -> u64 {
     let until = Until::new(hear, false, Counters::new("test"));
     let running = tokio::spawn(receiver.run(demand, outlet, until));
 
+    let mut encoder = Encoder::default();
     let (mut sweeps, mut sent, mut bytes) = (0, 0, 0);
     let mut before = 0;
     while let Some(request) = from.recv().await {
@@ -126,10 +128,8 @@ async fn allocations(files: usize) -> u64 {
         }
         for request in chain.process(request) {
             sent += points(&request);
-            bytes += request
-                .iter()
-                .map(|it| otlp::encode(it).len())
-                .sum::<usize>();
+            let encoded = request.iter().map(|it| encoder.encode(it).len());
+            bytes += encoded.sum::<usize>();
         }
     }
     let all = ALLOCATIONS.load(Ordering::Relaxed) - before;

@@ -6,7 +6,7 @@ use googleapis_tonic_google_monitoring_v3::google::api::distribution::BucketOpti
 use googleapis_tonic_google_monitoring_v3::google::api::distribution::bucket_options::{
     Explicit, Exponential as Buckets, Options,
 };
-use pipeline::{Bounds, Exponential, Histogram};
+use pipeline::{Bounds, ExponentialHistogram, Histogram};
 
 use crate::names::BUCKETS;
 
@@ -25,7 +25,7 @@ pub(crate) fn explicit(it: &Histogram, bounds: &Bounds) -> Result<Distribution, 
 }
 
 /// An exponential one. What is zero or below it falls into the first bucket, which is open below.
-pub(crate) fn exponential(it: &Exponential) -> Result<Distribution, &'static str> {
+pub(crate) fn exponential(it: &ExponentialHistogram) -> Result<Distribution, &'static str> {
     let below: u64 = it
         .negative
         .1
@@ -126,13 +126,13 @@ mod tests {
 
     #[test]
     fn an_exponential_one_has_its_zeros_below_and_fits_into_200_buckets() {
-        let it = Exponential {
+        let it = ExponentialHistogram {
             scale: 0,
             zero_count: 3,
             positive: (1, vec![1, 0, 4]),
             negative: (0, vec![2]),
             sum: Some(20.0),
-            ..Exponential::default()
+            ..ExponentialHistogram::default()
         };
         let made = exponential(&it).unwrap();
         assert_eq!((made.count, made.mean), (10, 2.0));
@@ -144,7 +144,7 @@ mod tests {
             scale: 2.0,
         };
         assert_eq!(options, Options::ExponentialBuckets(two_to_sixteen));
-        let fine = Exponential {
+        let fine = ExponentialHistogram {
             scale: 5,
             positive: (-160, vec![1; 320]),
             ..it
@@ -161,7 +161,7 @@ mod tests {
         );
         assert!(same(buckets.growth_factor, 2_f64.powf(1.0 / 16.0)));
         assert_eq!(made.bucket_counts.iter().sum::<i64>(), 325);
-        let none = Exponential {
+        let none = ExponentialHistogram {
             positive: (0, Vec::new()),
             ..fine
         };

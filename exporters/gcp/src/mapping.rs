@@ -185,7 +185,7 @@ pub(crate) fn amount(series: &Series, value: &Value) -> Result<Amount, &'static 
         (Value::Histogram(it), Kind::Histogram { bounds, .. }) => {
             distribution::explicit(it, bounds).map(|it| Amount::Distribution(Box::new(it)))
         }
-        (Value::Exponential(it), _) => {
+        (Value::ExponentialHistogram(it), _) => {
             distribution::exponential(it).map(|it| Amount::Distribution(Box::new(it)))
         }
         _ => Err("it has a value of another kind than its own"),

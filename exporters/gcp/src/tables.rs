@@ -1,9 +1,8 @@
 //! The tables that were seen, each with what the API knows its series as.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use pipeline::Table;
+use pipeline::{Table, TableMap};
 
 use crate::Gcp;
 use crate::descriptors::Descriptor;
@@ -19,9 +18,9 @@ pub(crate) struct Mapped {
     table: Weak<Table>,
 }
 
-/// By the table's address, beside a [`Weak`], so that an address is never taken for another table.
+/// Each table's series, as the API knows them.
 #[derive(Debug, Default)]
-pub(crate) struct Tables(Mutex<HashMap<usize, Arc<Mapped>>>);
+pub(crate) struct Tables(Mutex<TableMap<Arc<Mapped>>>);
 
 impl Tables {
     /// The table's series, mapped when it is first seen.
@@ -32,14 +31,11 @@ impl Tables {
         table: &Arc<Table>,
     ) -> Result<Arc<Mapped>, String> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = Arc::as_ptr(table) as usize;
-        if let Some(known) = all.get(&key).filter(|it| it.table.strong_count() > 0) {
+        if let Some(known) = all.get(table) {
             return Ok(Arc::clone(known));
         }
         let mapped = Arc::new(map(gcp, found, table)?);
-        all.retain(|_, it| it.table.strong_count() > 0);
-        all.insert(key, Arc::clone(&mapped));
-        Ok(mapped)
+        Ok(Arc::clone(all.get_or_insert_with(table, || mapped)))
     }
 }
 

@@ -2,17 +2,19 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use pipeline::{Batch, Cuts, formats::otlp};
+use pipeline::formats::otlp::Encoder;
+use pipeline::{Batch, TableSplitter};
 
 /// Parts requests to what a peer takes, which is learnt from its refusals.
 #[derive(Debug)]
 pub(crate) struct Limit {
     /// Bytes of a message, before compression: peers hold that against their limit too.
     bytes: AtomicUsize,
-    cuts: Mutex<Cuts>,
+    encoder: Mutex<Encoder>,
+    splitter: Mutex<TableSplitter>,
     is_said: AtomicBool,
 }
 
@@ -28,7 +30,8 @@ impl Limit {
     pub(crate) fn none() -> Limit {
         Limit {
             bytes: AtomicUsize::new(usize::MAX),
-            cuts: Mutex::default(),
+            encoder: Mutex::default(),
+            splitter: Mutex::default(),
             is_said: AtomicBool::new(false),
         }
     }
@@ -43,7 +46,7 @@ impl Limit {
             size: 0,
         };
         while let Some(batch) = left.pop_front() {
-            let bytes = otlp::encode(&batch);
+            let bytes = locked(&self.encoder).encode(&batch);
             let (size, rows) = (bytes.len(), batch.table().len());
             if !message.batches.is_empty() && message.size.saturating_add(size) > most {
                 left.push_front(batch);
@@ -52,8 +55,7 @@ impl Limit {
             if size > most && rows > 1 {
                 // Parts are as large as fits if all rows are alike; those that are not are cut again.
                 let rows = (rows / size.div_ceil(most)).max(1);
-                let mut cuts = self.cuts.lock().unwrap_or_else(PoisonError::into_inner);
-                let parts = cuts.cut(batch, rows);
+                let parts = locked(&self.splitter).split(batch, rows);
                 parts.into_iter().rev().for_each(|it| left.push_front(it));
             } else if batch.points() > 0 {
                 message.size += size;
@@ -83,6 +85,10 @@ impl Limit {
     pub(crate) fn forget(&self) {
         self.bytes.store(usize::MAX, Ordering::Relaxed);
     }
+}
+
+fn locked<T>(it: &Mutex<T>) -> MutexGuard<'_, T> {
+    it.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Message {
@@ -118,7 +124,9 @@ mod tests {
         ]
         .concat();
         let request = text::parse(&text).unwrap();
-        let sizes: Vec<usize> = request.iter().map(|it| otlp::encode(it).len()).collect();
+        let mut encoder = Encoder::default();
+        let sizes = request.iter().map(|it| encoder.encode(it).len());
+        let sizes: Vec<usize> = sizes.collect();
         let limit = Limit::none();
         let parted = || {
             let mut left: VecDeque<Batch> = request.iter().cloned().collect();

@@ -1,21 +1,20 @@
 #![doc = include_str!("../README.md")]
 
-mod prometheus;
-
 use std::io::{ErrorKind, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use pipeline::formats::prometheus::Exposition;
+use pipeline::formats::{otlp, text};
+use pipeline::telemetry::Counters;
 use pipeline::{
     Batch, BoxError, Component, Context, Delivery, ExportError, Exporter, Result, Shutdown,
-    async_trait, formats::otlp, formats::text, telemetry::Counters,
+    async_trait,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
-
-use prometheus::Exposition;
 
 /// The configuration of a `stdout` exporter.
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::data::{Head, Series};
-use crate::per_series::{PerSeries, Verdict};
 
 /// How often a series is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -55,14 +54,23 @@ impl Want {
     }
 }
 
-type Ask = dyn Fn(&Head, &Series, &mut dyn FnMut(Want)) + Send + Sync;
+/// What becomes of a series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It goes on.
+    Keep,
+    /// It goes no further, and need not be read if nobody else wants it.
+    Drop,
+}
 
-/// A question to all that is downstream: is this series wanted, and how often? It has an answer for each way that
-/// the data may go (one a pipeline and exporter); a receiver parts its series into tables by them.
+type Question = dyn Fn(&Head, &Series, &mut dyn FnMut(Want)) + Send + Sync;
+
+/// A question to all that is downstream: is this series wanted, and how often? It has an answer for each output that
+/// the data may go to (one a pipeline and exporter); a receiver parts its series into tables by the answers.
 #[derive(Clone)]
 pub struct Demand {
-    ask: Arc<Ask>,
-    ways: usize,
+    question: Arc<Question>,
+    outputs: usize,
     everything: bool,
 }
 
@@ -80,8 +88,8 @@ impl Demand {
     #[must_use]
     pub fn new(want: impl Fn(&Head, &Series) -> Want + Send + Sync + 'static) -> Demand {
         Demand {
-            ask: Arc::new(move |head, series, say| say(want(head, series))),
-            ways: 1,
+            question: Arc::new(move |head, series, answer| answer(want(head, series))),
+            outputs: 1,
             everything: false,
         }
     }
@@ -92,37 +100,39 @@ impl Demand {
         self.everything
     }
 
-    /// How often the series is wanted, by whichever way wants it most.
+    /// How often the series is wanted, by the output that wants it most often.
     #[must_use]
     pub fn want(&self, head: &Head, series: &Series) -> Want {
         let mut most = Want::Never;
-        (self.ask)(head, series, &mut |want| most = most.or(want));
+        (self.question)(head, series, &mut |want| most = most.or(want));
         most
     }
 
-    /// How often each way wants it.
+    /// How often each output wants it.
     #[must_use]
     pub fn wants(&self, head: &Head, series: &Series) -> Vec<Want> {
-        let mut all = Vec::with_capacity(self.ways);
-        (self.ask)(head, series, &mut |want| all.push(want));
+        let mut all = Vec::with_capacity(self.outputs);
+        (self.question)(head, series, &mut |want| all.push(want));
         all
     }
 
     /// The demand above a stage that rewrites series: asks below for what would come out.
     #[must_use]
-    pub fn map(self, stage: Arc<impl PerSeries + ?Sized>) -> Demand {
-        let ways = self.ways;
-        let ask = move |head: &Head, series: &Series, say: &mut dyn FnMut(Want)| {
+    pub fn map(
+        self,
+        rewrite: impl Fn(&mut Head, &mut Series) -> Verdict + Send + Sync + 'static,
+    ) -> Demand {
+        let outputs = self.outputs;
+        let question = move |head: &Head, series: &Series, answer: &mut dyn FnMut(Want)| {
             let (mut head, mut series) = (head.clone(), series.clone());
-            stage.head(&mut head);
-            match stage.rewrite(&head, &mut series) {
-                Verdict::Keep => (self.ask)(&head, &series, say),
-                Verdict::Drop => (0..ways).for_each(|_| say(Want::Never)),
+            match rewrite(&mut head, &mut series) {
+                Verdict::Keep => (self.question)(&head, &series, answer),
+                Verdict::Drop => (0..outputs).for_each(|_| answer(Want::Never)),
             }
         };
         Demand {
-            ask: Arc::new(ask),
-            ways,
+            question: Arc::new(question),
+            outputs,
             everything: false,
         }
     }
@@ -133,32 +143,32 @@ impl Demand {
         self,
         interval: impl Fn(&Head, &Series) -> Option<Duration> + Send + Sync + 'static,
     ) -> Demand {
-        let ways = self.ways;
-        let ask = move |head: &Head, series: &Series, say: &mut dyn FnMut(Want)| {
+        let outputs = self.outputs;
+        let question = move |head: &Head, series: &Series, answer: &mut dyn FnMut(Want)| {
             let interval = interval(head, series);
-            (self.ask)(head, series, &mut |want| {
-                say(interval.map_or(want, |interval| want.at_most(interval)));
+            (self.question)(head, series, &mut |want| {
+                answer(interval.map_or(want, |interval| want.at_most(interval)));
             });
         };
         Demand {
-            ask: Arc::new(ask),
-            ways,
+            question: Arc::new(question),
+            outputs,
             everything: false,
         }
     }
 
-    /// What serves both, each on a way of its own.
+    /// What serves both, each on outputs of its own.
     #[must_use]
     pub fn or(self, other: Demand) -> Demand {
-        let ways = self.ways + other.ways;
+        let outputs = self.outputs + other.outputs;
         let everything = self.everything && other.everything;
-        let ask = move |head: &Head, series: &Series, say: &mut dyn FnMut(Want)| {
-            (self.ask)(head, series, say);
-            (other.ask)(head, series, say);
+        let question = move |head: &Head, series: &Series, answer: &mut dyn FnMut(Want)| {
+            (self.question)(head, series, answer);
+            (other.question)(head, series, answer);
         };
         Demand {
-            ask: Arc::new(ask),
-            ways,
+            question: Arc::new(question),
+            outputs,
             everything,
         }
     }
@@ -167,7 +177,7 @@ impl Demand {
 impl fmt::Debug for Demand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Demand")
-            .field("ways", &self.ways)
+            .field("outputs", &self.outputs)
             .finish_non_exhaustive()
     }
 }

@@ -25,15 +25,15 @@ pub use component::{Component, Delivery, ExportError, Exporter, Processor, Recei
 pub use config::Secret;
 pub use context::Context;
 pub use data::{
-    AnyValue, Attributes, Batch, Bounds, Cuts, Declared, Exponential, Head, Histogram, Kind,
-    Metric, Scope, Series, Source, SourceDirectory, SourceFile, Sweep, Table, Temporality, Times,
-    Value, points,
+    AnyValue, Attributes, Batch, Bounds, Declared, ExponentialHistogram, Head, Histogram, Kind,
+    Metric, Scope, Series, Source, SourceDirectory, SourceFile, Sweep, Table, TableMap,
+    TableSplitter, Temporality, Times, Value, points,
 };
-pub use demand::{Demand, Want};
+pub use demand::{Demand, Verdict, Want};
 pub use error::{BoxError, Error, Result, with_causes};
 pub use fd_budget::Descriptors;
 pub use matching::Match;
-pub use per_series::{Memo, Outcome, PerSeries, Verdict};
+pub use per_series::{Memo, PerSeries, TableRewrite};
 pub use registry::{Build, Decode, Make, Registration};
 
 pub use {async_trait::async_trait, inventory, opentelemetry_proto, schemars, serde};

@@ -8,20 +8,20 @@ use serde::{Deserialize, Serialize};
 use crate::config::Pattern;
 use crate::data::Series;
 
-/// Which series a rule is about: all that is given has to fit; with nothing given, every series does.
+/// Which series a rule is about: every pattern that is given has to match; with none given, every series matches.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Match {
     /// The metric's name.
     pub name: Option<Pattern>,
-    /// Labels by their keys. A series without the label does not fit.
+    /// Labels by their keys. A series without the label does not match.
     pub labels: BTreeMap<String, Pattern>,
 }
 
 impl Match {
     /// Whether this series is meant.
     #[must_use]
-    pub fn fits(&self, series: &Series) -> bool {
+    pub fn is_match(&self, series: &Series) -> bool {
         self.name
             .as_ref()
             .is_none_or(|pattern| pattern.is_match(&series.name))

@@ -105,7 +105,7 @@ impl Turns {
         if table.is_empty() {
             return Some(batch.clone());
         }
-        let place = &table.head().place;
+        let place = &table.head().table_slot;
         if self
             .0
             .get(place)

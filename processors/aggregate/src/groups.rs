@@ -33,8 +33,8 @@ pub(crate) struct Groups {
     owners: HashMap<Key, Owner>,
     /// How often an identity was given back that nobody took at once.
     given_back: u64,
-    tables: Vec<Made>,
-    places: u64,
+    tables: Vec<OutputTable>,
+    next_slot: u64,
 }
 
 /// Who has an identity.
@@ -48,7 +48,7 @@ enum Owner {
 
 /// A table that goes on.
 #[derive(Debug)]
-struct Made {
+struct OutputTable {
     head: Arc<Head>,
     /// `None` where the group is no more.
     groups: Vec<Option<u32>>,
@@ -58,7 +58,7 @@ struct Made {
 }
 
 impl Groups {
-    /// None yet; `id` is what the places of their tables begin with.
+    /// None yet; `id` is what the slots of their tables begin with.
     pub(crate) fn new(id: &Arc<str>) -> Groups {
         Groups {
             id: Arc::clone(id),
@@ -68,7 +68,7 @@ impl Groups {
             owners: HashMap::new(),
             given_back: 0,
             tables: Vec::new(),
-            places: 0,
+            next_slot: 0,
         }
     }
 
@@ -158,17 +158,18 @@ impl Groups {
         self.all[at as usize] = Some((key, group));
         self.owners
             .insert(key, Owner::Group(at, Arc::clone(&head.subsystem)));
-        let fits = |it: &&mut Made| {
-            it.groups.len() < MOST_ROWS && head.at(Arc::clone(&it.head.place)) == *it.head
+        let has_room = |it: &&mut OutputTable| {
+            it.groups.len() < MOST_ROWS
+                && head.with_table_slot(Arc::clone(&it.head.table_slot)) == *it.head
         };
-        if let Some(made) = self.tables.iter_mut().rfind(fits) {
+        if let Some(made) = self.tables.iter_mut().rfind(has_room) {
             made.groups.push(Some(at));
             made.table = None;
         } else {
-            let place = format!("{}/{}/{}", self.id, head.subsystem, self.places);
-            self.places += 1;
-            self.tables.push(Made {
-                head: Arc::new(head.at(place.into())),
+            let slot = format!("{}/{}/{}", self.id, head.subsystem, self.next_slot);
+            self.next_slot += 1;
+            self.tables.push(OutputTable {
+                head: Arc::new(head.with_table_slot(slot.into())),
                 groups: vec![Some(at)],
                 table: None,
                 starts: Arc::default(),
@@ -259,7 +260,7 @@ impl Groups {
     }
 }
 
-impl Made {
+impl OutputTable {
     /// The table of the groups that are there. One that is no more leaves it when it is made anew: because one came, or
     /// because a quarter of it is such.
     fn table(&mut self, all: &[Option<(Key, Group)>]) -> Arc<Table> {

@@ -10,11 +10,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use pipeline::{Batch, Component, Context, Demand, Outbox, Processor, Result, Value};
+use pipeline::{
+    Batch, Component, Context, Demand, Outbox, PerSeries, Processor, Result, TableMap, Value,
+};
 
 pub use config::{Config, Function, Rule};
 use groups::Groups;
-use members::Entry;
+use members::TableMembers;
 use rules::Rules;
 
 /// Takes labels away, and puts the series that become the same together.
@@ -23,8 +25,8 @@ pub struct Aggregate {
     /// How long a member that shows nothing counts, ns.
     carry: u64,
     groups: Groups,
-    /// By subsystem and place, so that what is added up is added up in the same order always.
-    subsystems: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Entry>>,
+    /// By subsystem. What is added up is added up in the order of the tables' slots, always.
+    subsystems: BTreeMap<Arc<str>, TableMap<TableMembers>>,
     /// The latest reading of each subsystem's sweep that has not ended yet, unix ns.
     read: BTreeMap<Arc<str>, u64>,
 }
@@ -52,25 +54,26 @@ impl Processor for Aggregate {
         let head = Arc::clone(batch.table().head());
         let mut rest = Vec::new();
         if !batch.table().is_empty() {
-            let entries = self
+            let tables = self
                 .subsystems
                 .entry(Arc::clone(&head.subsystem))
                 .or_default();
-            let known = entries
-                .get(&head.place)
-                .is_some_and(|it| it.is_of(batch.table(), &self.groups));
-            if !known {
-                let before = entries.remove(&head.place);
-                let entry = Entry::learn(batch.table(), before, &self.rules, &mut self.groups, out);
-                entries.insert(Arc::clone(&head.place), entry);
+            let known = tables.get(batch.table());
+            if known.is_none_or(|members| members.is_outdated(&self.groups)) {
+                let previous = tables
+                    .remove(batch.table())
+                    .or_else(|| tables.remove_predecessor(batch.table()));
+                let members =
+                    TableMembers::find(batch.table(), previous, &self.rules, &mut self.groups, out);
+                tables.insert(batch.table(), members);
             }
-            let entry = entries.get_mut(&head.place).expect("learnt just now");
-            let (read, came) = entry.show(&batch, &mut self.groups);
+            let members = tables.get_mut(batch.table()).expect("found just now");
+            let (read, came) = members.show(&batch, &mut self.groups);
             if came > 0 {
                 let latest = self.read.entry(Arc::clone(&head.subsystem)).or_default();
                 *latest = read.max(*latest);
             }
-            let others = entry.others(&batch).with_last(false);
+            let others = members.others(&batch).with_last(false);
             out.dropped(batch.points() - others.points() - came, "refused");
             if !others.table().is_empty() {
                 rest.push(others);
@@ -84,7 +87,8 @@ impl Processor for Aggregate {
     }
 
     fn demand(&self, below: Demand) -> Demand {
-        below.map(Arc::clone(&self.rules))
+        let rules = Arc::clone(&self.rules);
+        below.map(move |head, series| rules.apply(head, series))
     }
 
     fn flush(&mut self, out: &mut Outbox) -> Result<()> {
@@ -101,14 +105,21 @@ impl Aggregate {
         let read = self.read.remove(subsystem);
         let oldest = read.map_or(0, |read| read.saturating_sub(self.carry));
         let mut carried = 0;
-        if let Some(entries) = self.subsystems.get_mut(subsystem) {
+        if let Some(tables) = self.subsystems.get_mut(subsystem) {
             if read.is_some() {
                 self.groups.begin(subsystem);
-                let entries = entries.values_mut();
-                entries.for_each(|it| carried += it.add_up(oldest, &mut self.groups));
+                for members in tables.values_mut() {
+                    carried += members.add_up(oldest, &mut self.groups);
+                }
             }
-            entries.retain(|_, it| !it.is_over(oldest) || it.forget(&mut self.groups, out));
-            if entries.is_empty() {
+            tables.retain(|is_gone, members| {
+                let is_over = is_gone && !members.any_counts(oldest);
+                if is_over {
+                    members.forget(&mut self.groups, out);
+                }
+                !is_over
+            });
+            if tables.is_empty() {
                 self.subsystems.remove(subsystem);
             }
         }

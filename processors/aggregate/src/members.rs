@@ -1,7 +1,7 @@
 //! The tables that come in: which rows are members of a group, what they last showed, and which go on as they are.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use pipeline::{Batch, Outbox, Table, Value};
 
@@ -9,10 +9,9 @@ use crate::groups::{Groups, Key, refuse, resource};
 use crate::is_number;
 use crate::rules::{Rules, group};
 
-/// What is known of the table at one place.
+/// What is known of a table.
 #[derive(Debug)]
-pub(crate) struct Entry {
-    table: Weak<Table>,
+pub(crate) struct TableMembers {
     members: Vec<Member>,
     /// The table of the rows that are no members; `None` where all are such.
     others: Option<(Arc<Table>, Vec<u32>)>,
@@ -35,22 +34,22 @@ struct Member {
     is_fresh: bool,
 }
 
-impl Entry {
-    /// Finds the members of a table that was not seen before. Those that were in the table that stood at its place go
+impl TableMembers {
+    /// Finds the members of a table. Those that were members before, in this table or in the one whose slot it takes, go
     /// on as they are.
-    pub(crate) fn learn(
+    pub(crate) fn find(
         table: &Arc<Table>,
-        before: Option<Entry>,
+        previous: Option<TableMembers>,
         rules: &Rules,
         groups: &mut Groups,
         out: &mut Outbox,
-    ) -> Entry {
-        let (before, given_back) =
-            before.map_or_else(Default::default, |it| (it.members, it.taken));
+    ) -> TableMembers {
+        let (previous, given_back) =
+            previous.map_or_else(Default::default, |it| (it.members, it.taken));
         groups.free(&given_back);
         let mut known: HashMap<u128, Member> = HashMap::new();
-        for member in before {
-            // The row of one that ended may stand before that of one that came in its place.
+        for member in previous {
+            // The row of one that ended may stand before that of one that came in its stead.
             if let Some(ended) = known.insert(member.identity, member) {
                 groups.leave(ended.group, out);
             }
@@ -114,8 +113,7 @@ impl Entry {
                 others.clone(),
             )
         });
-        Entry {
-            table: Arc::downgrade(table),
+        TableMembers {
             members,
             others,
             taken,
@@ -123,11 +121,9 @@ impl Entry {
         }
     }
 
-    /// Whether this is what is to be known of a table.
-    pub(crate) fn is_of(&self, table: &Arc<Table>, groups: &Groups) -> bool {
-        std::ptr::eq(self.table.as_ptr(), Arc::as_ptr(table))
-            && self.table.strong_count() > 0
-            && self.refused.is_none_or(|it| it == groups.given_back())
+    /// Whether a row that was refused its identity may have it by now.
+    pub(crate) fn is_outdated(&self, groups: &Groups) -> bool {
+        self.refused.is_some_and(|it| it != groups.given_back())
     }
 
     /// Takes in what the members show: when the latest of it was read, and how many points that were.
@@ -185,19 +181,18 @@ impl Entry {
         carried
     }
 
-    /// Whether nobody has the table any more, nor does a member of it count.
-    pub(crate) fn is_over(&self, oldest: u64) -> bool {
-        self.table.strong_count() == 0 && !self.members.iter().any(|it| it.counts(oldest))
+    /// Whether what a member last showed still counts.
+    pub(crate) fn any_counts(&self, oldest: u64) -> bool {
+        self.members.iter().any(|it| it.counts(oldest))
     }
 
-    /// Gives back all that it has of the groups. Always false: it does not stay.
-    pub(crate) fn forget(&self, groups: &mut Groups, out: &mut Outbox) -> bool {
+    /// Gives back all that it has of the groups.
+    pub(crate) fn forget(&self, groups: &mut Groups, out: &mut Outbox) {
         groups.free(&self.taken);
         groups.note_given_back(&self.taken);
         self.members
             .iter()
             .for_each(|it| groups.leave(it.group, out));
-        false
     }
 }
 

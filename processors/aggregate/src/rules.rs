@@ -27,7 +27,7 @@ impl Rules {
     pub(crate) fn find(&self, series: &Series) -> Option<&Rule> {
         let number = matches!(series.kind, Kind::Unknown | Kind::Gauge | Kind::Sum { .. });
         let mut rules = self.0.iter().filter(|_| number);
-        rules.find(|rule| rule.r#match.fits(series))
+        rules.find(|rule| rule.r#match.is_match(series))
     }
 
     /// Whether another series of this name may be put together with others.
@@ -70,7 +70,7 @@ fn kind(rule: &Rule, member: &Kind) -> Kind {
                 temporality: Temporality::Cumulative,
             },
             Function::Sum,
-        ) if rule.members_leave => Kind::UPDOWN,
+        ) if rule.members_leave => Kind::UP_DOWN_COUNTER,
         (Kind::Sum { .. }, Function::Sum) | (Kind::Unknown, _) => member.clone(),
         _ => Kind::Gauge,
     }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use pipeline::testing::{assert_contracts, check_cases, context, mistakes, processor};
 use pipeline::{
-    Batch, Demand, Head, Kind, Outbox, PerSeries, Processor, Series, Sweep, Table, Times, Value,
-    Verdict, Want, formats::text, telemetry::Counters,
+    Batch, Demand, Head, Kind, Outbox, Processor, Series, Sweep, Table, Times, Value, Verdict,
+    Want, formats::text, telemetry::Counters,
 };
 use processor_aggregate::Aggregate;
 
@@ -64,7 +64,7 @@ impl Shown {
     /// The series of these lines of the notation, all begun at this second, at a place of their own.
     fn new(place: &str, lines: &str, start: u64) -> Shown {
         let parsed = text::parse(lines).unwrap().remove(0);
-        let head = Arc::new(parsed.table().head().at(place.into()));
+        let head = Arc::new(parsed.table().head().with_table_slot(place.into()));
         let series = parsed.table().series().to_vec();
         let starts = vec![start * SECOND; series.len()];
         Shown {
@@ -146,7 +146,7 @@ fn a_group_is_whole_when_its_sweep_ends_and_keeps_its_table() {
         tables.push(Arc::clone(sent[0].table()));
     }
     assert!(tables.iter().all(|it| Arc::ptr_eq(it, &tables[0])));
-    assert_eq!(&*tables[0].head().place, "test/s/0");
+    assert_eq!(&*tables[0].head().table_slot, "test/s/0");
 }
 
 #[test]
@@ -329,15 +329,12 @@ fn a_group_that_another_series_is_already_is_refused() {
 
 #[test]
 fn what_is_dropped_below_need_not_be_read_and_what_a_group_is_made_of_is() {
-    struct Only;
-    impl PerSeries for Only {
-        fn rewrite(&self, _: &Head, series: &mut Series) -> Verdict {
-            let is_sum = series.kind == Kind::UPDOWN && series.attributes.is_empty();
-            if is_sum { Verdict::Keep } else { Verdict::Drop }
-        }
-    }
+    let only_sums = |_: &mut Head, series: &mut Series| {
+        let is_sum = series.kind == Kind::UP_DOWN_COUNTER && series.attributes.is_empty();
+        if is_sum { Verdict::Keep } else { Verdict::Drop }
+    };
     let stage = processor::<Aggregate>("{rules: [{by: [], function: sum}]}");
-    let demand = stage.demand(Demand::everything().map(Arc::new(Only)));
+    let demand = stage.demand(Demand::everything().map(only_sums));
     let batch = &text::parse("s/c{cpu=0} 1 counter\ns/g{cpu=0} 1 gauge").unwrap()[0];
     let want = |row: usize| demand.want(batch.table().head(), &batch.table().series()[row]);
     assert_eq!((want(0), want(1)), (Want::Always, Want::Never));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use pipeline::config::{Duration, Pattern};
 use pipeline::{
-    Batch as Readings, Component, Context, Cuts, Demand, Error, Outbox, Processor, Result,
+    Batch as Readings, Component, Context, Demand, Error, Outbox, Processor, Result, TableSplitter,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -54,7 +54,7 @@ pub struct Subsystem {
 pub struct Batch {
     config: Arc<Config>,
     waiting: BTreeMap<Arc<str>, Waiting>,
-    cuts: Cuts,
+    splitter: TableSplitter,
 }
 
 #[derive(Debug)]
@@ -80,7 +80,7 @@ impl Component for Batch {
         Ok(Batch {
             config: Arc::new(config),
             waiting: BTreeMap::new(),
-            cuts: Cuts::default(),
+            splitter: TableSplitter::default(),
         })
     }
 }
@@ -88,7 +88,7 @@ impl Component for Batch {
 impl Processor for Batch {
     fn process(&mut self, batch: Readings, out: &mut Outbox) -> Result<()> {
         let subsystem = Arc::clone(&batch.table().head().subsystem);
-        for batch in self.cuts.cut(batch, self.config.send_batch_max_size) {
+        for batch in self.splitter.split(batch, self.config.send_batch_max_size) {
             let (points, last) = (batch.points(), batch.sweep().last);
             let most = self.config.send_batch_max_size;
             if most > 0

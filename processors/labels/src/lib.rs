@@ -50,10 +50,10 @@ impl PerSeries for Labels {
     fn rewrite(&self, head: &Head, series: &mut Series) -> Verdict {
         for action in &self.actions {
             if let Action::Keep(it) = action {
-                if !it.r#match.fits(series) {
+                if !it.r#match.is_match(series) {
                     return Verdict::Drop;
                 }
-            } else if which(action).fits(series) && act(action, head, series) == Verdict::Drop {
+            } else if which(action).is_match(series) && act(action, head, series) == Verdict::Drop {
                 return Verdict::Drop;
             }
         }

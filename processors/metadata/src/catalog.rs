@@ -161,7 +161,7 @@ fn family(form: FamilyForm) -> Result<Family, String> {
     for metric in form.metrics {
         let kind = match metric.r#type {
             Type::Counter => Some(Kind::COUNTER),
-            Type::Updown => Some(Kind::UPDOWN),
+            Type::Updown => Some(Kind::UP_DOWN_COUNTER),
             Type::Gauge | Type::Peak | Type::Bool => Some(Kind::Gauge),
             Type::Histogram | Type::Enum | Type::Config | Type::Info | Type::Text => None,
         };
@@ -242,7 +242,7 @@ mod tests {
         assert_eq!(kind("net/eth0", "operstate", "sysfs"), Some(None));
         assert_eq!(
             kind("kvm/1-2", "blocking", "debugfs"),
-            Some(Some(Kind::UPDOWN)),
+            Some(Some(Kind::UP_DOWN_COUNTER)),
             "a number of vCPUs, not a truth value"
         );
         assert_eq!(

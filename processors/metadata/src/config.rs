@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Who is asked what a metric is, in this order; the first answer holds, for kind, unit and description each.
-    pub sources: Vec<Source>,
+    pub sources: Vec<MetadataSource>,
     /// What the user says; of several rules that fit, the first that says something of a field holds.
     pub rules: Vec<Rule>,
     /// Catalog files of the user's own, asked before the one that is built in.
@@ -26,10 +26,10 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             sources: vec![
-                Source::Rules,
-                Source::Declared,
-                Source::Catalog,
-                Source::Mode,
+                MetadataSource::Rules,
+                MetadataSource::Declared,
+                MetadataSource::Catalog,
+                MetadataSource::Mode,
             ],
             rules: Vec::new(),
             catalogs: Vec::new(),
@@ -42,7 +42,7 @@ impl Default for Config {
 /// Who may know what a metric is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Source {
+pub enum MetadataSource {
     /// `rules`.
     Rules,
     /// The tree itself, by its `.schema`.
@@ -113,7 +113,7 @@ impl From<RuleKind> for Kind {
     fn from(kind: RuleKind) -> Kind {
         match kind {
             RuleKind::Counter => Kind::COUNTER,
-            RuleKind::Updown => Kind::UPDOWN,
+            RuleKind::Updown => Kind::UP_DOWN_COUNTER,
             RuleKind::Gauge => Kind::Gauge,
         }
     }

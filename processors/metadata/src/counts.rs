@@ -73,7 +73,7 @@ impl Count {
             Value::Int(it) => Last::Int(*it),
             Value::Double(it) => Last::Double(*it),
             Value::Histogram(it) => Last::Count(it.count()),
-            Value::Exponential(it) => Last::Count(it.count()),
+            Value::ExponentialHistogram(it) => Last::Count(it.count()),
             Value::Ended => return std::mem::take(self).start.min(time),
             _ => return self.start.min(time),
         };

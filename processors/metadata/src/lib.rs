@@ -5,14 +5,16 @@ mod config;
 mod counts;
 mod types;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
-use pipeline::{Batch, Component, Context, Demand, Error, Memo, Outbox, Processor, Result, Table};
+use pipeline::{
+    Batch, Component, Context, Demand, Error, Memo, Outbox, Processor, Result, TableMap,
+};
 
 use catalog::Catalog;
-pub use config::{Aggregates, Config, Rule, RuleKind, Source, Unmatched};
+pub use config::{Aggregates, Config, MetadataSource, Rule, RuleKind, Unmatched};
 use counts::{Row, scaled};
 use types::Types;
 
@@ -32,7 +34,7 @@ pub mod fuzzing {
 pub struct Metadata {
     memo: Memo<Types, Row>,
     /// The starts of each table as they last went out: most sweeps change none.
-    starts: HashMap<usize, (Weak<Table>, Arc<[u64]>)>,
+    starts: TableMap<Arc<[u64]>>,
     candidates: HashSet<Arc<str>>,
 }
 
@@ -74,7 +76,7 @@ impl Component for Metadata {
         let catalog = Catalog::parse(&texts).map_err(Error::new)?;
         Ok(Metadata {
             memo: Memo::new(Types::new(config, catalog)),
-            starts: HashMap::new(),
+            starts: TableMap::new(),
             candidates: HashSet::new(),
         })
     }
@@ -87,50 +89,44 @@ impl Processor for Metadata {
             return Ok(());
         }
         let mut candidates = BTreeSet::new();
-        let outcome = self.memo.look(&batch, out, |types, from, made| {
-            if types.is_candidate(from) && self.candidates.insert(Arc::clone(&from.name)) {
-                candidates.insert(Arc::clone(&from.name));
-            }
-            Row::new(made.kind.is_cumulative(), types.scale(from))
+        let rewrite = self
+            .memo
+            .get_or_compute(&batch, out, |types, incoming, series| {
+                if types.is_candidate(incoming)
+                    && self.candidates.insert(Arc::clone(&incoming.name))
+                {
+                    candidates.insert(Arc::clone(&incoming.name));
+                }
+                Row::new(series.kind.is_cumulative(), types.scale(incoming))
+            });
+        let rewritten = rewrite.apply(&batch);
+        out.dropped(batch.points() - rewritten.points(), "filtered");
+        let current = self.starts.get_or_insert_with(rewritten.table(), || {
+            Arc::clone(rewritten.starts_unix_nano())
         });
-        let made = outcome.apply(&batch);
-        out.dropped(batch.points() - made.points(), "filtered");
-        let key = Arc::as_ptr(made.table()) as usize;
-        let before = self
-            .starts
-            .get(&key)
-            .filter(|(table, _)| table.strong_count() > 0)
-            .map(|(_, starts)| starts);
-        let current = before.unwrap_or(made.starts_unix_nano());
         let mut starts: Option<Vec<u64>> = None;
         let mut values: Option<Vec<pipeline::Value>> = None;
-        for (at, row) in outcome.column.iter_mut().enumerate() {
+        for (at, row) in rewrite.column.iter_mut().enumerate() {
             if let Some(scale) = row.scale() {
-                let value = scaled(&made.values()[at], scale);
-                values.get_or_insert_with(|| made.values().to_vec())[at] = value;
+                let value = scaled(&rewritten.values()[at], scale);
+                values.get_or_insert_with(|| rewritten.values().to_vec())[at] = value;
             }
-            let mut start = made.starts_unix_nano()[at];
+            let mut start = rewritten.starts_unix_nano()[at];
             if let Some(count) = row.count() {
-                let value = &values.as_deref().unwrap_or(made.values())[at];
-                start = count.start(value, start, made.time_unix_nano(at));
+                let value = &values.as_deref().unwrap_or(rewritten.values())[at];
+                start = count.start(value, start, rewritten.time_unix_nano(at));
             }
             if start != current[at] {
                 starts.get_or_insert_with(|| current.to_vec())[at] = start;
             }
         }
-        let starts = starts.map_or_else(
-            || Arc::clone(before.unwrap_or(made.starts_unix_nano())),
-            Arc::from,
-        );
-        if before.is_none() {
-            self.starts.retain(|_, (table, _)| table.strong_count() > 0);
+        if let Some(starts) = starts {
+            *current = starts.into();
         }
-        self.starts
-            .insert(key, (Arc::downgrade(made.table()), Arc::clone(&starts)));
-        let made = made.with_starts(starts);
+        let rewritten = rewritten.with_starts(Arc::clone(current));
         out.pass(match values {
-            Some(values) => made.with_values(values),
-            None => made,
+            Some(values) => rewritten.with_values(values),
+            None => rewritten,
         });
         name(&candidates);
         Ok(())

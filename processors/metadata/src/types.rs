@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use pipeline::{Head, Kind, PerSeries, Series, Source as Place, Verdict};
+use pipeline::{Head, Kind, PerSeries, Series, Source, Verdict};
 
 use crate::catalog::{Catalog, Entry};
-use crate::config::{Aggregates, Config, Rule, Source, Unmatched};
+use crate::config::{Aggregates, Config, MetadataSource, Rule, Unmatched};
 
 /// Answers what a metric is, from rules, declarations, catalogs and modes.
 #[derive(Debug)]
@@ -29,31 +29,31 @@ impl Types {
 
     /// Whether the series may be a sum, but nobody says whether it is, and it is kept for that.
     pub(crate) fn is_candidate(&self, series: &Series) -> bool {
-        let place = series.source.as_ref();
+        let source = series.source.as_ref();
         let is_auto = self.config.aggregates == Aggregates::Auto;
-        if !is_auto || !place.is_some_and(|place| place.file.same_name_below) {
+        if !is_auto || !source.is_some_and(|source| source.file.same_name_below) {
             return false;
         }
         let rules: Vec<&Rule> = self.rules(series).collect();
-        self.is_aggregate(&rules, place, self.entry(place))
+        self.is_aggregate(&rules, source, self.entry(source))
             .is_none()
     }
 
     fn rules(&self, series: &Series) -> impl Iterator<Item = &Rule> {
-        let asked = self.config.sources.contains(&Source::Rules);
+        let asked = self.config.sources.contains(&MetadataSource::Rules);
         self.config
             .rules
             .iter()
-            .filter(move |rule| asked && rule.r#match.fits(series))
+            .filter(move |rule| asked && rule.r#match.is_match(series))
     }
 
     /// What the catalog knows, if it is asked at all.
-    fn entry(&self, place: Option<&Place>) -> Option<&Entry> {
-        let place = place.filter(|_| self.config.sources.contains(&Source::Catalog))?;
+    fn entry(&self, source: Option<&Source>) -> Option<&Entry> {
+        let source = source.filter(|_| self.config.sources.contains(&MetadataSource::Catalog))?;
         self.catalog.find(
-            &place.directory.path,
-            &place.file.name,
-            &place.directory.filesystem,
+            &source.directory.path,
+            &source.file.name,
+            &source.directory.filesystem,
         )
     }
 
@@ -61,36 +61,37 @@ impl Types {
     fn is_aggregate(
         &self,
         rules: &[&Rule],
-        place: Option<&Place>,
+        source: Option<&Source>,
         entry: Option<&Entry>,
     ) -> Option<bool> {
-        let declared = place.and_then(|place| place.file.declared.as_ref());
-        let say = |source: &Source| match source {
-            Source::Rules => rules.iter().find_map(|rule| rule.aggregate),
-            Source::Declared => declared.and_then(|declared| declared.aggregate),
-            Source::Catalog => entry
-                .zip(place)
-                .map(|(entry, place)| entry.is_aggregate(&place.directory.path)),
-            Source::Mode => None,
+        let declared = source.and_then(|source| source.file.declared.as_ref());
+        let answer = |asked: &MetadataSource| match asked {
+            MetadataSource::Rules => rules.iter().find_map(|rule| rule.aggregate),
+            MetadataSource::Declared => declared.and_then(|declared| declared.aggregate),
+            MetadataSource::Catalog => entry
+                .zip(source)
+                .map(|(entry, source)| entry.is_aggregate(&source.directory.path)),
+            MetadataSource::Mode => None,
         };
-        self.config.sources.iter().find_map(say)
+        self.config.sources.iter().find_map(answer)
     }
 }
 
 impl PerSeries for Types {
     fn rewrite(&self, _: &Head, series: &mut Series) -> Verdict {
-        let place = series.source.clone();
-        let place = place.as_ref();
+        let source = series.source.clone();
+        let source = source.as_ref();
         let rules: Vec<&Rule> = self.rules(series).collect();
         if rules.iter().any(|rule| rule.drop) {
             return Verdict::Drop;
         }
-        let entry = self.entry(place);
-        let declared = place.and_then(|place| place.file.declared.as_ref());
+        let entry = self.entry(source);
+        let declared = source.and_then(|source| source.file.declared.as_ref());
 
-        let said = self.is_aggregate(&rules, place, entry);
-        let sum = said == Some(true);
-        let candidate = said.is_none() && place.is_some_and(|place| place.file.same_name_below);
+        let is_aggregate = self.is_aggregate(&rules, source, entry);
+        let sum = is_aggregate == Some(true);
+        let candidate =
+            is_aggregate.is_none() && source.is_some_and(|source| source.file.same_name_below);
         let marked = sum || candidate;
         let apart = match self.config.aggregates {
             Aggregates::Auto if sum => return Verdict::Drop,
@@ -100,17 +101,17 @@ impl PerSeries for Types {
         };
 
         // `Some(None)`: somebody says that there is no number to export.
-        let kind = self.config.sources.iter().find_map(|source| match source {
-            Source::Rules => rules
+        let kind = self.config.sources.iter().find_map(|asked| match asked {
+            MetadataSource::Rules => rules
                 .iter()
                 .find_map(|rule| rule.kind)
                 .map(|kind| Some(kind.into())),
-            Source::Declared => declared
+            MetadataSource::Declared => declared
                 .and_then(|declared| declared.kind.clone())
                 .map(Some),
-            Source::Catalog => entry.map(|entry| entry.kind.clone()),
-            Source::Mode => place
-                .filter(|place| is_counter_by_mode(place))
+            MetadataSource::Catalog => entry.map(|entry| entry.kind.clone()),
+            MetadataSource::Mode => source
+                .filter(|source| is_counter_by_mode(source))
                 .map(|_| Some(Kind::COUNTER)),
         });
         series.kind = match kind {
@@ -123,11 +124,11 @@ impl PerSeries for Types {
         let text = |rule: &dyn Fn(&Rule) -> Option<Arc<str>>,
                     declared: Option<Arc<str>>,
                     entry: Option<&Arc<str>>| {
-            self.config.sources.iter().find_map(|source| match source {
-                Source::Rules => rules.iter().find_map(|it| rule(it)),
-                Source::Declared => declared.clone(),
-                Source::Catalog => entry.filter(|it| !it.is_empty()).cloned(),
-                Source::Mode => None,
+            self.config.sources.iter().find_map(|asked| match asked {
+                MetadataSource::Rules => rules.iter().find_map(|it| rule(it)),
+                MetadataSource::Declared => declared.clone(),
+                MetadataSource::Catalog => entry.filter(|it| !it.is_empty()).cloned(),
+                MetadataSource::Mode => None,
             })
         };
         let unit = text(
@@ -144,7 +145,7 @@ impl PerSeries for Types {
         series.description = description.unwrap_or_else(|| Arc::clone(&series.description));
         if apart {
             series.name = format!("{}{AGGREGATE}", series.name).into();
-            series.kind = Kind::UPDOWN;
+            series.kind = Kind::UP_DOWN_COUNTER;
         }
         Verdict::Keep
     }
@@ -155,11 +156,11 @@ impl PerSeries for Types {
 }
 
 /// A file that can be cleared counts; on sysfs 0644 is a setting, and 0444 says nothing anywhere.
-fn is_counter_by_mode(place: &Place) -> bool {
-    let known = match &*place.directory.filesystem {
+fn is_counter_by_mode(source: &Source) -> bool {
+    let known = match &*source.directory.filesystem {
         "statsfs" | "stats_fs" => true,
-        "debugfs" => place.directory.path.split('/').next() == Some("kvm"),
+        "debugfs" => source.directory.path.split('/').next() == Some("kvm"),
         _ => false,
     };
-    known && place.file.mode & 0o777 == 0o644
+    known && source.file.mode & 0o777 == 0o644
 }

@@ -112,7 +112,7 @@ impl Draft {
             ("NAME", name) => return Some(format!("`{name}` is no file's name")),
             ("FLAG", "CUMULATIVE") => self.flag = Some(Kind::COUNTER),
             ("FLAG", "GAUGE" | "FLOATING") => self.flag = Some(Kind::Gauge),
-            ("FLAG", "UPDOWN") => self.flag = Some(Kind::UPDOWN),
+            ("FLAG", "UPDOWN") => self.flag = Some(Kind::UP_DOWN_COUNTER),
             ("TYPE", "INT") => self.typed = true,
             ("TYPE", "FLOAT") => (self.typed, self.format) = (true, Some(Format::Float)),
             ("TYPE", "BOOL") => (self.typed, self.format) = (true, Some(Format::Bool)),

@@ -1,9 +1,6 @@
 //! Lets a point through when its value is another than before: a processor that sees values.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Weak};
-
-use pipeline::{Batch, Component, Context, Demand, Outbox, Processor, Result, Table, Value, schemars, serde};
+use pipeline::{Batch, Component, Context, Demand, Outbox, Processor, Result, TableMap, Value, schemars, serde};
 
 /// It has no options.
 #[derive(serde::Deserialize, schemars::JsonSchema)]
@@ -11,8 +8,8 @@ use pipeline::{Batch, Component, Context, Demand, Outbox, Processor, Result, Tab
 #[schemars(crate = "pipeline::schemars")]
 pub struct Config {}
 
-/// The values that each table last showed, by its place.
-pub struct Changed(HashMap<Arc<str>, (Weak<Table>, Vec<Value>)>);
+/// The values that each table last showed.
+pub struct Changed(TableMap<Vec<Value>>);
 
 pipeline::register! { processor Changed }
 
@@ -21,19 +18,14 @@ impl Component for Changed {
     type Config = Config;
 
     fn build(_: Config, _: &Context) -> Result<Changed> {
-        Ok(Changed(HashMap::new()))
+        Ok(Changed(TableMap::new()))
     }
 }
 
 impl Processor for Changed {
     fn process(&mut self, batch: Batch, out: &mut Outbox) -> Result<()> {
         let table = batch.table();
-        let nothing = || (Weak::new(), Vec::new());
-        let (known, last) = self.0.entry(Arc::clone(&table.head().place)).or_insert_with(nothing);
-        if !std::ptr::eq(known.as_ptr(), Arc::as_ptr(table)) {
-            // Another table at this place: its rows are others.
-            (*known, *last) = (Arc::downgrade(table), vec![Value::Absent; table.len()]);
-        }
+        let last = self.0.get_or_insert_with(table, || vec![Value::Absent; table.len()]);
         let values = batch.values().iter().zip(last).map(|(value, last)| {
             let same = *value == *last;
             if *value != Value::Absent {
@@ -41,9 +33,9 @@ impl Processor for Changed {
             }
             if same { Value::Absent } else { value.clone() }
         });
-        let made = batch.with_values(values.collect());
-        out.dropped(batch.points() - made.points(), "unchanged");
-        out.pass(made);
+        let changed = batch.with_values(values.collect());
+        out.dropped(batch.points() - changed.points(), "unchanged");
+        out.pass(changed);
         Ok(())
     }
 

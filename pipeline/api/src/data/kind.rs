@@ -40,7 +40,7 @@ impl Kind {
         temporality: Temporality::Cumulative,
     };
     /// A non-monotonic cumulative sum: a current amount that may be added up.
-    pub const UPDOWN: Kind = Kind::Sum {
+    pub const UP_DOWN_COUNTER: Kind = Kind::Sum {
         monotonic: false,
         temporality: Temporality::Cumulative,
     };

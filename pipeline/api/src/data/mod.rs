@@ -7,6 +7,7 @@ mod series;
 mod source;
 mod split;
 mod table;
+mod table_map;
 mod value;
 
 pub use attributes::{AnyValue, Attributes};
@@ -14,6 +15,8 @@ pub use batch::{Batch, Sweep, Times, points};
 pub use kind::{Bounds, Kind, Temporality};
 pub use series::{Metric, Series};
 pub use source::{Declared, Source, SourceDirectory, SourceFile};
-pub use split::Cuts;
+pub use split::TableSplitter;
 pub use table::{Head, Scope, Table};
-pub use value::{Exponential, Histogram, Value};
+pub use table_map::TableMap;
+pub(crate) use table_map::address;
+pub use value::{ExponentialHistogram, Histogram, Value};

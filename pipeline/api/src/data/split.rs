@@ -1,13 +1,12 @@
-//! Batches of at most so many points, without a table being cut anew at each sweep.
+//! Batches of at most so many points, without a table being split anew at each sweep.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
-use super::{Batch, Table};
+use super::{Batch, Table, TableMap};
 
-/// Cuts tables that are larger than a request may be: once, in equal parts, remembered by the table's pointer.
+/// Splits tables that are larger than a request may be: once, in equal parts.
 #[derive(Debug, Default)]
-pub struct Cuts(HashMap<usize, (Weak<Table>, Vec<Part>)>);
+pub struct TableSplitter(TableMap<Vec<Part>>);
 
 #[derive(Debug)]
 struct Part {
@@ -15,46 +14,37 @@ struct Part {
     rows: Vec<u32>,
 }
 
-impl Cuts {
-    /// The batch in parts of at most `most` rows (0: no limit).
-    pub fn cut(&mut self, batch: Batch, most: usize) -> Vec<Batch> {
+impl TableSplitter {
+    /// The batch in parts of at most `max_rows` rows (0: no limit). A table's parts are those of the first call.
+    pub fn split(&mut self, batch: Batch, max_rows: usize) -> Vec<Batch> {
         let table = batch.table();
-        if most == 0 || table.len() <= most {
+        if max_rows == 0 || table.len() <= max_rows {
             return vec![batch];
         }
-        let key = Arc::as_ptr(table) as usize;
-        if self
-            .0
-            .get(&key)
-            .is_none_or(|(known, _)| known.strong_count() == 0)
-        {
-            self.0.retain(|_, (known, _)| known.strong_count() > 0);
-            self.0
-                .insert(key, (Arc::downgrade(table), parts(table, most)));
-        }
-        let parts = &self.0[&key].1;
-        let cut = parts.iter().enumerate().map(|(index, part)| {
-            let last = batch.sweep().last && index + 1 == parts.len();
+        let parts = self.0.get_or_insert_with(table, || parts(table, max_rows));
+        let count = parts.len();
+        let batches = parts.iter().enumerate().map(|(index, part)| {
+            let last = batch.sweep().last && index + 1 == count;
             batch
                 .with_table(Arc::clone(&part.table), Some(&part.rows))
                 .with_last(last)
         });
-        cut.collect()
+        batches.collect()
     }
 }
 
-fn parts(table: &Table, most: usize) -> Vec<Part> {
-    let count = table.len().div_ceil(most);
+fn parts(table: &Table, max_rows: usize) -> Vec<Part> {
+    let count = table.len().div_ceil(max_rows);
     let size = table.len().div_ceil(count);
     let rows: Vec<u32> = (0..).take(table.len()).collect();
     let parts = rows.chunks(size).enumerate().map(|(index, rows)| {
-        let place = format!("{}#{index}", table.head().place).into();
+        let slot = format!("{}#{index}", table.head().table_slot).into();
         let series = rows
             .iter()
             .map(|row| table.series()[*row as usize].clone())
             .collect();
         Part {
-            table: Table::new(Arc::new(table.head().at(place)), series),
+            table: Table::new(Arc::new(table.head().with_table_slot(slot)), series),
             rows: rows.to_vec(),
         }
     });

@@ -1,16 +1,14 @@
 //! Who the series of a table are: what stays the same from sweep to sweep.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use super::{Attributes, Series};
-use crate::formats::otlp::Template;
 
 /// The series of some whole devices of one subsystem, a few thousand at most, shared by all sweeps that show them.
 pub struct Table {
     head: Arc<Head>,
     series: Arc<Vec<Series>>,
-    template: OnceLock<Template>,
 }
 
 impl Table {
@@ -23,11 +21,7 @@ impl Table {
     /// A table of series that its maker keeps too: shared, not copied.
     #[must_use]
     pub fn shared(head: Arc<Head>, series: Arc<Vec<Series>>) -> Arc<Table> {
-        Arc::new(Table {
-            head,
-            series,
-            template: OnceLock::new(),
-        })
+        Arc::new(Table { head, series })
     }
 
     /// What the series have in common.
@@ -52,11 +46,6 @@ impl Table {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.series.is_empty()
-    }
-
-    /// The encoded OTLP bytes, made when first asked for.
-    pub(crate) fn template(&self) -> &Template {
-        self.template.get_or_init(|| Template::new(self))
     }
 
     /// The rows without the table, so that a [`Memo`](crate::Memo) can outlive it and still know them.
@@ -84,8 +73,9 @@ pub struct Head {
     pub scope: Arc<Scope>,
     /// The first part of the path: `kvm`, `net`.
     pub subsystem: Arc<str>,
-    /// A name for the table that outlives its remaking (`statsfs/kvm/3`): a device keeps its place but for compaction.
-    pub place: Arc<str>,
+    /// A name that outlives the table (`statsfs/kvm/3`): the table that is made in its stead has the same, so that what is
+    /// known of the one goes on with the other. No two tables that live have one name.
+    pub table_slot: Arc<str>,
 }
 
 impl Head {
@@ -95,21 +85,21 @@ impl Head {
         resource: Arc<Attributes>,
         scope: Arc<Scope>,
         subsystem: Arc<str>,
-        place: Arc<str>,
+        table_slot: Arc<str>,
     ) -> Head {
         Head {
             resource,
             scope,
             subsystem,
-            place,
+            table_slot,
         }
     }
 
-    /// The same head at another place.
+    /// The same head with another slot.
     #[must_use]
-    pub fn at(&self, place: Arc<str>) -> Head {
+    pub fn with_table_slot(&self, table_slot: Arc<str>) -> Head {
         Head {
-            place,
+            table_slot,
             ..self.clone()
         }
     }

@@ -18,7 +18,7 @@ pub enum Value {
     /// A histogram, by the bounds of the series' [`Kind`](crate::Kind).
     Histogram(Arc<Histogram>),
     /// A histogram whose bounds are its own.
-    Exponential(Arc<Exponential>),
+    ExponentialHistogram(Arc<ExponentialHistogram>),
 }
 
 /// What a histogram showed
@@ -38,7 +38,7 @@ pub struct Histogram {
 /// ([OpenTelemetry: exponential histogram](https://opentelemetry.io/docs/specs/otel/metrics/data-model/#exponentialhistogram)).
 /// Bucket `i` holds what is above `base^i` and at most `base^(i+1)`, where `base` is 2^(2^-`scale`).
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Exponential {
+pub struct ExponentialHistogram {
     /// How fine the buckets are.
     pub scale: i32,
     /// How many measurements were zero, or nearer to it than `zero_threshold`.
@@ -63,7 +63,7 @@ impl Histogram {
     }
 }
 
-impl Exponential {
+impl ExponentialHistogram {
     /// How many measurements there were.
     #[must_use]
     pub fn count(&self) -> u64 {

@@ -1,4 +1,5 @@
-//! The forms that batches take outside: OTLP, and the notation for people and tests.
+//! The forms that batches take outside: OTLP, the notation for people and tests, and Prometheus' exposition.
 
 pub mod otlp;
+pub mod prometheus;
 pub mod text;

@@ -2,10 +2,13 @@
 
 mod identities;
 mod memo;
+mod rewrite;
 
 use crate::data::{Head, Series};
+use crate::demand::Verdict;
 
-pub use memo::{Memo, Outcome};
+pub use memo::Memo;
+pub use rewrite::TableRewrite;
 
 /// A processor of identities: one pure function (same in, same out, for ever), from which both what happens to a
 /// sweep and what need not be read follow.
@@ -20,13 +23,10 @@ pub trait PerSeries: Send + Sync + 'static {
     fn renames(&self) -> bool {
         true
     }
-}
 
-/// What becomes of a series.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// It goes on.
-    Keep,
-    /// It goes no further, and need not be read if nobody else wants it.
-    Drop,
+    /// Both in turn, for a series alone: what [`Demand::map`](crate::Demand::map) asks below for.
+    fn apply(&self, head: &mut Head, series: &mut Series) -> Verdict {
+        self.head(head);
+        self.rewrite(head, series)
+    }
 }

@@ -1,4 +1,4 @@
-//! Batches as an OTLP message, built from scratch: for JSON, and as the truth that [`super::encode`] is held to.
+//! Batches as an OTLP message, built from scratch: for JSON, and as the truth that [`super::Encoder`] is held to.
 
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{
@@ -196,7 +196,7 @@ pub(super) fn exponential(batch: &Batch, row: usize) -> Option<ExponentialHistog
             flags: NO_RECORDED_VALUE,
             ..point
         }),
-        Value::Exponential(it) => Some(ExponentialHistogramDataPoint {
+        Value::ExponentialHistogram(it) => Some(ExponentialHistogramDataPoint {
             count: it.count(),
             sum: it.sum,
             scale: it.scale,

@@ -21,7 +21,7 @@ use super::{message, point};
 use crate::data::{Batch, Kind, Table};
 
 /// What of a table's bytes stays the same.
-pub(crate) struct Template {
+pub(super) struct Template {
     bytes: Vec<u8>,
     /// `ResourceMetrics.resource`.
     resource: Range<usize>,
@@ -50,7 +50,7 @@ enum Points {
     /// With the bytes of `explicit_bounds`.
     Histogram(Range<usize>),
     /// Each from scratch: its size is its own.
-    Exponential,
+    ExponentialHistogram,
 }
 
 struct RowTemplate {
@@ -58,20 +58,10 @@ struct RowTemplate {
     attributes: Range<u32>,
 }
 
-/// The bytes of a request's `resource_metrics` field for this batch; empty if it has no points. The bytes of several
-/// batches, one after the other, are an `ExportMetricsServiceRequest`: a repeated field concatenates.
-#[must_use]
-pub fn encode(batch: &Batch) -> Bytes {
-    if batch.points() == 0 {
-        return Bytes::new();
-    }
-    batch.table().template().fill(batch)
-}
-
 const PADDED: usize = 5;
 
 impl Template {
-    pub(crate) fn new(table: &Table) -> Template {
+    pub(super) fn new(table: &Table) -> Template {
         let mut bytes = Vec::new();
         let mut keep = |write: &mut dyn FnMut(&mut Vec<u8>)| {
             let start = bytes.len();
@@ -106,7 +96,7 @@ impl Template {
                     let more = point::HISTOGRAM + 8 * (bounds.0.len() + 1) + bytes.len();
                     (Points::Histogram(bytes), 9, more)
                 }
-                Kind::ExponentialHistogram { .. } => (Points::Exponential, 1, 0),
+                Kind::ExponentialHistogram { .. } => (Points::ExponentialHistogram, 1, 0),
                 _ => (Points::Number, 7, 0),
             };
             capacity += 2 * (1 + PADDED) + identity.len() + rest.len();
@@ -144,7 +134,7 @@ impl Template {
         }
     }
 
-    fn fill(&self, batch: &Batch) -> Bytes {
+    pub(super) fn fill(&self, batch: &Batch) -> Bytes {
         let mut out = Vec::with_capacity(self.capacity);
         let (values, starts) = (batch.values(), batch.starts_unix_nano());
         let resource_metrics = open(1, &mut out);
@@ -169,7 +159,7 @@ impl Template {
                         let bounds = &self.bytes[bounds.clone()];
                         point::histogram(&values[at], start, time, attributes, bounds, &mut out);
                     }
-                    Points::Exponential => {
+                    Points::ExponentialHistogram => {
                         if let Some(point) = message::exponential(batch, at) {
                             prost::encoding::message::encode(1, &point, &mut out);
                         }
@@ -222,11 +212,12 @@ mod tests {
 
     use super::*;
     use crate::data::{Times, Value};
-    use crate::formats::otlp::to_request;
+    use crate::formats::otlp::{Encoder, to_request};
     use crate::formats::text;
 
     fn encoded(batches: &[Batch]) -> ExportMetricsServiceRequest {
-        let bytes: Vec<u8> = batches.iter().flat_map(encode).collect();
+        let mut encoder = Encoder::default();
+        let bytes: Vec<u8> = batches.iter().flat_map(|it| encoder.encode(it)).collect();
         ExportMetricsServiceRequest::decode(bytes.as_slice()).unwrap()
     }
 

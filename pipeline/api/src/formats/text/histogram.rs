@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use crate::data::{Exponential, Histogram, Kind, Value};
+use crate::data::{ExponentialHistogram, Histogram, Kind, Value};
 
 /// `BOUND:COUNT,…,inf:COUNT[;sum:S][;range:MIN..MAX]`.
 pub(super) fn explicit(it: &Histogram, kind: &Kind) -> String {
@@ -22,7 +22,7 @@ pub(super) fn explicit(it: &Histogram, kind: &Kind) -> String {
 }
 
 /// `scale:S;zero:COUNT[@THRESHOLD][;+INDEX:COUNT,…][;-INDEX:COUNT,…][;sum:S][;range:MIN..MAX]`.
-pub(super) fn exponential(it: &Exponential) -> String {
+pub(super) fn exponential(it: &ExponentialHistogram) -> String {
     let mut out = format!("scale:{};zero:{}", it.scale, it.zero_count);
     if it.zero_threshold != 0.0 {
         let _ = write!(out, "@{:?}", it.zero_threshold);
@@ -91,11 +91,11 @@ pub(super) fn parse_exponential(text: &str) -> Option<Value> {
     };
     let scale = parts.next()?.strip_prefix("scale:")?.parse().ok()?;
     let (zero_count, zero_threshold) = zero(parts.next()?.strip_prefix("zero:")?)?;
-    let mut it = Exponential {
+    let mut it = ExponentialHistogram {
         scale,
         zero_count,
         zero_threshold,
-        ..Exponential::default()
+        ..ExponentialHistogram::default()
     };
     for part in parts {
         let side = match part.chars().next()? {
@@ -110,7 +110,7 @@ pub(super) fn parse_exponential(text: &str) -> Option<Value> {
         let counts = counts.split(',').map(|count| count.parse().ok());
         *side = (index.parse().ok()?, counts.collect::<Option<_>>()?);
     }
-    Some(Value::Exponential(Arc::new(it)))
+    Some(Value::ExponentialHistogram(Arc::new(it)))
 }
 
 /// What may stand at the end: a sum, a range.

@@ -109,7 +109,7 @@ fn value(value: &Value, kind: &Kind) -> String {
         Value::Int(it) => it.to_string(),
         Value::Double(it) => format!("{it:?}"),
         Value::Histogram(it) => histogram::explicit(it, kind),
-        Value::Exponential(it) => histogram::exponential(it),
+        Value::ExponentialHistogram(it) => histogram::exponential(it),
     }
 }
 

@@ -3,26 +3,26 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
-use pipeline::{Attributes, Batch, Kind, Series, Table, Value, telemetry::Counters};
+use crate::data::{Attributes, Batch, Kind, Series, Table, TableMap, Value};
+use crate::telemetry::Counters;
 
 /// The latest values of every series.
 #[derive(Debug, Default)]
-pub(crate) struct Exposition {
-    /// By place. A table that nobody else holds is forgotten once it was written.
-    tables: BTreeMap<Arc<str>, Latest>,
+pub struct Exposition {
+    /// A table that nobody else holds is forgotten once it was written.
+    tables: TableMap<Latest>,
     /// The metric that has a family, where two end up with one name: the first keeps it.
     families: HashMap<String, Arc<str>>,
-    said: HashSet<Arc<str>>,
+    warned: HashSet<Arc<str>>,
     changed: bool,
 }
 
 #[derive(Debug)]
 struct Latest {
-    known: Weak<Table>,
     /// Held until it was written.
-    new: Option<Arc<Table>>,
+    unwritten: Option<Arc<Table>>,
     values: Vec<Value>,
 }
 
@@ -37,46 +37,45 @@ struct Family<'a> {
 impl Exposition {
     /// Takes in what a request showed. Where it shows again what was not written yet, that is written first: the
     /// exposition of the sweep before.
-    pub(crate) fn take(&mut self, request: &[Batch], counters: &Counters) -> String {
-        let is_new = |batch: &Batch| {
-            let known = self.tables.get(&batch.table().head().place);
-            known.is_some_and(|latest| latest.new.is_some())
+    pub fn take(&mut self, request: &[Batch], counters: &Counters) -> String {
+        let is_unwritten = |batch: &Batch| {
+            let table = batch.table();
+            let known = self.tables.get(table);
+            let known = known.or_else(|| self.tables.predecessor(table));
+            known.is_some_and(|latest| latest.unwritten.is_some())
         };
-        let before = if request.iter().any(is_new) {
+        let previous = if request.iter().any(is_unwritten) {
             self.write(counters)
         } else {
             String::new()
         };
         for batch in request {
             let table = batch.table();
-            let new = Latest {
-                known: Arc::downgrade(table),
-                new: Some(Arc::clone(table)),
+            let latest = Latest {
+                unwritten: Some(Arc::clone(table)),
                 values: batch.values().to_vec(),
             };
-            self.tables.insert(Arc::clone(&table.head().place), new);
+            self.tables.remove_predecessor(table);
+            self.tables.insert(table, latest);
             self.changed = true;
         }
-        before
+        previous
     }
 
     /// The whole exposition: one HELP and TYPE a family. Empty if nothing came since the last one.
-    pub(crate) fn write(&mut self, counters: &Counters) -> String {
+    pub fn write(&mut self, counters: &Counters) -> String {
         if !std::mem::take(&mut self.changed) {
             return String::new();
         }
-        let latest = std::mem::take(&mut self.tables);
-        let tables: Vec<(Arc<Table>, &Latest)> = latest
-            .values()
-            .filter_map(|it| Some((it.new.clone().or_else(|| it.known.upgrade())?, it)))
-            .collect();
+        let mut latest = std::mem::take(&mut self.tables);
+        let tables: Vec<(Arc<Table>, &Latest)> = latest.iter().collect();
         let mut families: BTreeMap<String, Family<'_>> = BTreeMap::new();
         for (table, latest) in &tables {
             for (series, value) in table.series().iter().zip(&latest.values) {
                 let number = match value {
                     Value::Int(it) => it.to_string(),
                     Value::Double(it) => format!("{it:?}"),
-                    Value::Histogram(_) | Value::Exponential(_) => {
+                    Value::Histogram(_) | Value::ExponentialHistogram(_) => {
                         self.refuse(
                             series,
                             "histogram",
@@ -105,18 +104,15 @@ impl Exposition {
             family.lines.iter().for_each(|line| out.push_str(line));
         }
         drop(tables);
-        for (place, mut table) in latest {
-            table.new = None;
-            if table.known.strong_count() > 0 {
-                self.tables.insert(place, table);
-            }
-        }
+        latest.values_mut().for_each(|it| it.unwritten = None);
+        latest.retain(|is_gone, _| !is_gone);
+        self.tables = latest;
         out
     }
 
     fn refuse(&mut self, series: &Series, reason: &'static str, why: &str, counters: &Counters) {
         counters.add("series_refused", reason, 1);
-        if self.said.insert(Arc::clone(&series.name)) {
+        if self.warned.insert(Arc::clone(&series.name)) {
             tracing::warn!("{} {why}; left out", series.name);
         }
     }
@@ -145,9 +141,9 @@ impl Exposition {
             .or_insert_with(|| Arc::clone(&series.name));
         let known = families.get(&name);
         // One family has one kind and one name behind it; one line a set of labels.
-        let fits =
+        let is_allowed =
             known.is_none_or(|family| family.kind == kind && !family.labels.contains(&labels));
-        if *owner != series.name || !fits {
+        if *owner != series.name || !is_allowed {
             let owner = Arc::clone(owner);
             let why = format!("would be {name} for Prometheus, which {owner} is already");
             self.refuse(series, "collision", &why, counters);
@@ -193,10 +189,10 @@ fn labels(attributes: &Attributes) -> String {
 
 /// Odd characters become `_`; a digit may not be first. Colons may stand in names, not in labels.
 fn sanitize(name: &str, colon: bool) -> String {
-    let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || (colon && c == ':');
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || (colon && c == ':');
     let mut out: String = name
         .chars()
-        .map(|c| if fits(c) { c } else { '_' })
+        .map(|c| if is_allowed(c) { c } else { '_' })
         .collect();
     if out.is_empty() || out.starts_with(|c: char| c.is_ascii_digit()) {
         out.insert(0, '_');
@@ -207,7 +203,7 @@ fn sanitize(name: &str, colon: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pipeline::formats::text;
+    use crate::formats::text;
 
     #[test]
     fn one_family_has_one_head_and_collisions_are_left_out_and_counted() {

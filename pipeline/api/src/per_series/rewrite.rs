@@ -1,0 +1,179 @@
+//! What a stage made of one table.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use super::identities::{Identity, identity};
+use crate::data::{Attributes, Batch, Head, Metric, Series, Table, address};
+
+/// What a [`PerSeries`](super::PerSeries) made of a table.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct TableRewrite<C> {
+    /// The table as it goes on; `None` where that is the very one that came in.
+    table: Option<Arc<Table>>,
+    /// The rows that are kept; all where it is `None`.
+    rows: Option<Vec<u32>>,
+    /// What the processor keeps for each row that goes on.
+    pub column: Vec<C>,
+}
+
+/// A row that goes on.
+pub(super) struct Row<C> {
+    pub(super) series: Series,
+    pub(super) column: C,
+}
+
+/// What is known of a table that came in.
+pub(super) struct Known<C> {
+    pub(super) address: usize,
+    /// As it goes on.
+    pub(super) head: Arc<Head>,
+    series_in: Arc<Vec<Series>>,
+    pub(super) rewrite: TableRewrite<C>,
+}
+
+impl<C> TableRewrite<C> {
+    /// The batch under the table that goes on: the very one that came in where nothing changed.
+    #[must_use]
+    pub fn apply(&self, batch: &Batch) -> Batch {
+        match &self.table {
+            None => batch.clone(),
+            Some(table) => batch.with_table(Arc::clone(table), self.rows.as_deref()),
+        }
+    }
+
+    /// For a row that came in, the row that goes on.
+    pub(super) fn row_out(&self, row: usize) -> Option<usize> {
+        match &self.rows {
+            None => Some(row),
+            Some(rows) => {
+                let row = u32::try_from(row).ok()?;
+                rows.binary_search(&row).ok()
+            }
+        }
+    }
+}
+
+impl<C> Known<C> {
+    /// The rewrite of these rows.
+    pub(super) fn new(table: &Arc<Table>, head: Head, rows_out: Vec<Option<Row<C>>>) -> Known<C> {
+        let mut is_changed = head != **table.head();
+        let count = rows_out.iter().filter(|row| row.is_some()).count();
+        let mut series_out = Vec::with_capacity(count);
+        let mut column = Vec::with_capacity(count);
+        let mut rows = Vec::with_capacity(count);
+        let mut shared = Shared::default();
+        for (row, row_out) in rows_out.into_iter().enumerate() {
+            let incoming = &table.series()[row];
+            let Some(mut row_out) = row_out else {
+                is_changed = true;
+                continue;
+            };
+            shared.share(incoming, &mut row_out.series);
+            is_changed |= row_out.series != *incoming;
+            rows.push(u32::try_from(row).unwrap_or(u32::MAX));
+            series_out.push(row_out.series);
+            column.push(row_out.column);
+        }
+        let is_whole = rows.len() == table.len();
+        let head = if head == **table.head() {
+            Arc::clone(table.head())
+        } else {
+            Arc::new(head)
+        };
+        let rewrite = TableRewrite {
+            table: is_changed.then(|| Table::new(Arc::clone(&head), series_out)),
+            rows: (!is_whole).then_some(rows),
+            column,
+        };
+        Known {
+            address: address(table),
+            head,
+            series_in: table.shared_series(),
+            rewrite,
+        }
+    }
+
+    /// The series that go on.
+    pub(super) fn series_out(&self) -> &[Series] {
+        let table = self.rewrite.table.as_ref();
+        table.map_or(&self.series_in, |table| table.series())
+    }
+
+    /// The identities of the series that go on.
+    pub(super) fn identities(&self) -> Vec<Identity> {
+        self.series_out().iter().map(identity).collect()
+    }
+
+    /// The series that came in and became the one of this identity.
+    pub(super) fn came_from(&self, identity: Identity) -> Option<&Series> {
+        let mut series_out = self.series_out().iter();
+        let row = series_out.position(|series| self::identity(series) == identity)?;
+        let rows = self.rewrite.rows.as_ref();
+        self.series_in
+            .get(rows.map_or(row, |rows| rows[row] as usize))
+    }
+}
+
+/// The rows of a table that was remade, by the addresses of their metric and attributes: a row that the new table took
+/// over has the same.
+pub(super) struct PreviousRows<C> {
+    known: Known<C>,
+    rows: HashMap<(usize, usize), usize>,
+}
+
+impl<C: Clone> PreviousRows<C> {
+    pub(super) fn new(known: Known<C>) -> PreviousRows<C> {
+        let rows = known.series_in.iter().enumerate();
+        PreviousRows {
+            rows: rows.map(|(row, series)| (addresses(series), row)).collect(),
+            known,
+        }
+    }
+
+    /// What became of this very row before.
+    pub(super) fn find(&self, incoming: &Series) -> Option<Row<C>> {
+        let row = *self.rows.get(&addresses(incoming))?;
+        let is_same = self.known.series_in[row].is_same_row(incoming);
+        let row_out = self.known.rewrite.row_out(row).filter(|_| is_same)?;
+        Some(Row {
+            series: self.known.series_out()[row_out].clone(),
+            column: self.known.rewrite.column[row_out].clone(),
+        })
+    }
+}
+
+fn addresses(series: &Series) -> (usize, usize) {
+    (
+        Arc::as_ptr(&series.metric) as usize,
+        Arc::as_ptr(&series.attributes) as usize,
+    )
+}
+
+/// Equal metrics of a table are one metric; equal attribute sets that were made of one set are one set.
+#[derive(Default)]
+struct Shared {
+    metrics: HashSet<Arc<Metric>>,
+    attributes: HashMap<usize, HashSet<Arc<Attributes>>>,
+}
+
+impl Shared {
+    fn share(&mut self, incoming: &Series, series: &mut Series) {
+        if !Arc::ptr_eq(&series.metric, &incoming.metric) {
+            intern(&mut self.metrics, &mut series.metric);
+        }
+        if !Arc::ptr_eq(&series.attributes, &incoming.attributes) {
+            let made_of = Arc::as_ptr(&incoming.attributes) as usize;
+            let sets = self.attributes.entry(made_of).or_default();
+            intern(sets, &mut series.attributes);
+        }
+    }
+}
+
+fn intern<T: Eq + std::hash::Hash>(known: &mut HashSet<Arc<T>>, value: &mut Arc<T>) {
+    match known.get(value) {
+        Some(same) => *value = Arc::clone(same),
+        None => _ = known.insert(Arc::clone(value)),
+    }
+}
