@@ -3,17 +3,17 @@
 use pipeline::Value;
 
 use crate::config::Format;
-use crate::name::{escape, shorten};
+use crate::discovery::name::{escape, shorten};
 
 /// No text makes it panic.
 pub fn schema(text: &str) {
-    crate::schema::parse(text);
+    crate::discovery::schema::parse(text);
 }
 
 /// No content makes it panic, and none without a minus becomes negative.
 pub fn value(bytes: &[u8]) {
     for format in [Format::Int, Format::Float, Format::Hex, Format::Bool] {
-        let parsed = crate::value::parse(bytes, format);
+        let parsed = crate::read::value::parse(bytes, format);
         let is_negative = matches!(parsed, Ok((Value::Int(it), _)) if it < 0);
         assert!(!is_negative || bytes.contains(&b'-'));
     }

@@ -1,31 +1,17 @@
 #![doc = include_str!("../README.md")]
 
-mod budget;
-mod complaints;
 mod config;
-mod failures;
+mod directory_id;
+mod discovery;
 #[cfg(fuzzing)]
 pub mod fuzzing;
-mod job;
-mod kept;
 mod layout;
-mod name;
 mod plan;
 mod read;
-mod readers;
 mod receiver;
-mod root;
-mod rows;
-mod scan;
-mod schema;
-mod subsystems;
-mod sweeps;
-mod table;
+mod sweep;
 mod tables;
-mod tree;
-mod troubles;
-mod value;
-mod watch;
+mod warnings;
 
 use pipeline::{Component, Context, Demand, Error, Outlet, Receiver, Result, Until, async_trait};
 

@@ -8,14 +8,12 @@ use pipeline::{Batch, Context, Demand, Error, Found, Outlet, Result, Ticks, Unti
 use tokio::sync::{Notify, mpsc};
 use tokio::time::sleep_until;
 
-use crate::complaints::Complaints;
 use crate::config::Config;
+use crate::discovery::{Ask, Checked, Quiet, Scan, There, Told, Wanted, shown};
 use crate::plan::Plan;
-use crate::readers::Readers;
-use crate::root::shown;
-use crate::scan::{self, Ask, Checked, There, Told, Wanted};
-use crate::sweeps::Sweeps;
-use crate::watch::Quiet;
+use crate::read::Readers;
+use crate::sweep::Sweeps;
+use crate::warnings::Complaints;
 
 /// A check that takes longer does not hold up the sweep that it was made for.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -63,7 +61,7 @@ impl Running {
         let complaints = Complaints::new(context.counters.clone());
         let at = Arc::new(Mutex::new(root.clone()));
         let (tell, told) = mpsc::channel(4);
-        let scan = scan::Scan::new(
+        let scan = Scan::new(
             root.clone(),
             Arc::clone(&plan),
             demand,

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use rustix::fs::AtFlags;
 
-use super::{Clock, DirectoryId, Tree};
+use super::{Clock, Tree};
+use crate::directory_id::DirectoryId;
 
 impl Tree {
     /// Since when a directory that is seen for the first time counts.

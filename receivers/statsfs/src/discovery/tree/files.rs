@@ -9,9 +9,10 @@ use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
 use super::named::File;
-use super::{DirectoryId, Found, Tree};
-use crate::complaints::Complaints;
-use crate::name::escape;
+use super::{Found, Tree};
+use crate::directory_id::DirectoryId;
+use crate::discovery::name::escape;
+use crate::warnings::Complaints;
 
 impl Tree {
     pub(super) fn take_files(

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use pipeline::{Context, Counters};
 
-use crate::budget::{Load, stretches};
-use crate::job::Cost;
+use super::budget::{Load, stretches};
 use crate::plan::Plan;
+use crate::read::Cost;
 
 /// All subsystems that were swept.
 pub(crate) struct Subsystems {

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use super::{DirectoryId, Tree};
-use crate::complaints::Complaints;
-use crate::read::read_whole;
-use crate::schema::{self, Schema};
+use super::Tree;
+use crate::directory_id::DirectoryId;
+use crate::discovery::schema::{self, Schema};
+use crate::read::syscalls::read_whole;
+use crate::warnings::Complaints;
 
 impl Tree {
     /// Reads the `.schema` of a directory that is looked at, and sets its labels.

@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use crate::complaints::Complaints;
-use crate::job::Failure;
-use crate::table::TableState;
-use crate::troubles::Trouble;
-use crate::value::Reason;
+use crate::read::{Failure, Reason};
+use crate::tables::{TableState, Trouble};
+use crate::warnings::Complaints;
 
 /// Takes note of the rows that failed, and of those that no longer do.
 pub(crate) fn take_note(

@@ -9,10 +9,11 @@ use std::sync::Arc;
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
-use super::{Clock, DirectoryId, Tree};
-use crate::complaints::Complaints;
-use crate::name::escape;
-use crate::read::{Listed, list, look_at};
+use super::{Clock, Tree};
+use crate::directory_id::DirectoryId;
+use crate::discovery::name::escape;
+use crate::read::syscalls::{Listed, list, look_at};
+use crate::warnings::Complaints;
 
 impl Tree {
     /// Lists a directory and takes in what changed; what is new is scanned to its depth, with `deep` also what is known.

@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 
 use pipeline::Descriptors;
 
-use crate::rows::Rows;
+use super::rows::Rows;
 
 /// What one table keeps open. Dropped, it gives its descriptors back.
 #[derive(Debug)]

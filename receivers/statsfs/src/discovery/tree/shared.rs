@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use pipeline::{Declared, Metric, Series, SourceFile};
 
-use crate::name::{escape, shorten};
+use crate::discovery::name::{escape, shorten};
 
 type Spelt = (Arc<Metric>, Arc<str>);
 

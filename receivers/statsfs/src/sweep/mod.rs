@@ -1,6 +1,10 @@
 //! What is being swept: each subsystem at its own time, one table after the other, the one that is wanted most often
 //! first. No sweep of a subsystem begins before the last one is over.
 
+mod budget;
+mod failures;
+mod subsystems;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -8,17 +12,13 @@ use std::time::{Duration, Instant};
 
 use pipeline::{Batch, Context, Head, Sweep, Table, Times, Value, Want, now_unix_nano};
 
-use crate::complaints::Complaints;
-use crate::failures::take_note;
-use crate::job::{Failure, Job};
+use crate::discovery::There;
 use crate::plan::Plan;
-use crate::readers::{Done, Readers};
-use crate::scan::There;
-use crate::subsystems::Subsystems;
-use crate::table::Pending;
-use crate::tables::{TableId, Tables, every};
-use crate::troubles::Trouble;
-use crate::value::Reason;
+use crate::read::{Done, Failure, Job, Readers, Reason};
+use crate::tables::{Pending, TableId, Tables, Trouble, every};
+use crate::warnings::Complaints;
+use failures::take_note;
+use subsystems::Subsystems;
 
 /// All sweeps of a receiver.
 pub(crate) struct Sweeps {

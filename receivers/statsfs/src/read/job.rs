@@ -9,10 +9,10 @@ use pipeline::{Times, Value, now_unix_nano};
 use rustix::io::Errno;
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::kept::Kept;
-use crate::read::{open_directory, open_file, read, read_at_start};
-use crate::rows::{Group, Rows};
-use crate::value::{Reason, parse};
+use super::fd_cache::Kept;
+use super::rows::{Group, Rows};
+use super::syscalls::{open_directory, open_file, read, read_at_start};
+use super::value::{Reason, parse};
 
 /// One table to be read: what it takes, and then what came of it. A source that gives many values in one read would be
 /// another kind of job: whoever gives them out knows only that they fill a table's rows.

@@ -17,17 +17,15 @@ use pipeline::{Attributes, Descriptors, Series, SourceDirectory};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::complaints::Complaints;
+use super::inotify::{Happened, Quiet, Watch};
+use super::schema::Schema;
 use crate::config::Format;
+use crate::directory_id::DirectoryId;
 use crate::plan::Plan;
-use crate::read::open_directory;
-use crate::schema::Schema;
-use crate::watch::{Happened, Quiet, Watch};
+use crate::read::syscalls::open_directory;
+use crate::warnings::Complaints;
 use named::Files;
 use shared::Shared;
-
-/// A directory's number, never used twice.
-pub(crate) type DirectoryId = u64;
 
 /// A directory of the tree.
 #[derive(Debug)]
@@ -355,7 +353,7 @@ impl Tree {
     /// A directory's path for people: a root of subsystems has none of its own.
     fn shown(&self, path: &str) -> String {
         if path.is_empty() {
-            crate::root::shown(&self.root_path)
+            super::mount::shown(&self.root_path)
         } else {
             path.to_owned()
         }

@@ -12,12 +12,13 @@ use pipeline::{Context, Demand, Head, Want, now_unix_nano};
 use rustix::io::Errno;
 use tokio::sync::mpsc;
 
-use crate::complaints::Complaints;
-use crate::job::cpu_time;
+use super::inotify::Quiet;
+use super::mount::{boot_unix_nano, filesystem_of, find, shown};
+use super::tree::{Changes, Clock, Found, Place, Tree};
+use crate::directory_id::DirectoryId;
 use crate::plan::Plan;
-use crate::root::{boot_unix_nano, filesystem_of, find, shown};
-use crate::tree::{Changes, Clock, DirectoryId, Found, Place, Tree};
-use crate::watch::Quiet;
+use crate::read::cpu_time;
+use crate::warnings::Complaints;
 
 /// A check that is asked for.
 #[derive(Debug)]

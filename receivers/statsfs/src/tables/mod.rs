@@ -1,5 +1,8 @@
 //! Series in tables of some whole directories each: what a change costs, and when a table is due.
 
+mod row_state;
+mod table;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::CString;
 use std::sync::Arc;
@@ -7,8 +10,10 @@ use std::time::Duration;
 
 use pipeline::{Context, Head, Want};
 
-use crate::table::TableState;
-use crate::tree::{DirectoryId, Found, Place};
+use crate::directory_id::DirectoryId;
+use crate::discovery::{Found, Place};
+pub(crate) use row_state::Trouble;
+pub(crate) use table::{Pending, TableState};
 
 /// Rows of a table at the most.
 const MOST_ROWS: usize = 4096;

@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use rustix::io::Errno;
 
-use crate::tree::DirectoryId;
+use crate::directory_id::DirectoryId;
 
 /// File systems that tell of entries that come and go. sysfs does not, and its link counts do not move.
 const SPEAKING: [&str; 13] = [

@@ -105,7 +105,7 @@ pub(crate) fn boot_unix_nano(context: &Context) -> u64 {
 
 /// A path as text for people.
 pub(crate) fn shown(path: &Path) -> String {
-    crate::name::escape(path.as_os_str().as_bytes())
+    super::name::escape(path.as_os_str().as_bytes())
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use crate::job::Job;
+use super::job::Job;
 
 /// A file that has not answered for so long no longer holds up the others: another thread takes over.
 const SLOW: Duration = Duration::from_millis(100);

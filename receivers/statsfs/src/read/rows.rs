@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::Format;
-use crate::tree::DirectoryId;
+use crate::directory_id::DirectoryId;
 
 /// The files of a table, directory by directory.
 #[derive(Clone, Debug, Default)]

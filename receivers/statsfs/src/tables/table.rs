@@ -6,11 +6,10 @@ use std::time::{Duration, Instant};
 
 use pipeline::{Descriptors, Head, Series, Source, Table, Want};
 
-use crate::job::{Job, Readings};
-use crate::kept::Kept;
-use crate::rows::{Group, Rows};
-use crate::tree::{DirectoryId, Found, Place};
-use crate::troubles::{Trouble, Troubles, Turn};
+use super::row_state::{Trouble, Troubles, Turn};
+use crate::directory_id::DirectoryId;
+use crate::discovery::{Found, Place};
+use crate::read::{Group, Job, Kept, Readings, Rows};
 
 /// A table, and what is known of its rows.
 #[derive(Debug)]
