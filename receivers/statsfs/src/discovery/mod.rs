@@ -1,5 +1,6 @@
 //! Which files there are: the root is found, its tree is scanned, and changes in it are noticed.
 
+mod demand;
 mod inotify;
 mod mount;
 pub(crate) mod name;
@@ -7,7 +8,8 @@ mod scan;
 pub(crate) mod schema;
 mod tree;
 
+pub(crate) use demand::Wanted;
 pub(crate) use inotify::Quiet;
 pub(crate) use mount::shown;
-pub(crate) use scan::{Ask, Checked, Scan, There, Told, Wanted};
+pub(crate) use scan::{Ask, Checked, Scan, There, Told};
 pub(crate) use tree::{Found, Place};

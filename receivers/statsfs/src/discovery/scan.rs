@@ -1,6 +1,6 @@
 //! The thread that finds the tree and looks for changes in it: listing can block as reading can.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -8,13 +8,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use pipeline::{Context, Demand, Head, Want, now_unix_nano};
+use pipeline::{Context, Demand, now_unix_nano};
 use rustix::io::Errno;
 use tokio::sync::mpsc;
 
+use super::demand::{Wanted, Wants};
 use super::inotify::Quiet;
 use super::mount::{boot_unix_nano, filesystem_of, find, shown};
-use super::tree::{Changes, Clock, Found, Place, Tree};
+use super::tree::{Clock, Tree};
 use crate::directory_id::DirectoryId;
 use crate::plan::Plan;
 use crate::read::cpu_time;
@@ -43,19 +44,6 @@ pub(crate) enum Told {
     /// The check is over.
     Checked(Checked),
 }
-
-/// Changes, of which nobody's are left out: what nobody wants is never opened.
-#[derive(Debug, Default)]
-pub(crate) struct Wanted {
-    pub(crate) ended_directories: Vec<DirectoryId>,
-    pub(crate) ended_files: Vec<(DirectoryId, Arc<CString>)>,
-    pub(crate) changed: Vec<(DirectoryId, Found, Arc<[Want]>)>,
-    /// By directory.
-    pub(crate) begun: Vec<(Place, Vec<Begun>)>,
-}
-
-/// A file that came, and how often each way wants it.
-type Begun = (Found, Arc<[Want]>);
 
 /// The tree after a check.
 #[derive(Debug)]
@@ -109,11 +97,7 @@ impl Scan {
         at: Arc<Mutex<String>>,
         tell: mpsc::Sender<Told>,
     ) -> Scan {
-        let demand = Wants {
-            demand,
-            context: context.clone(),
-            known: Mutex::default(),
-        };
+        let demand = Wants::new(demand, context.clone());
         Scan {
             root,
             path: PathBuf::new(),
@@ -227,61 +211,5 @@ impl Scan {
                 self.without = now_unix_nano();
             }
         }
-    }
-}
-
-/// Who wants what, asked before anything is read.
-struct Wants {
-    demand: Demand,
-    context: Context,
-    /// Answers that many series share.
-    known: Mutex<HashSet<Arc<[Want]>>>,
-}
-
-impl Wants {
-    fn of(&self, changes: Changes) -> Wanted {
-        let begun = changes.begun.into_iter().map(|(place, found)| {
-            let head = self.head(&place.subsystem);
-            let found = found.into_iter().map(|found| {
-                let wants = self.ask(&head, &found);
-                (found, wants)
-            });
-            let wanted = found.filter(|(_, wants)| wants.iter().any(|want| *want != Want::Never));
-            (place, wanted.collect::<Vec<_>>())
-        });
-        let changed = changes.changed.into_iter().map(|(directory, found)| {
-            let subsystem = found.series.name.split('/').next().unwrap_or_default();
-            let wants = self.ask(&self.head(&subsystem.into()), &found);
-            (directory, found, wants)
-        });
-        Wanted {
-            ended_directories: changes.ended_directories,
-            ended_files: changes.ended_files,
-            changed: changed.collect(),
-            begun: begun.filter(|(_, found)| !found.is_empty()).collect(),
-        }
-    }
-
-    fn ask(&self, head: &Head, found: &Found) -> Arc<[Want]> {
-        let wants = self.demand.wants(head, &found.series);
-        let mut known = self
-            .known
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some(same) = known.get(wants.as_slice()) {
-            return Arc::clone(same);
-        }
-        let wants: Arc<[Want]> = wants.into();
-        known.insert(Arc::clone(&wants));
-        wants
-    }
-
-    fn head(&self, subsystem: &Arc<str>) -> Head {
-        Head::new(
-            Arc::clone(&self.context.resource),
-            Arc::clone(&self.context.scope),
-            Arc::clone(subsystem),
-            Arc::clone(subsystem),
-        )
     }
 }

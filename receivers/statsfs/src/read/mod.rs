@@ -6,9 +6,11 @@ mod pool;
 mod rows;
 pub(crate) mod syscalls;
 pub(crate) mod value;
+mod work_queue;
 
 pub(crate) use fd_cache::Kept;
 pub(crate) use job::{Cost, Failure, Job, Readings, cpu_time};
-pub(crate) use pool::{Done, Readers};
+pub(crate) use pool::Readers;
 pub(crate) use rows::{Group, Rows};
 pub(crate) use value::Reason;
+pub(crate) use work_queue::Done;

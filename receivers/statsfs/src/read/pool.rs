@@ -1,15 +1,14 @@
 //! Threads that read. Reads can block for ever in the kernel: never on the runtime's own threads.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
 use super::job::Job;
+use super::work_queue::{Desk, Done, Progress};
 
 /// A file that has not answered for so long no longer holds up the others: another thread takes over.
 const SLOW: Duration = Duration::from_millis(100);
@@ -17,9 +16,6 @@ const SLOW: Duration = Duration::from_millis(100);
 /// No more is given out while so many rows wait: small tables are read one after the other without a word between them,
 /// and what is wanted soonest waits for no more than that.
 const AHEAD: usize = 1024;
-
-/// What has been read waits so long for the rest of what was given out, at the most.
-const TOGETHER: Duration = Duration::from_millis(10);
 
 /// Threads, and what each is reading.
 pub(crate) struct Readers {
@@ -46,35 +42,6 @@ struct Reader {
     aside: bool,
     given_up: bool,
 }
-
-/// Where a reader is: a job's number, 0 between jobs, and its row.
-#[derive(Default)]
-struct Progress {
-    job: AtomicU64,
-    row: AtomicU32,
-}
-
-/// Where jobs are given out and come back.
-struct Desk {
-    work: Mutex<Work>,
-    given: Condvar,
-    done: Arc<Notify>,
-}
-
-#[derive(Default)]
-struct Work {
-    todo: VecDeque<(u64, Job)>,
-    rows: usize,
-    done: Vec<Done>,
-    /// Readers that wait for a job.
-    idle: usize,
-    /// Readers that are one too many, and end with their job; all of them when nobody gives out jobs any more.
-    surplus: usize,
-    ended: Vec<u64>,
-}
-
-/// A job that ended, by its number; `None`: the thread broke down.
-pub(crate) struct Done(pub(crate) u64, pub(crate) Option<Job>);
 
 impl Readers {
     /// Readers who tell by `done` when there is something to take; a value's file has fewer bytes than `buffer`.
@@ -231,60 +198,5 @@ impl Drop for Readers {
     fn drop(&mut self) {
         self.desk.work().surplus = usize::MAX;
         self.desk.given.notify_all();
-    }
-}
-
-impl Progress {
-    fn at(&self) -> (u64, u32) {
-        let job = self.job.load(Ordering::Acquire);
-        (job, self.row.load(Ordering::Relaxed))
-    }
-}
-
-impl Desk {
-    fn work(&self) -> MutexGuard<'_, Work> {
-        self.work.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A reader's life: one job after the other.
-    fn read(&self, reader: u64, progress: &Progress, buffer: &mut [u8]) {
-        let mut told = Instant::now();
-        let mut work = self.work();
-        loop {
-            if work.todo.is_empty() && work.surplus == 0 {
-                work.idle += 1;
-                let nothing = |work: &mut Work| work.todo.is_empty() && work.surplus == 0;
-                let woken = self.given.wait_while(work, nothing);
-                work = woken.unwrap_or_else(PoisonError::into_inner);
-                work.idle -= 1;
-                told = Instant::now();
-            }
-            if work.surplus > 0 {
-                work.surplus -= 1;
-                work.ended.push(reader);
-                // It may have been woken for a job.
-                self.given.notify_one();
-                return;
-            }
-            let Some((number, mut job)) = work.todo.pop_front() else {
-                continue;
-            };
-            work.rows -= job.rows.files.len();
-            drop(work);
-            progress.row.store(0, Ordering::Relaxed);
-            progress.job.store(number, Ordering::Release);
-            let run = AssertUnwindSafe(|| job.run(buffer, &progress.row));
-            let done = catch_unwind(run).is_ok().then_some(job);
-            progress.job.store(0, Ordering::Release);
-            work = self.work();
-            work.done.push(Done(number, done));
-            if work.todo.is_empty() || told.elapsed() >= TOGETHER {
-                // Who wakes up for it finds the desk free.
-                drop(work);
-                told = Instant::now();
-                self.done.notify_one();
-                work = self.work();
-            }
-        }
     }
 }

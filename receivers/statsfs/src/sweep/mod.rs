@@ -3,6 +3,7 @@
 
 mod budget;
 mod failures;
+mod stuck;
 mod subsystems;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -10,12 +11,12 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pipeline::{Batch, Context, Head, Sweep, Table, Times, Value, Want, now_unix_nano};
+use pipeline::{Batch, Context, Sweep, Value, Want, now_unix_nano};
 
 use crate::discovery::There;
 use crate::plan::Plan;
-use crate::read::{Done, Failure, Job, Readers, Reason};
-use crate::tables::{Pending, TableId, Tables, Trouble, every};
+use crate::read::{Done, Failure, Job, Readers};
+use crate::tables::{Pending, TableId, Tables, every};
 use crate::warnings::Complaints;
 use failures::take_note;
 use subsystems::Subsystems;
@@ -309,76 +310,4 @@ impl Sweeps {
             *ends += time;
         }
     }
-
-    /// Looks for files that do not answer. One that has not for so long is given up, named, and left alone until it does;
-    /// gives the ends of sweeps that are over with it.
-    pub(crate) fn watch(&mut self) -> std::io::Result<Vec<Batch>> {
-        let mut ends = Vec::new();
-        for (number, row) in self.readers.watch()? {
-            let Some(Under {
-                subsystem,
-                table: id,
-                pending,
-            }) = self.jobs.remove(&number)
-            else {
-                continue;
-            };
-            if let Some(table) = self.tables.get(id) {
-                table.lost(&pending.ended);
-                if table.lives(row) {
-                    table.set_trouble(row, Trouble::Stuck(number));
-                }
-                let (reason, path) = (Reason::STUCK, || table.path(row));
-                self.complaints
-                    .add("files_failed", reason.0, reason.cause(), path);
-                let others = pending.table.len().saturating_sub(1) as u64;
-                self.complaints
-                    .count("files_failed", Reason::TIMEOUT.0, others);
-            }
-            self.stuck.insert(number, (Arc::clone(&subsystem), id));
-            let Some(sweep) = self.sweep(&subsystem, Duration::ZERO) else {
-                continue;
-            };
-            if sweep.last {
-                self.end(&subsystem);
-                ends.push(only_last(pending.table.head(), sweep));
-            }
-            self.complaints.say();
-            if self.readers.is_halted() {
-                tracing::warn!(
-                    "nothing is read below this root any more: all threads that `max_stuck` allows wait for files that do not answer"
-                );
-            }
-        }
-        Ok(ends)
-    }
-
-    /// Whether a subsystem rests: it has files that do not answer, and no further thread may be lost.
-    fn rests(&mut self, subsystem: &Arc<str>) -> bool {
-        let has_stuck = self.stuck.values().any(|(name, ..)| name == subsystem);
-        let rests = has_stuck && self.readers.lost() >= self.readers.most_stuck();
-        if self.subsystems.rests(subsystem, rests) {
-            if rests {
-                tracing::warn!(
-                    "{subsystem} rests: {} threads wait for files that do not answer",
-                    self.readers.lost()
-                );
-            } else {
-                tracing::info!("{subsystem} is swept again");
-            }
-        }
-        rests
-    }
-}
-
-/// The end of a sweep whose last table could not be read.
-fn only_last(head: &Arc<Head>, sweep: Sweep) -> Batch {
-    let table = Table::new(Arc::clone(head), Vec::new());
-    Batch::new(
-        table,
-        Arc::default(),
-        Times::One(now_unix_nano()),
-        Vec::new(),
-        sweep,
-    )
 }

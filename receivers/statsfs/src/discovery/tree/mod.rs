@@ -1,5 +1,7 @@
 //! The tree as it was last seen: directories, their files and labels. A scan is rare; a sweep reads known files.
 
+mod changes;
+mod directory;
 mod files;
 mod labels;
 mod named;
@@ -8,95 +10,24 @@ mod shared;
 mod start;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use pipeline::{Attributes, Descriptors, Series, SourceDirectory};
+use pipeline::{Attributes, Descriptors, SourceDirectory};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use super::inotify::{Happened, Quiet, Watch};
-use super::schema::Schema;
-use crate::config::Format;
 use crate::directory_id::DirectoryId;
 use crate::plan::Plan;
 use crate::read::syscalls::open_directory;
 use crate::warnings::Complaints;
+pub(crate) use changes::{Changes, Found, Place};
+use directory::{Directory, Held};
 use named::Files;
 use shared::Shared;
-
-/// A directory of the tree.
-#[derive(Debug)]
-pub(crate) struct Directory {
-    parent: Option<DirectoryId>,
-    /// Below the root, as the kernel spells it; empty for the root.
-    below: Arc<Path>,
-    /// The path with the subsystem first, as text: `kvm/1-2/vcpu0`; empty for a root of subsystems.
-    pub(crate) path: Arc<str>,
-    /// The same, as its series have it.
-    source: Arc<SourceDirectory>,
-    /// The subsystem, and how many directories below it this one is; `None` for a root of subsystems.
-    pub(crate) subsystem: Option<(Arc<str>, usize)>,
-    inode: u64,
-    children: BTreeMap<Box<CStr>, DirectoryId>,
-    files: Files,
-    schema: Option<Arc<Schema>>,
-    attributes: Arc<Attributes>,
-    /// Since when its counters count, unix ns; 0 where that is not known.
-    pub(crate) since: u64,
-    /// Where the kernel tells of changes in it; otherwise it is listed.
-    watch: Option<i32>,
-    held: Option<Held>,
-}
-
-/// A directory that is held open. Dropped, it gives its descriptor back.
-#[derive(Debug)]
-struct Held {
-    open: OwnedFd,
-    descriptors: Descriptors,
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.descriptors.give(1);
-    }
-}
-
-/// What a check of the tree found.
-#[derive(Debug, Default)]
-pub(crate) struct Changes {
-    /// Files that came, in path order, by directory.
-    pub(crate) begun: Vec<(Place, Vec<Found>)>,
-    /// Directories that went, with all their files.
-    pub(crate) ended_directories: Vec<DirectoryId>,
-    /// Files that went, in directories that stay.
-    pub(crate) ended_files: Vec<(DirectoryId, Arc<CString>)>,
-    /// Files whose series is another than before.
-    pub(crate) changed: Vec<(DirectoryId, Found)>,
-}
-
-/// A file that can be read, and its series.
-#[derive(Debug)]
-pub(crate) struct Found {
-    pub(crate) file: Arc<CString>,
-    pub(crate) format: Format,
-    /// Since when it counts, unix ns; 0 where that is not known.
-    pub(crate) since: u64,
-    pub(crate) series: Series,
-}
-
-/// Where files stand.
-#[derive(Clone, Debug)]
-pub(crate) struct Place {
-    pub(crate) directory: DirectoryId,
-    pub(crate) subsystem: Arc<str>,
-    /// Below the root.
-    pub(crate) below: Arc<Path>,
-    /// It may be a link: one right in the root.
-    pub(crate) follow: bool,
-}
 
 /// What time it is, and was, for the starts of what appears.
 #[derive(Clone, Copy, Debug)]

@@ -1,0 +1,50 @@
+//! A directory as it was last seen.
+
+use std::collections::BTreeMap;
+use std::ffi::CStr;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::Arc;
+
+use pipeline::{Attributes, Descriptors, SourceDirectory};
+
+use super::named::Files;
+use crate::directory_id::DirectoryId;
+use crate::discovery::schema::Schema;
+
+/// A directory of the tree.
+#[derive(Debug)]
+pub(super) struct Directory {
+    pub(super) parent: Option<DirectoryId>,
+    /// Below the root, as the kernel spells it; empty for the root.
+    pub(super) below: Arc<Path>,
+    /// The path with the subsystem first, as text: `kvm/1-2/vcpu0`; empty for a root of subsystems.
+    pub(super) path: Arc<str>,
+    /// The same, as its series have it.
+    pub(super) source: Arc<SourceDirectory>,
+    /// The subsystem, and how many directories below it this one is; `None` for a root of subsystems.
+    pub(super) subsystem: Option<(Arc<str>, usize)>,
+    pub(super) inode: u64,
+    pub(super) children: BTreeMap<Box<CStr>, DirectoryId>,
+    pub(super) files: Files,
+    pub(super) schema: Option<Arc<Schema>>,
+    pub(super) attributes: Arc<Attributes>,
+    /// Since when its counters count, unix ns; 0 where that is not known.
+    pub(super) since: u64,
+    /// Where the kernel tells of changes in it; otherwise it is listed.
+    pub(super) watch: Option<i32>,
+    pub(super) held: Option<Held>,
+}
+
+/// A directory that is held open. Dropped, it gives its descriptor back.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) open: OwnedFd,
+    pub(super) descriptors: Descriptors,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.descriptors.give(1);
+    }
+}
