@@ -11,7 +11,7 @@ use tokio::time::sleep_until;
 use crate::config::Config;
 use crate::discovery::{Ask, Checked, Quiet, Scan, There, Told, Wanted, shown};
 use crate::plan::Plan;
-use crate::read::Readers;
+use crate::read::ReaderPool;
 use crate::sweep::Sweeps;
 use crate::warnings::Complaints;
 
@@ -57,7 +57,7 @@ impl Running {
         let buffer = usize::try_from(plan.limits.value_bytes.0).unwrap_or(usize::MAX);
         let tell = Arc::clone(&done);
         let buffer = buffer.saturating_add(1);
-        let readers = Readers::new(readers, max_stuck, plan.timeout, buffer, tell);
+        let readers = ReaderPool::new(readers, max_stuck, plan.timeout, buffer, tell);
         let complaints = Complaints::new(context.counters.clone());
         let at = Arc::new(Mutex::new(root.clone()));
         let (tell, told) = mpsc::channel(4);

@@ -9,8 +9,8 @@ use pipeline::{Times, Value, now_unix_nano};
 use rustix::io::Errno;
 use rustix::time::{ClockId, clock_gettime};
 
-use super::fd_cache::Kept;
-use super::rows::{Group, Rows};
+use super::fd_cache::FdCache;
+use super::rows::{RowGroup, Rows};
 use super::syscalls::{open_directory, open_file, read, read_at_start};
 use super::value::{Reason, parse};
 
@@ -21,13 +21,13 @@ pub(crate) struct Job {
     pub(crate) rows: Arc<Rows>,
     pub(crate) root: Option<Arc<OwnedFd>>,
     /// Whether files are kept open.
-    pub(crate) keep: bool,
-    pub(crate) kept: Kept,
+    pub(crate) keep_open: bool,
+    pub(crate) fds: FdCache,
     /// Rows that are not read, in order.
     pub(crate) skip: Arc<[u32]>,
     /// What is not read by then is left out.
-    pub(crate) ends: Instant,
-    pub(crate) read: Readings,
+    pub(crate) deadline: Instant,
+    pub(crate) readings: Readings,
 }
 
 /// What a reading gave.
@@ -37,13 +37,13 @@ pub(crate) struct Readings {
     pub(crate) values: Vec<Value>,
     /// When each group was read, unix ns.
     times: Vec<u64>,
-    pub(crate) failures: Vec<(u32, Failure)>,
-    pub(crate) cost: Cost,
+    pub(crate) failures: Vec<(u32, ReadFailure)>,
+    pub(crate) cost: ReadCost,
 }
 
 /// Why a row has no value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Failure {
+pub(crate) enum ReadFailure {
     /// The file has gone: the next check ends its series, without a word.
     Gone,
     /// It may not be opened: lockdown, where that is known to be about.
@@ -55,7 +55,7 @@ pub(crate) enum Failure {
 
 /// What a reading cost.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Cost {
+pub(crate) struct ReadCost {
     pub(crate) files: u64,
     pub(crate) syscalls: u64,
     pub(crate) bytes: u64,
@@ -66,24 +66,24 @@ pub(crate) struct Cost {
 }
 
 /// A time that is the same for the rows of a table that took no longer.
-const AT_ONCE: u64 = 1_000_000;
+const SAME_TIME_NANOS: u64 = 1_000_000;
 
 impl Job {
     /// Reads what is to be read. `progress` is always the row that is being read.
     pub(crate) fn run(&mut self, buffer: &mut [u8], progress: &AtomicU32) {
         let cpu = cpu_time();
         let rows = Arc::clone(&self.rows);
-        self.kept.fit(
+        self.fds.resize(
             rows.groups.len(),
-            if self.keep { rows.files.len() } else { 0 },
+            if self.keep_open { rows.files.len() } else { 0 },
         );
-        self.read.values.resize(rows.files.len(), Value::Absent);
+        self.readings.values.resize(rows.files.len(), Value::Absent);
         let skip = Arc::clone(&self.skip);
         let mut skip = skip.iter().copied().peekable();
         let mut clock = Instant::now();
         let mut row = 0;
         for (index, group) in rows.groups.iter().enumerate() {
-            let mut directory = At {
+            let mut directory = CurrentDirectory {
                 index,
                 group,
                 opened: None,
@@ -93,95 +93,95 @@ impl Job {
                     row += 1;
                     continue;
                 }
-                let value = if clock > self.ends {
-                    Err(Failure::Other(Reason::TIMEOUT))
+                let value = if clock > self.deadline {
+                    Err(ReadFailure::Other(Reason::TIMEOUT))
                 } else {
                     progress.store(row, Ordering::Relaxed);
-                    let read = self.bytes(&rows, row, &mut directory, buffer);
-                    let value = self.value(&rows, row, read, buffer);
+                    let read = self.read_file(&rows, row, &mut directory, buffer);
+                    let value = self.parse_value(&rows, row, read, buffer);
                     let now = Instant::now();
-                    self.read.cost.longest = self.read.cost.longest.max(now - clock);
+                    self.readings.cost.longest = self.readings.cost.longest.max(now - clock);
                     clock = now;
                     value
                 };
                 match value {
-                    Ok(value) => self.read.values[row as usize] = value,
-                    Err(failure) => self.read.failures.push((row, failure)),
+                    Ok(value) => self.readings.values[row as usize] = value,
+                    Err(failure) => self.readings.failures.push((row, failure)),
                 }
                 row += 1;
             }
             if let Some(Ok(opened)) = directory.opened
-                && (self.keep || !self.kept.keep_directory(index, opened))
+                && (self.keep_open || !self.fds.keep_directory(index, opened))
             {
-                self.read.cost.syscalls += 1;
+                self.readings.cost.syscalls += 1;
             }
-            self.read.times.push(now_unix_nano());
+            self.readings.times.push(now_unix_nano());
         }
-        self.read.cost.cpu = cpu_time().saturating_sub(cpu);
+        self.readings.cost.cpu = cpu_time().saturating_sub(cpu);
     }
 
     /// One bounded read of a file.
-    fn bytes(
+    fn read_file(
         &mut self,
         rows: &Rows,
         row: u32,
-        at: &mut At<'_>,
+        current: &mut CurrentDirectory<'_>,
         buffer: &mut [u8],
     ) -> Result<usize, Errno> {
-        if let Some(file) = self.kept.file(row) {
-            self.read.cost.syscalls += 1;
+        if let Some(file) = self.fds.file(row) {
+            self.readings.cost.syscalls += 1;
             match read_at_start(file, buffer) {
                 // Gone, and maybe made anew.
                 Err(Errno::NODEV | Errno::NOENT | Errno::STALE | Errno::NXIO) => {
-                    self.kept.let_file_go(row);
-                    self.read.cost.syscalls += 1;
+                    self.fds.close_file(row);
+                    self.readings.cost.syscalls += 1;
                 }
                 done => return done,
             }
         }
-        let directory = match self.kept.directory(at.index) {
-            Some(held) => held,
-            None => at.open(self.root.as_deref(), &mut self.read.cost)?,
+        let directory = match self.fds.directory(current.index) {
+            Some(open) => open,
+            None => current.open(self.root.as_deref(), &mut self.readings.cost)?,
         };
-        self.read.cost.syscalls += 1;
+        self.readings.cost.syscalls += 1;
         let file = open_file(directory.as_fd(), &rows.files[row as usize])?;
-        let done = self.first(&file, buffer);
-        let keep = done.is_ok() && self.keep && self.kept.seekable;
-        if !keep || !self.kept.keep_file(row, file) {
-            self.read.cost.syscalls += 1;
+        let done = self.first_read(&file, buffer);
+        let keep_open = done.is_ok() && self.keep_open && self.fds.seekable;
+        if !keep_open || !self.fds.keep_file(row, file) {
+            self.readings.cost.syscalls += 1;
         }
         done
     }
 
     /// The first read of an open file: at its start where that can be said, which takes no lock on its position.
-    fn first(&mut self, file: &OwnedFd, buffer: &mut [u8]) -> Result<usize, Errno> {
-        self.read.cost.syscalls += 1;
-        if self.kept.seekable {
+    fn first_read(&mut self, file: &OwnedFd, buffer: &mut [u8]) -> Result<usize, Errno> {
+        self.readings.cost.syscalls += 1;
+        if self.fds.seekable {
             match read_at_start(file, buffer) {
-                Err(Errno::SPIPE) => self.kept.seekable = false,
+                Err(Errno::SPIPE) => self.fds.seekable = false,
                 done => return done,
             }
-            self.read.cost.syscalls += 1;
+            self.readings.cost.syscalls += 1;
         }
         read(file, buffer)
     }
 
-    fn value(
+    fn parse_value(
         &mut self,
         rows: &Rows,
         row: u32,
         read: Result<usize, Errno>,
         buffer: &[u8],
-    ) -> Result<Value, Failure> {
-        let length = read.map_err(failure)?;
-        self.read.cost.files += 1;
-        self.read.cost.bytes += length as u64;
+    ) -> Result<Value, ReadFailure> {
+        let length = read.map_err(classify)?;
+        self.readings.cost.files += 1;
+        self.readings.cost.bytes += length as u64;
         if length == buffer.len() {
-            return Err(Failure::Other(Reason::TOO_LARGE));
+            return Err(ReadFailure::Other(Reason::TOO_LARGE));
         }
         let format = rows.formats.get(row as usize).copied().unwrap_or_default();
-        let (value, lossy) = parse(&buffer[..length], format).map_err(Failure::Other)?;
-        self.read.cost.lossy += u64::from(lossy);
+        let (value, lossy) = parse(&buffer[..length], format).map_err(ReadFailure::Other)?;
+        self.readings.cost.lossy += u64::from(lossy);
         Ok(value)
     }
 }
@@ -191,7 +191,7 @@ impl Readings {
     pub(crate) fn times(&self, rows: &Rows) -> Times {
         let last = self.times.last().copied().unwrap_or_default();
         let first = self.times.first().copied().unwrap_or_default();
-        if last.abs_diff(first) <= AT_ONCE {
+        if last.abs_diff(first) <= SAME_TIME_NANOS {
             return Times::One(last);
         }
         let mut each = Vec::with_capacity(rows.files.len());
@@ -203,31 +203,31 @@ impl Readings {
 }
 
 /// The directory of the rows that are being read.
-struct At<'a> {
+struct CurrentDirectory<'a> {
     index: usize,
-    group: &'a Group,
+    group: &'a RowGroup,
     /// Opened for them, since it is not held; or why it cannot be.
     opened: Option<Result<OwnedFd, Errno>>,
 }
 
-impl At<'_> {
-    fn open(&mut self, root: Option<&OwnedFd>, cost: &mut Cost) -> Result<&OwnedFd, Errno> {
+impl CurrentDirectory<'_> {
+    fn open(&mut self, root: Option<&OwnedFd>, cost: &mut ReadCost) -> Result<&OwnedFd, Errno> {
         let root = root.ok_or(Errno::NOENT)?;
         let opened = self.opened.get_or_insert_with(|| {
             cost.syscalls += 1;
-            open_directory(root.as_fd(), &self.group.below, self.group.follow)
+            open_directory(root.as_fd(), &self.group.below, self.group.follow_link)
         });
         opened.as_ref().map_err(|errno| *errno)
     }
 }
 
-fn failure(errno: Errno) -> Failure {
+fn classify(errno: Errno) -> ReadFailure {
     match errno {
-        Errno::NOENT | Errno::NODEV | Errno::NXIO | Errno::STALE => Failure::Gone,
-        Errno::MFILE | Errno::NFILE => Failure::NoDescriptor,
-        Errno::PERM => Failure::NotPermitted,
-        Errno::ACCESS => Failure::Other(Reason::PERMISSION),
-        _ => Failure::Other(Reason::IO),
+        Errno::NOENT | Errno::NODEV | Errno::NXIO | Errno::STALE => ReadFailure::Gone,
+        Errno::MFILE | Errno::NFILE => ReadFailure::NoDescriptor,
+        Errno::PERM => ReadFailure::NotPermitted,
+        Errno::ACCESS => ReadFailure::Other(Reason::PERMISSION),
+        _ => ReadFailure::Other(Reason::IO),
     }
 }
 

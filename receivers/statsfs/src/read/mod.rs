@@ -8,9 +8,9 @@ pub(crate) mod syscalls;
 pub(crate) mod value;
 mod work_queue;
 
-pub(crate) use fd_cache::Kept;
-pub(crate) use job::{Cost, Failure, Job, Readings, cpu_time};
-pub(crate) use pool::Readers;
-pub(crate) use rows::{Group, Rows};
+pub(crate) use fd_cache::FdCache;
+pub(crate) use job::{Job, ReadCost, ReadFailure, Readings, cpu_time};
+pub(crate) use pool::ReaderPool;
+pub(crate) use rows::{RowGroup, Rows};
 pub(crate) use value::Reason;
-pub(crate) use work_queue::Done;
+pub(crate) use work_queue::FinishedJob;

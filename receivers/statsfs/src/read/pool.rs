@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 use super::job::Job;
-use super::work_queue::{Desk, Done, Progress};
+use super::work_queue::{Desk, FinishedJob, Progress};
 
 /// A file that has not answered for so long no longer holds up the others: another thread takes over.
 const SLOW: Duration = Duration::from_millis(100);
@@ -18,7 +18,7 @@ const SLOW: Duration = Duration::from_millis(100);
 const AHEAD: usize = 1024;
 
 /// Threads, and what each is reading.
-pub(crate) struct Readers {
+pub(crate) struct ReaderPool {
     /// How many read at a time.
     most: usize,
     /// How many may be lost to files that do not answer.
@@ -43,7 +43,7 @@ struct Reader {
     given_up: bool,
 }
 
-impl Readers {
+impl ReaderPool {
     /// Readers who tell by `done` when there is something to take; a value's file has fewer bytes than `buffer`.
     pub(crate) fn new(
         most: usize,
@@ -51,13 +51,13 @@ impl Readers {
         timeout: Duration,
         buffer: usize,
         done: Arc<Notify>,
-    ) -> Readers {
+    ) -> ReaderPool {
         let desk = Desk {
             work: Mutex::default(),
             given: Condvar::new(),
             done,
         };
-        Readers {
+        ReaderPool {
             most,
             most_stuck,
             timeout,
@@ -109,7 +109,7 @@ impl Readers {
     }
 
     /// What has been read since the last call.
-    pub(crate) fn done(&mut self) -> Vec<Done> {
+    pub(crate) fn done(&mut self) -> Vec<FinishedJob> {
         self.follow();
         std::mem::take(&mut self.desk.work().done)
     }
@@ -194,7 +194,7 @@ impl Readers {
     }
 }
 
-impl Drop for Readers {
+impl Drop for ReaderPool {
     fn drop(&mut self) {
         self.desk.work().surplus = usize::MAX;
         self.desk.given.notify_all();

@@ -10,7 +10,7 @@ use crate::directory_id::DirectoryId;
 /// The files of a table, directory by directory.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Rows {
-    pub(crate) groups: Vec<Group>,
+    pub(crate) groups: Vec<RowGroup>,
     pub(crate) files: Vec<Arc<CString>>,
     /// One a file; empty where all are integers.
     pub(crate) formats: Vec<Format>,
@@ -18,12 +18,12 @@ pub(crate) struct Rows {
 
 /// Files that follow one another and stand in one directory.
 #[derive(Clone, Debug)]
-pub(crate) struct Group {
+pub(crate) struct RowGroup {
     pub(crate) directory: DirectoryId,
     /// Below the root.
     pub(crate) below: Arc<Path>,
     /// The directory may be a link: one right in the root.
-    pub(crate) follow: bool,
+    pub(crate) follow_link: bool,
     /// Since when its counters count, unix ns.
     pub(crate) since: u64,
     /// The row after its last one.
@@ -41,25 +41,25 @@ impl Rows {
     }
 
     /// Only the rows that stay.
-    pub(crate) fn of(&self, stays: impl Fn(u32) -> bool) -> Rows {
-        let mut made = Rows::default();
+    pub(crate) fn filtered(&self, stays: impl Fn(u32) -> bool) -> Rows {
+        let mut rows = Rows::default();
         let mut row = 0;
         for group in &self.groups {
             for at in row..group.end {
                 if stays(at) {
-                    made.files.push(Arc::clone(&self.files[at as usize]));
-                    made.formats.extend(self.formats.get(at as usize));
+                    rows.files.push(Arc::clone(&self.files[at as usize]));
+                    rows.formats.extend(self.formats.get(at as usize));
                 }
             }
             row = group.end;
-            let end = u32::try_from(made.files.len()).unwrap_or(u32::MAX);
-            if made.groups.last().map_or(0, |last: &Group| last.end) < end {
-                made.groups.push(Group {
+            let end = u32::try_from(rows.files.len()).unwrap_or(u32::MAX);
+            if rows.groups.last().map_or(0, |last: &RowGroup| last.end) < end {
+                rows.groups.push(RowGroup {
                     end,
                     ..group.clone()
                 });
             }
         }
-        made
+        rows
     }
 }

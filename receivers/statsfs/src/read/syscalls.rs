@@ -9,7 +9,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir};
 use rustix::io::Errno;
 
 /// How files are opened. A FIFO that has taken a file's place opens without a writer, and reads as empty.
-const FILE: OFlags = OFlags::RDONLY
+const FILE_FLAGS: OFlags = OFlags::RDONLY
     .union(OFlags::NOFOLLOW)
     .union(OFlags::NONBLOCK)
     .union(OFlags::CLOEXEC)
@@ -17,25 +17,26 @@ const FILE: OFlags = OFlags::RDONLY
 
 /// A directory's entries.
 #[derive(Debug, Default)]
-pub(crate) struct Listed {
+pub(crate) struct DirectoryListing {
     /// Name, type and inode; in no order. `.` and `..` are left out.
     pub(crate) entries: Vec<(Box<CStr>, FileType, u64)>,
     /// There were more than were asked for.
-    pub(crate) overflow: bool,
+    pub(crate) is_truncated: bool,
 }
 
 /// Opens a directory below the root.
 pub(crate) fn open_directory(
     root: BorrowedFd<'_>,
     below: &Path,
-    follow: bool,
+    follow_link: bool,
 ) -> Result<OwnedFd, Errno> {
-    let follow = if follow {
+    let follow_link = if follow_link {
         OFlags::empty()
     } else {
         OFlags::NOFOLLOW
     };
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NONBLOCK | follow;
+    let flags =
+        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NONBLOCK | follow_link;
     let below = if below.as_os_str().is_empty() {
         Path::new(".")
     } else {
@@ -44,20 +45,20 @@ pub(crate) fn open_directory(
     rustix::fs::openat(root, below, flags, Mode::empty())
 }
 
-/// Lists an open directory from its start, `most` entries at the most.
-pub(crate) fn list(directory: BorrowedFd<'_>, most: usize) -> Result<Listed, Errno> {
+/// Lists an open directory from its start, `max` entries at the most.
+pub(crate) fn list(directory: BorrowedFd<'_>, max: usize) -> Result<DirectoryListing, Errno> {
     rustix::fs::seek(directory, rustix::fs::SeekFrom::Start(0))?;
     let mut buffer = [MaybeUninit::<u8>::uninit(); 16 * 1024];
     let mut entries = RawDir::new(directory, &mut buffer);
-    let mut listed = Listed::default();
+    let mut listed = DirectoryListing::default();
     while let Some(entry) = entries.next() {
         let entry = entry?;
         let name = entry.file_name();
         if matches!(name.to_bytes(), b"." | b"..") {
             continue;
         }
-        if listed.entries.len() >= most {
-            listed.overflow = true;
+        if listed.entries.len() >= max {
+            listed.is_truncated = true;
             break;
         }
         let mut kind = entry.file_type();
@@ -73,35 +74,35 @@ pub(crate) fn list(directory: BorrowedFd<'_>, most: usize) -> Result<Listed, Err
 }
 
 /// One entry of an open directory, as a listing would have it; none if it is not there.
-pub(crate) fn look_at(directory: BorrowedFd<'_>, name: &CStr) -> Listed {
+pub(crate) fn stat_entry(directory: BorrowedFd<'_>, name: &CStr) -> DirectoryListing {
     let stat = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW);
     let entry = stat.map(|it| (name.into(), FileType::from_raw_mode(it.st_mode), it.st_ino));
-    Listed {
+    DirectoryListing {
         entries: entry.into_iter().collect(),
-        overflow: false,
+        is_truncated: false,
     }
 }
 
 /// Opens a file of an open directory.
 pub(crate) fn open_file(directory: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
-    rustix::fs::openat(directory, name, FILE, Mode::empty())
+    rustix::fs::openat(directory, name, FILE_FLAGS, Mode::empty())
 }
 
 /// One bounded read of a file that was just opened: how much of the buffer it filled.
 pub(crate) fn read(file: &OwnedFd, buffer: &mut [u8]) -> Result<usize, Errno> {
-    uninterrupted(|| rustix::io::read(file, &mut *buffer))
+    retry_interrupted(|| rustix::io::read(file, &mut *buffer))
 }
 
 /// The same, of a file that can be read at a place: sysfs answers anew whenever it is read from its start.
 pub(crate) fn read_at_start(file: &OwnedFd, buffer: &mut [u8]) -> Result<usize, Errno> {
-    uninterrupted(|| rustix::io::pread(file, &mut *buffer, 0))
+    retry_interrupted(|| rustix::io::pread(file, &mut *buffer, 0))
 }
 
-/// All of a file, or `most` bytes and one more.
+/// All of a file, or `max` bytes and one more.
 pub(crate) fn read_whole(
     directory: BorrowedFd<'_>,
     name: &CStr,
-    most: usize,
+    max: usize,
 ) -> Result<Vec<u8>, Errno> {
     let file = open_file(directory, name)?;
     if FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode) != FileType::RegularFile {
@@ -113,14 +114,14 @@ pub(crate) fn read_whole(
             0 => return Ok(all),
             n => all.extend_from_slice(&chunk[..n]),
         }
-        if all.len() > most {
-            all.truncate(most.saturating_add(1));
+        if all.len() > max {
+            all.truncate(max.saturating_add(1));
             return Ok(all);
         }
     }
 }
 
-fn uninterrupted(mut call: impl FnMut() -> Result<usize, Errno>) -> Result<usize, Errno> {
+fn retry_interrupted(mut call: impl FnMut() -> Result<usize, Errno>) -> Result<usize, Errno> {
     loop {
         match call() {
             Err(Errno::INTR) => {}

@@ -14,7 +14,7 @@ use super::job::Job;
 const TOGETHER: Duration = Duration::from_millis(10);
 
 /// A job that ended, by its number; `None`: the thread broke down.
-pub(crate) struct Done(pub(crate) u64, pub(crate) Option<Job>);
+pub(crate) struct FinishedJob(pub(crate) u64, pub(crate) Option<Job>);
 
 /// Where a reader is: a job's number, 0 between jobs, and its row.
 #[derive(Default)]
@@ -34,7 +34,7 @@ pub(super) struct Desk {
 pub(super) struct Work {
     pub(super) todo: VecDeque<(u64, Job)>,
     pub(super) rows: usize,
-    pub(super) done: Vec<Done>,
+    pub(super) done: Vec<FinishedJob>,
     /// Readers that wait for a job.
     pub(super) idle: usize,
     /// Readers that are one too many, and end with their job; all of them when nobody gives out jobs any more.
@@ -85,7 +85,7 @@ impl Desk {
             let done = catch_unwind(run).is_ok().then_some(job);
             progress.job.store(0, Ordering::Release);
             work = self.work();
-            work.done.push(Done(number, done));
+            work.done.push(FinishedJob(number, done));
             if work.todo.is_empty() || told.elapsed() >= TOGETHER {
                 // Who wakes up for it finds the desk free.
                 drop(work);

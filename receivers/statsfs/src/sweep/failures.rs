@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use crate::read::{Failure, Reason};
+use crate::read::{ReadFailure, Reason};
 use crate::tables::{TableState, Trouble};
 use crate::warnings::Complaints;
 
 /// Takes note of the rows that failed, and of those that no longer do.
 pub(crate) fn take_note(
     table: &mut TableState,
-    failures: &[(u32, Failure)],
+    failures: &[(u32, ReadFailure)],
     retried: &[u32],
     (number, tick): (u64, Duration),
     locked_down: bool,
@@ -25,19 +25,19 @@ pub(crate) fn take_note(
         let path = || table.path(row);
         let reason = match *failure {
             // The next check ends its series, without a word.
-            Failure::Gone => continue,
-            Failure::NoDescriptor => {
+            ReadFailure::Gone => continue,
+            ReadFailure::NoDescriptor => {
                 let reason = Reason::DESCRIPTORS;
                 complaints.add_once("files_failed", reason.0, reason.cause(), path());
                 continue;
             }
-            Failure::Other(reason @ Reason::TIMEOUT) => {
+            ReadFailure::Other(reason @ Reason::TIMEOUT) => {
                 complaints.add("files_failed", reason.0, reason.cause(), path);
                 continue;
             }
-            Failure::NotPermitted if locked_down => Reason::LOCKDOWN,
-            Failure::NotPermitted => Reason::PERMISSION,
-            Failure::Other(reason) => reason,
+            ReadFailure::NotPermitted if locked_down => Reason::LOCKDOWN,
+            ReadFailure::NotPermitted => Reason::PERMISSION,
+            ReadFailure::Other(reason) => reason,
         };
         let fails = match table.trouble(row) {
             Some(Trouble::Failing { fails, .. }) => fails,

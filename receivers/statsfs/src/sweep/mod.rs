@@ -15,7 +15,7 @@ use pipeline::{Batch, Context, Sweep, Value, Want, now_unix_nano};
 
 use crate::discovery::There;
 use crate::plan::Plan;
-use crate::read::{Done, Failure, Job, Readers};
+use crate::read::{FinishedJob, Job, ReadFailure, ReaderPool};
 use crate::tables::{Pending, TableId, Tables, every};
 use crate::warnings::Complaints;
 use failures::take_note;
@@ -27,7 +27,7 @@ pub(crate) struct Sweeps {
     context: Context,
     complaints: Complaints,
     pub(crate) tables: Tables,
-    readers: Readers,
+    readers: ReaderPool,
     root: Option<Root>,
     running: BTreeMap<Arc<str>, Running>,
     /// Tables that are being read, by the number of their job.
@@ -40,7 +40,7 @@ pub(crate) struct Sweeps {
 /// The tree's root, and how its files are read.
 struct Root {
     open: Arc<OwnedFd>,
-    keep: bool,
+    keep_open: bool,
     /// A refusal means lockdown here.
     locked_down: bool,
 }
@@ -52,7 +52,7 @@ struct Running {
     /// Tables that are being read.
     out: usize,
     /// Since its first table is read, when it has to be over.
-    ends: Option<Instant>,
+    deadline: Option<Instant>,
     cpu: Duration,
 }
 
@@ -68,7 +68,7 @@ impl Sweeps {
         plan: Arc<Plan>,
         context: Context,
         complaints: Complaints,
-        readers: Readers,
+        readers: ReaderPool,
     ) -> Sweeps {
         let tables = Tables::new(context.clone(), plan.limits.series);
         let subsystems = Subsystems::new(Arc::clone(&plan), context.clone());
@@ -100,7 +100,7 @@ impl Sweeps {
     pub(crate) fn set_root(&mut self, there: Option<&There>) {
         self.root = there.map(|there| Root {
             open: Arc::clone(&there.root),
-            keep: self.plan.keeps(&there.filesystem),
+            keep_open: self.plan.keeps(&there.filesystem),
             locked_down: matches!(&*there.filesystem, "debugfs" | "tracefs"),
         });
     }
@@ -141,7 +141,7 @@ impl Sweeps {
                 number,
                 queue,
                 out: 0,
-                ends: None,
+                deadline: None,
                 cpu: Duration::ZERO,
             };
             self.running.insert(name, running);
@@ -213,25 +213,30 @@ impl Sweeps {
     }
 
     fn begin(&mut self, subsystem: &str, id: TableId) -> Option<(Job, Pending)> {
-        let keep = self.root.as_ref().is_some_and(|root| root.keep);
+        let keep_open = self.root.as_ref().is_some_and(|root| root.keep_open);
         let running = self.running.get_mut(subsystem)?;
-        let ends = *running
-            .ends
+        let deadline = *running
+            .deadline
             .get_or_insert_with(|| Instant::now() + self.plan.timeout);
         let table = self.tables.get(id)?;
-        if keep {
-            let (wanted, want) = (table.len().saturating_sub(table.held()), table.want);
+        if keep_open {
+            let (wanted, want) = (table.len().saturating_sub(table.open_fds()), table.want);
             self.tables.make_room(wanted, want);
         }
         let table = self.tables.get(id)?;
         let root = self.root.as_ref().map(|root| Arc::clone(&root.open));
-        table.begin(running.number, self.plan.interval, (root, keep), ends)
+        table.begin(
+            running.number,
+            self.plan.interval,
+            (root, keep_open),
+            deadline,
+        )
     }
 
     /// Takes in what was read; the batches that come of it.
     pub(crate) fn done(&mut self) -> Result<Vec<Batch>, &'static str> {
         let mut batches = Vec::new();
-        for Done(number, job) in self.readers.done() {
+        for FinishedJob(number, job) in self.readers.done() {
             let job = job.ok_or("a reading thread has broken down")?;
             batches.extend(self.take(number, job));
         }
@@ -251,34 +256,36 @@ impl Sweeps {
             table,
             pending,
         } = self.jobs.remove(&number)?;
-        let times = job.read.times(&pending.rows);
-        let Job { kept, mut read, .. } = job;
+        let times = job.readings.times(&pending.rows);
+        let Job {
+            fds, mut readings, ..
+        } = job;
         self.subsystems
-            .count(&subsystem, &read.cost, read.failures.len());
-        let sweep = self.sweep(&subsystem, read.cost.cpu)?;
+            .count(&subsystem, &readings.cost, readings.failures.len());
+        let sweep = self.sweep(&subsystem, readings.cost.cpu)?;
         if let Some(table) = self.tables.get(table) {
-            table.done(kept);
+            table.done(fds);
             take_note(
                 table,
-                &read.failures,
+                &readings.failures,
                 &pending.retried,
                 (sweep.number, self.plan.interval),
                 self.root.as_ref().is_some_and(|root| root.locked_down),
                 &self.complaints,
             );
         }
-        let none_left = |(_, failure): &(u32, Failure)| *failure == Failure::NoDescriptor;
-        if read.failures.iter().any(none_left) {
-            self.tables.let_all_go();
+        let none_left = |(_, failure): &(u32, ReadFailure)| *failure == ReadFailure::NoDescriptor;
+        if readings.failures.iter().any(none_left) {
+            self.tables.close_all();
         }
         for row in &pending.ended {
-            read.values[*row as usize] = Value::Ended;
+            readings.values[*row as usize] = Value::Ended;
         }
         if sweep.last {
             self.end(&subsystem);
         }
         let (table, starts) = (pending.table, pending.starts);
-        Some(Batch::new(table, starts, times, read.values, sweep))
+        Some(Batch::new(table, starts, times, readings.values, sweep))
     }
 
     /// One table less of this sweep; which of it this was.
@@ -306,8 +313,12 @@ impl Sweeps {
 
     /// What is below did not take a batch for so long: that is not the time of the sweeps.
     pub(crate) fn waited(&mut self, time: Duration) {
-        for ends in self.running.values_mut().filter_map(|it| it.ends.as_mut()) {
-            *ends += time;
+        for deadline in self
+            .running
+            .values_mut()
+            .filter_map(|it| it.deadline.as_mut())
+        {
+            *deadline += time;
         }
     }
 }

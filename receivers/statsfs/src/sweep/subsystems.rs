@@ -8,7 +8,7 @@ use pipeline::{Context, Counters};
 
 use super::budget::{Load, stretches};
 use crate::plan::Plan;
-use crate::read::Cost;
+use crate::read::ReadCost;
 
 /// All subsystems that were swept.
 pub(crate) struct Subsystems {
@@ -83,7 +83,7 @@ impl Subsystems {
     }
 
     /// Counts what a reading cost.
-    pub(crate) fn count(&self, subsystem: &str, cost: &Cost, failures: usize) {
+    pub(crate) fn count(&self, subsystem: &str, cost: &ReadCost, failures: usize) {
         let Some(Known { counters, .. }) = self.known.get(subsystem) else {
             return;
         };

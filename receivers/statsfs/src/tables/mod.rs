@@ -78,8 +78,8 @@ impl Tables {
     }
 
     /// Lets all descriptors go, and keeps no more: the process has fewer than was thought.
-    pub(crate) fn let_all_go(&mut self) {
-        self.all.values_mut().for_each(TableState::let_all_go);
+    pub(crate) fn close_all(&mut self) {
+        self.all.values_mut().for_each(TableState::close_all);
         self.context.descriptors.exhaust();
     }
 
@@ -211,14 +211,14 @@ impl Tables {
         let mut less: Vec<&mut TableState> = self
             .all
             .values_mut()
-            .filter(|table| table.held() > 0 && every(table.want) > every(want))
+            .filter(|table| table.open_fds() > 0 && every(table.want) > every(want))
             .collect();
         less.sort_by_key(|table| std::cmp::Reverse(every(table.want)));
         for table in less {
             if descriptors.left() >= wanted {
                 return;
             }
-            table.let_all_go();
+            table.close_all();
         }
     }
 

@@ -9,7 +9,7 @@ use pipeline::{Descriptors, Head, Series, Source, Table, Want};
 use super::row_state::{Trouble, Troubles, Turn};
 use crate::directory_id::DirectoryId;
 use crate::discovery::{Found, Place};
-use crate::read::{Group, Job, Kept, Readings, Rows};
+use crate::read::{FdCache, Job, Readings, RowGroup, Rows};
 
 /// A table, and what is known of its rows.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ pub(crate) struct TableState {
     troubles: Troubles,
     dead: usize,
     /// With a reader while it is read.
-    kept: Option<Kept>,
+    fds: Option<FdCache>,
     /// Rows that have gone while it was.
     ended_meanwhile: Vec<u32>,
     descriptors: Descriptors,
@@ -70,7 +70,7 @@ impl TableState {
             outdated: true,
             troubles: Troubles::default(),
             dead: 0,
-            kept: Some(Kept::new(descriptors.clone())),
+            fds: Some(FdCache::new(descriptors.clone())),
             ended_meanwhile: Vec::new(),
             descriptors,
         }
@@ -87,7 +87,7 @@ impl TableState {
 
     /// Whether nothing of it is left, not even an end to be said.
     pub(crate) fn is_over(&self) -> bool {
-        self.dead == self.len() && self.kept.is_some()
+        self.dead == self.len() && self.fds.is_some()
     }
 
     pub(crate) fn is_last_directory(&self, directory: DirectoryId) -> bool {
@@ -99,14 +99,15 @@ impl TableState {
         self.outdated = true;
         let rows = Arc::make_mut(&mut self.rows);
         let end = u32::try_from(rows.files.len() + 1).unwrap_or(u32::MAX);
-        let same =
-            |group: &&mut Group| group.directory == place.directory && group.since == found.since;
+        let same = |group: &&mut RowGroup| {
+            group.directory == place.directory && group.since == found.since
+        };
         match rows.groups.last_mut().filter(same) {
             Some(group) => group.end = end,
-            None => rows.groups.push(Group {
+            None => rows.groups.push(RowGroup {
                 directory: place.directory,
                 below: Arc::clone(&place.below),
-                follow: place.follow,
+                follow_link: place.follow_link,
                 since: found.since,
                 end,
             }),
@@ -174,7 +175,7 @@ impl TableState {
     /// A row's file has gone; its descriptor goes too.
     pub(crate) fn end(&mut self, row: u32) {
         self.troubles.set(row, Trouble::Ending);
-        if self.kept.is_some() {
+        if self.fds.is_some() {
             self.let_go_of(row);
         } else {
             self.ended_meanwhile.push(row);
@@ -217,7 +218,7 @@ impl TableState {
     /// Whether there is anything to be asked or said at this sweep.
     pub(crate) fn is_due(&self, number: u64, tick: Duration) -> bool {
         let turn = self.want.turn(number, tick);
-        turn.is_some() && turn != self.last_turn && self.kept.is_some()
+        turn.is_some() && turn != self.last_turn && self.fds.is_some()
     }
 
     /// The job that reads its rows, and what is sent then. `None` while it is being read.
@@ -226,14 +227,14 @@ impl TableState {
         number: u64,
         tick: Duration,
         how: (Option<Arc<OwnedFd>>, bool),
-        ends: Instant,
+        deadline: Instant,
     ) -> Option<(Job, Pending)> {
         let Made {
             table,
             starts,
             rows,
         } = self.made.clone()?;
-        let kept = self.kept.take()?;
+        let fds = self.fds.take()?;
         self.last_turn = self.want.turn(number, tick);
         let there = u32::try_from(table.len()).unwrap_or(u32::MAX);
         let Turn {
@@ -242,15 +243,15 @@ impl TableState {
             retried,
         } = self.troubles.turn(there, number);
         self.dead += ended.len();
-        let (root, keep) = how;
+        let (root, keep_open) = how;
         let job = Job {
             rows: Arc::clone(&rows),
             root,
-            keep,
-            kept,
+            keep_open,
+            fds,
             skip,
-            ends,
-            read: Readings::default(),
+            deadline,
+            readings: Readings::default(),
         };
         let pending = Pending {
             table,
@@ -265,7 +266,7 @@ impl TableState {
     /// Makes the table anew where that is due: because rows came or changed, or because a quarter of it has ended. Rows
     /// that have ended leave it then.
     pub(crate) fn refresh(&mut self) {
-        let Some(kept) = &mut self.kept else { return };
+        let Some(fds) = &mut self.fds else { return };
         if !self.outdated && self.dead * 4 <= self.series.len() {
             return;
         }
@@ -273,12 +274,12 @@ impl TableState {
         if self.dead > 0 {
             let troubles = &self.troubles;
             let stays = |row: u32| troubles.get(row) != Some(Trouble::Dead);
-            kept.retain(&self.rows, stays);
+            fds.retain(&self.rows, stays);
             let mut rows = 0..;
             let series = Arc::make_mut(&mut self.series);
             series.retain(|_| rows.next().is_some_and(stays));
             series.shrink_to_fit();
-            self.rows = Arc::new(self.rows.of(stays));
+            self.rows = Arc::new(self.rows.filtered(stays));
             self.troubles.bury_dead();
             self.dead = 0;
         }
@@ -294,31 +295,31 @@ impl TableState {
     }
 
     /// What it keeps comes back from a reader; what has gone meanwhile is let go.
-    pub(crate) fn done(&mut self, kept: Kept) {
-        self.kept = Some(kept);
+    pub(crate) fn done(&mut self, fds: FdCache) {
+        self.fds = Some(fds);
         for row in std::mem::take(&mut self.ended_meanwhile) {
             self.let_go_of(row);
         }
     }
 
-    /// What it kept is with a reader that does not come back; these ends were not said.
+    /// Its descriptors are with a reader that does not come back; these ends were not said.
     pub(crate) fn lost(&mut self, ended: &[u32]) {
         for row in ended {
             self.troubles.set(*row, Trouble::Ending);
             self.dead -= 1;
         }
-        self.kept = Some(Kept::new(self.descriptors.clone()));
+        self.fds = Some(FdCache::new(self.descriptors.clone()));
         self.ended_meanwhile.clear();
     }
 
     /// How many descriptors it keeps.
-    pub(crate) fn held(&self) -> usize {
-        self.kept.as_ref().map_or(0, Kept::held)
+    pub(crate) fn open_fds(&self) -> usize {
+        self.fds.as_ref().map_or(0, FdCache::open_count)
     }
 
-    pub(crate) fn let_all_go(&mut self) {
-        if let Some(kept) = &mut self.kept {
-            kept.let_all_go();
+    pub(crate) fn close_all(&mut self) {
+        if let Some(fds) = &mut self.fds {
+            fds.close_all();
         }
     }
 
@@ -333,10 +334,10 @@ impl TableState {
             .groups
             .get(group)
             .is_some_and(|group| (start..group.end).any(|row| self.lives(row)));
-        if let Some(kept) = &mut self.kept {
-            kept.let_file_go(row);
+        if let Some(fds) = &mut self.fds {
+            fds.close_file(row);
             if !lives {
-                kept.let_directory_go(group);
+                fds.close_directory(group);
             }
         }
     }

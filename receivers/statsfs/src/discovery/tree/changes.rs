@@ -40,5 +40,5 @@ pub(crate) struct Place {
     /// Below the root.
     pub(crate) below: Arc<Path>,
     /// It may be a link: one right in the root.
-    pub(crate) follow: bool,
+    pub(crate) follow_link: bool,
 }

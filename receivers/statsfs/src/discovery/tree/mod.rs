@@ -170,7 +170,7 @@ impl Tree {
                 happened.changed.extend(&self.silent);
                 for (id, name) in happened.directories {
                     if !happened.changed.contains(&id) {
-                        self.look_at(id, &name, clock, complaints);
+                        self.refresh_entry(id, &name, clock, complaints);
                     }
                 }
                 for id in happened.changed {
@@ -233,8 +233,8 @@ impl Tree {
         if let Some(held) = &directory.held {
             return Ok(with(&held.open));
         }
-        let follow = self.follows(directory);
-        let opened = open_directory(self.root.as_fd(), &directory.below, follow)?;
+        let follow_link = self.follows(directory);
+        let opened = open_directory(self.root.as_fd(), &directory.below, follow_link)?;
         let result = with(&opened);
         if self.silent.contains(&id) && self.held < MOST_HELD && self.descriptors.take() {
             let descriptors = self.descriptors.clone();
@@ -264,7 +264,7 @@ impl Tree {
             directory: id,
             subsystem: directory.subsystem.as_ref()?.0.clone(),
             below: Arc::clone(&directory.below),
-            follow: self.follows(directory),
+            follow_link: self.follows(directory),
         })
     }
 

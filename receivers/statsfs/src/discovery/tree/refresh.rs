@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use super::{Clock, Tree};
 use crate::directory_id::DirectoryId;
 use crate::discovery::name::escape;
-use crate::read::syscalls::{Listed, list, look_at};
+use crate::read::syscalls::{DirectoryListing, list, stat_entry};
 use crate::warnings::Complaints;
 
 impl Tree {
@@ -34,7 +34,7 @@ impl Tree {
             .with_open(id, |fd| list(fd.as_fd(), most))
             .and_then(|listed| listed)
         {
-            Ok(listed) if listed.overflow => self.known_first(id, listed, most),
+            Ok(listed) if listed.is_truncated => self.known_first(id, listed, most),
             Ok(listed) => listed,
             Err(Errno::NOENT | Errno::NODEV | Errno::NOTDIR) if id != self.top => {
                 return self.end(id);
@@ -49,7 +49,7 @@ impl Tree {
                 return complaints.add_once("directories_failed", "directory", cause, shown);
             }
         };
-        if listed.overflow {
+        if listed.is_truncated {
             self.refuse_entries(&path, complaints);
         }
         let (children, files, has_schema) = self.sort_out(id, &listed, complaints);
@@ -68,14 +68,14 @@ impl Tree {
     }
 
     /// Looks at one entry of a directory of which the kernel told: a device among thousands costs no listing of all.
-    pub(super) fn look_at(
+    pub(super) fn refresh_entry(
         &mut self,
         id: DirectoryId,
         name: &CStr,
         clock: Clock,
         complaints: &Complaints,
     ) {
-        let Ok(entry) = self.with_open(id, |fd| look_at(fd.as_fd(), name)) else {
+        let Ok(entry) = self.with_open(id, |fd| stat_entry(fd.as_fd(), name)) else {
             return self.refresh(id, false, clock, complaints);
         };
         let (children, ..) = self.sort_out(id, &entry, complaints);
@@ -93,7 +93,12 @@ impl Tree {
 
     /// What a directory of too many entries is taken to have: what is known of it and still there, then others, as many
     /// as may be. A listing ends anywhere, and what it did not come to has not gone.
-    fn known_first(&mut self, id: DirectoryId, listed: Listed, most: usize) -> Listed {
+    fn known_first(
+        &mut self,
+        id: DirectoryId,
+        listed: DirectoryListing,
+        most: usize,
+    ) -> DirectoryListing {
         let directory = &self.directories[&id];
         let is_known = |name: &CStr| {
             directory.children.contains_key(name) || directory.files.get(name).is_some()
@@ -108,15 +113,15 @@ impl Tree {
         let unseen = known.filter(|name| !seen.contains(name));
         let unseen: Vec<Box<CStr>> = unseen.map(Box::from).collect();
         let found = self.with_open(id, |fd| {
-            let look = |name: Box<CStr>| look_at(fd.as_fd(), &name).entries;
+            let look = |name: Box<CStr>| stat_entry(fd.as_fd(), &name).entries;
             unseen.into_iter().flat_map(look).collect::<Vec<_>>()
         });
         entries.extend(found.unwrap_or_default());
         entries.extend(others);
         entries.truncate(most);
-        Listed {
+        DirectoryListing {
             entries,
-            overflow: true,
+            is_truncated: true,
         }
     }
 
@@ -220,7 +225,7 @@ impl Tree {
     fn sort_out(
         &mut self,
         id: DirectoryId,
-        listed: &Listed,
+        listed: &DirectoryListing,
         complaints: &Complaints,
     ) -> (BTreeMap<Box<CStr>, u64>, BTreeSet<Box<CStr>>, bool) {
         let directory = &self.directories[&id];
