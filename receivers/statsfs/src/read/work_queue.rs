@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use super::job::Job;
 
 /// What has been read waits so long for the rest of what was given out, at the most.
-const TOGETHER: Duration = Duration::from_millis(10);
+const BATCH_WINDOW: Duration = Duration::from_millis(10);
 
 /// A job that ended, by its number; `None`: the thread broke down.
 pub(crate) struct FinishedJob(pub(crate) u64, pub(crate) Option<Job>);
@@ -24,17 +24,17 @@ pub(super) struct Progress {
 }
 
 /// Where jobs are given out and come back.
-pub(super) struct Desk {
-    pub(super) work: Mutex<Work>,
-    pub(super) given: Condvar,
+pub(super) struct WorkQueue {
+    pub(super) state: Mutex<QueueState>,
+    pub(super) job_queued: Condvar,
     pub(super) done: Arc<Notify>,
 }
 
 #[derive(Default)]
-pub(super) struct Work {
-    pub(super) todo: VecDeque<(u64, Job)>,
-    pub(super) rows: usize,
-    pub(super) done: Vec<FinishedJob>,
+pub(super) struct QueueState {
+    pub(super) queued: VecDeque<(u64, Job)>,
+    pub(super) queued_rows: usize,
+    pub(super) finished: Vec<FinishedJob>,
     /// Readers that wait for a job.
     pub(super) idle: usize,
     /// Readers that are one too many, and end with their job; all of them when nobody gives out jobs any more.
@@ -43,55 +43,56 @@ pub(super) struct Work {
 }
 
 impl Progress {
-    pub(super) fn at(&self) -> (u64, u32) {
+    pub(super) fn position(&self) -> (u64, u32) {
         let job = self.job.load(Ordering::Acquire);
         (job, self.row.load(Ordering::Relaxed))
     }
 }
 
-impl Desk {
-    pub(super) fn work(&self) -> MutexGuard<'_, Work> {
-        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+impl WorkQueue {
+    pub(super) fn lock(&self) -> MutexGuard<'_, QueueState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A reader's life: one job after the other.
-    pub(super) fn read(&self, reader: u64, progress: &Progress, buffer: &mut [u8]) {
-        let mut told = Instant::now();
-        let mut work = self.work();
+    pub(super) fn run_reader(&self, reader: u64, progress: &Progress, buffer: &mut [u8]) {
+        let mut notified_at = Instant::now();
+        let mut state = self.lock();
         loop {
-            if work.todo.is_empty() && work.surplus == 0 {
-                work.idle += 1;
-                let nothing = |work: &mut Work| work.todo.is_empty() && work.surplus == 0;
-                let woken = self.given.wait_while(work, nothing);
-                work = woken.unwrap_or_else(PoisonError::into_inner);
-                work.idle -= 1;
-                told = Instant::now();
+            if state.queued.is_empty() && state.surplus == 0 {
+                state.idle += 1;
+                let nothing =
+                    |state: &mut QueueState| state.queued.is_empty() && state.surplus == 0;
+                let woken = self.job_queued.wait_while(state, nothing);
+                state = woken.unwrap_or_else(PoisonError::into_inner);
+                state.idle -= 1;
+                notified_at = Instant::now();
             }
-            if work.surplus > 0 {
-                work.surplus -= 1;
-                work.ended.push(reader);
+            if state.surplus > 0 {
+                state.surplus -= 1;
+                state.ended.push(reader);
                 // It may have been woken for a job.
-                self.given.notify_one();
+                self.job_queued.notify_one();
                 return;
             }
-            let Some((number, mut job)) = work.todo.pop_front() else {
+            let Some((number, mut job)) = state.queued.pop_front() else {
                 continue;
             };
-            work.rows -= job.rows.files.len();
-            drop(work);
+            state.queued_rows -= job.rows.files.len();
+            drop(state);
             progress.row.store(0, Ordering::Relaxed);
             progress.job.store(number, Ordering::Release);
             let run = AssertUnwindSafe(|| job.run(buffer, &progress.row));
             let done = catch_unwind(run).is_ok().then_some(job);
             progress.job.store(0, Ordering::Release);
-            work = self.work();
-            work.done.push(FinishedJob(number, done));
-            if work.todo.is_empty() || told.elapsed() >= TOGETHER {
-                // Who wakes up for it finds the desk free.
-                drop(work);
-                told = Instant::now();
+            state = self.lock();
+            state.finished.push(FinishedJob(number, done));
+            if state.queued.is_empty() || notified_at.elapsed() >= BATCH_WINDOW {
+                // Who wakes up for it finds the queue unlocked.
+                drop(state);
+                notified_at = Instant::now();
                 self.done.notify_one();
-                work = self.work();
+                state = self.lock();
             }
         }
     }

@@ -178,7 +178,7 @@ impl Sweeps {
                 }
                 continue;
             };
-            let number = self.readers.give(job)?;
+            let number = self.readers.submit(job)?;
             if let Some(running) = running {
                 running.out += 1;
             }
@@ -236,7 +236,7 @@ impl Sweeps {
     /// Takes in what was read; the batches that come of it.
     pub(crate) fn done(&mut self) -> Result<Vec<Batch>, &'static str> {
         let mut batches = Vec::new();
-        for FinishedJob(number, job) in self.readers.done() {
+        for FinishedJob(number, job) in self.readers.take_finished() {
             let job = job.ok_or("a reading thread has broken down")?;
             batches.extend(self.take(number, job));
         }

@@ -14,7 +14,7 @@ impl Sweeps {
     /// gives the ends of sweeps that are over with it.
     pub(crate) fn watch(&mut self) -> std::io::Result<Vec<Batch>> {
         let mut ends = Vec::new();
-        for (number, row) in self.readers.watch()? {
+        for (number, row) in self.readers.find_stuck()? {
             let Some(Under {
                 subsystem,
                 table: id,
@@ -56,12 +56,12 @@ impl Sweeps {
     /// Whether a subsystem rests: it has files that do not answer, and no further thread may be lost.
     pub(super) fn rests(&mut self, subsystem: &Arc<str>) -> bool {
         let has_stuck = self.stuck.values().any(|(name, ..)| name == subsystem);
-        let rests = has_stuck && self.readers.lost() >= self.readers.most_stuck();
+        let rests = has_stuck && self.readers.stalled_count() >= self.readers.max_stuck();
         if self.subsystems.rests(subsystem, rests) {
             if rests {
                 tracing::warn!(
                     "{subsystem} rests: {} threads wait for files that do not answer",
-                    self.readers.lost()
+                    self.readers.stalled_count()
                 );
             } else {
                 tracing::info!("{subsystem} is swept again");
