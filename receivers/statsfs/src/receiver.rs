@@ -170,7 +170,7 @@ impl Running {
         if whole {
             self.rescanned = Some(Instant::now());
             self.complaints.refill();
-            self.sweeps.tables.try_all_again();
+            self.sweeps.tables.retry_all();
             refused = std::mem::take(&mut self.sweeps.tables.refused);
         }
         self.sweeps.tables.check_begins();

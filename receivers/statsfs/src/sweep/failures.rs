@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use crate::read::{ReadFailure, Reason};
-use crate::tables::{TableState, Trouble};
+use crate::tables::{RowState, TableState};
 use crate::warnings::Complaints;
 
 /// Takes note of the rows that failed, and of those that no longer do.
-pub(crate) fn take_note(
+pub(crate) fn record_failures(
     table: &mut TableState,
     failures: &[(u32, ReadFailure)],
     retried: &[u32],
@@ -17,7 +17,7 @@ pub(crate) fn take_note(
 ) {
     for row in retried {
         if failures.binary_search_by_key(row, |(row, _)| *row).is_err() {
-            table.recovers(*row);
+            table.clear_back_off(*row);
         }
     }
     for (row, failure) in failures {
@@ -39,31 +39,31 @@ pub(crate) fn take_note(
             ReadFailure::NotPermitted => Reason::PERMISSION,
             ReadFailure::Other(reason) => reason,
         };
-        let fails = match table.trouble(row) {
-            Some(Trouble::Failing { fails, .. }) => fails,
+        let previous = match table.row_state(row) {
+            Some(RowState::BackedOff { failures, .. }) => failures,
             _ => 0,
         };
         // A device that is going answers with all kinds of errors: it is named when it is still there.
         let first = u8::from(reason == Reason::IO);
-        if fails == first {
+        if previous == first {
             complaints.add("files_failed", reason.0, reason.cause(), path);
         } else {
             complaints.count("files_failed", reason.0, 1);
         }
-        if table.lives(row) {
-            table.set_trouble(row, put_off(fails, reason, number, tick));
+        if table.is_live(row) {
+            table.set_row_state(row, back_off(previous, reason, number, tick));
         }
     }
 }
 
 /// A file that fails is read again after 2, 4, 8 … sweeps, an hour at the most. Lockdown does not change, and each try
 /// writes a line to the kernel's log: that waits for the rescan.
-fn put_off(fails: u8, reason: Reason, number: u64, tick: Duration) -> Trouble {
-    let fails = fails.saturating_add(1);
+fn back_off(previous: u8, reason: Reason, number: u64, tick: Duration) -> RowState {
+    let failures = previous.saturating_add(1);
     let tick = u64::try_from(tick.as_millis()).unwrap_or(u64::MAX).max(1);
     let hour = (3_600_000 / tick).max(1);
     let sweeps = 1_u64
-        .checked_shl(fails.into())
+        .checked_shl(failures.into())
         .unwrap_or(u64::MAX)
         .min(hour);
     let not_before = if reason == Reason::LOCKDOWN {
@@ -71,5 +71,8 @@ fn put_off(fails: u8, reason: Reason, number: u64, tick: Duration) -> Trouble {
     } else {
         number.saturating_add(sweeps)
     };
-    Trouble::Failing { fails, not_before }
+    RowState::BackedOff {
+        failures,
+        not_before,
+    }
 }

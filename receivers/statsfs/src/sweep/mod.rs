@@ -16,9 +16,9 @@ use pipeline::{Batch, Context, Sweep, Value, Want, now_unix_nano};
 use crate::discovery::There;
 use crate::plan::Plan;
 use crate::read::{FinishedJob, Job, ReadFailure, ReaderPool};
-use crate::tables::{Pending, TableId, Tables, every};
+use crate::tables::{PendingBatch, TableId, Tables, every};
 use crate::warnings::Complaints;
-use failures::take_note;
+use failures::record_failures;
 use subsystems::Subsystems;
 
 /// All sweeps of a receiver.
@@ -60,7 +60,7 @@ struct Running {
 struct Under {
     subsystem: Arc<str>,
     table: TableId,
-    pending: Pending,
+    pending: PendingBatch,
 }
 
 impl Sweeps {
@@ -134,7 +134,7 @@ impl Sweeps {
             }
             for id in &queue {
                 if let Some(table) = self.tables.get(*id) {
-                    table.refresh();
+                    table.rebuild();
                 }
             }
             let running = Running {
@@ -212,7 +212,7 @@ impl Sweeps {
         Some((Arc::clone(name), running.queue.pop_front()?))
     }
 
-    fn begin(&mut self, subsystem: &str, id: TableId) -> Option<(Job, Pending)> {
+    fn begin(&mut self, subsystem: &str, id: TableId) -> Option<(Job, PendingBatch)> {
         let keep_open = self.root.as_ref().is_some_and(|root| root.keep_open);
         let running = self.running.get_mut(subsystem)?;
         let deadline = *running
@@ -225,7 +225,7 @@ impl Sweeps {
         }
         let table = self.tables.get(id)?;
         let root = self.root.as_ref().map(|root| Arc::clone(&root.open));
-        table.begin(
+        table.start_read(
             running.number,
             self.plan.interval,
             (root, keep_open),
@@ -247,7 +247,7 @@ impl Sweeps {
         if let Some((_, table)) = self.stuck.remove(&number) {
             // It answers after all, too late for its sweep.
             if let Some(table) = self.tables.get(table) {
-                table.answers(number);
+                table.clear_stuck(number);
             }
             return None;
         }
@@ -264,8 +264,8 @@ impl Sweeps {
             .count(&subsystem, &readings.cost, readings.failures.len());
         let sweep = self.sweep(&subsystem, readings.cost.cpu)?;
         if let Some(table) = self.tables.get(table) {
-            table.done(fds);
-            take_note(
+            table.finish_read(fds);
+            record_failures(
                 table,
                 &readings.failures,
                 &pending.retried,

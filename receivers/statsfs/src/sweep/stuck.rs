@@ -7,7 +7,7 @@ use pipeline::{Batch, Head, Sweep, Table, Times, now_unix_nano};
 
 use super::{Sweeps, Under};
 use crate::read::Reason;
-use crate::tables::Trouble;
+use crate::tables::RowState;
 
 impl Sweeps {
     /// Looks for files that do not answer. One that has not for so long is given up, named, and left alone until it does;
@@ -24,9 +24,9 @@ impl Sweeps {
                 continue;
             };
             if let Some(table) = self.tables.get(id) {
-                table.lost(&pending.ended);
-                if table.lives(row) {
-                    table.set_trouble(row, Trouble::Stuck(number));
+                table.abandon_read(&pending.ended);
+                if table.is_live(row) {
+                    table.set_row_state(row, RowState::Stuck(number));
                 }
                 let (reason, path) = (Reason::STUCK, || table.path(row));
                 self.complaints

@@ -12,11 +12,11 @@ use pipeline::{Context, Head, Want};
 
 use crate::directory_id::DirectoryId;
 use crate::discovery::{Found, Place};
-pub(crate) use row_state::Trouble;
-pub(crate) use table::{Pending, TableState};
+pub(crate) use row_state::RowState;
+pub(crate) use table::{PendingBatch, TableState};
 
 /// Rows of a table at the most.
-const MOST_ROWS: usize = 4096;
+const MAX_ROWS: usize = 4096;
 
 /// A table's number, never used twice.
 pub(crate) type TableId = u64;
@@ -33,7 +33,7 @@ pub(crate) struct Tables {
     directories: HashMap<DirectoryId, Vec<TableId>>,
     places: HashMap<Arc<str>, usize>,
     series: usize,
-    most_series: usize,
+    max_series: usize,
     /// Rows whose end was not said yet, by their identities, where these are known: one that begins may go on with it.
     ending: Option<HashMap<u128, (TableId, u32)>>,
     /// When the last sweep ended, unix ns.
@@ -45,7 +45,7 @@ pub(crate) struct Tables {
 }
 
 impl Tables {
-    pub(crate) fn new(context: Context, most_series: usize) -> Tables {
+    pub(crate) fn new(context: Context, max_series: usize) -> Tables {
         Tables {
             context,
             all: HashMap::new(),
@@ -54,7 +54,7 @@ impl Tables {
             directories: HashMap::new(),
             places: HashMap::new(),
             series: 0,
-            most_series,
+            max_series,
             ending: None,
             swept: 0,
             refused: BTreeSet::new(),
@@ -90,7 +90,7 @@ impl Tables {
 
     /// How many series there are, by subsystem.
     pub(crate) fn by_subsystem(&self) -> Vec<(Arc<str>, usize)> {
-        let live = |ids: &Vec<TableId>| ids.iter().map(|id| self.all[id].live()).sum();
+        let live = |ids: &Vec<TableId>| ids.iter().map(|id| self.all[id].live_count()).sum();
         let counts = self
             .subsystems
             .iter()
@@ -114,7 +114,7 @@ impl Tables {
     /// All of a directory's files have gone.
     pub(crate) fn end_directory(&mut self, directory: DirectoryId) {
         for id in self.directories.remove(&directory).unwrap_or_default() {
-            let rows = self.all.get(&id).map(|table| table.rows_of(directory));
+            let rows = self.all.get(&id).map(|table| table.live_rows_of(directory));
             rows.into_iter().flatten().for_each(|row| self.end(id, row));
         }
     }
@@ -135,7 +135,7 @@ impl Tables {
         if wants.iter().all(|want| *want == Want::Never) {
             self.end(id, row);
         } else if let Some(table) = self.all.get_mut(&id) {
-            table.change(row, found);
+            table.change_row(row, found);
         }
     }
 
@@ -154,7 +154,7 @@ impl Tables {
 
     /// A file came, which somebody wants: it goes into the youngest table of those that are wanted as it is.
     pub(crate) fn begin(&mut self, place: &Place, mut found: Found, wants: &Arc<[Want]>) {
-        if self.series >= self.most_series {
+        if self.series >= self.max_series {
             let path = || found.series.source.as_ref().map(pipeline::Source::path);
             let newly = self.newly_refused.take();
             let newly = newly.unwrap_or_else(|| (0, path().unwrap_or_default()));
@@ -173,7 +173,7 @@ impl Tables {
             tables.push(id);
         }
         if let Some(table) = self.all.get_mut(&id) {
-            table.push(place, found);
+            table.add_row(place, found);
         }
     }
 
@@ -182,7 +182,7 @@ impl Tables {
         let Some(ids) = self.subsystems.get_mut(subsystem) else {
             return true;
         };
-        let is_over = |id: &TableId| self.all.get(id).is_none_or(TableState::is_over);
+        let is_over = |id: &TableId| self.all.get(id).is_none_or(TableState::is_finished);
         let over: Vec<TableId> = ids.iter().copied().filter(is_over).collect();
         ids.retain(|id| !over.contains(id));
         let is_empty = ids.is_empty();
@@ -197,8 +197,8 @@ impl Tables {
     }
 
     /// A rescan tries again what cannot be read.
-    pub(crate) fn try_all_again(&mut self) {
-        self.all.values_mut().for_each(TableState::try_all_again);
+    pub(crate) fn retry_all(&mut self) {
+        self.all.values_mut().for_each(TableState::retry_all);
     }
 
     /// Makes room for so many descriptors: tables that are wanted less often than this give theirs up, the least often
@@ -224,7 +224,7 @@ impl Tables {
 
     fn end(&mut self, id: TableId, row: u32) {
         if let Some(table) = self.all.get_mut(&id) {
-            table.end(row);
+            table.end_row(row);
             self.series -= 1;
             self.ending = None;
         }
@@ -236,7 +236,7 @@ impl Tables {
         let all = &self.all;
         let ending = self.ending.get_or_insert_with(|| {
             let rows = all.iter().flat_map(|(id, table)| {
-                let rows = table.ending();
+                let rows = table.ending_rows();
                 rows.map(|row| (table.series(row).identity(), (*id, row)))
             });
             rows.collect()
@@ -247,7 +247,7 @@ impl Tables {
         if let Some((id, row)) = ended
             && let Some(table) = self.all.get_mut(&id)
         {
-            table.bury(row);
+            table.tombstone(row);
         }
         ended.is_some()
     }
@@ -255,7 +255,7 @@ impl Tables {
     fn find(&self, directory: DirectoryId, file: &CString) -> Option<(TableId, u32)> {
         self.directories.get(&directory)?.iter().find_map(|id| {
             let table = self.all.get(id)?;
-            let mut rows = table.rows_of(directory).into_iter();
+            let mut rows = table.live_rows_of(directory).into_iter();
             let row = rows.find(|row| table.file(*row) == file.as_c_str())?;
             Some((*id, row))
         })
@@ -273,9 +273,9 @@ impl Tables {
         let has_room = |id: &TableId| {
             let table = &self.all[id];
             let most = if table.is_last_directory(place.directory) {
-                MOST_ROWS
+                MAX_ROWS
             } else {
-                MOST_ROWS - MOST_ROWS / 8
+                MAX_ROWS - MAX_ROWS / 8
             };
             table.len() < most
         };

@@ -5,37 +5,37 @@ use std::sync::Arc;
 
 /// Why a row is not simply read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Trouble {
+pub(crate) enum RowState {
     /// It failed so often in a row; not read again before this sweep.
-    Failing { fails: u8, not_before: u64 },
+    BackedOff { failures: u8, not_before: u64 },
     /// It does not answer to this job: left alone until it does. By the job, since rows move when a table is remade.
     Stuck(u64),
     /// It has gone, which the next batch says.
     Ending,
     /// That was said.
-    Dead,
+    Tombstone,
 }
 
 /// The troubles of a table's rows.
 #[derive(Debug, Default)]
-pub(crate) struct Troubles {
-    rows: BTreeMap<u32, Trouble>,
-    same: Option<Same>,
+pub(crate) struct RowStates {
+    rows: BTreeMap<u32, RowState>,
+    cached_skips: Option<CachedSkips>,
 }
 
 /// What is skipped as long as nothing changes: whole trees may be locked down.
 #[derive(Debug)]
-struct Same {
+struct CachedSkips {
     /// Of a table with so many rows.
-    there: u32,
+    row_count: u32,
     /// In sweeps before this one.
-    until: u64,
+    valid_before: u64,
     skip: Arc<[u32]>,
 }
 
 /// What becomes of the rows in trouble in one sweep; each list is in order.
 #[derive(Debug, Default)]
-pub(crate) struct Turn {
+pub(crate) struct RowActions {
     /// Not read.
     pub(crate) skip: Arc<[u32]>,
     /// Their end is said; they are dead from now on.
@@ -44,76 +44,79 @@ pub(crate) struct Turn {
     pub(crate) retried: Vec<u32>,
 }
 
-impl Troubles {
-    pub(crate) fn get(&self, row: u32) -> Option<Trouble> {
+impl RowStates {
+    pub(crate) fn get(&self, row: u32) -> Option<RowState> {
         self.rows.get(&row).copied()
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, Trouble)> {
-        self.rows.iter().map(|(row, trouble)| (*row, *trouble))
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, RowState)> {
+        self.rows.iter().map(|(row, state)| (*row, *state))
     }
 
-    pub(crate) fn set(&mut self, row: u32, trouble: Trouble) {
-        self.same = None;
-        self.rows.insert(row, trouble);
+    pub(crate) fn set(&mut self, row: u32, state: RowState) {
+        self.cached_skips = None;
+        self.rows.insert(row, state);
     }
 
     pub(crate) fn remove(&mut self, row: u32) {
-        self.same = None;
+        self.cached_skips = None;
         self.rows.remove(&row);
     }
 
     /// The file that did not answer to this job has.
-    pub(crate) fn answers(&mut self, job: u64) {
-        self.same = None;
-        self.rows
-            .retain(|_, trouble| *trouble != Trouble::Stuck(job));
+    pub(crate) fn clear_stuck(&mut self, job: u64) {
+        self.cached_skips = None;
+        self.rows.retain(|_, state| *state != RowState::Stuck(job));
     }
 
     /// All that failed get another try.
-    pub(crate) fn try_all_again(&mut self) {
-        self.same = None;
-        for trouble in self.rows.values_mut() {
-            if let Trouble::Failing { not_before, .. } = trouble {
+    pub(crate) fn retry_all(&mut self) {
+        self.cached_skips = None;
+        for state in self.rows.values_mut() {
+            if let RowState::BackedOff { not_before, .. } = state {
                 *not_before = 0;
             }
         }
     }
 
-    /// Dead rows leave the table; those behind them move up.
-    pub(crate) fn bury_dead(&mut self) {
-        self.same = None;
+    /// Tombstone rows leave the table; those behind them move up.
+    pub(crate) fn remove_tombstones(&mut self) {
+        self.cached_skips = None;
         let mut gone = 0;
-        for (row, trouble) in std::mem::take(&mut self.rows) {
-            if trouble == Trouble::Dead {
+        for (row, state) in std::mem::take(&mut self.rows) {
+            if state == RowState::Tombstone {
                 gone += 1;
             } else {
-                self.rows.insert(row - gone, trouble);
+                self.rows.insert(row - gone, state);
             }
         }
     }
 
     /// What becomes of them in this sweep of a table with so many rows.
-    pub(crate) fn turn(&mut self, there: u32, number: u64) -> Turn {
-        let same = self.same.as_ref();
-        if let Some(same) = same.filter(|it| it.there == there && number < it.until) {
-            let skip = Arc::clone(&same.skip);
-            return Turn {
+    pub(crate) fn plan_sweep(&mut self, row_count: u32, number: u64) -> RowActions {
+        let cached_skips = self.cached_skips.as_ref();
+        if let Some(cached_skips) =
+            cached_skips.filter(|it| it.row_count == row_count && number < it.valid_before)
+        {
+            let skip = Arc::clone(&cached_skips.skip);
+            return RowActions {
                 skip,
-                ..Turn::default()
+                ..RowActions::default()
             };
         }
         let (mut ended, mut retried, mut skip) = (Vec::new(), Vec::new(), Vec::new());
-        let mut until = u64::MAX;
-        for (row, trouble) in self.rows.range_mut(..there) {
-            match trouble {
-                Trouble::Failing { not_before, .. } if *not_before <= number => {
+        let mut valid_before = u64::MAX;
+        for (row, state) in self.rows.range_mut(..row_count) {
+            match state {
+                RowState::BackedOff { not_before, .. } if *not_before <= number => {
                     retried.push(*row);
                     continue;
                 }
-                Trouble::Failing { not_before, .. } => until = until.min(*not_before),
-                Trouble::Ending => {
-                    *trouble = Trouble::Dead;
+                RowState::BackedOff { not_before, .. } => {
+                    valid_before = valid_before.min(*not_before);
+                }
+                RowState::Ending => {
+                    *state = RowState::Tombstone;
                     ended.push(*row);
                 }
                 _ => {}
@@ -122,12 +125,12 @@ impl Troubles {
         }
         let skip: Arc<[u32]> = skip.into();
         // A try ends one way or the other, which changes what is known of its row.
-        self.same = retried.is_empty().then(|| Same {
-            there,
-            until,
+        self.cached_skips = retried.is_empty().then(|| CachedSkips {
+            row_count,
+            valid_before,
             skip: Arc::clone(&skip),
         });
-        Turn {
+        RowActions {
             skip,
             ended,
             retried,
@@ -141,27 +144,27 @@ mod tests {
 
     #[test]
     fn what_is_skipped_stays_the_same_until_something_changes() {
-        let mut troubles = Troubles::default();
-        let failing = |not_before| Trouble::Failing {
-            fails: 1,
+        let mut states = RowStates::default();
+        let backed_off = |not_before| RowState::BackedOff {
+            failures: 1,
             not_before,
         };
-        troubles.set(3, failing(u64::MAX));
-        troubles.set(5, failing(8));
-        troubles.set(7, Trouble::Ending);
-        let first = troubles.turn(10, 1);
+        states.set(3, backed_off(u64::MAX));
+        states.set(5, backed_off(8));
+        states.set(7, RowState::Ending);
+        let first = states.plan_sweep(10, 1);
         assert_eq!((&*first.skip, &*first.ended), (&[3, 5, 7][..], &[7][..]));
-        let second = troubles.turn(10, 7);
+        let second = states.plan_sweep(10, 7);
         assert!(Arc::ptr_eq(&first.skip, &second.skip) && second.ended.is_empty());
-        let due = troubles.turn(10, 8);
+        let due = states.plan_sweep(10, 8);
         assert_eq!((&*due.skip, &*due.retried), (&[3, 7][..], &[5][..]));
-        troubles.remove(5);
-        assert_eq!(&*troubles.turn(4, 9).skip, [3], "a table of four rows");
-        troubles.set(0, Trouble::Dead);
-        assert_eq!(&*troubles.turn(10, 9).skip, [0, 3, 7]);
-        troubles.bury_dead();
-        assert_eq!(&*troubles.turn(8, 9).skip, [2]);
-        troubles.try_all_again();
-        assert_eq!(troubles.turn(8, 9).retried, [2]);
+        states.remove(5);
+        assert_eq!(&*states.plan_sweep(4, 9).skip, [3], "a table of four rows");
+        states.set(0, RowState::Tombstone);
+        assert_eq!(&*states.plan_sweep(10, 9).skip, [0, 3, 7]);
+        states.remove_tombstones();
+        assert_eq!(&*states.plan_sweep(8, 9).skip, [2]);
+        states.retry_all();
+        assert_eq!(states.plan_sweep(8, 9).retried, [2]);
     }
 }

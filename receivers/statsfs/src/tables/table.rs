@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use pipeline::{Descriptors, Head, Series, Source, Table, Want};
 
-use super::row_state::{Trouble, Troubles, Turn};
+use super::row_state::{RowActions, RowState, RowStates};
 use crate::directory_id::DirectoryId;
 use crate::discovery::{Found, Place};
 use crate::read::{FdCache, Job, Readings, RowGroup, Rows};
@@ -23,22 +23,22 @@ pub(crate) struct TableState {
     /// Shared with the table that is made of them.
     series: Arc<Vec<Series>>,
     /// The table as it is sent.
-    made: Option<Made>,
+    snapshot: Option<TableSnapshot>,
     /// Whether rows came or changed since.
     outdated: bool,
     /// Rows that are not simply read.
-    troubles: Troubles,
-    dead: usize,
+    row_states: RowStates,
+    tombstones: usize,
     /// With a reader while it is read.
     fds: Option<FdCache>,
     /// Rows that have gone while it was.
-    ended_meanwhile: Vec<u32>,
+    ended_while_read: Vec<u32>,
     descriptors: Descriptors,
 }
 
 /// A table as it is sent: it stays the same for a whole sweep, whatever changes meanwhile.
 #[derive(Clone, Debug)]
-struct Made {
+struct TableSnapshot {
     table: Arc<Table>,
     starts: Arc<[u64]>,
     rows: Arc<Rows>,
@@ -46,7 +46,7 @@ struct Made {
 
 /// What is sent when a job is done.
 #[derive(Debug)]
-pub(crate) struct Pending {
+pub(crate) struct PendingBatch {
     pub(crate) table: Arc<Table>,
     pub(crate) starts: Arc<[u64]>,
     pub(crate) rows: Arc<Rows>,
@@ -66,12 +66,12 @@ impl TableState {
             last_turn: None,
             rows: Arc::default(),
             series: Arc::default(),
-            made: None,
+            snapshot: None,
             outdated: true,
-            troubles: Troubles::default(),
-            dead: 0,
+            row_states: RowStates::default(),
+            tombstones: 0,
             fds: Some(FdCache::new(descriptors.clone())),
-            ended_meanwhile: Vec::new(),
+            ended_while_read: Vec::new(),
             descriptors,
         }
     }
@@ -80,14 +80,15 @@ impl TableState {
         self.series.len()
     }
 
-    pub(crate) fn live(&self) -> usize {
-        let over = |(_, it): &(u32, Trouble)| matches!(it, Trouble::Ending | Trouble::Dead);
-        self.len() - self.troubles.iter().filter(over).count()
+    pub(crate) fn live_count(&self) -> usize {
+        let is_over =
+            |(_, it): &(u32, RowState)| matches!(it, RowState::Ending | RowState::Tombstone);
+        self.len() - self.row_states.iter().filter(is_over).count()
     }
 
     /// Whether nothing of it is left, not even an end to be said.
-    pub(crate) fn is_over(&self) -> bool {
-        self.dead == self.len() && self.fds.is_some()
+    pub(crate) fn is_finished(&self) -> bool {
+        self.tombstones == self.len() && self.fds.is_some()
     }
 
     pub(crate) fn is_last_directory(&self, directory: DirectoryId) -> bool {
@@ -95,7 +96,7 @@ impl TableState {
         last.is_some_and(|group| group.directory == directory)
     }
 
-    pub(crate) fn push(&mut self, place: &Place, found: Found) {
+    pub(crate) fn add_row(&mut self, place: &Place, found: Found) {
         self.outdated = true;
         let rows = Arc::make_mut(&mut self.rows);
         let end = u32::try_from(rows.files.len() + 1).unwrap_or(u32::MAX);
@@ -118,29 +119,29 @@ impl TableState {
     }
 
     /// The rows of a directory that live.
-    pub(crate) fn rows_of(&self, directory: DirectoryId) -> Vec<u32> {
+    pub(crate) fn live_rows_of(&self, directory: DirectoryId) -> Vec<u32> {
         let mut start = 0;
         let mut all = Vec::new();
         for group in &self.rows.groups {
             let rows = std::mem::replace(&mut start, group.end)..group.end;
             if group.directory == directory {
-                all.extend(rows.filter(|row| self.lives(*row)));
+                all.extend(rows.filter(|row| self.is_live(*row)));
             }
         }
         all
     }
 
-    pub(crate) fn lives(&self, row: u32) -> bool {
+    pub(crate) fn is_live(&self, row: u32) -> bool {
         !matches!(
-            self.troubles.get(row),
-            Some(Trouble::Ending | Trouble::Dead)
+            self.row_states.get(row),
+            Some(RowState::Ending | RowState::Tombstone)
         )
     }
 
     /// Rows that have gone, which was not said yet.
-    pub(crate) fn ending(&self) -> impl Iterator<Item = u32> {
-        let ending = |(row, trouble)| (trouble == Trouble::Ending).then_some(row);
-        self.troubles.iter().filter_map(ending)
+    pub(crate) fn ending_rows(&self) -> impl Iterator<Item = u32> {
+        let ending = |(row, state)| (state == RowState::Ending).then_some(row);
+        self.row_states.iter().filter_map(ending)
     }
 
     pub(crate) fn file(&self, row: u32) -> &std::ffi::CStr {
@@ -153,7 +154,7 @@ impl TableState {
 
     pub(crate) fn live_rows(&self) -> Vec<u32> {
         let all = 0..u32::try_from(self.len()).unwrap_or(u32::MAX);
-        all.filter(|row| self.lives(*row)).collect()
+        all.filter(|row| self.is_live(*row)).collect()
     }
 
     /// The path of a row's file below the root.
@@ -163,56 +164,56 @@ impl TableState {
     }
 
     /// What a row's series is from now on. A file that does not answer is left alone all the same.
-    pub(crate) fn change(&mut self, row: u32, found: Found) {
+    pub(crate) fn change_row(&mut self, row: u32, found: Found) {
         self.outdated = true;
-        if !matches!(self.troubles.get(row), Some(Trouble::Stuck(_))) {
-            self.troubles.remove(row);
+        if !matches!(self.row_states.get(row), Some(RowState::Stuck(_))) {
+            self.row_states.remove(row);
         }
         Arc::make_mut(&mut self.rows).set_format(row, found.format);
         Arc::make_mut(&mut self.series)[row as usize] = found.series;
     }
 
     /// A row's file has gone; its descriptor goes too.
-    pub(crate) fn end(&mut self, row: u32) {
-        self.troubles.set(row, Trouble::Ending);
+    pub(crate) fn end_row(&mut self, row: u32) {
+        self.row_states.set(row, RowState::Ending);
         if self.fds.is_some() {
-            self.let_go_of(row);
+            self.close_row(row);
         } else {
-            self.ended_meanwhile.push(row);
+            self.ended_while_read.push(row);
         }
     }
 
     /// Another row goes on with this one's series. It is remade and sent before that one: whoever knows the series by
     /// its table lets it go first.
-    pub(crate) fn bury(&mut self, row: u32) {
-        self.troubles.set(row, Trouble::Dead);
-        self.dead += 1;
+    pub(crate) fn tombstone(&mut self, row: u32) {
+        self.row_states.set(row, RowState::Tombstone);
+        self.tombstones += 1;
         (self.outdated, self.last_turn) = (true, None);
     }
 
-    pub(crate) fn trouble(&self, row: u32) -> Option<Trouble> {
-        self.troubles.get(row)
+    pub(crate) fn row_state(&self, row: u32) -> Option<RowState> {
+        self.row_states.get(row)
     }
 
-    pub(crate) fn set_trouble(&mut self, row: u32, trouble: Trouble) {
-        self.troubles.set(row, trouble);
+    pub(crate) fn set_row_state(&mut self, row: u32, state: RowState) {
+        self.row_states.set(row, state);
     }
 
     /// A row that could not be read can: it is simply read again. One that has gone stays so.
-    pub(crate) fn recovers(&mut self, row: u32) {
-        if self.lives(row) {
-            self.troubles.remove(row);
+    pub(crate) fn clear_back_off(&mut self, row: u32) {
+        if self.is_live(row) {
+            self.row_states.remove(row);
         }
     }
 
     /// The file that did not answer to this job has.
-    pub(crate) fn answers(&mut self, job: u64) {
-        self.troubles.answers(job);
+    pub(crate) fn clear_stuck(&mut self, job: u64) {
+        self.row_states.clear_stuck(job);
     }
 
     /// Rows that failed; all of them get their try at a rescan.
-    pub(crate) fn try_all_again(&mut self) {
-        self.troubles.try_all_again();
+    pub(crate) fn retry_all(&mut self) {
+        self.row_states.retry_all();
     }
 
     /// Whether there is anything to be asked or said at this sweep.
@@ -222,27 +223,27 @@ impl TableState {
     }
 
     /// The job that reads its rows, and what is sent then. `None` while it is being read.
-    pub(crate) fn begin(
+    pub(crate) fn start_read(
         &mut self,
         number: u64,
         tick: Duration,
         how: (Option<Arc<OwnedFd>>, bool),
         deadline: Instant,
-    ) -> Option<(Job, Pending)> {
-        let Made {
+    ) -> Option<(Job, PendingBatch)> {
+        let TableSnapshot {
             table,
             starts,
             rows,
-        } = self.made.clone()?;
+        } = self.snapshot.clone()?;
         let fds = self.fds.take()?;
         self.last_turn = self.want.turn(number, tick);
-        let there = u32::try_from(table.len()).unwrap_or(u32::MAX);
-        let Turn {
+        let row_count = u32::try_from(table.len()).unwrap_or(u32::MAX);
+        let RowActions {
             skip,
             ended,
             retried,
-        } = self.troubles.turn(there, number);
-        self.dead += ended.len();
+        } = self.row_states.plan_sweep(row_count, number);
+        self.tombstones += ended.len();
         let (root, keep_open) = how;
         let job = Job {
             rows: Arc::clone(&rows),
@@ -253,7 +254,7 @@ impl TableState {
             deadline,
             readings: Readings::default(),
         };
-        let pending = Pending {
+        let pending = PendingBatch {
             table,
             starts,
             rows,
@@ -265,29 +266,29 @@ impl TableState {
 
     /// Makes the table anew where that is due: because rows came or changed, or because a quarter of it has ended. Rows
     /// that have ended leave it then.
-    pub(crate) fn refresh(&mut self) {
+    pub(crate) fn rebuild(&mut self) {
         let Some(fds) = &mut self.fds else { return };
-        if !self.outdated && self.dead * 4 <= self.series.len() {
+        if !self.outdated && self.tombstones * 4 <= self.series.len() {
             return;
         }
         self.outdated = false;
-        if self.dead > 0 {
-            let troubles = &self.troubles;
-            let stays = |row: u32| troubles.get(row) != Some(Trouble::Dead);
+        if self.tombstones > 0 {
+            let row_states = &self.row_states;
+            let stays = |row: u32| row_states.get(row) != Some(RowState::Tombstone);
             fds.retain(&self.rows, stays);
             let mut rows = 0..;
             let series = Arc::make_mut(&mut self.series);
             series.retain(|_| rows.next().is_some_and(stays));
             series.shrink_to_fit();
             self.rows = Arc::new(self.rows.filtered(stays));
-            self.troubles.bury_dead();
-            self.dead = 0;
+            self.row_states.remove_tombstones();
+            self.tombstones = 0;
         }
         let mut starts = Vec::with_capacity(self.series.len());
         for group in &self.rows.groups {
             starts.resize(group.end as usize, group.since);
         }
-        self.made = Some(Made {
+        self.snapshot = Some(TableSnapshot {
             table: Table::shared(Arc::clone(&self.head), Arc::clone(&self.series)),
             starts: starts.into(),
             rows: Arc::clone(&self.rows),
@@ -295,21 +296,21 @@ impl TableState {
     }
 
     /// What it keeps comes back from a reader; what has gone meanwhile is let go.
-    pub(crate) fn done(&mut self, fds: FdCache) {
+    pub(crate) fn finish_read(&mut self, fds: FdCache) {
         self.fds = Some(fds);
-        for row in std::mem::take(&mut self.ended_meanwhile) {
-            self.let_go_of(row);
+        for row in std::mem::take(&mut self.ended_while_read) {
+            self.close_row(row);
         }
     }
 
     /// Its descriptors are with a reader that does not come back; these ends were not said.
-    pub(crate) fn lost(&mut self, ended: &[u32]) {
+    pub(crate) fn abandon_read(&mut self, ended: &[u32]) {
         for row in ended {
-            self.troubles.set(*row, Trouble::Ending);
-            self.dead -= 1;
+            self.row_states.set(*row, RowState::Ending);
+            self.tombstones -= 1;
         }
         self.fds = Some(FdCache::new(self.descriptors.clone()));
-        self.ended_meanwhile.clear();
+        self.ended_while_read.clear();
     }
 
     /// How many descriptors it keeps.
@@ -324,19 +325,19 @@ impl TableState {
     }
 
     /// Lets a row's descriptor go, and its directory's where nothing lives there.
-    fn let_go_of(&mut self, row: u32) {
+    fn close_row(&mut self, row: u32) {
         let group = self.rows.groups.partition_point(|group| group.end <= row);
         let start = group
             .checked_sub(1)
             .map_or(0, |before| self.rows.groups[before].end);
-        let lives = self
+        let any_live = self
             .rows
             .groups
             .get(group)
-            .is_some_and(|group| (start..group.end).any(|row| self.lives(row)));
+            .is_some_and(|group| (start..group.end).any(|row| self.is_live(row)));
         if let Some(fds) = &mut self.fds {
             fds.close_file(row);
-            if !lives {
+            if !any_live {
                 fds.close_directory(group);
             }
         }
