@@ -173,12 +173,12 @@ impl Running {
             self.sweeps.tables.retry_all();
             refused = std::mem::take(&mut self.sweeps.tables.refused);
         }
-        self.sweeps.tables.check_begins();
+        self.sweeps.tables.forget_ending_rows();
         self.checking = Some((Instant::now(), false));
         let ask = Ask {
             whole,
             refused,
-            swept: self.sweeps.tables.swept,
+            swept: self.sweeps.tables.last_sweep_end,
             unchanged: self.unchanged.take(),
         };
         self.ask.send(ask).map_err(Error::new)
@@ -195,17 +195,17 @@ impl Running {
     fn change(&mut self, changes: Wanted) {
         let tables = &mut self.sweeps.tables;
         for directory in changes.ended_directories {
-            tables.end_directory(directory);
+            tables.remove_directory(directory);
         }
         for (directory, file) in changes.ended_files {
-            tables.end_file(directory, &file);
+            tables.remove_file(directory, &file);
         }
         for (directory, found, wants) in changes.changed {
-            tables.change(directory, found, &wants);
+            tables.change_file(directory, found, &wants);
         }
         for (place, found) in changes.begun {
             for (found, wants) in found {
-                tables.begin(&place, found, &wants);
+                tables.add_file(&place, found, &wants);
             }
         }
     }
@@ -278,7 +278,7 @@ impl Running {
             Ok(there) => there,
             Err(why) => return Found::Lacks(format!("{} ({why})", self.root)),
         };
-        let subsystems = self.sweeps.tables.by_subsystem();
+        let subsystems = self.sweeps.tables.series_by_subsystem();
         let mut names: Vec<_> = subsystems
             .iter()
             .take(8)

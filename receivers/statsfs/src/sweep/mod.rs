@@ -16,7 +16,7 @@ use pipeline::{Batch, Context, Sweep, Value, Want, now_unix_nano};
 use crate::discovery::There;
 use crate::plan::Plan;
 use crate::read::{FinishedJob, Job, ReadFailure, ReaderPool};
-use crate::tables::{PendingBatch, TableId, Tables, every};
+use crate::tables::{PendingBatch, TableId, Tables, want_interval};
 use crate::warnings::Complaints;
 use failures::record_failures;
 use subsystems::Subsystems;
@@ -133,7 +133,7 @@ impl Sweeps {
                 continue;
             }
             for id in &queue {
-                if let Some(table) = self.tables.get(*id) {
+                if let Some(table) = self.tables.get_mut(*id) {
                     table.rebuild();
                 }
             }
@@ -199,8 +199,8 @@ impl Sweeps {
     /// one that has waited the longest among those: where there is too much to read, all get their turn.
     fn next(&mut self) -> Option<(Arc<str>, TableId)> {
         let soonest = |(name, running): &(&Arc<str>, &mut Running)| {
-            let want = running.queue.front().and_then(|id| self.tables.peek(*id));
-            let interval = want.map_or(Duration::MAX, |table| every(table.want));
+            let want = running.queue.front().and_then(|id| self.tables.get(*id));
+            let interval = want.map_or(Duration::MAX, |table| want_interval(table.want));
             let priority = std::cmp::Reverse(self.subsystems.priority(name));
             (interval, priority, running.number)
         };
@@ -218,12 +218,12 @@ impl Sweeps {
         let deadline = *running
             .deadline
             .get_or_insert_with(|| Instant::now() + self.plan.timeout);
-        let table = self.tables.get(id)?;
+        let table = self.tables.get_mut(id)?;
         if keep_open {
             let (wanted, want) = (table.len().saturating_sub(table.open_fds()), table.want);
-            self.tables.make_room(wanted, want);
+            self.tables.free_descriptors(wanted, want);
         }
-        let table = self.tables.get(id)?;
+        let table = self.tables.get_mut(id)?;
         let root = self.root.as_ref().map(|root| Arc::clone(&root.open));
         table.start_read(
             running.number,
@@ -246,7 +246,7 @@ impl Sweeps {
     fn take(&mut self, number: u64, job: Job) -> Option<Batch> {
         if let Some((_, table)) = self.stuck.remove(&number) {
             // It answers after all, too late for its sweep.
-            if let Some(table) = self.tables.get(table) {
+            if let Some(table) = self.tables.get_mut(table) {
                 table.clear_stuck(number);
             }
             return None;
@@ -263,7 +263,7 @@ impl Sweeps {
         self.subsystems
             .count(&subsystem, &readings.cost, readings.failures.len());
         let sweep = self.sweep(&subsystem, readings.cost.cpu)?;
-        if let Some(table) = self.tables.get(table) {
+        if let Some(table) = self.tables.get_mut(table) {
             table.finish_read(fds);
             record_failures(
                 table,
@@ -302,11 +302,11 @@ impl Sweeps {
         if let Some(running) = self.running.remove(subsystem) {
             self.subsystems.ends(subsystem, running.cpu);
         }
-        if self.tables.tidy(subsystem) {
+        if self.tables.remove_finished_tables(subsystem) {
             self.subsystems.forget(subsystem);
         }
         if self.running.is_empty() {
-            self.tables.swept = now_unix_nano();
+            self.tables.last_sweep_end = now_unix_nano();
             self.complaints.say();
         }
     }

@@ -23,7 +23,7 @@ impl Sweeps {
             else {
                 continue;
             };
-            if let Some(table) = self.tables.get(id) {
+            if let Some(table) = self.tables.get_mut(id) {
                 table.abandon_read(&pending.ended);
                 if table.is_live(row) {
                     table.set_row_state(row, RowState::Stuck(number));

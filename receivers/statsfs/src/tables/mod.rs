@@ -25,19 +25,19 @@ pub(crate) type TableId = u64;
 #[derive(Debug)]
 pub(crate) struct Tables {
     context: Context,
-    all: HashMap<TableId, TableState>,
-    next: TableId,
+    by_id: HashMap<TableId, TableState>,
+    next_id: TableId,
     /// The tables of each subsystem, in the order in which they came to be.
     subsystems: BTreeMap<Arc<str>, Vec<TableId>>,
     /// Where the rows of a directory are.
     directories: HashMap<DirectoryId, Vec<TableId>>,
-    places: HashMap<Arc<str>, usize>,
+    table_numbers: HashMap<Arc<str>, usize>,
     series: usize,
     max_series: usize,
     /// Rows whose end was not said yet, by their identities, where these are known: one that begins may go on with it.
     ending: Option<HashMap<u128, (TableId, u32)>>,
     /// When the last sweep ended, unix ns.
-    pub(crate) swept: u64,
+    pub(crate) last_sweep_end: u64,
     /// Files that were too many; a rescan offers them again.
     pub(crate) refused: BTreeSet<(DirectoryId, Arc<CString>)>,
     /// How many of those came since this was last asked for, and the first of them.
@@ -48,38 +48,38 @@ impl Tables {
     pub(crate) fn new(context: Context, max_series: usize) -> Tables {
         Tables {
             context,
-            all: HashMap::new(),
-            next: 0,
+            by_id: HashMap::new(),
+            next_id: 0,
             subsystems: BTreeMap::new(),
             directories: HashMap::new(),
-            places: HashMap::new(),
+            table_numbers: HashMap::new(),
             series: 0,
             max_series,
             ending: None,
-            swept: 0,
+            last_sweep_end: 0,
             refused: BTreeSet::new(),
             newly_refused: None,
         }
     }
 
-    pub(crate) fn get(&mut self, id: TableId) -> Option<&mut TableState> {
-        self.all.get_mut(&id)
+    pub(crate) fn get_mut(&mut self, id: TableId) -> Option<&mut TableState> {
+        self.by_id.get_mut(&id)
     }
 
-    pub(crate) fn peek(&self, id: TableId) -> Option<&TableState> {
-        self.all.get(&id)
+    pub(crate) fn get(&self, id: TableId) -> Option<&TableState> {
+        self.by_id.get(&id)
     }
 
     /// From sweep to sweep of a subsystem, as its tables are wanted.
     pub(crate) fn interval(&self, subsystem: &str, tick: Duration) -> Duration {
         let ids = self.subsystems.get(subsystem).into_iter().flatten();
-        let intervals = ids.map(|id| every(self.all[id].want).max(tick));
+        let intervals = ids.map(|id| want_interval(self.by_id[id].want).max(tick));
         intervals.min().unwrap_or(tick)
     }
 
     /// Lets all descriptors go, and keeps no more: the process has fewer than was thought.
     pub(crate) fn close_all(&mut self) {
-        self.all.values_mut().for_each(TableState::close_all);
+        self.by_id.values_mut().for_each(TableState::close_all);
         self.context.descriptors.exhaust();
     }
 
@@ -89,8 +89,8 @@ impl Tables {
     }
 
     /// How many series there are, by subsystem.
-    pub(crate) fn by_subsystem(&self) -> Vec<(Arc<str>, usize)> {
-        let live = |ids: &Vec<TableId>| ids.iter().map(|id| self.all[id].live_count()).sum();
+    pub(crate) fn series_by_subsystem(&self) -> Vec<(Arc<str>, usize)> {
+        let live = |ids: &Vec<TableId>| ids.iter().map(|id| self.by_id[id].live_count()).sum();
         let counts = self
             .subsystems
             .iter()
@@ -102,39 +102,44 @@ impl Tables {
     pub(crate) fn due(&self, subsystem: &str, number: u64, tick: Duration) -> Vec<TableId> {
         let ids = self.subsystems.get(subsystem).into_iter().flatten();
         ids.copied()
-            .filter(|id| self.all[id].is_due(number, tick))
+            .filter(|id| self.by_id[id].is_due(number, tick))
             .collect()
     }
 
     /// A check of the tree begins: meanwhile ends were said, and rows have moved.
-    pub(crate) fn check_begins(&mut self) {
+    pub(crate) fn forget_ending_rows(&mut self) {
         self.ending = None;
     }
 
     /// All of a directory's files have gone.
-    pub(crate) fn end_directory(&mut self, directory: DirectoryId) {
+    pub(crate) fn remove_directory(&mut self, directory: DirectoryId) {
         for id in self.directories.remove(&directory).unwrap_or_default() {
-            let rows = self.all.get(&id).map(|table| table.live_rows_of(directory));
-            rows.into_iter().flatten().for_each(|row| self.end(id, row));
+            let rows = self
+                .by_id
+                .get(&id)
+                .map(|table| table.live_rows_of(directory));
+            rows.into_iter()
+                .flatten()
+                .for_each(|row| self.end_row(id, row));
         }
     }
 
     /// A file has gone; one that was too many is not offered again, or it would be there twice when it has come back.
-    pub(crate) fn end_file(&mut self, directory: DirectoryId, file: &Arc<CString>) {
+    pub(crate) fn remove_file(&mut self, directory: DirectoryId, file: &Arc<CString>) {
         self.refused.remove(&(directory, Arc::clone(file)));
         if let Some((id, row)) = self.find(directory, file) {
-            self.end(id, row);
+            self.end_row(id, row);
         }
     }
 
     /// A file's series is another than before; `wants` is who wants it now.
-    pub(crate) fn change(&mut self, directory: DirectoryId, found: Found, wants: &[Want]) {
+    pub(crate) fn change_file(&mut self, directory: DirectoryId, found: Found, wants: &[Want]) {
         let Some((id, row)) = self.find(directory, &found.file) else {
             return;
         };
         if wants.iter().all(|want| *want == Want::Never) {
-            self.end(id, row);
-        } else if let Some(table) = self.all.get_mut(&id) {
+            self.end_row(id, row);
+        } else if let Some(table) = self.by_id.get_mut(&id) {
             table.change_row(row, found);
         }
     }
@@ -147,74 +152,74 @@ impl Tables {
             let id = *id;
             table.live_rows().into_iter().map(move |row| (id, row))
         };
-        for (id, row) in self.all.iter().flat_map(rows).collect::<Vec<_>>() {
-            self.end(id, row);
+        for (id, row) in self.by_id.iter().flat_map(rows).collect::<Vec<_>>() {
+            self.end_row(id, row);
         }
     }
 
     /// A file came, which somebody wants: it goes into the youngest table of those that are wanted as it is.
-    pub(crate) fn begin(&mut self, place: &Place, mut found: Found, wants: &Arc<[Want]>) {
+    pub(crate) fn add_file(&mut self, place: &Place, mut found: Found, wants: &Arc<[Want]>) {
         if self.series >= self.max_series {
             let path = || found.series.source.as_ref().map(pipeline::Source::path);
-            let newly = self.newly_refused.take();
-            let newly = newly.unwrap_or_else(|| (0, path().unwrap_or_default()));
-            self.newly_refused = Some((newly.0 + 1, newly.1));
+            let refused = self.newly_refused.take();
+            let (count, first) = refused.unwrap_or_else(|| (0, path().unwrap_or_default()));
+            self.newly_refused = Some((count + 1, first));
             self.refused.insert((place.directory, found.file));
             return;
         }
         // The check may have begun before the sweep ended that last showed the one whose series it goes on with.
-        if self.succeed(&found) {
-            found.since = found.since.max(self.swept);
+        if self.take_over_series(&found) {
+            found.since = found.since.max(self.last_sweep_end);
         }
         self.series += 1;
-        let id = self.youngest(place, wants);
+        let id = self.table_for(place, wants);
         let tables = self.directories.entry(place.directory).or_default();
         if tables.last() != Some(&id) {
             tables.push(id);
         }
-        if let Some(table) = self.all.get_mut(&id) {
+        if let Some(table) = self.by_id.get_mut(&id) {
             table.add_row(place, found);
         }
     }
 
     /// Forgets the tables of a subsystem of which nothing is left; whether nothing is left of the subsystem.
-    pub(crate) fn tidy(&mut self, subsystem: &str) -> bool {
+    pub(crate) fn remove_finished_tables(&mut self, subsystem: &str) -> bool {
         let Some(ids) = self.subsystems.get_mut(subsystem) else {
             return true;
         };
-        let is_over = |id: &TableId| self.all.get(id).is_none_or(TableState::is_finished);
-        let over: Vec<TableId> = ids.iter().copied().filter(is_over).collect();
-        ids.retain(|id| !over.contains(id));
+        let is_finished = |id: &TableId| self.by_id.get(id).is_none_or(TableState::is_finished);
+        let finished: Vec<TableId> = ids.iter().copied().filter(is_finished).collect();
+        ids.retain(|id| !finished.contains(id));
         let is_empty = ids.is_empty();
         if is_empty {
             self.subsystems.remove(subsystem);
-            self.places.remove(subsystem);
+            self.table_numbers.remove(subsystem);
         }
-        for id in over {
-            self.all.remove(&id);
+        for id in finished {
+            self.by_id.remove(&id);
         }
         is_empty
     }
 
     /// A rescan tries again what cannot be read.
     pub(crate) fn retry_all(&mut self) {
-        self.all.values_mut().for_each(TableState::retry_all);
+        self.by_id.values_mut().for_each(TableState::retry_all);
     }
 
     /// Makes room for so many descriptors: tables that are wanted less often than this give theirs up, the least often
     /// wanted first.
-    pub(crate) fn make_room(&mut self, wanted: usize, want: Want) {
+    pub(crate) fn free_descriptors(&mut self, wanted: usize, want: Want) {
         let descriptors = self.context.descriptors.clone();
         if descriptors.left() >= wanted {
             return;
         }
-        let mut less: Vec<&mut TableState> = self
-            .all
+        let mut rarer: Vec<&mut TableState> = self
+            .by_id
             .values_mut()
-            .filter(|table| table.open_fds() > 0 && every(table.want) > every(want))
+            .filter(|table| table.open_fds() > 0 && want_interval(table.want) > want_interval(want))
             .collect();
-        less.sort_by_key(|table| std::cmp::Reverse(every(table.want)));
-        for table in less {
+        rarer.sort_by_key(|table| std::cmp::Reverse(want_interval(table.want)));
+        for table in rarer {
             if descriptors.left() >= wanted {
                 return;
             }
@@ -222,8 +227,8 @@ impl Tables {
         }
     }
 
-    fn end(&mut self, id: TableId, row: u32) {
-        if let Some(table) = self.all.get_mut(&id) {
+    fn end_row(&mut self, id: TableId, row: u32) {
+        if let Some(table) = self.by_id.get_mut(&id) {
             table.end_row(row);
             self.series -= 1;
             self.ending = None;
@@ -232,10 +237,10 @@ impl Tables {
 
     /// A series that goes on under another directory does not end: the new row takes the old one's place. Whether it is
     /// such a one.
-    fn succeed(&mut self, found: &Found) -> bool {
-        let all = &self.all;
+    fn take_over_series(&mut self, found: &Found) -> bool {
+        let tables = &self.by_id;
         let ending = self.ending.get_or_insert_with(|| {
-            let rows = all.iter().flat_map(|(id, table)| {
+            let rows = tables.iter().flat_map(|(id, table)| {
                 let rows = table.ending_rows();
                 rows.map(|row| (table.series(row).identity(), (*id, row)))
             });
@@ -245,7 +250,7 @@ impl Tables {
             .then(|| ending.remove(&found.series.identity()))
             .flatten();
         if let Some((id, row)) = ended
-            && let Some(table) = self.all.get_mut(&id)
+            && let Some(table) = self.by_id.get_mut(&id)
         {
             table.tombstone(row);
         }
@@ -254,7 +259,7 @@ impl Tables {
 
     fn find(&self, directory: DirectoryId, file: &CString) -> Option<(TableId, u32)> {
         self.directories.get(&directory)?.iter().find_map(|id| {
-            let table = self.all.get(id)?;
+            let table = self.by_id.get(id)?;
             let mut rows = table.live_rows_of(directory).into_iter();
             let row = rows.find(|row| table.file(*row) == file.as_c_str())?;
             Some((*id, row))
@@ -263,26 +268,29 @@ impl Tables {
 
     /// The table that takes a new row: the last one of its subsystem with the same wants, while there is room for all
     /// of its directory that comes now.
-    fn youngest(&mut self, place: &Place, wants: &Arc<[Want]>) -> TableId {
+    fn table_for(&mut self, place: &Place, wants: &Arc<[Want]>) -> TableId {
         let ids = self
             .subsystems
             .entry(Arc::clone(&place.subsystem))
             .or_default();
-        let same = |id: &&TableId| self.all.get(id).is_some_and(|it| it.wants == *wants);
-        let youngest = ids.iter().rev().find(same).copied();
+        let same = |id: &&TableId| self.by_id.get(id).is_some_and(|it| it.wants == *wants);
+        let last = ids.iter().rev().find(same).copied();
         let has_room = |id: &TableId| {
-            let table = &self.all[id];
-            let most = if table.is_last_directory(place.directory) {
+            let table = &self.by_id[id];
+            let max_rows = if table.is_last_directory(place.directory) {
                 MAX_ROWS
             } else {
                 MAX_ROWS - MAX_ROWS / 8
             };
-            table.len() < most
+            table.len() < max_rows
         };
-        if let Some(id) = youngest.filter(has_room) {
+        if let Some(id) = last.filter(has_room) {
             return id;
         }
-        let number = self.places.entry(Arc::clone(&place.subsystem)).or_default();
+        let number = self
+            .table_numbers
+            .entry(Arc::clone(&place.subsystem))
+            .or_default();
         let name = format!("{}/{}/{number}", self.context.id, place.subsystem);
         *number += 1;
         let head = Head::new(
@@ -293,16 +301,16 @@ impl Tables {
         );
         let descriptors = self.context.descriptors.clone();
         let table = TableState::new(Arc::new(head), Arc::clone(wants), descriptors);
-        let id = self.next;
-        self.next += 1;
+        let id = self.next_id;
+        self.next_id += 1;
         ids.push(id);
-        self.all.insert(id, table);
+        self.by_id.insert(id, table);
         id
     }
 }
 
 /// How often something is wanted, as a time; zero: at each tick.
-pub(crate) fn every(want: Want) -> Duration {
+pub(crate) fn want_interval(want: Want) -> Duration {
     match want {
         Want::Always => Duration::ZERO,
         Want::Every(interval) => interval,
