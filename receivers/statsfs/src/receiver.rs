@@ -13,7 +13,7 @@ use crate::discovery::{Ask, Checked, Quiet, Scan, There, Told, Wanted, shown};
 use crate::plan::Plan;
 use crate::read::ReaderPool;
 use crate::sweep::Sweeps;
-use crate::warnings::Complaints;
+use crate::warnings::Warnings;
 
 /// A check that takes longer does not hold up the sweep that it was made for.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -26,7 +26,7 @@ pub(crate) struct Running {
     root: String,
     plan: Arc<Plan>,
     context: Context,
-    complaints: Complaints,
+    warnings: Warnings,
     sweeps: Sweeps,
     done: Arc<Notify>,
     ask: std::sync::mpsc::Sender<Ask>,
@@ -58,7 +58,7 @@ impl Running {
         let tell = Arc::clone(&done);
         let buffer = buffer.saturating_add(1);
         let readers = ReaderPool::new(readers, max_stuck, plan.timeout, buffer, tell);
-        let complaints = Complaints::new(context.counters.clone());
+        let warnings = Warnings::new(context.counters.clone());
         let at = Arc::new(Mutex::new(root.clone()));
         let (tell, told) = mpsc::channel(4);
         let scan = Scan::new(
@@ -66,7 +66,7 @@ impl Running {
             Arc::clone(&plan),
             demand,
             context.clone(),
-            complaints.clone(),
+            warnings.clone(),
             Arc::clone(&at),
             tell,
         );
@@ -74,14 +74,14 @@ impl Running {
         let sweeps = Sweeps::new(
             Arc::clone(&plan),
             context.clone(),
-            complaints.clone(),
+            warnings.clone(),
             readers,
         );
         Ok(Running {
             root,
             plan,
             context,
-            complaints,
+            warnings,
             sweeps,
             done,
             ask,
@@ -169,7 +169,7 @@ impl Running {
         let mut refused = BTreeSet::new();
         if whole {
             self.rescanned = Some(Instant::now());
-            self.complaints.refill();
+            self.warnings.reset_quota();
             self.sweeps.tables.retry_all();
             refused = std::mem::take(&mut self.sweeps.tables.refused);
         }
@@ -219,7 +219,7 @@ impl Running {
         if let Some((count, first)) = tables.newly_refused.take() {
             let counters = &self.context.counters;
             counters.add("series_refused", "limit", count - 1);
-            self.complaints.add_once(
+            self.warnings.add_once(
                 "series_refused",
                 "limit",
                 "more than `limits.series` allows",
@@ -239,7 +239,7 @@ impl Running {
     fn sweep(&mut self, number: u64) {
         self.sweeps.tick(number);
         if self.sweeps.is_idle() {
-            self.complaints.say();
+            self.warnings.flush();
         }
     }
 
@@ -254,13 +254,13 @@ impl Running {
                     at.clone()
                 };
                 drop(at);
-                self.complaints.add(
+                self.warnings.add(
                     "directories_failed",
                     "stuck",
                     "does not answer when it is listed; what is known is swept on",
                     || subject,
                 );
-                self.complaints.say();
+                self.warnings.flush();
             }
             if since.elapsed() >= PATIENCE
                 && self.looked

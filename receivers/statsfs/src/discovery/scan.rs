@@ -19,7 +19,7 @@ use super::tree::{Clock, Tree};
 use crate::directory_id::DirectoryId;
 use crate::plan::Plan;
 use crate::read::cpu_time;
-use crate::warnings::Complaints;
+use crate::warnings::Warnings;
 
 /// A check that is asked for.
 #[derive(Debug)]
@@ -75,7 +75,7 @@ pub(crate) struct Scan {
     plan: Arc<Plan>,
     demand: Arc<Wants>,
     context: Context,
-    complaints: Complaints,
+    warnings: Warnings,
     tree: Option<Tree>,
     boot: u64,
     /// When it was last looked for and not there, or last read before it went; unix ns, 0 for never.
@@ -93,7 +93,7 @@ impl Scan {
         plan: Arc<Plan>,
         demand: Demand,
         context: Context,
-        complaints: Complaints,
+        warnings: Warnings,
         at: Arc<Mutex<String>>,
         tell: mpsc::Sender<Told>,
     ) -> Scan {
@@ -105,7 +105,7 @@ impl Scan {
             demand: Arc::new(demand),
             boot: boot_unix_nano(&context),
             context,
-            complaints,
+            warnings,
             tree: None,
             without: 0,
             lacking: None,
@@ -142,7 +142,7 @@ impl Scan {
             tree.checked = ask.unchanged.unwrap_or(tree.checked);
             if gone.is_none() {
                 for (directory, file) in ask.refused {
-                    if let Some(found) = tree.found(directory, &file, &self.complaints) {
+                    if let Some(found) = tree.found(directory, &file, &self.warnings) {
                         tree.begins(directory, found);
                     }
                 }
@@ -154,7 +154,7 @@ impl Scan {
                     boot: self.boot,
                     now,
                 },
-                &self.complaints,
+                &self.warnings,
             );
         }
         let tree = match &self.tree {

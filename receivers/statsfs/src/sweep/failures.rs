@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::read::{ReadFailure, Reason};
 use crate::tables::{RowState, TableState};
-use crate::warnings::Complaints;
+use crate::warnings::Warnings;
 
 /// Takes note of the rows that failed, and of those that no longer do.
 pub(crate) fn record_failures(
@@ -13,7 +13,7 @@ pub(crate) fn record_failures(
     retried: &[u32],
     (number, tick): (u64, Duration),
     locked_down: bool,
-    complaints: &Complaints,
+    warnings: &Warnings,
 ) {
     for row in retried {
         if failures.binary_search_by_key(row, |(row, _)| *row).is_err() {
@@ -28,11 +28,11 @@ pub(crate) fn record_failures(
             ReadFailure::Gone => continue,
             ReadFailure::NoDescriptor => {
                 let reason = Reason::DESCRIPTORS;
-                complaints.add_once("files_failed", reason.0, reason.cause(), path());
+                warnings.add_once("files_failed", reason.0, reason.cause(), path());
                 continue;
             }
             ReadFailure::Other(reason @ Reason::TIMEOUT) => {
-                complaints.add("files_failed", reason.0, reason.cause(), path);
+                warnings.add("files_failed", reason.0, reason.cause(), path);
                 continue;
             }
             ReadFailure::NotPermitted if locked_down => Reason::LOCKDOWN,
@@ -46,9 +46,9 @@ pub(crate) fn record_failures(
         // A device that is going answers with all kinds of errors: it is named when it is still there.
         let first = u8::from(reason == Reason::IO);
         if previous == first {
-            complaints.add("files_failed", reason.0, reason.cause(), path);
+            warnings.add("files_failed", reason.0, reason.cause(), path);
         } else {
-            complaints.count("files_failed", reason.0, 1);
+            warnings.count("files_failed", reason.0, 1);
         }
         if table.is_live(row) {
             table.set_row_state(row, back_off(previous, reason, number, tick));

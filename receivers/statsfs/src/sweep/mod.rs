@@ -17,7 +17,7 @@ use crate::discovery::There;
 use crate::plan::Plan;
 use crate::read::{FinishedJob, Job, ReadFailure, ReaderPool};
 use crate::tables::{PendingBatch, TableId, Tables, want_interval};
-use crate::warnings::Complaints;
+use crate::warnings::Warnings;
 use failures::record_failures;
 use subsystems::Subsystems;
 
@@ -25,7 +25,7 @@ use subsystems::Subsystems;
 pub(crate) struct Sweeps {
     plan: Arc<Plan>,
     context: Context,
-    complaints: Complaints,
+    warnings: Warnings,
     pub(crate) tables: Tables,
     readers: ReaderPool,
     root: Option<Root>,
@@ -67,7 +67,7 @@ impl Sweeps {
     pub(crate) fn new(
         plan: Arc<Plan>,
         context: Context,
-        complaints: Complaints,
+        warnings: Warnings,
         readers: ReaderPool,
     ) -> Sweeps {
         let tables = Tables::new(context.clone(), plan.limits.series);
@@ -75,7 +75,7 @@ impl Sweeps {
         Sweeps {
             plan,
             context,
-            complaints,
+            warnings,
             tables,
             readers,
             root: None,
@@ -271,7 +271,7 @@ impl Sweeps {
                 &pending.retried,
                 (sweep.number, self.plan.interval),
                 self.root.as_ref().is_some_and(|root| root.locked_down),
-                &self.complaints,
+                &self.warnings,
             );
         }
         let none_left = |(_, failure): &(u32, ReadFailure)| *failure == ReadFailure::NoDescriptor;
@@ -307,7 +307,7 @@ impl Sweeps {
         }
         if self.running.is_empty() {
             self.tables.last_sweep_end = now_unix_nano();
-            self.complaints.say();
+            self.warnings.flush();
         }
     }
 

@@ -29,10 +29,10 @@ impl Sweeps {
                     table.set_row_state(row, RowState::Stuck(number));
                 }
                 let (reason, path) = (Reason::STUCK, || table.path(row));
-                self.complaints
+                self.warnings
                     .add("files_failed", reason.0, reason.cause(), path);
                 let others = pending.table.len().saturating_sub(1) as u64;
-                self.complaints
+                self.warnings
                     .count("files_failed", Reason::TIMEOUT.0, others);
             }
             self.stuck.insert(number, (Arc::clone(&subsystem), id));
@@ -43,7 +43,7 @@ impl Sweeps {
                 self.end(&subsystem);
                 ends.push(only_last(pending.table.head(), sweep));
             }
-            self.complaints.say();
+            self.warnings.flush();
             if self.readers.is_halted() {
                 tracing::warn!(
                     "nothing is read below this root any more: all threads that `max_stuck` allows wait for files that do not answer"

@@ -12,14 +12,14 @@ use super::named::File;
 use super::{Found, Tree};
 use crate::directory_id::DirectoryId;
 use crate::discovery::name::escape;
-use crate::warnings::Complaints;
+use crate::warnings::Warnings;
 
 impl Tree {
     pub(super) fn take_files(
         &mut self,
         id: DirectoryId,
         files: BTreeSet<Box<CStr>>,
-        complaints: &Complaints,
+        warnings: &Warnings,
     ) {
         let Some((subsystem, _)) = self.directories[&id].subsystem.clone() else {
             return;
@@ -38,7 +38,7 @@ impl Tree {
                 .iter()
                 .filter(|(name, _)| !texts.contains(name.as_bytes()))
             {
-                complaints.add_once(
+                warnings.add_once(
                     "schema_lines_failed",
                     "schema",
                     "not understood in a `.schema`",
@@ -73,13 +73,13 @@ impl Tree {
             Err(_) => {
                 let path = self.shown(&self.directories[&id].path);
                 let cause = "cannot be listed";
-                return complaints.add_once("directories_failed", "directory", cause, path);
+                return warnings.add_once("directories_failed", "directory", cause, path);
             }
         };
         for (name, mode) in files.into_iter().zip(modes) {
             // What cannot be looked at has gone since it was listed.
             let Ok(mode) = mode else { continue };
-            self.mark_above(id, &name, complaints);
+            self.mark_above(id, &name, warnings);
             let twin = self.twin(id, &subsystem, &name);
             if let Some(twin) = &twin {
                 let directory = &self.directories[&id];
@@ -88,7 +88,7 @@ impl Tree {
                     directory.path,
                     escape(name.to_bytes())
                 );
-                complaints.add_once(
+                warnings.add_once(
                     "series_refused",
                     "duplicate",
                     "series that cannot be told apart",
@@ -107,7 +107,7 @@ impl Tree {
                 self.duplicates.insert((id, Arc::clone(&name)));
             } else {
                 let checked = self.checked;
-                if let Some(mut found) = self.found(id, &name, complaints) {
+                if let Some(mut found) = self.found(id, &name, warnings) {
                     if checked != 0 {
                         found.since = found.since.max(checked);
                     }
@@ -158,7 +158,7 @@ impl Tree {
     }
 
     /// Offers the files again whose twins have gone.
-    pub(super) fn offer_duplicates(&mut self, complaints: &Complaints) {
+    pub(super) fn offer_duplicates(&mut self, warnings: &Warnings) {
         for (id, name) in std::mem::take(&mut self.duplicates) {
             // It may have begun with other labels since.
             let waits = |file: &File| file.duplicate;
@@ -178,14 +178,14 @@ impl Tree {
                     file.duplicate = false;
                 }
             });
-            if let Some(found) = self.found(id, &name, complaints) {
+            if let Some(found) = self.found(id, &name, warnings) {
                 self.begins(id, found);
             }
         }
     }
 
     /// A name that comes below makes those above it candidates for sums.
-    fn mark_above(&mut self, id: DirectoryId, name: &Arc<CString>, complaints: &Complaints) {
+    fn mark_above(&mut self, id: DirectoryId, name: &Arc<CString>, warnings: &Warnings) {
         let mut above = self.directories[&id].parent;
         while let Some(at) = above {
             let Some(directory) = self.directories.get_mut(&at) else {
@@ -204,7 +204,7 @@ impl Tree {
                 continue;
             }
             // One that begins in this very check is made anew in its place.
-            let found = self.found(at, name, complaints);
+            let found = self.found(at, name, warnings);
             let mut begun = self.pending.begun.iter_mut().rev();
             let begun = begun
                 .find(|(place, _)| place.directory == at)
@@ -237,7 +237,7 @@ impl Tree {
         &mut self,
         id: DirectoryId,
         name: &Arc<CString>,
-        complaints: &Complaints,
+        warnings: &Warnings,
     ) -> Option<Found> {
         let directory = self.directories.get(&id)?;
         let file = directory.files.get(name)?;
@@ -249,7 +249,7 @@ impl Tree {
         let declared = entry.map(|entry| {
             let (declared, agrees) = self.shared.declared(&metric, &entry.declared);
             if !agrees {
-                complaints.add_once(
+                warnings.add_once(
                     "schema_lines_failed",
                     "schema",
                     "not understood in a `.schema`",

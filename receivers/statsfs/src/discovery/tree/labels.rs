@@ -9,11 +9,11 @@ use super::Tree;
 use crate::directory_id::DirectoryId;
 use crate::discovery::schema::{self, Schema};
 use crate::read::syscalls::read_whole;
-use crate::warnings::Complaints;
+use crate::warnings::Warnings;
 
 impl Tree {
     /// Reads the `.schema` of a directory that is looked at, and sets its labels.
-    pub(super) fn take_schema(&mut self, id: DirectoryId, present: bool, complaints: &Complaints) {
+    pub(super) fn take_schema(&mut self, id: DirectoryId, present: bool, warnings: &Warnings) {
         let most = usize::try_from(self.plan.limits.schema_bytes.0).unwrap_or(usize::MAX);
         let read = present.then(|| {
             self.with_open(id, |fd| read_whole(fd.as_fd(), c".schema", most))
@@ -27,7 +27,7 @@ impl Tree {
             // It may have gone with its directory since that was listed.
             None | Some(Err(Errno::NOENT | Errno::NODEV | Errno::STALE)) => None,
             Some(Ok(bytes)) if bytes.len() > most => {
-                complaints.add_once(
+                warnings.add_once(
                     "schemas_failed",
                     "too_large",
                     "larger than `limits.schema_bytes`",
@@ -37,7 +37,7 @@ impl Tree {
             }
             Some(Ok(bytes)) => Some(Arc::new(schema::parse(&String::from_utf8_lossy(&bytes)))),
             Some(Err(_)) => {
-                complaints.add_once(
+                warnings.add_once(
                     "schemas_failed",
                     "io",
                     "cannot be read",
@@ -47,7 +47,7 @@ impl Tree {
             }
         };
         for (line, why) in schema.iter().flat_map(|schema| &schema.problems) {
-            complaints.add_once(
+            warnings.add_once(
                 "schema_lines_failed",
                 "schema",
                 "not understood in a `.schema`",
@@ -69,7 +69,7 @@ impl Tree {
             let is_other = metrics(&schema) != metrics(&directory.schema);
             self.set(id, |directory| directory.schema = schema);
             if is_other {
-                self.declare_anew(id, complaints);
+                self.declare_anew(id, warnings);
             }
             return;
         }
@@ -87,14 +87,14 @@ impl Tree {
     }
 
     /// The files that are known get what their `.schema` says now.
-    fn declare_anew(&mut self, id: DirectoryId, complaints: &Complaints) {
+    fn declare_anew(&mut self, id: DirectoryId, warnings: &Warnings) {
         let known = self
             .directories
             .get(&id)
             .into_iter()
             .flat_map(|it| it.files.names());
         for name in known.cloned().collect::<Vec<_>>() {
-            let found = self.found(id, &name, complaints);
+            let found = self.found(id, &name, warnings);
             self.pending.changed.extend(found.map(|found| (id, found)));
         }
     }

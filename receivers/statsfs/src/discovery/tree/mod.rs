@@ -23,7 +23,7 @@ use super::inotify::{Happened, Quiet, Watch};
 use crate::directory_id::DirectoryId;
 use crate::plan::Plan;
 use crate::read::syscalls::open_directory;
-use crate::warnings::Complaints;
+use crate::warnings::Warnings;
 pub(crate) use changes::{Changes, Found, Place};
 use directory::{Directory, Held};
 use named::Files;
@@ -156,7 +156,7 @@ impl Tree {
 
     /// Looks for changes: all of the tree at the first call and where `whole` says so; else what the kernel told of,
     /// and the directories that hold devices where it tells nothing.
-    pub(crate) fn check(&mut self, whole: bool, clock: Clock, complaints: &Complaints) {
+    pub(crate) fn check(&mut self, whole: bool, clock: Clock, warnings: &Warnings) {
         let top = self.top;
         match self.watch.take() {
             Happened::In(mut happened) if !whole && self.scanned => {
@@ -170,20 +170,20 @@ impl Tree {
                 happened.changed.extend(&self.silent);
                 for (id, name) in happened.directories {
                     if !happened.changed.contains(&id) {
-                        self.refresh_entry(id, &name, clock, complaints);
+                        self.refresh_entry(id, &name, clock, warnings);
                     }
                 }
                 for id in happened.changed {
-                    self.refresh(id, false, clock, complaints);
+                    self.refresh(id, false, clock, warnings);
                 }
             }
             _ => {
                 self.let_go();
                 self.shared.rescan();
-                self.refresh(self.top, true, clock, complaints);
+                self.refresh(self.top, true, clock, warnings);
             }
         }
-        self.offer_duplicates(complaints);
+        self.offer_duplicates(warnings);
         self.scanned = true;
         self.checked = clock.now.max(1);
         (self.sink)(std::mem::take(&mut self.pending));

@@ -13,7 +13,7 @@ use super::{Clock, Tree};
 use crate::directory_id::DirectoryId;
 use crate::discovery::name::escape;
 use crate::read::syscalls::{DirectoryListing, list, stat_entry};
-use crate::warnings::Complaints;
+use crate::warnings::Warnings;
 
 impl Tree {
     /// Lists a directory and takes in what changed; what is new is scanned to its depth, with `deep` also what is known.
@@ -22,7 +22,7 @@ impl Tree {
         id: DirectoryId,
         deep: bool,
         clock: Clock,
-        complaints: &Complaints,
+        warnings: &Warnings,
     ) {
         let Some(directory) = self.directories.get(&id) else {
             return;
@@ -46,13 +46,13 @@ impl Tree {
                     "cannot be listed"
                 };
                 let shown = self.shown(&path);
-                return complaints.add_once("directories_failed", "directory", cause, shown);
+                return warnings.add_once("directories_failed", "directory", cause, shown);
             }
         };
         if listed.is_truncated {
-            self.refuse_entries(&path, complaints);
+            self.refuse_entries(&path, warnings);
         }
-        let (children, files, has_schema) = self.sort_out(id, &listed, complaints);
+        let (children, files, has_schema) = self.sort_out(id, &listed, warnings);
 
         let known = self.directories[&id].children.keys().cloned().collect();
         let gone = self.end_children(id, known, &children);
@@ -60,10 +60,10 @@ impl Tree {
         // It is read when the tree is scanned; between scans, when it comes or goes.
         let directory = &self.directories[&id];
         if deep || has_schema != directory.schema.is_some() {
-            self.take_schema(id, has_schema, complaints);
+            self.take_schema(id, has_schema, warnings);
         }
-        self.take_files(id, files, complaints);
-        self.take_children(id, children, &gone, deep, clock, complaints);
+        self.take_files(id, files, warnings);
+        self.take_children(id, children, &gone, deep, clock, warnings);
         self.mark_silent(id);
     }
 
@@ -73,21 +73,21 @@ impl Tree {
         id: DirectoryId,
         name: &CStr,
         clock: Clock,
-        complaints: &Complaints,
+        warnings: &Warnings,
     ) {
         let Ok(entry) = self.with_open(id, |fd| stat_entry(fd.as_fd(), name)) else {
-            return self.refresh(id, false, clock, complaints);
+            return self.refresh(id, false, clock, warnings);
         };
-        let (children, ..) = self.sort_out(id, &entry, complaints);
+        let (children, ..) = self.sort_out(id, &entry, warnings);
         let directory = &self.directories[&id];
         let known = directory.children.contains_key(name);
         let there = directory.children.len() + directory.files.len();
         if !known && !children.is_empty() && there >= self.plan.limits.directory_entries {
-            return self.refuse_entries(&Arc::clone(&directory.path), complaints);
+            return self.refuse_entries(&Arc::clone(&directory.path), warnings);
         }
         let known = known.then(|| name.into()).into_iter().collect();
         let gone = self.end_children(id, known, &children);
-        self.take_children(id, children, &gone, false, clock, complaints);
+        self.take_children(id, children, &gone, false, clock, warnings);
         self.mark_silent(id);
     }
 
@@ -125,8 +125,8 @@ impl Tree {
         }
     }
 
-    fn refuse_entries(&self, path: &str, complaints: &Complaints) {
-        complaints.add_once(
+    fn refuse_entries(&self, path: &str, warnings: &Warnings) {
+        warnings.add_once(
             "entries_refused",
             "limit",
             "more entries than `limits.directory_entries`",
@@ -161,7 +161,7 @@ impl Tree {
         gone: &BTreeSet<Box<CStr>>,
         deep: bool,
         clock: Clock,
-        complaints: &Complaints,
+        warnings: &Warnings,
     ) {
         let directory = &self.directories[&id];
         let (path, below) = (Arc::clone(&directory.path), Arc::clone(&directory.below));
@@ -171,7 +171,7 @@ impl Tree {
             };
             if let Some(known) = directory.children.get(&name).copied() {
                 if deep {
-                    self.refresh(known, true, clock, complaints);
+                    self.refresh(known, true, clock, warnings);
                 }
                 continue;
             }
@@ -202,7 +202,7 @@ impl Tree {
             self.set(id, |directory| {
                 directory.children.insert(name, child);
             });
-            self.refresh(child, true, clock, complaints);
+            self.refresh(child, true, clock, warnings);
             self.flush();
         }
     }
@@ -226,7 +226,7 @@ impl Tree {
         &mut self,
         id: DirectoryId,
         listed: &DirectoryListing,
-        complaints: &Complaints,
+        warnings: &Warnings,
     ) -> (BTreeMap<Box<CStr>, u64>, BTreeSet<Box<CStr>>, bool) {
         let directory = &self.directories[&id];
         let mut links = 0;
@@ -256,7 +256,7 @@ impl Tree {
                             .is_none_or(|layout| layout.takes_directory(*depth, &text)),
                     };
                     if taken && depth >= self.plan.limits.depth {
-                        complaints.add_once(
+                        warnings.add_once(
                             "directories_refused",
                             "limit",
                             "deeper than `limits.depth`",
