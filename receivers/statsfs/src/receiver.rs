@@ -110,7 +110,7 @@ impl Running {
         // When readers are looked after next, whatever else happens meanwhile.
         let mut watch: Option<tokio::time::Instant> = None;
         loop {
-            self.sweeps.give().map_err(Error::new)?;
+            self.sweeps.dispatch().map_err(Error::new)?;
             if ended && self.waiting.is_none() && self.sweeps.is_idle() {
                 return Ok(());
             }
@@ -121,7 +121,7 @@ impl Running {
             let mut batches = Vec::new();
             tokio::select! {
                 biased;
-                () = self.done.notified() => batches = self.sweeps.done().map_err(Error::new)?,
+                () = self.done.notified() => batches = self.sweeps.collect().map_err(Error::new)?,
                 told = self.told.recv() => match told {
                     Some(told) => self.take(told, &out),
                     None => return Err(Error::new("the scanning thread has broken down")),
@@ -147,7 +147,7 @@ impl Running {
                 // Nobody takes batches any more.
                 return Ok(());
             }
-            self.sweeps.waited(sending.elapsed());
+            self.sweeps.extend_deadlines(sending.elapsed());
         }
     }
 
@@ -269,7 +269,7 @@ impl Running {
                 self.sweep(number);
             }
         }
-        self.sweeps.watch()
+        self.sweeps.give_up_stuck()
     }
 
     /// In words: what is swept, or why nothing is.

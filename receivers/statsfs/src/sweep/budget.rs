@@ -13,14 +13,14 @@ pub(crate) struct Load {
 }
 
 /// No subsystem is swept more rarely than each so many times that it is due.
-const RAREST: u32 = 64;
+const MAX_SKIP_FACTOR: u32 = 64;
 
 /// Every how many times each of these is swept, of those that it is due: 1 within the budget. Over it, those of the
 /// lowest priority go down first, the dearest of them before the others. `budget` is a part of one core, 0 to 1.
-pub(crate) fn stretches(loads: &[Load], budget: f64) -> Vec<u32> {
+pub(crate) fn skip_factors(loads: &[Load], budget: f64) -> Vec<u32> {
     let share = |load: &Load| load.cpu.as_secs_f64() / load.interval.as_secs_f64().max(1e-9);
     let mut over = loads.iter().map(share).sum::<f64>() - budget;
-    let mut stretches = vec![1; loads.len()];
+    let mut skip_factors = vec![1; loads.len()];
     let mut order: Vec<usize> = (0..loads.len()).collect();
     order.sort_by(|a, b| {
         let dearer = share(&loads[*b]).total_cmp(&share(&loads[*a]));
@@ -34,13 +34,15 @@ pub(crate) fn stretches(loads: &[Load], budget: f64) -> Vec<u32> {
         if share <= 0.0 {
             continue;
         }
-        let left = (share - over).max(share / f64::from(RAREST));
+        let left = (share - over).max(share / f64::from(MAX_SKIP_FACTOR));
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        let stretch = (share / left - 1e-9).ceil().clamp(1.0, RAREST.into()) as u32;
-        stretches[index] = stretch;
-        over -= share - share / f64::from(stretch);
+        let skip_factor = (share / left - 1e-9)
+            .ceil()
+            .clamp(1.0, MAX_SKIP_FACTOR.into()) as u32;
+        skip_factors[index] = skip_factor;
+        over -= share - share / f64::from(skip_factor);
     }
-    stretches
+    skip_factors
 }
 
 #[cfg(test)]
@@ -58,20 +60,20 @@ mod tests {
     #[test]
     fn the_lowest_priority_gives_way_first_and_the_dearest_of_it() {
         let loads = [load(10, 20), load(0, 30), load(0, 5)];
-        assert_eq!(stretches(&loads, 1.0), [1, 1, 1]);
-        assert_eq!(stretches(&loads, 0.055), [1, 1, 1], "just within");
+        assert_eq!(skip_factors(&loads, 1.0), [1, 1, 1]);
+        assert_eq!(skip_factors(&loads, 0.055), [1, 1, 1], "just within");
         assert_eq!(
-            stretches(&loads, 0.040),
+            skip_factors(&loads, 0.040),
             [1, 2, 1],
             "15 ms too much: the one of 30 ms at each second turn"
         );
-        assert_eq!(stretches(&loads, 0.026), [1, 30, 1]);
+        assert_eq!(skip_factors(&loads, 0.026), [1, 30, 1]);
         assert_eq!(
-            stretches(&loads, 0.010),
+            skip_factors(&loads, 0.010),
             [3, 64, 64],
             "then those of higher priority"
         );
-        assert_eq!(stretches(&[], 0.01), Vec::<u32>::new());
+        assert_eq!(skip_factors(&[], 0.01), Vec::<u32>::new());
     }
 
     #[test]
@@ -83,16 +85,16 @@ mod tests {
                 .map(|_| load(random.i32(-2..3), random.u64(0..200)))
                 .collect();
             let budget = random.f64();
-            let stretches = stretches(&loads, budget);
+            let skip_factors = skip_factors(&loads, budget);
             let left: f64 = loads
                 .iter()
-                .zip(&stretches)
-                .map(|(load, stretch)| load.cpu.as_secs_f64() / f64::from(*stretch))
+                .zip(&skip_factors)
+                .map(|(load, skip_factor)| load.cpu.as_secs_f64() / f64::from(*skip_factor))
                 .sum();
             let least: f64 = loads.iter().map(|load| load.cpu.as_secs_f64() / 64.0).sum();
             assert!(
                 left <= budget.max(least) + 1e-9,
-                "seed {seed}: {loads:?} {budget} {stretches:?}"
+                "seed {seed}: {loads:?} {budget} {skip_factors:?}"
             );
         }
     }

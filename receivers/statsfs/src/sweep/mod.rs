@@ -28,17 +28,17 @@ pub(crate) struct Sweeps {
     warnings: Warnings,
     pub(crate) tables: Tables,
     readers: ReaderPool,
-    root: Option<Root>,
-    running: BTreeMap<Arc<str>, Running>,
+    root: Option<SweepRoot>,
+    active: BTreeMap<Arc<str>, SweepState>,
     /// Tables that are being read, by the number of their job.
-    jobs: HashMap<u64, Under>,
+    jobs: HashMap<u64, TableRead>,
     /// Where rows do not answer, by the job that waits for them.
     stuck: HashMap<u64, (Arc<str>, TableId)>,
     pub(crate) subsystems: Subsystems,
 }
 
 /// The tree's root, and how its files are read.
-struct Root {
+struct SweepRoot {
     open: Arc<OwnedFd>,
     keep_open: bool,
     /// A refusal means lockdown here.
@@ -46,18 +46,18 @@ struct Root {
 }
 
 /// A sweep that is under way.
-struct Running {
+struct SweepState {
     number: u64,
     queue: VecDeque<TableId>,
     /// Tables that are being read.
-    out: usize,
+    in_flight: usize,
     /// Since its first table is read, when it has to be over.
     deadline: Option<Instant>,
     cpu: Duration,
 }
 
 /// A table that is being read.
-struct Under {
+struct TableRead {
     subsystem: Arc<str>,
     table: TableId,
     pending: PendingBatch,
@@ -79,7 +79,7 @@ impl Sweeps {
             tables,
             readers,
             root: None,
-            running: BTreeMap::new(),
+            active: BTreeMap::new(),
             jobs: HashMap::new(),
             stuck: HashMap::new(),
             subsystems,
@@ -88,7 +88,7 @@ impl Sweeps {
 
     /// Whether no sweep is under way.
     pub(crate) fn is_idle(&self) -> bool {
-        self.running.is_empty()
+        self.active.is_empty()
     }
 
     /// Whether a thread is reading, or waits for a file that does not answer.
@@ -97,11 +97,11 @@ impl Sweeps {
     }
 
     /// The root that files are read below from now on; without one there are only ends to be said.
-    pub(crate) fn set_root(&mut self, there: Option<&There>) {
-        self.root = there.map(|there| Root {
-            open: Arc::clone(&there.root),
-            keep_open: self.plan.keeps(&there.filesystem),
-            locked_down: matches!(&*there.filesystem, "debugfs" | "tracefs"),
+    pub(crate) fn set_root(&mut self, open_root: Option<&There>) {
+        self.root = open_root.map(|open_root| SweepRoot {
+            open: Arc::clone(&open_root.root),
+            keep_open: self.plan.keeps(&open_root.filesystem),
+            locked_down: matches!(&*open_root.filesystem, "debugfs" | "tracefs"),
         });
     }
 
@@ -110,25 +110,25 @@ impl Sweeps {
         let names: Vec<Arc<str>> = self.tables.subsystems().cloned().collect();
         let tables = &self.tables;
         let interval = |name: &str| tables.interval(name, self.plan.interval);
-        let stretches = self.subsystems.stretches(&names, interval);
-        let (mut begun, mut busy) = (false, false);
-        for (name, stretch) in names.into_iter().zip(stretches) {
-            if self.running.contains_key(&name) {
-                self.subsystems.skip(&name, "overrun");
-                busy = true;
+        let skip_factors = self.subsystems.skip_factors(&names, interval);
+        let (mut any_started, mut any_overrun) = (false, false);
+        for (name, skip_factor) in names.into_iter().zip(skip_factors) {
+            if self.active.contains_key(&name) {
+                self.subsystems.count_skipped(&name, "overrun");
+                any_overrun = true;
                 continue;
             }
-            if stretch > 1 && self.was_swept(&name, number, stretch) {
-                self.subsystems.skip(&name, "max_cpu_percent");
+            if skip_factor > 1 && self.was_swept(&name, number, skip_factor) {
+                self.subsystems.count_skipped(&name, "max_cpu_percent");
                 continue;
             }
-            if self.rests(&name) {
-                self.subsystems.skip(&name, "stuck");
+            if self.update_suspended(&name) {
+                self.subsystems.count_skipped(&name, "stuck");
                 continue;
             }
-            begun = true;
+            any_started = true;
             let queue = VecDeque::from(self.tables.due(&name, number, self.plan.interval));
-            self.subsystems.begins(&name, number);
+            self.subsystems.record_start(&name, number);
             if queue.is_empty() {
                 continue;
             }
@@ -137,16 +137,16 @@ impl Sweeps {
                     table.rebuild();
                 }
             }
-            let running = Running {
+            let sweep = SweepState {
                 number,
                 queue,
-                out: 0,
+                in_flight: 0,
                 deadline: None,
                 cpu: Duration::ZERO,
             };
-            self.running.insert(name, running);
+            self.active.insert(name, sweep);
         }
-        let counter = if busy && !begun {
+        let counter = if any_overrun && !any_started {
             "sweeps_skipped"
         } else {
             "sweeps"
@@ -155,37 +155,40 @@ impl Sweeps {
     }
 
     /// Whether a subsystem was swept in so many of its turns that this tick is in; each turn may be several ticks.
-    fn was_swept(&self, subsystem: &str, number: u64, stretch: u32) -> bool {
+    fn was_swept(&self, subsystem: &str, number: u64, skip_factor: u32) -> bool {
         let tick = self.plan.interval;
         let want = Want::Every(self.tables.interval(subsystem, tick));
-        let turn = |number| want.turn(number, tick).map(|it| it / u64::from(stretch));
-        let last = self.subsystems.last(subsystem);
+        let turn = |number| {
+            want.turn(number, tick)
+                .map(|it| it / u64::from(skip_factor))
+        };
+        let last = self.subsystems.last_sweep(subsystem);
         last.is_some_and(|last| turn(last) == turn(number))
     }
 
     /// Gives tables to readers, as far as these have room.
-    pub(crate) fn give(&mut self) -> std::io::Result<()> {
+    pub(crate) fn dispatch(&mut self) -> std::io::Result<()> {
         while self.readers.has_room() {
-            let Some((subsystem, id)) = self.next() else {
+            let Some((subsystem, id)) = self.next_table() else {
                 return Ok(());
             };
-            let begun = self.begin(&subsystem, id);
-            let running = self.running.get_mut(&subsystem);
-            let Some((job, pending)) = begun else {
+            let started = self.start_table(&subsystem, id);
+            let sweep = self.active.get_mut(&subsystem);
+            let Some((job, pending)) = started else {
                 // It has gone, or is with a reader that does not answer.
-                if running.is_some_and(|it| it.out == 0 && it.queue.is_empty()) {
-                    self.end(&subsystem);
+                if sweep.is_some_and(|it| it.in_flight == 0 && it.queue.is_empty()) {
+                    self.finish_sweep(&subsystem);
                 }
                 continue;
             };
             let number = self.readers.submit(job)?;
-            if let Some(running) = running {
-                running.out += 1;
+            if let Some(sweep) = sweep {
+                sweep.in_flight += 1;
             }
             let table = id;
             self.jobs.insert(
                 number,
-                Under {
+                TableRead {
                     subsystem,
                     table,
                     pending,
@@ -197,25 +200,25 @@ impl Sweeps {
 
     /// The table that is read next: of the sweep that comes again soonest, of the highest priority among these, of the
     /// one that has waited the longest among those: where there is too much to read, all get their turn.
-    fn next(&mut self) -> Option<(Arc<str>, TableId)> {
-        let soonest = |(name, running): &(&Arc<str>, &mut Running)| {
-            let want = running.queue.front().and_then(|id| self.tables.get(*id));
-            let interval = want.map_or(Duration::MAX, |table| want_interval(table.want));
+    fn next_table(&mut self) -> Option<(Arc<str>, TableId)> {
+        let sweep_order = |(name, sweep): &(&Arc<str>, &mut SweepState)| {
+            let table = sweep.queue.front().and_then(|id| self.tables.get(*id));
+            let interval = table.map_or(Duration::MAX, |table| want_interval(table.want));
             let priority = std::cmp::Reverse(self.subsystems.priority(name));
-            (interval, priority, running.number)
+            (interval, priority, sweep.number)
         };
         let waiting = self
-            .running
+            .active
             .iter_mut()
             .filter(|(_, it)| !it.queue.is_empty());
-        let (name, running) = waiting.min_by_key(soonest)?;
-        Some((Arc::clone(name), running.queue.pop_front()?))
+        let (name, sweep) = waiting.min_by_key(sweep_order)?;
+        Some((Arc::clone(name), sweep.queue.pop_front()?))
     }
 
-    fn begin(&mut self, subsystem: &str, id: TableId) -> Option<(Job, PendingBatch)> {
+    fn start_table(&mut self, subsystem: &str, id: TableId) -> Option<(Job, PendingBatch)> {
         let keep_open = self.root.as_ref().is_some_and(|root| root.keep_open);
-        let running = self.running.get_mut(subsystem)?;
-        let deadline = *running
+        let sweep = self.active.get_mut(subsystem)?;
+        let deadline = *sweep
             .deadline
             .get_or_insert_with(|| Instant::now() + self.plan.timeout);
         let table = self.tables.get_mut(id)?;
@@ -226,7 +229,7 @@ impl Sweeps {
         let table = self.tables.get_mut(id)?;
         let root = self.root.as_ref().map(|root| Arc::clone(&root.open));
         table.start_read(
-            running.number,
+            sweep.number,
             self.plan.interval,
             (root, keep_open),
             deadline,
@@ -234,16 +237,16 @@ impl Sweeps {
     }
 
     /// Takes in what was read; the batches that come of it.
-    pub(crate) fn done(&mut self) -> Result<Vec<Batch>, &'static str> {
+    pub(crate) fn collect(&mut self) -> Result<Vec<Batch>, &'static str> {
         let mut batches = Vec::new();
         for FinishedJob(number, job) in self.readers.take_finished() {
             let job = job.ok_or("a reading thread has broken down")?;
-            batches.extend(self.take(number, job));
+            batches.extend(self.finish_job(number, job));
         }
         Ok(batches)
     }
 
-    fn take(&mut self, number: u64, job: Job) -> Option<Batch> {
+    fn finish_job(&mut self, number: u64, job: Job) -> Option<Batch> {
         if let Some((_, table)) = self.stuck.remove(&number) {
             // It answers after all, too late for its sweep.
             if let Some(table) = self.tables.get_mut(table) {
@@ -251,7 +254,7 @@ impl Sweeps {
             }
             return None;
         }
-        let Under {
+        let TableRead {
             subsystem,
             table,
             pending,
@@ -261,8 +264,8 @@ impl Sweeps {
             fds, mut readings, ..
         } = job;
         self.subsystems
-            .count(&subsystem, &readings.cost, readings.failures.len());
-        let sweep = self.sweep(&subsystem, readings.cost.cpu)?;
+            .count_read(&subsystem, &readings.cost, readings.failures.len());
+        let sweep = self.finish_table(&subsystem, readings.cost.cpu)?;
         if let Some(table) = self.tables.get_mut(table) {
             table.finish_read(fds);
             record_failures(
@@ -282,39 +285,39 @@ impl Sweeps {
             readings.values[*row as usize] = Value::Ended;
         }
         if sweep.last {
-            self.end(&subsystem);
+            self.finish_sweep(&subsystem);
         }
         let (table, starts) = (pending.table, pending.starts);
         Some(Batch::new(table, starts, times, readings.values, sweep))
     }
 
     /// One table less of this sweep; which of it this was.
-    fn sweep(&mut self, subsystem: &str, cpu: Duration) -> Option<Sweep> {
-        let running = self.running.get_mut(subsystem)?;
-        running.out -= 1;
-        running.cpu += cpu;
-        let last = running.out == 0 && running.queue.is_empty();
-        Some(Sweep::new(running.number, self.plan.interval, last))
+    fn finish_table(&mut self, subsystem: &str, cpu: Duration) -> Option<Sweep> {
+        let sweep = self.active.get_mut(subsystem)?;
+        sweep.in_flight -= 1;
+        sweep.cpu += cpu;
+        let last = sweep.in_flight == 0 && sweep.queue.is_empty();
+        Some(Sweep::new(sweep.number, self.plan.interval, last))
     }
 
     /// A sweep is over.
-    fn end(&mut self, subsystem: &Arc<str>) {
-        if let Some(running) = self.running.remove(subsystem) {
-            self.subsystems.ends(subsystem, running.cpu);
+    fn finish_sweep(&mut self, subsystem: &Arc<str>) {
+        if let Some(sweep) = self.active.remove(subsystem) {
+            self.subsystems.record_end(subsystem, sweep.cpu);
         }
         if self.tables.remove_finished_tables(subsystem) {
-            self.subsystems.forget(subsystem);
+            self.subsystems.remove(subsystem);
         }
-        if self.running.is_empty() {
+        if self.active.is_empty() {
             self.tables.last_sweep_end = now_unix_nano();
             self.warnings.flush();
         }
     }
 
     /// What is below did not take a batch for so long: that is not the time of the sweeps.
-    pub(crate) fn waited(&mut self, time: Duration) {
+    pub(crate) fn extend_deadlines(&mut self, time: Duration) {
         for deadline in self
-            .running
+            .active
             .values_mut()
             .filter_map(|it| it.deadline.as_mut())
         {

@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use pipeline::{Batch, Head, Sweep, Table, Times, now_unix_nano};
 
-use super::{Sweeps, Under};
+use super::{Sweeps, TableRead};
 use crate::read::Reason;
 use crate::tables::RowState;
 
 impl Sweeps {
     /// Looks for files that do not answer. One that has not for so long is given up, named, and left alone until it does;
     /// gives the ends of sweeps that are over with it.
-    pub(crate) fn watch(&mut self) -> std::io::Result<Vec<Batch>> {
-        let mut ends = Vec::new();
+    pub(crate) fn give_up_stuck(&mut self) -> std::io::Result<Vec<Batch>> {
+        let mut sweep_ends = Vec::new();
         for (number, row) in self.readers.find_stuck()? {
-            let Some(Under {
+            let Some(TableRead {
                 subsystem,
                 table: id,
                 pending,
@@ -36,12 +36,12 @@ impl Sweeps {
                     .count("files_failed", Reason::TIMEOUT.0, others);
             }
             self.stuck.insert(number, (Arc::clone(&subsystem), id));
-            let Some(sweep) = self.sweep(&subsystem, Duration::ZERO) else {
+            let Some(sweep) = self.finish_table(&subsystem, Duration::ZERO) else {
                 continue;
             };
             if sweep.last {
-                self.end(&subsystem);
-                ends.push(only_last(pending.table.head(), sweep));
+                self.finish_sweep(&subsystem);
+                sweep_ends.push(sweep_end_batch(pending.table.head(), sweep));
             }
             self.warnings.flush();
             if self.readers.is_halted() {
@@ -50,15 +50,15 @@ impl Sweeps {
                 );
             }
         }
-        Ok(ends)
+        Ok(sweep_ends)
     }
 
     /// Whether a subsystem rests: it has files that do not answer, and no further thread may be lost.
-    pub(super) fn rests(&mut self, subsystem: &Arc<str>) -> bool {
+    pub(super) fn update_suspended(&mut self, subsystem: &Arc<str>) -> bool {
         let has_stuck = self.stuck.values().any(|(name, ..)| name == subsystem);
-        let rests = has_stuck && self.readers.stalled_count() >= self.readers.max_stuck();
-        if self.subsystems.rests(subsystem, rests) {
-            if rests {
+        let suspended = has_stuck && self.readers.stalled_count() >= self.readers.max_stuck();
+        if self.subsystems.set_suspended(subsystem, suspended) {
+            if suspended {
                 tracing::warn!(
                     "{subsystem} rests: {} threads wait for files that do not answer",
                     self.readers.stalled_count()
@@ -67,12 +67,12 @@ impl Sweeps {
                 tracing::info!("{subsystem} is swept again");
             }
         }
-        rests
+        suspended
     }
 }
 
 /// The end of a sweep whose last table could not be read.
-fn only_last(head: &Arc<Head>, sweep: Sweep) -> Batch {
+fn sweep_end_batch(head: &Arc<Head>, sweep: Sweep) -> Batch {
     let table = Table::new(Arc::clone(head), Vec::new());
     Batch::new(
         table,

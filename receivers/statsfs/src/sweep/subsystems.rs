@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pipeline::{Context, Counters};
 
-use super::budget::{Load, stretches};
+use super::budget::{Load, skip_factors};
 use crate::plan::Plan;
 use crate::read::ReadCost;
 
@@ -14,20 +14,20 @@ use crate::read::ReadCost;
 pub(crate) struct Subsystems {
     plan: Arc<Plan>,
     context: Context,
-    known: HashMap<Arc<str>, Known>,
+    states: HashMap<Arc<str>, SubsystemState>,
     /// CPU time of the last check of the tree.
     pub(crate) scan_cpu: Duration,
-    said_over_budget: bool,
+    warned_over_budget: bool,
 }
 
-struct Known {
+struct SubsystemState {
     counters: Counters,
     priority: i32,
     /// CPU time of its last sweep.
-    cpu: Duration,
+    sweep_cpu: Duration,
     /// The number of its last sweep.
-    last: Option<u64>,
-    rests: bool,
+    last_sweep: Option<u64>,
+    suspended: bool,
 }
 
 impl Subsystems {
@@ -35,56 +35,56 @@ impl Subsystems {
         Subsystems {
             plan,
             context,
-            known: HashMap::new(),
+            states: HashMap::new(),
             scan_cpu: Duration::ZERO,
-            said_over_budget: false,
+            warned_over_budget: false,
         }
     }
 
     pub(crate) fn priority(&self, subsystem: &str) -> i32 {
-        self.known.get(subsystem).map_or(0, |known| known.priority)
+        self.states.get(subsystem).map_or(0, |state| state.priority)
     }
 
     /// The number of its last sweep.
-    pub(crate) fn last(&self, subsystem: &str) -> Option<u64> {
-        self.known.get(subsystem)?.last
+    pub(crate) fn last_sweep(&self, subsystem: &str) -> Option<u64> {
+        self.states.get(subsystem)?.last_sweep
     }
 
-    pub(crate) fn begins(&mut self, subsystem: &str, number: u64) {
-        if let Some(known) = self.known.get_mut(subsystem) {
-            known.last = Some(number);
+    pub(crate) fn record_start(&mut self, subsystem: &str, number: u64) {
+        if let Some(state) = self.states.get_mut(subsystem) {
+            state.last_sweep = Some(number);
         }
     }
 
-    pub(crate) fn ends(&mut self, subsystem: &str, cpu: Duration) {
-        if let Some(known) = self.known.get_mut(subsystem) {
-            known.cpu = cpu;
+    pub(crate) fn record_end(&mut self, subsystem: &str, sweep_cpu: Duration) {
+        if let Some(state) = self.states.get_mut(subsystem) {
+            state.sweep_cpu = sweep_cpu;
         }
     }
 
     /// Nothing is left of it: its counts go on as the receiver's own.
-    pub(crate) fn forget(&mut self, subsystem: &str) {
-        if let Some(known) = self.known.remove(subsystem) {
-            known.counters.end(&self.context.counters);
+    pub(crate) fn remove(&mut self, subsystem: &str) {
+        if let Some(state) = self.states.remove(subsystem) {
+            state.counters.end(&self.context.counters);
         }
     }
 
     /// Sets whether it rests; true if that is news.
-    pub(crate) fn rests(&mut self, subsystem: &str, rests: bool) -> bool {
-        let known = self.known.get_mut(subsystem);
-        known.is_some_and(|known| std::mem::replace(&mut known.rests, rests) != rests)
+    pub(crate) fn set_suspended(&mut self, subsystem: &str, suspended: bool) -> bool {
+        let state = self.states.get_mut(subsystem);
+        state.is_some_and(|state| std::mem::replace(&mut state.suspended, suspended) != suspended)
     }
 
     /// Counts a sweep that is not made.
-    pub(crate) fn skip(&self, subsystem: &str, reason: &'static str) {
-        if let Some(known) = self.known.get(subsystem) {
-            known.counters.add("subsystem_sweeps_skipped", reason, 1);
+    pub(crate) fn count_skipped(&self, subsystem: &str, reason: &'static str) {
+        if let Some(state) = self.states.get(subsystem) {
+            state.counters.add("subsystem_sweeps_skipped", reason, 1);
         }
     }
 
     /// Counts what a reading cost.
-    pub(crate) fn count(&self, subsystem: &str, cost: &ReadCost, failures: usize) {
-        let Some(Known { counters, .. }) = self.known.get(subsystem) else {
+    pub(crate) fn count_read(&self, subsystem: &str, cost: &ReadCost, failures: usize) {
+        let Some(SubsystemState { counters, .. }) = self.states.get(subsystem) else {
             return;
         };
         let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
@@ -98,45 +98,48 @@ impl Subsystems {
     }
 
     /// Every how many turns each of these is swept, by the budget; `interval` is how often one is wanted.
-    pub(crate) fn stretches(
+    pub(crate) fn skip_factors(
         &mut self,
         names: &[Arc<str>],
         interval: impl Fn(&str) -> Duration,
     ) -> Vec<u32> {
         for name in names {
-            if !self.known.contains_key(name) {
+            if !self.states.contains_key(name) {
                 let component = format!("{} {name}", self.context.id);
-                let known = Known {
+                let state = SubsystemState {
                     counters: self.context.counters.of(&component),
                     priority: self.plan.priority(name),
-                    cpu: Duration::ZERO,
-                    last: None,
-                    rests: false,
+                    sweep_cpu: Duration::ZERO,
+                    last_sweep: None,
+                    suspended: false,
                 };
-                self.known.insert(Arc::clone(name), known);
+                self.states.insert(Arc::clone(name), state);
             }
         }
         if self.plan.max_cpu_percent == 0 {
             return vec![1; names.len()];
         }
         let load = |name: &Arc<str>| Load {
-            priority: self.known[name].priority,
-            cpu: self.known[name].cpu,
+            priority: self.states[name].priority,
+            cpu: self.states[name].sweep_cpu,
             interval: interval(name),
         };
         let loads: Vec<Load> = names.iter().map(load).collect();
         let scanning = self.scan_cpu.as_secs_f64() / self.plan.interval.as_secs_f64();
         let budget = f64::from(self.plan.max_cpu_percent) / 100.0 - scanning;
-        let made = stretches(&loads, budget);
-        let less = names.iter().zip(&made).filter(|(_, stretch)| **stretch > 1);
+        let skip_factors = skip_factors(&loads, budget);
+        let less = names
+            .iter()
+            .zip(&skip_factors)
+            .filter(|(_, skip_factor)| **skip_factor > 1);
         let less: Vec<&str> = less.map(|(name, _)| &**name).collect();
-        if !less.is_empty() && !std::mem::replace(&mut self.said_over_budget, true) {
+        if !less.is_empty() && !std::mem::replace(&mut self.warned_over_budget, true) {
             tracing::warn!(
                 "reading would take more than `max_cpu_percent: {}`; swept less often: {}",
                 self.plan.max_cpu_percent,
                 less.join(", ")
             );
         }
-        made
+        skip_factors
     }
 }
