@@ -9,7 +9,9 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::sleep_until;
 
 use crate::config::Config;
-use crate::discovery::{Ask, Checked, Quiet, Scan, There, Told, Wanted, shown};
+use crate::discovery::{
+    DemandedChanges, OpenRoot, Quiet, Scan, ScanEvent, ScanReport, ScanRequest, shown,
+};
 use crate::plan::Plan;
 use crate::read::ReaderPool;
 use crate::sweep::Sweeps;
@@ -29,8 +31,8 @@ pub(crate) struct Running {
     warnings: Warnings,
     sweeps: Sweeps,
     done: Arc<Notify>,
-    ask: std::sync::mpsc::Sender<Ask>,
-    told: mpsc::Receiver<Told>,
+    ask: std::sync::mpsc::Sender<ScanRequest>,
+    told: mpsc::Receiver<ScanEvent>,
     /// The directory that is being listed.
     at: Arc<Mutex<String>>,
     rescanned: Option<Instant>,
@@ -175,7 +177,7 @@ impl Running {
         }
         self.sweeps.tables.forget_ending_rows();
         self.checking = Some((Instant::now(), false));
-        let ask = Ask {
+        let ask = ScanRequest {
             whole,
             refused,
             swept: self.sweeps.tables.last_sweep_end,
@@ -184,33 +186,33 @@ impl Running {
         self.ask.send(ask).map_err(Error::new)
     }
 
-    fn take(&mut self, told: Told, out: &Outlet) {
+    fn take(&mut self, told: ScanEvent, out: &Outlet) {
         match told {
-            Told::Gone => self.sweeps.tables.end_all(),
-            Told::Changes(changes) => self.change(changes),
-            Told::Checked(checked) => self.checked(checked, out),
+            ScanEvent::RootGone => self.sweeps.tables.end_all(),
+            ScanEvent::Changes(changes) => self.change(changes),
+            ScanEvent::Finished(checked) => self.checked(checked, out),
         }
     }
 
-    fn change(&mut self, changes: Wanted) {
+    fn change(&mut self, changes: DemandedChanges) {
         let tables = &mut self.sweeps.tables;
-        for directory in changes.ended_directories {
+        for directory in changes.removed_directories {
             tables.remove_directory(directory);
         }
-        for (directory, file) in changes.ended_files {
+        for (directory, file) in changes.removed_files {
             tables.remove_file(directory, &file);
         }
-        for (directory, found, wants) in changes.changed {
-            tables.change_file(directory, found, &wants);
+        for (directory, file, wants) in changes.changed {
+            tables.change_file(directory, file, &wants);
         }
-        for (place, found) in changes.begun {
-            for (found, wants) in found {
-                tables.add_file(&place, found, &wants);
+        for (directory_ref, files) in changes.added {
+            for (file, wants) in files {
+                tables.add_file(&directory_ref, file, &wants);
             }
         }
     }
 
-    fn checked(&mut self, checked: Checked, out: &Outlet) {
+    fn checked(&mut self, checked: ScanReport, out: &Outlet) {
         self.checking = None;
         self.sweeps.subsystems.scan_cpu = checked.cpu;
         let micros = u64::try_from(checked.cpu.as_micros()).unwrap_or(u64::MAX);
@@ -273,7 +275,7 @@ impl Running {
     }
 
     /// In words: what is swept, or why nothing is.
-    fn found(&self, tree: &Result<There, String>) -> Found {
+    fn found(&self, tree: &Result<OpenRoot, String>) -> Found {
         let there = match tree {
             Ok(there) => there,
             Err(why) => return Found::Lacks(format!("{} ({why})", self.root)),

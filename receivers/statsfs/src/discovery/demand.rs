@@ -6,73 +6,73 @@ use std::sync::{Arc, Mutex};
 
 use pipeline::{Context, Demand, Head, Want};
 
-use super::tree::{Changes, Found, Place};
+use super::tree::{Changes, DirectoryRef, DiscoveredFile};
 use crate::directory_id::DirectoryId;
 
 /// Changes, of which nobody's are left out: what nobody wants is never opened.
 #[derive(Debug, Default)]
-pub(crate) struct Wanted {
-    pub(crate) ended_directories: Vec<DirectoryId>,
-    pub(crate) ended_files: Vec<(DirectoryId, Arc<CString>)>,
-    pub(crate) changed: Vec<(DirectoryId, Found, Arc<[Want]>)>,
+pub(crate) struct DemandedChanges {
+    pub(crate) removed_directories: Vec<DirectoryId>,
+    pub(crate) removed_files: Vec<(DirectoryId, Arc<CString>)>,
+    pub(crate) changed: Vec<(DirectoryId, DiscoveredFile, Arc<[Want]>)>,
     /// By directory.
-    pub(crate) begun: Vec<(Place, Vec<Begun>)>,
+    pub(crate) added: Vec<(DirectoryRef, Vec<DemandedFile>)>,
 }
 
 /// A file that came, and how often each way wants it.
-type Begun = (Found, Arc<[Want]>);
+type DemandedFile = (DiscoveredFile, Arc<[Want]>);
 
 /// Who wants what, asked before anything is read.
-pub(super) struct Wants {
+pub(super) struct DemandCache {
     demand: Demand,
     context: Context,
     /// Answers that many series share.
-    known: Mutex<HashSet<Arc<[Want]>>>,
+    cache: Mutex<HashSet<Arc<[Want]>>>,
 }
 
-impl Wants {
-    pub(super) fn new(demand: Demand, context: Context) -> Wants {
-        Wants {
+impl DemandCache {
+    pub(super) fn new(demand: Demand, context: Context) -> DemandCache {
+        DemandCache {
             demand,
             context,
-            known: Mutex::default(),
+            cache: Mutex::default(),
         }
     }
 
-    pub(super) fn of(&self, changes: Changes) -> Wanted {
-        let begun = changes.begun.into_iter().map(|(place, found)| {
-            let head = self.head(&place.subsystem);
-            let found = found.into_iter().map(|found| {
-                let wants = self.ask(&head, &found);
-                (found, wants)
+    pub(super) fn demanded(&self, changes: Changes) -> DemandedChanges {
+        let added = changes.added.into_iter().map(|(directory_ref, files)| {
+            let head = self.head(&directory_ref.subsystem);
+            let files = files.into_iter().map(|file| {
+                let wants = self.wants(&head, &file);
+                (file, wants)
             });
-            let wanted = found.filter(|(_, wants)| wants.iter().any(|want| *want != Want::Never));
-            (place, wanted.collect::<Vec<_>>())
+            let wanted = files.filter(|(_, wants)| wants.iter().any(|want| *want != Want::Never));
+            (directory_ref, wanted.collect::<Vec<_>>())
         });
-        let changed = changes.changed.into_iter().map(|(directory, found)| {
-            let subsystem = found.series.name.split('/').next().unwrap_or_default();
-            let wants = self.ask(&self.head(&subsystem.into()), &found);
-            (directory, found, wants)
+        let changed = changes.changed.into_iter().map(|(directory, file)| {
+            let subsystem = file.series.name.split('/').next().unwrap_or_default();
+            let wants = self.wants(&self.head(&subsystem.into()), &file);
+            (directory, file, wants)
         });
-        Wanted {
-            ended_directories: changes.ended_directories,
-            ended_files: changes.ended_files,
+        DemandedChanges {
+            removed_directories: changes.removed_directories,
+            removed_files: changes.removed_files,
             changed: changed.collect(),
-            begun: begun.filter(|(_, found)| !found.is_empty()).collect(),
+            added: added.filter(|(_, files)| !files.is_empty()).collect(),
         }
     }
 
-    fn ask(&self, head: &Head, found: &Found) -> Arc<[Want]> {
-        let wants = self.demand.wants(head, &found.series);
-        let mut known = self
-            .known
+    fn wants(&self, head: &Head, file: &DiscoveredFile) -> Arc<[Want]> {
+        let wants = self.demand.wants(head, &file.series);
+        let mut cache = self
+            .cache
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some(same) = known.get(wants.as_slice()) {
+        if let Some(same) = cache.get(wants.as_slice()) {
             return Arc::clone(same);
         }
         let wants: Arc<[Want]> = wants.into();
-        known.insert(Arc::clone(&wants));
+        cache.insert(Arc::clone(&wants));
         wants
     }
 

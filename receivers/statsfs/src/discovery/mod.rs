@@ -8,8 +8,8 @@ mod scan;
 pub(crate) mod schema;
 mod tree;
 
-pub(crate) use demand::Wanted;
+pub(crate) use demand::DemandedChanges;
 pub(crate) use inotify::Quiet;
 pub(crate) use mount::shown;
-pub(crate) use scan::{Ask, Checked, Scan, There, Told};
-pub(crate) use tree::{Found, Place};
+pub(crate) use scan::{OpenRoot, Scan, ScanEvent, ScanReport, ScanRequest};
+pub(crate) use tree::{DirectoryRef, DiscoveredFile};

@@ -12,7 +12,7 @@ use pipeline::{Context, Demand, now_unix_nano};
 use rustix::io::Errno;
 use tokio::sync::mpsc;
 
-use super::demand::{Wanted, Wants};
+use super::demand::{DemandCache, DemandedChanges};
 use super::inotify::Quiet;
 use super::mount::{boot_unix_nano, filesystem_of, find, shown};
 use super::tree::{Clock, Tree};
@@ -23,7 +23,7 @@ use crate::warnings::Warnings;
 
 /// A check that is asked for.
 #[derive(Debug)]
-pub(crate) struct Ask {
+pub(crate) struct ScanRequest {
     /// All of the tree, and the root where it is not there yet; else only what the kernel told of.
     pub(crate) whole: bool,
     /// Files that were too many, to be offered again.
@@ -36,27 +36,27 @@ pub(crate) struct Ask {
 
 /// What a check tells, in this order.
 #[derive(Debug)]
-pub(crate) enum Told {
+pub(crate) enum ScanEvent {
     /// The root has gone or was replaced: every series ends.
-    Gone,
+    RootGone,
     /// What ended, changed and began.
-    Changes(Wanted),
+    Changes(DemandedChanges),
     /// The check is over.
-    Checked(Checked),
+    Finished(ScanReport),
 }
 
 /// The tree after a check.
 #[derive(Debug)]
-pub(crate) struct Checked {
+pub(crate) struct ScanReport {
     /// What is there, or why nothing is.
-    pub(crate) tree: Result<There, String>,
+    pub(crate) tree: Result<OpenRoot, String>,
     /// CPU time of the check.
     pub(crate) cpu: Duration,
 }
 
 /// A tree that is there.
 #[derive(Debug)]
-pub(crate) struct There {
+pub(crate) struct OpenRoot {
     pub(crate) root: Arc<OwnedFd>,
     pub(crate) path: PathBuf,
     pub(crate) filesystem: Arc<str>,
@@ -73,7 +73,7 @@ pub(crate) struct Scan {
     /// Where the root was found.
     path: PathBuf,
     plan: Arc<Plan>,
-    demand: Arc<Wants>,
+    demand: Arc<DemandCache>,
     context: Context,
     warnings: Warnings,
     tree: Option<Tree>,
@@ -83,7 +83,7 @@ pub(crate) struct Scan {
     /// Why there is no tree, as it was last said.
     lacking: Option<String>,
     at: Arc<Mutex<String>>,
-    tell: mpsc::Sender<Told>,
+    tell: mpsc::Sender<ScanEvent>,
 }
 
 impl Scan {
@@ -95,9 +95,9 @@ impl Scan {
         context: Context,
         warnings: Warnings,
         at: Arc<Mutex<String>>,
-        tell: mpsc::Sender<Told>,
+        tell: mpsc::Sender<ScanEvent>,
     ) -> Scan {
-        let demand = Wants::new(demand, context.clone());
+        let demand = DemandCache::new(demand, context.clone());
         Scan {
             root,
             path: PathBuf::new(),
@@ -115,13 +115,13 @@ impl Scan {
     }
 
     /// Starts the thread; it ends when nobody asks any more.
-    pub(crate) fn spawn(mut self, asked: std::sync::mpsc::Receiver<Ask>) -> io::Result<()> {
+    pub(crate) fn spawn(mut self, asked: std::sync::mpsc::Receiver<ScanRequest>) -> io::Result<()> {
         let run = move || asked.into_iter().for_each(|ask| self.check(ask));
         let thread = std::thread::Builder::new().name("statsfs-scan".into());
         thread.spawn(run).map(drop)
     }
 
-    fn check(&mut self, ask: Ask) {
+    fn check(&mut self, ask: ScanRequest) {
         let cpu = cpu_time();
         let gone = self.tree.take_if(|tree| !tree.is_there());
         if gone.is_some() {
@@ -131,7 +131,7 @@ impl Scan {
             );
             self.without = ask.swept;
             // Nobody listens any more when this fails: then the thread ends as well.
-            let _ = self.tell.blocking_send(Told::Gone);
+            let _ = self.tell.blocking_send(ScanEvent::RootGone);
         }
         let whole = ask.whole || gone.is_some();
         if whole && self.tree.is_none() {
@@ -142,8 +142,9 @@ impl Scan {
             tree.checked = ask.unchanged.unwrap_or(tree.checked);
             if gone.is_none() {
                 for (directory, file) in ask.refused {
-                    if let Some(found) = tree.found(directory, &file, &self.warnings) {
-                        tree.begins(directory, found);
+                    if let Some(discovered) = tree.discovered_file(directory, &file, &self.warnings)
+                    {
+                        tree.add_file(directory, discovered);
                     }
                 }
             }
@@ -158,7 +159,7 @@ impl Scan {
             );
         }
         let tree = match &self.tree {
-            Some(tree) => Ok(There {
+            Some(tree) => Ok(OpenRoot {
                 root: Arc::clone(tree.root()),
                 path: self.path.clone(),
                 filesystem: Arc::clone(&tree.filesystem),
@@ -175,7 +176,7 @@ impl Scan {
         let cpu = cpu_time().saturating_sub(cpu);
         let _ = self
             .tell
-            .blocking_send(Told::Checked(Checked { tree, cpu }));
+            .blocking_send(ScanEvent::Finished(ScanReport { tree, cpu }));
     }
 
     fn open(&mut self) {
@@ -183,7 +184,7 @@ impl Scan {
             let filesystem = |device| filesystem_of(device, &self.context);
             let (demand, tell) = (Arc::clone(&self.demand), self.tell.clone());
             let sink = Box::new(move |changes| {
-                let _ = tell.blocking_send(Told::Changes(demand.of(changes)));
+                let _ = tell.blocking_send(ScanEvent::Changes(demand.demanded(changes)));
             });
             let plan = Arc::clone(&self.plan);
             let at = Arc::clone(&self.at);

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use pipeline::{Batch, Context, Sweep, Value, Want, now_unix_nano};
 
-use crate::discovery::There;
+use crate::discovery::OpenRoot;
 use crate::plan::Plan;
 use crate::read::{FinishedJob, Job, ReadFailure, ReaderPool};
 use crate::tables::{PendingBatch, TableId, Tables, want_interval};
@@ -97,7 +97,7 @@ impl Sweeps {
     }
 
     /// The root that files are read below from now on; without one there are only ends to be said.
-    pub(crate) fn set_root(&mut self, open_root: Option<&There>) {
+    pub(crate) fn set_root(&mut self, open_root: Option<&OpenRoot>) {
         self.root = open_root.map(|open_root| SweepRoot {
             open: Arc::clone(&open_root.root),
             keep_open: self.plan.keeps(&open_root.filesystem),

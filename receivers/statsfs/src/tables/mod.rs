@@ -11,7 +11,7 @@ use std::time::Duration;
 use pipeline::{Context, Head, Want};
 
 use crate::directory_id::DirectoryId;
-use crate::discovery::{Found, Place};
+use crate::discovery::{DirectoryRef, DiscoveredFile};
 pub(crate) use row_state::RowState;
 pub(crate) use table::{PendingBatch, TableState};
 
@@ -133,14 +133,19 @@ impl Tables {
     }
 
     /// A file's series is another than before; `wants` is who wants it now.
-    pub(crate) fn change_file(&mut self, directory: DirectoryId, found: Found, wants: &[Want]) {
-        let Some((id, row)) = self.find(directory, &found.file) else {
+    pub(crate) fn change_file(
+        &mut self,
+        directory: DirectoryId,
+        discovered: DiscoveredFile,
+        wants: &[Want],
+    ) {
+        let Some((id, row)) = self.find(directory, &discovered.file) else {
             return;
         };
         if wants.iter().all(|want| *want == Want::Never) {
             self.end_row(id, row);
         } else if let Some(table) = self.by_id.get_mut(&id) {
-            table.change_row(row, found);
+            table.change_row(row, discovered);
         }
     }
 
@@ -158,27 +163,39 @@ impl Tables {
     }
 
     /// A file came, which somebody wants: it goes into the youngest table of those that are wanted as it is.
-    pub(crate) fn add_file(&mut self, place: &Place, mut found: Found, wants: &Arc<[Want]>) {
+    pub(crate) fn add_file(
+        &mut self,
+        directory_ref: &DirectoryRef,
+        mut discovered: DiscoveredFile,
+        wants: &Arc<[Want]>,
+    ) {
         if self.series >= self.max_series {
-            let path = || found.series.source.as_ref().map(pipeline::Source::path);
+            let path = || {
+                discovered
+                    .series
+                    .source
+                    .as_ref()
+                    .map(pipeline::Source::path)
+            };
             let refused = self.newly_refused.take();
             let (count, first) = refused.unwrap_or_else(|| (0, path().unwrap_or_default()));
             self.newly_refused = Some((count + 1, first));
-            self.refused.insert((place.directory, found.file));
+            self.refused
+                .insert((directory_ref.directory, discovered.file));
             return;
         }
         // The check may have begun before the sweep ended that last showed the one whose series it goes on with.
-        if self.take_over_series(&found) {
-            found.since = found.since.max(self.last_sweep_end);
+        if self.take_over_series(&discovered) {
+            discovered.since = discovered.since.max(self.last_sweep_end);
         }
         self.series += 1;
-        let id = self.table_for(place, wants);
-        let tables = self.directories.entry(place.directory).or_default();
+        let id = self.table_for(directory_ref, wants);
+        let tables = self.directories.entry(directory_ref.directory).or_default();
         if tables.last() != Some(&id) {
             tables.push(id);
         }
         if let Some(table) = self.by_id.get_mut(&id) {
-            table.add_row(place, found);
+            table.add_row(directory_ref, discovered);
         }
     }
 
@@ -237,7 +254,7 @@ impl Tables {
 
     /// A series that goes on under another directory does not end: the new row takes the old one's place. Whether it is
     /// such a one.
-    fn take_over_series(&mut self, found: &Found) -> bool {
+    fn take_over_series(&mut self, discovered: &DiscoveredFile) -> bool {
         let tables = &self.by_id;
         let ending = self.ending.get_or_insert_with(|| {
             let rows = tables.iter().flat_map(|(id, table)| {
@@ -247,7 +264,7 @@ impl Tables {
             rows.collect()
         });
         let ended = (!ending.is_empty())
-            .then(|| ending.remove(&found.series.identity()))
+            .then(|| ending.remove(&discovered.series.identity()))
             .flatten();
         if let Some((id, row)) = ended
             && let Some(table) = self.by_id.get_mut(&id)
@@ -268,16 +285,16 @@ impl Tables {
 
     /// The table that takes a new row: the last one of its subsystem with the same wants, while there is room for all
     /// of its directory that comes now.
-    fn table_for(&mut self, place: &Place, wants: &Arc<[Want]>) -> TableId {
+    fn table_for(&mut self, directory_ref: &DirectoryRef, wants: &Arc<[Want]>) -> TableId {
         let ids = self
             .subsystems
-            .entry(Arc::clone(&place.subsystem))
+            .entry(Arc::clone(&directory_ref.subsystem))
             .or_default();
         let same = |id: &&TableId| self.by_id.get(id).is_some_and(|it| it.wants == *wants);
         let last = ids.iter().rev().find(same).copied();
         let has_room = |id: &TableId| {
             let table = &self.by_id[id];
-            let max_rows = if table.is_last_directory(place.directory) {
+            let max_rows = if table.is_last_directory(directory_ref.directory) {
                 MAX_ROWS
             } else {
                 MAX_ROWS - MAX_ROWS / 8
@@ -289,14 +306,14 @@ impl Tables {
         }
         let number = self
             .table_numbers
-            .entry(Arc::clone(&place.subsystem))
+            .entry(Arc::clone(&directory_ref.subsystem))
             .or_default();
-        let name = format!("{}/{}/{number}", self.context.id, place.subsystem);
+        let name = format!("{}/{}/{number}", self.context.id, directory_ref.subsystem);
         *number += 1;
         let head = Head::new(
             Arc::clone(&self.context.resource),
             Arc::clone(&self.context.scope),
-            Arc::clone(&place.subsystem),
+            Arc::clone(&directory_ref.subsystem),
             name.into(),
         );
         let descriptors = self.context.descriptors.clone();

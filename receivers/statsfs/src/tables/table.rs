@@ -8,7 +8,7 @@ use pipeline::{Descriptors, Head, Series, Source, Table, Want};
 
 use super::row_state::{RowActions, RowState, RowStates};
 use crate::directory_id::DirectoryId;
-use crate::discovery::{Found, Place};
+use crate::discovery::{DirectoryRef, DiscoveredFile};
 use crate::read::{FdCache, Job, Readings, RowGroup, Rows};
 
 /// A table, and what is known of its rows.
@@ -96,26 +96,26 @@ impl TableState {
         last.is_some_and(|group| group.directory == directory)
     }
 
-    pub(crate) fn add_row(&mut self, place: &Place, found: Found) {
+    pub(crate) fn add_row(&mut self, directory_ref: &DirectoryRef, discovered: DiscoveredFile) {
         self.outdated = true;
         let rows = Arc::make_mut(&mut self.rows);
         let end = u32::try_from(rows.files.len() + 1).unwrap_or(u32::MAX);
         let same = |group: &&mut RowGroup| {
-            group.directory == place.directory && group.since == found.since
+            group.directory == directory_ref.directory && group.since == discovered.since
         };
         match rows.groups.last_mut().filter(same) {
             Some(group) => group.end = end,
             None => rows.groups.push(RowGroup {
-                directory: place.directory,
-                below: Arc::clone(&place.below),
-                follow_link: place.follow_link,
-                since: found.since,
+                directory: directory_ref.directory,
+                below: Arc::clone(&directory_ref.below),
+                follow_link: directory_ref.follow_link,
+                since: discovered.since,
                 end,
             }),
         }
-        rows.files.push(found.file);
-        rows.set_format(end - 1, found.format);
-        Arc::make_mut(&mut self.series).push(found.series);
+        rows.files.push(discovered.file);
+        rows.set_format(end - 1, discovered.format);
+        Arc::make_mut(&mut self.series).push(discovered.series);
     }
 
     /// The rows of a directory that live.
@@ -164,13 +164,13 @@ impl TableState {
     }
 
     /// What a row's series is from now on. A file that does not answer is left alone all the same.
-    pub(crate) fn change_row(&mut self, row: u32, found: Found) {
+    pub(crate) fn change_row(&mut self, row: u32, discovered: DiscoveredFile) {
         self.outdated = true;
         if !matches!(self.row_states.get(row), Some(RowState::Stuck(_))) {
             self.row_states.remove(row);
         }
-        Arc::make_mut(&mut self.rows).set_format(row, found.format);
-        Arc::make_mut(&mut self.series)[row as usize] = found.series;
+        Arc::make_mut(&mut self.rows).set_format(row, discovered.format);
+        Arc::make_mut(&mut self.series)[row as usize] = discovered.series;
     }
 
     /// A row's file has gone; its descriptor goes too.

@@ -13,18 +13,18 @@ use crate::directory_id::DirectoryId;
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
     /// Files that came, in path order, by directory.
-    pub(crate) begun: Vec<(Place, Vec<Found>)>,
+    pub(crate) added: Vec<(DirectoryRef, Vec<DiscoveredFile>)>,
     /// Directories that went, with all their files.
-    pub(crate) ended_directories: Vec<DirectoryId>,
+    pub(crate) removed_directories: Vec<DirectoryId>,
     /// Files that went, in directories that stay.
-    pub(crate) ended_files: Vec<(DirectoryId, Arc<CString>)>,
+    pub(crate) removed_files: Vec<(DirectoryId, Arc<CString>)>,
     /// Files whose series is another than before.
-    pub(crate) changed: Vec<(DirectoryId, Found)>,
+    pub(crate) changed: Vec<(DirectoryId, DiscoveredFile)>,
 }
 
 /// A file that can be read, and its series.
 #[derive(Debug)]
-pub(crate) struct Found {
+pub(crate) struct DiscoveredFile {
     pub(crate) file: Arc<CString>,
     pub(crate) format: Format,
     /// Since when it counts, unix ns; 0 where that is not known.
@@ -34,7 +34,7 @@ pub(crate) struct Found {
 
 /// Where files stand.
 #[derive(Clone, Debug)]
-pub(crate) struct Place {
+pub(crate) struct DirectoryRef {
     pub(crate) directory: DirectoryId,
     pub(crate) subsystem: Arc<str>,
     /// Below the root.

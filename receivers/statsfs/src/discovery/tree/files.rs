@@ -9,13 +9,13 @@ use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
 use super::named::File;
-use super::{Found, Tree};
+use super::{DiscoveredFile, Tree};
 use crate::directory_id::DirectoryId;
 use crate::discovery::name::escape;
 use crate::warnings::Warnings;
 
 impl Tree {
-    pub(super) fn take_files(
+    pub(super) fn update_files(
         &mut self,
         id: DirectoryId,
         files: BTreeSet<Box<CStr>>,
@@ -50,12 +50,12 @@ impl Tree {
             self.set(id, |directory| {
                 directory.files.remove(&name);
             });
-            for (place, begun) in &mut self.pending.begun {
-                if place.directory == id {
-                    begun.retain(|found| found.file != name);
+            for (directory_ref, added) in &mut self.pending.added {
+                if directory_ref.directory == id {
+                    added.retain(|file| file.file != name);
                 }
             }
-            self.pending.ended_files.push((id, name));
+            self.pending.removed_files.push((id, name));
         }
         let known = &self.directories[&id].files;
         let files = files.into_iter().filter(|name| known.get(name).is_none());
@@ -79,12 +79,12 @@ impl Tree {
         for (name, mode) in files.into_iter().zip(modes) {
             // What cannot be looked at has gone since it was listed.
             let Ok(mode) = mode else { continue };
-            self.mark_above(id, &name, warnings);
-            let twin = self.twin(id, &subsystem, &name);
-            if let Some(twin) = &twin {
+            self.mark_ancestors(id, &name, warnings);
+            let original = self.duplicate_of(id, &subsystem, &name);
+            if let Some(original) = &original {
                 let directory = &self.directories[&id];
                 let subject = format!(
-                    "{}/{}: the same as in {twin}",
+                    "{}/{}: the same as in {original}",
                     directory.path,
                     escape(name.to_bytes())
                 );
@@ -97,21 +97,21 @@ impl Tree {
             }
             let file = File {
                 mode,
-                same_name_below: self.stands_below(id, &name),
-                duplicate: twin.is_some(),
+                same_name_below: self.exists_in_descendant(id, &name),
+                duplicate: original.is_some(),
             };
             self.set(id, |directory| {
                 directory.files.insert(Arc::clone(&name), file);
             });
-            if twin.is_some() {
+            if original.is_some() {
                 self.duplicates.insert((id, Arc::clone(&name)));
             } else {
                 let checked = self.checked;
-                if let Some(mut found) = self.found(id, &name, warnings) {
+                if let Some(mut discovered) = self.discovered_file(id, &name, warnings) {
                     if checked != 0 {
-                        found.since = found.since.max(checked);
+                        discovered.since = discovered.since.max(checked);
                     }
-                    self.begins(id, found);
+                    self.add_file(id, discovered);
                 }
             }
         }
@@ -119,29 +119,34 @@ impl Tree {
     }
 
     /// A file is offered as a new one.
-    pub(crate) fn begins(&mut self, id: DirectoryId, found: Found) {
-        match self.pending.begun.last_mut() {
-            Some((place, begun)) if place.directory == id => begun.push(found),
+    pub(crate) fn add_file(&mut self, id: DirectoryId, file: DiscoveredFile) {
+        match self.pending.added.last_mut() {
+            Some((directory_ref, added)) if directory_ref.directory == id => added.push(file),
             _ => {
-                let place = self.place(id);
+                let directory_ref = self.directory_ref(id);
                 self.pending
-                    .begun
-                    .extend(place.map(|place| (place, vec![found])));
+                    .added
+                    .extend(directory_ref.map(|directory_ref| (directory_ref, vec![file])));
             }
         }
     }
 
     /// The path of a file that is the same series: of the same name in another directory with the same labels, or of a
     /// name in this one that is spelt the same as text.
-    fn twin(&self, id: DirectoryId, subsystem: &Arc<str>, name: &Arc<CString>) -> Option<Arc<str>> {
+    fn duplicate_of(
+        &self,
+        id: DirectoryId,
+        subsystem: &Arc<str>,
+        name: &Arc<CString>,
+    ) -> Option<Arc<str>> {
         let own = &self.directories[&id];
         let taken = |file: Option<&File>| file.is_some_and(|file| !file.duplicate);
         let text = escape(name.to_bytes());
         if text.contains('%') {
             let mut others = own.files.iter().filter(|(other, _)| *other != name);
-            let twin =
+            let original =
                 others.find(|(other, file)| !file.duplicate && escape(other.to_bytes()) == text);
-            if twin.is_some() {
+            if original.is_some() {
                 return Some(Arc::clone(&own.path));
             }
         }
@@ -154,22 +159,22 @@ impl Tree {
         let mut others = others.filter_map(|other| self.directories.get(other));
         others
             .find(|other| taken(other.files.get(name)))
-            .map(|twin| Arc::clone(&twin.path))
+            .map(|original| Arc::clone(&original.path))
     }
 
     /// Offers the files again whose twins have gone.
-    pub(super) fn offer_duplicates(&mut self, warnings: &Warnings) {
+    pub(super) fn retry_duplicates(&mut self, warnings: &Warnings) {
         for (id, name) in std::mem::take(&mut self.duplicates) {
             // It may have begun with other labels since.
-            let waits = |file: &File| file.duplicate;
+            let is_waiting = |file: &File| file.duplicate;
             let directory = self
                 .directories
                 .get(&id)
-                .filter(|it| it.files.get(&name).is_some_and(waits));
+                .filter(|it| it.files.get(&name).is_some_and(is_waiting));
             let Some((subsystem, _)) = directory.and_then(|it| it.subsystem.clone()) else {
                 continue;
             };
-            if self.twin(id, &subsystem, &name).is_some() {
+            if self.duplicate_of(id, &subsystem, &name).is_some() {
                 self.duplicates.insert((id, name));
                 continue;
             }
@@ -178,14 +183,14 @@ impl Tree {
                     file.duplicate = false;
                 }
             });
-            if let Some(found) = self.found(id, &name, warnings) {
-                self.begins(id, found);
+            if let Some(discovered) = self.discovered_file(id, &name, warnings) {
+                self.add_file(id, discovered);
             }
         }
     }
 
     /// A name that comes below makes those above it candidates for sums.
-    fn mark_above(&mut self, id: DirectoryId, name: &Arc<CString>, warnings: &Warnings) {
+    fn mark_ancestors(&mut self, id: DirectoryId, name: &Arc<CString>, warnings: &Warnings) {
         let mut above = self.directories[&id].parent;
         while let Some(at) = above {
             let Some(directory) = self.directories.get_mut(&at) else {
@@ -204,21 +209,24 @@ impl Tree {
                 continue;
             }
             // One that begins in this very check is made anew in its place.
-            let found = self.found(at, name, warnings);
-            let mut begun = self.pending.begun.iter_mut().rev();
-            let begun = begun
-                .find(|(place, _)| place.directory == at)
-                .and_then(|(_, begun)| begun.iter_mut().find(|it| it.file == *name));
-            match (begun, found) {
-                (Some(begun), Some(found)) => *begun = found,
-                (None, found) => self.pending.changed.extend(found.map(|found| (at, found))),
+            let discovered = self.discovered_file(at, name, warnings);
+            let mut added = self.pending.added.iter_mut().rev();
+            let added = added
+                .find(|(directory_ref, _)| directory_ref.directory == at)
+                .and_then(|(_, files)| files.iter_mut().find(|it| it.file == *name));
+            match (added, discovered) {
+                (Some(added), Some(discovered)) => *added = discovered,
+                (None, discovered) => self
+                    .pending
+                    .changed
+                    .extend(discovered.map(|file| (at, file))),
                 _ => {}
             }
         }
     }
 
     /// Whether a directory below has a file of this name. Only what is listed after its children can say so.
-    fn stands_below(&self, id: DirectoryId, name: &Arc<CString>) -> bool {
+    fn exists_in_descendant(&self, id: DirectoryId, name: &Arc<CString>) -> bool {
         let children = self
             .directories
             .get(&id)
@@ -228,17 +236,17 @@ impl Tree {
             self.directories
                 .get(child)
                 .is_some_and(|it| it.files.get(name).is_some())
-                || self.stands_below(*child, name)
+                || self.exists_in_descendant(*child, name)
         })
     }
 
     /// The series of a file.
-    pub(crate) fn found(
+    pub(crate) fn discovered_file(
         &mut self,
         id: DirectoryId,
         name: &Arc<CString>,
         warnings: &Warnings,
-    ) -> Option<Found> {
+    ) -> Option<DiscoveredFile> {
         let directory = self.directories.get(&id)?;
         let file = directory.files.get(name)?;
         let (subsystem, _) = directory.subsystem.clone()?;
@@ -269,7 +277,7 @@ impl Tree {
             .format(&directory.path, &text, entry.and_then(|entry| entry.format));
         let mut series = Series::of(metric, Arc::clone(&directory.attributes));
         series.source = Some(Source::new(Arc::clone(&directory.source), shape));
-        Some(Found {
+        Some(DiscoveredFile {
             file: Arc::clone(name),
             format,
             since: directory.since,

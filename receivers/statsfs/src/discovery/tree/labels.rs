@@ -13,7 +13,7 @@ use crate::warnings::Warnings;
 
 impl Tree {
     /// Reads the `.schema` of a directory that is looked at, and sets its labels.
-    pub(super) fn take_schema(&mut self, id: DirectoryId, present: bool, warnings: &Warnings) {
+    pub(super) fn update_schema(&mut self, id: DirectoryId, present: bool, warnings: &Warnings) {
         let most = usize::try_from(self.plan.limits.schema_bytes.0).unwrap_or(usize::MAX);
         let read = present.then(|| {
             self.with_open(id, |fd| read_whole(fd.as_fd(), c".schema", most))
@@ -66,10 +66,10 @@ impl Tree {
         if attributes == *directory.attributes && !directory.files.is_empty() {
             let metrics =
                 |schema: &Option<Arc<Schema>>| schema.clone().map(|it| it.metrics.clone());
-            let is_other = metrics(&schema) != metrics(&directory.schema);
+            let is_changed = metrics(&schema) != metrics(&directory.schema);
             self.set(id, |directory| directory.schema = schema);
-            if is_other {
-                self.declare_anew(id, warnings);
+            if is_changed {
+                self.redeclare_files(id, warnings);
             }
             return;
         }
@@ -87,15 +87,17 @@ impl Tree {
     }
 
     /// The files that are known get what their `.schema` says now.
-    fn declare_anew(&mut self, id: DirectoryId, warnings: &Warnings) {
+    fn redeclare_files(&mut self, id: DirectoryId, warnings: &Warnings) {
         let known = self
             .directories
             .get(&id)
             .into_iter()
             .flat_map(|it| it.files.names());
         for name in known.cloned().collect::<Vec<_>>() {
-            let found = self.found(id, &name, warnings);
-            self.pending.changed.extend(found.map(|found| (id, found)));
+            let discovered = self.discovered_file(id, &name, warnings);
+            self.pending
+                .changed
+                .extend(discovered.map(|file| (id, file)));
         }
     }
 }

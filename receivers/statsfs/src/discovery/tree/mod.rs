@@ -24,7 +24,7 @@ use crate::directory_id::DirectoryId;
 use crate::plan::Plan;
 use crate::read::syscalls::open_directory;
 use crate::warnings::Warnings;
-pub(crate) use changes::{Changes, Found, Place};
+pub(crate) use changes::{Changes, DirectoryRef, DiscoveredFile};
 use directory::{Directory, Held};
 use named::Files;
 use shared::Shared;
@@ -183,7 +183,7 @@ impl Tree {
                 self.refresh(self.top, true, clock, warnings);
             }
         }
-        self.offer_duplicates(warnings);
+        self.retry_duplicates(warnings);
         self.scanned = true;
         self.checked = clock.now.max(1);
         (self.sink)(std::mem::take(&mut self.pending));
@@ -191,7 +191,7 @@ impl Tree {
 
     /// Hands over what a first scan found so far, so that it need not all be held at once.
     fn flush(&mut self) {
-        if !self.scanned && self.pending.begun.len() >= AT_ONCE {
+        if !self.scanned && self.pending.added.len() >= AT_ONCE {
             (self.sink)(std::mem::take(&mut self.pending));
         }
     }
@@ -258,9 +258,9 @@ impl Tree {
     }
 
     /// Where the files of a directory stand.
-    pub(crate) fn place(&self, id: DirectoryId) -> Option<Place> {
+    pub(crate) fn directory_ref(&self, id: DirectoryId) -> Option<DirectoryRef> {
         let directory = self.directories.get(&id)?;
-        Some(Place {
+        Some(DirectoryRef {
             directory: id,
             subsystem: directory.subsystem.as_ref()?.0.clone(),
             below: Arc::clone(&directory.below),

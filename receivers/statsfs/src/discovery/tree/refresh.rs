@@ -60,9 +60,9 @@ impl Tree {
         // It is read when the tree is scanned; between scans, when it comes or goes.
         let directory = &self.directories[&id];
         if deep || has_schema != directory.schema.is_some() {
-            self.take_schema(id, has_schema, warnings);
+            self.update_schema(id, has_schema, warnings);
         }
-        self.take_files(id, files, warnings);
+        self.update_files(id, files, warnings);
         self.take_children(id, children, &gone, deep, clock, warnings);
         self.mark_silent(id);
     }
@@ -287,7 +287,7 @@ impl Tree {
             .clone()
             .map(|(subsystem, _)| (subsystem, Arc::clone(&directory.attributes)));
         self.pending
-            .ended_files
+            .removed_files
             .extend(files.into_names().map(|name| (id, name)));
         let shared = key.and_then(|key| Some((self.same_labels.get_mut(&key)?, key)));
         if let Some((shared, key)) = shared {
@@ -303,10 +303,12 @@ impl Tree {
         self.end_files(id);
         let pending = &mut self.pending;
         pending
-            .ended_files
+            .removed_files
             .retain(|(directory, _)| *directory != id);
         // What came and went within one check was never there.
-        pending.begun.retain(|(place, _)| place.directory != id);
+        pending
+            .added
+            .retain(|(directory_ref, _)| directory_ref.directory != id);
         pending.changed.retain(|(directory, _)| *directory != id);
         let Some(directory) = self.directories.remove(&id) else {
             return;
@@ -326,6 +328,6 @@ impl Tree {
         {
             parent.children.retain(|_, child| *child != id);
         }
-        self.pending.ended_directories.push(id);
+        self.pending.removed_directories.push(id);
     }
 }
