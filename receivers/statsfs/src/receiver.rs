@@ -10,7 +10,7 @@ use tokio::time::sleep_until;
 
 use crate::config::Config;
 use crate::discovery::{
-    DemandedChanges, OpenRoot, Quiet, Scan, ScanEvent, ScanReport, ScanRequest, shown,
+    ChangeProbe, DemandedChanges, OpenRoot, Scan, ScanEvent, ScanReport, ScanRequest, shown,
 };
 use crate::plan::Plan;
 use crate::read::ReaderPool;
@@ -43,7 +43,7 @@ pub(crate) struct Running {
     /// Whether the tree was looked at once.
     looked: bool,
     /// Tells that there is nothing to check, where the kernel can.
-    quiet: Option<Arc<Quiet>>,
+    change_probe: Option<Arc<ChangeProbe>>,
     /// When it last did, since the last check; unix ns.
     unchanged: Option<u64>,
 }
@@ -93,7 +93,7 @@ impl Running {
             checking: None,
             waiting: None,
             looked: false,
-            quiet: None,
+            change_probe: None,
             unchanged: None,
         })
     }
@@ -161,7 +161,12 @@ impl Running {
         }
         let interval = self.plan.rescan_interval;
         let whole = self.rescanned.is_none_or(|at| at.elapsed() >= interval);
-        if !whole && self.quiet.as_ref().is_some_and(|quiet| quiet.is_so()) {
+        if !whole
+            && self
+                .change_probe
+                .as_ref()
+                .is_some_and(|change_probe| change_probe.is_unchanged())
+        {
             self.unchanged = Some(now_unix_nano());
             self.sweeps.subsystems.scan_cpu = Duration::ZERO;
             self.sweep(number);
@@ -232,7 +237,7 @@ impl Running {
         if !std::mem::replace(&mut self.looked, true) {
             out.found(self.found(&checked.tree));
         }
-        self.quiet = checked.tree.ok().and_then(|there| there.quiet);
+        self.change_probe = checked.tree.ok().and_then(|there| there.change_probe);
         if let Some(number) = self.waiting.take() {
             self.sweep(number);
         }

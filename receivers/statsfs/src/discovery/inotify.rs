@@ -15,31 +15,31 @@ use rustix::io::Errno;
 use crate::directory_id::DirectoryId;
 
 /// File systems that tell of entries that come and go. sysfs does not, and its link counts do not move.
-const SPEAKING: [&str; 13] = [
+const INOTIFY_FILESYSTEMS: [&str; 13] = [
     "statsfs", "stats_fs", "debugfs", "tracefs", "tmpfs", "ramfs", "ext2", "ext3", "ext4", "xfs",
     "btrfs", "f2fs", "overlay",
 ];
 
 /// The directories that changed since they were last asked for.
 #[derive(Debug, Default)]
-pub(crate) struct Watch {
+pub(crate) struct Watcher {
     inotify: Option<Arc<OwnedFd>>,
-    quiet: Option<Arc<Quiet>>,
+    change_probe: Option<Arc<ChangeProbe>>,
     directories: HashMap<i32, Vec<DirectoryId>>,
 }
 
 /// What happened.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Happened {
+pub(crate) enum WatchResult {
     /// In so many words.
-    In(Told),
+    Events(InotifyEvents),
     /// More than the kernel could tell.
-    Anything,
+    Overflow,
 }
 
 /// What the kernel told of.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Told {
+pub(crate) struct InotifyEvents {
     /// Directories in which files came or went.
     pub(crate) changed: BTreeSet<DirectoryId>,
     /// Directories that came or went, by that which they stand in and their name.
@@ -48,17 +48,17 @@ pub(crate) struct Told {
     pub(crate) gone: BTreeSet<DirectoryId>,
 }
 
-impl Watch {
-    pub(crate) fn new(filesystem: &str) -> Watch {
-        let speaks = SPEAKING.contains(&filesystem);
-        let inotify = speaks
+impl Watcher {
+    pub(crate) fn new(filesystem: &str) -> Watcher {
+        let is_supported = INOTIFY_FILESYSTEMS.contains(&filesystem);
+        let inotify = is_supported
             .then(|| inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok())
             .flatten()
             .map(Arc::new);
-        let quiet = inotify.clone().and_then(Quiet::new);
-        Watch {
+        let change_probe = inotify.clone().and_then(ChangeProbe::new);
+        Watcher {
             inotify,
-            quiet: quiet.map(Arc::new),
+            change_probe: change_probe.map(Arc::new),
             directories: HashMap::new(),
         }
     }
@@ -105,15 +105,15 @@ impl Watch {
     }
 
     /// What tells that nothing has happened, without a look at the tree.
-    pub(crate) fn quiet(&self) -> Option<&Arc<Quiet>> {
-        self.quiet.as_ref()
+    pub(crate) fn change_probe(&self) -> Option<&Arc<ChangeProbe>> {
+        self.change_probe.as_ref()
     }
 
     /// What happened since the last call.
-    pub(crate) fn take(&mut self) -> Happened {
-        let mut told = Told::default();
+    pub(crate) fn read_events(&mut self) -> WatchResult {
+        let mut watched_events = InotifyEvents::default();
         let Some(inotify) = &self.inotify else {
-            return Happened::In(told);
+            return WatchResult::Events(watched_events);
         };
         let mut buffer = [MaybeUninit::uninit(); 16 * 1024];
         let mut reader = Reader::new(inotify, &mut buffer);
@@ -121,24 +121,24 @@ impl Watch {
             let event = match reader.next() {
                 Ok(event) => event,
                 Err(Errno::INTR) => continue,
-                Err(_) => return Happened::In(told),
+                Err(_) => return WatchResult::Events(watched_events),
             };
-            let what = event.events();
-            if what.contains(ReadFlags::QUEUE_OVERFLOW) {
-                return Happened::Anything;
+            let flags = event.events();
+            if flags.contains(ReadFlags::QUEUE_OVERFLOW) {
+                return WatchResult::Overflow;
             }
-            if what.contains(ReadFlags::IGNORED) {
+            if flags.contains(ReadFlags::IGNORED) {
                 let gone = self.directories.remove(&event.wd());
-                told.gone.extend(gone.unwrap_or_default());
+                watched_events.gone.extend(gone.unwrap_or_default());
                 continue;
             }
             let parents = self.directories.get(&event.wd()).into_iter().flatten();
             match event.file_name() {
-                Some(name) if what.contains(ReadFlags::ISDIR) => {
+                Some(name) if flags.contains(ReadFlags::ISDIR) => {
                     let each = parents.map(|parent| (*parent, Box::from(name)));
-                    told.directories.extend(each);
+                    watched_events.directories.extend(each);
                 }
-                _ => told.changed.extend(parents),
+                _ => watched_events.changed.extend(parents),
             }
         }
     }
@@ -146,23 +146,23 @@ impl Watch {
 
 /// The kernel's word that nothing has happened: no event, and no mount that came or went.
 #[derive(Debug)]
-pub(crate) struct Quiet {
+pub(crate) struct ChangeProbe {
     inotify: Arc<OwnedFd>,
     mounts: File,
 }
 
-impl Quiet {
-    fn new(inotify: Arc<OwnedFd>) -> Option<Quiet> {
+impl ChangeProbe {
+    fn new(inotify: Arc<OwnedFd>) -> Option<ChangeProbe> {
         let mounts = File::open("/proc/self/mountinfo").ok()?;
-        Some(Quiet { inotify, mounts })
+        Some(ChangeProbe { inotify, mounts })
     }
 
     /// Whether nothing has happened. It never blocks.
-    pub(crate) fn is_so(&self) -> bool {
-        let mut both = [
+    pub(crate) fn is_unchanged(&self) -> bool {
+        let mut descriptors = [
             PollFd::new(&self.inotify, PollFlags::IN),
             PollFd::new(&self.mounts, PollFlags::PRI),
         ];
-        poll(&mut both, Some(&Timespec::default())) == Ok(0)
+        poll(&mut descriptors, Some(&Timespec::default())) == Ok(0)
     }
 }

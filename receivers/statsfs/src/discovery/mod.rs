@@ -9,7 +9,7 @@ pub(crate) mod schema;
 mod tree;
 
 pub(crate) use demand::DemandedChanges;
-pub(crate) use inotify::Quiet;
+pub(crate) use inotify::ChangeProbe;
 pub(crate) use mount::shown;
 pub(crate) use scan::{OpenRoot, Scan, ScanEvent, ScanReport, ScanRequest};
 pub(crate) use tree::{DirectoryRef, DiscoveredFile};

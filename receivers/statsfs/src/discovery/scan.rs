@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use tokio::sync::mpsc;
 
 use super::demand::{DemandCache, DemandedChanges};
-use super::inotify::Quiet;
+use super::inotify::ChangeProbe;
 use super::mount::{boot_unix_nano, filesystem_of, find, shown};
 use super::tree::{Clock, Tree};
 use crate::directory_id::DirectoryId;
@@ -64,7 +64,7 @@ pub(crate) struct OpenRoot {
     /// Why there is nothing to sweep, where that is so.
     pub(crate) why_nothing: String,
     /// What tells that there is no need to check it again.
-    pub(crate) quiet: Option<Arc<Quiet>>,
+    pub(crate) change_probe: Option<Arc<ChangeProbe>>,
 }
 
 /// The thread's state.
@@ -164,7 +164,7 @@ impl Scan {
                 path: self.path.clone(),
                 filesystem: Arc::clone(&tree.filesystem),
                 directories: tree.len(),
-                quiet: tree.quiet().cloned(),
+                change_probe: tree.change_probe().cloned(),
                 why_nothing: if whole {
                     tree.why_nothing()
                 } else {

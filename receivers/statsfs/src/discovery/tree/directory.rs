@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use pipeline::{Attributes, Descriptors, SourceDirectory};
 
-use super::named::Files;
+use super::file_list::FileList;
 use crate::directory_id::DirectoryId;
 use crate::discovery::schema::Schema;
 
@@ -26,24 +26,24 @@ pub(super) struct Directory {
     pub(super) subsystem: Option<(Arc<str>, usize)>,
     pub(super) inode: u64,
     pub(super) children: BTreeMap<Box<CStr>, DirectoryId>,
-    pub(super) files: Files,
+    pub(super) files: FileList,
     pub(super) schema: Option<Arc<Schema>>,
     pub(super) attributes: Arc<Attributes>,
     /// Since when its counters count, unix ns; 0 where that is not known.
     pub(super) since: u64,
     /// Where the kernel tells of changes in it; otherwise it is listed.
     pub(super) watch: Option<i32>,
-    pub(super) held: Option<Held>,
+    pub(super) open: Option<OpenDirectory>,
 }
 
 /// A directory that is held open. Dropped, it gives its descriptor back.
 #[derive(Debug)]
-pub(super) struct Held {
-    pub(super) open: OwnedFd,
+pub(super) struct OpenDirectory {
+    pub(super) fd: OwnedFd,
     pub(super) descriptors: Descriptors,
 }
 
-impl Drop for Held {
+impl Drop for OpenDirectory {
     fn drop(&mut self) {
         self.descriptors.give(1);
     }

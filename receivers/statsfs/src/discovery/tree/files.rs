@@ -8,7 +8,7 @@ use pipeline::{Series, Source, SourceFile};
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
-use super::named::File;
+use super::file_list::FileEntry;
 use super::{DiscoveredFile, Tree};
 use crate::directory_id::DirectoryId;
 use crate::discovery::name::escape;
@@ -59,7 +59,7 @@ impl Tree {
         }
         let known = &self.directories[&id].files;
         let files = files.into_iter().filter(|name| known.get(name).is_none());
-        let files: Vec<Arc<CString>> = files.map(|name| self.shared.file(name)).collect();
+        let files: Vec<Arc<CString>> = files.map(|name| self.interner.file_name(name)).collect();
         let modes = self.with_open(id, |fd| {
             let mode = |name: &Arc<CString>| {
                 rustix::fs::statat(fd, name.as_c_str(), AtFlags::SYMLINK_NOFOLLOW)
@@ -95,7 +95,7 @@ impl Tree {
                     subject,
                 );
             }
-            let file = File {
+            let file = FileEntry {
                 mode,
                 same_name_below: self.exists_in_descendant(id, &name),
                 duplicate: original.is_some(),
@@ -140,7 +140,7 @@ impl Tree {
         name: &Arc<CString>,
     ) -> Option<Arc<str>> {
         let own = &self.directories[&id];
-        let taken = |file: Option<&File>| file.is_some_and(|file| !file.duplicate);
+        let taken = |file: Option<&FileEntry>| file.is_some_and(|file| !file.duplicate);
         let text = escape(name.to_bytes());
         if text.contains('%') {
             let mut others = own.files.iter().filter(|(other, _)| *other != name);
@@ -166,7 +166,7 @@ impl Tree {
     pub(super) fn retry_duplicates(&mut self, warnings: &Warnings) {
         for (id, name) in std::mem::take(&mut self.duplicates) {
             // It may have begun with other labels since.
-            let is_waiting = |file: &File| file.duplicate;
+            let is_waiting = |file: &FileEntry| file.duplicate;
             let directory = self
                 .directories
                 .get(&id)
@@ -251,11 +251,11 @@ impl Tree {
         let file = directory.files.get(name)?;
         let (subsystem, _) = directory.subsystem.clone()?;
         let (mode, same_name_below) = (u32::from(file.mode), file.same_name_below);
-        let (metric, text) = self.shared.metric(&subsystem, name);
+        let (metric, text) = self.interner.metric(&subsystem, name);
         let schema = directory.schema.as_ref();
         let entry = schema.and_then(|schema| schema.metrics.get(&*text));
         let declared = entry.map(|entry| {
-            let (declared, agrees) = self.shared.declared(&metric, &entry.declared);
+            let (declared, agrees) = self.interner.declared(&metric, &entry.declared);
             if !agrees {
                 warnings.add_once(
                     "schema_lines_failed",
@@ -269,14 +269,18 @@ impl Tree {
             }
             declared
         });
-        let mut shape = SourceFile::new(Arc::clone(&text));
-        (shape.mode, shape.declared, shape.same_name_below) = (mode, declared, same_name_below);
-        let shape = self.shared.shape(shape);
+        let mut source_file = SourceFile::new(Arc::clone(&text));
+        (
+            source_file.mode,
+            source_file.declared,
+            source_file.same_name_below,
+        ) = (mode, declared, same_name_below);
+        let source_file = self.interner.source_file(source_file);
         let format = self
             .plan
             .format(&directory.path, &text, entry.and_then(|entry| entry.format));
         let mut series = Series::of(metric, Arc::clone(&directory.attributes));
-        series.source = Some(Source::new(Arc::clone(&directory.source), shape));
+        series.source = Some(Source::new(Arc::clone(&directory.source), source_file));
         Some(DiscoveredFile {
             file: Arc::clone(name),
             format,

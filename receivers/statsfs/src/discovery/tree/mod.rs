@@ -2,12 +2,12 @@
 
 mod changes;
 mod directory;
+mod file_list;
 mod files;
+mod interner;
 mod labels;
-mod named;
 mod refresh;
-mod shared;
-mod start;
+mod start_time;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::CString;
@@ -19,15 +19,15 @@ use pipeline::{Attributes, Descriptors, SourceDirectory};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use super::inotify::{Happened, Quiet, Watch};
+use super::inotify::{ChangeProbe, WatchResult, Watcher};
 use crate::directory_id::DirectoryId;
 use crate::plan::Plan;
 use crate::read::syscalls::open_directory;
 use crate::warnings::Warnings;
 pub(crate) use changes::{Changes, DirectoryRef, DiscoveredFile};
-use directory::{Directory, Held};
-use named::Files;
-use shared::Shared;
+use directory::{Directory, OpenDirectory};
+use file_list::FileList;
+use interner::Interner;
 
 /// What time it is, and was, for the starts of what appears.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +45,7 @@ pub(crate) type Sink = Box<dyn FnMut(Changes) + Send>;
 const AT_ONCE: usize = 64;
 
 /// Directories that are held open to be listed again, at the most; the others are opened when their turn comes.
-const MOST_HELD: usize = 64;
+const MAX_OPEN_DIRECTORIES: usize = 64;
 
 /// File systems whose objects live as long as the kernel, but for what comes later.
 const KERNEL: [&str; 7] = [
@@ -62,12 +62,12 @@ pub(crate) struct Tree {
     directories: HashMap<DirectoryId, Directory>,
     top: DirectoryId,
     next: DirectoryId,
-    watch: Watch,
+    watcher: Watcher,
     /// Links in the root that were not followed.
     links_passed: usize,
-    held: usize,
+    open_directories: usize,
     descriptors: Descriptors,
-    shared: Shared,
+    interner: Interner,
     /// Directories of a subsystem that have the same labels.
     same_labels: HashMap<(Arc<str>, Arc<Attributes>), Vec<DirectoryId>>,
     /// When the tree was last checked, unix ns; 0 at the first scan.
@@ -77,7 +77,7 @@ pub(crate) struct Tree {
     /// Files that another directory's stand for, as long as that one does.
     duplicates: BTreeSet<(DirectoryId, Arc<CString>)>,
     /// Directories that hold devices and of whose changes the kernel does not tell: listed at each check.
-    silent: BTreeSet<DirectoryId>,
+    polled: BTreeSet<DirectoryId>,
     /// When the last sweep of it ended, unix ns.
     pub(crate) swept: u64,
     pending: Changes,
@@ -107,8 +107,8 @@ impl Tree {
         let filesystem: Arc<str> = filesystem_of(stat.st_dev).into();
         let subsystem = plan.subsystem.clone().map(|name| (name, 0));
         let path = plan.subsystem.clone().unwrap_or_default();
-        let watch = Watch::new(&filesystem);
-        watch.add_root(&root_path);
+        let watcher = Watcher::new(&filesystem);
+        watcher.add_root(&root_path);
         let mut tree = Tree {
             plan,
             root_path,
@@ -118,16 +118,16 @@ impl Tree {
             directories: HashMap::new(),
             top: 0,
             next: 0,
-            watch,
+            watcher,
             links_passed: 0,
-            held: 0,
+            open_directories: 0,
             descriptors,
-            shared: Shared::default(),
+            interner: Interner::default(),
             same_labels: HashMap::new(),
             checked: without,
             scanned: false,
             duplicates: BTreeSet::new(),
-            silent: BTreeSet::new(),
+            polled: BTreeSet::new(),
             swept: 0,
             pending: Changes::default(),
             at,
@@ -158,28 +158,28 @@ impl Tree {
     /// and the directories that hold devices where it tells nothing.
     pub(crate) fn check(&mut self, whole: bool, clock: Clock, warnings: &Warnings) {
         let top = self.top;
-        match self.watch.take() {
-            Happened::In(mut happened) if !whole && self.scanned => {
-                for id in happened.gone.into_iter().filter(|id| *id != top) {
+        match self.watcher.read_events() {
+            WatchResult::Events(mut events) if !whole && self.scanned => {
+                for id in events.gone.into_iter().filter(|id| *id != top) {
                     // A directory of the same number may stand there by now.
-                    happened
+                    events
                         .changed
                         .extend(self.directories.get(&id).and_then(|it| it.parent));
                     self.end(id);
                 }
-                happened.changed.extend(&self.silent);
-                for (id, name) in happened.directories {
-                    if !happened.changed.contains(&id) {
+                events.changed.extend(&self.polled);
+                for (id, name) in events.directories {
+                    if !events.changed.contains(&id) {
                         self.refresh_entry(id, &name, clock, warnings);
                     }
                 }
-                for id in happened.changed {
+                for id in events.changed {
                     self.refresh(id, false, clock, warnings);
                 }
             }
             _ => {
                 self.let_go();
-                self.shared.rescan();
+                self.interner.forget_unused();
                 self.refresh(self.top, true, clock, warnings);
             }
         }
@@ -219,8 +219,10 @@ impl Tree {
     }
 
     /// What tells that a check would find nothing, where the kernel tells of all that a check looks for.
-    pub(crate) fn quiet(&self) -> Option<&Arc<Quiet>> {
-        self.watch.quiet().filter(|_| self.silent.is_empty())
+    pub(crate) fn change_probe(&self) -> Option<&Arc<ChangeProbe>> {
+        self.watcher
+            .change_probe()
+            .filter(|_| self.polled.is_empty())
     }
 
     /// Calls `with` with the open directory. That of one which is listed at each check is kept open, up to a number.
@@ -230,17 +232,19 @@ impl Tree {
         with: impl FnOnce(&OwnedFd) -> T,
     ) -> Result<T, Errno> {
         let directory = self.directories.get(&id).ok_or(Errno::NOENT)?;
-        if let Some(held) = &directory.held {
-            return Ok(with(&held.open));
+        if let Some(directory) = &directory.open {
+            return Ok(with(&directory.fd));
         }
         let follow_link = self.follows(directory);
-        let opened = open_directory(self.root.as_fd(), &directory.below, follow_link)?;
-        let result = with(&opened);
-        if self.silent.contains(&id) && self.held < MOST_HELD && self.descriptors.take() {
+        let fd = open_directory(self.root.as_fd(), &directory.below, follow_link)?;
+        let result = with(&fd);
+        if self.polled.contains(&id)
+            && self.open_directories < MAX_OPEN_DIRECTORIES
+            && self.descriptors.take()
+        {
             let descriptors = self.descriptors.clone();
-            let open = opened;
-            self.set(id, |it| it.held = Some(Held { open, descriptors }));
-            self.held += 1;
+            self.set(id, |it| it.open = Some(OpenDirectory { fd, descriptors }));
+            self.open_directories += 1;
         }
         Ok(result)
     }
@@ -277,8 +281,8 @@ impl Tree {
     fn let_go(&mut self) {
         self.directories
             .values_mut()
-            .for_each(|directory| directory.held = None);
-        self.held = 0;
+            .for_each(|directory| directory.open = None);
+        self.open_directories = 0;
     }
 
     /// A directory's path for people: a root of subsystems has none of its own.
@@ -315,7 +319,7 @@ impl Tree {
         let id = self.next;
         self.next += 1;
         // Watched before it is listed: nothing that comes in between is missed.
-        let watch = self.watch.add(&self.root_path.join(&below), id);
+        let watch = self.watcher.add(&self.root_path.join(&below), id);
         let source = SourceDirectory::new(Arc::clone(&path), Arc::clone(&self.filesystem));
         let directory = Directory {
             parent,
@@ -325,12 +329,12 @@ impl Tree {
             subsystem,
             inode,
             children: BTreeMap::new(),
-            files: Files::default(),
+            files: FileList::default(),
             schema: None,
             attributes: Arc::default(),
             since,
             watch,
-            held: None,
+            open: None,
         };
         self.directories.insert(id, directory);
         id

@@ -64,7 +64,7 @@ impl Tree {
         }
         self.update_files(id, files, warnings);
         self.take_children(id, children, &gone, deep, clock, warnings);
-        self.mark_silent(id);
+        self.update_polled(id);
     }
 
     /// Looks at one entry of a directory of which the kernel told: a device among thousands costs no listing of all.
@@ -88,7 +88,7 @@ impl Tree {
         let known = known.then(|| name.into()).into_iter().collect();
         let gone = self.end_children(id, known, &children);
         self.take_children(id, children, &gone, false, clock, warnings);
-        self.mark_silent(id);
+        self.update_polled(id);
     }
 
     /// What a directory of too many entries is taken to have: what is known of it and still there, then others, as many
@@ -208,15 +208,15 @@ impl Tree {
     }
 
     /// Whether a directory is listed at each check depends on what it holds.
-    fn mark_silent(&mut self, id: DirectoryId) {
-        let silent = self
+    fn update_polled(&mut self, id: DirectoryId) {
+        let polled = self
             .directories
             .get(&id)
             .is_some_and(|it| it.watch.is_none() && self.holds_devices(it));
-        if silent {
-            self.silent.insert(id);
+        if polled {
+            self.polled.insert(id);
         } else {
-            self.silent.remove(&id);
+            self.polled.remove(&id);
         }
     }
 
@@ -313,11 +313,11 @@ impl Tree {
         let Some(directory) = self.directories.remove(&id) else {
             return;
         };
-        self.silent.remove(&id);
+        self.polled.remove(&id);
         if let Some(watch) = directory.watch {
-            self.watch.remove(watch, id);
+            self.watcher.remove(watch, id);
         }
-        self.held -= usize::from(directory.held.is_some());
+        self.open_directories -= usize::from(directory.open.is_some());
         directory
             .children
             .into_values()

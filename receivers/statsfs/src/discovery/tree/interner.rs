@@ -1,4 +1,4 @@
-//! Names and shapes that many files have in common, each held once; what no file has any more is forgotten at a rescan.
+//! Names and descriptions of files that many files have in common, each held once; what no file has any more is forgotten at a rescan.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::{CStr, CString};
@@ -8,31 +8,33 @@ use pipeline::{Declared, Metric, Series, SourceFile};
 
 use crate::discovery::name::{escape, shorten};
 
-type Spelt = (Arc<Metric>, Arc<str>);
+type InternedName = (Arc<Metric>, Arc<str>);
 
-/// What is shared.
+/// What is interner.
 #[derive(Debug, Default)]
-pub(super) struct Shared {
-    files: HashMap<Box<CStr>, Arc<CString>>,
+pub(super) struct Interner {
+    file_names: HashMap<Box<CStr>, Arc<CString>>,
     /// By subsystem and file: the metric, of which only the name is known, and the file's name as text.
-    names: HashMap<(Arc<str>, Arc<CString>), Spelt>,
-    shapes: HashSet<Arc<SourceFile>>,
+    metrics: HashMap<(Arc<str>, Arc<CString>), InternedName>,
+    source_files: HashSet<Arc<SourceFile>>,
     /// The first declaration of each metric holds for all.
     declared: HashMap<Arc<str>, Arc<Declared>>,
 }
 
-impl Shared {
+impl Interner {
     /// A rescan begins: declarations are read anew, and what nobody has is forgotten.
-    pub(super) fn rescan(&mut self) {
+    pub(super) fn forget_unused(&mut self) {
         self.declared.clear();
-        self.names
+        self.metrics
             .retain(|_, (metric, _)| Arc::strong_count(metric) > 1);
-        self.files.retain(|_, file| Arc::strong_count(file) > 1);
-        self.shapes.retain(|shape| Arc::strong_count(shape) > 1);
+        self.file_names
+            .retain(|_, file| Arc::strong_count(file) > 1);
+        self.source_files
+            .retain(|source_file| Arc::strong_count(source_file) > 1);
     }
 
-    pub(super) fn file(&mut self, name: Box<CStr>) -> Arc<CString> {
-        let file = self.files.entry(name);
+    pub(super) fn file_name(&mut self, name: Box<CStr>) -> Arc<CString> {
+        let file = self.file_names.entry(name);
         let file = file.or_insert_with_key(|name| Arc::new(name.clone().into_c_string()));
         Arc::clone(file)
     }
@@ -44,13 +46,13 @@ impl Shared {
         file: &Arc<CString>,
     ) -> (Arc<Metric>, Arc<str>) {
         let key = (Arc::clone(subsystem), Arc::clone(file));
-        let made = self.names.entry(key).or_insert_with(|| {
+        let interned = self.metrics.entry(key).or_insert_with(|| {
             let text = escape(file.to_bytes());
             let name = shorten(format!("{subsystem}/{text}"));
             let series = Series::new(name, Arc::default());
             (series.metric, text.into())
         });
-        made.clone()
+        interned.clone()
     }
 
     /// What is declared of a metric; false beside it where it was declared to be of another kind before, which holds.
@@ -70,13 +72,13 @@ impl Shared {
         (Arc::clone(same), true)
     }
 
-    pub(super) fn shape(&mut self, shape: SourceFile) -> Arc<SourceFile> {
-        if let Some(known) = self.shapes.get(&shape) {
+    pub(super) fn source_file(&mut self, source_file: SourceFile) -> Arc<SourceFile> {
+        if let Some(known) = self.source_files.get(&source_file) {
             return Arc::clone(known);
         }
-        let shape = Arc::new(shape);
-        self.shapes.insert(Arc::clone(&shape));
-        shape
+        let source_file = Arc::new(source_file);
+        self.source_files.insert(Arc::clone(&source_file));
+        source_file
     }
 }
 
@@ -86,20 +88,24 @@ mod tests {
 
     #[test]
     fn what_no_file_has_any_more_is_forgotten_at_a_rescan() {
-        let mut shared = Shared::default();
-        let make = |name: &CStr, shared: &mut Shared| {
-            let file = shared.file(name.into());
-            let (metric, text) = shared.metric(&"kvm".into(), &file);
-            let shape = shared.shape(SourceFile::new(text));
-            (file, metric, shape)
+        let mut interner = Interner::default();
+        let make = |name: &CStr, interner: &mut Interner| {
+            let file = interner.file_name(name.into());
+            let (metric, text) = interner.metric(&"kvm".into(), &file);
+            let source_file = interner.source_file(SourceFile::new(text));
+            (file, metric, source_file)
         };
-        let kept = make(c"exits", &mut shared);
-        drop(make(c"gone", &mut shared));
-        assert_eq!((shared.files.len(), shared.names.len()), (2, 2));
-        shared.rescan();
-        let left = (shared.files.len(), shared.names.len(), shared.shapes.len());
+        let kept = make(c"exits", &mut interner);
+        drop(make(c"gone", &mut interner));
+        assert_eq!((interner.file_names.len(), interner.metrics.len()), (2, 2));
+        interner.forget_unused();
+        let left = (
+            interner.file_names.len(),
+            interner.metrics.len(),
+            interner.source_files.len(),
+        );
         assert_eq!(left, (1, 1, 1));
-        let again = make(c"exits", &mut shared);
+        let again = make(c"exits", &mut interner);
         assert!(Arc::ptr_eq(&kept.1, &again.1) && Arc::ptr_eq(&kept.2, &again.2));
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 /// A regular file.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct File {
+pub(super) struct FileEntry {
     pub(super) mode: u16,
     pub(super) same_name_below: bool,
     /// Another directory has the same series already.
@@ -14,31 +14,31 @@ pub(super) struct File {
 
 /// Files by their names.
 #[derive(Debug, Default)]
-pub(super) struct Files(Vec<(Arc<CString>, File)>);
+pub(super) struct FileList(Vec<(Arc<CString>, FileEntry)>);
 
-impl Files {
-    pub(super) fn get(&self, name: &CStr) -> Option<&File> {
-        self.at(name).ok().map(|at| &self.0[at].1)
+impl FileList {
+    pub(super) fn get(&self, name: &CStr) -> Option<&FileEntry> {
+        self.position(name).ok().map(|at| &self.0[at].1)
     }
 
-    pub(super) fn get_mut(&mut self, name: &CStr) -> Option<&mut File> {
-        self.at(name).ok().map(|at| &mut self.0[at].1)
+    pub(super) fn get_mut(&mut self, name: &CStr) -> Option<&mut FileEntry> {
+        self.position(name).ok().map(|at| &mut self.0[at].1)
     }
 
-    pub(super) fn insert(&mut self, name: Arc<CString>, file: File) {
-        match self.at(&name) {
+    pub(super) fn insert(&mut self, name: Arc<CString>, file: FileEntry) {
+        match self.position(&name) {
             Ok(at) => self.0[at].1 = file,
             Err(at) => self.0.insert(at, (name, file)),
         }
     }
 
     pub(super) fn remove(&mut self, name: &CStr) {
-        if let Ok(at) = self.at(name) {
+        if let Ok(at) = self.position(name) {
             self.0.remove(at);
         }
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&Arc<CString>, &File)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Arc<CString>, &FileEntry)> {
         self.0.iter().map(|(name, file)| (name, file))
     }
 
@@ -62,7 +62,7 @@ impl Files {
         self.0.shrink_to_fit();
     }
 
-    fn at(&self, name: &CStr) -> Result<usize, usize> {
+    fn position(&self, name: &CStr) -> Result<usize, usize> {
         self.0
             .binary_search_by(|(have, _)| have.as_c_str().cmp(name))
     }
