@@ -102,7 +102,7 @@ pub struct Filter {
 
 impl Filter {
     /// Whether this name is taken.
-    pub(crate) fn takes(&self, name: &str) -> bool {
+    pub(crate) fn is_match(&self, name: &str) -> bool {
         let any = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.is_match(name));
         (self.include.is_empty() || any(&self.include)) && !any(&self.exclude)
     }

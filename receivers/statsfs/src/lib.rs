@@ -101,7 +101,7 @@ impl Receiver for Statsfs {
         } else {
             until.ticks(interval, config.initial_delay.0)
         };
-        let mut receiver = receiver::Running::start(config, context, demand)?;
-        receiver.run(ticks, out, &until).await
+        let mut task = receiver::StatsfsTask::start(config, context, demand)?;
+        task.run(ticks, out, &until).await
     }
 }

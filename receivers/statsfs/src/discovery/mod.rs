@@ -10,6 +10,6 @@ mod tree;
 
 pub(crate) use demand::DemandedChanges;
 pub(crate) use inotify::ChangeProbe;
-pub(crate) use mount::shown;
-pub(crate) use scan::{OpenRoot, Scan, ScanEvent, ScanReport, ScanRequest};
+pub(crate) use mount::display_path;
+pub(crate) use scan::{OpenRoot, ScanEvent, ScanReport, ScanRequest, Scanner};
 pub(crate) use tree::{DirectoryRef, DiscoveredFile};

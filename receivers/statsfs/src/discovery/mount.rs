@@ -17,20 +17,20 @@ struct Mount {
 }
 
 /// The path that a configured root means, on this host as it is reached from here.
-pub(crate) fn find(root: &str, context: &Context) -> Result<PathBuf, String> {
+pub(crate) fn find_root(root: &str, context: &Context) -> Result<PathBuf, String> {
     let Some((filesystem, below)) = root
         .split_once(':')
         .filter(|(it, _)| !it.is_empty() && !it.contains('/'))
     else {
         return Ok(context.host_path(Path::new(root)));
     };
-    let wanted = |it: &str| it == filesystem || (filesystem == "statsfs" && it == "stats_fs");
+    let is_wanted = |it: &str| it == filesystem || (filesystem == "statsfs" && it == "stats_fs");
     let mounts = mounts(context);
     // The last one mounted on a place hides the others.
     let mount = mounts
         .iter()
         .rev()
-        .find(|mount| mount.whole && wanted(&mount.filesystem));
+        .find(|mount| mount.whole && is_wanted(&mount.filesystem));
     let mount = mount.ok_or_else(|| format!("no file system of type {filesystem} is mounted"))?;
     let below = below.trim_matches('/');
     let point = context.host_path(&mount.point);
@@ -104,7 +104,7 @@ pub(crate) fn boot_unix_nano(context: &Context) -> u64 {
 }
 
 /// A path as text for people.
-pub(crate) fn shown(path: &Path) -> String {
+pub(crate) fn display_path(path: &Path) -> String {
     super::name::escape(path.as_os_str().as_bytes())
 }
 

@@ -14,8 +14,8 @@ use tokio::sync::mpsc;
 
 use super::demand::{DemandCache, DemandedChanges};
 use super::inotify::ChangeProbe;
-use super::mount::{boot_unix_nano, filesystem_of, find, shown};
-use super::tree::{Clock, Tree};
+use super::mount::{boot_unix_nano, display_path, filesystem_of, find_root};
+use super::tree::{ScanTimes, Tree};
 use crate::directory_id::DirectoryId;
 use crate::plan::Plan;
 use crate::read::cpu_time;
@@ -25,13 +25,13 @@ use crate::warnings::Warnings;
 #[derive(Debug)]
 pub(crate) struct ScanRequest {
     /// All of the tree, and the root where it is not there yet; else only what the kernel told of.
-    pub(crate) whole: bool,
+    pub(crate) full: bool,
     /// Files that were too many, to be offered again.
     pub(crate) refused: BTreeSet<(DirectoryId, Arc<CString>)>,
     /// When the last sweep ended, unix ns.
-    pub(crate) swept: u64,
+    pub(crate) last_sweep_end: u64,
     /// When the kernel last told that nothing had changed, if it did since the last check; unix ns.
-    pub(crate) unchanged: Option<u64>,
+    pub(crate) unchanged_at: Option<u64>,
 }
 
 /// What a check tells, in this order.
@@ -68,7 +68,7 @@ pub(crate) struct OpenRoot {
 }
 
 /// The thread's state.
-pub(crate) struct Scan {
+pub(crate) struct Scanner {
     root: String,
     /// Where the root was found.
     path: PathBuf,
@@ -77,71 +77,74 @@ pub(crate) struct Scan {
     context: Context,
     warnings: Warnings,
     tree: Option<Tree>,
-    boot: u64,
+    boot_time: u64,
     /// When it was last looked for and not there, or last read before it went; unix ns, 0 for never.
-    without: u64,
+    absent_at: u64,
     /// Why there is no tree, as it was last said.
-    lacking: Option<String>,
-    at: Arc<Mutex<String>>,
-    tell: mpsc::Sender<ScanEvent>,
+    open_error: Option<String>,
+    current_directory: Arc<Mutex<String>>,
+    events: mpsc::Sender<ScanEvent>,
 }
 
-impl Scan {
-    /// Nothing is looked at yet. `at` is always the directory that is being listed.
+impl Scanner {
+    /// Nothing is looked at yet. `current_directory` is always the directory that is being listed.
     pub(crate) fn new(
         root: String,
         plan: Arc<Plan>,
         demand: Demand,
         context: Context,
         warnings: Warnings,
-        at: Arc<Mutex<String>>,
-        tell: mpsc::Sender<ScanEvent>,
-    ) -> Scan {
+        current_directory: Arc<Mutex<String>>,
+        events: mpsc::Sender<ScanEvent>,
+    ) -> Scanner {
         let demand = DemandCache::new(demand, context.clone());
-        Scan {
+        Scanner {
             root,
             path: PathBuf::new(),
             plan,
             demand: Arc::new(demand),
-            boot: boot_unix_nano(&context),
+            boot_time: boot_unix_nano(&context),
             context,
             warnings,
             tree: None,
-            without: 0,
-            lacking: None,
-            at,
-            tell,
+            absent_at: 0,
+            open_error: None,
+            current_directory,
+            events,
         }
     }
 
     /// Starts the thread; it ends when nobody asks any more.
-    pub(crate) fn spawn(mut self, asked: std::sync::mpsc::Receiver<ScanRequest>) -> io::Result<()> {
-        let run = move || asked.into_iter().for_each(|ask| self.check(ask));
+    pub(crate) fn spawn(
+        mut self,
+        requests: std::sync::mpsc::Receiver<ScanRequest>,
+    ) -> io::Result<()> {
+        let run = move || requests.into_iter().for_each(|request| self.scan(request));
         let thread = std::thread::Builder::new().name("statsfs-scan".into());
         thread.spawn(run).map(drop)
     }
 
-    fn check(&mut self, ask: ScanRequest) {
+    fn scan(&mut self, request: ScanRequest) {
         let cpu = cpu_time();
-        let gone = self.tree.take_if(|tree| !tree.is_there());
-        if gone.is_some() {
+        let lost_tree = self.tree.take_if(|tree| !tree.is_root_unchanged());
+        if lost_tree.is_some() {
             tracing::warn!(
                 "{} has gone or was replaced; its series end",
-                shown(&self.path)
+                display_path(&self.path)
             );
-            self.without = ask.swept;
+            self.absent_at = request.last_sweep_end;
             // Nobody listens any more when this fails: then the thread ends as well.
-            let _ = self.tell.blocking_send(ScanEvent::RootGone);
+            let _ = self.events.blocking_send(ScanEvent::RootGone);
         }
-        let whole = ask.whole || gone.is_some();
-        if whole && self.tree.is_none() {
+        let full = request.full || lost_tree.is_some();
+        if full && self.tree.is_none() {
             self.open();
         }
         if let Some(tree) = &mut self.tree {
-            tree.swept = ask.swept;
-            tree.checked = ask.unchanged.unwrap_or(tree.checked);
-            if gone.is_none() {
-                for (directory, file) in ask.refused {
+            tree.last_sweep_end = request.last_sweep_end;
+            tree.last_scan = request.unchanged_at.unwrap_or(tree.last_scan);
+            if lost_tree.is_none() {
+                for (directory, file) in request.refused {
                     if let Some(discovered) = tree.discovered_file(directory, &file, &self.warnings)
                     {
                         tree.add_file(directory, discovered);
@@ -149,10 +152,10 @@ impl Scan {
                 }
             }
             let now = now_unix_nano();
-            tree.check(
-                whole,
-                Clock {
-                    boot: self.boot,
+            tree.scan(
+                full,
+                ScanTimes {
+                    boot: self.boot_time,
                     now,
                 },
                 &self.warnings,
@@ -165,33 +168,36 @@ impl Scan {
                 filesystem: Arc::clone(&tree.filesystem),
                 directories: tree.len(),
                 change_probe: tree.change_probe().cloned(),
-                why_nothing: if whole {
+                why_nothing: if full {
                     tree.why_nothing()
                 } else {
                     String::new()
                 },
             }),
-            None => Err(self.lacking.clone().unwrap_or_else(|| "not found".into())),
+            None => Err(self
+                .open_error
+                .clone()
+                .unwrap_or_else(|| "not found".into())),
         };
         let cpu = cpu_time().saturating_sub(cpu);
         let _ = self
-            .tell
+            .events
             .blocking_send(ScanEvent::Finished(ScanReport { tree, cpu }));
     }
 
     fn open(&mut self) {
-        let opened = find(&self.root, &self.context).and_then(|path| {
+        let open_result = find_root(&self.root, &self.context).and_then(|path| {
             let filesystem = |device| filesystem_of(device, &self.context);
-            let (demand, tell) = (Arc::clone(&self.demand), self.tell.clone());
+            let (demand, events) = (Arc::clone(&self.demand), self.events.clone());
             let sink = Box::new(move |changes| {
-                let _ = tell.blocking_send(ScanEvent::Changes(demand.demanded(changes)));
+                let _ = events.blocking_send(ScanEvent::Changes(demand.demanded(changes)));
             });
             let plan = Arc::clone(&self.plan);
-            let at = Arc::clone(&self.at);
-            let since = (self.boot, self.without);
+            let current_directory = Arc::clone(&self.current_directory);
+            let times = (self.boot_time, self.absent_at);
             let descriptors = self.context.descriptors.clone();
-            let path_of = path.clone();
-            let tree = Tree::open(plan, path_of, filesystem, since, at, descriptors, sink);
+            let root_path = path.clone();
+            let tree = Tree::open(plan, root_path, filesystem, times, current_directory, descriptors, sink);
             let tree = tree.map_err(|errno| match errno {
                 Errno::NOENT => "no such directory".to_owned(),
                 Errno::ACCESS => "permission denied: it takes root, CAP_DAC_READ_SEARCH, or a mount with mode=0755".to_owned(),
@@ -199,17 +205,17 @@ impl Scan {
             });
             tree.map(|tree| (path, tree))
         });
-        match opened {
+        match open_result {
             Ok((path, tree)) => {
-                if self.lacking.take().is_some() {
-                    tracing::info!("{} is there now; sweeping it", shown(&path));
+                if self.open_error.take().is_some() {
+                    tracing::info!("{} is there now; sweeping it", display_path(&path));
                 }
                 self.path = path;
                 self.tree = Some(tree);
             }
-            Err(why) => {
-                self.lacking = Some(why);
-                self.without = now_unix_nano();
+            Err(error) => {
+                self.open_error = Some(error);
+                self.absent_at = now_unix_nano();
             }
         }
     }

@@ -25,7 +25,7 @@ pub(crate) struct RowGroup {
     /// The directory may be a link: one right in the root.
     pub(crate) follow_link: bool,
     /// Since when its counters count, unix ns.
-    pub(crate) since: u64,
+    pub(crate) start_time: u64,
     /// The row after its last one.
     pub(crate) end: u32,
 }

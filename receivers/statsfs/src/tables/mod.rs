@@ -186,7 +186,7 @@ impl Tables {
         }
         // The check may have begun before the sweep ended that last showed the one whose series it goes on with.
         if self.take_over_series(&discovered) {
-            discovered.since = discovered.since.max(self.last_sweep_end);
+            discovered.start_time = discovered.start_time.max(self.last_sweep_end);
         }
         self.series += 1;
         let id = self.table_for(directory_ref, wants);

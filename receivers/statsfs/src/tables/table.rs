@@ -101,7 +101,7 @@ impl TableState {
         let rows = Arc::make_mut(&mut self.rows);
         let end = u32::try_from(rows.files.len() + 1).unwrap_or(u32::MAX);
         let same = |group: &&mut RowGroup| {
-            group.directory == directory_ref.directory && group.since == discovered.since
+            group.directory == directory_ref.directory && group.start_time == discovered.start_time
         };
         match rows.groups.last_mut().filter(same) {
             Some(group) => group.end = end,
@@ -109,7 +109,7 @@ impl TableState {
                 directory: directory_ref.directory,
                 below: Arc::clone(&directory_ref.below),
                 follow_link: directory_ref.follow_link,
-                since: discovered.since,
+                start_time: discovered.start_time,
                 end,
             }),
         }
@@ -286,7 +286,7 @@ impl TableState {
         }
         let mut starts = Vec::with_capacity(self.series.len());
         for group in &self.rows.groups {
-            starts.resize(group.end as usize, group.since);
+            starts.resize(group.end as usize, group.start_time);
         }
         self.snapshot = Some(TableSnapshot {
             table: Table::shared(Arc::clone(&self.head), Arc::clone(&self.series)),

@@ -28,7 +28,7 @@ pub(crate) struct DiscoveredFile {
     pub(crate) file: Arc<CString>,
     pub(crate) format: Format,
     /// Since when it counts, unix ns; 0 where that is not known.
-    pub(crate) since: u64,
+    pub(crate) start_time: u64,
     pub(crate) series: Series,
 }
 

@@ -30,7 +30,7 @@ pub(super) struct Directory {
     pub(super) schema: Option<Arc<Schema>>,
     pub(super) attributes: Arc<Attributes>,
     /// Since when its counters count, unix ns; 0 where that is not known.
-    pub(super) since: u64,
+    pub(super) start_time: u64,
     /// Where the kernel tells of changes in it; otherwise it is listed.
     pub(super) watch: Option<i32>,
     pub(super) open: Option<OpenDirectory>,

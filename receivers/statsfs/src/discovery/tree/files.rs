@@ -47,15 +47,15 @@ impl Tree {
             }
         }
         for name in gone {
-            self.set(id, |directory| {
+            self.update(id, |directory| {
                 directory.files.remove(&name);
             });
-            for (directory_ref, added) in &mut self.pending.added {
+            for (directory_ref, added) in &mut self.changes.added {
                 if directory_ref.directory == id {
                     added.retain(|file| file.file != name);
                 }
             }
-            self.pending.removed_files.push((id, name));
+            self.changes.removed_files.push((id, name));
         }
         let known = &self.directories[&id].files;
         let files = files.into_iter().filter(|name| known.get(name).is_none());
@@ -71,7 +71,7 @@ impl Tree {
             Ok(modes) => modes,
             Err(Errno::NOENT | Errno::NODEV | Errno::NOTDIR) => return,
             Err(_) => {
-                let path = self.shown(&self.directories[&id].path);
+                let path = self.display_path(&self.directories[&id].path);
                 let cause = "cannot be listed";
                 return warnings.add_once("directories_failed", "directory", cause, path);
             }
@@ -100,31 +100,31 @@ impl Tree {
                 same_name_below: self.exists_in_descendant(id, &name),
                 duplicate: original.is_some(),
             };
-            self.set(id, |directory| {
+            self.update(id, |directory| {
                 directory.files.insert(Arc::clone(&name), file);
             });
             if original.is_some() {
                 self.duplicates.insert((id, Arc::clone(&name)));
             } else {
-                let checked = self.checked;
+                let last_scan = self.last_scan;
                 if let Some(mut discovered) = self.discovered_file(id, &name, warnings) {
-                    if checked != 0 {
-                        discovered.since = discovered.since.max(checked);
+                    if last_scan != 0 {
+                        discovered.start_time = discovered.start_time.max(last_scan);
                     }
                     self.add_file(id, discovered);
                 }
             }
         }
-        self.set(id, |directory| directory.files.shrink());
+        self.update(id, |directory| directory.files.shrink());
     }
 
     /// A file is offered as a new one.
     pub(crate) fn add_file(&mut self, id: DirectoryId, file: DiscoveredFile) {
-        match self.pending.added.last_mut() {
+        match self.changes.added.last_mut() {
             Some((directory_ref, added)) if directory_ref.directory == id => added.push(file),
             _ => {
                 let directory_ref = self.directory_ref(id);
-                self.pending
+                self.changes
                     .added
                     .extend(directory_ref.map(|directory_ref| (directory_ref, vec![file])));
             }
@@ -178,7 +178,7 @@ impl Tree {
                 self.duplicates.insert((id, name));
                 continue;
             }
-            self.set(id, |directory| {
+            self.update(id, |directory| {
                 if let Some(file) = directory.files.get_mut(&name) {
                     file.duplicate = false;
                 }
@@ -191,12 +191,12 @@ impl Tree {
 
     /// A name that comes below makes those above it candidates for sums.
     fn mark_ancestors(&mut self, id: DirectoryId, name: &Arc<CString>, warnings: &Warnings) {
-        let mut above = self.directories[&id].parent;
-        while let Some(at) = above {
-            let Some(directory) = self.directories.get_mut(&at) else {
+        let mut ancestor = self.directories[&id].parent;
+        while let Some(current) = ancestor {
+            let Some(directory) = self.directories.get_mut(&current) else {
                 return;
             };
-            above = directory.parent;
+            ancestor = directory.parent;
             let Some(file) = directory
                 .files
                 .get_mut(name)
@@ -209,17 +209,17 @@ impl Tree {
                 continue;
             }
             // One that begins in this very check is made anew in its place.
-            let discovered = self.discovered_file(at, name, warnings);
-            let mut added = self.pending.added.iter_mut().rev();
+            let discovered = self.discovered_file(current, name, warnings);
+            let mut added = self.changes.added.iter_mut().rev();
             let added = added
-                .find(|(directory_ref, _)| directory_ref.directory == at)
+                .find(|(directory_ref, _)| directory_ref.directory == current)
                 .and_then(|(_, files)| files.iter_mut().find(|it| it.file == *name));
             match (added, discovered) {
                 (Some(added), Some(discovered)) => *added = discovered,
                 (None, discovered) => self
-                    .pending
+                    .changes
                     .changed
-                    .extend(discovered.map(|file| (at, file))),
+                    .extend(discovered.map(|file| (current, file))),
                 _ => {}
             }
         }
@@ -284,7 +284,7 @@ impl Tree {
         Some(DiscoveredFile {
             file: Arc::clone(name),
             format,
-            since: directory.since,
+            start_time: directory.start_time,
             series,
         })
     }

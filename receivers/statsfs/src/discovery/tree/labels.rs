@@ -14,9 +14,9 @@ use crate::warnings::Warnings;
 impl Tree {
     /// Reads the `.schema` of a directory that is looked at, and sets its labels.
     pub(super) fn update_schema(&mut self, id: DirectoryId, present: bool, warnings: &Warnings) {
-        let most = usize::try_from(self.plan.limits.schema_bytes.0).unwrap_or(usize::MAX);
+        let max_bytes = usize::try_from(self.plan.limits.schema_bytes.0).unwrap_or(usize::MAX);
         let read = present.then(|| {
-            self.with_open(id, |fd| read_whole(fd.as_fd(), c".schema", most))
+            self.with_open(id, |fd| read_whole(fd.as_fd(), c".schema", max_bytes))
                 .and_then(|it| it)
         });
         let Some(directory) = self.directories.get(&id) else {
@@ -26,7 +26,7 @@ impl Tree {
         let schema = match read {
             // It may have gone with its directory since that was listed.
             None | Some(Err(Errno::NOENT | Errno::NODEV | Errno::STALE)) => None,
-            Some(Ok(bytes)) if bytes.len() > most => {
+            Some(Ok(bytes)) if bytes.len() > max_bytes => {
                 warnings.add_once(
                     "schemas_failed",
                     "too_large",
@@ -67,20 +67,20 @@ impl Tree {
             let metrics =
                 |schema: &Option<Arc<Schema>>| schema.clone().map(|it| it.metrics.clone());
             let is_changed = metrics(&schema) != metrics(&directory.schema);
-            self.set(id, |directory| directory.schema = schema);
+            self.update(id, |directory| directory.schema = schema);
             if is_changed {
                 self.redeclare_files(id, warnings);
             }
             return;
         }
         // Other labels are other series: the old ones end.
-        self.end_files(id);
+        self.remove_files(id);
         let key = (subsystem, Arc::new(attributes));
-        let shared = self.same_labels.entry(key.clone()).or_default();
-        if !shared.contains(&id) {
-            shared.push(id);
+        let same_labels = self.same_labels.entry(key.clone()).or_default();
+        if !same_labels.contains(&id) {
+            same_labels.push(id);
         }
-        self.set(id, |directory| {
+        self.update(id, |directory| {
             directory.schema = schema;
             directory.attributes = key.1;
         });
@@ -95,7 +95,7 @@ impl Tree {
             .flat_map(|it| it.files.names());
         for name in known.cloned().collect::<Vec<_>>() {
             let discovered = self.discovered_file(id, &name, warnings);
-            self.pending
+            self.changes
                 .changed
                 .extend(discovered.map(|file| (id, file)));
         }

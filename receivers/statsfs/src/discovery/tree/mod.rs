@@ -31,7 +31,7 @@ use interner::Interner;
 
 /// What time it is, and was, for the starts of what appears.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Clock {
+pub(crate) struct ScanTimes {
     /// When the kernel was booted, unix ns.
     pub(crate) boot: u64,
     /// Now, unix ns.
@@ -42,13 +42,13 @@ pub(crate) struct Clock {
 pub(crate) type Sink = Box<dyn FnMut(Changes) + Send>;
 
 /// Directories whose files a first scan hands over at a time.
-const AT_ONCE: usize = 64;
+const FIRST_SCAN_DIRECTORIES: usize = 64;
 
 /// Directories that are held open to be listed again, at the most; the others are opened when their turn comes.
 const MAX_OPEN_DIRECTORIES: usize = 64;
 
 /// File systems whose objects live as long as the kernel, but for what comes later.
-const KERNEL: [&str; 7] = [
+const KERNEL_FILESYSTEMS: [&str; 7] = [
     "statsfs", "stats_fs", "debugfs", "sysfs", "proc", "tracefs", "cgroup2",
 ];
 
@@ -60,8 +60,8 @@ pub(crate) struct Tree {
     identity: (u64, u64),
     pub(crate) filesystem: Arc<str>,
     directories: HashMap<DirectoryId, Directory>,
-    top: DirectoryId,
-    next: DirectoryId,
+    root_id: DirectoryId,
+    next_id: DirectoryId,
     watcher: Watcher,
     /// Links in the root that were not followed.
     links_passed: usize,
@@ -71,30 +71,30 @@ pub(crate) struct Tree {
     /// Directories of a subsystem that have the same labels.
     same_labels: HashMap<(Arc<str>, Arc<Attributes>), Vec<DirectoryId>>,
     /// When the tree was last checked, unix ns; 0 at the first scan.
-    pub(crate) checked: u64,
+    pub(crate) last_scan: u64,
     /// Whether it was scanned at all.
-    scanned: bool,
+    is_scanned: bool,
     /// Files that another directory's stand for, as long as that one does.
     duplicates: BTreeSet<(DirectoryId, Arc<CString>)>,
     /// Directories that hold devices and of whose changes the kernel does not tell: listed at each check.
     polled: BTreeSet<DirectoryId>,
     /// When the last sweep of it ended, unix ns.
-    pub(crate) swept: u64,
-    pending: Changes,
-    at: Arc<Mutex<String>>,
+    pub(crate) last_sweep_end: u64,
+    changes: Changes,
+    current_directory: Arc<Mutex<String>>,
     sink: Sink,
 }
 
 impl Tree {
-    /// Opens the root; nothing is scanned yet. `boot` is when the kernel was booted, `without` when the root was last
-    /// looked for and not there, unix ns, 0 for never; `at` is told which directory is being listed, `sink` what a check
+    /// Opens the root; nothing is scanned yet. `boot` is when the kernel was booted, `absent_at` when the root was last
+    /// looked for and not there, unix ns, 0 for never; `current_directory` is told which directory is being listed, `sink` what a check
     /// finds.
     pub(crate) fn open(
         plan: Arc<Plan>,
         root_path: PathBuf,
         filesystem_of: impl Fn(u64) -> String,
-        (boot, without): (u64, u64),
-        at: Arc<Mutex<String>>,
+        (boot, absent_at): (u64, u64),
+        current_directory: Arc<Mutex<String>>,
         descriptors: Descriptors,
         sink: Sink,
     ) -> Result<Tree, Errno> {
@@ -116,83 +116,83 @@ impl Tree {
             identity: (stat.st_dev, stat.st_ino),
             filesystem,
             directories: HashMap::new(),
-            top: 0,
-            next: 0,
+            root_id: 0,
+            next_id: 0,
             watcher,
             links_passed: 0,
             open_directories: 0,
             descriptors,
             interner: Interner::default(),
             same_labels: HashMap::new(),
-            checked: without,
-            scanned: false,
+            last_scan: absent_at,
+            is_scanned: false,
             duplicates: BTreeSet::new(),
             polled: BTreeSet::new(),
-            swept: 0,
-            pending: Changes::default(),
-            at,
+            last_sweep_end: 0,
+            changes: Changes::default(),
+            current_directory,
             sink,
         };
-        let since = match without {
-            0 if tree.is_kernel() => boot,
-            without => without,
+        let start_time = match absent_at {
+            0 if tree.is_kernel_filesystem() => boot,
+            absent_at => absent_at,
         };
-        tree.top = tree.insert(
+        tree.root_id = tree.insert(
             None,
             Path::new("").into(),
             path,
             subsystem,
             stat.st_ino,
-            since,
+            start_time,
         );
         Ok(tree)
     }
 
     /// Whether the root is still the directory that was opened.
-    pub(crate) fn is_there(&self) -> bool {
+    pub(crate) fn is_root_unchanged(&self) -> bool {
         rustix::fs::stat(&self.root_path)
             .is_ok_and(|stat| (stat.st_dev, stat.st_ino) == self.identity)
     }
 
-    /// Looks for changes: all of the tree at the first call and where `whole` says so; else what the kernel told of,
+    /// Looks for changes: all of the tree at the first call and where `full` says so; else what the kernel told of,
     /// and the directories that hold devices where it tells nothing.
-    pub(crate) fn check(&mut self, whole: bool, clock: Clock, warnings: &Warnings) {
-        let top = self.top;
+    pub(crate) fn scan(&mut self, full: bool, times: ScanTimes, warnings: &Warnings) {
+        let root_id = self.root_id;
         match self.watcher.read_events() {
-            WatchResult::Events(mut events) if !whole && self.scanned => {
-                for id in events.gone.into_iter().filter(|id| *id != top) {
+            WatchResult::Events(mut events) if !full && self.is_scanned => {
+                for id in events.gone.into_iter().filter(|id| *id != root_id) {
                     // A directory of the same number may stand there by now.
                     events
                         .changed
                         .extend(self.directories.get(&id).and_then(|it| it.parent));
-                    self.end(id);
+                    self.remove_directory(id);
                 }
                 events.changed.extend(&self.polled);
                 for (id, name) in events.directories {
                     if !events.changed.contains(&id) {
-                        self.refresh_entry(id, &name, clock, warnings);
+                        self.refresh_entry(id, &name, times, warnings);
                     }
                 }
                 for id in events.changed {
-                    self.refresh(id, false, clock, warnings);
+                    self.refresh(id, false, times, warnings);
                 }
             }
             _ => {
-                self.let_go();
+                self.close_directories();
                 self.interner.forget_unused();
-                self.refresh(self.top, true, clock, warnings);
+                self.refresh(self.root_id, true, times, warnings);
             }
         }
         self.retry_duplicates(warnings);
-        self.scanned = true;
-        self.checked = clock.now.max(1);
-        (self.sink)(std::mem::take(&mut self.pending));
+        self.is_scanned = true;
+        self.last_scan = times.now.max(1);
+        (self.sink)(std::mem::take(&mut self.changes));
     }
 
     /// Hands over what a first scan found so far, so that it need not all be held at once.
-    fn flush(&mut self) {
-        if !self.scanned && self.pending.added.len() >= AT_ONCE {
-            (self.sink)(std::mem::take(&mut self.pending));
+    fn flush_first_scan(&mut self) {
+        if !self.is_scanned && self.changes.added.len() >= FIRST_SCAN_DIRECTORIES {
+            (self.sink)(std::mem::take(&mut self.changes));
         }
     }
 
@@ -235,7 +235,7 @@ impl Tree {
         if let Some(directory) = &directory.open {
             return Ok(with(&directory.fd));
         }
-        let follow_link = self.follows(directory);
+        let follow_link = self.is_link_followed(directory);
         let fd = open_directory(self.root.as_fd(), &directory.below, follow_link)?;
         let result = with(&fd);
         if self.polled.contains(&id)
@@ -243,21 +243,24 @@ impl Tree {
             && self.descriptors.take()
         {
             let descriptors = self.descriptors.clone();
-            self.set(id, |it| it.open = Some(OpenDirectory { fd, descriptors }));
+            self.update(id, |it| it.open = Some(OpenDirectory { fd, descriptors }));
             self.open_directories += 1;
         }
         Ok(result)
     }
 
     /// Says which directory is being listed, should it not answer.
-    fn is_at(&self, path: &str) {
-        let mut at = self.at.lock().unwrap_or_else(PoisonError::into_inner);
-        at.clear();
-        at.push_str(path);
+    fn set_current_directory(&self, path: &str) {
+        let mut current = self
+            .current_directory
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        current.clear();
+        current.push_str(path);
     }
 
     /// Whether a directory may be a link: one right in the root, where links are followed.
-    fn follows(&self, directory: &Directory) -> bool {
+    fn is_link_followed(&self, directory: &Directory) -> bool {
         self.plan.follow_links && directory.below.components().count() == 1
     }
 
@@ -268,7 +271,7 @@ impl Tree {
             directory: id,
             subsystem: directory.subsystem.as_ref()?.0.clone(),
             below: Arc::clone(&directory.below),
-            follow_link: self.follows(directory),
+            follow_link: self.is_link_followed(directory),
         })
     }
 
@@ -278,7 +281,7 @@ impl Tree {
     }
 
     /// Lets all held directories go: a rescan opens them anew.
-    fn let_go(&mut self) {
+    fn close_directories(&mut self) {
         self.directories
             .values_mut()
             .for_each(|directory| directory.open = None);
@@ -286,17 +289,17 @@ impl Tree {
     }
 
     /// A directory's path for people: a root of subsystems has none of its own.
-    fn shown(&self, path: &str) -> String {
+    fn display_path(&self, path: &str) -> String {
         if path.is_empty() {
-            super::mount::shown(&self.root_path)
+            super::mount::display_path(&self.root_path)
         } else {
             path.to_owned()
         }
     }
 
     /// Whether what is there at the first scan lives as long as the kernel.
-    fn is_kernel(&self) -> bool {
-        KERNEL.contains(&&*self.filesystem)
+    fn is_kernel_filesystem(&self) -> bool {
+        KERNEL_FILESYSTEMS.contains(&&*self.filesystem)
     }
 
     fn holds_devices(&self, directory: &Directory) -> bool {
@@ -314,10 +317,10 @@ impl Tree {
         path: Arc<str>,
         subsystem: Option<(Arc<str>, usize)>,
         inode: u64,
-        since: u64,
+        start_time: u64,
     ) -> DirectoryId {
-        let id = self.next;
-        self.next += 1;
+        let id = self.next_id;
+        self.next_id += 1;
         // Watched before it is listed: nothing that comes in between is missed.
         let watch = self.watcher.add(&self.root_path.join(&below), id);
         let source = SourceDirectory::new(Arc::clone(&path), Arc::clone(&self.filesystem));
@@ -332,7 +335,7 @@ impl Tree {
             files: FileList::default(),
             schema: None,
             attributes: Arc::default(),
-            since,
+            start_time,
             watch,
             open: None,
         };
@@ -340,7 +343,7 @@ impl Tree {
         id
     }
 
-    fn set(&mut self, id: DirectoryId, change: impl FnOnce(&mut Directory)) {
+    fn update(&mut self, id: DirectoryId, change: impl FnOnce(&mut Directory)) {
         if let Some(directory) = self.directories.get_mut(&id) {
             change(directory);
         }

@@ -9,35 +9,35 @@ use std::sync::Arc;
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
-use super::{Clock, Tree};
+use super::{ScanTimes, Tree};
 use crate::directory_id::DirectoryId;
 use crate::discovery::name::escape;
 use crate::read::syscalls::{DirectoryListing, list, stat_entry};
 use crate::warnings::Warnings;
 
 impl Tree {
-    /// Lists a directory and takes in what changed; what is new is scanned to its depth, with `deep` also what is known.
+    /// Lists a directory and takes in what changed; what is new is scanned to its depth, with `recursive` also what is known.
     pub(super) fn refresh(
         &mut self,
         id: DirectoryId,
-        deep: bool,
-        clock: Clock,
+        recursive: bool,
+        times: ScanTimes,
         warnings: &Warnings,
     ) {
         let Some(directory) = self.directories.get(&id) else {
             return;
         };
         let path = Arc::clone(&directory.path);
-        self.is_at(&path);
-        let most = self.plan.limits.directory_entries;
+        self.set_current_directory(&path);
+        let max_entries = self.plan.limits.directory_entries;
         let listed = match self
-            .with_open(id, |fd| list(fd.as_fd(), most))
+            .with_open(id, |fd| list(fd.as_fd(), max_entries))
             .and_then(|listed| listed)
         {
-            Ok(listed) if listed.is_truncated => self.known_first(id, listed, most),
+            Ok(listed) if listed.is_truncated => self.prefer_known_entries(id, listed, max_entries),
             Ok(listed) => listed,
-            Err(Errno::NOENT | Errno::NODEV | Errno::NOTDIR) if id != self.top => {
-                return self.end(id);
+            Err(Errno::NOENT | Errno::NODEV | Errno::NOTDIR) if id != self.root_id => {
+                return self.remove_directory(id);
             }
             Err(errno) => {
                 let cause = if errno == Errno::ACCESS {
@@ -45,25 +45,25 @@ impl Tree {
                 } else {
                     "cannot be listed"
                 };
-                let shown = self.shown(&path);
+                let shown = self.display_path(&path);
                 return warnings.add_once("directories_failed", "directory", cause, shown);
             }
         };
         if listed.is_truncated {
-            self.refuse_entries(&path, warnings);
+            self.warn_too_many_entries(&path, warnings);
         }
-        let (children, files, has_schema) = self.sort_out(id, &listed, warnings);
+        let (children, files, has_schema) = self.select_entries(id, &listed, warnings);
 
         let known = self.directories[&id].children.keys().cloned().collect();
-        let gone = self.end_children(id, known, &children);
+        let gone = self.remove_missing_children(id, known, &children);
 
         // It is read when the tree is scanned; between scans, when it comes or goes.
         let directory = &self.directories[&id];
-        if deep || has_schema != directory.schema.is_some() {
+        if recursive || has_schema != directory.schema.is_some() {
             self.update_schema(id, has_schema, warnings);
         }
         self.update_files(id, files, warnings);
-        self.take_children(id, children, &gone, deep, clock, warnings);
+        self.update_children(id, children, &gone, recursive, times, warnings);
         self.update_polled(id);
     }
 
@@ -72,32 +72,32 @@ impl Tree {
         &mut self,
         id: DirectoryId,
         name: &CStr,
-        clock: Clock,
+        times: ScanTimes,
         warnings: &Warnings,
     ) {
         let Ok(entry) = self.with_open(id, |fd| stat_entry(fd.as_fd(), name)) else {
-            return self.refresh(id, false, clock, warnings);
+            return self.refresh(id, false, times, warnings);
         };
-        let (children, ..) = self.sort_out(id, &entry, warnings);
+        let (children, ..) = self.select_entries(id, &entry, warnings);
         let directory = &self.directories[&id];
         let known = directory.children.contains_key(name);
         let there = directory.children.len() + directory.files.len();
         if !known && !children.is_empty() && there >= self.plan.limits.directory_entries {
-            return self.refuse_entries(&Arc::clone(&directory.path), warnings);
+            return self.warn_too_many_entries(&Arc::clone(&directory.path), warnings);
         }
         let known = known.then(|| name.into()).into_iter().collect();
-        let gone = self.end_children(id, known, &children);
-        self.take_children(id, children, &gone, false, clock, warnings);
+        let gone = self.remove_missing_children(id, known, &children);
+        self.update_children(id, children, &gone, false, times, warnings);
         self.update_polled(id);
     }
 
     /// What a directory of too many entries is taken to have: what is known of it and still there, then others, as many
     /// as may be. A listing ends anywhere, and what it did not come to has not gone.
-    fn known_first(
+    fn prefer_known_entries(
         &mut self,
         id: DirectoryId,
         listed: DirectoryListing,
-        most: usize,
+        max_entries: usize,
     ) -> DirectoryListing {
         let directory = &self.directories[&id];
         let is_known = |name: &CStr| {
@@ -118,24 +118,24 @@ impl Tree {
         });
         entries.extend(found.unwrap_or_default());
         entries.extend(others);
-        entries.truncate(most);
+        entries.truncate(max_entries);
         DirectoryListing {
             entries,
             is_truncated: true,
         }
     }
 
-    fn refuse_entries(&self, path: &str, warnings: &Warnings) {
+    fn warn_too_many_entries(&self, path: &str, warnings: &Warnings) {
         warnings.add_once(
             "entries_refused",
             "limit",
             "more entries than `limits.directory_entries`",
-            self.shown(path),
+            self.display_path(path),
         );
     }
 
     /// Ends those of the known children that are not there any more; one of another inode is another one.
-    fn end_children(
+    fn remove_missing_children(
         &mut self,
         id: DirectoryId,
         known: Vec<Box<CStr>>,
@@ -146,21 +146,21 @@ impl Tree {
             let child = self.directories[&id].children[&name];
             let inode = self.directories.get(&child).map(|it| &it.inode);
             if there.get(&name) != inode {
-                self.end(child);
+                self.remove_directory(child);
                 gone.insert(name);
             }
         }
         gone
     }
 
-    /// Takes in children that are there; what is new is scanned to its depth, with `deep` also what is known.
-    fn take_children(
+    /// Takes in children that are there; what is new is scanned to its depth, with `recursive` also what is known.
+    fn update_children(
         &mut self,
         id: DirectoryId,
         children: BTreeMap<Box<CStr>, u64>,
         gone: &BTreeSet<Box<CStr>>,
-        deep: bool,
-        clock: Clock,
+        recursive: bool,
+        times: ScanTimes,
         warnings: &Warnings,
     ) {
         let directory = &self.directories[&id];
@@ -170,8 +170,8 @@ impl Tree {
                 return;
             };
             if let Some(known) = directory.children.get(&name).copied() {
-                if deep {
-                    self.refresh(known, true, clock, warnings);
+                if recursive {
+                    self.refresh(known, true, times, warnings);
                 }
                 continue;
             }
@@ -184,12 +184,12 @@ impl Tree {
                     Some((Arc::clone(subsystem), depth + 1)),
                 ),
             };
-            let since = self.since(id, &child_below, clock);
+            let start_time = self.start_time(id, &child_below, times);
             // It took another's place, whose series it goes on with: since that was last read.
-            let since = if gone.contains(&name) {
-                since.max(self.swept)
+            let start_time = if gone.contains(&name) {
+                start_time.max(self.last_sweep_end)
             } else {
-                since
+                start_time
             };
             let child = self.insert(
                 Some(id),
@@ -197,13 +197,13 @@ impl Tree {
                 child_path.into(),
                 subsystem,
                 inode,
-                since,
+                start_time,
             );
-            self.set(id, |directory| {
+            self.update(id, |directory| {
                 directory.children.insert(name, child);
             });
-            self.refresh(child, true, clock, warnings);
-            self.flush();
+            self.refresh(child, true, times, warnings);
+            self.flush_first_scan();
         }
     }
 
@@ -222,7 +222,7 @@ impl Tree {
 
     /// What of a listing is looked into: directories with their inodes, regular files, and whether there is a `.schema`.
     #[allow(clippy::type_complexity)]
-    fn sort_out(
+    fn select_entries(
         &mut self,
         id: DirectoryId,
         listed: &DirectoryListing,
@@ -232,52 +232,53 @@ impl Tree {
         let mut links = 0;
         let (mut children, mut files, mut has_schema) = (BTreeMap::new(), BTreeSet::new(), false);
         let depth = directory.below.components().count();
-        let takes_files = directory.subsystem.as_ref().is_some_and(|(_, depth)| {
+        let has_files = directory.subsystem.as_ref().is_some_and(|(_, depth)| {
             self.plan
                 .layout
                 .as_ref()
-                .is_none_or(|layout| layout.takes_files(*depth))
+                .is_none_or(|layout| layout.has_files(*depth))
         });
         for (name, kind, inode) in &listed.entries {
-            let is_link = *kind == FileType::Symlink && self.plan.follow_links && id == self.top;
+            let is_link =
+                *kind == FileType::Symlink && self.plan.follow_links && id == self.root_id;
             match kind {
                 _ if name.to_bytes() == b".schema" => has_schema = true,
                 _ if name.to_bytes().starts_with(b".") => {}
-                FileType::RegularFile if takes_files => drop(files.insert(name.clone())),
+                FileType::RegularFile if has_files => drop(files.insert(name.clone())),
                 _ if *kind == FileType::Directory || is_link => {
                     let text = escape(name.to_bytes());
-                    let taken = match &directory.subsystem {
-                        None => self.plan.subsystems.takes(&text),
-                        Some((_, 0)) if !self.plan.devices.takes(&text) => false,
+                    let is_selected = match &directory.subsystem {
+                        None => self.plan.subsystems.is_match(&text),
+                        Some((_, 0)) if !self.plan.devices.is_match(&text) => false,
                         Some((_, depth)) => self
                             .plan
                             .layout
                             .as_ref()
-                            .is_none_or(|layout| layout.takes_directory(*depth, &text)),
+                            .is_none_or(|layout| layout.is_match(*depth, &text)),
                     };
-                    if taken && depth >= self.plan.limits.depth {
+                    if is_selected && depth >= self.plan.limits.depth {
                         warnings.add_once(
                             "directories_refused",
                             "limit",
                             "deeper than `limits.depth`",
                             format!("{}/{text}", directory.path),
                         );
-                    } else if taken {
+                    } else if is_selected {
                         children.insert(name.clone(), *inode);
                     }
                 }
-                FileType::Symlink if id == self.top => links += 1,
+                FileType::Symlink if id == self.root_id => links += 1,
                 _ => {}
             }
         }
-        if id == self.top {
+        if id == self.root_id {
             self.links_passed = self.links_passed.max(links);
         }
         (children, files, has_schema)
     }
 
     /// Ends the files of a directory that stays.
-    pub(super) fn end_files(&mut self, id: DirectoryId) {
+    pub(super) fn remove_files(&mut self, id: DirectoryId) {
         let Some(directory) = self.directories.get_mut(&id) else {
             return;
         };
@@ -286,30 +287,30 @@ impl Tree {
             .subsystem
             .clone()
             .map(|(subsystem, _)| (subsystem, Arc::clone(&directory.attributes)));
-        self.pending
+        self.changes
             .removed_files
             .extend(files.into_names().map(|name| (id, name)));
-        let shared = key.and_then(|key| Some((self.same_labels.get_mut(&key)?, key)));
-        if let Some((shared, key)) = shared {
-            shared.retain(|other| *other != id);
-            if shared.is_empty() {
+        let same_labels = key.and_then(|key| Some((self.same_labels.get_mut(&key)?, key)));
+        if let Some((same_labels, key)) = same_labels {
+            same_labels.retain(|other| *other != id);
+            if same_labels.is_empty() {
                 self.same_labels.remove(&key);
             }
         }
     }
 
     /// Ends a directory and all below it.
-    pub(super) fn end(&mut self, id: DirectoryId) {
-        self.end_files(id);
-        let pending = &mut self.pending;
-        pending
+    pub(super) fn remove_directory(&mut self, id: DirectoryId) {
+        self.remove_files(id);
+        let changes = &mut self.changes;
+        changes
             .removed_files
             .retain(|(directory, _)| *directory != id);
         // What came and went within one check was never there.
-        pending
+        changes
             .added
             .retain(|(directory_ref, _)| directory_ref.directory != id);
-        pending.changed.retain(|(directory, _)| *directory != id);
+        changes.changed.retain(|(directory, _)| *directory != id);
         let Some(directory) = self.directories.remove(&id) else {
             return;
         };
@@ -321,13 +322,13 @@ impl Tree {
         directory
             .children
             .into_values()
-            .for_each(|child| self.end(child));
+            .for_each(|child| self.remove_directory(child));
         if let Some(parent) = directory
             .parent
             .and_then(|parent| self.directories.get_mut(&parent))
         {
             parent.children.retain(|_, child| *child != id);
         }
-        self.pending.removed_directories.push(id);
+        self.changes.removed_directories.push(id);
     }
 }

@@ -5,16 +5,16 @@ use std::path::Path;
 
 use rustix::fs::AtFlags;
 
-use super::{Clock, Tree};
+use super::{ScanTimes, Tree};
 use crate::directory_id::DirectoryId;
 
 impl Tree {
     /// Since when a directory that is seen for the first time counts.
-    pub(super) fn since(&self, parent: DirectoryId, below: &Path, clock: Clock) -> u64 {
+    pub(super) fn start_time(&self, parent: DirectoryId, below: &Path, times: ScanTimes) -> u64 {
         let (parent_since, subsystem) = self
             .directories
             .get(&parent)
-            .map_or((0, None), |it| (it.since, it.subsystem.clone()));
+            .map_or((0, None), |it| (it.start_time, it.subsystem.clone()));
         let name = below
             .file_name()
             .map(OsStrExt::as_bytes)
@@ -25,26 +25,26 @@ impl Tree {
                 if &*self.filesystem == "debugfs" && &*subsystem == "kvm" && is_vm(name) =>
             {
                 let stat = rustix::fs::statat(&self.root, below, AtFlags::SYMLINK_NOFOLLOW);
-                let made = stat.map_or(0, |stat| {
+                let creation_time = stat.map_or(0, |stat| {
                     u64::try_from(stat.st_mtime).unwrap_or_default() * 1_000_000_000
                         + stat.st_mtime_nsec
                 });
-                if made > 0 && made <= clock.now {
-                    made
+                if creation_time > 0 && creation_time <= times.now {
+                    creation_time
                 } else {
-                    self.checked
+                    self.last_scan
                 }
             }
             // What came with a directory that came later, came with it.
-            Some(_) if self.checked == 0 && parent_since > 0 => parent_since,
-            _ if self.checked == 0 => {
-                if self.is_kernel() {
-                    clock.boot
+            Some(_) if self.last_scan == 0 && parent_since > 0 => parent_since,
+            _ if self.last_scan == 0 => {
+                if self.is_kernel_filesystem() {
+                    times.boot
                 } else {
                     0
                 }
             }
-            _ => self.checked.max(parent_since),
+            _ => self.last_scan.max(parent_since),
         }
     }
 }
