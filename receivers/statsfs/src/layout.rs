@@ -131,7 +131,7 @@ mod tests {
             kvm.labels(["1-2"].into_iter()).collect::<Vec<_>>(),
             [("vm", "1-2")]
         );
-        for wrong in [
+        for text in [
             "",
             "{vm}",
             "{vm}/x",
@@ -140,7 +140,7 @@ mod tests {
             "//{metric}",
             "a{b}/{metric}",
         ] {
-            assert!(Layout::parse(wrong).is_err(), "{wrong}");
+            assert!(Layout::parse(text).is_err(), "{text}");
         }
     }
 }

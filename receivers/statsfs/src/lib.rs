@@ -32,12 +32,12 @@ impl Component for Statsfs {
     type Config = Config;
 
     fn build(config: Config, context: &Context) -> Result<Statsfs> {
-        for (key, zero) in [
+        for (key, duration) in [
             ("collection_interval", config.collection_interval),
             ("rescan_interval", config.rescan_interval),
             ("timeout", config.timeout),
         ] {
-            if zero.0.is_zero() {
+            if duration.0.is_zero() {
                 return Err(Error::at(key, "has to be more than 0s"));
             }
         }
@@ -45,7 +45,7 @@ impl Component for Statsfs {
             return Err(Error::at("readers", "has to be at least 1"));
         }
         let limits = &config.limits;
-        let too_much = [
+        let upper_limits = [
             (config.readers > 64, "readers", "may not be more than 64"),
             (
                 config.max_stuck > 1024,
@@ -68,7 +68,7 @@ impl Component for Statsfs {
                 "may not be more than 16MiB",
             ),
         ];
-        if let Some((_, key, why)) = too_much.into_iter().find(|(wrong, ..)| *wrong) {
+        if let Some((_, key, why)) = upper_limits.into_iter().find(|(is_over, ..)| *is_over) {
             return Err(Error::at(key, why));
         }
         if config.root.is_empty() {

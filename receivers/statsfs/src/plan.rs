@@ -50,7 +50,7 @@ impl Plan {
     /// Whether files of this file system are kept open. sysfs lets a device go all the same, and its files then answer
     /// ENODEV; an open file of debugfs or statsfs keeps its object alive and cannot be read again; elsewhere a file may be
     /// replaced by another one of its name.
-    pub(crate) fn keeps(&self, filesystem: &str) -> bool {
+    pub(crate) fn keeps_open(&self, filesystem: &str) -> bool {
         match self.read {
             Read::Auto => filesystem == "sysfs",
             Read::Keep => true,

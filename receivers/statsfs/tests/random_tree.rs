@@ -160,14 +160,14 @@ fn expected(root: &Path) -> Expected {
 
 /// What was shown so far.
 #[derive(Default)]
-struct Shown {
+struct ReceivedSeries {
     live: BTreeMap<String, i64>,
     ends: usize,
-    /// What the sweep of each subsystem that is under way has shown.
+    /// What the sweep of each subsystem that is under way has received.
     sweeps: HashMap<String, (u64, BTreeMap<String, Value>)>,
 }
 
-impl Shown {
+impl ReceivedSeries {
     fn take(&mut self, batch: &Batch) {
         let (subsystem, sweep) = (&batch.table().head().subsystem, batch.sweep());
         let (number, seen) = self.sweeps.entry(subsystem.to_string()).or_default();
@@ -200,21 +200,21 @@ impl Shown {
         }
     }
 
-    /// What differs from what has to be shown.
+    /// What differs from what has to be received.
     fn differs(&self, expected: &Expected) -> Option<String> {
         let stale = self.live.keys().find(|it| !expected.contains_key(*it));
         let lost = expected.keys().find(|it| !self.live.contains_key(*it));
         let mut live = self.live.iter();
-        let wrong = live.find(|(series, value)| {
+        let mismatch = live.find(|(series, value)| {
             expected
                 .get(*series)
                 .is_some_and(|values| !values.contains(value))
         });
-        let wrong = wrong.map(|(series, value)| format!("{series} is not {value}"));
+        let mismatch = mismatch.map(|(series, value)| format!("{series} is not {value}"));
         stale
             .map(|it| format!("{it} is stale"))
             .or_else(|| lost.map(|it| format!("{it} is lost")))
-            .or(wrong)
+            .or(mismatch)
     }
 }
 
@@ -248,17 +248,17 @@ fn sweep(runtime: &Runtime, seed: u64) {
         root.display(),
         random.u8(1..4)
     );
-    let (end, hear) = watch::channel(false);
+    let (shutdown, shutdown_receiver) = watch::channel(false);
     let (to, mut from) = mpsc::channel(4);
     let (found, _found) = mpsc::unbounded_channel();
     let counters = context().counters;
     let outlet = Outlet::new(to, counters.clone(), found);
-    let until = Until::new(hear, false, counters);
+    let until = Until::new(shutdown_receiver, false, counters);
     let running = receiver(&yaml).run(Demand::everything(), outlet, until);
     let running = runtime.spawn(running);
 
     let (sweeps, rests) = (AtomicU64::new(0), AtomicBool::new(false));
-    let mut shown = Shown::default();
+    let mut received = ReceivedSeries::default();
     let changes = || {
         let mut mutator = Mutator {
             root: &root,
@@ -287,7 +287,7 @@ fn sweep(runtime: &Runtime, seed: u64) {
         let (mut there, mut since, mut right, mut ends) = (None, 0, 0, 0);
         while let Some(batches) = from.recv().await {
             let at_rest = rests.load(Ordering::Acquire);
-            batches.iter().for_each(|batch| shown.take(batch));
+            batches.iter().for_each(|batch| received.take(batch));
             let number = batches[0].sweep().number;
             sweeps.fetch_max(number, Ordering::Relaxed);
             if !at_rest {
@@ -297,11 +297,11 @@ fn sweep(runtime: &Runtime, seed: u64) {
                 since = number;
                 expected(&root)
             });
-            match shown.differs(there) {
+            match received.differs(there) {
                 None if right == 0 => right = number,
                 // Ends of what never had a value may still be under way.
-                None if number < right + 4 => ends = shown.ends,
-                None => assert_eq!(shown.ends, ends, "an end is said once"),
+                None if number < right + 4 => ends = received.ends,
+                None => assert_eq!(received.ends, ends, "an end is said once"),
                 Some(why) if right > 0 => panic!("it was right, and is not: {why}"),
                 Some(why) => assert!(number < since + 2_000, "{why}"),
             }
@@ -314,7 +314,7 @@ fn sweep(runtime: &Runtime, seed: u64) {
         scope.spawn(changes);
         runtime.block_on(look());
     });
-    end.send(true).unwrap();
+    shutdown.send(true).unwrap();
     runtime.block_on(async {
         while from.recv().await.is_some() {}
         running.await.unwrap().unwrap();

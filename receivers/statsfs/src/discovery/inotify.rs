@@ -43,9 +43,9 @@ pub(crate) struct InotifyEvents {
     /// Directories in which files came or went.
     pub(crate) changed: BTreeSet<DirectoryId>,
     /// Directories that came or went, by that which they stand in and their name.
-    pub(crate) directories: BTreeSet<(DirectoryId, Box<CStr>)>,
+    pub(crate) subdirectories: BTreeSet<(DirectoryId, Box<CStr>)>,
     /// Directories that are no more, whatever stands in their place.
-    pub(crate) gone: BTreeSet<DirectoryId>,
+    pub(crate) removed: BTreeSet<DirectoryId>,
 }
 
 impl Watcher {
@@ -96,10 +96,10 @@ impl Watcher {
     /// Hears of the root's own moves, and of those of the directories that it stands in.
     pub(crate) fn add_root(&self, path: &Path) {
         let events = WatchFlags::MOVE_SELF | WatchFlags::DELETE_SELF | WatchFlags::MASK_ADD;
-        for above in path.ancestors() {
+        for ancestor in path.ancestors() {
             if let Some(inotify) = &self.inotify {
                 // What cannot be heard is seen at the rescan.
-                let _ = inotify::add_watch(inotify, above, events);
+                let _ = inotify::add_watch(inotify, ancestor, events);
             }
         }
     }
@@ -111,9 +111,9 @@ impl Watcher {
 
     /// What happened since the last call.
     pub(crate) fn read_events(&mut self) -> WatchResult {
-        let mut watched_events = InotifyEvents::default();
+        let mut events = InotifyEvents::default();
         let Some(inotify) = &self.inotify else {
-            return WatchResult::Events(watched_events);
+            return WatchResult::Events(events);
         };
         let mut buffer = [MaybeUninit::uninit(); 16 * 1024];
         let mut reader = Reader::new(inotify, &mut buffer);
@@ -121,24 +121,24 @@ impl Watcher {
             let event = match reader.next() {
                 Ok(event) => event,
                 Err(Errno::INTR) => continue,
-                Err(_) => return WatchResult::Events(watched_events),
+                Err(_) => return WatchResult::Events(events),
             };
             let flags = event.events();
             if flags.contains(ReadFlags::QUEUE_OVERFLOW) {
                 return WatchResult::Overflow;
             }
             if flags.contains(ReadFlags::IGNORED) {
-                let gone = self.directories.remove(&event.wd());
-                watched_events.gone.extend(gone.unwrap_or_default());
+                let ids = self.directories.remove(&event.wd());
+                events.removed.extend(ids.unwrap_or_default());
                 continue;
             }
             let parents = self.directories.get(&event.wd()).into_iter().flatten();
             match event.file_name() {
                 Some(name) if flags.contains(ReadFlags::ISDIR) => {
                     let each = parents.map(|parent| (*parent, Box::from(name)));
-                    watched_events.directories.extend(each);
+                    events.subdirectories.extend(each);
                 }
-                _ => watched_events.changed.extend(parents),
+                _ => events.changed.extend(parents),
             }
         }
     }

@@ -44,11 +44,11 @@ pub(crate) fn find_root(root: &str, context: &Context) -> Result<PathBuf, String
 /// The type of the file system with this device number; empty if mountinfo does not know it.
 pub(crate) fn filesystem_of(device: u64, context: &Context) -> String {
     let device = (rustix::fs::major(device), rustix::fs::minor(device));
-    let known = mounts(context)
+    let mount = mounts(context)
         .into_iter()
         .rev()
         .find(|mount| mount.device == device);
-    known.map(|mount| mount.filesystem).unwrap_or_default()
+    mount.map(|mount| mount.filesystem).unwrap_or_default()
 }
 
 /// In a container the mounts that count are those of the host's first process.

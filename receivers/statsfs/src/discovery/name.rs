@@ -21,15 +21,15 @@ pub(crate) fn escape(raw: &[u8]) -> String {
 
 /// The most that a metric's name may have
 /// ([OpenTelemetry: instrument name syntax](https://opentelemetry.io/docs/specs/otel/metrics/api/#instrument-name-syntax)).
-const LONGEST: usize = 255;
+const MAX_NAME_BYTES: usize = 255;
 
 /// A metric's name of at most 255 bytes: a longer one keeps its first 246 at a character's edge, then `~` and its
 /// crc32c in 8 hexadecimal digits.
 pub(crate) fn shorten(name: String) -> String {
-    if name.len() <= LONGEST {
+    if name.len() <= MAX_NAME_BYTES {
         return name;
     }
-    let cut = (0..=LONGEST - 9)
+    let cut = (0..=MAX_NAME_BYTES - 9)
         .rev()
         .find(|at| name.is_char_boundary(*at))
         .unwrap_or_default();

@@ -13,14 +13,14 @@ pub(crate) struct Schema {
     /// The labels, where there is a LABEL section: exactly these, then.
     pub(crate) labels: Option<BTreeMap<String, String>>,
     /// By the file's name.
-    pub(crate) metrics: BTreeMap<String, Entry>,
+    pub(crate) metrics: BTreeMap<String, MetricEntry>,
     /// Lines and entries that cost themselves: the number of the line, and why.
     pub(crate) problems: Vec<(usize, String)>,
 }
 
 /// What it says of one metric.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Entry {
+pub(crate) struct MetricEntry {
     pub(crate) declared: Arc<Declared>,
     /// How the file is read, where TYPE says so.
     pub(crate) format: Option<Format>,
@@ -29,16 +29,16 @@ pub(crate) struct Entry {
 }
 
 /// More labels than this are no labels.
-const MOST_LABELS: usize = 32;
+const MAX_LABELS: usize = 32;
 
 enum Section {
     Outside,
     Label,
-    Metric(Draft),
+    Metric(MetricDraft),
 }
 
 #[derive(Default)]
-struct Draft {
+struct MetricDraft {
     line: usize,
     name: Option<String>,
     flag: Option<Kind>,
@@ -57,23 +57,23 @@ pub(crate) fn parse(text: &str) -> Schema {
             .split_once([' ', '\t'])
             .map_or((line, ""), |(word, rest)| (word, rest.trim_ascii()));
         if word.is_empty() {
-            schema.end(std::mem::replace(&mut section, Section::Outside));
+            schema.finish_section(std::mem::replace(&mut section, Section::Outside));
             continue;
         }
         // A section that begins where the one before has not ended, for want of an empty line.
         if rest.is_empty() && matches!(word, "LABEL" | "METRIC") {
-            schema.end(std::mem::replace(&mut section, Section::Outside));
+            schema.finish_section(std::mem::replace(&mut section, Section::Outside));
         }
-        let wrong = match &mut section {
+        let problem = match &mut section {
             Section::Outside => {
                 section = match word {
                     "LABEL" => {
                         schema.labels.get_or_insert_default();
                         Section::Label
                     }
-                    "METRIC" => Section::Metric(Draft {
+                    "METRIC" => Section::Metric(MetricDraft {
                         line: number,
-                        ..Draft::default()
+                        ..MetricDraft::default()
                     }),
                     _ => Section::Outside,
                 };
@@ -83,18 +83,18 @@ pub(crate) fn parse(text: &str) -> Schema {
                 let labels = schema.labels.get_or_insert_default();
                 if rest.is_empty() {
                     Some(format!("the label `{word}` has no value"))
-                } else if labels.len() >= MOST_LABELS && !labels.contains_key(word) {
-                    Some(format!("more than {MOST_LABELS} labels"))
+                } else if labels.len() >= MAX_LABELS && !labels.contains_key(word) {
+                    Some(format!("more than {MAX_LABELS} labels"))
                 } else {
                     labels.insert(word.to_owned(), rest.to_owned());
                     None
                 }
             }
-            Section::Metric(draft) => draft.field(word, rest),
+            Section::Metric(draft) => draft.set_field(word, rest),
         };
-        schema.problems.extend(wrong.map(|why| (number, why)));
+        schema.problems.extend(problem.map(|why| (number, why)));
     }
-    schema.end(section);
+    schema.finish_section(section);
     let is_empty = schema.labels.is_none() && schema.metrics.is_empty();
     if is_empty && schema.problems.is_empty() && !text.trim_ascii().is_empty() {
         schema
@@ -104,9 +104,9 @@ pub(crate) fn parse(text: &str) -> Schema {
     schema
 }
 
-impl Draft {
+impl MetricDraft {
     /// Takes one field; gives what is wrong with it.
-    fn field(&mut self, word: &str, rest: &str) -> Option<String> {
+    fn set_field(&mut self, word: &str, rest: &str) -> Option<String> {
         match (word, rest) {
             ("NAME", name) if is_file_name(name) => self.name = Some(name.to_owned()),
             ("NAME", name) => return Some(format!("`{name}` is no file's name")),
@@ -153,7 +153,7 @@ fn is_file_name(name: &str) -> bool {
 }
 
 impl Schema {
-    fn end(&mut self, section: Section) {
+    fn finish_section(&mut self, section: Section) {
         let Section::Metric(draft) = section else {
             return;
         };
@@ -176,7 +176,7 @@ impl Schema {
         declared.kind = Some(flag);
         self.metrics.insert(
             name,
-            Entry {
+            MetricEntry {
                 declared: Arc::new(declared),
                 format,
                 line,
@@ -286,7 +286,7 @@ mod tests {
             assert!(
                 schema
                     .labels
-                    .is_none_or(|labels| labels.len() <= MOST_LABELS),
+                    .is_none_or(|labels| labels.len() <= MAX_LABELS),
                 "seed {seed}: {text:?}"
             );
         }

@@ -80,7 +80,7 @@ impl Job {
         self.readings.values.resize(rows.files.len(), Value::Absent);
         let skip = Arc::clone(&self.skip);
         let mut skip = skip.iter().copied().peekable();
-        let mut clock = Instant::now();
+        let mut last_read = Instant::now();
         let mut row = 0;
         for (index, group) in rows.groups.iter().enumerate() {
             let mut directory = CurrentDirectory {
@@ -93,15 +93,15 @@ impl Job {
                     row += 1;
                     continue;
                 }
-                let value = if clock > self.deadline {
+                let value = if last_read > self.deadline {
                     Err(ReadFailure::Other(Reason::TIMEOUT))
                 } else {
                     progress.store(row, Ordering::Relaxed);
                     let read = self.read_file(&rows, row, &mut directory, buffer);
                     let value = self.parse_value(&rows, row, read, buffer);
                     let now = Instant::now();
-                    self.readings.cost.longest = self.readings.cost.longest.max(now - clock);
-                    clock = now;
+                    self.readings.cost.longest = self.readings.cost.longest.max(now - last_read);
+                    last_read = now;
                     value
                 };
                 match value {
@@ -145,12 +145,12 @@ impl Job {
         };
         self.readings.cost.syscalls += 1;
         let file = open_file(directory.as_fd(), &rows.files[row as usize])?;
-        let done = self.first_read(&file, buffer);
-        let keep_open = done.is_ok() && self.keep_open && self.fds.seekable;
+        let result = self.first_read(&file, buffer);
+        let keep_open = result.is_ok() && self.keep_open && self.fds.seekable;
         if !keep_open || !self.fds.keep_file(row, file) {
             self.readings.cost.syscalls += 1;
         }
-        done
+        result
     }
 
     /// The first read of an open file: at its start where that can be said, which takes no lock on its position.

@@ -134,7 +134,7 @@ mod tests {
             int("9223372036854775808"),
             Ok(Value::Double(9.223_372_036_854_776e18))
         );
-        let wrong = [
+        let rejected = [
             (Reason::EMPTY, vec!["", "\n", "  "]),
             (
                 Reason::NOT_NUMERIC,
@@ -171,7 +171,7 @@ mod tests {
                 ],
             ),
         ];
-        for (reason, texts) in wrong {
+        for (reason, texts) in rejected {
             texts
                 .iter()
                 .for_each(|text| assert_eq!(int(text), Err(reason), "{text:?}"));

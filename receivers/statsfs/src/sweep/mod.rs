@@ -39,7 +39,7 @@ pub(crate) struct Sweeps {
 
 /// The tree's root, and how its files are read.
 struct SweepRoot {
-    open: Arc<OwnedFd>,
+    fd: Arc<OwnedFd>,
     keep_open: bool,
     /// A refusal means lockdown here.
     locked_down: bool,
@@ -99,8 +99,8 @@ impl Sweeps {
     /// The root that files are read below from now on; without one there are only ends to be said.
     pub(crate) fn set_root(&mut self, open_root: Option<&OpenRoot>) {
         self.root = open_root.map(|open_root| SweepRoot {
-            open: Arc::clone(&open_root.root),
-            keep_open: self.plan.keeps(&open_root.filesystem),
+            fd: Arc::clone(&open_root.root),
+            keep_open: self.plan.keeps_open(&open_root.filesystem),
             locked_down: matches!(&*open_root.filesystem, "debugfs" | "tracefs"),
         });
     }
@@ -227,7 +227,7 @@ impl Sweeps {
             self.tables.free_descriptors(wanted, want);
         }
         let table = self.tables.get_mut(id)?;
-        let root = self.root.as_ref().map(|root| Arc::clone(&root.open));
+        let root = self.root.as_ref().map(|root| Arc::clone(&root.fd));
         table.start_read(
             sweep.number,
             self.plan.interval,

@@ -127,7 +127,7 @@ impl Tables {
     /// A file has gone; one that was too many is not offered again, or it would be there twice when it has come back.
     pub(crate) fn remove_file(&mut self, directory: DirectoryId, file: &Arc<CString>) {
         self.refused.remove(&(directory, Arc::clone(file)));
-        if let Some((id, row)) = self.find(directory, file) {
+        if let Some((id, row)) = self.find_row(directory, file) {
             self.end_row(id, row);
         }
     }
@@ -139,7 +139,7 @@ impl Tables {
         discovered: DiscoveredFile,
         wants: &[Want],
     ) {
-        let Some((id, row)) = self.find(directory, &discovered.file) else {
+        let Some((id, row)) = self.find_row(directory, &discovered.file) else {
             return;
         };
         if wants.iter().all(|want| *want == Want::Never) {
@@ -274,7 +274,7 @@ impl Tables {
         ended.is_some()
     }
 
-    fn find(&self, directory: DirectoryId, file: &CString) -> Option<(TableId, u32)> {
+    fn find_row(&self, directory: DirectoryId, file: &CString) -> Option<(TableId, u32)> {
         self.directories.get(&directory)?.iter().find_map(|id| {
             let table = self.by_id.get(id)?;
             let mut rows = table.live_rows_of(directory).into_iter();

@@ -227,7 +227,7 @@ impl TableState {
         &mut self,
         number: u64,
         tick: Duration,
-        how: (Option<Arc<OwnedFd>>, bool),
+        (root, keep_open): (Option<Arc<OwnedFd>>, bool),
         deadline: Instant,
     ) -> Option<(Job, PendingBatch)> {
         let TableSnapshot {
@@ -244,7 +244,6 @@ impl TableState {
             retried,
         } = self.row_states.plan_sweep(row_count, number);
         self.tombstones += ended.len();
-        let (root, keep_open) = how;
         let job = Job {
             rows: Arc::clone(&rows),
             root,

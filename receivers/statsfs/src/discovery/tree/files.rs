@@ -25,7 +25,7 @@ impl Tree {
             return;
         };
         let directory = &self.directories[&id];
-        let gone: Vec<Arc<CString>> = directory
+        let removed: Vec<Arc<CString>> = directory
             .files
             .names()
             .filter(|name| !files.contains(name.as_c_str()))
@@ -46,7 +46,7 @@ impl Tree {
                 );
             }
         }
-        for name in gone {
+        for name in removed {
             self.update(id, |directory| {
                 directory.files.remove(&name);
             });
@@ -140,7 +140,7 @@ impl Tree {
         name: &Arc<CString>,
     ) -> Option<Arc<str>> {
         let own = &self.directories[&id];
-        let taken = |file: Option<&FileEntry>| file.is_some_and(|file| !file.duplicate);
+        let is_original = |file: Option<&FileEntry>| file.is_some_and(|file| !file.duplicate);
         let text = escape(name.to_bytes());
         if text.contains('%') {
             let mut others = own.files.iter().filter(|(other, _)| *other != name);
@@ -158,7 +158,7 @@ impl Tree {
             .filter(|other| **other != id);
         let mut others = others.filter_map(|other| self.directories.get(other));
         others
-            .find(|other| taken(other.files.get(name)))
+            .find(|other| is_original(other.files.get(name)))
             .map(|original| Arc::clone(&original.path))
     }
 

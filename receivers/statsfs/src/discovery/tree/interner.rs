@@ -64,9 +64,9 @@ impl Interner {
         let first = self.declared.entry(Arc::clone(&metric.name));
         let first = first.or_insert_with(|| Arc::clone(declared));
         if first.kind != declared.kind {
-            let mut kept = (**declared).clone();
-            kept.kind.clone_from(&first.kind);
-            return (Arc::new(kept), false);
+            let mut redeclared = (**declared).clone();
+            redeclared.kind.clone_from(&first.kind);
+            return (Arc::new(redeclared), false);
         }
         let same = if first == declared { first } else { declared };
         (Arc::clone(same), true)

@@ -88,12 +88,12 @@ impl Tree {
 
     /// The files that are known get what their `.schema` says now.
     fn redeclare_files(&mut self, id: DirectoryId, warnings: &Warnings) {
-        let known = self
+        let names = self
             .directories
             .get(&id)
             .into_iter()
             .flat_map(|it| it.files.names());
-        for name in known.cloned().collect::<Vec<_>>() {
+        for name in names.cloned().collect::<Vec<_>>() {
             let discovered = self.discovered_file(id, &name, warnings);
             self.changes
                 .changed

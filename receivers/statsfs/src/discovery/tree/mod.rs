@@ -160,7 +160,7 @@ impl Tree {
         let root_id = self.root_id;
         match self.watcher.read_events() {
             WatchResult::Events(mut events) if !full && self.is_scanned => {
-                for id in events.gone.into_iter().filter(|id| *id != root_id) {
+                for id in events.removed.into_iter().filter(|id| *id != root_id) {
                     // A directory of the same number may stand there by now.
                     events
                         .changed
@@ -168,7 +168,7 @@ impl Tree {
                     self.remove_directory(id);
                 }
                 events.changed.extend(&self.polled);
-                for (id, name) in events.directories {
+                for (id, name) in events.subdirectories {
                     if !events.changed.contains(&id) {
                         self.refresh_entry(id, &name, times, warnings);
                     }

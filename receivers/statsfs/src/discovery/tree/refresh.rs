@@ -45,8 +45,8 @@ impl Tree {
                 } else {
                     "cannot be listed"
                 };
-                let shown = self.display_path(&path);
-                return warnings.add_once("directories_failed", "directory", cause, shown);
+                let subject = self.display_path(&path);
+                return warnings.add_once("directories_failed", "directory", cause, subject);
             }
         };
         if listed.is_truncated {
@@ -54,8 +54,8 @@ impl Tree {
         }
         let (children, files, has_schema) = self.select_entries(id, &listed, warnings);
 
-        let known = self.directories[&id].children.keys().cloned().collect();
-        let gone = self.remove_missing_children(id, known, &children);
+        let names = self.directories[&id].children.keys().cloned().collect();
+        let removed = self.remove_missing_children(id, names, &children);
 
         // It is read when the tree is scanned; between scans, when it comes or goes.
         let directory = &self.directories[&id];
@@ -63,7 +63,7 @@ impl Tree {
             self.update_schema(id, has_schema, warnings);
         }
         self.update_files(id, files, warnings);
-        self.update_children(id, children, &gone, recursive, times, warnings);
+        self.update_children(id, children, &removed, recursive, times, warnings);
         self.update_polled(id);
     }
 
@@ -80,14 +80,14 @@ impl Tree {
         };
         let (children, ..) = self.select_entries(id, &entry, warnings);
         let directory = &self.directories[&id];
-        let known = directory.children.contains_key(name);
-        let there = directory.children.len() + directory.files.len();
-        if !known && !children.is_empty() && there >= self.plan.limits.directory_entries {
+        let is_known = directory.children.contains_key(name);
+        let entry_count = directory.children.len() + directory.files.len();
+        if !is_known && !children.is_empty() && entry_count >= self.plan.limits.directory_entries {
             return self.warn_too_many_entries(&Arc::clone(&directory.path), warnings);
         }
-        let known = known.then(|| name.into()).into_iter().collect();
-        let gone = self.remove_missing_children(id, known, &children);
-        self.update_children(id, children, &gone, false, times, warnings);
+        let names = is_known.then(|| name.into()).into_iter().collect();
+        let removed = self.remove_missing_children(id, names, &children);
+        self.update_children(id, children, &removed, false, times, warnings);
         self.update_polled(id);
     }
 
@@ -112,11 +112,11 @@ impl Tree {
         let known = directory.children.keys().map(|name| &**name).chain(files);
         let unseen = known.filter(|name| !seen.contains(name));
         let unseen: Vec<Box<CStr>> = unseen.map(Box::from).collect();
-        let found = self.with_open(id, |fd| {
-            let look = |name: Box<CStr>| stat_entry(fd.as_fd(), &name).entries;
-            unseen.into_iter().flat_map(look).collect::<Vec<_>>()
+        let still_there = self.with_open(id, |fd| {
+            let stat = |name: Box<CStr>| stat_entry(fd.as_fd(), &name).entries;
+            unseen.into_iter().flat_map(stat).collect::<Vec<_>>()
         });
-        entries.extend(found.unwrap_or_default());
+        entries.extend(still_there.unwrap_or_default());
         entries.extend(others);
         entries.truncate(max_entries);
         DirectoryListing {
@@ -138,19 +138,19 @@ impl Tree {
     fn remove_missing_children(
         &mut self,
         id: DirectoryId,
-        known: Vec<Box<CStr>>,
-        there: &BTreeMap<Box<CStr>, u64>,
+        names: Vec<Box<CStr>>,
+        present: &BTreeMap<Box<CStr>, u64>,
     ) -> BTreeSet<Box<CStr>> {
-        let mut gone = BTreeSet::new();
-        for name in known {
+        let mut removed = BTreeSet::new();
+        for name in names {
             let child = self.directories[&id].children[&name];
             let inode = self.directories.get(&child).map(|it| &it.inode);
-            if there.get(&name) != inode {
+            if present.get(&name) != inode {
                 self.remove_directory(child);
-                gone.insert(name);
+                removed.insert(name);
             }
         }
-        gone
+        removed
     }
 
     /// Takes in children that are there; what is new is scanned to its depth, with `recursive` also what is known.
@@ -158,7 +158,7 @@ impl Tree {
         &mut self,
         id: DirectoryId,
         children: BTreeMap<Box<CStr>, u64>,
-        gone: &BTreeSet<Box<CStr>>,
+        removed: &BTreeSet<Box<CStr>>,
         recursive: bool,
         times: ScanTimes,
         warnings: &Warnings,
@@ -169,9 +169,9 @@ impl Tree {
             let Some(directory) = self.directories.get(&id) else {
                 return;
             };
-            if let Some(known) = directory.children.get(&name).copied() {
+            if let Some(child) = directory.children.get(&name).copied() {
                 if recursive {
-                    self.refresh(known, true, times, warnings);
+                    self.refresh(child, true, times, warnings);
                 }
                 continue;
             }
@@ -186,7 +186,7 @@ impl Tree {
             };
             let start_time = self.start_time(id, &child_below, times);
             // It took another's place, whose series it goes on with: since that was last read.
-            let start_time = if gone.contains(&name) {
+            let start_time = if removed.contains(&name) {
                 start_time.max(self.last_sweep_end)
             } else {
                 start_time
