@@ -40,7 +40,7 @@ impl Layout {
         parts.iter().map(part).collect::<Result<_, _>>().map(Layout)
     }
 
-    /// Whether a directory of this name is on the way, `depth` directories below the subsystem.
+    /// Whether a directory of this name, `depth` directories below the subsystem, matches the layout.
     pub(crate) fn is_match(&self, depth: usize, name: &str) -> bool {
         match self.0.get(depth) {
             Some(LayoutPart::Literal(literal)) => literal == name,
@@ -49,7 +49,7 @@ impl Layout {
         }
     }
 
-    /// Whether files stand in directories of this depth: at the end, or where only labels would follow.
+    /// Whether directories of this depth have files: at the end, or where only labels would follow.
     pub(crate) fn has_files(&self, depth: usize) -> bool {
         self.0
             .get(depth..)

@@ -8,7 +8,7 @@ use pipeline::Attributes;
 use crate::config::{Config, Filter, Format, FormatRule, Limits, Priority, Read};
 use crate::layout::Layout;
 
-/// A receiver's configuration, checked: what the scan and the sweep go by.
+/// A receiver's configuration as scans and sweeps use it.
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) subsystem: Option<Arc<str>>,

@@ -1,4 +1,4 @@
-//! The receiver's task: ticks, checks of the tree, sweeps, and what they show on its way out. It never blocks.
+//! The receiver's task: ticks, scans of the tree, sweeps, and the batches that it sends. It never blocks.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,13 +18,13 @@ use crate::read::ReaderPool;
 use crate::sweep::Sweeps;
 use crate::warnings::Warnings;
 
-/// A check that takes longer does not hold up the sweep that it was made for.
+/// A sweep waits at most this long for its scan.
 const MAX_SCAN_WAIT: Duration = Duration::from_millis(100);
 
-/// How often readers are looked after.
+/// How often the readers and the scan are checked for being stuck.
 const STUCK_CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
-/// What runs.
+/// The state of the task.
 pub(crate) struct StatsfsTask {
     root: String,
     plan: Arc<Plan>,
@@ -37,15 +37,15 @@ pub(crate) struct StatsfsTask {
     /// The directory that is being listed.
     current_directory: Arc<Mutex<String>>,
     last_full_scan: Option<Instant>,
-    /// Since when a check is under way, and whether it was named for not answering.
+    /// When the scan under way was requested, and whether there was a warning that it does not answer.
     scan_under_way: Option<(Instant, bool)>,
-    /// The tick whose sweeps wait for it.
+    /// The tick whose sweeps wait for the scan.
     waiting_tick: Option<u64>,
-    /// Whether the tree was looked at once.
+    /// Whether the tree was scanned at all.
     is_scanned: bool,
-    /// Tells that there is nothing to check, where the kernel can.
+    /// Tells that a scan would find nothing, where the kernel can tell.
     change_probe: Option<Arc<ChangeProbe>>,
-    /// When it last did, since the last check; unix ns.
+    /// When the probe last said so since the last scan, unix ns.
     unchanged_at: Option<u64>,
 }
 
@@ -56,7 +56,7 @@ impl StatsfsTask {
         let (requests, request_queue) = std::sync::mpsc::channel();
         let (root, readers, max_stuck) = (config.root.clone(), config.readers, config.max_stuck);
         let plan = Arc::new(Plan::new(config));
-        // One byte more than a value may have, so that a longer one shows.
+        // One byte more than a value may have, to detect longer ones.
         let buffer = usize::try_from(plan.limits.value_bytes.0).unwrap_or(usize::MAX);
         let notify = Arc::clone(&jobs_done);
         let buffer = buffer.saturating_add(1);
@@ -99,7 +99,7 @@ impl StatsfsTask {
         })
     }
 
-    /// Runs until the ticks end. What is under way then is sent still.
+    /// Runs until the ticks end. Sweeps that are under way then are still sent.
     pub(crate) async fn run(
         &mut self,
         mut ticks: Ticks,
@@ -110,7 +110,7 @@ impl StatsfsTask {
         let shutdown = until.end();
         tokio::pin!(shutdown);
         let mut is_shutting_down = false;
-        // When readers are looked after next, whatever else happens meanwhile.
+        // When the next check for stuck readers is due, whatever else happens meanwhile.
         let mut next_stuck_check: Option<tokio::time::Instant> = None;
         loop {
             self.sweeps.dispatch().map_err(Error::new)?;
@@ -130,7 +130,7 @@ impl StatsfsTask {
                     None => return Err(Error::new("the scanning thread has broken down")),
                 },
                 () = &mut shutdown, if !is_shutting_down => {
-                    // A tree that is still being looked at is swept no more.
+                    // A sweep that still waits for its scan does not start.
                     (is_shutting_down, ticks_ended, self.waiting_tick) = (true, true, None);
                 }
                 () = sleep_until(next_stuck_check.unwrap_or(due)), if busy => {
@@ -147,14 +147,14 @@ impl StatsfsTask {
             }
             let sending = Instant::now();
             if out.send_together(batches).await.is_err() {
-                // Nobody takes batches any more.
+                // The channel is closed downstream.
                 return Ok(());
             }
             self.sweeps.extend_deadlines(sending.elapsed());
         }
     }
 
-    /// A tick has come: the tree is checked, unless the kernel tells that nothing has changed; then what is due is swept.
+    /// A tick: requests a scan, unless the kernel tells that nothing has changed; then starts the sweeps that are due.
     fn tick(&mut self, number: u64) -> Result<()> {
         if self.scan_under_way.is_some() {
             self.waiting_tick = Some(number);
@@ -253,7 +253,7 @@ impl StatsfsTask {
         }
     }
 
-    /// Looks after what is under way: files that do not answer, a check that takes too long.
+    /// Looks for files that do not answer, and for a scan that takes too long.
     fn check_stuck(&mut self) -> std::io::Result<Vec<Batch>> {
         if let Some((since, named)) = &mut self.scan_under_way {
             if since.elapsed() >= self.plan.timeout && !std::mem::replace(named, true) {
@@ -285,7 +285,7 @@ impl StatsfsTask {
         self.sweeps.give_up_stuck()
     }
 
-    /// In words: what is swept, or why nothing is.
+    /// The start-up report: what is swept, or why nothing is.
     fn startup_report(&self, tree: &Result<OpenRoot, String>) -> Found {
         let root = match tree {
             Ok(root) => root,

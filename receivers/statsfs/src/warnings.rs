@@ -1,4 +1,4 @@
-//! What is wrong in a tree, said once and then counted: a thousand bad files are one line.
+//! Warnings about the tree: logged once and then counted. A thousand bad files are one line.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -6,16 +6,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pipeline::Counters;
 
-/// Lines of one cause between two rescans; what is beyond them is counted only.
+/// The quota: lines of one cause between two rescans. Beyond it warnings are only counted.
 const MAX_LINES: usize = 3;
 
-/// Subjects that a line names.
+/// How many subjects a line names.
 const MAX_NAMED: usize = 3;
 
-/// So many things are remembered to have been named; then they may be named again.
+/// How many subjects are remembered as named; then all may be named again.
 const MAX_NAMED_ONCE: usize = 65_536;
 
-/// What is wrong and was not said yet. Clones share it: the thread that scans and the readers complain together.
+/// Warnings to log at the next flush. Clones share them: the scanner and the task warn together.
 #[derive(Clone)]
 pub(crate) struct Warnings {
     counters: Counters,
@@ -24,7 +24,7 @@ pub(crate) struct Warnings {
 
 #[derive(Default)]
 struct WarningState {
-    /// By reason and cause: the first subjects, and how many there are.
+    /// By reason and cause: the first subjects, and the number of all.
     pending: BTreeMap<(&'static str, &'static str), (Vec<String>, u64)>,
     named_once: HashSet<u64>,
     lines_by_cause: HashMap<&'static str, usize>,
@@ -38,7 +38,7 @@ impl Warnings {
         }
     }
 
-    /// The first failure of a thing: named, and counted. `counter` is where, `reason` tells kinds apart, `cause` is in words.
+    /// The first failure of a subject: it is warned about and counted. `reason` is that of the counter, `cause` is the message.
     pub(crate) fn add(
         &self,
         counter: &'static str,
@@ -55,7 +55,7 @@ impl Warnings {
         }
     }
 
-    /// The same, for what a rescan finds again: named only once.
+    /// The same for failures that each rescan finds again: warned about only once.
     pub(crate) fn add_once(
         &self,
         counter: &'static str,
@@ -76,12 +76,12 @@ impl Warnings {
         }
     }
 
-    /// Counts failures that were named before.
+    /// Counts failures that were warned about before.
     pub(crate) fn count(&self, counter: &'static str, reason: &'static str, count: u64) {
         self.counters.add(counter, reason, count);
     }
 
-    /// Says what is new: one line a cause, with the first subjects and the number of the others.
+    /// Logs the new warnings: one line per cause, with the first subjects and the number of the others.
     pub(crate) fn flush(&self) {
         let mut state = self.lock();
         for ((_, cause), (subjects, count)) in std::mem::take(&mut state.pending) {
@@ -98,7 +98,7 @@ impl Warnings {
         }
     }
 
-    /// A rescan gives new lines.
+    /// A rescan begins: resets the quota of lines.
     pub(crate) fn reset_quota(&self) {
         self.lock().lines_by_cause.clear();
     }

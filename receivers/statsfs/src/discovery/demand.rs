@@ -1,4 +1,4 @@
-//! Which of the files that were found are wanted: asked before anything is read.
+//! Which of the discovered files are wanted downstream: asked before any file is opened.
 
 use std::collections::HashSet;
 use std::ffi::CString;
@@ -9,7 +9,7 @@ use pipeline::{Context, Demand, Head, Want};
 use super::tree::{Changes, DirectoryRef, DiscoveredFile};
 use crate::directory_id::DirectoryId;
 
-/// Changes, of which nobody's are left out: what nobody wants is never opened.
+/// Changes without the files that nobody wants: those are never opened.
 #[derive(Debug, Default)]
 pub(crate) struct DemandedChanges {
     pub(crate) removed_directories: Vec<DirectoryId>,
@@ -19,14 +19,14 @@ pub(crate) struct DemandedChanges {
     pub(crate) added: Vec<(DirectoryRef, Vec<DemandedFile>)>,
 }
 
-/// A file that came, and how often each way wants it.
+/// A file that was added, and how often each output wants it.
 type DemandedFile = (DiscoveredFile, Arc<[Want]>);
 
-/// Who wants what, asked before anything is read.
+/// Asks the demand, and shares equal answers.
 pub(super) struct DemandCache {
     demand: Demand,
     context: Context,
-    /// Answers that many series share.
+    /// Distinct answers; many series share one.
     cache: Mutex<HashSet<Arc<[Want]>>>,
 }
 

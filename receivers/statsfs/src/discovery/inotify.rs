@@ -1,4 +1,4 @@
-//! How a change in the tree is noticed: inotify where the file system speaks; elsewhere directories are listed.
+//! How changes in the tree are noticed: by inotify where the file system supports it; elsewhere directories are polled.
 
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::CStr;
@@ -14,13 +14,13 @@ use rustix::io::Errno;
 
 use crate::directory_id::DirectoryId;
 
-/// File systems that tell of entries that come and go. sysfs does not, and its link counts do not move.
+/// File systems that send inotify events for entries that come and go. sysfs does not, and its link counts do not change.
 const INOTIFY_FILESYSTEMS: [&str; 13] = [
     "statsfs", "stats_fs", "debugfs", "tracefs", "tmpfs", "ramfs", "ext2", "ext3", "ext4", "xfs",
     "btrfs", "f2fs", "overlay",
 ];
 
-/// The directories that changed since they were last asked for.
+/// The inotify watches on the directories of a tree.
 #[derive(Debug, Default)]
 pub(crate) struct Watcher {
     inotify: Option<Arc<OwnedFd>>,
@@ -28,23 +28,23 @@ pub(crate) struct Watcher {
     directories: HashMap<i32, Vec<DirectoryId>>,
 }
 
-/// What happened.
+/// What a read of the inotify queue gives.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum WatchResult {
-    /// In so many words.
+    /// All events since the last read.
     Events(InotifyEvents),
-    /// More than the kernel could tell.
+    /// The kernel's queue has overflowed: anything may have changed.
     Overflow,
 }
 
-/// What the kernel told of.
+/// Inotify events by kind.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct InotifyEvents {
-    /// Directories in which files came or went.
+    /// Directories in which files were created or removed.
     pub(crate) changed: BTreeSet<DirectoryId>,
-    /// Directories that came or went, by that which they stand in and their name.
+    /// Subdirectories that were created or removed, by parent and name.
     pub(crate) subdirectories: BTreeSet<(DirectoryId, Box<CStr>)>,
-    /// Directories that are no more, whatever stands in their place.
+    /// Watched directories that were removed, whatever has replaced them.
     pub(crate) removed: BTreeSet<DirectoryId>,
 }
 
@@ -63,7 +63,7 @@ impl Watcher {
         }
     }
 
-    /// Watches a directory; gives the watch's number, none if the directory has to be listed instead.
+    /// Adds a watch on a directory; returns its descriptor, or none if the directory has to be polled.
     pub(crate) fn add(&mut self, path: &Path, id: DirectoryId) -> Option<i32> {
         let inotify = self.inotify.as_ref()?;
         let events = WatchFlags::CREATE
@@ -71,16 +71,16 @@ impl Watcher {
             | WatchFlags::MOVED_FROM
             | WatchFlags::MOVED_TO
             | WatchFlags::ONLYDIR;
-        // The kernel's own limit of watches is one reason to fail: then it is listed.
+        // It fails at the kernel's limit of watches, for example: then the directory is polled.
         let watch = inotify::add_watch(inotify, path, events).ok()?;
         // Two links may lead to one directory.
         self.directories.entry(watch).or_default().push(id);
         Some(watch)
     }
 
-    /// A directory is not looked at any more, though it may stand elsewhere by now.
+    /// Removes the watch on a directory, which may have been moved elsewhere.
     pub(crate) fn remove(&mut self, watch: i32, id: DirectoryId) {
-        // The kernel has told already of one that is no more, and has dropped its watch.
+        // The kernel has already removed the watch of a directory that was deleted.
         let Some(ids) = self.directories.get_mut(&watch) else {
             return;
         };
@@ -93,23 +93,23 @@ impl Watcher {
         }
     }
 
-    /// Hears of the root's own moves, and of those of the directories that it stands in.
+    /// Adds watches for moves and deletion of the root and of its ancestors.
     pub(crate) fn add_root(&self, path: &Path) {
         let events = WatchFlags::MOVE_SELF | WatchFlags::DELETE_SELF | WatchFlags::MASK_ADD;
         for ancestor in path.ancestors() {
             if let Some(inotify) = &self.inotify {
-                // What cannot be heard is seen at the rescan.
+                // Where this fails, the rescan notices the move.
                 let _ = inotify::add_watch(inotify, ancestor, events);
             }
         }
     }
 
-    /// What tells that nothing has happened, without a look at the tree.
+    /// Tells without a scan that nothing has changed.
     pub(crate) fn change_probe(&self) -> Option<&Arc<ChangeProbe>> {
         self.change_probe.as_ref()
     }
 
-    /// What happened since the last call.
+    /// Reads the events since the last call.
     pub(crate) fn read_events(&mut self) -> WatchResult {
         let mut events = InotifyEvents::default();
         let Some(inotify) = &self.inotify else {
@@ -144,7 +144,7 @@ impl Watcher {
     }
 }
 
-/// The kernel's word that nothing has happened: no event, and no mount that came or went.
+/// Asks the kernel whether nothing has changed: no inotify event, and no mount added or removed.
 #[derive(Debug)]
 pub(crate) struct ChangeProbe {
     inotify: Arc<OwnedFd>,
@@ -157,7 +157,7 @@ impl ChangeProbe {
         Some(ChangeProbe { inotify, mounts })
     }
 
-    /// Whether nothing has happened. It never blocks.
+    /// Whether nothing has changed since the last scan. It never blocks.
     pub(crate) fn is_unchanged(&self) -> bool {
         let mut descriptors = [
             PollFd::new(&self.inotify, PollFlags::IN),

@@ -1,4 +1,4 @@
-//! Which files there are: the root is found, its tree is scanned, and changes in it are noticed.
+//! Discovery: the root is found, its tree is scanned, and changes in it are noticed.
 
 mod demand;
 mod inotify;

@@ -16,7 +16,7 @@ struct Mount {
     whole: bool,
 }
 
-/// The path that a configured root means, on this host as it is reached from here.
+/// The path of a configured root, below the host's root directory.
 pub(crate) fn find_root(root: &str, context: &Context) -> Result<PathBuf, String> {
     let Some((filesystem, below)) = root
         .split_once(':')
@@ -26,7 +26,7 @@ pub(crate) fn find_root(root: &str, context: &Context) -> Result<PathBuf, String
     };
     let is_wanted = |it: &str| it == filesystem || (filesystem == "statsfs" && it == "stats_fs");
     let mounts = mounts(context);
-    // The last one mounted on a place hides the others.
+    // The last mount on a mount point hides the others.
     let mount = mounts
         .iter()
         .rev()
@@ -103,7 +103,7 @@ pub(crate) fn boot_unix_nano(context: &Context) -> u64 {
     seconds.unwrap_or_default().saturating_mul(1_000_000_000)
 }
 
-/// A path as text for people.
+/// A path as text, for messages.
 pub(crate) fn display_path(path: &Path) -> String {
     super::name::escape(path.as_os_str().as_bytes())
 }

@@ -1,4 +1,4 @@
-//! Names of files as OpenTelemetry can carry them.
+//! Names of files as names of metrics and as label values.
 
 use std::fmt::Write;
 
@@ -19,7 +19,7 @@ pub(crate) fn escape(raw: &[u8]) -> String {
     out
 }
 
-/// The most that a metric's name may have
+/// The maximum length of a metric's name
 /// ([OpenTelemetry: instrument name syntax](https://opentelemetry.io/docs/specs/otel/metrics/api/#instrument-name-syntax)).
 const MAX_NAME_BYTES: usize = 255;
 

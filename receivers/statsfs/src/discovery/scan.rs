@@ -1,4 +1,4 @@
-//! The thread that finds the tree and looks for changes in it: listing can block as reading can.
+//! The scanner: a thread that finds the tree and scans it for changes. Listing can block for ever, as reading can.
 
 use std::collections::BTreeSet;
 use std::ffi::CString;
@@ -21,53 +21,53 @@ use crate::plan::Plan;
 use crate::read::cpu_time;
 use crate::warnings::Warnings;
 
-/// A check that is asked for.
+/// A request for a scan.
 #[derive(Debug)]
 pub(crate) struct ScanRequest {
-    /// All of the tree, and the root where it is not there yet; else only what the kernel told of.
+    /// Scans the whole tree, and looks for the root if it is missing; else only handles inotify events and polled directories.
     pub(crate) full: bool,
-    /// Files that were too many, to be offered again.
+    /// Files that were refused by `limits.series`, to be offered again.
     pub(crate) refused: BTreeSet<(DirectoryId, Arc<CString>)>,
     /// When the last sweep ended, unix ns.
     pub(crate) last_sweep_end: u64,
-    /// When the kernel last told that nothing had changed, if it did since the last check; unix ns.
+    /// When the kernel last told that nothing had changed since the last scan, unix ns.
     pub(crate) unchanged_at: Option<u64>,
 }
 
-/// What a check tells, in this order.
+/// The events of a scan, in this order.
 #[derive(Debug)]
 pub(crate) enum ScanEvent {
-    /// The root has gone or was replaced: every series ends.
+    /// The root is gone or was replaced: every series ends.
     RootGone,
-    /// What ended, changed and began.
+    /// Files that were removed, changed and added.
     Changes(DemandedChanges),
-    /// The check is over.
+    /// The scan is over.
     Finished(ScanReport),
 }
 
-/// The tree after a check.
+/// The result of a scan.
 #[derive(Debug)]
 pub(crate) struct ScanReport {
-    /// What is there, or why nothing is.
+    /// The root, or why it cannot be opened.
     pub(crate) tree: Result<OpenRoot, String>,
-    /// CPU time of the check.
+    /// CPU time of the scan.
     pub(crate) cpu: Duration,
 }
 
-/// A tree that is there.
+/// A root that is open, and what is known of its tree.
 #[derive(Debug)]
 pub(crate) struct OpenRoot {
     pub(crate) root: Arc<OwnedFd>,
     pub(crate) path: PathBuf,
     pub(crate) filesystem: Arc<str>,
     pub(crate) directories: usize,
-    /// Why there is nothing to sweep, where that is so.
+    /// Why there is nothing to sweep; for a full scan only.
     pub(crate) why_nothing: String,
-    /// What tells that there is no need to check it again.
+    /// Tells that a scan would find nothing.
     pub(crate) change_probe: Option<Arc<ChangeProbe>>,
 }
 
-/// The thread's state.
+/// The state of the scanning thread.
 pub(crate) struct Scanner {
     root: String,
     /// Where the root was found.
@@ -78,16 +78,16 @@ pub(crate) struct Scanner {
     warnings: Warnings,
     tree: Option<Tree>,
     boot_time: u64,
-    /// When it was last looked for and not there, or last read before it went; unix ns, 0 for never.
+    /// When the root was last found missing, or last swept before it was gone; unix ns, 0 for never.
     absent_at: u64,
-    /// Why there is no tree, as it was last said.
+    /// Why the root could not be opened.
     open_error: Option<String>,
     current_directory: Arc<Mutex<String>>,
     events: mpsc::Sender<ScanEvent>,
 }
 
 impl Scanner {
-    /// Nothing is looked at yet. `current_directory` is always the directory that is being listed.
+    /// Scans nothing yet. `current_directory` is always the directory that is being listed.
     pub(crate) fn new(
         root: String,
         plan: Arc<Plan>,
@@ -114,7 +114,7 @@ impl Scanner {
         }
     }
 
-    /// Starts the thread; it ends when nobody asks any more.
+    /// Starts the thread; it ends when the sender of requests is dropped.
     pub(crate) fn spawn(
         mut self,
         requests: std::sync::mpsc::Receiver<ScanRequest>,
@@ -133,7 +133,7 @@ impl Scanner {
                 display_path(&self.path)
             );
             self.absent_at = request.last_sweep_end;
-            // Nobody listens any more when this fails: then the thread ends as well.
+            // This fails only when the receiver is dropped: then the thread ends as well.
             let _ = self.events.blocking_send(ScanEvent::RootGone);
         }
         let full = request.full || lost_tree.is_some();

@@ -14,7 +14,7 @@ pub(crate) struct Schema {
     pub(crate) labels: Option<BTreeMap<String, String>>,
     /// By the file's name.
     pub(crate) metrics: BTreeMap<String, MetricEntry>,
-    /// Lines and entries that cost themselves: the number of the line, and why.
+    /// Lines and entries that are ignored: the number of the line, and why.
     pub(crate) problems: Vec<(usize, String)>,
 }
 
@@ -28,7 +28,7 @@ pub(crate) struct MetricEntry {
     pub(crate) line: usize,
 }
 
-/// More labels than this are no labels.
+/// The maximum of labels; the others are ignored.
 const MAX_LABELS: usize = 32;
 
 enum Section {
@@ -60,7 +60,7 @@ pub(crate) fn parse(text: &str) -> Schema {
             schema.finish_section(std::mem::replace(&mut section, Section::Outside));
             continue;
         }
-        // A section that begins where the one before has not ended, for want of an empty line.
+        // A section may begin without an empty line after the one before.
         if rest.is_empty() && matches!(word, "LABEL" | "METRIC") {
             schema.finish_section(std::mem::replace(&mut section, Section::Outside));
         }
@@ -105,7 +105,7 @@ pub(crate) fn parse(text: &str) -> Schema {
 }
 
 impl MetricDraft {
-    /// Takes one field; gives what is wrong with it.
+    /// Sets one field; returns what is wrong with it.
     fn set_field(&mut self, word: &str, rest: &str) -> Option<String> {
         match (word, rest) {
             ("NAME", name) if is_file_name(name) => self.name = Some(name.to_owned()),

@@ -1,4 +1,4 @@
-//! Descriptors that stay open from sweep to sweep, as far as the process may have them.
+//! File descriptors that stay open between sweeps, within the budget of the process.
 
 use std::os::fd::OwnedFd;
 
@@ -6,10 +6,10 @@ use pipeline::Descriptors;
 
 use super::rows::Rows;
 
-/// What one table keeps open. Dropped, it gives its descriptors back.
+/// The open descriptors of one table. Dropping it returns them to the budget.
 #[derive(Debug)]
 pub(crate) struct FdCache {
-    /// Whether files can be read at a place, as far as is known: what cannot be is not worth keeping.
+    /// Whether files can be read with `pread`, as far as is known. Files that cannot are not kept open.
     pub(crate) seekable: bool,
     files: Vec<Option<OwnedFd>>,
     directories: Vec<Option<OwnedFd>>,
@@ -28,13 +28,13 @@ impl FdCache {
         }
     }
 
-    /// Makes room for as many as a table has; what is there stays.
+    /// Sets the number of slots to that of the table's rows; descriptors that are open stay open.
     pub(crate) fn resize(&mut self, directories: usize, files: usize) {
         self.directories.resize_with(directories, || None);
         self.files.resize_with(files, || None);
     }
 
-    /// How many are open.
+    /// How many descriptors are open.
     pub(crate) fn open_count(&self) -> usize {
         self.open
     }
@@ -47,7 +47,7 @@ impl FdCache {
         self.directories.get(group)?.as_ref()
     }
 
-    /// Keeps a file open; false, and it is closed, where there is no room.
+    /// Keeps a file open. Returns false, and closes it, where the budget is used up.
     pub(crate) fn keep_file(&mut self, row: u32, file: OwnedFd) -> bool {
         self.descriptors.take() && {
             self.files[row as usize] = Some(file);
@@ -56,7 +56,7 @@ impl FdCache {
         }
     }
 
-    /// Keeps a directory open; false, and it is closed, where there is no room.
+    /// Keeps a directory open. Returns false, and closes it, where the budget is used up.
     pub(crate) fn keep_directory(&mut self, group: usize, directory: OwnedFd) -> bool {
         self.descriptors.take() && {
             self.directories[group] = Some(directory);
@@ -81,7 +81,7 @@ impl FdCache {
         self.release(self.open);
     }
 
-    /// The table is remade: of these rows those that stay, and the directories of such.
+    /// The table is rebuilt: keeps the descriptors of the rows that stay and of their directories.
     pub(crate) fn retain(&mut self, rows: &Rows, stays: impl Fn(u32) -> bool) {
         let before = self.open;
         let mut row = 0;

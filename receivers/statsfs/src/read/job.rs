@@ -1,4 +1,4 @@
-//! The reading of one table: a list of files, read in order on a thread that may block.
+//! A job reads the files of one table in order, on a thread that may block.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -14,8 +14,8 @@ use super::rows::{RowGroup, Rows};
 use super::syscalls::{open_directory, open_file, read, read_at_start};
 use super::value::{Reason, parse};
 
-/// One table to be read: what it takes, and then what came of it. A source that gives many values in one read would be
-/// another kind of job: whoever gives them out knows only that they fill a table's rows.
+/// One table to read, and its readings afterwards. A source that gives many values in one read would be
+/// another kind of job: the pool knows only that a job fills the rows of a table.
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) rows: Arc<Rows>,
@@ -23,19 +23,19 @@ pub(crate) struct Job {
     /// Whether files are kept open.
     pub(crate) keep_open: bool,
     pub(crate) fds: FdCache,
-    /// Rows that are not read, in order.
+    /// Rows that are not read, sorted.
     pub(crate) skip: Arc<[u32]>,
-    /// What is not read by then is left out.
+    /// Rows that are not read by then time out.
     pub(crate) deadline: Instant,
     pub(crate) readings: Readings,
 }
 
-/// What a reading gave.
+/// What a job read.
 #[derive(Debug, Default)]
 pub(crate) struct Readings {
-    /// One a row.
+    /// One per row.
     pub(crate) values: Vec<Value>,
-    /// When each group was read, unix ns.
+    /// When each row group was read, unix ns.
     times: Vec<u64>,
     pub(crate) failures: Vec<(u32, ReadFailure)>,
     pub(crate) cost: ReadCost,
@@ -44,32 +44,32 @@ pub(crate) struct Readings {
 /// Why a row has no value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ReadFailure {
-    /// The file has gone: the next check ends its series, without a word.
+    /// The file is gone: the next scan ends its series, without a warning.
     Gone,
-    /// It may not be opened: lockdown, where that is known to be about.
+    /// It may not be opened. On debugfs and tracefs this means lockdown.
     NotPermitted,
-    /// The process has no descriptor left: not the file's fault.
+    /// The process has no descriptor left.
     NoDescriptor,
     Other(Reason),
 }
 
-/// What a reading cost.
+/// What a job cost.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ReadCost {
     pub(crate) files: u64,
     pub(crate) syscalls: u64,
     pub(crate) bytes: u64,
-    /// Numbers beyond 64 bits with a sign.
+    /// Values beyond `i64`, which became doubles.
     pub(crate) lossy: u64,
     pub(crate) cpu: Duration,
     pub(crate) longest: Duration,
 }
 
-/// A time that is the same for the rows of a table that took no longer.
+/// A table that is read within this time has one timestamp for all rows.
 const SAME_TIME_NANOS: u64 = 1_000_000;
 
 impl Job {
-    /// Reads what is to be read. `progress` is always the row that is being read.
+    /// Reads all rows but those to skip. `progress` is always the row that is being read.
     pub(crate) fn run(&mut self, buffer: &mut [u8], progress: &AtomicU32) {
         let cpu = cpu_time();
         let rows = Arc::clone(&self.rows);
@@ -131,7 +131,7 @@ impl Job {
         if let Some(file) = self.fds.file(row) {
             self.readings.cost.syscalls += 1;
             match read_at_start(file, buffer) {
-                // Gone, and maybe made anew.
+                // Removed, and perhaps created again.
                 Err(Errno::NODEV | Errno::NOENT | Errno::STALE | Errno::NXIO) => {
                     self.fds.close_file(row);
                     self.readings.cost.syscalls += 1;
@@ -153,7 +153,7 @@ impl Job {
         result
     }
 
-    /// The first read of an open file: at its start where that can be said, which takes no lock on its position.
+    /// The first read of an open file: with `pread` where possible, which takes no lock on the file's position.
     fn first_read(&mut self, file: &OwnedFd, buffer: &mut [u8]) -> Result<usize, Errno> {
         self.readings.cost.syscalls += 1;
         if self.fds.seekable {
@@ -187,7 +187,7 @@ impl Job {
 }
 
 impl Readings {
-    /// When the rows were read: each at its own time, where that took its time.
+    /// When the rows were read: one time for all, or one per row where the job took longer.
     pub(crate) fn times(&self, rows: &Rows) -> Times {
         let last = self.times.last().copied().unwrap_or_default();
         let first = self.times.first().copied().unwrap_or_default();
@@ -206,7 +206,7 @@ impl Readings {
 struct CurrentDirectory<'a> {
     index: usize,
     group: &'a RowGroup,
-    /// Opened for them, since it is not held; or why it cannot be.
+    /// Opened for this job where the cache has no descriptor; or the error.
     opened: Option<Result<OwnedFd, Errno>>,
 }
 

@@ -1,4 +1,4 @@
-//! How files are read: a job reads the rows of one table on a thread of the pool.
+//! How files are read: a job reads the rows of one table on a thread of the reader pool.
 
 mod fd_cache;
 mod job;

@@ -1,4 +1,4 @@
-//! Threads that read. Reads can block for ever in the kernel: never on the runtime's own threads.
+//! The pool of reader threads. A read can block for ever in the kernel, so it never runs on a thread of the async runtime.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -10,24 +10,24 @@ use tokio::sync::Notify;
 use super::job::Job;
 use super::work_queue::{FinishedJob, Progress, WorkQueue};
 
-/// A file that has not answered for so long no longer holds up the others: another thread takes over.
+/// After this time without progress a reader is stalled: a replacement reads the other jobs.
 const STALL_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// No more is given out while so many rows wait: small tables are read one after the other without a word between them,
-/// and what is wanted soonest waits for no more than that.
+/// No more jobs are queued while this many rows wait. Small tables are read one after the other without a wake-up between
+/// them, and an urgent table waits behind no more than these.
 const MAX_QUEUED_ROWS: usize = 1024;
 
-/// Threads, and what each is reading.
+/// The reader threads, and what each is reading.
 pub(crate) struct ReaderPool {
-    /// How many read at a time.
+    /// How many threads read at a time.
     max_readers: usize,
-    /// How many may be lost to files that do not answer.
+    /// How many threads may be stalled by files that do not answer.
     max_stuck: usize,
-    /// A file that has not answered for so long is given up.
+    /// A file that has not answered for this long is given up.
     timeout: Duration,
     buffer: usize,
     queue: Arc<WorkQueue>,
-    /// By its number.
+    /// By reader number.
     threads: BTreeMap<u64, ReaderThread>,
     /// Readers and jobs are numbered from 1 on.
     next_number: u64,
@@ -35,16 +35,16 @@ pub(crate) struct ReaderPool {
 
 struct ReaderThread {
     progress: Arc<Progress>,
-    /// The job and row that it was last seen at, and since when.
+    /// The job and row where it was last seen.
     position: (u64, u32),
     since: Instant,
-    /// Another thread has taken over.
+    /// A replacement may read in its place.
     stalled: bool,
     given_up: bool,
 }
 
 impl ReaderPool {
-    /// Readers who tell by `done` when there is something to take; a value's file has fewer bytes than `buffer`.
+    /// `done` is notified when jobs are finished; `buffer` is one byte larger than a file may be.
     pub(crate) fn new(
         max_readers: usize,
         max_stuck: usize,
@@ -68,23 +68,23 @@ impl ReaderPool {
         }
     }
 
-    /// Whether a job would be begun soon.
+    /// Whether a job that is submitted now would start soon.
     pub(crate) fn has_room(&self) -> bool {
         !self.is_halted() && self.queue.lock().queued_rows < MAX_QUEUED_ROWS
     }
 
-    /// Whether every thread that may read waits for a file that was given up.
+    /// Whether every thread waits for a file that was given up.
     pub(crate) fn is_halted(&self) -> bool {
         self.active_count() >= self.max_readers
             && self.threads.values().all(|reader| reader.given_up)
     }
 
-    /// How many threads may be lost to files that do not answer.
+    /// How many threads may be stalled by files that do not answer.
     pub(crate) fn max_stuck(&self) -> usize {
         self.max_stuck
     }
 
-    /// How many threads wait for files that do not answer.
+    /// How many threads are stalled.
     pub(crate) fn stalled_count(&self) -> usize {
         self.threads
             .values()
@@ -96,7 +96,7 @@ impl ReaderPool {
         self.threads.len() - self.stalled_count()
     }
 
-    /// Gives out a job; tells its number.
+    /// Queues a job; returns its number.
     pub(crate) fn submit(&mut self, job: Job) -> io::Result<u64> {
         let number = self.take_number();
         let mut state = self.queue.lock();
@@ -112,13 +112,13 @@ impl ReaderPool {
         Ok(number)
     }
 
-    /// What has been read since the last call.
+    /// The jobs finished since the last call.
     pub(crate) fn take_finished(&mut self) -> Vec<FinishedJob> {
         self.update_threads();
         std::mem::take(&mut self.queue.lock().finished)
     }
 
-    /// Looks at how far each reader is: one that is slow is set aside for another, one that goes on again may be one too
+    /// Updates the position of each reader. One that makes no progress is stalled; one that goes on again may be one too
     /// many.
     fn update_threads(&mut self) {
         let now = Instant::now();
@@ -144,7 +144,7 @@ impl ReaderPool {
         state.surplus = self.active_count().saturating_sub(self.max_readers);
     }
 
-    /// Looks for files that do not answer; gives the jobs to be given up, with the row of each.
+    /// Looks for files that do not answer; returns the jobs to give up, with the row of each.
     pub(crate) fn find_stuck(&mut self) -> io::Result<Vec<(u64, u32)>> {
         self.update_threads();
         let now = Instant::now();
@@ -157,7 +157,7 @@ impl ReaderPool {
         }
         let state = self.queue.lock();
         if !state.finished.is_empty() {
-            // A reader that does not come on told of nothing that it had read before.
+            // A stuck reader has not notified of the jobs that it finished before.
             self.queue.done.notify_one();
         }
         let is_awaited = !state.queued.is_empty();
@@ -168,7 +168,7 @@ impl ReaderPool {
         Ok(given_up)
     }
 
-    /// One more reader, where fewer are at work than may be.
+    /// Starts one more reader, where fewer are active than may be.
     fn spawn_replacement(&mut self) -> io::Result<()> {
         if self.active_count() >= self.max_readers {
             return Ok(());

@@ -1,4 +1,4 @@
-//! The rows of a table, as they are read.
+//! The rows of a table: which files a job reads.
 
 use std::ffi::CString;
 use std::path::Path;
@@ -12,26 +12,26 @@ use crate::directory_id::DirectoryId;
 pub(crate) struct Rows {
     pub(crate) groups: Vec<RowGroup>,
     pub(crate) files: Vec<Arc<CString>>,
-    /// One a file; empty where all are integers.
+    /// One per file; empty where all are integers.
     pub(crate) formats: Vec<Format>,
 }
 
-/// Files that follow one another and stand in one directory.
+/// Consecutive rows whose files are in one directory.
 #[derive(Clone, Debug)]
 pub(crate) struct RowGroup {
     pub(crate) directory: DirectoryId,
-    /// Below the root.
+    /// The path below the root.
     pub(crate) below: Arc<Path>,
-    /// The directory may be a link: one right in the root.
+    /// Whether the directory may be a symbolic link in the root.
     pub(crate) follow_link: bool,
-    /// Since when its counters count, unix ns.
+    /// The start time of its counters, unix ns.
     pub(crate) start_time: u64,
     /// The row after its last one.
     pub(crate) end: u32,
 }
 
 impl Rows {
-    /// How a file that is there already is read.
+    /// Sets the format of an existing row.
     pub(crate) fn set_format(&mut self, row: u32, format: Format) {
         if self.formats.is_empty() && format == Format::Int {
             return;
@@ -40,7 +40,7 @@ impl Rows {
         self.formats[row as usize] = format;
     }
 
-    /// Only the rows that stay.
+    /// A copy with only the rows that stay.
     pub(crate) fn filtered(&self, stays: impl Fn(u32) -> bool) -> Rows {
         let mut rows = Rows::default();
         let mut row = 0;

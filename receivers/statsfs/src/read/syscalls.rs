@@ -1,4 +1,4 @@
-//! All that touches the tree: read-only, without following links, without blocking, relative to an open directory.
+//! The system calls on the tree: read-only, without following links, non-blocking, relative to an open directory.
 
 use std::ffi::CStr;
 use std::mem::MaybeUninit;
@@ -20,7 +20,7 @@ const FILE_FLAGS: OFlags = OFlags::RDONLY
 pub(crate) struct DirectoryListing {
     /// Name, type and inode; in no order. `.` and `..` are left out.
     pub(crate) entries: Vec<(Box<CStr>, FileType, u64)>,
-    /// There were more than were asked for.
+    /// The directory has more entries than were asked for.
     pub(crate) is_truncated: bool,
 }
 
@@ -45,7 +45,7 @@ pub(crate) fn open_directory(
     rustix::fs::openat(root, below, flags, Mode::empty())
 }
 
-/// Lists an open directory from its start, `max` entries at the most.
+/// Lists an open directory from its start, at most `max` entries.
 pub(crate) fn list(directory: BorrowedFd<'_>, max: usize) -> Result<DirectoryListing, Errno> {
     rustix::fs::seek(directory, rustix::fs::SeekFrom::Start(0))?;
     let mut buffer = [MaybeUninit::<u8>::uninit(); 16 * 1024];
@@ -73,7 +73,7 @@ pub(crate) fn list(directory: BorrowedFd<'_>, max: usize) -> Result<DirectoryLis
     Ok(listed)
 }
 
-/// One entry of an open directory, as a listing would have it; none if it is not there.
+/// One entry of an open directory, as a listing has it; none where it does not exist.
 pub(crate) fn stat_entry(directory: BorrowedFd<'_>, name: &CStr) -> DirectoryListing {
     let stat = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW);
     let entry = stat.map(|it| (name.into(), FileType::from_raw_mode(it.st_mode), it.st_ino));
@@ -88,17 +88,17 @@ pub(crate) fn open_file(directory: BorrowedFd<'_>, name: &CStr) -> Result<OwnedF
     rustix::fs::openat(directory, name, FILE_FLAGS, Mode::empty())
 }
 
-/// One bounded read of a file that was just opened: how much of the buffer it filled.
+/// One bounded read of a file that was just opened; returns how many bytes it read.
 pub(crate) fn read(file: &OwnedFd, buffer: &mut [u8]) -> Result<usize, Errno> {
     retry_interrupted(|| rustix::io::read(file, &mut *buffer))
 }
 
-/// The same, of a file that can be read at a place: sysfs answers anew whenever it is read from its start.
+/// The same with `pread` at offset 0: sysfs generates the content again at each read from the start.
 pub(crate) fn read_at_start(file: &OwnedFd, buffer: &mut [u8]) -> Result<usize, Errno> {
     retry_interrupted(|| rustix::io::pread(file, &mut *buffer, 0))
 }
 
-/// All of a file, or `max` bytes and one more.
+/// The whole file, or its first `max` + 1 bytes.
 pub(crate) fn read_whole(
     directory: BorrowedFd<'_>,
     name: &CStr,

@@ -1,10 +1,10 @@
-//! What the bytes of a file mean.
+//! Parses the content of a file.
 
 use pipeline::Value;
 
 use crate::config::Format;
 
-/// Why a file gives no value: a counter's reason.
+/// Why a file gives no value: the reason of a counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Reason(pub(crate) &'static str);
 
@@ -21,7 +21,7 @@ impl Reason {
     pub(crate) const DESCRIPTORS: Reason = Reason("descriptors");
     pub(crate) const IO: Reason = Reason("io");
 
-    /// In words.
+    /// The cause, as a warning names it.
     pub(crate) fn cause(self) -> &'static str {
         match self {
             Reason::EMPTY => "empty",
@@ -88,7 +88,7 @@ pub(crate) fn parse(bytes: &[u8], format: Format) -> Result<(Value, bool), Reaso
     }
 }
 
-/// An integer that is none of 64 bits with a sign.
+/// An integer beyond `i64`.
 fn beyond(text: &str) -> Result<(Value, bool), Reason> {
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
     if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
@@ -99,7 +99,7 @@ fn beyond(text: &str) -> Result<(Value, bool), Reason> {
         .map_err(|_| Reason::OUT_OF_RANGE)
 }
 
-/// OTLP knows no unsigned 64-bit number: one that does not fit becomes the nearest double, never a negative one.
+/// OTLP has no unsigned 64-bit number: one beyond `i64` becomes the nearest double, never a negative number.
 #[allow(clippy::cast_precision_loss)]
 fn unsigned(it: u64) -> (Value, bool) {
     i64::try_from(it).map_or((Value::Double(it as f64), true), |it| {

@@ -1,4 +1,4 @@
-//! Jobs wait here for a reader, and come back done.
+//! The work queue: jobs wait here for a reader, and finished jobs for the task.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,20 +10,20 @@ use tokio::sync::Notify;
 
 use super::job::Job;
 
-/// What has been read waits so long for the rest of what was given out, at the most.
+/// Finished jobs wait at most this long for the rest of the queue before the task is notified.
 const BATCH_WINDOW: Duration = Duration::from_millis(10);
 
-/// A job that ended, by its number; `None`: the thread broke down.
+/// A finished job with its number; `None` if it panicked.
 pub(crate) struct FinishedJob(pub(crate) u64, pub(crate) Option<Job>);
 
-/// Where a reader is: a job's number, 0 between jobs, and its row.
+/// The position of a reader: the job's number, 0 between jobs, and the row.
 #[derive(Default)]
 pub(super) struct Progress {
     pub(super) job: AtomicU64,
     pub(super) row: AtomicU32,
 }
 
-/// Where jobs are given out and come back.
+/// Jobs to read, and jobs that are finished.
 pub(super) struct WorkQueue {
     pub(super) state: Mutex<QueueState>,
     pub(super) job_queued: Condvar,
@@ -37,7 +37,7 @@ pub(super) struct QueueState {
     pub(super) finished: Vec<FinishedJob>,
     /// Readers that wait for a job.
     pub(super) idle: usize,
-    /// Readers that are one too many, and end with their job; all of them when nobody gives out jobs any more.
+    /// How many readers are to end after their job; all of them once the pool is dropped.
     pub(super) surplus: usize,
     pub(super) ended: Vec<u64>,
 }
@@ -54,7 +54,7 @@ impl WorkQueue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A reader's life: one job after the other.
+    /// Runs a reader thread: one job after the other.
     pub(super) fn run_reader(&self, reader: u64, progress: &Progress, buffer: &mut [u8]) {
         let mut notified_at = Instant::now();
         let mut state = self.lock();
@@ -88,7 +88,7 @@ impl WorkQueue {
             state = self.lock();
             state.finished.push(FinishedJob(number, done));
             if state.queued.is_empty() || notified_at.elapsed() >= BATCH_WINDOW {
-                // Who wakes up for it finds the queue unlocked.
+                // The task that wakes up finds the queue unlocked.
                 drop(state);
                 notified_at = Instant::now();
                 self.done.notify_one();

@@ -1,4 +1,4 @@
-//! A budget of CPU time: which subsystems are swept less often, so that all together keep within it.
+//! The budget of CPU time: which subsystems are swept less often, so that all together stay within it.
 
 use std::time::Duration;
 
@@ -8,15 +8,15 @@ pub(crate) struct Load {
     pub(crate) priority: i32,
     /// CPU time of a sweep.
     pub(crate) cpu: Duration,
-    /// From sweep to sweep, as it is wanted.
+    /// The interval between sweeps that is wanted.
     pub(crate) interval: Duration,
 }
 
-/// No subsystem is swept more rarely than each so many times that it is due.
+/// The largest skip factor: every subsystem is swept at least each 64th time that it is due.
 const MAX_SKIP_FACTOR: u32 = 64;
 
-/// Every how many times each of these is swept, of those that it is due: 1 within the budget. Over it, those of the
-/// lowest priority go down first, the dearest of them before the others. `budget` is a part of one core, 0 to 1.
+/// The skip factor of each subsystem: it is swept every n-th time that it is due, with n = 1 within the budget. Over it, the
+/// lowest priority is reduced first, and within it the most expensive subsystem. `budget` is a part of one core, 0 to 1.
 pub(crate) fn skip_factors(loads: &[Load], budget: f64) -> Vec<u32> {
     let share = |load: &Load| load.cpu.as_secs_f64() / load.interval.as_secs_f64().max(1e-9);
     let mut over = loads.iter().map(share).sum::<f64>() - budget;

@@ -1,4 +1,4 @@
-//! What becomes of files that give no value: named once, counted, and tried again ever more rarely.
+//! Files that give no value: warned about once, counted, and backed off.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use crate::read::{ReadFailure, Reason};
 use crate::tables::{RowState, TableState};
 use crate::warnings::Warnings;
 
-/// Takes note of the rows that failed, and of those that no longer do.
+/// Records the rows that failed, and ends the back-off of those that no longer do.
 pub(crate) fn record_failures(
     table: &mut TableState,
     failures: &[(u32, ReadFailure)],
@@ -24,7 +24,7 @@ pub(crate) fn record_failures(
         let row = *row;
         let path = || table.path(row);
         let reason = match *failure {
-            // The next check ends its series, without a word.
+            // The next scan ends its series, without a warning.
             ReadFailure::Gone => continue,
             ReadFailure::NoDescriptor => {
                 let reason = Reason::DESCRIPTORS;
@@ -43,7 +43,7 @@ pub(crate) fn record_failures(
             Some(RowState::BackedOff { failures, .. }) => failures,
             _ => 0,
         };
-        // A device that is going answers with all kinds of errors: it is named when it is still there.
+        // Files of a device that is being removed give all kinds of I/O errors: the warning waits for the second failure.
         let first = u8::from(reason == Reason::IO);
         if previous == first {
             warnings.add("files_failed", reason.0, reason.cause(), path);
@@ -56,8 +56,8 @@ pub(crate) fn record_failures(
     }
 }
 
-/// A file that fails is read again after 2, 4, 8 … sweeps, an hour at the most. Lockdown does not change, and each try
-/// writes a line to the kernel's log: that waits for the rescan.
+/// Exponential back-off: a file that fails is read again after 2, 4, 8 … sweeps, one hour at most. Lockdown does not change,
+/// and each attempt writes a line to the kernel's log: such a file waits for the rescan.
 fn back_off(previous: u8, reason: Reason, number: u64, tick: Duration) -> RowState {
     let failures = previous.saturating_add(1);
     let tick = u64::try_from(tick.as_millis()).unwrap_or(u64::MAX).max(1);

@@ -1,5 +1,5 @@
-//! What is being swept: each subsystem at its own time, one table after the other, the one that is wanted most often
-//! first. No sweep of a subsystem begins before the last one is over.
+//! Sweeps: each subsystem is swept on its own, one table after the other, the subsystem with the shortest interval
+//! first. No sweep of a subsystem begins before its last one is over.
 
 mod budget;
 mod failures;
@@ -30,18 +30,18 @@ pub(crate) struct Sweeps {
     readers: ReaderPool,
     root: Option<SweepRoot>,
     active: BTreeMap<Arc<str>, SweepState>,
-    /// Tables that are being read, by the number of their job.
+    /// Tables that are being read, by job number.
     jobs: HashMap<u64, TableRead>,
-    /// Where rows do not answer, by the job that waits for them.
+    /// Tables with a stuck row, by the number of the job that waits for it.
     stuck: HashMap<u64, (Arc<str>, TableId)>,
     pub(crate) subsystems: Subsystems,
 }
 
-/// The tree's root, and how its files are read.
+/// The root of the tree, and how its files are read.
 struct SweepRoot {
     fd: Arc<OwnedFd>,
     keep_open: bool,
-    /// A refusal means lockdown here.
+    /// Whether EPERM means lockdown here.
     locked_down: bool,
 }
 
@@ -49,9 +49,9 @@ struct SweepRoot {
 struct SweepState {
     number: u64,
     queue: VecDeque<TableId>,
-    /// Tables that are being read.
+    /// How many tables are being read.
     in_flight: usize,
-    /// Since its first table is read, when it has to be over.
+    /// When it times out; set when its first table is read.
     deadline: Option<Instant>,
     cpu: Duration,
 }
@@ -91,12 +91,12 @@ impl Sweeps {
         self.active.is_empty()
     }
 
-    /// Whether a thread is reading, or waits for a file that does not answer.
+    /// Whether a job is queued or being read.
     pub(crate) fn is_reading(&self) -> bool {
         !self.jobs.is_empty()
     }
 
-    /// The root that files are read below from now on; without one there are only ends to be said.
+    /// Sets the root for the next jobs; without one, sweeps only end series.
     pub(crate) fn set_root(&mut self, open_root: Option<&OpenRoot>) {
         self.root = open_root.map(|open_root| SweepRoot {
             fd: Arc::clone(&open_root.root),
@@ -105,7 +105,7 @@ impl Sweeps {
         });
     }
 
-    /// Begins what is due at this tick. A subsystem whose last sweep is not over is skipped, and counted.
+    /// Starts the sweeps that are due at this tick. A subsystem whose last sweep is not over is skipped and counted.
     pub(crate) fn tick(&mut self, number: u64) {
         let names: Vec<Arc<str>> = self.tables.subsystems().cloned().collect();
         let tables = &self.tables;
@@ -154,7 +154,7 @@ impl Sweeps {
         self.context.counters.add(counter, "", 1);
     }
 
-    /// Whether a subsystem was swept in so many of its turns that this tick is in; each turn may be several ticks.
+    /// Whether a subsystem was already swept in this group of `skip_factor` turns; a turn may be several ticks.
     fn was_swept(&self, subsystem: &str, number: u64, skip_factor: u32) -> bool {
         let tick = self.plan.interval;
         let want = Want::Every(self.tables.interval(subsystem, tick));
@@ -166,7 +166,7 @@ impl Sweeps {
         last.is_some_and(|last| turn(last) == turn(number))
     }
 
-    /// Gives tables to readers, as far as these have room.
+    /// Submits jobs while the reader pool has room.
     pub(crate) fn dispatch(&mut self) -> std::io::Result<()> {
         while self.readers.has_room() {
             let Some((subsystem, id)) = self.next_table() else {
@@ -175,7 +175,7 @@ impl Sweeps {
             let started = self.start_table(&subsystem, id);
             let sweep = self.active.get_mut(&subsystem);
             let Some((job, pending)) = started else {
-                // It has gone, or is with a reader that does not answer.
+                // The table is gone, or a reader still has its descriptors.
                 if sweep.is_some_and(|it| it.in_flight == 0 && it.queue.is_empty()) {
                     self.finish_sweep(&subsystem);
                 }
@@ -198,8 +198,8 @@ impl Sweeps {
         Ok(())
     }
 
-    /// The table that is read next: of the sweep that comes again soonest, of the highest priority among these, of the
-    /// one that has waited the longest among those: where there is too much to read, all get their turn.
+    /// The next table to read: from the sweep with the shortest interval; among equals, with the highest priority; then, from
+    /// the oldest sweep, so that under overload every subsystem gets its turn.
     fn next_table(&mut self) -> Option<(Arc<str>, TableId)> {
         let sweep_order = |(name, sweep): &(&Arc<str>, &mut SweepState)| {
             let table = sweep.queue.front().and_then(|id| self.tables.get(*id));
@@ -236,7 +236,7 @@ impl Sweeps {
         )
     }
 
-    /// Takes in what was read; the batches that come of it.
+    /// Collects the finished jobs; returns their batches.
     pub(crate) fn collect(&mut self) -> Result<Vec<Batch>, &'static str> {
         let mut batches = Vec::new();
         for FinishedJob(number, job) in self.readers.take_finished() {
@@ -248,7 +248,7 @@ impl Sweeps {
 
     fn finish_job(&mut self, number: u64, job: Job) -> Option<Batch> {
         if let Some((_, table)) = self.stuck.remove(&number) {
-            // It answers after all, too late for its sweep.
+            // The stuck file has answered, too late for its sweep.
             if let Some(table) = self.tables.get_mut(table) {
                 table.clear_stuck(number);
             }
@@ -291,7 +291,7 @@ impl Sweeps {
         Some(Batch::new(table, starts, times, readings.values, sweep))
     }
 
-    /// One table less of this sweep; which of it this was.
+    /// One table of this sweep is finished; returns its place in the sweep.
     fn finish_table(&mut self, subsystem: &str, cpu: Duration) -> Option<Sweep> {
         let sweep = self.active.get_mut(subsystem)?;
         sweep.in_flight -= 1;
@@ -300,7 +300,7 @@ impl Sweeps {
         Some(Sweep::new(sweep.number, self.plan.interval, last))
     }
 
-    /// A sweep is over.
+    /// The sweep of a subsystem is over.
     fn finish_sweep(&mut self, subsystem: &Arc<str>) {
         if let Some(sweep) = self.active.remove(subsystem) {
             self.subsystems.record_end(subsystem, sweep.cpu);
@@ -314,7 +314,7 @@ impl Sweeps {
         }
     }
 
-    /// What is below did not take a batch for so long: that is not the time of the sweeps.
+    /// Sending waited for the components downstream: this time does not count for the timeouts of the sweeps.
     pub(crate) fn extend_deadlines(&mut self, time: Duration) {
         for deadline in self
             .active

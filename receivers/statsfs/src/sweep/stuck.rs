@@ -1,4 +1,4 @@
-//! Files that do not answer: they are given up, and a subsystem that has too many of them rests.
+//! Stuck files, which do not answer: they are given up, and a subsystem that has too many of them is suspended.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,8 +10,8 @@ use crate::read::Reason;
 use crate::tables::RowState;
 
 impl Sweeps {
-    /// Looks for files that do not answer. One that has not for so long is given up, named, and left alone until it does;
-    /// gives the ends of sweeps that are over with it.
+    /// Looks for files that do not answer. One that has not within `timeout` is given up, warned about, and not read again
+    /// until it answers. Returns the last batches of the sweeps that end with it.
     pub(crate) fn give_up_stuck(&mut self) -> std::io::Result<Vec<Batch>> {
         let mut sweep_ends = Vec::new();
         for (number, row) in self.readers.find_stuck()? {
@@ -53,7 +53,7 @@ impl Sweeps {
         Ok(sweep_ends)
     }
 
-    /// Whether a subsystem rests: it has files that do not answer, and no further thread may be lost.
+    /// Whether a subsystem is suspended: it has stuck files, and no further thread may be stalled.
     pub(super) fn update_suspended(&mut self, subsystem: &Arc<str>) -> bool {
         let has_stuck = self.stuck.values().any(|(name, ..)| name == subsystem);
         let suspended = has_stuck && self.readers.stalled_count() >= self.readers.max_stuck();
@@ -71,7 +71,7 @@ impl Sweeps {
     }
 }
 
-/// The end of a sweep whose last table could not be read.
+/// An empty batch that ends a sweep whose last table could not be read.
 fn sweep_end_batch(head: &Arc<Head>, sweep: Sweep) -> Batch {
     let table = Table::new(Arc::clone(head), Vec::new());
     Batch::new(

@@ -1,4 +1,4 @@
-//! What is remembered of each subsystem: its priority, its counters, what a sweep of it costs.
+//! The state of each subsystem: its priority, its counters, and the cost of its last sweep.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ pub(crate) struct Subsystems {
     plan: Arc<Plan>,
     context: Context,
     states: HashMap<Arc<str>, SubsystemState>,
-    /// CPU time of the last check of the tree.
+    /// CPU time of the last scan of the tree.
     pub(crate) scan_cpu: Duration,
     warned_over_budget: bool,
 }
@@ -62,27 +62,27 @@ impl Subsystems {
         }
     }
 
-    /// Nothing is left of it: its counts go on as the receiver's own.
+    /// The subsystem is gone: its counts are added to the receiver's own.
     pub(crate) fn remove(&mut self, subsystem: &str) {
         if let Some(state) = self.states.remove(subsystem) {
             state.counters.end(&self.context.counters);
         }
     }
 
-    /// Sets whether it rests; true if that is news.
+    /// Sets whether it is suspended; returns whether this has changed.
     pub(crate) fn set_suspended(&mut self, subsystem: &str, suspended: bool) -> bool {
         let state = self.states.get_mut(subsystem);
         state.is_some_and(|state| std::mem::replace(&mut state.suspended, suspended) != suspended)
     }
 
-    /// Counts a sweep that is not made.
+    /// Counts a sweep that is skipped.
     pub(crate) fn count_skipped(&self, subsystem: &str, reason: &'static str) {
         if let Some(state) = self.states.get(subsystem) {
             state.counters.add("subsystem_sweeps_skipped", reason, 1);
         }
     }
 
-    /// Counts what a reading cost.
+    /// Counts what a job cost.
     pub(crate) fn count_read(&self, subsystem: &str, cost: &ReadCost, failures: usize) {
         let Some(SubsystemState { counters, .. }) = self.states.get(subsystem) else {
             return;
@@ -97,7 +97,7 @@ impl Subsystems {
         counters.most("longest_read_microseconds", micros(cost.longest));
     }
 
-    /// Every how many turns each of these is swept, by the budget; `interval` is how often one is wanted.
+    /// The skip factor of each subsystem, by the budget; `interval` is how often a subsystem is wanted.
     pub(crate) fn skip_factors(
         &mut self,
         names: &[Arc<str>],

@@ -1,4 +1,4 @@
-//! Series in tables of some whole directories each: what a change costs, and when a table is due.
+//! The tables of a receiver. Each has the series of some directories that are wanted equally often.
 
 mod row_state;
 mod table;
@@ -15,7 +15,7 @@ use crate::discovery::{DirectoryRef, DiscoveredFile};
 pub(crate) use row_state::RowState;
 pub(crate) use table::{PendingBatch, TableState};
 
-/// Rows of a table at the most.
+/// The maximum of rows in a table.
 const MAX_ROWS: usize = 4096;
 
 /// A table's number, never used twice.
@@ -27,20 +27,20 @@ pub(crate) struct Tables {
     context: Context,
     by_id: HashMap<TableId, TableState>,
     next_id: TableId,
-    /// The tables of each subsystem, in the order in which they came to be.
+    /// The tables of each subsystem, in order of creation.
     subsystems: BTreeMap<Arc<str>, Vec<TableId>>,
-    /// Where the rows of a directory are.
+    /// The tables that have rows of a directory.
     directories: HashMap<DirectoryId, Vec<TableId>>,
     table_numbers: HashMap<Arc<str>, usize>,
     series: usize,
     max_series: usize,
-    /// Rows whose end was not said yet, by their identities, where these are known: one that begins may go on with it.
+    /// Ending rows by the identities of their series, once computed: a new row may continue such a series.
     ending: Option<HashMap<u128, (TableId, u32)>>,
     /// When the last sweep ended, unix ns.
     pub(crate) last_sweep_end: u64,
-    /// Files that were too many; a rescan offers them again.
+    /// Files beyond `limits.series`; a rescan offers them again.
     pub(crate) refused: BTreeSet<(DirectoryId, Arc<CString>)>,
-    /// How many of those came since this was last asked for, and the first of them.
+    /// How many files were refused since this was last taken, and the path of the first.
     pub(crate) newly_refused: Option<(u64, String)>,
 }
 
@@ -70,14 +70,14 @@ impl Tables {
         self.by_id.get(&id)
     }
 
-    /// From sweep to sweep of a subsystem, as its tables are wanted.
+    /// The interval between sweeps of a subsystem, by how often its tables are wanted.
     pub(crate) fn interval(&self, subsystem: &str, tick: Duration) -> Duration {
         let ids = self.subsystems.get(subsystem).into_iter().flatten();
         let intervals = ids.map(|id| want_interval(self.by_id[id].want).max(tick));
         intervals.min().unwrap_or(tick)
     }
 
-    /// Lets all descriptors go, and keeps no more: the process has fewer than was thought.
+    /// Closes all descriptors and keeps no more open: the process has fewer than expected.
     pub(crate) fn close_all(&mut self) {
         self.by_id.values_mut().for_each(TableState::close_all);
         self.context.descriptors.exhaust();
@@ -88,7 +88,7 @@ impl Tables {
         self.subsystems.keys()
     }
 
-    /// How many series there are, by subsystem.
+    /// The number of live series by subsystem.
     pub(crate) fn series_by_subsystem(&self) -> Vec<(Arc<str>, usize)> {
         let live = |ids: &Vec<TableId>| ids.iter().map(|id| self.by_id[id].live_count()).sum();
         let counts = self
@@ -98,7 +98,7 @@ impl Tables {
         counts.filter(|(_, live)| *live > 0).collect()
     }
 
-    /// The tables of a subsystem that are due, in order.
+    /// The tables of a subsystem that are due, in order of creation.
     pub(crate) fn due(&self, subsystem: &str, number: u64, tick: Duration) -> Vec<TableId> {
         let ids = self.subsystems.get(subsystem).into_iter().flatten();
         ids.copied()
@@ -106,12 +106,12 @@ impl Tables {
             .collect()
     }
 
-    /// A check of the tree begins: meanwhile ends were said, and rows have moved.
+    /// A scan begins: since the last one, series have ended and rows have moved.
     pub(crate) fn forget_ending_rows(&mut self) {
         self.ending = None;
     }
 
-    /// All of a directory's files have gone.
+    /// All files of a directory are gone.
     pub(crate) fn remove_directory(&mut self, directory: DirectoryId) {
         for id in self.directories.remove(&directory).unwrap_or_default() {
             let rows = self
@@ -124,7 +124,7 @@ impl Tables {
         }
     }
 
-    /// A file has gone; one that was too many is not offered again, or it would be there twice when it has come back.
+    /// A file is gone. It is no longer offered again if it was refused, else it would be added twice once it is back.
     pub(crate) fn remove_file(&mut self, directory: DirectoryId, file: &Arc<CString>) {
         self.refused.remove(&(directory, Arc::clone(file)));
         if let Some((id, row)) = self.find_row(directory, file) {
@@ -132,7 +132,7 @@ impl Tables {
         }
     }
 
-    /// A file's series is another than before; `wants` is who wants it now.
+    /// A file's series has changed; `wants` is how often it is wanted now.
     pub(crate) fn change_file(
         &mut self,
         directory: DirectoryId,
@@ -149,7 +149,7 @@ impl Tables {
         }
     }
 
-    /// Every series ends: the tree has gone.
+    /// Ends every series: the root is gone.
     pub(crate) fn end_all(&mut self) {
         self.directories.clear();
         self.refused.clear();
@@ -162,7 +162,7 @@ impl Tables {
         }
     }
 
-    /// A file came, which somebody wants: it goes into the youngest table of those that are wanted as it is.
+    /// Adds a file that is wanted to the newest table with the same wants.
     pub(crate) fn add_file(
         &mut self,
         directory_ref: &DirectoryRef,
@@ -184,7 +184,7 @@ impl Tables {
                 .insert((directory_ref.directory, discovered.file));
             return;
         }
-        // The check may have begun before the sweep ended that last showed the one whose series it goes on with.
+        // The scan may have begun before the end of the last sweep that sent the series.
         if self.take_over_series(&discovered) {
             discovered.start_time = discovered.start_time.max(self.last_sweep_end);
         }
@@ -199,7 +199,7 @@ impl Tables {
         }
     }
 
-    /// Forgets the tables of a subsystem of which nothing is left; whether nothing is left of the subsystem.
+    /// Removes the finished tables of a subsystem; returns whether the subsystem has no table left.
     pub(crate) fn remove_finished_tables(&mut self, subsystem: &str) -> bool {
         let Some(ids) = self.subsystems.get_mut(subsystem) else {
             return true;
@@ -218,12 +218,12 @@ impl Tables {
         is_empty
     }
 
-    /// A rescan tries again what cannot be read.
+    /// A rescan ends all back-offs.
     pub(crate) fn retry_all(&mut self) {
         self.by_id.values_mut().for_each(TableState::retry_all);
     }
 
-    /// Makes room for so many descriptors: tables that are wanted less often than this give theirs up, the least often
+    /// Frees descriptors until this many are available: closes those of tables that are wanted less often, the least often
     /// wanted first.
     pub(crate) fn free_descriptors(&mut self, wanted: usize, want: Want) {
         let descriptors = self.context.descriptors.clone();
@@ -252,8 +252,8 @@ impl Tables {
         }
     }
 
-    /// A series that goes on under another directory does not end: the new row takes the old one's place. Whether it is
-    /// such a one.
+    /// A series that continues in another directory does not end: the new row replaces the old one. Returns whether there
+    /// was an old one.
     fn take_over_series(&mut self, discovered: &DiscoveredFile) -> bool {
         let tables = &self.by_id;
         let ending = self.ending.get_or_insert_with(|| {
@@ -283,8 +283,8 @@ impl Tables {
         })
     }
 
-    /// The table that takes a new row: the last one of its subsystem with the same wants, while there is room for all
-    /// of its directory that comes now.
+    /// The table for a new row: the newest of its subsystem with the same wants, while it has room for all new files of the
+    /// directory; else a new one.
     fn table_for(&mut self, directory_ref: &DirectoryRef, wants: &Arc<[Want]>) -> TableId {
         let ids = self
             .subsystems
@@ -326,7 +326,7 @@ impl Tables {
     }
 }
 
-/// How often something is wanted, as a time; zero: at each tick.
+/// How often something is wanted, as an interval; zero: at each tick.
 pub(crate) fn want_interval(want: Want) -> Duration {
     match want {
         Want::Always => Duration::ZERO,

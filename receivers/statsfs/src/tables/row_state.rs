@@ -1,46 +1,46 @@
-//! Rows of a table that are not simply read, and why.
+//! The state of rows that are not simply read: backed off, stuck, ending, or tombstones.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Why a row is not simply read.
+/// Why a row is not read at each sweep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RowState {
-    /// It failed so often in a row; not read again before this sweep.
+    /// It failed this many times in sequence; not read again before this sweep.
     BackedOff { failures: u8, not_before: u64 },
-    /// It does not answer to this job: left alone until it does. By the job, since rows move when a table is remade.
+    /// This job waits for its file; not read again until it answers. Known by the job, since rows move when a table is rebuilt.
     Stuck(u64),
-    /// It has gone, which the next batch says.
+    /// Its file is gone; the next batch ends its series.
     Ending,
-    /// That was said.
+    /// Its series has ended; the row stays until the table is rebuilt.
     Tombstone,
 }
 
-/// The troubles of a table's rows.
+/// The states of a table's rows; a row without one is read at each sweep.
 #[derive(Debug, Default)]
 pub(crate) struct RowStates {
     rows: BTreeMap<u32, RowState>,
     cached_skips: Option<CachedSkips>,
 }
 
-/// What is skipped as long as nothing changes: whole trees may be locked down.
+/// The rows to skip, cached as long as nothing changes: whole trees may be locked down.
 #[derive(Debug)]
 struct CachedSkips {
-    /// Of a table with so many rows.
+    /// The table has this many rows.
     row_count: u32,
-    /// In sweeps before this one.
+    /// Valid for sweeps before this one.
     valid_before: u64,
     skip: Arc<[u32]>,
 }
 
-/// What becomes of the rows in trouble in one sweep; each list is in order.
+/// What a sweep does with the rows that have a state; each list is sorted.
 #[derive(Debug, Default)]
 pub(crate) struct RowActions {
-    /// Not read.
+    /// Rows that are not read.
     pub(crate) skip: Arc<[u32]>,
-    /// Their end is said; they are dead from now on.
+    /// Rows whose series end with this sweep; they are tombstones from now on.
     pub(crate) ended: Vec<u32>,
-    /// Failed before, and get another try.
+    /// Rows that failed before and are tried again.
     pub(crate) retried: Vec<u32>,
 }
 
@@ -63,13 +63,13 @@ impl RowStates {
         self.rows.remove(&row);
     }
 
-    /// The file that did not answer to this job has.
+    /// The file that this job waited for has answered.
     pub(crate) fn clear_stuck(&mut self, job: u64) {
         self.cached_skips = None;
         self.rows.retain(|_, state| *state != RowState::Stuck(job));
     }
 
-    /// All that failed get another try.
+    /// All rows that are backed off are tried again at the next sweep.
     pub(crate) fn retry_all(&mut self) {
         self.cached_skips = None;
         for state in self.rows.values_mut() {
@@ -79,7 +79,7 @@ impl RowStates {
         }
     }
 
-    /// Tombstone rows leave the table; those behind them move up.
+    /// Tombstones leave the table; the rows behind them move up.
     pub(crate) fn remove_tombstones(&mut self) {
         self.cached_skips = None;
         let mut gone = 0;
@@ -92,7 +92,7 @@ impl RowStates {
         }
     }
 
-    /// What becomes of them in this sweep of a table with so many rows.
+    /// What sweep `number` does with them, in a table of `row_count` rows.
     pub(crate) fn plan_sweep(&mut self, row_count: u32, number: u64) -> RowActions {
         let cached_skips = self.cached_skips.as_ref();
         if let Some(cached_skips) =
@@ -124,7 +124,7 @@ impl RowStates {
             skip.push(*row);
         }
         let skip: Arc<[u32]> = skip.into();
-        // A try ends one way or the other, which changes what is known of its row.
+        // A retry changes the state of its row, whether it succeeds or fails.
         self.cached_skips = retried.is_empty().then(|| CachedSkips {
             row_count,
             valid_before,

@@ -1,4 +1,4 @@
-//! One table: its rows, what became of each, and what it takes to read them.
+//! One table: its rows, their states, and the jobs that read them.
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -11,27 +11,27 @@ use crate::directory_id::DirectoryId;
 use crate::discovery::{DirectoryRef, DiscoveredFile};
 use crate::read::{FdCache, Job, Readings, RowGroup, Rows};
 
-/// A table, and what is known of its rows.
+/// A table, and the state of its rows.
 #[derive(Debug)]
 pub(crate) struct TableState {
     head: Arc<Head>,
-    /// How often each way wants it; a table is due as a whole.
+    /// How often each output wants it; a table is due as a whole.
     pub(crate) wants: Arc<[Want]>,
     pub(crate) want: Want,
     pub(crate) last_turn: Option<u64>,
     rows: Arc<Rows>,
-    /// Shared with the table that is made of them.
+    /// Shared with the snapshot.
     series: Arc<Vec<Series>>,
-    /// The table as it is sent.
+    /// The table as it is sent; none before it is first rebuilt.
     snapshot: Option<TableSnapshot>,
-    /// Whether rows came or changed since.
+    /// Whether rows were added or changed since the snapshot.
     outdated: bool,
-    /// Rows that are not simply read.
+    /// Rows that are not read at each sweep.
     row_states: RowStates,
     tombstones: usize,
-    /// With a reader while it is read.
+    /// `None` while a reader has them.
     fds: Option<FdCache>,
-    /// Rows that have gone while it was.
+    /// Rows that ended while a reader had the descriptors.
     ended_while_read: Vec<u32>,
     descriptors: Descriptors,
 }
@@ -50,9 +50,9 @@ pub(crate) struct PendingBatch {
     pub(crate) table: Arc<Table>,
     pub(crate) starts: Arc<[u64]>,
     pub(crate) rows: Arc<Rows>,
-    /// Rows whose end is said.
+    /// Rows whose series end.
     pub(crate) ended: Vec<u32>,
-    /// Rows that failed before and get another try.
+    /// Rows that failed before and are tried again.
     pub(crate) retried: Vec<u32>,
 }
 
@@ -86,7 +86,7 @@ impl TableState {
         self.len() - self.row_states.iter().filter(is_over).count()
     }
 
-    /// Whether nothing of it is left, not even an end to be said.
+    /// Whether all rows are tombstones and no reader has it.
     pub(crate) fn is_finished(&self) -> bool {
         self.tombstones == self.len() && self.fds.is_some()
     }
@@ -118,7 +118,7 @@ impl TableState {
         Arc::make_mut(&mut self.series).push(discovered.series);
     }
 
-    /// The rows of a directory that live.
+    /// The live rows of a directory.
     pub(crate) fn live_rows_of(&self, directory: DirectoryId) -> Vec<u32> {
         let mut start = 0;
         let mut all = Vec::new();
@@ -138,7 +138,7 @@ impl TableState {
         )
     }
 
-    /// Rows that have gone, which was not said yet.
+    /// Rows whose files are gone and whose series have not ended yet.
     pub(crate) fn ending_rows(&self) -> impl Iterator<Item = u32> {
         let ending = |(row, state)| (state == RowState::Ending).then_some(row);
         self.row_states.iter().filter_map(ending)
@@ -163,7 +163,7 @@ impl TableState {
         source.map(Source::path).unwrap_or_default()
     }
 
-    /// What a row's series is from now on. A file that does not answer is left alone all the same.
+    /// Replaces a row's series. A stuck file stays stuck.
     pub(crate) fn change_row(&mut self, row: u32, discovered: DiscoveredFile) {
         self.outdated = true;
         if !matches!(self.row_states.get(row), Some(RowState::Stuck(_))) {
@@ -173,7 +173,7 @@ impl TableState {
         Arc::make_mut(&mut self.series)[row as usize] = discovered.series;
     }
 
-    /// A row's file has gone; its descriptor goes too.
+    /// A row's file is gone: closes its descriptor and marks the row as ending.
     pub(crate) fn end_row(&mut self, row: u32) {
         self.row_states.set(row, RowState::Ending);
         if self.fds.is_some() {
@@ -183,8 +183,8 @@ impl TableState {
         }
     }
 
-    /// Another row goes on with this one's series. It is remade and sent before that one: whoever knows the series by
-    /// its table lets it go first.
+    /// Another row continues this one's series. This table is rebuilt and sent before the other one: components that know the
+    /// series by its table then forget it first.
     pub(crate) fn tombstone(&mut self, row: u32) {
         self.row_states.set(row, RowState::Tombstone);
         self.tombstones += 1;
@@ -199,30 +199,30 @@ impl TableState {
         self.row_states.set(row, state);
     }
 
-    /// A row that could not be read can: it is simply read again. One that has gone stays so.
+    /// A row that failed was read: ends its back-off. A row that has ended stays so.
     pub(crate) fn clear_back_off(&mut self, row: u32) {
         if self.is_live(row) {
             self.row_states.remove(row);
         }
     }
 
-    /// The file that did not answer to this job has.
+    /// The file that this job waited for has answered.
     pub(crate) fn clear_stuck(&mut self, job: u64) {
         self.row_states.clear_stuck(job);
     }
 
-    /// Rows that failed; all of them get their try at a rescan.
+    /// All rows that are backed off are tried again at the next sweep.
     pub(crate) fn retry_all(&mut self) {
         self.row_states.retry_all();
     }
 
-    /// Whether there is anything to be asked or said at this sweep.
+    /// Whether this sweep includes the table.
     pub(crate) fn is_due(&self, number: u64, tick: Duration) -> bool {
         let turn = self.want.turn(number, tick);
         turn.is_some() && turn != self.last_turn && self.fds.is_some()
     }
 
-    /// The job that reads its rows, and what is sent then. `None` while it is being read.
+    /// The job that reads its rows, and the batch that is sent afterwards. `None` while a reader has it.
     pub(crate) fn start_read(
         &mut self,
         number: u64,
@@ -263,8 +263,8 @@ impl TableState {
         Some((job, pending))
     }
 
-    /// Makes the table anew where that is due: because rows came or changed, or because a quarter of it has ended. Rows
-    /// that have ended leave it then.
+    /// Rebuilds the snapshot where rows were added or changed, or where more than a quarter are tombstones. Tombstones
+    /// leave the table then.
     pub(crate) fn rebuild(&mut self) {
         let Some(fds) = &mut self.fds else { return };
         if !self.outdated && self.tombstones * 4 <= self.series.len() {
@@ -294,7 +294,7 @@ impl TableState {
         });
     }
 
-    /// What it keeps comes back from a reader; what has gone meanwhile is let go.
+    /// Takes the descriptors back from a reader; closes those of rows that ended meanwhile.
     pub(crate) fn finish_read(&mut self, fds: FdCache) {
         self.fds = Some(fds);
         for row in std::mem::take(&mut self.ended_while_read) {
@@ -302,7 +302,7 @@ impl TableState {
         }
     }
 
-    /// Its descriptors are with a reader that does not come back; these ends were not said.
+    /// Its descriptors stay with a reader that is stuck; these series have not ended yet.
     pub(crate) fn abandon_read(&mut self, ended: &[u32]) {
         for row in ended {
             self.row_states.set(*row, RowState::Ending);
@@ -312,7 +312,7 @@ impl TableState {
         self.ended_while_read.clear();
     }
 
-    /// How many descriptors it keeps.
+    /// How many descriptors are open.
     pub(crate) fn open_fds(&self) -> usize {
         self.fds.as_ref().map_or(0, FdCache::open_count)
     }
@@ -323,7 +323,7 @@ impl TableState {
         }
     }
 
-    /// Lets a row's descriptor go, and its directory's where nothing lives there.
+    /// Closes a row's descriptor, and that of its directory if no row there is live.
     fn close_row(&mut self, row: u32) {
         let group = self.rows.groups.partition_point(|group| group.end <= row);
         let start = group

@@ -1,4 +1,4 @@
-//! What a check of the tree found.
+//! The changes that a scan finds.
 
 use std::ffi::CString;
 use std::path::Path;
@@ -9,16 +9,16 @@ use pipeline::Series;
 use crate::config::Format;
 use crate::directory_id::DirectoryId;
 
-/// What a check of the tree found.
+/// The changes that a scan finds.
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
-    /// Files that came, in path order, by directory.
+    /// Files that were added, in path order, by directory.
     pub(crate) added: Vec<(DirectoryRef, Vec<DiscoveredFile>)>,
-    /// Directories that went, with all their files.
+    /// Directories that were removed, with all their files.
     pub(crate) removed_directories: Vec<DirectoryId>,
-    /// Files that went, in directories that stay.
+    /// Files that were removed, in directories that stay.
     pub(crate) removed_files: Vec<(DirectoryId, Arc<CString>)>,
-    /// Files whose series is another than before.
+    /// Files whose series or declaration has changed.
     pub(crate) changed: Vec<(DirectoryId, DiscoveredFile)>,
 }
 
@@ -27,18 +27,18 @@ pub(crate) struct Changes {
 pub(crate) struct DiscoveredFile {
     pub(crate) file: Arc<CString>,
     pub(crate) format: Format,
-    /// Since when it counts, unix ns; 0 where that is not known.
+    /// The start time of its series, unix ns; 0 where it is not known.
     pub(crate) start_time: u64,
     pub(crate) series: Series,
 }
 
-/// Where files stand.
+/// The directory of discovered files.
 #[derive(Clone, Debug)]
 pub(crate) struct DirectoryRef {
     pub(crate) directory: DirectoryId,
     pub(crate) subsystem: Arc<str>,
-    /// Below the root.
+    /// The path below the root.
     pub(crate) below: Arc<Path>,
-    /// It may be a link: one right in the root.
+    /// Whether it may be a symbolic link in the root.
     pub(crate) follow_link: bool,
 }

@@ -16,11 +16,11 @@ use crate::discovery::schema::Schema;
 #[derive(Debug)]
 pub(super) struct Directory {
     pub(super) parent: Option<DirectoryId>,
-    /// Below the root, as the kernel spells it; empty for the root.
+    /// The path below the root, as raw bytes; empty for the root.
     pub(super) below: Arc<Path>,
     /// The path with the subsystem first, as text: `kvm/1-2/vcpu0`; empty for a root of subsystems.
     pub(super) path: Arc<str>,
-    /// The same, as its series have it.
+    /// The same as the source of its series.
     pub(super) source: Arc<SourceDirectory>,
     /// The subsystem, and how many directories below it this one is; `None` for a root of subsystems.
     pub(super) subsystem: Option<(Arc<str>, usize)>,
@@ -29,14 +29,14 @@ pub(super) struct Directory {
     pub(super) files: FileList,
     pub(super) schema: Option<Arc<Schema>>,
     pub(super) attributes: Arc<Attributes>,
-    /// Since when its counters count, unix ns; 0 where that is not known.
+    /// The start time of its counters, unix ns; 0 where it is not known.
     pub(super) start_time: u64,
-    /// Where the kernel tells of changes in it; otherwise it is listed.
+    /// The inotify watch; a directory without one is polled.
     pub(super) watch: Option<i32>,
     pub(super) open: Option<OpenDirectory>,
 }
 
-/// A directory that is held open. Dropped, it gives its descriptor back.
+/// A directory that is kept open. Dropping it returns its descriptor to the budget.
 #[derive(Debug)]
 pub(super) struct OpenDirectory {
     pub(super) fd: OwnedFd,

@@ -1,4 +1,4 @@
-//! The files of a directory, by name: sorted, and no larger than they have to be, since there may be a million.
+//! The files of a directory, sorted by name. It is compact, since there may be a million files.
 
 use std::ffi::{CStr, CString};
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 pub(super) struct FileEntry {
     pub(super) mode: u16,
     pub(super) same_name_below: bool,
-    /// Another directory has the same series already.
+    /// Another file already is the same series.
     pub(super) duplicate: bool,
 }
 

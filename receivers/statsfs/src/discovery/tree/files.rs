@@ -1,4 +1,4 @@
-//! The files of a directory, and the series that they are.
+//! The files of a directory, and their series.
 
 use std::collections::BTreeSet;
 use std::ffi::{CStr, CString};
@@ -77,7 +77,7 @@ impl Tree {
             }
         };
         for (name, mode) in files.into_iter().zip(modes) {
-            // What cannot be looked at has gone since it was listed.
+            // A file without a stat was removed since it was listed.
             let Ok(mode) = mode else { continue };
             self.mark_ancestors(id, &name, warnings);
             let original = self.duplicate_of(id, &subsystem, &name);
@@ -118,7 +118,7 @@ impl Tree {
         self.update(id, |directory| directory.files.shrink());
     }
 
-    /// A file is offered as a new one.
+    /// Adds a file to the changes.
     pub(crate) fn add_file(&mut self, id: DirectoryId, file: DiscoveredFile) {
         match self.changes.added.last_mut() {
             Some((directory_ref, added)) if directory_ref.directory == id => added.push(file),
@@ -131,8 +131,8 @@ impl Tree {
         }
     }
 
-    /// The path of a file that is the same series: of the same name in another directory with the same labels, or of a
-    /// name in this one that is spelt the same as text.
+    /// The directory of a file that is the same series: of the same name in another directory with the same labels, or of
+    /// another name in this directory that is the same as text.
     fn duplicate_of(
         &self,
         id: DirectoryId,
@@ -162,10 +162,10 @@ impl Tree {
             .map(|original| Arc::clone(&original.path))
     }
 
-    /// Offers the files again whose twins have gone.
+    /// Adds the duplicates whose originals were removed.
     pub(super) fn retry_duplicates(&mut self, warnings: &Warnings) {
         for (id, name) in std::mem::take(&mut self.duplicates) {
-            // It may have begun with other labels since.
+            // It may have been added with other labels since.
             let is_waiting = |file: &FileEntry| file.duplicate;
             let directory = self
                 .directories
@@ -189,7 +189,7 @@ impl Tree {
         }
     }
 
-    /// A name that comes below makes those above it candidates for sums.
+    /// A new file marks those of the same name in its ancestors: they may be sums.
     fn mark_ancestors(&mut self, id: DirectoryId, name: &Arc<CString>, warnings: &Warnings) {
         let mut ancestor = self.directories[&id].parent;
         while let Some(current) = ancestor {
@@ -208,7 +208,7 @@ impl Tree {
             if file.duplicate {
                 continue;
             }
-            // One that begins in this very check is made anew in its place.
+            // A file that this scan has added is replaced in the list.
             let discovered = self.discovered_file(current, name, warnings);
             let mut added = self.changes.added.iter_mut().rev();
             let added = added
@@ -225,7 +225,7 @@ impl Tree {
         }
     }
 
-    /// Whether a directory below has a file of this name. Only what is listed after its children can say so.
+    /// Whether a descendant directory has a file of this name, as far as descendants are listed.
     fn exists_in_descendant(&self, id: DirectoryId, name: &Arc<CString>) -> bool {
         let children = self
             .directories

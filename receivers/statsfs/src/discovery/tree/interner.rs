@@ -1,4 +1,4 @@
-//! Names and descriptions of files that many files have in common, each held once; what no file has any more is forgotten at a rescan.
+//! Names and metadata that many files share are stored once. What no file uses any more is removed at a rescan.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::{CStr, CString};
@@ -10,7 +10,7 @@ use crate::discovery::name::{escape, shorten};
 
 type InternedName = (Arc<Metric>, Arc<str>);
 
-/// What is interner.
+/// Interned names and metadata.
 #[derive(Debug, Default)]
 pub(super) struct Interner {
     file_names: HashMap<Box<CStr>, Arc<CString>>,
@@ -22,7 +22,7 @@ pub(super) struct Interner {
 }
 
 impl Interner {
-    /// A rescan begins: declarations are read anew, and what nobody has is forgotten.
+    /// A rescan begins: declarations are read again, and what nobody uses is removed.
     pub(super) fn forget_unused(&mut self) {
         self.declared.clear();
         self.metrics
@@ -55,7 +55,7 @@ impl Interner {
         interned.clone()
     }
 
-    /// What is declared of a metric; false beside it where it was declared to be of another kind before, which holds.
+    /// The declaration of a metric; false if an earlier declaration has another kind, which is kept.
     pub(super) fn declared(
         &mut self,
         metric: &Metric,

@@ -12,7 +12,7 @@ use crate::read::syscalls::read_whole;
 use crate::warnings::Warnings;
 
 impl Tree {
-    /// Reads the `.schema` of a directory that is looked at, and sets its labels.
+    /// Reads the `.schema` of a directory, and sets its labels.
     pub(super) fn update_schema(&mut self, id: DirectoryId, present: bool, warnings: &Warnings) {
         let max_bytes = usize::try_from(self.plan.limits.schema_bytes.0).unwrap_or(usize::MAX);
         let read = present.then(|| {
@@ -24,7 +24,7 @@ impl Tree {
         };
         let path = Arc::clone(&directory.path);
         let schema = match read {
-            // It may have gone with its directory since that was listed.
+            // It may have been removed with its directory since the listing.
             None | Some(Err(Errno::NOENT | Errno::NODEV | Errno::STALE)) => None,
             Some(Ok(bytes)) if bytes.len() > max_bytes => {
                 warnings.add_once(
@@ -86,7 +86,7 @@ impl Tree {
         });
     }
 
-    /// The files that are known get what their `.schema` says now.
+    /// Updates the declarations of the known files.
     fn redeclare_files(&mut self, id: DirectoryId, warnings: &Warnings) {
         let names = self
             .directories

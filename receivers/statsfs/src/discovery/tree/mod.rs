@@ -29,7 +29,7 @@ use directory::{Directory, OpenDirectory};
 use file_list::FileList;
 use interner::Interner;
 
-/// What time it is, and was, for the starts of what appears.
+/// The times that the start times of new directories are computed from.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ScanTimes {
     /// When the kernel was booted, unix ns.
@@ -38,21 +38,21 @@ pub(crate) struct ScanTimes {
     pub(crate) now: u64,
 }
 
-/// Where what a check found goes.
+/// Takes the changes that a scan `sink` takes the changes.
 pub(crate) type Sink = Box<dyn FnMut(Changes) + Send>;
 
-/// Directories whose files a first scan hands over at a time.
+/// The first scan hands its changes over after this many directories.
 const FIRST_SCAN_DIRECTORIES: usize = 64;
 
-/// Directories that are held open to be listed again, at the most; the others are opened when their turn comes.
+/// The maximum of polled directories that are kept open; the others are opened for each scan.
 const MAX_OPEN_DIRECTORIES: usize = 64;
 
-/// File systems whose objects live as long as the kernel, but for what comes later.
+/// File systems whose objects start with the kernel, unless they are created later.
 const KERNEL_FILESYSTEMS: [&str; 7] = [
     "statsfs", "stats_fs", "debugfs", "sysfs", "proc", "tracefs", "cgroup2",
 ];
 
-/// A tree that is there.
+/// The directories and files below an open root.
 pub(crate) struct Tree {
     plan: Arc<Plan>,
     root_path: PathBuf,
@@ -70,13 +70,13 @@ pub(crate) struct Tree {
     interner: Interner,
     /// Directories of a subsystem that have the same labels.
     same_labels: HashMap<(Arc<str>, Arc<Attributes>), Vec<DirectoryId>>,
-    /// When the tree was last checked, unix ns; 0 at the first scan.
+    /// When the tree was last scanned, unix ns; 0 at the first scan.
     pub(crate) last_scan: u64,
     /// Whether it was scanned at all.
     is_scanned: bool,
-    /// Files that another directory's stand for, as long as that one does.
+    /// Duplicates: files whose series another file already is, as long as that file exists.
     duplicates: BTreeSet<(DirectoryId, Arc<CString>)>,
-    /// Directories that hold devices and of whose changes the kernel does not tell: listed at each check.
+    /// Polled directories: they hold devices and have no inotify watch, and are listed at each scan.
     polled: BTreeSet<DirectoryId>,
     /// When the last sweep of it ended, unix ns.
     pub(crate) last_sweep_end: u64,
@@ -87,8 +87,8 @@ pub(crate) struct Tree {
 
 impl Tree {
     /// Opens the root; nothing is scanned yet. `boot` is when the kernel was booted, `absent_at` when the root was last
-    /// looked for and not there, unix ns, 0 for never; `current_directory` is told which directory is being listed, `sink` what a check
-    /// finds.
+    /// looked for and missing, unix ns, 0 for never; `current_directory` is set to the directory that is being listed;
+    /// `sink` takes the changes.
     pub(crate) fn open(
         plan: Arc<Plan>,
         root_path: PathBuf,
@@ -154,14 +154,14 @@ impl Tree {
             .is_ok_and(|stat| (stat.st_dev, stat.st_ino) == self.identity)
     }
 
-    /// Looks for changes: all of the tree at the first call and where `full` says so; else what the kernel told of,
-    /// and the directories that hold devices where it tells nothing.
+    /// Scans for changes: the whole tree at the first call and with `full`; else only handles inotify events
+    /// and the polled directories.
     pub(crate) fn scan(&mut self, full: bool, times: ScanTimes, warnings: &Warnings) {
         let root_id = self.root_id;
         match self.watcher.read_events() {
             WatchResult::Events(mut events) if !full && self.is_scanned => {
                 for id in events.removed.into_iter().filter(|id| *id != root_id) {
-                    // A directory of the same number may stand there by now.
+                    // A directory with the same inode may have replaced it.
                     events
                         .changed
                         .extend(self.directories.get(&id).and_then(|it| it.parent));
@@ -189,7 +189,7 @@ impl Tree {
         (self.sink)(std::mem::take(&mut self.changes));
     }
 
-    /// Hands over what a first scan found so far, so that it need not all be held at once.
+    /// Hands over the changes of a first scan so far, to bound memory.
     fn flush_first_scan(&mut self) {
         if !self.is_scanned && self.changes.added.len() >= FIRST_SCAN_DIRECTORIES {
             (self.sink)(std::mem::take(&mut self.changes));
@@ -218,14 +218,14 @@ impl Tree {
         self.directories.len()
     }
 
-    /// What tells that a check would find nothing, where the kernel tells of all that a check looks for.
+    /// Tells that a scan would find nothing; none where directories are polled.
     pub(crate) fn change_probe(&self) -> Option<&Arc<ChangeProbe>> {
         self.watcher
             .change_probe()
             .filter(|_| self.polled.is_empty())
     }
 
-    /// Calls `with` with the open directory. That of one which is listed at each check is kept open, up to a number.
+    /// Calls `with` with the open directory. Polled directories are kept open, up to a maximum.
     fn with_open<T>(
         &mut self,
         id: DirectoryId,
@@ -249,7 +249,7 @@ impl Tree {
         Ok(result)
     }
 
-    /// Says which directory is being listed, should it not answer.
+    /// Sets the directory that is being listed, for the warning should it not answer.
     fn set_current_directory(&self, path: &str) {
         let mut current = self
             .current_directory
@@ -259,12 +259,12 @@ impl Tree {
         current.push_str(path);
     }
 
-    /// Whether a directory may be a link: one right in the root, where links are followed.
+    /// Whether a directory may be a symbolic link: only in the root, and with `follow_links`.
     fn is_link_followed(&self, directory: &Directory) -> bool {
         self.plan.follow_links && directory.below.components().count() == 1
     }
 
-    /// Where the files of a directory stand.
+    /// A reference to a directory, for its files.
     pub(crate) fn directory_ref(&self, id: DirectoryId) -> Option<DirectoryRef> {
         let directory = self.directories.get(&id)?;
         Some(DirectoryRef {
@@ -280,7 +280,7 @@ impl Tree {
         &self.root
     }
 
-    /// Lets all held directories go: a rescan opens them anew.
+    /// Closes all polled directories: a rescan opens them again.
     fn close_directories(&mut self) {
         self.directories
             .values_mut()
@@ -288,7 +288,7 @@ impl Tree {
         self.open_directories = 0;
     }
 
-    /// A directory's path for people: a root of subsystems has none of its own.
+    /// A directory's path for messages: a root of subsystems has none of its own.
     fn display_path(&self, path: &str) -> String {
         if path.is_empty() {
             super::mount::display_path(&self.root_path)
@@ -297,7 +297,7 @@ impl Tree {
         }
     }
 
-    /// Whether what is there at the first scan lives as long as the kernel.
+    /// Whether objects that exist at the first scan started with the kernel.
     fn is_kernel_filesystem(&self) -> bool {
         KERNEL_FILESYSTEMS.contains(&&*self.filesystem)
     }
@@ -321,7 +321,7 @@ impl Tree {
     ) -> DirectoryId {
         let id = self.next_id;
         self.next_id += 1;
-        // Watched before it is listed: nothing that comes in between is missed.
+        // The watch is added before the listing, so that no entry in between is missed.
         let watch = self.watcher.add(&self.root_path.join(&below), id);
         let source = SourceDirectory::new(Arc::clone(&path), Arc::clone(&self.filesystem));
         let directory = Directory {

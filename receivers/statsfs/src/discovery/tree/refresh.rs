@@ -1,4 +1,4 @@
-//! A directory is listed, and what changed in it is taken in.
+//! A directory is listed, and the tree is updated with what changed in it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CStr;
@@ -16,7 +16,7 @@ use crate::read::syscalls::{DirectoryListing, list, stat_entry};
 use crate::warnings::Warnings;
 
 impl Tree {
-    /// Lists a directory and takes in what changed; what is new is scanned to its depth, with `recursive` also what is known.
+    /// Lists a directory and updates the tree. New subdirectories are scanned to their depth, with `recursive` also known ones.
     pub(super) fn refresh(
         &mut self,
         id: DirectoryId,
@@ -57,7 +57,7 @@ impl Tree {
         let names = self.directories[&id].children.keys().cloned().collect();
         let removed = self.remove_missing_children(id, names, &children);
 
-        // It is read when the tree is scanned; between scans, when it comes or goes.
+        // The `.schema` is read at a full scan, and whenever it is created or removed.
         let directory = &self.directories[&id];
         if recursive || has_schema != directory.schema.is_some() {
             self.update_schema(id, has_schema, warnings);
@@ -67,7 +67,7 @@ impl Tree {
         self.update_polled(id);
     }
 
-    /// Looks at one entry of a directory of which the kernel told: a device among thousands costs no listing of all.
+    /// Updates one entry of a directory after an inotify event: one device among thousands costs no listing of all.
     pub(super) fn refresh_entry(
         &mut self,
         id: DirectoryId,
@@ -91,8 +91,8 @@ impl Tree {
         self.update_polled(id);
     }
 
-    /// What a directory of too many entries is taken to have: what is known of it and still there, then others, as many
-    /// as may be. A listing ends anywhere, and what it did not come to has not gone.
+    /// The entries to use of a directory that has too many: first those that are known and still exist, then others, up to
+    /// the limit. A truncated listing does not mean that other entries are gone.
     fn prefer_known_entries(
         &mut self,
         id: DirectoryId,
@@ -134,7 +134,7 @@ impl Tree {
         );
     }
 
-    /// Ends those of the known children that are not there any more; one of another inode is another one.
+    /// Removes those of the named children that no longer exist; a child with another inode is a new one. Returns the removed.
     fn remove_missing_children(
         &mut self,
         id: DirectoryId,
@@ -153,7 +153,7 @@ impl Tree {
         removed
     }
 
-    /// Takes in children that are there; what is new is scanned to its depth, with `recursive` also what is known.
+    /// Adds new children and scans them to their depth; with `recursive`, known ones are scanned too.
     fn update_children(
         &mut self,
         id: DirectoryId,
@@ -185,7 +185,7 @@ impl Tree {
                 ),
             };
             let start_time = self.start_time(id, &child_below, times);
-            // It took another's place, whose series it goes on with: since that was last read.
+            // It replaces a directory and continues its series: it starts when that was last read.
             let start_time = if removed.contains(&name) {
                 start_time.max(self.last_sweep_end)
             } else {
@@ -207,7 +207,7 @@ impl Tree {
         }
     }
 
-    /// Whether a directory is listed at each check depends on what it holds.
+    /// Updates whether a directory is polled, which depends on its content.
     fn update_polled(&mut self, id: DirectoryId) {
         let polled = self
             .directories
@@ -220,7 +220,7 @@ impl Tree {
         }
     }
 
-    /// What of a listing is looked into: directories with their inodes, regular files, and whether there is a `.schema`.
+    /// Selects from a listing: directories with their inodes, regular files, and whether there is a `.schema`.
     #[allow(clippy::type_complexity)]
     fn select_entries(
         &mut self,
@@ -277,7 +277,7 @@ impl Tree {
         (children, files, has_schema)
     }
 
-    /// Ends the files of a directory that stays.
+    /// Removes the files of a directory that stays.
     pub(super) fn remove_files(&mut self, id: DirectoryId) {
         let Some(directory) = self.directories.get_mut(&id) else {
             return;
@@ -299,14 +299,14 @@ impl Tree {
         }
     }
 
-    /// Ends a directory and all below it.
+    /// Removes a directory and all below it.
     pub(super) fn remove_directory(&mut self, id: DirectoryId) {
         self.remove_files(id);
         let changes = &mut self.changes;
         changes
             .removed_files
             .retain(|(directory, _)| *directory != id);
-        // What came and went within one check was never there.
+        // What was added and removed within one scan never existed.
         changes
             .added
             .retain(|(directory_ref, _)| directory_ref.directory != id);

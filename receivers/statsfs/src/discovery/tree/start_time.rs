@@ -1,4 +1,4 @@
-//! Since when a directory's counters count.
+//! The start time of a directory's counters.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -9,7 +9,7 @@ use super::{ScanTimes, Tree};
 use crate::directory_id::DirectoryId;
 
 impl Tree {
-    /// Since when a directory that is seen for the first time counts.
+    /// The start time of a directory that is new.
     pub(super) fn start_time(&self, parent: DirectoryId, below: &Path, times: ScanTimes) -> u64 {
         let (parent_since, subsystem) = self
             .directories
@@ -20,7 +20,7 @@ impl Tree {
             .map(OsStrExt::as_bytes)
             .unwrap_or_default();
         match subsystem {
-            // debugfs's kvm/<pid>-<fd> was made with its VM: 6 ms after its creation was seen.
+            // The debugfs directory kvm/<pid>-<fd> is created with its VM, 6 ms later as measured.
             Some((subsystem, 0))
                 if &*self.filesystem == "debugfs" && &*subsystem == "kvm" && is_vm(name) =>
             {
@@ -35,7 +35,7 @@ impl Tree {
                     self.last_scan
                 }
             }
-            // What came with a directory that came later, came with it.
+            // A directory within a new one has the start time of its parent.
             Some(_) if self.last_scan == 0 && parent_since > 0 => parent_since,
             _ if self.last_scan == 0 => {
                 if self.is_kernel_filesystem() {
