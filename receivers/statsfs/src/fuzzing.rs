@@ -1,4 +1,4 @@
-//! What fuzz targets reach, and what has to hold whatever they come with.
+//! The entry points of the fuzz targets, and what has to hold for every input.
 
 use pipeline::Value;
 
@@ -19,7 +19,7 @@ pub fn value(bytes: &[u8]) {
     }
 }
 
-/// Two names of one kind stay two, and none is too long.
+/// Two different names, both UTF-8 or both not, stay different, and none is too long.
 pub fn names(a: &[u8], b: &[u8]) {
     let is_text = [a, b].map(|it| std::str::from_utf8(it).is_ok());
     if a != b && is_text[0] == is_text[1] {

@@ -47,7 +47,7 @@ impl Plan {
         }
     }
 
-    /// Whether files of this file system are kept open. sysfs lets a device go all the same, and its files then answer
+    /// Whether files of this file system are kept open. sysfs removes a device all the same, and its files then give
     /// ENODEV; an open file of debugfs or statsfs keeps its object alive and cannot be read again; elsewhere a file may be
     /// replaced by another one of its name.
     pub(crate) fn keeps_open(&self, filesystem: &str) -> bool {
@@ -58,7 +58,7 @@ impl Plan {
         }
     }
 
-    /// How much a subsystem matters.
+    /// The priority of a subsystem.
     pub(crate) fn priority(&self, subsystem: &str) -> i32 {
         let mut rules = self.priorities.iter();
         let rule = rules.find(|rule| rule.r#match.is_match(subsystem));

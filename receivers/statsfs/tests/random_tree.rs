@@ -1,4 +1,4 @@
-//! A random tree of sources, swept while it changes: no series is shown twice, none stays that has gone, none is lost.
+//! A random tree of sources, swept while it changes: no series is sent twice in a sweep, none outlives its file, none is lost.
 
 #![allow(clippy::unwrap_used)]
 
@@ -17,13 +17,13 @@ use receiver_statsfs::Statsfs;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 
-/// What is there at rest: the values that a series may have. There are several where files cannot be told apart.
+/// The series of the tree once it no longer changes, with the values that each may have: several, where files are the same series.
 type Expected = BTreeMap<String, BTreeSet<i64>>;
 
-/// The tree, and who changes it.
+/// Changes the tree at random.
 struct Mutator<'a> {
     root: &'a Path,
-    /// A place beside it, to move things from and to.
+    /// A directory beside it, to move entries from and to.
     outside: &'a Path,
     random: Rng,
     next: i64,
@@ -31,7 +31,7 @@ struct Mutator<'a> {
 }
 
 impl Mutator<'_> {
-    /// A subsystem, a device or what stands below one; it may be there or not.
+    /// A subsystem, a device or what is below one; it may exist or not.
     fn directory(&mut self) -> PathBuf {
         let mut path = self.root.join(format!("s{}", self.random.u8(0..3)));
         if self.random.u8(0..8) > 0 {
@@ -67,7 +67,7 @@ impl Mutator<'_> {
         let _ = fs::rename(new, path);
     }
 
-    /// Changes something. What cannot be done is left: there may be nothing of that name, or something else.
+    /// Makes one change. It may fail, where there is nothing of that name, or something else.
     fn change(&mut self) {
         let (one, other) = (self.directory(), self.directory());
         let value = self.value();
@@ -79,7 +79,7 @@ impl Mutator<'_> {
                 let _ = fs::rename(one, other);
             }
             5 => {
-                // One takes the place of another at once.
+                // One directory replaces another at once.
                 let past = self.outside.join(format!("past{}", self.next));
                 self.device(&self.outside.join("next"));
                 let _ = fs::rename(&one, past);
@@ -158,7 +158,7 @@ fn expected(root: &Path) -> Expected {
     found
 }
 
-/// What was shown so far.
+/// The series received so far.
 #[derive(Default)]
 struct ReceivedSeries {
     live: BTreeMap<String, i64>,
@@ -185,7 +185,7 @@ impl ReceivedSeries {
                 Value::Absent => continue,
                 Value::Int(value) => drop(self.live.insert(series.clone(), *value)),
                 Value::Ended => {
-                    // One that went before it was read ends as well.
+                    // A series whose file was removed before it was read ends as well.
                     self.live.remove(&series);
                     self.ends += 1;
                 }
@@ -200,7 +200,7 @@ impl ReceivedSeries {
         }
     }
 
-    /// What differs from what has to be received.
+    /// The first difference from the expected series.
     fn differs(&self, expected: &Expected) -> Option<String> {
         let stale = self.live.keys().find(|it| !expected.contains_key(*it));
         let lost = expected.keys().find(|it| !self.live.contains_key(*it));
@@ -228,7 +228,7 @@ fn receiver(yaml: &str) -> Box<dyn Receiver> {
     (decoded.value)(&context()).unwrap()
 }
 
-/// Sweeps a tree while it changes in so many ways, until what is shown is what is there.
+/// Sweeps a tree while it changes in so many ways, until the received series are those of the tree.
 fn sweep(runtime: &Runtime, seed: u64) {
     let directory = tempfile::tempdir_in("/dev/shm").unwrap();
     let (root, outside) = (
@@ -239,8 +239,7 @@ fn sweep(runtime: &Runtime, seed: u64) {
     fs::write(root.join("clock/d/f"), "0\n").unwrap();
     fs::create_dir(&outside).unwrap();
     let mut random = Rng::with_seed(seed);
-    // With a rescan that does not come, all that is known is what the kernel tells. It does not tell of a `.schema` that
-    // is another than before.
+    // Without a rescan, the receiver knows only what inotify tells, which does not include changes in a `.schema`.
     let has_schemas = random.bool();
     let rescan = if has_schemas { "30ms" } else { "1h" };
     let yaml = format!(
@@ -269,7 +268,7 @@ fn sweep(runtime: &Runtime, seed: u64) {
         };
         for _ in 0..400 {
             mutator.change();
-            // Often several changes between two looks, sometimes a look between two changes.
+            // Often several changes between two scans, sometimes a scan between two changes.
             if mutator.random.u8(0..10) == 0 {
                 let now = sweeps
                     .load(Ordering::Relaxed)
@@ -321,7 +320,7 @@ fn sweep(runtime: &Runtime, seed: u64) {
     });
 }
 
-/// Dropped, also by a panic, nobody waits for a sweep any more.
+/// When it is dropped, also by a panic, nothing waits for a sweep any more.
 struct Releases<'a>(&'a AtomicU64);
 
 impl Drop for Releases<'_> {
