@@ -7,6 +7,8 @@ mod files;
 mod interner;
 mod labels;
 mod refresh;
+mod remove;
+mod select;
 mod start_time;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -28,15 +30,7 @@ pub(crate) use changes::{Changes, DirectoryRef, DiscoveredFile};
 use directory::{Directory, OpenDirectory};
 use file_list::FileList;
 use interner::Interner;
-
-/// The times that the start times of new directories are computed from.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ScanTimes {
-    /// When the kernel was booted, unix ns.
-    pub(crate) boot: u64,
-    /// Now, unix ns.
-    pub(crate) now: u64,
-}
+pub(crate) use start_time::ScanTimes;
 
 /// Takes the changes that a scan `sink` takes the changes.
 pub(crate) type Sink = Box<dyn FnMut(Changes) + Send>;

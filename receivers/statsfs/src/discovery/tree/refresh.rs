@@ -6,7 +6,6 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
-use rustix::fs::FileType;
 use rustix::io::Errno;
 
 use super::{ScanTimes, Tree};
@@ -134,25 +133,6 @@ impl Tree {
         );
     }
 
-    /// Removes those of the named children that no longer exist; a child with another inode is a new one. Returns the removed.
-    fn remove_missing_children(
-        &mut self,
-        id: DirectoryId,
-        names: Vec<Box<CStr>>,
-        present: &BTreeMap<Box<CStr>, u64>,
-    ) -> BTreeSet<Box<CStr>> {
-        let mut removed = BTreeSet::new();
-        for name in names {
-            let child = self.directories[&id].children[&name];
-            let inode = self.directories.get(&child).map(|it| &it.inode);
-            if present.get(&name) != inode {
-                self.remove_directory(child);
-                removed.insert(name);
-            }
-        }
-        removed
-    }
-
     /// Adds new children and scans them to their depth; with `recursive`, known ones are scanned too.
     fn update_children(
         &mut self,
@@ -218,117 +198,5 @@ impl Tree {
         } else {
             self.polled.remove(&id);
         }
-    }
-
-    /// Selects from a listing: directories with their inodes, regular files, and whether there is a `.schema`.
-    #[allow(clippy::type_complexity)]
-    fn select_entries(
-        &mut self,
-        id: DirectoryId,
-        listed: &DirectoryListing,
-        warnings: &Warnings,
-    ) -> (BTreeMap<Box<CStr>, u64>, BTreeSet<Box<CStr>>, bool) {
-        let directory = &self.directories[&id];
-        let mut links = 0;
-        let (mut children, mut files, mut has_schema) = (BTreeMap::new(), BTreeSet::new(), false);
-        let depth = directory.below.components().count();
-        let has_files = directory.subsystem.as_ref().is_some_and(|(_, depth)| {
-            self.plan
-                .layout
-                .as_ref()
-                .is_none_or(|layout| layout.has_files(*depth))
-        });
-        for (name, kind, inode) in &listed.entries {
-            let is_link =
-                *kind == FileType::Symlink && self.plan.follow_links && id == self.root_id;
-            match kind {
-                _ if name.to_bytes() == b".schema" => has_schema = true,
-                _ if name.to_bytes().starts_with(b".") => {}
-                FileType::RegularFile if has_files => drop(files.insert(name.clone())),
-                _ if *kind == FileType::Directory || is_link => {
-                    let text = escape(name.to_bytes());
-                    let is_selected = match &directory.subsystem {
-                        None => self.plan.subsystems.is_match(&text),
-                        Some((_, 0)) if !self.plan.devices.is_match(&text) => false,
-                        Some((_, depth)) => self
-                            .plan
-                            .layout
-                            .as_ref()
-                            .is_none_or(|layout| layout.is_match(*depth, &text)),
-                    };
-                    if is_selected && depth >= self.plan.limits.depth {
-                        warnings.add_once(
-                            "directories_refused",
-                            "limit",
-                            "deeper than `limits.depth`",
-                            format!("{}/{text}", directory.path),
-                        );
-                    } else if is_selected {
-                        children.insert(name.clone(), *inode);
-                    }
-                }
-                FileType::Symlink if id == self.root_id => links += 1,
-                _ => {}
-            }
-        }
-        if id == self.root_id {
-            self.links_passed = self.links_passed.max(links);
-        }
-        (children, files, has_schema)
-    }
-
-    /// Removes the files of a directory that stays.
-    pub(super) fn remove_files(&mut self, id: DirectoryId) {
-        let Some(directory) = self.directories.get_mut(&id) else {
-            return;
-        };
-        let files = std::mem::take(&mut directory.files);
-        let key = directory
-            .subsystem
-            .clone()
-            .map(|(subsystem, _)| (subsystem, Arc::clone(&directory.attributes)));
-        self.changes
-            .removed_files
-            .extend(files.into_names().map(|name| (id, name)));
-        let same_labels = key.and_then(|key| Some((self.same_labels.get_mut(&key)?, key)));
-        if let Some((same_labels, key)) = same_labels {
-            same_labels.retain(|other| *other != id);
-            if same_labels.is_empty() {
-                self.same_labels.remove(&key);
-            }
-        }
-    }
-
-    /// Removes a directory and all below it.
-    pub(super) fn remove_directory(&mut self, id: DirectoryId) {
-        self.remove_files(id);
-        let changes = &mut self.changes;
-        changes
-            .removed_files
-            .retain(|(directory, _)| *directory != id);
-        // What was added and removed within one scan never existed.
-        changes
-            .added
-            .retain(|(directory_ref, _)| directory_ref.directory != id);
-        changes.changed.retain(|(directory, _)| *directory != id);
-        let Some(directory) = self.directories.remove(&id) else {
-            return;
-        };
-        self.polled.remove(&id);
-        if let Some(watch) = directory.watch {
-            self.watcher.remove(watch, id);
-        }
-        self.open_directories -= usize::from(directory.open.is_some());
-        directory
-            .children
-            .into_values()
-            .for_each(|child| self.remove_directory(child));
-        if let Some(parent) = directory
-            .parent
-            .and_then(|parent| self.directories.get_mut(&parent))
-        {
-            parent.children.retain(|_, child| *child != id);
-        }
-        self.changes.removed_directories.push(id);
     }
 }

@@ -5,8 +5,17 @@ use std::path::Path;
 
 use rustix::fs::AtFlags;
 
-use super::{ScanTimes, Tree};
+use super::Tree;
 use crate::directory_id::DirectoryId;
+
+/// The times that the start times of new directories are computed from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ScanTimes {
+    /// When the kernel was booted, unix ns.
+    pub(crate) boot: u64,
+    /// Now, unix ns.
+    pub(crate) now: u64,
+}
 
 impl Tree {
     /// The start time of a directory that is new.
