@@ -1,4 +1,4 @@
-//! What the user writes.
+//! The configuration as the user writes it.
 
 use std::collections::BTreeMap;
 
@@ -17,34 +17,34 @@ pub struct Config {
     pub root: String,
     /// The root itself is this one subsystem; without it each directory in the root is one.
     pub subsystem: Option<String>,
-    /// What the parts of a path below the subsystem are: names become labels, `{metric}` is the file.
+    /// What the parts of a path below the subsystem mean: names in braces become labels, `{metric}` is the file.
     pub layout: Option<Layout>,
-    /// From sweep to sweep.
+    /// The time between sweeps.
     #[serde(default = "ten_seconds")]
     pub collection_interval: Duration,
-    /// Before the first sweep.
+    /// The time before the first sweep.
     #[serde(default)]
     pub initial_delay: Duration,
-    /// How long a sweep may take; files that it has not come to by then are left out and counted.
+    /// How long a sweep may take; files that are not read by then are left out and counted.
     #[serde(default = "five_seconds")]
     pub timeout: Duration,
-    /// How often the whole tree is scanned anew.
+    /// How often the whole tree is scanned again.
     #[serde(default = "five_minutes")]
     pub rescan_interval: Duration,
-    /// How files are read again and again.
+    /// Whether files are kept open between sweeps.
     #[serde(default)]
     pub read: Read,
-    /// Threads that read at a time. More than one is faster, but some drivers answer more slowly for it.
+    /// How many threads read at a time. More than one is faster, but slows down some drivers.
     #[serde(default = "one")]
     pub readers: usize,
-    /// Files that do not answer before the whole subsystem rests: each costs a thread until it does.
+    /// How many threads may be stalled by files that do not answer; then a subsystem that has such files is suspended.
     #[serde(default = "four")]
     pub max_stuck: usize,
     /// The part of one core that reading may take, in percent; 0: no limit. Over it, the subsystems of the lowest
     /// priority are swept less often.
     #[serde(default)]
     pub max_cpu_percent: u32,
-    /// Which subsystems go first; the first match holds, and 0 is what all others have.
+    /// The priorities of subsystems; the first match applies, the others have 0.
     #[serde(default)]
     pub priorities: Vec<Priority>,
     /// Whether sweeps begin at whole multiples of the interval by the wall clock.
@@ -56,13 +56,13 @@ pub struct Config {
     /// Which devices, by the name of the first directory below the subsystem.
     #[serde(default)]
     pub devices: Filter,
-    /// Labels for every series, over those of the tree.
+    /// Labels for every series; they override those of the tree.
     #[serde(default)]
     pub labels: BTreeMap<String, AnyValue>,
-    /// How to read what is not a decimal integer; the first match holds.
+    /// The formats of files that are not decimal integers; the first match applies.
     #[serde(default)]
     pub formats: Vec<FormatRule>,
-    /// What is too much.
+    /// Limits: what is beyond them is counted, warned about once, and left out.
     #[serde(default)]
     pub limits: Limits,
     /// Whether symbolic links directly in the root are followed, one level: for `/sys/class/*`.
@@ -90,65 +90,65 @@ fn five_minutes() -> Duration {
     Duration::from_secs(300)
 }
 
-/// Names to take, and names not to; applied before anything below them is opened.
+/// Names to include and to exclude; applied before anything below them is opened.
 #[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Filter {
-    /// Only these; all where there is none.
+    /// Only these; all if empty.
     pub include: Vec<Pattern>,
     /// Never these.
     pub exclude: Vec<Pattern>,
 }
 
 impl Filter {
-    /// Whether this name is taken.
-    pub(crate) fn takes(&self, name: &str) -> bool {
+    /// Whether this name is included.
+    pub(crate) fn is_match(&self, name: &str) -> bool {
         let any = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.is_match(name));
         (self.include.is_empty() || any(&self.include)) && !any(&self.exclude)
     }
 }
 
-/// How files are read again and again.
+/// Whether files are kept open between sweeps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Read {
-    /// As the file system allows: kept open on sysfs, where that pins nothing; opened anew elsewhere.
+    /// Kept open on sysfs, where that pins nothing; opened for each sweep elsewhere.
     #[default]
     Auto,
-    /// Kept open everywhere, as far as descriptors go; what cannot be is opened anew.
+    /// Kept open everywhere, within the budget of descriptors; the others are opened for each sweep.
     Keep,
-    /// Opened anew everywhere.
+    /// Opened for each sweep everywhere.
     Reopen,
 }
 
-/// How much a subsystem matters.
+/// The priority of a subsystem.
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Priority {
     /// The subsystem's name.
     pub r#match: Pattern,
-    /// The higher, the later it is swept less often, and the earlier where several are due.
+    /// A subsystem of higher priority is read first where several are due, and is the last to be swept less often.
     pub priority: i32,
 }
 
-/// How some files are read.
+/// The format of some files.
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FormatRule {
     /// The path below the root, the subsystem first.
     pub r#match: Pattern,
-    /// As what.
+    /// The format.
     pub r#as: Format,
 }
 
-/// How a file's content is read.
+/// The format of a file's content.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
     /// A decimal integer.
     #[default]
     Int,
-    /// A real number.
+    /// A floating-point number.
     Float,
     /// A hexadecimal integer, with or without `0x`.
     Hex,
@@ -156,19 +156,19 @@ pub enum Format {
     Bool,
 }
 
-/// What is too much: counted, named once, and left out.
+/// Limits: what is beyond them is counted, warned about once, and left out.
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// Series of this receiver.
+    /// The maximum of series of this receiver.
     pub series: usize,
-    /// Directories below one another.
+    /// The maximum depth of directories below the root.
     pub depth: usize,
-    /// Bytes of a value's file.
+    /// The maximum size of a value's file.
     pub value_bytes: ByteSize,
-    /// Bytes of a `.schema`.
+    /// The maximum size of a `.schema`.
     pub schema_bytes: ByteSize,
-    /// Entries of a directory.
+    /// The maximum of entries in a directory.
     pub directory_entries: usize,
 }
 

@@ -1,25 +1,25 @@
-//! What fuzz targets reach, and what has to hold whatever they come with.
+//! The entry points of the fuzz targets, and what has to hold for every input.
 
 use pipeline::Value;
 
 use crate::config::Format;
-use crate::name::{escape, shorten};
+use crate::discovery::name::{escape, shorten};
 
 /// No text makes it panic.
 pub fn schema(text: &str) {
-    crate::schema::parse(text);
+    crate::discovery::schema::parse(text);
 }
 
 /// No content makes it panic, and none without a minus becomes negative.
 pub fn value(bytes: &[u8]) {
     for format in [Format::Int, Format::Float, Format::Hex, Format::Bool] {
-        let parsed = crate::value::parse(bytes, format);
+        let parsed = crate::read::value::parse(bytes, format);
         let is_negative = matches!(parsed, Ok((Value::Int(it), _)) if it < 0);
         assert!(!is_negative || bytes.contains(&b'-'));
     }
 }
 
-/// Two names of one kind stay two, and none is too long.
+/// Two different names, both UTF-8 or both not, stay different, and none is too long.
 pub fn names(a: &[u8], b: &[u8]) {
     let is_text = [a, b].map(|it| std::str::from_utf8(it).is_ok());
     if a != b && is_text[0] == is_text[1] {

@@ -7,10 +7,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The directories of a path below its subsystem. The file is the last part, always `{metric}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Layout(Vec<Part>);
+pub struct Layout(Vec<LayoutPart>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Part {
+enum LayoutPart {
     /// A directory of this name.
     Literal(String),
     /// A directory whose name is this label's value.
@@ -28,10 +28,10 @@ impl Layout {
             .and_then(|rest| rest.strip_suffix('}'))
         {
             Some(name) if !name.is_empty() && name != "metric" && !name.contains(['{', '}']) => {
-                Ok(Part::Label(name.into()))
+                Ok(LayoutPart::Label(name.into()))
             }
             None if !part.is_empty() && !part.contains(['{', '}']) => {
-                Ok(Part::Literal((*part).into()))
+                Ok(LayoutPart::Literal((*part).into()))
             }
             _ => Err(format!(
                 "`{part}` is neither a directory's name nor `{{label}}`"
@@ -40,25 +40,25 @@ impl Layout {
         parts.iter().map(part).collect::<Result<_, _>>().map(Layout)
     }
 
-    /// Whether a directory of this name is on the way, `depth` directories below the subsystem.
-    pub(crate) fn takes_directory(&self, depth: usize, name: &str) -> bool {
+    /// Whether a directory of this name, `depth` directories below the subsystem, matches the layout.
+    pub(crate) fn is_match(&self, depth: usize, name: &str) -> bool {
         match self.0.get(depth) {
-            Some(Part::Literal(literal)) => literal == name,
-            Some(Part::Label(_)) => true,
+            Some(LayoutPart::Literal(literal)) => literal == name,
+            Some(LayoutPart::Label(_)) => true,
             None => false,
         }
     }
 
-    /// Whether files stand in directories of this depth: at the end, or where only labels would follow.
-    pub(crate) fn takes_files(&self, depth: usize) -> bool {
+    /// Whether directories of this depth have files: at the end, or where only labels would follow.
+    pub(crate) fn has_files(&self, depth: usize) -> bool {
         self.0
             .get(depth..)
-            .is_some_and(|rest| rest.iter().all(|part| matches!(part, Part::Label(_))))
+            .is_some_and(|rest| rest.iter().all(|part| matches!(part, LayoutPart::Label(_))))
     }
 
     /// Whether a directory of this depth holds devices: directories of any name.
     pub(crate) fn holds_devices(&self, depth: usize) -> bool {
-        matches!(self.0.get(depth), Some(Part::Label(_)))
+        matches!(self.0.get(depth), Some(LayoutPart::Label(_)))
     }
 
     /// The labels of a directory whose path below the subsystem has these parts.
@@ -70,17 +70,17 @@ impl Layout {
             .iter()
             .zip(parts)
             .filter_map(|(part, name)| match part {
-                Part::Label(label) => Some((label.as_str(), name)),
-                Part::Literal(_) => None,
+                LayoutPart::Label(label) => Some((label.as_str(), name)),
+                LayoutPart::Literal(_) => None,
             })
     }
 }
 
 impl Serialize for Layout {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let part = |part: &Part| match part {
-            Part::Literal(name) => format!("{name}/"),
-            Part::Label(name) => format!("{{{name}}}/"),
+        let part = |part: &LayoutPart| match part {
+            LayoutPart::Literal(name) => format!("{name}/"),
+            LayoutPart::Label(name) => format!("{{{name}}}/"),
         };
         let parts: String = self.0.iter().map(part).collect();
         to.collect_str(&format_args!("{parts}{{metric}}"))
@@ -111,15 +111,11 @@ mod tests {
     #[test]
     fn names_become_labels_and_a_literal_has_to_be_there() {
         let net = Layout::parse("{device}/statistics/{metric}").unwrap();
-        assert!(net.takes_directory(0, "eth0") && net.holds_devices(0));
+        assert!(net.is_match(0, "eth0") && net.holds_devices(0));
         assert!(
-            net.takes_directory(1, "statistics")
-                && !net.takes_directory(1, "queues")
-                && !net.holds_devices(1)
+            net.is_match(1, "statistics") && !net.is_match(1, "queues") && !net.holds_devices(1)
         );
-        assert!(
-            !net.takes_files(0) && !net.takes_files(1) && net.takes_files(2) && !net.takes_files(3)
-        );
+        assert!(!net.has_files(0) && !net.has_files(1) && net.has_files(2) && !net.has_files(3));
         assert_eq!(
             net.labels(["eth0", "statistics"].into_iter())
                 .collect::<Vec<_>>(),
@@ -130,14 +126,12 @@ mod tests {
     #[test]
     fn a_file_at_less_depth_lacks_the_deeper_labels() {
         let kvm = Layout::parse("{vm}/{vcpu}/{metric}").unwrap();
-        assert!(
-            kvm.takes_files(0) && kvm.takes_files(1) && kvm.takes_files(2) && !kvm.takes_files(3)
-        );
+        assert!(kvm.has_files(0) && kvm.has_files(1) && kvm.has_files(2) && !kvm.has_files(3));
         assert_eq!(
             kvm.labels(["1-2"].into_iter()).collect::<Vec<_>>(),
             [("vm", "1-2")]
         );
-        for wrong in [
+        for text in [
             "",
             "{vm}",
             "{vm}/x",
@@ -146,7 +140,7 @@ mod tests {
             "//{metric}",
             "a{b}/{metric}",
         ] {
-            assert!(Layout::parse(wrong).is_err(), "{wrong}");
+            assert!(Layout::parse(text).is_err(), "{text}");
         }
     }
 }

@@ -1,31 +1,17 @@
 #![doc = include_str!("../README.md")]
 
-mod budget;
-mod complaints;
 mod config;
-mod failures;
+mod directory_id;
+mod discovery;
 #[cfg(fuzzing)]
 pub mod fuzzing;
-mod job;
-mod kept;
 mod layout;
-mod name;
 mod plan;
 mod read;
-mod readers;
 mod receiver;
-mod root;
-mod rows;
-mod scan;
-mod schema;
-mod subsystems;
-mod sweeps;
-mod table;
+mod sweep;
 mod tables;
-mod tree;
-mod troubles;
-mod value;
-mod watch;
+mod warnings;
 
 use pipeline::{Component, Context, Demand, Error, Outlet, Receiver, Result, Until, async_trait};
 
@@ -46,12 +32,12 @@ impl Component for Statsfs {
     type Config = Config;
 
     fn build(config: Config, context: &Context) -> Result<Statsfs> {
-        for (key, zero) in [
+        for (key, duration) in [
             ("collection_interval", config.collection_interval),
             ("rescan_interval", config.rescan_interval),
             ("timeout", config.timeout),
         ] {
-            if zero.0.is_zero() {
+            if duration.0.is_zero() {
                 return Err(Error::at(key, "has to be more than 0s"));
             }
         }
@@ -59,7 +45,7 @@ impl Component for Statsfs {
             return Err(Error::at("readers", "has to be at least 1"));
         }
         let limits = &config.limits;
-        let too_much = [
+        let upper_limits = [
             (config.readers > 64, "readers", "may not be more than 64"),
             (
                 config.max_stuck > 1024,
@@ -82,7 +68,7 @@ impl Component for Statsfs {
                 "may not be more than 16MiB",
             ),
         ];
-        if let Some((_, key, why)) = too_much.into_iter().find(|(wrong, ..)| *wrong) {
+        if let Some((_, key, why)) = upper_limits.into_iter().find(|(is_over, ..)| *is_over) {
             return Err(Error::at(key, why));
         }
         if config.root.is_empty() {
@@ -115,7 +101,7 @@ impl Receiver for Statsfs {
         } else {
             until.ticks(interval, config.initial_delay.0)
         };
-        let mut receiver = receiver::Running::start(config, context, demand)?;
-        receiver.run(ticks, out, &until).await
+        let mut task = receiver::StatsfsTask::start(config, context, demand)?;
+        task.run(ticks, out, &until).await
     }
 }

@@ -8,7 +8,7 @@ use pipeline::Attributes;
 use crate::config::{Config, Filter, Format, FormatRule, Limits, Priority, Read};
 use crate::layout::Layout;
 
-/// A receiver's configuration, checked: what the scan and the sweep go by.
+/// A receiver's configuration as scans and sweeps use it.
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) subsystem: Option<Arc<str>>,
@@ -47,10 +47,10 @@ impl Plan {
         }
     }
 
-    /// Whether files of this file system are kept open. sysfs lets a device go all the same, and its files then answer
+    /// Whether files of this file system are kept open. sysfs removes a device all the same, and its files then give
     /// ENODEV; an open file of debugfs or statsfs keeps its object alive and cannot be read again; elsewhere a file may be
     /// replaced by another one of its name.
-    pub(crate) fn keeps(&self, filesystem: &str) -> bool {
+    pub(crate) fn keeps_open(&self, filesystem: &str) -> bool {
         match self.read {
             Read::Auto => filesystem == "sysfs",
             Read::Keep => true,
@@ -58,7 +58,7 @@ impl Plan {
         }
     }
 
-    /// How much a subsystem matters.
+    /// The priority of a subsystem.
     pub(crate) fn priority(&self, subsystem: &str) -> i32 {
         let mut rules = self.priorities.iter();
         let rule = rules.find(|rule| rule.r#match.is_match(subsystem));

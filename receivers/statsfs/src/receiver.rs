@@ -1,4 +1,4 @@
-//! The receiver's task: ticks, checks of the tree, sweeps, and what they show on its way out. It never blocks.
+//! The receiver's task: ticks, scans of the tree, sweeps, and the batches that it sends. It never blocks.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,137 +8,138 @@ use pipeline::{Batch, Context, Demand, Error, Found, Outlet, Result, Ticks, Unti
 use tokio::sync::{Notify, mpsc};
 use tokio::time::sleep_until;
 
-use crate::complaints::Complaints;
 use crate::config::Config;
+use crate::discovery::{
+    ChangeProbe, DemandedChanges, OpenRoot, ScanEvent, ScanReport, ScanRequest, Scanner,
+    display_path,
+};
 use crate::plan::Plan;
-use crate::readers::Readers;
-use crate::root::shown;
-use crate::scan::{self, Ask, Checked, There, Told, Wanted};
-use crate::sweeps::Sweeps;
-use crate::watch::Quiet;
+use crate::read::ReaderPool;
+use crate::sweep::Sweeps;
+use crate::warnings::Warnings;
 
-/// A check that takes longer does not hold up the sweep that it was made for.
-const PATIENCE: Duration = Duration::from_millis(100);
+/// A sweep waits at most this long for its scan.
+const MAX_SCAN_WAIT: Duration = Duration::from_millis(100);
 
-/// How often readers are looked after.
-const WATCH: Duration = Duration::from_millis(50);
+/// How often the readers and the scan are checked for being stuck.
+const STUCK_CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
-/// What runs.
-pub(crate) struct Running {
+/// The state of the task.
+pub(crate) struct StatsfsTask {
     root: String,
     plan: Arc<Plan>,
     context: Context,
-    complaints: Complaints,
+    warnings: Warnings,
     sweeps: Sweeps,
-    done: Arc<Notify>,
-    ask: std::sync::mpsc::Sender<Ask>,
-    told: mpsc::Receiver<Told>,
+    jobs_done: Arc<Notify>,
+    requests: std::sync::mpsc::Sender<ScanRequest>,
+    events: mpsc::Receiver<ScanEvent>,
     /// The directory that is being listed.
-    at: Arc<Mutex<String>>,
-    rescanned: Option<Instant>,
-    /// Since when a check is under way, and whether it was named for not answering.
-    checking: Option<(Instant, bool)>,
-    /// The tick whose sweeps wait for it.
-    waiting: Option<u64>,
-    /// Whether the tree was looked at once.
-    looked: bool,
-    /// Tells that there is nothing to check, where the kernel can.
-    quiet: Option<Arc<Quiet>>,
-    /// When it last did, since the last check; unix ns.
-    unchanged: Option<u64>,
+    current_directory: Arc<Mutex<String>>,
+    last_full_scan: Option<Instant>,
+    /// When the scan under way was requested, and whether there was a warning that it does not answer.
+    scan_under_way: Option<(Instant, bool)>,
+    /// The tick whose sweeps wait for the scan.
+    waiting_tick: Option<u64>,
+    /// Whether the tree was scanned at all.
+    is_scanned: bool,
+    /// Tells that a scan would find nothing, where the kernel can tell.
+    change_probe: Option<Arc<ChangeProbe>>,
+    /// When the probe last said so since the last scan, unix ns.
+    unchanged_at: Option<u64>,
 }
 
-impl Running {
+impl StatsfsTask {
     /// Starts the threads; nothing is read yet.
-    pub(crate) fn start(config: Config, context: Context, demand: Demand) -> Result<Running> {
-        let done = Arc::new(Notify::new());
-        let (ask, asked) = std::sync::mpsc::channel();
+    pub(crate) fn start(config: Config, context: Context, demand: Demand) -> Result<StatsfsTask> {
+        let jobs_done = Arc::new(Notify::new());
+        let (requests, request_queue) = std::sync::mpsc::channel();
         let (root, readers, max_stuck) = (config.root.clone(), config.readers, config.max_stuck);
         let plan = Arc::new(Plan::new(config));
-        // One byte more than a value may have, so that a longer one shows.
+        // One byte more than a value may have, to detect longer ones.
         let buffer = usize::try_from(plan.limits.value_bytes.0).unwrap_or(usize::MAX);
-        let tell = Arc::clone(&done);
+        let notify = Arc::clone(&jobs_done);
         let buffer = buffer.saturating_add(1);
-        let readers = Readers::new(readers, max_stuck, plan.timeout, buffer, tell);
-        let complaints = Complaints::new(context.counters.clone());
-        let at = Arc::new(Mutex::new(root.clone()));
-        let (tell, told) = mpsc::channel(4);
-        let scan = scan::Scan::new(
+        let readers = ReaderPool::new(readers, max_stuck, plan.timeout, buffer, notify);
+        let warnings = Warnings::new(context.counters.clone());
+        let current_directory = Arc::new(Mutex::new(root.clone()));
+        let (event_sender, events) = mpsc::channel(4);
+        let scanner = Scanner::new(
             root.clone(),
             Arc::clone(&plan),
             demand,
             context.clone(),
-            complaints.clone(),
-            Arc::clone(&at),
-            tell,
+            warnings.clone(),
+            Arc::clone(&current_directory),
+            event_sender,
         );
-        scan.spawn(asked).map_err(Error::new)?;
+        scanner.spawn(request_queue).map_err(Error::new)?;
         let sweeps = Sweeps::new(
             Arc::clone(&plan),
             context.clone(),
-            complaints.clone(),
+            warnings.clone(),
             readers,
         );
-        Ok(Running {
+        Ok(StatsfsTask {
             root,
             plan,
             context,
-            complaints,
+            warnings,
             sweeps,
-            done,
-            ask,
-            told,
-            at,
-            rescanned: None,
-            checking: None,
-            waiting: None,
-            looked: false,
-            quiet: None,
-            unchanged: None,
+            jobs_done,
+            requests,
+            events,
+            current_directory,
+            last_full_scan: None,
+            scan_under_way: None,
+            waiting_tick: None,
+            is_scanned: false,
+            change_probe: None,
+            unchanged_at: None,
         })
     }
 
-    /// Runs until the ticks end. What is under way then is sent still.
+    /// Runs until the ticks end. Sweeps that are under way then are still sent.
     pub(crate) async fn run(
         &mut self,
         mut ticks: Ticks,
         mut out: Outlet,
         until: &Until,
     ) -> Result<()> {
-        let mut ended = false;
-        let over = until.end();
-        tokio::pin!(over);
-        let mut is_over = false;
-        // When readers are looked after next, whatever else happens meanwhile.
-        let mut watch: Option<tokio::time::Instant> = None;
+        let mut ticks_ended = false;
+        let shutdown = until.end();
+        tokio::pin!(shutdown);
+        let mut is_shutting_down = false;
+        // When the next check for stuck readers is due, whatever else happens meanwhile.
+        let mut next_stuck_check: Option<tokio::time::Instant> = None;
         loop {
-            self.sweeps.give().map_err(Error::new)?;
-            if ended && self.waiting.is_none() && self.sweeps.is_idle() {
+            self.sweeps.dispatch().map_err(Error::new)?;
+            if ticks_ended && self.waiting_tick.is_none() && self.sweeps.is_idle() {
                 return Ok(());
             }
-            let busy = self.sweeps.is_reading() || self.checking.is_some();
-            let due = tokio::time::Instant::now() + WATCH;
-            watch = busy.then(|| watch.unwrap_or(due));
-            let ready = !ended && self.waiting.is_none();
+            let busy = self.sweeps.is_reading() || self.scan_under_way.is_some();
+            let due = tokio::time::Instant::now() + STUCK_CHECK_INTERVAL;
+            next_stuck_check = busy.then(|| next_stuck_check.unwrap_or(due));
+            let ready = !ticks_ended && self.waiting_tick.is_none();
             let mut batches = Vec::new();
             tokio::select! {
                 biased;
-                () = self.done.notified() => batches = self.sweeps.done().map_err(Error::new)?,
-                told = self.told.recv() => match told {
-                    Some(told) => self.take(told, &out),
+                () = self.jobs_done.notified() => batches = self.sweeps.collect().map_err(Error::new)?,
+                event = self.events.recv() => match event {
+                    Some(event) => self.handle_event(event, &out),
                     None => return Err(Error::new("the scanning thread has broken down")),
                 },
-                () = &mut over, if !is_over => {
-                    // A tree that is still being looked at is swept no more.
-                    (is_over, ended, self.waiting) = (true, true, None);
+                () = &mut shutdown, if !is_shutting_down => {
+                    // A sweep that still waits for its scan does not start.
+                    (is_shutting_down, ticks_ended, self.waiting_tick) = (true, true, None);
                 }
-                () = sleep_until(watch.unwrap_or(due)), if busy => {
-                    watch = None;
-                    batches = self.watch().map_err(Error::new)?;
+                () = sleep_until(next_stuck_check.unwrap_or(due)), if busy => {
+                    next_stuck_check = None;
+                    batches = self.check_stuck().map_err(Error::new)?;
                 }
                 tick = ticks.next(), if ready => match tick {
                     Some(number) => self.tick(number)?,
-                    None => ended = true,
+                    None => ticks_ended = true,
                 },
             }
             if batches.is_empty() {
@@ -146,141 +147,151 @@ impl Running {
             }
             let sending = Instant::now();
             if out.send_together(batches).await.is_err() {
-                // Nobody takes batches any more.
+                // The channel is closed downstream.
                 return Ok(());
             }
-            self.sweeps.waited(sending.elapsed());
+            self.sweeps.extend_deadlines(sending.elapsed());
         }
     }
 
-    /// A tick has come: the tree is checked, unless the kernel tells that nothing has changed; then what is due is swept.
+    /// A tick: requests a scan, unless the kernel tells that nothing has changed; then starts the sweeps that are due.
     fn tick(&mut self, number: u64) -> Result<()> {
-        if self.checking.is_some() {
-            self.waiting = Some(number);
+        if self.scan_under_way.is_some() {
+            self.waiting_tick = Some(number);
             return Ok(());
         }
         let interval = self.plan.rescan_interval;
-        let whole = self.rescanned.is_none_or(|at| at.elapsed() >= interval);
-        if !whole && self.quiet.as_ref().is_some_and(|quiet| quiet.is_so()) {
-            self.unchanged = Some(now_unix_nano());
+        let full = self
+            .last_full_scan
+            .is_none_or(|at| at.elapsed() >= interval);
+        if !full
+            && self
+                .change_probe
+                .as_ref()
+                .is_some_and(|change_probe| change_probe.is_unchanged())
+        {
+            self.unchanged_at = Some(now_unix_nano());
             self.sweeps.subsystems.scan_cpu = Duration::ZERO;
-            self.sweep(number);
+            self.start_sweeps(number);
             return Ok(());
         }
-        self.waiting = Some(number);
+        self.waiting_tick = Some(number);
         let mut refused = BTreeSet::new();
-        if whole {
-            self.rescanned = Some(Instant::now());
-            self.complaints.refill();
-            self.sweeps.tables.try_all_again();
+        if full {
+            self.last_full_scan = Some(Instant::now());
+            self.warnings.reset_quota();
+            self.sweeps.tables.retry_all();
             refused = std::mem::take(&mut self.sweeps.tables.refused);
         }
-        self.sweeps.tables.check_begins();
-        self.checking = Some((Instant::now(), false));
-        let ask = Ask {
-            whole,
+        self.sweeps.tables.forget_ending_rows();
+        self.scan_under_way = Some((Instant::now(), false));
+        let request = ScanRequest {
+            full,
             refused,
-            swept: self.sweeps.tables.swept,
-            unchanged: self.unchanged.take(),
+            last_sweep_end: self.sweeps.tables.last_sweep_end,
+            unchanged_at: self.unchanged_at.take(),
         };
-        self.ask.send(ask).map_err(Error::new)
+        self.requests.send(request).map_err(Error::new)
     }
 
-    fn take(&mut self, told: Told, out: &Outlet) {
-        match told {
-            Told::Gone => self.sweeps.tables.end_all(),
-            Told::Changes(changes) => self.change(changes),
-            Told::Checked(checked) => self.checked(checked, out),
+    fn handle_event(&mut self, event: ScanEvent, out: &Outlet) {
+        match event {
+            ScanEvent::RootGone => self.sweeps.tables.end_all(),
+            ScanEvent::Changes(changes) => self.apply_changes(changes),
+            ScanEvent::Finished(report) => self.finish_scan(report, out),
         }
     }
 
-    fn change(&mut self, changes: Wanted) {
+    fn apply_changes(&mut self, changes: DemandedChanges) {
         let tables = &mut self.sweeps.tables;
-        for directory in changes.ended_directories {
-            tables.end_directory(directory);
+        for directory in changes.removed_directories {
+            tables.remove_directory(directory);
         }
-        for (directory, file) in changes.ended_files {
-            tables.end_file(directory, &file);
+        for (directory, file) in changes.removed_files {
+            tables.remove_file(directory, &file);
         }
-        for (directory, found, wants) in changes.changed {
-            tables.change(directory, found, &wants);
+        for (directory, file, wants) in changes.changed {
+            tables.change_file(directory, file, &wants);
         }
-        for (place, found) in changes.begun {
-            for (found, wants) in found {
-                tables.begin(&place, found, &wants);
+        for (directory_ref, files) in changes.added {
+            for (file, wants) in files {
+                tables.add_file(&directory_ref, file, &wants);
             }
         }
     }
 
-    fn checked(&mut self, checked: Checked, out: &Outlet) {
-        self.checking = None;
-        self.sweeps.subsystems.scan_cpu = checked.cpu;
-        let micros = u64::try_from(checked.cpu.as_micros()).unwrap_or(u64::MAX);
+    fn finish_scan(&mut self, report: ScanReport, out: &Outlet) {
+        self.scan_under_way = None;
+        self.sweeps.subsystems.scan_cpu = report.cpu;
+        let micros = u64::try_from(report.cpu.as_micros()).unwrap_or(u64::MAX);
         self.context.counters.add("cpu_microseconds", "", micros);
         let tables = &mut self.sweeps.tables;
         if let Some((count, first)) = tables.newly_refused.take() {
             let counters = &self.context.counters;
             counters.add("series_refused", "limit", count - 1);
-            self.complaints.add_once(
+            self.warnings.add_once(
                 "series_refused",
                 "limit",
                 "more than `limits.series` allows",
                 format!("{first} (one of {count})"),
             );
         }
-        self.sweeps.set_root(checked.tree.as_ref().ok());
-        if !std::mem::replace(&mut self.looked, true) {
-            out.found(self.found(&checked.tree));
+        self.sweeps.set_root(report.tree.as_ref().ok());
+        if !std::mem::replace(&mut self.is_scanned, true) {
+            out.found(self.startup_report(&report.tree));
         }
-        self.quiet = checked.tree.ok().and_then(|there| there.quiet);
-        if let Some(number) = self.waiting.take() {
-            self.sweep(number);
+        self.change_probe = report.tree.ok().and_then(|root| root.change_probe);
+        if let Some(number) = self.waiting_tick.take() {
+            self.start_sweeps(number);
         }
     }
 
-    fn sweep(&mut self, number: u64) {
+    fn start_sweeps(&mut self, number: u64) {
         self.sweeps.tick(number);
         if self.sweeps.is_idle() {
-            self.complaints.say();
+            self.warnings.flush();
         }
     }
 
-    /// Looks after what is under way: files that do not answer, a check that takes too long.
-    fn watch(&mut self) -> std::io::Result<Vec<Batch>> {
-        if let Some((since, named)) = &mut self.checking {
+    /// Looks for files that do not answer, and for a scan that takes too long.
+    fn check_stuck(&mut self) -> std::io::Result<Vec<Batch>> {
+        if let Some((since, named)) = &mut self.scan_under_way {
             if since.elapsed() >= self.plan.timeout && !std::mem::replace(named, true) {
-                let at = self.at.lock().unwrap_or_else(PoisonError::into_inner);
-                let subject = if at.is_empty() {
+                let current = self
+                    .current_directory
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner);
+                let subject = if current.is_empty() {
                     self.root.clone()
                 } else {
-                    at.clone()
+                    current.clone()
                 };
-                drop(at);
-                self.complaints.add(
+                drop(current);
+                self.warnings.add(
                     "directories_failed",
                     "stuck",
                     "does not answer when it is listed; what is known is swept on",
                     || subject,
                 );
-                self.complaints.say();
+                self.warnings.flush();
             }
-            if since.elapsed() >= PATIENCE
-                && self.looked
-                && let Some(number) = self.waiting.take()
+            if since.elapsed() >= MAX_SCAN_WAIT
+                && self.is_scanned
+                && let Some(number) = self.waiting_tick.take()
             {
-                self.sweep(number);
+                self.start_sweeps(number);
             }
         }
-        self.sweeps.watch()
+        self.sweeps.give_up_stuck()
     }
 
-    /// In words: what is swept, or why nothing is.
-    fn found(&self, tree: &Result<There, String>) -> Found {
-        let there = match tree {
-            Ok(there) => there,
+    /// The start-up report: what is swept, or why nothing is.
+    fn startup_report(&self, tree: &Result<OpenRoot, String>) -> Found {
+        let root = match tree {
+            Ok(root) => root,
             Err(why) => return Found::Lacks(format!("{} ({why})", self.root)),
         };
-        let subsystems = self.sweeps.tables.by_subsystem();
+        let subsystems = self.sweeps.tables.series_by_subsystem();
         let mut names: Vec<_> = subsystems
             .iter()
             .take(8)
@@ -290,18 +301,18 @@ impl Running {
             names.push(format!("{} more subsystems", subsystems.len() - 8));
         }
         let names = if names.is_empty() {
-            format!("no series: {}", there.why_nothing)
+            format!("no series: {}", root.why_nothing)
         } else {
             names.join(", ")
         };
-        let filesystem = match &*there.filesystem {
+        let filesystem = match &*root.filesystem {
             "" => String::new(),
             known => format!(" ({known})"),
         };
         Found::Sweeps(format!(
             "{names} in {} directories below {}{filesystem}",
-            there.directories,
-            shown(&there.path)
+            root.directories,
+            display_path(&root.path)
         ))
     }
 }

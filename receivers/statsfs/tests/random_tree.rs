@@ -1,4 +1,4 @@
-//! A random tree of sources, swept while it changes: no series is shown twice, none stays that has gone, none is lost.
+//! A random tree of sources, swept while it changes: no series is sent twice in a sweep, none outlives its file, none is lost.
 
 #![allow(clippy::unwrap_used)]
 
@@ -18,13 +18,13 @@ use receiver_statsfs::Statsfs;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 
-/// What is there at rest: the values that a series may have. There are several where files cannot be told apart.
+/// The series of the tree once it no longer changes, with the values that each may have: several, where files are the same series.
 type Expected = BTreeMap<String, BTreeSet<i64>>;
 
-/// The tree, and who changes it.
+/// Changes the tree at random.
 struct Mutator<'a> {
     root: &'a Path,
-    /// A place beside it, to move things from and to.
+    /// A directory beside it, to move entries from and to.
     outside: &'a Path,
     random: Rng,
     next: i64,
@@ -32,7 +32,7 @@ struct Mutator<'a> {
 }
 
 impl Mutator<'_> {
-    /// A subsystem, a device or what stands below one; it may be there or not.
+    /// A subsystem, a device or what is below one; it may exist or not.
     fn directory(&mut self) -> PathBuf {
         let mut path = self.root.join(format!("s{}", self.random.u8(0..3)));
         if self.random.u8(0..8) > 0 {
@@ -68,7 +68,7 @@ impl Mutator<'_> {
         let _ = fs::rename(new, path);
     }
 
-    /// Changes something. What cannot be done is left: there may be nothing of that name, or something else.
+    /// Makes one change. It may fail, where there is nothing of that name, or something else.
     fn change(&mut self) {
         let (one, other) = (self.directory(), self.directory());
         let value = self.value();
@@ -80,7 +80,7 @@ impl Mutator<'_> {
                 let _ = fs::rename(one, other);
             }
             5 => {
-                // One takes the place of another at once.
+                // One directory replaces another at once.
                 let past = self.outside.join(format!("past{}", self.next));
                 self.device(&self.outside.join("next"));
                 let _ = fs::rename(&one, past);
@@ -159,16 +159,16 @@ fn expected(root: &Path) -> Expected {
     found
 }
 
-/// What was shown so far.
+/// The series received so far.
 #[derive(Default)]
-struct Shown {
+struct ReceivedSeries {
     live: BTreeMap<String, i64>,
     ends: usize,
-    /// What the sweep of each subsystem that is under way has shown.
+    /// What the sweep of each subsystem that is under way has received.
     sweeps: HashMap<String, (u64, BTreeMap<String, Value>)>,
 }
 
-impl Shown {
+impl ReceivedSeries {
     fn take(&mut self, batch: &Batch) {
         let (subsystem, sweep) = (&batch.table().head().subsystem, batch.sweep());
         let (number, seen) = self.sweeps.entry(subsystem.to_string()).or_default();
@@ -186,7 +186,7 @@ impl Shown {
                 Value::Absent => continue,
                 Value::Int(value) => drop(self.live.insert(series.clone(), *value)),
                 Value::Ended => {
-                    // One that went before it was read ends as well.
+                    // A series whose file was removed before it was read ends as well.
                     self.live.remove(&series);
                     self.ends += 1;
                 }
@@ -201,21 +201,21 @@ impl Shown {
         }
     }
 
-    /// What differs from what has to be shown.
+    /// The first difference from the expected series.
     fn differs(&self, expected: &Expected) -> Option<String> {
         let stale = self.live.keys().find(|it| !expected.contains_key(*it));
         let lost = expected.keys().find(|it| !self.live.contains_key(*it));
         let mut live = self.live.iter();
-        let wrong = live.find(|(series, value)| {
+        let mismatch = live.find(|(series, value)| {
             expected
                 .get(*series)
                 .is_some_and(|values| !values.contains(value))
         });
-        let wrong = wrong.map(|(series, value)| format!("{series} is not {value}"));
+        let mismatch = mismatch.map(|(series, value)| format!("{series} is not {value}"));
         stale
             .map(|it| format!("{it} is stale"))
             .or_else(|| lost.map(|it| format!("{it} is lost")))
-            .or(wrong)
+            .or(mismatch)
     }
 }
 
@@ -229,7 +229,7 @@ fn receiver(yaml: &str) -> Box<dyn Receiver> {
     (decoded.value)(&context()).unwrap()
 }
 
-/// Sweeps a tree while it changes in so many ways, until what is shown is what is there.
+/// Sweeps a tree while it changes in so many ways, until the received series are those of the tree.
 fn sweep(runtime: &Runtime, seed: u64) {
     let directory = tempfile::tempdir_in("/dev/shm").unwrap();
     let (root, outside) = (
@@ -240,8 +240,7 @@ fn sweep(runtime: &Runtime, seed: u64) {
     fs::write(root.join("clock/d/f"), "0\n").unwrap();
     fs::create_dir(&outside).unwrap();
     let mut random = Rng::with_seed(seed);
-    // With a rescan that does not come, all that is known is what the kernel tells. It does not tell of a `.schema` that
-    // is another than before.
+    // Without a rescan, the receiver knows only what inotify tells, which does not include changes in a `.schema`.
     let has_schemas = random.bool();
     let rescan = if has_schemas { "30ms" } else { "1h" };
     let yaml = format!(
@@ -249,17 +248,17 @@ fn sweep(runtime: &Runtime, seed: u64) {
         root.display(),
         random.u8(1..4)
     );
-    let (end, hear) = watch::channel(false);
+    let (shutdown, shutdown_receiver) = watch::channel(false);
     let (to, mut from) = mpsc::channel(4);
     let (found, _found) = mpsc::unbounded_channel();
     let counters = context().counters;
     let outlet = Outlet::new(to, counters.clone(), found);
-    let until = Until::new(hear, false, counters);
+    let until = Until::new(shutdown_receiver, false, counters);
     let running = receiver(&yaml).run(Demand::everything(), outlet, until);
     let running = runtime.spawn(running);
 
     let (sweeps, rests) = (AtomicU64::new(0), AtomicBool::new(false));
-    let mut shown = Shown::default();
+    let mut received = ReceivedSeries::default();
     let changes = || {
         let mut mutator = Mutator {
             root: &root,
@@ -270,7 +269,7 @@ fn sweep(runtime: &Runtime, seed: u64) {
         };
         for _ in 0..400 {
             mutator.change();
-            // Often several changes between two looks, sometimes a look between two changes.
+            // Often several changes between two scans, sometimes a scan between two changes.
             if mutator.random.u8(0..10) == 0 {
                 let now = sweeps
                     .load(Ordering::Relaxed)
@@ -288,7 +287,7 @@ fn sweep(runtime: &Runtime, seed: u64) {
         let (mut there, mut since, mut right, mut ends) = (None, 0, 0, 0);
         while let Some(batches) = from.recv().await {
             let at_rest = rests.load(Ordering::Acquire);
-            batches.iter().for_each(|batch| shown.take(batch));
+            batches.iter().for_each(|batch| received.take(batch));
             let number = batches[0].sweep().number;
             sweeps.fetch_max(number, Ordering::Relaxed);
             if !at_rest {
@@ -298,11 +297,11 @@ fn sweep(runtime: &Runtime, seed: u64) {
                 since = number;
                 expected(&root)
             });
-            match shown.differs(there) {
+            match received.differs(there) {
                 None if right == 0 => right = number,
                 // Ends of what never had a value may still be under way.
-                None if number < right + 4 => ends = shown.ends,
-                None => assert_eq!(shown.ends, ends, "an end is said once"),
+                None if number < right + 4 => ends = received.ends,
+                None => assert_eq!(received.ends, ends, "an end is said once"),
                 Some(why) if right > 0 => panic!("it was right, and is not: {why}"),
                 Some(why) => assert!(number < since + 2_000, "{why}"),
             }
@@ -315,14 +314,14 @@ fn sweep(runtime: &Runtime, seed: u64) {
         scope.spawn(changes);
         runtime.block_on(look());
     });
-    end.send(true).unwrap();
+    shutdown.send(true).unwrap();
     runtime.block_on(async {
         while from.recv().await.is_some() {}
         running.await.unwrap().unwrap();
     });
 }
 
-/// Dropped, also by a panic, nobody waits for a sweep any more.
+/// When it is dropped, also by a panic, nothing waits for a sweep any more.
 struct Releases<'a>(&'a AtomicU64);
 
 impl Drop for Releases<'_> {

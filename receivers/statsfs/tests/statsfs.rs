@@ -17,18 +17,18 @@ fn it_keeps_the_contracts() {
 
 #[test]
 fn what_cannot_be_meant_is_refused() {
-    let wrong = |yaml: &str| mistakes::<Statsfs>(yaml).join("; ");
+    let errors = |yaml: &str| mistakes::<Statsfs>(yaml).join("; ");
     assert_eq!(
-        wrong("{root: ''}"),
+        errors("{root: ''}"),
         "root: is empty; it is a path, `statsfs:` or `debugfs:kvm`"
     );
     assert_eq!(
-        wrong("{root: /x, collection_interval: 0s}"),
+        errors("{root: /x, collection_interval: 0s}"),
         "collection_interval: has to be more than 0s"
     );
     assert_eq!(
-        wrong("{root: /x, subsystem: a/b}"),
+        errors("{root: /x, subsystem: a/b}"),
         "subsystem: is one name, without `/`"
     );
-    assert!(wrong("{root: /x, limits: {value_bytes: -1}}").starts_with("limits.value_bytes: "));
+    assert!(errors("{root: /x, limits: {value_bytes: -1}}").starts_with("limits.value_bytes: "));
 }

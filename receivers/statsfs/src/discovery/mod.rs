@@ -1,0 +1,15 @@
+//! Discovery: the root is found, its tree is scanned, and changes in it are noticed.
+
+mod demand;
+mod inotify;
+mod mount;
+pub(crate) mod name;
+mod scan;
+pub(crate) mod schema;
+mod tree;
+
+pub(crate) use demand::DemandedChanges;
+pub(crate) use inotify::ChangeProbe;
+pub(crate) use mount::display_path;
+pub(crate) use scan::{OpenRoot, ScanEvent, ScanReport, ScanRequest, Scanner};
+pub(crate) use tree::{DirectoryRef, DiscoveredFile};

@@ -1,0 +1,84 @@
+//! Directories and files that no longer exist are removed from the tree.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::CStr;
+use std::sync::Arc;
+
+use super::Tree;
+use crate::directory_id::DirectoryId;
+
+impl Tree {
+    /// Removes those of the named children that no longer exist; a child with another inode is a new one. Returns the removed.
+    pub(super) fn remove_missing_children(
+        &mut self,
+        id: DirectoryId,
+        names: Vec<Box<CStr>>,
+        present: &BTreeMap<Box<CStr>, u64>,
+    ) -> BTreeSet<Box<CStr>> {
+        let mut removed = BTreeSet::new();
+        for name in names {
+            let child = self.directories[&id].children[&name];
+            let inode = self.directories.get(&child).map(|it| &it.inode);
+            if present.get(&name) != inode {
+                self.remove_directory(child);
+                removed.insert(name);
+            }
+        }
+        removed
+    }
+
+    /// Removes the files of a directory that stays.
+    pub(super) fn remove_files(&mut self, id: DirectoryId) {
+        let Some(directory) = self.directories.get_mut(&id) else {
+            return;
+        };
+        let files = std::mem::take(&mut directory.files);
+        let key = directory
+            .subsystem
+            .clone()
+            .map(|(subsystem, _)| (subsystem, Arc::clone(&directory.attributes)));
+        self.changes
+            .removed_files
+            .extend(files.into_names().map(|name| (id, name)));
+        let same_labels = key.and_then(|key| Some((self.same_labels.get_mut(&key)?, key)));
+        if let Some((same_labels, key)) = same_labels {
+            same_labels.retain(|other| *other != id);
+            if same_labels.is_empty() {
+                self.same_labels.remove(&key);
+            }
+        }
+    }
+
+    /// Removes a directory and all below it.
+    pub(super) fn remove_directory(&mut self, id: DirectoryId) {
+        self.remove_files(id);
+        let changes = &mut self.changes;
+        changes
+            .removed_files
+            .retain(|(directory, _)| *directory != id);
+        // What was added and removed within one scan never existed.
+        changes
+            .added
+            .retain(|(directory_ref, _)| directory_ref.directory != id);
+        changes.changed.retain(|(directory, _)| *directory != id);
+        let Some(directory) = self.directories.remove(&id) else {
+            return;
+        };
+        self.polled.remove(&id);
+        if let Some(watch) = directory.watch {
+            self.watcher.remove(watch, id);
+        }
+        self.open_directories -= usize::from(directory.open.is_some());
+        directory
+            .children
+            .into_values()
+            .for_each(|child| self.remove_directory(child));
+        if let Some(parent) = directory
+            .parent
+            .and_then(|parent| self.directories.get_mut(&parent))
+        {
+            parent.children.retain(|_, child| *child != id);
+        }
+        self.changes.removed_directories.push(id);
+    }
+}

@@ -1,0 +1,71 @@
+//! Which entries of a listing belong to the tree: by layout, filters and limits.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::CStr;
+
+use rustix::fs::FileType;
+
+use super::Tree;
+use crate::directory_id::DirectoryId;
+use crate::discovery::name::escape;
+use crate::read::syscalls::DirectoryListing;
+use crate::warnings::Warnings;
+
+impl Tree {
+    /// Selects from a listing: directories with their inodes, regular files, and whether there is a `.schema`.
+    #[allow(clippy::type_complexity)]
+    pub(super) fn select_entries(
+        &mut self,
+        id: DirectoryId,
+        listed: &DirectoryListing,
+        warnings: &Warnings,
+    ) -> (BTreeMap<Box<CStr>, u64>, BTreeSet<Box<CStr>>, bool) {
+        let directory = &self.directories[&id];
+        let mut links = 0;
+        let (mut children, mut files, mut has_schema) = (BTreeMap::new(), BTreeSet::new(), false);
+        let depth = directory.below.components().count();
+        let has_files = directory.subsystem.as_ref().is_some_and(|(_, depth)| {
+            self.plan
+                .layout
+                .as_ref()
+                .is_none_or(|layout| layout.has_files(*depth))
+        });
+        for (name, kind, inode) in &listed.entries {
+            let is_link =
+                *kind == FileType::Symlink && self.plan.follow_links && id == self.root_id;
+            match kind {
+                _ if name.to_bytes() == b".schema" => has_schema = true,
+                _ if name.to_bytes().starts_with(b".") => {}
+                FileType::RegularFile if has_files => drop(files.insert(name.clone())),
+                _ if *kind == FileType::Directory || is_link => {
+                    let text = escape(name.to_bytes());
+                    let is_selected = match &directory.subsystem {
+                        None => self.plan.subsystems.is_match(&text),
+                        Some((_, 0)) if !self.plan.devices.is_match(&text) => false,
+                        Some((_, depth)) => self
+                            .plan
+                            .layout
+                            .as_ref()
+                            .is_none_or(|layout| layout.is_match(*depth, &text)),
+                    };
+                    if is_selected && depth >= self.plan.limits.depth {
+                        warnings.add_once(
+                            "directories_refused",
+                            "limit",
+                            "deeper than `limits.depth`",
+                            format!("{}/{text}", directory.path),
+                        );
+                    } else if is_selected {
+                        children.insert(name.clone(), *inode);
+                    }
+                }
+                FileType::Symlink if id == self.root_id => links += 1,
+                _ => {}
+            }
+        }
+        if id == self.root_id {
+            self.links_passed = self.links_passed.max(links);
+        }
+        (children, files, has_schema)
+    }
+}

@@ -1,0 +1,65 @@
+//! The rows of a table: which files a job reads.
+
+use std::ffi::CString;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::config::Format;
+use crate::directory_id::DirectoryId;
+
+/// The files of a table, directory by directory.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Rows {
+    pub(crate) groups: Vec<RowGroup>,
+    pub(crate) files: Vec<Arc<CString>>,
+    /// One per file; empty where all are integers.
+    pub(crate) formats: Vec<Format>,
+}
+
+/// Consecutive rows whose files are in one directory.
+#[derive(Clone, Debug)]
+pub(crate) struct RowGroup {
+    pub(crate) directory: DirectoryId,
+    /// The path below the root.
+    pub(crate) below: Arc<Path>,
+    /// Whether the directory may be a symbolic link in the root.
+    pub(crate) follow_link: bool,
+    /// The start time of its counters, unix ns.
+    pub(crate) start_time: u64,
+    /// The row after its last one.
+    pub(crate) end: u32,
+}
+
+impl Rows {
+    /// Sets the format of an existing row.
+    pub(crate) fn set_format(&mut self, row: u32, format: Format) {
+        if self.formats.is_empty() && format == Format::Int {
+            return;
+        }
+        self.formats.resize(self.files.len(), Format::Int);
+        self.formats[row as usize] = format;
+    }
+
+    /// A copy with only the rows that stay.
+    pub(crate) fn filtered(&self, stays: impl Fn(u32) -> bool) -> Rows {
+        let mut rows = Rows::default();
+        let mut row = 0;
+        for group in &self.groups {
+            for at in row..group.end {
+                if stays(at) {
+                    rows.files.push(Arc::clone(&self.files[at as usize]));
+                    rows.formats.extend(self.formats.get(at as usize));
+                }
+            }
+            row = group.end;
+            let end = u32::try_from(rows.files.len()).unwrap_or(u32::MAX);
+            if rows.groups.last().map_or(0, |last: &RowGroup| last.end) < end {
+                rows.groups.push(RowGroup {
+                    end,
+                    ..group.clone()
+                });
+            }
+        }
+        rows
+    }
+}

@@ -1,0 +1,327 @@
+//! Sweeps: each subsystem is swept on its own, one table after the other, the subsystem with the shortest interval
+//! first. No sweep of a subsystem begins before its last one is over.
+
+mod budget;
+mod failures;
+mod stuck;
+mod subsystems;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pipeline::{Batch, Context, Sweep, Value, Want, now_unix_nano};
+
+use crate::discovery::OpenRoot;
+use crate::plan::Plan;
+use crate::read::{FinishedJob, Job, ReadFailure, ReaderPool};
+use crate::tables::{PendingBatch, TableId, Tables, want_interval};
+use crate::warnings::Warnings;
+use failures::record_failures;
+use subsystems::Subsystems;
+
+/// All sweeps of a receiver.
+pub(crate) struct Sweeps {
+    plan: Arc<Plan>,
+    context: Context,
+    warnings: Warnings,
+    pub(crate) tables: Tables,
+    readers: ReaderPool,
+    root: Option<SweepRoot>,
+    active: BTreeMap<Arc<str>, SweepState>,
+    /// Tables that are being read, by job number.
+    jobs: HashMap<u64, TableRead>,
+    /// Tables with a stuck row, by the number of the job that waits for it.
+    stuck: HashMap<u64, (Arc<str>, TableId)>,
+    pub(crate) subsystems: Subsystems,
+}
+
+/// The root of the tree, and how its files are read.
+struct SweepRoot {
+    fd: Arc<OwnedFd>,
+    keep_open: bool,
+    /// Whether EPERM means lockdown here.
+    locked_down: bool,
+}
+
+/// A sweep that is under way.
+struct SweepState {
+    number: u64,
+    queue: VecDeque<TableId>,
+    /// How many tables are being read.
+    in_flight: usize,
+    /// When it times out; set when its first table is read.
+    deadline: Option<Instant>,
+    cpu: Duration,
+}
+
+/// A table that is being read.
+struct TableRead {
+    subsystem: Arc<str>,
+    table: TableId,
+    pending: PendingBatch,
+}
+
+impl Sweeps {
+    pub(crate) fn new(
+        plan: Arc<Plan>,
+        context: Context,
+        warnings: Warnings,
+        readers: ReaderPool,
+    ) -> Sweeps {
+        let tables = Tables::new(context.clone(), plan.limits.series);
+        let subsystems = Subsystems::new(Arc::clone(&plan), context.clone());
+        Sweeps {
+            plan,
+            context,
+            warnings,
+            tables,
+            readers,
+            root: None,
+            active: BTreeMap::new(),
+            jobs: HashMap::new(),
+            stuck: HashMap::new(),
+            subsystems,
+        }
+    }
+
+    /// Whether no sweep is under way.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.active.is_empty()
+    }
+
+    /// Whether a job is queued or being read.
+    pub(crate) fn is_reading(&self) -> bool {
+        !self.jobs.is_empty()
+    }
+
+    /// Sets the root for the next jobs; without one, sweeps only end series.
+    pub(crate) fn set_root(&mut self, open_root: Option<&OpenRoot>) {
+        self.root = open_root.map(|open_root| SweepRoot {
+            fd: Arc::clone(&open_root.root),
+            keep_open: self.plan.keeps_open(&open_root.filesystem),
+            locked_down: matches!(&*open_root.filesystem, "debugfs" | "tracefs"),
+        });
+    }
+
+    /// Starts the sweeps that are due at this tick. A subsystem whose last sweep is not over is skipped and counted.
+    pub(crate) fn tick(&mut self, number: u64) {
+        let names: Vec<Arc<str>> = self.tables.subsystems().cloned().collect();
+        let tables = &self.tables;
+        let interval = |name: &str| tables.interval(name, self.plan.interval);
+        let skip_factors = self.subsystems.skip_factors(&names, interval);
+        let (mut any_started, mut any_overrun) = (false, false);
+        for (name, skip_factor) in names.into_iter().zip(skip_factors) {
+            if self.active.contains_key(&name) {
+                self.subsystems.count_skipped(&name, "overrun");
+                any_overrun = true;
+                continue;
+            }
+            if skip_factor > 1 && self.was_swept(&name, number, skip_factor) {
+                self.subsystems.count_skipped(&name, "max_cpu_percent");
+                continue;
+            }
+            if self.update_suspended(&name) {
+                self.subsystems.count_skipped(&name, "stuck");
+                continue;
+            }
+            any_started = true;
+            let queue = VecDeque::from(self.tables.due(&name, number, self.plan.interval));
+            self.subsystems.record_start(&name, number);
+            if queue.is_empty() {
+                continue;
+            }
+            for id in &queue {
+                if let Some(table) = self.tables.get_mut(*id) {
+                    table.rebuild();
+                }
+            }
+            let sweep = SweepState {
+                number,
+                queue,
+                in_flight: 0,
+                deadline: None,
+                cpu: Duration::ZERO,
+            };
+            self.active.insert(name, sweep);
+        }
+        let counter = if any_overrun && !any_started {
+            "sweeps_skipped"
+        } else {
+            "sweeps"
+        };
+        self.context.counters.add(counter, "", 1);
+    }
+
+    /// Whether a subsystem was already swept in this group of `skip_factor` turns; a turn may be several ticks.
+    fn was_swept(&self, subsystem: &str, number: u64, skip_factor: u32) -> bool {
+        let tick = self.plan.interval;
+        let want = Want::Every(self.tables.interval(subsystem, tick));
+        let turn = |number| {
+            want.turn(number, tick)
+                .map(|it| it / u64::from(skip_factor))
+        };
+        let last = self.subsystems.last_sweep(subsystem);
+        last.is_some_and(|last| turn(last) == turn(number))
+    }
+
+    /// Submits jobs while the reader pool has room.
+    pub(crate) fn dispatch(&mut self) -> std::io::Result<()> {
+        while self.readers.has_room() {
+            let Some((subsystem, id)) = self.next_table() else {
+                return Ok(());
+            };
+            let started = self.start_table(&subsystem, id);
+            let sweep = self.active.get_mut(&subsystem);
+            let Some((job, pending)) = started else {
+                // The table is gone, or a reader still has its descriptors.
+                if sweep.is_some_and(|it| it.in_flight == 0 && it.queue.is_empty()) {
+                    self.finish_sweep(&subsystem);
+                }
+                continue;
+            };
+            let number = self.readers.submit(job)?;
+            if let Some(sweep) = sweep {
+                sweep.in_flight += 1;
+            }
+            let table = id;
+            self.jobs.insert(
+                number,
+                TableRead {
+                    subsystem,
+                    table,
+                    pending,
+                },
+            );
+        }
+        Ok(())
+    }
+
+    /// The next table to read: from the sweep with the shortest interval; among equals, with the highest priority; then, from
+    /// the oldest sweep, so that under overload every subsystem gets its turn.
+    fn next_table(&mut self) -> Option<(Arc<str>, TableId)> {
+        let sweep_order = |(name, sweep): &(&Arc<str>, &mut SweepState)| {
+            let table = sweep.queue.front().and_then(|id| self.tables.get(*id));
+            let interval = table.map_or(Duration::MAX, |table| want_interval(table.want));
+            let priority = std::cmp::Reverse(self.subsystems.priority(name));
+            (interval, priority, sweep.number)
+        };
+        let waiting = self
+            .active
+            .iter_mut()
+            .filter(|(_, it)| !it.queue.is_empty());
+        let (name, sweep) = waiting.min_by_key(sweep_order)?;
+        Some((Arc::clone(name), sweep.queue.pop_front()?))
+    }
+
+    fn start_table(&mut self, subsystem: &str, id: TableId) -> Option<(Job, PendingBatch)> {
+        let keep_open = self.root.as_ref().is_some_and(|root| root.keep_open);
+        let sweep = self.active.get_mut(subsystem)?;
+        let deadline = *sweep
+            .deadline
+            .get_or_insert_with(|| Instant::now() + self.plan.timeout);
+        let table = self.tables.get_mut(id)?;
+        if keep_open {
+            let (wanted, want) = (table.len().saturating_sub(table.open_fds()), table.want);
+            self.tables.free_descriptors(wanted, want);
+        }
+        let table = self.tables.get_mut(id)?;
+        let root = self.root.as_ref().map(|root| Arc::clone(&root.fd));
+        table.start_read(
+            sweep.number,
+            self.plan.interval,
+            (root, keep_open),
+            deadline,
+        )
+    }
+
+    /// Collects the finished jobs; returns their batches.
+    pub(crate) fn collect(&mut self) -> Result<Vec<Batch>, &'static str> {
+        let mut batches = Vec::new();
+        for FinishedJob(number, job) in self.readers.take_finished() {
+            let job = job.ok_or("a reading thread has broken down")?;
+            batches.extend(self.finish_job(number, job));
+        }
+        Ok(batches)
+    }
+
+    fn finish_job(&mut self, number: u64, job: Job) -> Option<Batch> {
+        if let Some((_, table)) = self.stuck.remove(&number) {
+            // The stuck file has answered, too late for its sweep.
+            if let Some(table) = self.tables.get_mut(table) {
+                table.clear_stuck(number);
+            }
+            return None;
+        }
+        let TableRead {
+            subsystem,
+            table,
+            pending,
+        } = self.jobs.remove(&number)?;
+        let times = job.readings.times(&pending.rows);
+        let Job {
+            fds, mut readings, ..
+        } = job;
+        self.subsystems
+            .count_read(&subsystem, &readings.cost, readings.failures.len());
+        let sweep = self.finish_table(&subsystem, readings.cost.cpu)?;
+        if let Some(table) = self.tables.get_mut(table) {
+            table.finish_read(fds);
+            record_failures(
+                table,
+                &readings.failures,
+                &pending.retried,
+                (sweep.number, self.plan.interval),
+                self.root.as_ref().is_some_and(|root| root.locked_down),
+                &self.warnings,
+            );
+        }
+        let none_left = |(_, failure): &(u32, ReadFailure)| *failure == ReadFailure::NoDescriptor;
+        if readings.failures.iter().any(none_left) {
+            self.tables.close_all();
+        }
+        for row in &pending.ended {
+            readings.values[*row as usize] = Value::Ended;
+        }
+        if sweep.last {
+            self.finish_sweep(&subsystem);
+        }
+        let (table, starts) = (pending.table, pending.starts);
+        Some(Batch::new(table, starts, times, readings.values, sweep))
+    }
+
+    /// One table of this sweep is finished; returns its place in the sweep.
+    fn finish_table(&mut self, subsystem: &str, cpu: Duration) -> Option<Sweep> {
+        let sweep = self.active.get_mut(subsystem)?;
+        sweep.in_flight -= 1;
+        sweep.cpu += cpu;
+        let last = sweep.in_flight == 0 && sweep.queue.is_empty();
+        Some(Sweep::new(sweep.number, self.plan.interval, last))
+    }
+
+    /// The sweep of a subsystem is over.
+    fn finish_sweep(&mut self, subsystem: &Arc<str>) {
+        if let Some(sweep) = self.active.remove(subsystem) {
+            self.subsystems.record_end(subsystem, sweep.cpu);
+        }
+        if self.tables.remove_finished_tables(subsystem) {
+            self.subsystems.remove(subsystem);
+        }
+        if self.active.is_empty() {
+            self.tables.last_sweep_end = now_unix_nano();
+            self.warnings.flush();
+        }
+    }
+
+    /// Sending waited for the components downstream: this time does not count for the timeouts of the sweeps.
+    pub(crate) fn extend_deadlines(&mut self, time: Duration) {
+        for deadline in self
+            .active
+            .values_mut()
+            .filter_map(|it| it.deadline.as_mut())
+        {
+            *deadline += time;
+        }
+    }
+}
