@@ -3,24 +3,10 @@
 // Named so that its `zlib-rs` is there for tonic.
 use flate2 as _;
 
-mod amount;
-mod answer;
-mod api;
-mod calls;
+mod auth;
 mod config;
-mod credentials;
-mod descriptors;
-mod detect;
-mod distribution;
-mod export;
-mod mapping;
-mod names;
-mod pace;
-mod places;
-mod refused;
-mod resource;
-mod series;
-mod tables;
+mod map;
+mod send;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -35,6 +21,10 @@ use pipeline::{
 };
 use tokio::sync::{OnceCell, watch};
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
+
+use auth::{credentials, detect, places};
+use map::tables;
+use send::{api, descriptors, pace, series};
 
 pub use config::{Compression, Config, Detector, Impersonate, Metric, ResourceFilter};
 

@@ -1,11 +1,11 @@
 //! What the user writes, with the keys, meaning and defaults of the Collector's `googlecloud` exporter
 //! ([its documentation](https://github.com/open-telemetry/opentelemetry-collector-contrib/tree/main/exporter/googlecloudexporter)).
 
+mod refused;
+
 use pipeline::config::{Duration, Regex};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-
-use crate::refused;
 
 /// The configuration of a `gcp` exporter.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]

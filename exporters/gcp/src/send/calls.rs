@@ -11,12 +11,13 @@ use pipeline::{Batch, Value};
 use prost::Message;
 use prost_types::Timestamp;
 
-use crate::api::append;
-use crate::descriptors::{Descriptor, Made};
-use crate::pace::{Admit, Reading, Ready};
-use crate::series::AllSeries;
-use crate::tables::Mapped;
-use crate::{Gcp, mapping};
+use crate::Gcp;
+use crate::map::mapping;
+use crate::map::tables::Mapped;
+use crate::send::api::append;
+use crate::send::descriptors::{Descriptor, Made};
+use crate::send::pace::{Admit, Reading, Ready};
+use crate::send::series::AllSeries;
 
 /// How many series a request of the API may have.
 const SERIES: usize = 200;

@@ -14,10 +14,10 @@ use tokio::sync::{OnceCell, Semaphore};
 use tokio::task::JoinSet;
 use tonic::{Code, Status};
 
-use crate::answer::{explain, is_later};
-use crate::api::Shared;
-use crate::mapping::{keys, metric_kind};
-use crate::names::display_name;
+use crate::map::mapping::{keys, metric_kind};
+use crate::map::names::display_name;
+use crate::send::answer::{explain, is_later};
+use crate::send::api::Shared;
 
 /// How many are made at a time.
 const AT_A_TIME: usize = 10;

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use pipeline::Table;
 
 use crate::Gcp;
-use crate::descriptors::Descriptor;
-use crate::detect::Found;
-use crate::mapping::{self, Common, Row};
+use crate::auth::detect::Found;
+use crate::map::mapping::{self, Common, Row};
+use crate::send::descriptors::Descriptor;
 
 /// A table, as the API knows it.
 #[derive(Debug)]

@@ -9,8 +9,8 @@ use http::{Extensions, HeaderMap};
 use pipeline::with_causes;
 use tonic::Status;
 
+use crate::auth::places::Places;
 use crate::config::Impersonate;
-use crate::places::Places;
 
 /// All that writing takes.
 const SCOPE: &str = "https://www.googleapis.com/auth/monitoring.write";

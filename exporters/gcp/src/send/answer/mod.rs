@@ -240,5 +240,4 @@ pub(crate) fn explain(status: &Status) -> String {
 }
 
 #[cfg(test)]
-#[path = "answer_tests.rs"]
 mod tests;

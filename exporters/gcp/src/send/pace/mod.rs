@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::amount::Amount;
+use crate::map::amount::Amount;
 
 const MILLI: u64 = 1_000_000;
 /// How old a point may be.
@@ -277,5 +277,4 @@ impl State {
 }
 
 #[cfg(test)]
-#[path = "pace_tests.rs"]
 mod tests;

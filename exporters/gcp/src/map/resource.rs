@@ -133,7 +133,7 @@ pub(crate) fn monitored(resource: &Attributes) -> Result<MonitoredResource, Stri
         }
         let value = value.unwrap_or_else(|| (*or).to_owned());
         made.labels
-            .insert((*label).into(), crate::names::label_value(value));
+            .insert((*label).into(), crate::map::names::label_value(value));
     }
     Ok(made)
 }

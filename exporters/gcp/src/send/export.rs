@@ -8,11 +8,12 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tonic::Status;
 
-use crate::answer::{self, Answer, Fate};
-use crate::calls::{At, Call};
-use crate::descriptors::Descriptor;
-use crate::tables::Mapped;
-use crate::{Gcp, mapping};
+use crate::Gcp;
+use crate::map::mapping;
+use crate::map::tables::Mapped;
+use crate::send::answer::{self, Answer, Fate};
+use crate::send::calls::{At, Call};
+use crate::send::descriptors::Descriptor;
 
 /// How many requests of the API may be under way for one request of the pipeline: all are of different series.
 const AT_A_TIME: usize = 8;

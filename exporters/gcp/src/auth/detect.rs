@@ -6,7 +6,7 @@ use std::time::Duration;
 use pipeline::Attributes;
 use tokio::time::{sleep, timeout};
 
-use crate::places::Places;
+use crate::auth::places::Places;
 
 /// How long one answer may take: the server is on the host itself.
 const ANSWER: Duration = Duration::from_secs(1);

@@ -17,7 +17,7 @@ use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
-use crate::credentials::Auth;
+use crate::auth::credentials::Auth;
 
 /// A message of names of failed series comes in a header, and may be long: 200 times a reason.
 const HEADER_BYTES: u32 = 1 << 20;

@@ -8,7 +8,7 @@ use googleapis_tonic_google_monitoring_v3::google::api::distribution::bucket_opt
 };
 use pipeline::{Bounds, Exponential, Histogram};
 
-use crate::names::BUCKETS;
+use crate::map::names::BUCKETS;
 
 /// A histogram of these bounds, or why it is none to the API.
 pub(crate) fn explicit(it: &Histogram, bounds: &Bounds) -> Result<Distribution, &'static str> {

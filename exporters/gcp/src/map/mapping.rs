@@ -11,11 +11,11 @@ use googleapis_tonic_google_monitoring_v3::google::monitoring::v3::TimeSeries;
 use pipeline::{Attributes, Head, Kind, Series, Temporality, Value};
 use prost::Message;
 
-use crate::amount::Amount;
 use crate::config;
-use crate::names::{LABELS, label_key, label_value, metric_type};
-use crate::pace::Shape;
-use crate::{distribution, resource};
+use crate::map::amount::Amount;
+use crate::map::names::{LABELS, label_key, label_value, metric_type};
+use crate::map::{distribution, resource};
+use crate::send::pace::Shape;
 
 /// The unit of a gauge that is true or false.
 const BOOL: &str = "{gcp.BOOL}";

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use crate::mapping::Row;
-use crate::pace::State;
+use crate::map::mapping::Row;
+use crate::send::pace::State;
 
 const HOUR: u64 = 3_600 * 1_000_000_000;
 /// How long a series is remembered that shows nothing, ns.
@@ -60,8 +60,8 @@ impl AllSeries {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::amount::Amount;
-    use crate::pace::{Admit, Pace, Reading, Shape};
+    use crate::map::amount::Amount;
+    use crate::send::pace::{Admit, Pace, Reading, Shape};
 
     #[test]
     fn a_counter_that_is_read_every_two_hours_has_its_baseline_once() {
