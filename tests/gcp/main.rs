@@ -4,8 +4,6 @@
 
 #[path = "../common/mod.rs"]
 mod common;
-#[path = "../../exporters/gcp/tests/gcp/fake/mod.rs"]
-mod fake;
 mod http;
 mod python;
 mod who;
@@ -16,7 +14,7 @@ use std::process::{Command, Output};
 use std::time::SystemTime;
 
 use common::{BINARY, repository, signal, spawn, text};
-use fake::Fake;
+use gcp_fake::Fake;
 use rustix::process::Signal;
 use tonic::transport::ServerTlsConfig;
 
@@ -39,7 +37,7 @@ fn far(tls: Option<ServerTlsConfig>) -> Far {
         .enable_all()
         .build()
         .unwrap();
-    runtime.spawn(fake::serve::listen(fake.clone(), listener, tls));
+    runtime.spawn(gcp_fake::serve::listen(fake.clone(), listener, tls));
     Far {
         fake,
         address,

@@ -1,15 +1,15 @@
 //! The real program to a far side that is made of Google's own Python package: another reading of the same documents.
 
+use gcp_fake::google::{Google, NEEDS};
 use rustix::process::Signal;
 use serde_json::json;
 
 use crate::common::{count, lacks, repository, signal, spawn, text};
-use crate::fake::google::{Google, NEEDS};
 use crate::{program, to, tree};
 
 /// It, told this; none where it is not installed.
 fn google(test: &str, told: &serde_json::Value) -> Option<Google> {
-    let google = Google::start(&repository("."));
+    let google = Google::start();
     match &google {
         Some(google) => drop(google.told(told)),
         None => lacks(test, NEEDS),

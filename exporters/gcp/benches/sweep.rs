@@ -4,9 +4,6 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::cast_precision_loss)]
 
-#[path = "../tests/gcp/fake/mod.rs"]
-mod fake;
-
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -59,7 +56,7 @@ fn serve() {
         .enable_all()
         .build()
         .unwrap();
-    let fake = fake::Fake::new(now_unix_nano);
+    let fake = gcp_fake::Fake::new(now_unix_nano);
     // Descriptors are not made, so that both send the same.
     fake.with(|it| {
         it.descriptors = (0..METRICS)
@@ -68,7 +65,7 @@ fn serve() {
     });
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     println!("{}", listener.local_addr().unwrap());
-    runtime.spawn(fake::serve::listen(fake.clone(), listener, None));
+    runtime.spawn(gcp_fake::serve::listen(fake.clone(), listener, None));
     std::io::stdin().lines().for_each(drop);
     let taken = fake.taken();
     fake.with(|it| {

@@ -3,15 +3,14 @@
 //! What only a paused clock can show stays with the first (`obeys.rs`, `errors.rs`): ten thousand series for an hour, an
 //! hour without the API, and answers that are slow, lost, or never come.
 
-use std::path::Path;
 use std::time::Duration;
 
+use gcp_fake::Then;
+use gcp_fake::google::{Google, NEEDS};
 use serde_json::json;
 use tokio::time::sleep;
 use tonic::{Code, Status};
 
-use crate::fake::Then;
-use crate::fake::google::{Google, NEEDS};
 use crate::host::Host;
 use crate::lacks::lacks;
 
@@ -30,15 +29,11 @@ pub(crate) fn on_both(test: &str, scenario: impl AsyncFn(Side)) {
         runtime.unwrap().block_on(scenario(side));
     };
     run(Side::Fake, true);
-    if google().is_some() {
+    if Google::start().is_some() {
         run(Side::Google, false);
     } else {
         lacks(test, NEEDS);
     }
-}
-
-fn google() -> Option<Google> {
-    Google::start(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."))
 }
 
 impl Host {
@@ -47,7 +42,7 @@ impl Host {
         match side {
             Side::Fake => host,
             Side::Google => {
-                let google = google().expect("it was there a moment ago");
+                let google = Google::start().expect("it was there a moment ago");
                 google.told(&json!({"now": host.clock.now()}));
                 host.to(google, yaml).await
             }

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use gcp_fake::Then;
 use pipeline::{Exporter, Value};
 use tokio::time::sleep;
 use tonic::{Code, Status};
 
 use crate::both::on_both;
-use crate::fake::Then;
 use crate::host::{EPOCH, Host, SECOND, read_at};
 
 const CONFIG: &str = "{project: p, detectors: [], metric: {prefix: custom.googleapis.com}}";

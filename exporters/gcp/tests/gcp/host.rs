@@ -5,14 +5,13 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use exporter_gcp::{Config, Gcp};
+use gcp_fake::google::Google;
+use gcp_fake::{Fake, serve};
 use pipeline::{
     Attributes, Batch, Context, Counters, ExportError, Exporter, Head, Scope, Sweep, Table, Times,
     Value, points, testing, text,
 };
 use tokio::time::{Instant, timeout};
-
-use crate::fake::google::Google;
-use crate::fake::{Fake, serve};
 
 pub(crate) const SECOND: u64 = 1_000_000_000;
 /// The first of January 2026.

@@ -5,7 +5,6 @@
 mod both;
 mod contracts;
 mod errors;
-mod fake;
 mod host;
 #[path = "../../../../tests/common/lacks.rs"]
 #[allow(unreachable_pub)]

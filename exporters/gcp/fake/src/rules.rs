@@ -9,7 +9,7 @@ use googleapis_tonic_google_monitoring_v3::google::monitoring::v3::{Point, TimeS
 use prost::Message;
 use prost_types::Timestamp;
 
-pub const DUPLICATE: &str =
+pub(crate) const DUPLICATE: &str =
     "Duplicate TimeSeries encountered. Only one point can be written per TimeSeries per request.";
 
 const MICRO: u64 = 1_000;
@@ -17,7 +17,7 @@ const MILLI: u64 = 1_000_000;
 const HOUR: u64 = 3_600_000 * MILLI;
 
 /// What a series is known by.
-pub fn key(it: &TimeSeries) -> String {
+pub(crate) fn key(it: &TimeSeries) -> String {
     let (metric, resource) = (it.metric.as_ref().unwrap(), it.resource.as_ref().unwrap());
     format!(
         "{}{:?} of {}{:?}",
@@ -26,20 +26,20 @@ pub fn key(it: &TimeSeries) -> String {
 }
 
 /// The same, as bytes.
-pub fn bytes(it: &TimeSeries) -> Vec<u8> {
+pub(crate) fn bytes(it: &TimeSeries) -> Vec<u8> {
     let mut bytes = it.metric.as_ref().unwrap().encode_to_vec();
     it.resource.as_ref().unwrap().encode(&mut bytes).unwrap();
     bytes
 }
 
 /// Microseconds, as the API has them.
-pub fn nanos(it: &Timestamp) -> u64 {
+pub(crate) fn nanos(it: &Timestamp) -> u64 {
     (u64::try_from(it.seconds).unwrap() * 1_000_000_000 + u64::try_from(it.nanos).unwrap()) / MICRO
         * MICRO
 }
 
 /// The first rule that is broken, in the API's words.
-pub fn broken(
+pub(crate) fn broken(
     it: &TimeSeries,
     last: Option<&Point>,
     descriptor: Option<&MetricDescriptor>,

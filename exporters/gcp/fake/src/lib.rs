@@ -1,18 +1,15 @@
 //! Cloud Monitoring as strict as it is described: every rule of the API is held against each point, and what breaks one
 //! is answered by the API's own words and details. On Google's types, by tonic, in the runtime of the test.
 
-#![allow(
-    dead_code,
-    unreachable_pub,
-    clippy::unwrap_used,
-    clippy::missing_panics_doc
-)]
+// What goes wrong here ends the test.
+#![allow(clippy::unwrap_used, clippy::missing_panics_doc)]
 
 pub mod google;
-pub mod rules;
+mod rules;
 pub mod serve;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -26,10 +23,11 @@ use prost::Message;
 use tonic::{Code, Status};
 
 /// The far side, as the test sees it.
-#[derive(Clone)]
-pub struct Fake(pub Arc<Mutex<State>>);
+#[derive(Clone, Debug)]
+pub struct Fake(Arc<Mutex<State>>);
 
 /// What it does with the next request, instead of taking it.
+#[derive(Debug)]
 pub enum Then {
     /// Answers so, and takes nothing.
     Fail(Status),
@@ -42,10 +40,12 @@ pub enum Then {
 /// Why a series is refused.
 type Refuse = Box<dyn FnMut(&str) -> Option<(Code, String)> + Send>;
 
+/// What the far side does, and what it took.
 pub struct State {
     now: Box<dyn Fn() -> u64 + Send>,
     /// From point to point of a series, ns.
     pub interval: u64,
+    /// The descriptors that are there, by metric type.
     pub descriptors: BTreeMap<String, MetricDescriptor>,
     /// Descriptors made; updates too.
     pub made: Vec<MetricDescriptor>,
@@ -63,6 +63,7 @@ pub struct State {
     pub no_descriptors: Option<Status>,
     /// How long it takes for each request, before it takes anything.
     pub delay: Duration,
+    /// What is done with the next requests, instead of taking them.
     pub then: VecDeque<Then>,
     /// Says of a series why it is refused, and whether that may pass.
     pub refuse: Refuse,
@@ -70,10 +71,13 @@ pub struct State {
     names: HashMap<Vec<u8>, String>,
     /// By which method each request came.
     pub paths: Vec<String>,
+    /// The headers of each request.
     pub metadata: Vec<tonic::metadata::MetadataMap>,
 }
 
 impl Fake {
+    /// A far side that takes this for the time, unix ns.
+    #[must_use]
     pub fn new(now: impl Fn() -> u64 + Send + 'static) -> Fake {
         Fake(Arc::new(Mutex::new(State {
             now: Box::new(now),
@@ -95,11 +99,13 @@ impl Fake {
         })))
     }
 
+    /// Looks at its state, or changes it.
     pub fn with<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
         look(&mut self.0.lock().unwrap())
     }
 
     /// All points that were taken.
+    #[must_use]
     pub fn taken(&self) -> usize {
         self.with(|it| it.series.values().map(Vec::len).sum())
     }
@@ -119,7 +125,7 @@ impl Fake {
 }
 
 impl State {
-    pub fn create_time_series(&mut self, request: CreateTimeSeriesRequest) -> Result<(), Status> {
+    fn create_time_series(&mut self, request: CreateTimeSeriesRequest) -> Result<(), Status> {
         let lost = match self.then.pop_front() {
             Some(Then::Fail(status)) => return Err(status),
             Some(Then::Lose(status)) => Some(status),
@@ -188,6 +194,15 @@ impl State {
         } else {
             Err(in_part(&failed, total))
         }
+    }
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State")
+            .field("requests", &self.requests)
+            .field("broken", &self.broken)
+            .finish_non_exhaustive()
     }
 }
 

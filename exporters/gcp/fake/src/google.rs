@@ -8,9 +8,10 @@ use std::sync::{Arc, Mutex};
 use serde_json::Value;
 
 /// It, in a process of its own, which ends with this.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Google {
     process: Arc<Mutex<(ChildStdin, BufReader<ChildStdout>, Child)>>,
+    /// Where it listens, on 127.0.0.1.
     pub port: u16,
 }
 
@@ -18,10 +19,12 @@ pub struct Google {
 pub const NEEDS: &str = "google-cloud-monitoring in .tools/gcp, which .ci/run installs";
 
 impl Google {
-    /// It, from this repository; none where Google's package is not installed.
-    pub fn start(repository: &Path) -> Option<Google> {
-        let script = repository.join("exporters/gcp/tests/gcp/fake/cloud_monitoring.py");
-        let mut command = Command::new(repository.join(".tools/gcp/bin/python"));
+    /// It; none where Google's package is not installed.
+    #[must_use]
+    pub fn start() -> Option<Google> {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let script = directory.join("cloud_monitoring.py");
+        let mut command = Command::new(directory.join("../../../.tools/gcp/bin/python"));
         command.arg(script).stdin(Stdio::piped());
         let mut child = command.stdout(Stdio::piped()).spawn().ok()?;
         let asks = child.stdin.take().unwrap();
@@ -35,6 +38,7 @@ impl Google {
     }
 
     /// Does this from now on (`{"interval": 1}`); what it took so far.
+    #[allow(clippy::must_use_candidate)] // most say, and do not ask
     pub fn told(&self, what: &Value) -> Value {
         let (asks, answers, _) = &mut *self.process.lock().unwrap();
         writeln!(asks, "{what}").unwrap();
@@ -44,6 +48,7 @@ impl Google {
     }
 
     /// What it took so far.
+    #[must_use]
     pub fn took(&self) -> Value {
         self.told(&serde_json::json!({}))
     }
