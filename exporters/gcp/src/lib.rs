@@ -22,7 +22,9 @@ use pipeline::{
 use tokio::sync::{OnceCell, watch};
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 
-use auth::{credentials, detect, places};
+use auth::credentials::Auth;
+use auth::detect::{DetectedResource, detect};
+use auth::sources::CredentialSources;
 use map::tables;
 use send::{api, descriptors, pace, series};
 
@@ -44,12 +46,12 @@ pub struct Gcp {
     api: api::Shared,
     now: Clock,
     counters: Counters,
-    product_name: std::path::PathBuf,
+    product_name_file: std::path::PathBuf,
     pace: pace::Pace,
     tables: tables::Tables,
     descriptors: descriptors::Descriptors,
     series: Mutex<series::AllSeries>,
-    found: OnceCell<detect::Found>,
+    detected: OnceCell<DetectedResource>,
     /// What cannot be mended while running.
     fatal: watch::Sender<Option<String>>,
     said: Mutex<HashSet<u64>>,
@@ -141,12 +143,12 @@ impl Gcp {
             api: Arc::new(api),
             now,
             counters: context.counters.clone(),
-            product_name: places::Places::product_name(context),
+            product_name_file: CredentialSources::product_name_file(context),
             pace: pace::Pace::new(metric.min_interval.0),
             tables: tables::Tables::default(),
             descriptors: descriptors::Descriptors::default(),
             series: Mutex::default(),
-            found: OnceCell::new(),
+            detected: OnceCell::new(),
             fatal: watch::Sender::new(None),
             said: Mutex::default(),
             config,
@@ -154,18 +156,18 @@ impl Gcp {
     }
 
     /// Where this host is. Who asks first finds it out; the others wait for that.
-    async fn found(&self) -> &detect::Found {
+    async fn detected_resource(&self) -> &DetectedResource {
         let find = async || {
-            let places = places::Places::of_environment(self.product_name.clone());
+            let sources = CredentialSources::from_environment(self.product_name_file.clone());
             if self.config.detectors.is_empty() {
-                return detect::Found {
-                    project: places.project,
-                    ..detect::Found::default()
+                return DetectedResource {
+                    project: sources.project,
+                    ..DetectedResource::default()
                 };
             }
-            detect::detect(&places, self.config.detectors_timeout.0).await
+            detect(&sources, self.config.detectors_timeout.0).await
         };
-        self.found.get_or_init(find).await
+        self.detected.get_or_init(find).await
     }
 
     /// Warns of one thing once, and of so many things at the most.
@@ -190,9 +192,9 @@ impl Exporter for Gcp {
         // What speaks TLS here takes the process's provider; one that is set already is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         if self.api.endpoint.is_some() && !self.config.metric.use_insecure {
-            let places = places::Places::of_environment(self.product_name.clone());
-            let auth = credentials::Auth::find(places, self.config.impersonate.clone())
-                .map_err(Error::new)?;
+            let sources = CredentialSources::from_environment(self.product_name_file.clone());
+            let auth =
+                Auth::from_sources(sources, self.config.impersonate.clone()).map_err(Error::new)?;
             self.api.auth.get_or_init(|| auth);
         }
         self.api.connect().map_err(Error::new)?;
@@ -204,7 +206,7 @@ impl Exporter for Gcp {
         tokio::select! {
             () = end.wait() => Ok(()),
             why = async {
-                self.found().await;
+                self.detected_resource().await;
                 fatal.wait_for(Option::is_some).await.map(|why| why.clone())
             } => match why {
                 Ok(Some(why)) => Err(Error::new(why)),

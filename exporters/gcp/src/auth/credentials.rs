@@ -9,20 +9,20 @@ use http::{Extensions, HeaderMap};
 use pipeline::with_causes;
 use tonic::Status;
 
-use crate::auth::places::Places;
+use crate::auth::sources::CredentialSources;
 use crate::config::Impersonate;
 
 /// All that writing takes.
-const SCOPE: &str = "https://www.googleapis.com/auth/monitoring.write";
+const WRITE_SCOPE: &str = "https://www.googleapis.com/auth/monitoring.write";
 /// What it takes to become another account.
-const WIDE_SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
+const IMPERSONATION_SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
 /// How long a token may take.
-const TOKEN: Duration = Duration::from_secs(10);
+const TOKEN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// An account, whose tokens are fetched anew before they end.
 #[derive(Debug)]
 pub(crate) struct Auth {
-    places: Places,
+    sources: CredentialSources,
     impersonate: Option<Impersonate>,
     credentials: Mutex<Credentials>,
     /// The last token could not be had.
@@ -31,10 +31,13 @@ pub(crate) struct Auth {
 
 impl Auth {
     /// The account that the environment names. Nothing is asked for yet but files.
-    pub(crate) fn find(places: Places, impersonate: Option<Impersonate>) -> Result<Auth, String> {
-        let credentials = Mutex::new(credentials(&places, impersonate.as_ref())?);
+    pub(crate) fn from_sources(
+        sources: CredentialSources,
+        impersonate: Option<Impersonate>,
+    ) -> Result<Auth, String> {
+        let credentials = Mutex::new(build_credentials(&sources, impersonate.as_ref())?);
         Ok(Auth {
-            places,
+            sources,
             impersonate,
             credentials,
             failing: AtomicBool::new(false),
@@ -44,8 +47,8 @@ impl Auth {
     /// What a request carries. A failure passes: it is tried again with the request.
     pub(crate) async fn headers(&self) -> Result<HeaderMap, Status> {
         let credentials = self.lock().clone();
-        let asked = tokio::time::timeout(TOKEN, credentials.headers(Extensions::new()));
-        let why = match asked.await {
+        let response = tokio::time::timeout(TOKEN_TIMEOUT, credentials.headers(Extensions::new()));
+        let why = match response.await {
             Ok(Ok(CacheableResource::New { data, .. })) => {
                 if self.failing.swap(false, Ordering::Relaxed) {
                     tracing::info!("there is a token again");
@@ -57,13 +60,13 @@ impl Auth {
             Ok(Err(error)) => {
                 // After such an error these ask no more, but the file may be mended, or the account.
                 if !error.is_transient()
-                    && let Ok(anew) = self::credentials(&self.places, self.impersonate.as_ref())
+                    && let Ok(rebuilt) = build_credentials(&self.sources, self.impersonate.as_ref())
                 {
-                    *self.lock() = anew;
+                    *self.lock() = rebuilt;
                 }
                 with_causes(error.to_string(), &error)
             }
-            Err(_) => format!("no answer within {TOKEN:?}"),
+            Err(_) => format!("no answer within {TOKEN_TIMEOUT:?}"),
         };
         self.failing.store(true, Ordering::Relaxed);
         Err(Status::unavailable(format!("there is no token: {why}")))
@@ -76,12 +79,15 @@ impl Auth {
     }
 }
 
-fn credentials(places: &Places, impersonate: Option<&Impersonate>) -> Result<Credentials, String> {
-    if places.file().is_none() && places.metadata_server().is_none() {
-        return Err(format!("no credentials were found: {}", places.looked_at()));
+fn build_credentials(
+    sources: &CredentialSources,
+    impersonate: Option<&Impersonate>,
+) -> Result<Credentials, String> {
+    if sources.credentials_file().is_none() && sources.metadata_server().is_none() {
+        return Err(format!("no credentials were found: {}", sources.describe()));
     }
-    let told = |error: google_cloud_auth::build_errors::Error| {
-        let place = match places.file() {
+    let explain = |error: google_cloud_auth::build_errors::Error| {
+        let place = match sources.credentials_file() {
             Some(path) => format!("the credentials in {}", path.display()),
             None => "the metadata server's credentials".into(),
         };
@@ -90,19 +96,19 @@ fn credentials(places: &Places, impersonate: Option<&Impersonate>) -> Result<Cre
             with_causes(error.to_string(), &error)
         )
     };
-    let Some(other) = impersonate else {
+    let Some(target) = impersonate else {
         return Builder::default()
-            .with_scopes([SCOPE])
+            .with_scopes([WRITE_SCOPE])
             .build()
-            .map_err(told);
+            .map_err(explain);
     };
     let own = Builder::default()
-        .with_scopes([WIDE_SCOPE])
+        .with_scopes([IMPERSONATION_SCOPE])
         .build()
-        .map_err(told)?;
+        .map_err(explain)?;
     let builder = impersonated::Builder::from_source_credentials(own)
-        .with_target_principal(&other.target_principal)
-        .with_delegates(&other.delegates)
-        .with_scopes([SCOPE]);
-    builder.build().map_err(told)
+        .with_target_principal(&target.target_principal)
+        .with_delegates(&target.delegates)
+        .with_scopes([WRITE_SCOPE]);
+    builder.build().map_err(explain)
 }

@@ -6,80 +6,80 @@ use std::time::Duration;
 use pipeline::Attributes;
 use tokio::time::{sleep, timeout};
 
-use crate::auth::places::Places;
+use crate::auth::sources::CredentialSources;
 
 /// How long one answer may take: the server is on the host itself.
-const ANSWER: Duration = Duration::from_secs(1);
-const PAUSE: Duration = Duration::from_millis(200);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
+const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
 /// What was found out.
 #[derive(Debug, Default)]
-pub(crate) struct Found {
+pub(crate) struct DetectedResource {
     pub(crate) project: Option<String>,
     pub(crate) attributes: Attributes,
 }
 
-impl Found {
+impl DetectedResource {
     /// A resource, and what was found over it. A resource that says itself on which platform it is stays as it is.
-    pub(crate) fn over(&self, resource: &Attributes) -> Attributes {
-        let mut all = resource.clone();
-        if all.get("cloud.platform").is_some() {
-            return all;
+    pub(crate) fn merged_with(&self, resource: &Attributes) -> Attributes {
+        let mut merged = resource.clone();
+        if merged.get("cloud.platform").is_some() {
+            return merged;
         }
         for (key, value) in self.attributes.iter() {
             // The instance's id, instead of what the operating system has.
-            if &**key == "host.id" || all.get(key).is_none() {
-                all.set(key.clone(), value.clone());
+            if &**key == "host.id" || merged.get(key).is_none() {
+                merged.set(key.clone(), value.clone());
             }
         }
-        all
+        merged
     }
 }
 
 /// Asks the metadata server, where there is one, for as long as it is allowed to.
-pub(crate) async fn detect(places: &Places, limit: Duration) -> Found {
-    let Some(host) = places.metadata_server() else {
-        return Found {
-            project: places.project.clone(),
+pub(crate) async fn detect(sources: &CredentialSources, limit: Duration) -> DetectedResource {
+    let Some(host) = sources.metadata_server() else {
+        return DetectedResource {
+            project: sources.project.clone(),
             attributes: Attributes::default(),
         };
     };
-    let found = timeout(limit, ask(&host)).await.unwrap_or_else(|_| {
+    let detected = timeout(limit, query_metadata_server(&host)).await.unwrap_or_else(|_| {
         tracing::warn!("the metadata server at {host} did not answer within {limit:?}; the resource is what the configuration says");
-        Found::default()
+        DetectedResource::default()
     });
-    Found {
-        project: places.project.clone().or(found.project),
-        ..found
+    DetectedResource {
+        project: sources.project.clone().or(detected.project),
+        ..detected
     }
 }
 
-async fn ask(host: &str) -> Found {
+async fn query_metadata_server(host: &str) -> DetectedResource {
     // No proxy is asked for what is on the host itself.
     let Ok(client) = reqwest::Client::builder()
         .no_proxy()
-        .timeout(ANSWER)
+        .timeout(REQUEST_TIMEOUT)
         .build()
     else {
-        return Found::default();
+        return DetectedResource::default();
     };
-    let read = async |key: &str| loop {
+    let get = async |key: &str| loop {
         let url = format!("http://{host}/computeMetadata/v1/{key}");
-        let asked = client.get(url).header("metadata-flavor", "Google");
-        match asked.send().await {
-            Ok(answer) if answer.status().is_success() => {
-                let text = answer.text().await.unwrap_or_default();
+        let request = client.get(url).header("metadata-flavor", "Google");
+        match request.send().await {
+            Ok(response) if response.status().is_success() => {
+                let text = response.text().await.unwrap_or_default();
                 return Some(text.trim().to_owned()).filter(|text| !text.is_empty());
             }
             // It is there, and has no such key.
-            Ok(answer) if answer.status().is_client_error() => return None,
-            Ok(_) | Err(_) => sleep(PAUSE).await,
+            Ok(response) if response.status().is_client_error() => return None,
+            Ok(_) | Err(_) => sleep(RETRY_PAUSE).await,
         }
     };
-    let project = read("project/project-id").await;
-    let zone = read("instance/zone").await;
-    let id = read("instance/id").await;
-    let cluster = read("instance/attributes/cluster-name").await;
+    let project = get("project/project-id").await;
+    let zone = get("instance/zone").await;
+    let id = get("instance/id").await;
+    let cluster = get("instance/attributes/cluster-name").await;
     let mut attributes = Attributes::default();
     attributes.set("cloud.provider", "gcp");
     // projects/123/zones/europe-west1-b
@@ -98,13 +98,13 @@ async fn ask(host: &str) -> Found {
     if cluster.is_some() {
         set("cloud.platform", Some("gcp_kubernetes_engine".into()));
         set("k8s.cluster.name", cluster);
-        let node = read("instance/hostname").await;
+        let node = get("instance/hostname").await;
         set(
             "k8s.node.name",
             node.map(|name| name.split('.').next().unwrap_or_default().to_owned()),
         );
         // A cluster of a region has the region as its place, not the node's zone.
-        let place = read("instance/attributes/cluster-location").await;
+        let place = get("instance/attributes/cluster-location").await;
         let is_zone = |place: &String| place.matches('-').count() == 2;
         match place.or(zone) {
             Some(place) if is_zone(&place) => set("cloud.availability_zone", Some(place)),
@@ -115,7 +115,7 @@ async fn ask(host: &str) -> Found {
         set("cloud.availability_zone", zone);
         set("cloud.region", region);
     }
-    Found {
+    DetectedResource {
         project,
         attributes,
     }
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn what_the_configuration_says_holds_but_for_the_instances_id() {
-        let found = Found {
+        let detected = DetectedResource {
             project: None,
             attributes: Attributes::from_iter([
                 ("cloud.platform", "gcp_compute_engine"),
@@ -137,9 +137,10 @@ mod tests {
         };
         let configured =
             Attributes::from_iter([("host.id", "machine-id"), ("cloud.region", "mine")]);
-        let over = found.over(&configured);
+        let merged = detected.merged_with(&configured);
         let text = |key| {
-            over.get(key)
+            merged
+                .get(key)
                 .and_then(|it| it.as_str())
                 .unwrap_or_default()
                 .to_owned()
@@ -152,7 +153,11 @@ mod tests {
             ),
             ("42".into(), "mine".into(), "gcp_compute_engine".into())
         );
-        let told = Attributes::from_iter([("cloud.platform", "aws_ec2"), ("host.id", "i-1")]);
-        assert_eq!(found.over(&told), told);
+        let configured_platform =
+            Attributes::from_iter([("cloud.platform", "aws_ec2"), ("host.id", "i-1")]);
+        assert_eq!(
+            detected.merged_with(&configured_platform),
+            configured_platform
+        );
     }
 }

@@ -2,4 +2,4 @@
 
 pub(crate) mod credentials;
 pub(crate) mod detect;
-pub(crate) mod places;
+pub(crate) mod sources;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use pipeline::Table;
 
 use crate::Gcp;
-use crate::auth::detect::Found;
+use crate::auth::detect::DetectedResource;
 use crate::map::mapping::{self, Common, Row};
 use crate::send::descriptors::Descriptor;
 
@@ -28,7 +28,7 @@ impl Tables {
     pub(crate) fn of(
         &self,
         gcp: &Gcp,
-        found: &Found,
+        detected: &DetectedResource,
         table: &Arc<Table>,
     ) -> Result<Arc<Mapped>, String> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -36,7 +36,7 @@ impl Tables {
         if let Some(known) = all.get(&key).filter(|it| it.table.strong_count() > 0) {
             return Ok(Arc::clone(known));
         }
-        let mapped = Arc::new(map(gcp, found, table)?);
+        let mapped = Arc::new(map(gcp, detected, table)?);
         all.retain(|_, it| it.table.strong_count() > 0);
         all.insert(key, Arc::clone(&mapped));
         Ok(mapped)
@@ -57,11 +57,15 @@ impl Mapped {
     }
 }
 
-fn map(gcp: &Gcp, found: &Found, table: &Arc<Table>) -> Result<Mapped, String> {
+fn map(gcp: &Gcp, detected: &DetectedResource, table: &Arc<Table>) -> Result<Mapped, String> {
     let config = &gcp.config.metric;
     let head = table.head();
-    let attributes = found.over(&head.resource);
-    let project = gcp.config.project.as_deref().or(found.project.as_deref());
+    let attributes = detected.merged_with(&head.resource);
+    let project = gcp
+        .config
+        .project
+        .as_deref()
+        .or(detected.project.as_deref());
     let common = mapping::common(config, project, &attributes, head)?;
     let rows = table.series().iter().map(|series| {
         let made = mapping::metric(config, &common, series).and_then(|metric| {

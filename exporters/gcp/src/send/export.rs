@@ -34,10 +34,10 @@ struct Tally {
 
 impl Gcp {
     pub(crate) async fn export_all(&self, request: &[Batch]) -> Result<(), ExportError> {
-        let found = self.found().await;
+        let detected = self.detected_resource().await;
         let mapped: Result<Vec<_>, String> = request
             .iter()
-            .map(|batch| self.tables.of(self, found, batch.table()))
+            .map(|batch| self.tables.of(self, detected, batch.table()))
             .collect();
         let mapped = mapped.map_err(|why| {
             self.fatal.send_replace(Some(why.clone()));

@@ -10,82 +10,82 @@ const METADATA_SERVER: &str = "metadata.google.internal";
 
 /// Where to look.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Places {
+pub(crate) struct CredentialSources {
     /// `GOOGLE_APPLICATION_CREDENTIALS`.
-    pub(crate) named: Option<PathBuf>,
+    pub(crate) env_file: Option<PathBuf>,
     /// The file that `gcloud auth application-default login` writes.
-    pub(crate) well_known: Option<PathBuf>,
+    pub(crate) well_known_file: Option<PathBuf>,
     /// `GCE_METADATA_HOST`.
     pub(crate) metadata_host: Option<String>,
     /// What the firmware calls this machine.
-    pub(crate) product_name: PathBuf,
+    pub(crate) product_name_file: PathBuf,
     /// `GOOGLE_CLOUD_PROJECT`, or what the credentials say.
     pub(crate) project: Option<String>,
 }
 
-impl Places {
+impl CredentialSources {
     /// As the environment says.
-    pub(crate) fn of_environment(product_name: PathBuf) -> Places {
+    pub(crate) fn from_environment(product_name_file: PathBuf) -> CredentialSources {
         let path = |name| {
             std::env::var_os(name)
                 .filter(|it| !it.is_empty())
                 .map(PathBuf::from)
         };
         let text = |name| std::env::var(name).ok().filter(|it| !it.is_empty());
-        let mut places = Places {
-            named: path("GOOGLE_APPLICATION_CREDENTIALS"),
-            well_known: path("HOME")
+        let mut sources = CredentialSources {
+            env_file: path("GOOGLE_APPLICATION_CREDENTIALS"),
+            well_known_file: path("HOME")
                 .map(|home| home.join(".config/gcloud/application_default_credentials.json")),
             metadata_host: text("GCE_METADATA_HOST"),
-            product_name,
+            product_name_file,
             project: text("GOOGLE_CLOUD_PROJECT"),
         };
-        if places.project.is_none() {
-            places.project = places.file().and_then(project_of);
+        if sources.project.is_none() {
+            sources.project = sources.credentials_file().and_then(project_in_file);
         }
-        places
+        sources
     }
 
     /// The machine's own product name.
-    pub(crate) fn product_name(context: &Context) -> PathBuf {
+    pub(crate) fn product_name_file(context: &Context) -> PathBuf {
         context.host_path(Path::new("/sys/class/dmi/id/product_name"))
     }
 
     /// The file with credentials, if there is one.
-    pub(crate) fn file(&self) -> Option<&Path> {
-        let well_known = self.well_known.as_deref().filter(|path| path.exists());
-        self.named.as_deref().or(well_known)
+    pub(crate) fn credentials_file(&self) -> Option<&Path> {
+        let well_known_file = self.well_known_file.as_deref().filter(|path| path.exists());
+        self.env_file.as_deref().or(well_known_file)
     }
 
     /// The metadata server's address, where this is a machine of Google's or the environment names one.
     pub(crate) fn metadata_server(&self) -> Option<String> {
         let is_googles = || {
-            let name = std::fs::read_to_string(&self.product_name).unwrap_or_default();
+            let name = std::fs::read_to_string(&self.product_name_file).unwrap_or_default();
             name.trim().starts_with("Google")
         };
-        let named = self.metadata_host.clone();
-        named.or_else(|| is_googles().then(|| METADATA_SERVER.to_owned()))
+        let configured = self.metadata_host.clone();
+        configured.or_else(|| is_googles().then(|| METADATA_SERVER.to_owned()))
     }
 
     /// Each place that was looked at, and what was there.
-    pub(crate) fn looked_at(&self) -> String {
-        let named = match &self.named {
+    pub(crate) fn describe(&self) -> String {
+        let env_file = match &self.env_file {
             Some(path) => format!("GOOGLE_APPLICATION_CREDENTIALS names {}", path.display()),
             None => "GOOGLE_APPLICATION_CREDENTIALS is not set".into(),
         };
-        let well_known = match &self.well_known {
+        let well_known_file = match &self.well_known_file {
             Some(path) => format!("{} is not there", path.display()),
             None => "there is no home directory with gcloud's file".into(),
         };
-        let product = self.product_name.display();
+        let product = self.product_name_file.display();
         format!(
-            "{named}; {well_known}; there is no metadata server, since {product} does not name Google and GCE_METADATA_HOST is not set"
+            "{env_file}; {well_known_file}; there is no metadata server, since {product} does not name Google and GCE_METADATA_HOST is not set"
         )
     }
 }
 
 /// The project in a file of credentials.
-fn project_of(path: &Path) -> Option<String> {
+fn project_in_file(path: &Path) -> Option<String> {
     let file: serde_json::Value = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
     let text = |key: &str| file.get(key)?.as_str().map(str::to_owned);
     text("project_id").or_else(|| text("quota_project_id"))
