@@ -12,8 +12,8 @@ use pipeline::{Attributes, Head, Kind, Series, Temporality, Value};
 use prost::Message;
 
 use crate::config;
-use crate::map::amount::Amount;
 use crate::map::names::{LABELS, label_key, label_value, metric_type};
+use crate::map::point_value::PointValue;
 use crate::map::{distribution, resource};
 use crate::send::pace::Shape;
 
@@ -158,7 +158,7 @@ fn shape(kind: &Kind) -> Shape {
     match kind.temporality() {
         Some(Temporality::Cumulative) if is_rising => Shape::Cumulative,
         Some(Temporality::Delta) if is_rising => Shape::Delta,
-        // A current amount, a gauge, and what nobody knows.
+        // A current count, a gauge, and what nobody knows.
         _ => Shape::Gauge,
     }
 }
@@ -176,17 +176,17 @@ fn is_bool(series: &Series) -> bool {
 }
 
 /// A value as the API has it; `Err` with the reason where it is none to the API.
-pub(crate) fn amount(series: &Series, value: &Value) -> Result<Amount, &'static str> {
+pub(crate) fn point_value(series: &Series, value: &Value) -> Result<PointValue, &'static str> {
     match (value, &series.kind) {
-        (Value::Int(it), _) if is_bool(series) => Ok(Amount::Bool(*it != 0)),
-        (Value::Int(it), _) => Ok(Amount::Int(*it)),
-        (Value::Double(it), _) if it.is_finite() => Ok(Amount::Double(*it)),
+        (Value::Int(it), _) if is_bool(series) => Ok(PointValue::Bool(*it != 0)),
+        (Value::Int(it), _) => Ok(PointValue::Int(*it)),
+        (Value::Double(it), _) if it.is_finite() => Ok(PointValue::Double(*it)),
         (Value::Double(_), _) => Err("it is no finite number"),
         (Value::Histogram(it), Kind::Histogram { bounds, .. }) => {
-            distribution::explicit(it, bounds).map(|it| Amount::Distribution(Box::new(it)))
+            distribution::explicit(it, bounds).map(|it| PointValue::Distribution(Box::new(it)))
         }
         (Value::Exponential(it), _) => {
-            distribution::exponential(it).map(|it| Amount::Distribution(Box::new(it)))
+            distribution::exponential(it).map(|it| PointValue::Distribution(Box::new(it)))
         }
         _ => Err("it has a value of another kind than its own"),
     }

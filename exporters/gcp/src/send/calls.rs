@@ -142,16 +142,16 @@ impl Gcp {
             state.ended();
             return Next::Dropped("ended");
         }
-        let amount = match (mapping::amount(of, value), descriptor.made()) {
+        let value = match (mapping::point_value(of, value), descriptor.made()) {
             (Err(why), _) => Err(why.to_owned()),
             (_, Made::Conflict(why)) => Err(why),
-            (Ok(amount), Made::As(values)) => amount.in_type(values).ok_or_else(|| {
+            (Ok(value), Made::As(values)) => value.in_type(values).ok_or_else(|| {
                 let values = values.as_str_name();
                 format!("its values are no longer what its descriptor says ({values})")
             }),
         };
-        let amount = match amount {
-            Ok(amount) => amount,
+        let value = match value {
+            Ok(value) => value,
             Err(why) => {
                 self.say(&(&descriptor.metric_type, &why), || {
                     format!("{} is not sent: {why}", of.name)
@@ -162,7 +162,7 @@ impl Gcp {
         let reading = Reading {
             start: batch.starts_unix_nano()[at.row],
             time: batch.time_unix_nano(at.row),
-            amount,
+            value,
         };
         let time = reading.time;
         match self.pace.admit(state, row.shape, now, reading) {
@@ -202,13 +202,13 @@ impl Calls {
 fn point(descriptor: &Descriptor, ready: &Ready) -> Vec<u8> {
     let message = TimeSeries {
         metric_kind: descriptor.kind.into(),
-        value_type: ready.amount.value_type().into(),
+        value_type: ready.value.value_type().into(),
         points: vec![Point {
             interval: Some(TimeInterval {
                 start_time: ready.start.map(timestamp),
                 end_time: Some(timestamp(ready.end)),
             }),
-            value: Some(ready.amount.clone().into()),
+            value: Some(ready.value.clone().into()),
         }],
         ..TimeSeries::default()
     };

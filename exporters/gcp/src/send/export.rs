@@ -220,11 +220,13 @@ fn new_descriptors(request: &[Batch], mapped: &[Arc<Mapped>]) -> Vec<Arc<Descrip
             else {
                 continue;
             };
-            if let Ok(amount) = mapping::amount(of, value) {
+            if let Ok(point_value) = mapping::point_value(of, value) {
                 let key = Arc::as_ptr(descriptor);
-                let (_, values) = seen.entry(key).or_insert((descriptor, amount.value_type()));
+                let (_, values) = seen
+                    .entry(key)
+                    .or_insert((descriptor, point_value.value_type()));
                 if matches!(value, Value::Double(_)) {
-                    *values = amount.value_type();
+                    *values = point_value.value_type();
                 }
             }
         }

@@ -60,7 +60,7 @@ impl AllSeries {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::map::amount::Amount;
+    use crate::map::point_value::PointValue;
     use crate::send::pace::{Admit, Pace, Reading, Shape};
 
     #[test]
@@ -79,7 +79,7 @@ mod tests {
             let reading = Reading {
                 start: 0,
                 time: now,
-                amount: Amount::Int(1),
+                value: PointValue::Int(1),
             };
             pace.admit(state, row.shape, now, reading)
         };

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::map::amount::Amount;
+use crate::map::point_value::PointValue;
 
 const MILLI: u64 = 1_000_000;
 /// How old a point may be.
@@ -29,7 +29,7 @@ pub(crate) struct Reading {
     pub(crate) start: u64,
     /// Unix ns.
     pub(crate) time: u64,
-    pub(crate) amount: Amount,
+    pub(crate) value: PointValue,
 }
 
 /// A point, as it may be sent.
@@ -39,7 +39,7 @@ pub(crate) struct Ready {
     pub(crate) start: Option<u64>,
     /// Unix ns.
     pub(crate) end: u64,
-    pub(crate) amount: Amount,
+    pub(crate) value: PointValue,
 }
 
 /// What is to be done with a reading.
@@ -68,11 +68,11 @@ pub(crate) struct State {
 #[derive(Debug, Default)]
 struct Extra {
     /// Where a counter whose start nobody knows was first seen: the start, and what is taken off.
-    base: Option<(u64, Option<Amount>)>,
+    base: Option<(u64, Option<PointValue>)>,
     /// The last reading of such a counter.
-    last: Option<(u64, Amount)>,
+    last: Option<(u64, PointValue)>,
     /// Deltas that came too soon: since when, until when, and their sum.
-    held: Option<(u64, u64, Amount)>,
+    held: Option<(u64, u64, PointValue)>,
 }
 
 /// The API's pace.
@@ -108,18 +108,14 @@ impl Pace {
             return Admit::Leave("in_the_future");
         }
         match shape {
-            Shape::Gauge => self.paced(state, None, reading.time, reading.amount),
+            Shape::Gauge => self.paced(state, None, reading.time, reading.value),
             Shape::Cumulative => self.cumulative(state, reading),
             Shape::Delta => self.delta(state, reading),
         }
     }
 
     fn cumulative(self, state: &mut State, reading: Reading) -> Admit {
-        let Reading {
-            start,
-            time,
-            amount,
-        } = reading;
+        let Reading { start, time, value } = reading;
         let is_known = start > 0 && start.saturating_add(MILLI) <= time;
         let is_sent = state.sent.is_some_and(|(_, end)| time <= end);
         let base = state.extra.as_ref().and_then(|it| it.base.as_ref());
@@ -129,49 +125,49 @@ impl Pace {
             if let Some(extra) = &mut state.extra {
                 (extra.base, extra.last) = (None, None);
             }
-            return self.since(state, start, time, amount);
+            return self.since(state, start, time, value);
         }
         let extra = state.extra.get_or_insert_default();
         let Some((mut since, mut off)) = extra.base.clone() else {
-            extra.base = Some((time, Some(amount.clone())));
-            extra.last = Some((time, amount));
+            extra.base = Some((time, Some(value.clone())));
+            extra.last = Some((time, value));
             return Admit::Leave("baseline");
         };
         match &extra.last {
             // The clock went back.
-            Some((last, before)) if time < *last && (is_sent || amount.is_less(before)) => {
+            Some((last, before)) if time < *last && (is_sent || value.is_less(before)) => {
                 return Admit::Leave("out_of_order");
             }
             // It had been ahead, and nothing of that time was taken.
             Some(_) if time < since => {
-                (since, off) = (time, Some(amount.clone()));
+                (since, off) = (time, Some(value.clone()));
                 extra.base = Some((since, off.clone()));
             }
-            Some((last, before)) if amount.is_less(before) => {
+            Some((last, before)) if value.is_less(before) => {
                 // It counts anew, since some time after it was last read.
                 (since, off) = (*last, None);
                 extra.base = Some((since, None));
             }
             _ => {}
         }
-        extra.last = Some((time, amount.clone()));
+        extra.last = Some((time, value.clone()));
         if time < since.saturating_add(MILLI) {
             return Admit::Leave("baseline");
         }
         let above = match &off {
-            Some(off) => amount.minus(off),
-            None => Some(amount.clone()),
+            Some(off) => value.minus(off),
+            None => Some(value.clone()),
         };
         let Some(above) = above else {
             // Other bounds than before: a new baseline.
-            extra.base = Some((time, Some(amount)));
+            extra.base = Some((time, Some(value)));
             return Admit::Leave("baseline");
         };
         self.since(state, since, time, above)
     }
 
     /// A cumulative point: the start that was sent before, or a new one after the end that was sent before.
-    fn since(self, state: &State, start: u64, time: u64, amount: Amount) -> Admit {
+    fn since(self, state: &State, start: u64, time: u64, value: PointValue) -> Admit {
         let start = match state.sent {
             // An older start than was said before: the series goes on.
             Some((sent, _)) if start <= sent => sent,
@@ -184,27 +180,23 @@ impl Pace {
         if time < start.saturating_add(MILLI) {
             return Admit::Leave("coalesced");
         }
-        self.paced(state, Some(start), time, amount)
+        self.paced(state, Some(start), time, value)
     }
 
     fn delta(self, state: &mut State, reading: Reading) -> Admit {
-        let Reading {
-            start,
-            time,
-            amount,
-        } = reading;
+        let Reading { start, time, value } = reading;
         // It was counted: the clock went back, or it is asked for again with a later one.
         if let Some("out_of_order") = state.is_over(time) {
             return Admit::Leave("out_of_order");
         }
         let held = state.extra.as_ref().and_then(|it| it.held.clone());
-        let (start, amount) = match held {
+        let (start, value) = match held {
             // Asked again: it is in there already.
             Some((since, until, sum)) if time <= until => (since, Some(sum)),
-            Some((since, _, sum)) => (since, amount.plus(&sum)),
-            None => (start, Some(amount)),
+            Some((since, _, sum)) => (since, value.plus(&sum)),
+            None => (start, Some(value)),
         };
-        let Some(amount) = amount else {
+        let Some(value) = value else {
             return Admit::Leave("coalesced");
         };
         let sent = state.sent.map_or(0, |(_, end)| end + MILLI);
@@ -215,17 +207,17 @@ impl Pace {
         let answer = if time < start.saturating_add(MILLI) {
             Admit::Leave("coalesced")
         } else {
-            self.paced(state, Some(start), time, amount.clone())
+            self.paced(state, Some(start), time, value.clone())
         };
         if matches!(answer, Admit::Leave(_)) {
-            state.extra.get_or_insert_default().held = Some((start, time, amount));
+            state.extra.get_or_insert_default().held = Some((start, time, value));
         }
         answer
     }
 
     /// The point, if its time has come. One that was read a little early, since reading takes its time, ends when the
     /// API takes it.
-    fn paced(self, state: &State, start: Option<u64>, time: u64, amount: Amount) -> Admit {
+    fn paced(self, state: &State, start: Option<u64>, time: u64, value: PointValue) -> Admit {
         let mut end = time;
         if let Some((_, last)) = state.sent {
             let due = last.saturating_add(self.interval);
@@ -237,7 +229,7 @@ impl Pace {
             }
             end = time.max(due);
         }
-        Admit::Send(Ready { start, end, amount })
+        Admit::Send(Ready { start, end, value })
     }
 }
 

@@ -13,7 +13,7 @@ fn run(shape: Shape, readings: &[(u64, u64, i64)]) -> Vec<String> {
         let reading = Reading {
             start: start * SECOND,
             time: time * SECOND,
-            amount: Amount::Int(*value),
+            value: PointValue::Int(*value),
         };
         let first = PACE.admit(&mut state, shape, time * SECOND, reading.clone());
         let again = PACE.admit(&mut state, shape, time * SECOND, reading);
@@ -26,7 +26,7 @@ fn run(shape: Shape, readings: &[(u64, u64, i64)]) -> Vec<String> {
                 let since = ready
                     .start
                     .map_or(String::new(), |it| format!("{}..", seconds(it)));
-                format!("{since}{} {:?}", seconds(ready.end), ready.amount)
+                format!("{since}{} {:?}", seconds(ready.end), ready.value)
             }
             Admit::Leave(why) => why.into(),
             Admit::Done(_) => "done".into(),
@@ -188,16 +188,16 @@ fn a_clock_that_was_a_day_ahead_holds_nothing_up_once_it_is_right() {
             let reading = Reading {
                 start: 0,
                 time,
-                amount: Amount::Int(i64::try_from(sweep).unwrap()),
+                value: PointValue::Int(i64::try_from(sweep).unwrap()),
             };
             if let Admit::Send(ready) = PACE.admit(&mut state, Shape::Cumulative, time, reading) {
                 state.answered(time, &ready, !is_ahead);
                 if !is_ahead {
-                    sent.push((sweep, ready.amount));
+                    sent.push((sweep, ready.value));
                 }
             }
         }
-        let above = |sweep: u64, base: i64| (sweep, Amount::Int(sweep.cast_signed() - base));
+        let above = |sweep: u64, base: i64| (sweep, PointValue::Int(sweep.cast_signed() - base));
         let expected = if ahead_from == 0 {
             // The first one by the right clock is the baseline.
             (4..8).map(|sweep| above(sweep, 3)).collect::<Vec<_>>()
@@ -214,7 +214,7 @@ fn deltas_that_are_asked_for_again_with_a_later_one_count_once() {
     let reading = |time: u64| Reading {
         start: (time - 10) * SECOND,
         time: time * SECOND,
-        amount: Amount::Int(1),
+        value: PointValue::Int(1),
     };
     let mut ask = |time: u64| PACE.admit(&mut state, Shape::Delta, 130 * SECOND, reading(time));
     let Admit::Send(third) = ask(120) else {
@@ -227,7 +227,7 @@ fn deltas_that_are_asked_for_again_with_a_later_one_count_once() {
     let Admit::Send(next) = ask(130) else {
         panic!("sent")
     };
-    assert_eq!(next.amount, Amount::Int(1));
+    assert_eq!(next.value, PointValue::Int(1));
 }
 
 #[test]
@@ -237,7 +237,7 @@ fn what_is_too_old_or_ahead_of_the_clock_stays_here() {
         let reading = Reading {
             start: 0,
             time,
-            amount: Amount::Int(1),
+            value: PointValue::Int(1),
         };
         PACE.admit(&mut State::default(), Shape::Gauge, now, reading)
     };
@@ -253,7 +253,7 @@ fn what_was_answered_is_not_sent_again() {
     let reading = || Reading {
         start: 0,
         time: 100 * SECOND,
-        amount: Amount::Int(1),
+        value: PointValue::Int(1),
     };
     let Admit::Send(ready) = PACE.admit(&mut state, Shape::Gauge, 100 * SECOND, reading()) else {
         panic!("sent")
