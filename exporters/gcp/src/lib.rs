@@ -26,7 +26,8 @@ use auth::credentials::Auth;
 use auth::detect::{DetectedResource, detect};
 use auth::sources::CredentialSources;
 use map::tables;
-use send::{api, descriptors, pace, series};
+use send::series_states::SeriesStates;
+use send::{api, descriptors, pace};
 
 pub use config::{Compression, Config, Detector, Impersonate, Metric, ResourceFilter};
 
@@ -50,7 +51,7 @@ pub struct Gcp {
     pace: pace::Pace,
     tables: tables::Tables,
     descriptors: descriptors::Descriptors,
-    series: Mutex<series::AllSeries>,
+    series: Mutex<SeriesStates>,
     detected: OnceCell<DetectedResource>,
     /// What cannot be mended while running.
     fatal: watch::Sender<Option<String>>,

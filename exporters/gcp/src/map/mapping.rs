@@ -15,7 +15,7 @@ use crate::config;
 use crate::map::names::{LABELS, label_key, label_value, metric_type};
 use crate::map::point_value::PointValue;
 use crate::map::{distribution, resource};
-use crate::send::pace::Shape;
+use crate::send::pace::SeriesKind;
 
 /// The unit of a gauge that is true or false.
 const BOOL: &str = "{gcp.BOOL}";
@@ -42,7 +42,7 @@ pub(crate) struct Row {
     pub(crate) owner: u64,
     /// Metric, labels and unit as the fields of a `TimeSeries`.
     pub(crate) encoded: Bytes,
-    pub(crate) shape: Shape,
+    pub(crate) kind: SeriesKind,
 }
 
 /// What the resource attributes make of a table's series; without a project of the resource's own it is `project`.
@@ -142,12 +142,12 @@ pub(crate) fn row(common: &Common, head: &Head, series: &Series, metric: &Metric
         id: u128::from(half(0)) << 64 | u128::from(half(1)),
         owner: owner.finish(),
         encoded: encoded.encode_to_vec().into(),
-        shape: shape(&series.kind),
+        kind: series_kind(&series.kind),
     }
 }
 
 /// How points of this kind follow one another.
-fn shape(kind: &Kind) -> Shape {
+fn series_kind(kind: &Kind) -> SeriesKind {
     let is_rising = !matches!(
         kind,
         Kind::Sum {
@@ -156,18 +156,18 @@ fn shape(kind: &Kind) -> Shape {
         }
     );
     match kind.temporality() {
-        Some(Temporality::Cumulative) if is_rising => Shape::Cumulative,
-        Some(Temporality::Delta) if is_rising => Shape::Delta,
+        Some(Temporality::Cumulative) if is_rising => SeriesKind::Cumulative,
+        Some(Temporality::Delta) if is_rising => SeriesKind::Delta,
         // A current count, a gauge, and what nobody knows.
-        _ => Shape::Gauge,
+        _ => SeriesKind::Gauge,
     }
 }
 
 /// The kind that the metric's descriptor has.
 pub(crate) fn metric_kind(kind: &Kind) -> MetricKind {
-    match shape(kind) {
-        Shape::Gauge => MetricKind::Gauge,
-        Shape::Cumulative | Shape::Delta => MetricKind::Cumulative,
+    match series_kind(kind) {
+        SeriesKind::Gauge => MetricKind::Gauge,
+        SeriesKind::Cumulative | SeriesKind::Delta => MetricKind::Cumulative,
     }
 }
 

@@ -16,8 +16,8 @@ use crate::map::mapping;
 use crate::map::tables::Mapped;
 use crate::send::api::append;
 use crate::send::descriptors::{Descriptor, Made};
-use crate::send::pace::{Admit, Reading, Ready};
-use crate::send::series::AllSeries;
+use crate::send::pace::{Admission, OutgoingPoint, Reading};
+use crate::send::series_states::SeriesStates;
 
 /// How many series a request of the API may have.
 const SERIES: usize = 200;
@@ -34,7 +34,7 @@ pub(crate) struct At {
 pub(crate) struct Going {
     pub(crate) at: At,
     pub(crate) time: u64,
-    pub(crate) ready: Ready,
+    pub(crate) ready: OutgoingPoint,
     /// It was sent before, and nobody knows whether it was taken.
     pub(crate) again: bool,
 }
@@ -71,7 +71,7 @@ enum Next {
 }
 
 impl Gcp {
-    pub(crate) fn series(&self) -> MutexGuard<'_, AllSeries> {
+    pub(crate) fn series(&self) -> MutexGuard<'_, SeriesStates> {
         self.series.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -84,7 +84,7 @@ impl Gcp {
     ) -> Calls {
         let now = (self.now)();
         let mut series = self.series();
-        series.tidy(now);
+        series.forget_unseen(now);
         let (mut made, mut ids) = (Calls::default(), HashSet::new());
         for at in points {
             let table = &mapped[at.batch];
@@ -118,7 +118,7 @@ impl Gcp {
 
     fn next(
         &self,
-        series: &mut AllSeries,
+        series: &mut SeriesStates,
         now: u64,
         batch: &Batch,
         table: &Mapped,
@@ -139,7 +139,7 @@ impl Gcp {
             return Next::Dropped("duplicate");
         };
         if *value == Value::Ended {
-            state.ended();
+            state.end();
             return Next::Dropped("ended");
         }
         let value = match (mapping::point_value(of, value), descriptor.made()) {
@@ -165,12 +165,13 @@ impl Gcp {
             value,
         };
         let time = reading.time;
-        match self.pace.admit(state, row.shape, now, reading) {
-            Admit::Done(taken) => Next::Done(taken),
-            Admit::Leave(reason) => Next::Dropped(reason),
-            Admit::Send(ready) => {
+        match self.pace.admit(state, row.kind, now, reading) {
+            Admission::AlreadyAnswered { accepted: taken } => Next::Done(taken),
+            Admission::Dropped(reason) => Next::Dropped(reason),
+            Admission::Send(ready) => {
                 // Until there is an answer, nobody knows.
-                let again = std::mem::replace(&mut state.unsure, ready.end) == ready.end;
+                let again =
+                    std::mem::replace(&mut state.unacknowledged_end, ready.end) == ready.end;
                 Next::Goes(Going {
                     at,
                     time,
@@ -199,7 +200,7 @@ impl Calls {
 }
 
 /// The point with kind and type, as the fields of a `TimeSeries`.
-fn point(descriptor: &Descriptor, ready: &Ready) -> Vec<u8> {
+fn point(descriptor: &Descriptor, ready: &OutgoingPoint) -> Vec<u8> {
     let message = TimeSeries {
         metric_kind: descriptor.kind.into(),
         value_type: ready.value.value_type().into(),

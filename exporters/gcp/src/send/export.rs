@@ -125,21 +125,21 @@ impl Gcp {
                 Fate::Later => drop(tally.left.insert(going.at)),
                 Fate::AtOnce => at_once.push(going.at),
                 Fate::Taken => {
-                    state.answered(going.time, &going.ready, true);
+                    state.record_answer(going.time, &going.ready, true);
                     tally.taken += 1;
                 }
                 // Sent before, without an answer: that it is too late now says that it was taken then.
                 Fate::Refused(why) if going.again && answer::is_too_late(&why) => {
-                    state.answered(going.time, &going.ready, true);
+                    state.record_answer(going.time, &going.ready, true);
                     tally.taken += 1;
                 }
                 Fate::Refused(_) if answer.whole.is_some() => {
-                    state.answered(going.time, &going.ready, false);
+                    state.record_answer(going.time, &going.ready, false);
                     tally.rejected += 1;
                     tally.whole += 1;
                 }
                 Fate::Refused(why) => {
-                    state.answered(going.time, &going.ready, false);
+                    state.record_answer(going.time, &going.ready, false);
                     tally.rejected += 1;
                     self.say(&(row.id, 1_u8), || {
                         let of = table.label(going.at.row, &descriptor.metric_type);

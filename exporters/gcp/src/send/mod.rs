@@ -6,4 +6,4 @@ mod calls;
 pub(crate) mod descriptors;
 mod export;
 pub(crate) mod pace;
-pub(crate) mod series;
+pub(crate) mod series_states;

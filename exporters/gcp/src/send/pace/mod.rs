@@ -7,13 +7,13 @@ use crate::map::point_value::PointValue;
 
 const MILLI: u64 = 1_000_000;
 /// How old a point may be.
-const OLDEST: u64 = 25 * 3_600 * 1_000 * MILLI;
+const MAX_AGE: u64 = 25 * 3_600 * 1_000 * MILLI;
 /// How far ahead of the clock a point may be.
-const NEWEST: u64 = 5 * 60 * 1_000 * MILLI;
+const MAX_AHEAD: u64 = 5 * 60 * 1_000 * MILLI;
 
 /// How the points of a series follow one another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Shape {
+pub(crate) enum SeriesKind {
     /// Each stands for itself.
     Gauge,
     /// Each counts since a start.
@@ -34,7 +34,7 @@ pub(crate) struct Reading {
 
 /// A point, as it may be sent.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Ready {
+pub(crate) struct OutgoingPoint {
     /// Unix ns; none for a gauge.
     pub(crate) start: Option<u64>,
     /// Unix ns.
@@ -44,35 +44,37 @@ pub(crate) struct Ready {
 
 /// What is to be done with a reading.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Admit {
-    Send(Ready),
-    /// It was dealt with by an export whose outcome the queue did not learn; whether the API took it.
-    Done(bool),
-    /// It does not go out: the reason, as it is counted.
-    Leave(&'static str),
+pub(crate) enum Admission {
+    Send(OutgoingPoint),
+    /// An earlier export had the answer for it, and the queue did not learn that; whether the API accepted it.
+    AlreadyAnswered {
+        accepted: bool,
+    },
+    /// It is not sent: the reason, as it is counted.
+    Dropped(&'static str),
 }
 
 /// What is known of a series.
 #[derive(Debug, Default)]
-pub(crate) struct State {
+pub(crate) struct SeriesState {
     /// The interval of the last point that the API took; its start is 0 for a gauge.
-    sent: Option<(u64, u64)>,
+    last_accepted: Option<(u64, u64)>,
     /// The time of the last reading that was dealt with, and whether the API took it.
-    done: Option<(u64, bool)>,
-    /// The end of a point that was sent, and nobody knows whether it was taken.
-    pub(crate) unsure: u64,
-    extra: Option<Box<Extra>>,
+    last_answered: Option<(u64, bool)>,
+    /// The end of a point that was sent, and nobody knows whether it was accepted.
+    pub(crate) unacknowledged_end: u64,
+    counter: Option<Box<CounterState>>,
 }
 
 /// What few series need.
 #[derive(Debug, Default)]
-struct Extra {
+struct CounterState {
     /// Where a counter whose start nobody knows was first seen: the start, and what is taken off.
-    base: Option<(u64, Option<PointValue>)>,
+    baseline: Option<(u64, Option<PointValue>)>,
     /// The last reading of such a counter.
-    last: Option<(u64, PointValue)>,
+    last_reading: Option<(u64, PointValue)>,
     /// Deltas that came too soon: since when, until when, and their sum.
-    held: Option<(u64, u64, PointValue)>,
+    held_delta: Option<(u64, u64, PointValue)>,
 }
 
 /// The API's pace.
@@ -91,105 +93,111 @@ impl Pace {
     /// What to do with a reading. Asked again for the same one, it answers the same.
     pub(crate) fn admit(
         self,
-        state: &mut State,
-        shape: Shape,
+        state: &mut SeriesState,
+        kind: SeriesKind,
         now: u64,
         reading: Reading,
-    ) -> Admit {
-        if let Some((time, taken)) = state.done
+    ) -> Admission {
+        if let Some((time, accepted)) = state.last_answered
             && time == reading.time
         {
-            return Admit::Done(taken);
+            return Admission::AlreadyAnswered { accepted };
         }
-        if reading.time < now.saturating_sub(OLDEST) {
-            return Admit::Leave("too_old");
+        if reading.time < now.saturating_sub(MAX_AGE) {
+            return Admission::Dropped("too_old");
         }
-        if reading.time > now.saturating_add(NEWEST) {
-            return Admit::Leave("in_the_future");
+        if reading.time > now.saturating_add(MAX_AHEAD) {
+            return Admission::Dropped("in_the_future");
         }
-        match shape {
-            Shape::Gauge => self.paced(state, None, reading.time, reading.value),
-            Shape::Cumulative => self.cumulative(state, reading),
-            Shape::Delta => self.delta(state, reading),
+        match kind {
+            SeriesKind::Gauge => self.admit_paced(state, None, reading.time, reading.value),
+            SeriesKind::Cumulative => self.admit_cumulative(state, reading),
+            SeriesKind::Delta => self.admit_delta(state, reading),
         }
     }
 
-    fn cumulative(self, state: &mut State, reading: Reading) -> Admit {
+    fn admit_cumulative(self, state: &mut SeriesState, reading: Reading) -> Admission {
         let Reading { start, time, value } = reading;
         let is_known = start > 0 && start.saturating_add(MILLI) <= time;
-        let is_sent = state.sent.is_some_and(|(_, end)| time <= end);
-        let base = state.extra.as_ref().and_then(|it| it.base.as_ref());
-        let based = base.is_some_and(|(base, _)| !is_known || start <= *base);
-        if is_known && !based {
+        let is_sent = state.last_accepted.is_some_and(|(_, end)| time <= end);
+        let baseline = state.counter.as_ref().and_then(|it| it.baseline.as_ref());
+        let is_from_baseline = baseline.is_some_and(|(base, _)| !is_known || start <= *base);
+        if is_known && !is_from_baseline {
             // A start of its own: after a reset, or from the first.
-            if let Some(extra) = &mut state.extra {
-                (extra.base, extra.last) = (None, None);
+            if let Some(counter) = &mut state.counter {
+                (counter.baseline, counter.last_reading) = (None, None);
             }
-            return self.since(state, start, time, value);
+            return self.admit_since(state, start, time, value);
         }
-        let extra = state.extra.get_or_insert_default();
-        let Some((mut since, mut off)) = extra.base.clone() else {
-            extra.base = Some((time, Some(value.clone())));
-            extra.last = Some((time, value));
-            return Admit::Leave("baseline");
+        let counter = state.counter.get_or_insert_default();
+        let Some((mut baseline_start, mut baseline_value)) = counter.baseline.clone() else {
+            counter.baseline = Some((time, Some(value.clone())));
+            counter.last_reading = Some((time, value));
+            return Admission::Dropped("baseline");
         };
-        match &extra.last {
+        match &counter.last_reading {
             // The clock went back.
             Some((last, before)) if time < *last && (is_sent || value.is_less(before)) => {
-                return Admit::Leave("out_of_order");
+                return Admission::Dropped("out_of_order");
             }
-            // It had been ahead, and nothing of that time was taken.
-            Some(_) if time < since => {
-                (since, off) = (time, Some(value.clone()));
-                extra.base = Some((since, off.clone()));
+            // It had been ahead, and nothing of that time was accepted.
+            Some(_) if time < baseline_start => {
+                (baseline_start, baseline_value) = (time, Some(value.clone()));
+                counter.baseline = Some((baseline_start, baseline_value.clone()));
             }
             Some((last, before)) if value.is_less(before) => {
                 // It counts anew, since some time after it was last read.
-                (since, off) = (*last, None);
-                extra.base = Some((since, None));
+                (baseline_start, baseline_value) = (*last, None);
+                counter.baseline = Some((baseline_start, None));
             }
             _ => {}
         }
-        extra.last = Some((time, value.clone()));
-        if time < since.saturating_add(MILLI) {
-            return Admit::Leave("baseline");
+        counter.last_reading = Some((time, value.clone()));
+        if time < baseline_start.saturating_add(MILLI) {
+            return Admission::Dropped("baseline");
         }
-        let above = match &off {
-            Some(off) => value.minus(off),
+        let above = match &baseline_value {
+            Some(baseline) => value.minus(baseline),
             None => Some(value.clone()),
         };
         let Some(above) = above else {
             // Other bounds than before: a new baseline.
-            extra.base = Some((time, Some(value)));
-            return Admit::Leave("baseline");
+            counter.baseline = Some((time, Some(value)));
+            return Admission::Dropped("baseline");
         };
-        self.since(state, since, time, above)
+        self.admit_since(state, baseline_start, time, above)
     }
 
     /// A cumulative point: the start that was sent before, or a new one after the end that was sent before.
-    fn since(self, state: &State, start: u64, time: u64, value: PointValue) -> Admit {
-        let start = match state.sent {
+    fn admit_since(
+        self,
+        state: &SeriesState,
+        start: u64,
+        time: u64,
+        value: PointValue,
+    ) -> Admission {
+        let start = match state.last_accepted {
             // An older start than was said before: the series goes on.
             Some((sent, _)) if start <= sent => sent,
             Some((_, end)) => start.max(end + MILLI),
             None => start,
         };
-        if let Some(reason) = state.is_over(time) {
-            return Admit::Leave(reason);
+        if let Some(reason) = state.why_not_after_last(time) {
+            return Admission::Dropped(reason);
         }
         if time < start.saturating_add(MILLI) {
-            return Admit::Leave("coalesced");
+            return Admission::Dropped("coalesced");
         }
-        self.paced(state, Some(start), time, value)
+        self.admit_paced(state, Some(start), time, value)
     }
 
-    fn delta(self, state: &mut State, reading: Reading) -> Admit {
+    fn admit_delta(self, state: &mut SeriesState, reading: Reading) -> Admission {
         let Reading { start, time, value } = reading;
         // It was counted: the clock went back, or it is asked for again with a later one.
-        if let Some("out_of_order") = state.is_over(time) {
-            return Admit::Leave("out_of_order");
+        if let Some("out_of_order") = state.why_not_after_last(time) {
+            return Admission::Dropped("out_of_order");
         }
-        let held = state.extra.as_ref().and_then(|it| it.held.clone());
+        let held = state.counter.as_ref().and_then(|it| it.held_delta.clone());
         let (start, value) = match held {
             // Asked again: it is in there already.
             Some((since, until, sum)) if time <= until => (since, Some(sum)),
@@ -197,58 +205,64 @@ impl Pace {
             None => (start, Some(value)),
         };
         let Some(value) = value else {
-            return Admit::Leave("coalesced");
+            return Admission::Dropped("coalesced");
         };
-        let sent = state.sent.map_or(0, |(_, end)| end + MILLI);
-        let start = start.max(sent);
+        let earliest_start = state.last_accepted.map_or(0, |(_, end)| end + MILLI);
+        let start = start.max(earliest_start);
         if start == 0 {
-            return Admit::Leave("baseline");
+            return Admission::Dropped("baseline");
         }
-        let answer = if time < start.saturating_add(MILLI) {
-            Admit::Leave("coalesced")
+        let admission = if time < start.saturating_add(MILLI) {
+            Admission::Dropped("coalesced")
         } else {
-            self.paced(state, Some(start), time, value.clone())
+            self.admit_paced(state, Some(start), time, value.clone())
         };
-        if matches!(answer, Admit::Leave(_)) {
-            state.extra.get_or_insert_default().held = Some((start, time, value));
+        if matches!(admission, Admission::Dropped(_)) {
+            state.counter.get_or_insert_default().held_delta = Some((start, time, value));
         }
-        answer
+        admission
     }
 
     /// The point, if its time has come. One that was read a little early, since reading takes its time, ends when the
     /// API takes it.
-    fn paced(self, state: &State, start: Option<u64>, time: u64, value: PointValue) -> Admit {
+    fn admit_paced(
+        self,
+        state: &SeriesState,
+        start: Option<u64>,
+        time: u64,
+        value: PointValue,
+    ) -> Admission {
         let mut end = time;
-        if let Some((_, last)) = state.sent {
+        if let Some((_, last)) = state.last_accepted {
             let due = last.saturating_add(self.interval);
-            if let Some(reason) = state.is_over(time) {
-                return Admit::Leave(reason);
+            if let Some(reason) = state.why_not_after_last(time) {
+                return Admission::Dropped(reason);
             }
             if time < due - self.interval / 10 {
-                return Admit::Leave("coalesced");
+                return Admission::Dropped("coalesced");
             }
             end = time.max(due);
         }
-        Admit::Send(Ready { start, end, value })
+        Admission::Send(OutgoingPoint { start, end, value })
     }
 }
 
-impl State {
+impl SeriesState {
     /// The series is over. Should it come back, it begins anew, but not before the API takes it.
-    pub(crate) fn ended(&mut self) {
-        self.extra = None;
+    pub(crate) fn end(&mut self) {
+        self.counter = None;
     }
 
     /// Whether it knows what a counter without a start of its own counts from.
-    pub(crate) fn is_counting(&self) -> bool {
-        self.extra.is_some()
+    pub(crate) fn has_counter_state(&self) -> bool {
+        self.counter.is_some()
     }
 
     /// Why a reading is not after the last point, if it is not: the clock went back, or that point was read a little
     /// early.
-    fn is_over(&self, time: u64) -> Option<&'static str> {
-        let (_, end) = self.sent.filter(|(_, end)| time <= *end)?;
-        let read = self.done.map_or(end, |(read, _)| read);
+    fn why_not_after_last(&self, time: u64) -> Option<&'static str> {
+        let (_, end) = self.last_accepted.filter(|(_, end)| time <= *end)?;
+        let read = self.last_answered.map_or(end, |(read, _)| read);
         Some(if time < read {
             "out_of_order"
         } else {
@@ -257,13 +271,13 @@ impl State {
     }
 
     /// The API has answered for the point that was read at `time`.
-    pub(crate) fn answered(&mut self, time: u64, ready: &Ready, taken: bool) {
-        (self.unsure, self.done) = (0, Some((time, taken)));
-        if taken {
-            self.sent = Some((ready.start.unwrap_or_default(), ready.end));
+    pub(crate) fn record_answer(&mut self, time: u64, point: &OutgoingPoint, accepted: bool) {
+        (self.unacknowledged_end, self.last_answered) = (0, Some((time, accepted)));
+        if accepted {
+            self.last_accepted = Some((point.start.unwrap_or_default(), point.end));
         }
-        if let Some(extra) = &mut self.extra {
-            extra.held = None;
+        if let Some(counter) = &mut self.counter {
+            counter.held_delta = None;
         }
     }
 }

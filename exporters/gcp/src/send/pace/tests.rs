@@ -6,8 +6,8 @@ const PACE: Pace = Pace {
 };
 
 /// What becomes of readings (start, time, value; in seconds), each taken by the API where it is sent.
-fn run(shape: Shape, readings: &[(u64, u64, i64)]) -> Vec<String> {
-    let mut state = State::default();
+fn run(kind: SeriesKind, readings: &[(u64, u64, i64)]) -> Vec<String> {
+    let mut state = SeriesState::default();
     let mut out = Vec::new();
     for (start, time, value) in readings {
         let reading = Reading {
@@ -15,21 +15,21 @@ fn run(shape: Shape, readings: &[(u64, u64, i64)]) -> Vec<String> {
             time: time * SECOND,
             value: PointValue::Int(*value),
         };
-        let first = PACE.admit(&mut state, shape, time * SECOND, reading.clone());
-        let again = PACE.admit(&mut state, shape, time * SECOND, reading);
+        let first = PACE.admit(&mut state, kind, time * SECOND, reading.clone());
+        let again = PACE.admit(&mut state, kind, time * SECOND, reading);
         assert_eq!(first, again, "asked again, it answers the same");
         out.push(match first {
-            Admit::Send(ready) => {
-                state.answered(time * SECOND, &ready, true);
+            Admission::Send(point) => {
+                state.record_answer(time * SECOND, &point, true);
                 #[allow(clippy::cast_precision_loss)]
                 let seconds = |nanos: u64| nanos as f64 / SECOND as f64;
-                let since = ready
+                let since = point
                     .start
                     .map_or(String::new(), |it| format!("{}..", seconds(it)));
-                format!("{since}{} {:?}", seconds(ready.end), ready.value)
+                format!("{since}{} {:?}", seconds(point.end), point.value)
             }
-            Admit::Leave(why) => why.into(),
-            Admit::Done(_) => "done".into(),
+            Admission::Dropped(why) => why.into(),
+            Admission::AlreadyAnswered { .. } => "done".into(),
         });
     }
     out
@@ -38,7 +38,7 @@ fn run(shape: Shape, readings: &[(u64, u64, i64)]) -> Vec<String> {
 #[test]
 fn a_gauge_has_no_start_and_what_comes_too_soon_gives_way_to_what_is_newer() {
     let shown = run(
-        Shape::Gauge,
+        SeriesKind::Gauge,
         &[
             (0, 100, 1),
             (0, 105, 2),
@@ -62,7 +62,7 @@ fn a_gauge_has_no_start_and_what_comes_too_soon_gives_way_to_what_is_newer() {
 #[test]
 fn a_known_start_stays_and_a_reset_begins_after_the_last_end() {
     let shown = run(
-        Shape::Cumulative,
+        SeriesKind::Cumulative,
         &[
             (5, 100, 1),
             (5, 110, 2),
@@ -87,7 +87,7 @@ fn a_known_start_stays_and_a_reset_begins_after_the_last_end() {
 fn a_first_point_without_a_start_is_the_baseline_and_a_fall_is_a_reset() {
     for start in [0, 100] {
         let shown = run(
-            Shape::Cumulative,
+            SeriesKind::Cumulative,
             &[
                 (start, 100, 70),
                 (start, 110, 75),
@@ -110,7 +110,7 @@ fn a_first_point_without_a_start_is_the_baseline_and_a_fall_is_a_reset() {
 #[test]
 fn a_start_that_is_learnt_later_ends_the_baseline_only_where_it_is_newer() {
     let shown = run(
-        Shape::Cumulative,
+        SeriesKind::Cumulative,
         &[(0, 100, 70), (0, 110, 75), (50, 120, 80), (125, 130, 2)],
     );
     assert_eq!(
@@ -127,7 +127,7 @@ fn a_start_that_is_learnt_later_ends_the_baseline_only_where_it_is_newer() {
 #[test]
 fn deltas_are_added_up_while_they_come_too_soon() {
     let shown = run(
-        Shape::Delta,
+        SeriesKind::Delta,
         &[
             (90, 100, 1),
             (100, 104, 2),
@@ -153,7 +153,7 @@ fn deltas_are_added_up_while_they_come_too_soon() {
 #[test]
 fn a_clock_that_goes_back_waits_until_time_has_passed_what_was_sent() {
     let shown = run(
-        Shape::Gauge,
+        SeriesKind::Gauge,
         &[(0, 100, 1), (0, 60, 2), (0, 70, 3), (0, 110, 4)],
     );
     assert_eq!(
@@ -161,7 +161,7 @@ fn a_clock_that_goes_back_waits_until_time_has_passed_what_was_sent() {
         ["100 Int(1)", "out_of_order", "out_of_order", "110 Int(4)"]
     );
     let shown = run(
-        Shape::Cumulative,
+        SeriesKind::Cumulative,
         &[(0, 100, 1), (0, 110, 2), (0, 60, 3), (0, 120, 5)],
     );
     assert_eq!(
@@ -179,7 +179,7 @@ fn a_clock_that_goes_back_waits_until_time_has_passed_what_was_sent() {
 fn a_clock_that_was_a_day_ahead_holds_nothing_up_once_it_is_right() {
     let day = 24 * 3_600;
     for ahead_from in [0, 2] {
-        let mut state = State::default();
+        let mut state = SeriesState::default();
         let mut sent = Vec::new();
         for sweep in 0..8_u64 {
             // Ahead of the API's clock for some sweeps, whose points the API does not take.
@@ -190,10 +190,12 @@ fn a_clock_that_was_a_day_ahead_holds_nothing_up_once_it_is_right() {
                 time,
                 value: PointValue::Int(i64::try_from(sweep).unwrap()),
             };
-            if let Admit::Send(ready) = PACE.admit(&mut state, Shape::Cumulative, time, reading) {
-                state.answered(time, &ready, !is_ahead);
+            if let Admission::Send(point) =
+                PACE.admit(&mut state, SeriesKind::Cumulative, time, reading)
+            {
+                state.record_answer(time, &point, !is_ahead);
                 if !is_ahead {
-                    sent.push((sweep, ready.value));
+                    sent.push((sweep, point.value));
                 }
             }
         }
@@ -210,21 +212,23 @@ fn a_clock_that_was_a_day_ahead_holds_nothing_up_once_it_is_right() {
 
 #[test]
 fn deltas_that_are_asked_for_again_with_a_later_one_count_once() {
-    let mut state = State::default();
+    let mut state = SeriesState::default();
     let reading = |time: u64| Reading {
         start: (time - 10) * SECOND,
         time: time * SECOND,
         value: PointValue::Int(1),
     };
-    let mut ask = |time: u64| PACE.admit(&mut state, Shape::Delta, 130 * SECOND, reading(time));
-    let Admit::Send(third) = ask(120) else {
+    let mut ask =
+        |time: u64| PACE.admit(&mut state, SeriesKind::Delta, 130 * SECOND, reading(time));
+    let Admission::Send(third) = ask(120) else {
         panic!("sent")
     };
-    state.answered(120 * SECOND, &third, true);
-    let mut ask = |time: u64| PACE.admit(&mut state, Shape::Delta, 130 * SECOND, reading(time));
-    assert_eq!(ask(110), Admit::Leave("out_of_order"));
-    assert_eq!(ask(120), Admit::Done(true));
-    let Admit::Send(next) = ask(130) else {
+    state.record_answer(120 * SECOND, &third, true);
+    let mut ask =
+        |time: u64| PACE.admit(&mut state, SeriesKind::Delta, 130 * SECOND, reading(time));
+    assert_eq!(ask(110), Admission::Dropped("out_of_order"));
+    assert_eq!(ask(120), Admission::AlreadyAnswered { accepted: true });
+    let Admission::Send(next) = ask(130) else {
         panic!("sent")
     };
     assert_eq!(next.value, PointValue::Int(1));
@@ -239,28 +243,35 @@ fn what_is_too_old_or_ahead_of_the_clock_stays_here() {
             time,
             value: PointValue::Int(1),
         };
-        PACE.admit(&mut State::default(), Shape::Gauge, now, reading)
+        PACE.admit(&mut SeriesState::default(), SeriesKind::Gauge, now, reading)
     };
-    assert_eq!(at(now - 25 * 3_600 * SECOND - 1), Admit::Leave("too_old"));
-    assert_eq!(at(now + 5 * 60 * SECOND + 1), Admit::Leave("in_the_future"));
-    assert!(matches!(at(now - 25 * 3_600 * SECOND), Admit::Send(_)));
-    assert!(matches!(at(now + 5 * 60 * SECOND), Admit::Send(_)));
+    assert_eq!(
+        at(now - 25 * 3_600 * SECOND - 1),
+        Admission::Dropped("too_old")
+    );
+    assert_eq!(
+        at(now + 5 * 60 * SECOND + 1),
+        Admission::Dropped("in_the_future")
+    );
+    assert!(matches!(at(now - 25 * 3_600 * SECOND), Admission::Send(_)));
+    assert!(matches!(at(now + 5 * 60 * SECOND), Admission::Send(_)));
 }
 
 #[test]
 fn what_was_answered_is_not_sent_again() {
-    let mut state = State::default();
+    let mut state = SeriesState::default();
     let reading = || Reading {
         start: 0,
         time: 100 * SECOND,
         value: PointValue::Int(1),
     };
-    let Admit::Send(ready) = PACE.admit(&mut state, Shape::Gauge, 100 * SECOND, reading()) else {
+    let Admission::Send(point) = PACE.admit(&mut state, SeriesKind::Gauge, 100 * SECOND, reading())
+    else {
         panic!("sent")
     };
-    state.answered(100 * SECOND, &ready, false);
+    state.record_answer(100 * SECOND, &point, false);
     assert_eq!(
-        PACE.admit(&mut state, Shape::Gauge, 100 * SECOND, reading()),
-        Admit::Done(false)
+        PACE.admit(&mut state, SeriesKind::Gauge, 100 * SECOND, reading()),
+        Admission::AlreadyAnswered { accepted: false }
     );
 }

@@ -3,55 +3,55 @@
 use std::collections::HashMap;
 
 use crate::map::mapping::Row;
-use crate::send::pace::State;
+use crate::send::pace::SeriesState;
 
 const HOUR: u64 = 3_600 * 1_000_000_000;
 /// How long a series is remembered that shows nothing, ns.
-const REMEMBERED: u64 = HOUR;
+const RETENTION: u64 = HOUR;
 /// How long one is that would have to begin anew with a baseline: as long as a point may be late.
-const COUNTED: u64 = 25 * HOUR;
+const COUNTER_RETENTION: u64 = 25 * HOUR;
 
 /// The state of all series.
 #[derive(Debug, Default)]
-pub(crate) struct AllSeries {
-    all: HashMap<u128, Entry>,
-    looked: u64,
+pub(crate) struct SeriesStates {
+    states: HashMap<u128, Entry>,
+    last_cleanup: u64,
 }
 
 #[derive(Debug)]
 struct Entry {
     owner: u64,
     /// When it was last asked for, unix ns.
-    seen: u64,
-    state: State,
+    last_seen: u64,
+    state: SeriesState,
 }
 
-impl AllSeries {
+impl SeriesStates {
     /// What is known of a series; `None` where another one, that became the same, has it.
-    pub(crate) fn get(&mut self, row: &Row, now: u64) -> Option<&mut State> {
-        let entry = self.all.entry(row.id).or_insert_with(|| Entry {
+    pub(crate) fn get(&mut self, row: &Row, now: u64) -> Option<&mut SeriesState> {
+        let entry = self.states.entry(row.id).or_insert_with(|| Entry {
             owner: row.owner,
-            seen: now,
-            state: State::default(),
+            last_seen: now,
+            state: SeriesState::default(),
         });
         if entry.owner != row.owner {
             return None;
         }
-        entry.seen = now;
+        entry.last_seen = now;
         Some(&mut entry.state)
     }
 
     /// Forgets, once in a while, what has not been seen for long. The clock may have been set back meanwhile.
-    pub(crate) fn tidy(&mut self, now: u64) {
-        if now.abs_diff(self.looked) > REMEMBERED / 6 {
-            self.looked = now;
-            self.all.retain(|_, entry| {
-                let limit = if entry.state.is_counting() {
-                    COUNTED
+    pub(crate) fn forget_unseen(&mut self, now: u64) {
+        if now.abs_diff(self.last_cleanup) > RETENTION / 6 {
+            self.last_cleanup = now;
+            self.states.retain(|_, entry| {
+                let limit = if entry.state.has_counter_state() {
+                    COUNTER_RETENTION
                 } else {
-                    REMEMBERED
+                    RETENTION
                 };
-                now.abs_diff(entry.seen) <= limit
+                now.abs_diff(entry.last_seen) <= limit
             });
         }
     }
@@ -61,7 +61,7 @@ impl AllSeries {
 mod tests {
     use super::*;
     use crate::map::point_value::PointValue;
-    use crate::send::pace::{Admit, Pace, Reading, Shape};
+    use crate::send::pace::{Admission, Pace, Reading, SeriesKind};
 
     #[test]
     fn a_counter_that_is_read_every_two_hours_has_its_baseline_once() {
@@ -69,23 +69,23 @@ mod tests {
             id,
             owner: 0,
             encoded: bytes::Bytes::new(),
-            shape: Shape::Cumulative,
+            kind: SeriesKind::Cumulative,
         };
-        let mut series = AllSeries::default();
+        let mut series = SeriesStates::default();
         let pace = Pace::new(std::time::Duration::from_secs(10));
         let mut read = |row: &Row, now: u64| {
-            series.tidy(now);
+            series.forget_unseen(now);
             let state = series.get(row, now).unwrap();
             let reading = Reading {
                 start: 0,
                 time: now,
                 value: PointValue::Int(1),
             };
-            pace.admit(state, row.shape, now, reading)
+            pace.admit(state, row.kind, now, reading)
         };
-        assert_eq!(read(&row(1), 100 * HOUR), Admit::Leave("baseline"));
-        assert!(matches!(read(&row(1), 102 * HOUR), Admit::Send(_)));
-        assert_eq!(read(&row(2), 128 * HOUR), Admit::Leave("baseline"));
-        assert_eq!(series.all.len(), 1, "after a day it is forgotten");
+        assert_eq!(read(&row(1), 100 * HOUR), Admission::Dropped("baseline"));
+        assert!(matches!(read(&row(1), 102 * HOUR), Admission::Send(_)));
+        assert_eq!(read(&row(2), 128 * HOUR), Admission::Dropped("baseline"));
+        assert_eq!(series.states.len(), 1, "after a day it is forgotten");
     }
 }
