@@ -51,7 +51,7 @@ pub struct Gcp {
     pace: pace::Pace,
     tables: tables::Tables,
     descriptors: descriptors::Descriptors,
-    series: Mutex<SeriesStates>,
+    series_states: Mutex<SeriesStates>,
     detected: OnceCell<DetectedResource>,
     /// What cannot be mended while running.
     fatal: watch::Sender<Option<String>>,
@@ -148,7 +148,7 @@ impl Gcp {
             pace: pace::Pace::new(metric.min_interval.0),
             tables: tables::Tables::default(),
             descriptors: descriptors::Descriptors::default(),
-            series: Mutex::default(),
+            series_states: Mutex::default(),
             detected: OnceCell::new(),
             fatal: watch::Sender::new(None),
             said: Mutex::default(),

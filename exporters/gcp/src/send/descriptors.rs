@@ -16,8 +16,8 @@ use tonic::{Code, Status};
 
 use crate::map::mapping::{keys, metric_kind};
 use crate::map::names::display_name;
-use crate::send::answer::{explain, is_later};
 use crate::send::api::Shared;
+use crate::send::outcome::{explain, is_retryable};
 
 /// How many are made at a time.
 const AT_A_TIME: usize = 10;
@@ -165,7 +165,7 @@ impl Descriptor {
     async fn make(&self, api: &Shared, refused: &mut Option<Status>) -> Result<Made, Status> {
         match api.create_descriptor(&self.project, self.message()).await {
             Ok(made) => Ok(self.compare(&made)),
-            Err(status) if is_later(status.code()) => Err(status),
+            Err(status) if is_retryable(status.code()) => Err(status),
             Err(status) => {
                 if matches!(
                     status.code(),
@@ -173,7 +173,7 @@ impl Descriptor {
                 ) {
                     match api.descriptor(&self.project, &self.metric_type).await {
                         Ok(there) => return Ok(self.compare(&there)),
-                        Err(status) if is_later(status.code()) => return Err(status),
+                        Err(status) if is_retryable(status.code()) => return Err(status),
                         Err(_) => {}
                     }
                 }

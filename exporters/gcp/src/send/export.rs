@@ -11,25 +11,25 @@ use tonic::Status;
 use crate::Gcp;
 use crate::map::mapping;
 use crate::map::tables::Mapped;
-use crate::send::answer::{self, Answer, Fate};
-use crate::send::calls::{At, Call};
 use crate::send::descriptors::Descriptor;
+use crate::send::outcome::{self, RequestOutcome, SeriesOutcome};
+use crate::send::requests::{ApiRequest, PointRef};
 
 /// How many requests of the API may be under way for one request of the pipeline: all are of different series.
-const AT_A_TIME: usize = 8;
+const MAX_CONCURRENT_REQUESTS: usize = 8;
 
 /// What became of a request of the pipeline.
 #[derive(Default)]
-struct Tally {
+struct ExportOutcome {
     /// What this exporter let go, by reason.
     dropped: BTreeMap<&'static str, u64>,
-    taken: u64,
+    accepted: u64,
     rejected: u64,
     /// Of those, how many with their request as a whole.
-    whole: u64,
+    rejected_as_a_whole: u64,
     message: String,
-    left: HashSet<At>,
-    source: Option<BoxError>,
+    to_retry: HashSet<PointRef>,
+    retry_reason: Option<BoxError>,
 }
 
 impl Gcp {
@@ -43,140 +43,156 @@ impl Gcp {
             self.fatal.send_replace(Some(why.clone()));
             ExportError::permanent(why)
         })?;
-        let makes = !self.config.metric.skip_create_descriptor && !self.api.service;
+        let creates_descriptors = !self.config.metric.skip_create_descriptor && !self.api.service;
         self.descriptors
             .make(
-                makes.then_some(&self.api),
+                creates_descriptors.then_some(&self.api),
                 new_descriptors(request, &mapped),
             )
             .await
-            .map_err(|status| ExportError::retryable(answer::explain(&status)))?;
+            .map_err(|status| ExportError::retryable(outcome::explain(&status)))?;
 
-        let mut tally = Tally::default();
-        let mut rest = all_points(request);
-        while !rest.is_empty() && tally.left.is_empty() {
-            let made = self.calls(request, &mapped, rest);
-            tally.rejected += made.rejected;
-            tally.taken += made.taken;
-            for (reason, count) in made.dropped {
-                *tally.dropped.entry(reason).or_default() += count;
+        let mut export = ExportOutcome::default();
+        let mut points = all_points(request);
+        while !points.is_empty() && export.to_retry.is_empty() {
+            let planned = self.plan_requests(request, &mapped, points);
+            export.rejected += planned.rejected;
+            export.accepted += planned.accepted;
+            for (reason, count) in planned.dropped {
+                *export.dropped.entry(reason).or_default() += count;
             }
-            rest = self.send(&mapped, made.all, &mut tally).await;
-            rest.extend(made.later);
+            points = self.send(&mapped, planned.requests, &mut export).await;
+            points.extend(planned.postponed);
         }
-        tally.left.extend(rest);
-        for (reason, count) in &tally.dropped {
+        export.to_retry.extend(points);
+        for (reason, count) in &export.dropped {
             self.counters.add("points_dropped", reason, *count);
         }
-        tally.outcome(request)
+        export.into_result(request)
     }
 
     /// Sends the requests; gives the points that are to be sent again at once.
-    async fn send(&self, mapped: &[Arc<Mapped>], calls: Vec<Call>, tally: &mut Tally) -> Vec<At> {
-        let room = Arc::new(Semaphore::new(AT_A_TIME));
+    async fn send(
+        &self,
+        mapped: &[Arc<Mapped>],
+        requests: Vec<ApiRequest>,
+        export: &mut ExportOutcome,
+    ) -> Vec<PointRef> {
+        let permits = Arc::new(Semaphore::new(MAX_CONCURRENT_REQUESTS));
         let mut tasks = JoinSet::new();
-        for mut call in calls {
-            let (api, room) = (Arc::clone(&self.api), Arc::clone(&room));
+        for mut api_request in requests {
+            let (api, permits) = (Arc::clone(&self.api), Arc::clone(&permits));
             tasks.spawn(async move {
-                let _room = room.acquire_owned().await;
-                let body = std::mem::take(&mut call.body).freeze();
-                let done = api.create_time_series(&call.project, body).await;
-                (call, done)
+                let _permit = permits.acquire_owned().await;
+                let body = std::mem::take(&mut api_request.body).freeze();
+                let response = api.create_time_series(&api_request.project, body).await;
+                (api_request, response)
             });
         }
-        let mut at_once = Vec::new();
-        while let Some(done) = tasks.join_next().await {
-            match done {
-                Ok((call, done)) => at_once.append(&mut self.answered(mapped, call, &done, tally)),
+        let mut retry_now = Vec::new();
+        while let Some(finished) = tasks.join_next().await {
+            match finished {
+                Ok((api_request, response)) => retry_now.append(&mut self.record_response(
+                    mapped,
+                    api_request,
+                    &response,
+                    export,
+                )),
                 // A task of ours is never cancelled: it broke down, and so does this one.
                 Err(error) => std::panic::resume_unwind(error.into_panic()),
             }
         }
-        at_once
+        retry_now
     }
 
-    fn answered(
+    fn record_response(
         &self,
         mapped: &[Arc<Mapped>],
-        call: Call,
-        done: &Result<(), Status>,
-        tally: &mut Tally,
-    ) -> Vec<At> {
-        let count = call.going.len();
-        let mut answer = match done {
-            Ok(()) => Answer::taken(count),
-            Err(status) => answer::read(status, count),
+        api_request: ApiRequest,
+        response: &Result<(), Status>,
+        export: &mut ExportOutcome,
+    ) -> Vec<PointRef> {
+        let count = api_request.points.len();
+        let mut request_outcome = match response {
+            Ok(()) => RequestOutcome::accepted(count),
+            Err(status) => outcome::parse_error(status, count),
         };
-        let ends: Vec<u64> = call.going.iter().map(|going| going.ready.end).collect();
-        answer::spread(&mut answer.fates, &ends);
-        tally.rejected += answer.unnamed;
-        let mut at_once = Vec::new();
-        let mut series = self.series();
+        let ends: Vec<u64> = api_request
+            .points
+            .iter()
+            .map(|in_flight| in_flight.point.end)
+            .collect();
+        outcome::propagate_rejection(&mut request_outcome.outcomes, &ends);
+        export.rejected += request_outcome.unnamed_rejections;
+        let mut retry_now = Vec::new();
+        let mut states = self.series_states();
         let now = (self.now)();
-        for (going, fate) in call.going.into_iter().zip(answer.fates) {
-            let table = &mapped[going.at.batch];
-            let Some((row, descriptor)) = &table.rows[going.at.row] else {
+        for (in_flight, outcome) in api_request.points.into_iter().zip(request_outcome.outcomes) {
+            let table = &mapped[in_flight.point_ref.batch];
+            let Some((row, descriptor)) = &table.rows[in_flight.point_ref.row] else {
                 continue;
             };
-            let Some(state) = series.get(row, now) else {
+            let Some(state) = states.get(row, now) else {
                 continue;
             };
-            match fate {
-                Fate::Later => drop(tally.left.insert(going.at)),
-                Fate::AtOnce => at_once.push(going.at),
-                Fate::Taken => {
-                    state.record_answer(going.time, &going.ready, true);
-                    tally.taken += 1;
+            match outcome {
+                SeriesOutcome::RetryLater => drop(export.to_retry.insert(in_flight.point_ref)),
+                SeriesOutcome::RetryNow => retry_now.push(in_flight.point_ref),
+                SeriesOutcome::Accepted => {
+                    state.record_answer(in_flight.reading_time, &in_flight.point, true);
+                    export.accepted += 1;
                 }
                 // Sent before, without an answer: that it is too late now says that it was taken then.
-                Fate::Refused(why) if going.again && answer::is_too_late(&why) => {
-                    state.record_answer(going.time, &going.ready, true);
-                    tally.taken += 1;
+                SeriesOutcome::Rejected(why)
+                    if in_flight.is_resent && outcome::is_superseded(&why) =>
+                {
+                    state.record_answer(in_flight.reading_time, &in_flight.point, true);
+                    export.accepted += 1;
                 }
-                Fate::Refused(_) if answer.whole.is_some() => {
-                    state.record_answer(going.time, &going.ready, false);
-                    tally.rejected += 1;
-                    tally.whole += 1;
+                SeriesOutcome::Rejected(_) if request_outcome.request_error.is_some() => {
+                    state.record_answer(in_flight.reading_time, &in_flight.point, false);
+                    export.rejected += 1;
+                    export.rejected_as_a_whole += 1;
                 }
-                Fate::Refused(why) => {
-                    state.record_answer(going.time, &going.ready, false);
-                    tally.rejected += 1;
+                SeriesOutcome::Rejected(why) => {
+                    state.record_answer(in_flight.reading_time, &in_flight.point, false);
+                    export.rejected += 1;
                     self.say(&(row.id, 1_u8), || {
-                        let of = table.label(going.at.row, &descriptor.metric_type);
+                        let label = table.label(in_flight.point_ref.row, &descriptor.metric_type);
                         let resource = &table.common.resource;
                         format!(
-                            "{of} of {}{:?} is refused: {why}",
+                            "{label} of {}{:?} is refused: {why}",
                             resource.r#type, resource.labels
                         )
                     });
                 }
             }
         }
-        if let Err(status) = done {
-            if answer.unnamed > 0 || answer.whole.is_some() {
-                tally.message = answer::explain(status);
+        if let Err(status) = response {
+            if request_outcome.unnamed_rejections > 0 || request_outcome.request_error.is_some() {
+                export.message = outcome::explain(status);
             }
-            if !tally.left.is_empty() {
-                let source = || answer::explain(status).into();
-                tally.source.get_or_insert_with(source);
+            if !export.to_retry.is_empty() {
+                let reason = || outcome::explain(status).into();
+                export.retry_reason.get_or_insert_with(reason);
             }
         }
-        at_once
+        retry_now
     }
 }
 
-impl Tally {
-    fn outcome(self, request: &[Batch]) -> Result<(), ExportError> {
+impl ExportOutcome {
+    fn into_result(self, request: &[Batch]) -> Result<(), ExportError> {
         let rejected = self.rejected;
-        let rest = if !self.left.is_empty() {
+        let rest = if !self.to_retry.is_empty() {
             let unknown = || "some series were not taken yet".into();
             Err(ExportError::Retryable {
-                source: self.source.unwrap_or_else(unknown),
+                source: self.retry_reason.unwrap_or_else(unknown),
                 after: None,
-                left: Some(left(request, &self.left)),
+                left: Some(batches_to_retry(request, &self.to_retry)),
                 rejected,
             })
-        } else if rejected > 0 && rejected == self.whole && self.taken == 0 {
+        } else if rejected > 0 && rejected == self.rejected_as_a_whole && self.accepted == 0 {
             Err(ExportError::permanent(self.message))
         } else if rejected > 0 {
             let message = self.message;
@@ -194,12 +210,12 @@ impl Tally {
     }
 }
 
-fn all_points(request: &[Batch]) -> Vec<At> {
+fn all_points(request: &[Batch]) -> Vec<PointRef> {
     let of = |(batch, it): (usize, &Batch)| {
         let rows = it.values().iter().enumerate();
         let shown = rows.filter(|(_, value)| **value != Value::Absent);
         shown
-            .map(move |(row, _)| At { batch, row })
+            .map(move |(row, _)| PointRef { batch, row })
             .collect::<Vec<_>>()
     };
     request.iter().enumerate().flat_map(of).collect()
@@ -209,7 +225,7 @@ fn all_points(request: &[Batch]) -> Vec<At> {
 fn new_descriptors(request: &[Batch], mapped: &[Arc<Mapped>]) -> Vec<Arc<Descriptor>> {
     let mut seen = HashMap::new();
     for (batch, table) in request.iter().zip(mapped) {
-        for (row, (of, value)) in batch
+        for (row, (series, value)) in batch
             .table()
             .series()
             .iter()
@@ -220,7 +236,7 @@ fn new_descriptors(request: &[Batch], mapped: &[Arc<Mapped>]) -> Vec<Arc<Descrip
             else {
                 continue;
             };
-            if let Ok(point_value) = mapping::point_value(of, value) {
+            if let Ok(point_value) = mapping::point_value(series, value) {
                 let key = Arc::as_ptr(descriptor);
                 let (_, values) = seen
                     .entry(key)
@@ -240,10 +256,10 @@ fn new_descriptors(request: &[Batch], mapped: &[Arc<Mapped>]) -> Vec<Arc<Descrip
 }
 
 /// The request without what was dealt with.
-fn left(request: &[Batch], left: &HashSet<At>) -> Vec<Batch> {
+fn batches_to_retry(request: &[Batch], to_retry: &HashSet<PointRef>) -> Vec<Batch> {
     let of = |(batch, it): (usize, &Batch)| {
         let values = it.values().iter().enumerate().map(|(row, value)| {
-            if left.contains(&At { batch, row }) {
+            if to_retry.contains(&PointRef { batch, row }) {
                 value.clone()
             } else {
                 Value::Absent

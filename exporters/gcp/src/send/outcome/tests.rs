@@ -3,15 +3,18 @@ use googleapis_tonic_google_monitoring_v3::google::monitoring::v3::create_time_s
 use super::*;
 
 /// The indices that were refused and that may go later.
-fn fates(status: &Status, series: usize) -> (Vec<usize>, Vec<usize>) {
-    let fates = read(status, series).fates;
-    let which = |wanted: fn(&Fate) -> bool| {
-        let all = fates.iter().enumerate().filter(|(_, fate)| wanted(fate));
+fn rejected_and_retryable(status: &Status, series: usize) -> (Vec<usize>, Vec<usize>) {
+    let outcomes = parse_error(status, series).outcomes;
+    let which = |wanted: fn(&SeriesOutcome) -> bool| {
+        let all = outcomes
+            .iter()
+            .enumerate()
+            .filter(|(_, outcome)| wanted(outcome));
         all.map(|(index, _)| index).collect()
     };
     (
-        which(|it| matches!(it, Fate::Refused(_))),
-        which(|it| *it == Fate::Later),
+        which(|it| matches!(it, SeriesOutcome::Rejected(_))),
+        which(|it| *it == SeriesOutcome::RetryLater),
     )
 }
 
@@ -35,7 +38,7 @@ fn the_named_series_failed_and_their_neighbours_were_taken() {
         ),
     ] {
         assert_eq!(
-            fates(&invalid(&text), 9),
+            rejected_and_retryable(&invalid(&text), 9),
             (vec![0, 1, 2, 5, 7], vec![]),
             "{text}"
         );
@@ -43,7 +46,7 @@ fn the_named_series_failed_and_their_neighbours_were_taken() {
 }
 
 #[test]
-fn the_reason_is_told_without_the_names() {
+fn the_reason_is_given_without_the_names() {
     for (text, reason) in [
         (
             "One or more TimeSeries could not be written: Unknown metric: custom.googleapis.com/x: timeSeries[0]",
@@ -59,8 +62,8 @@ fn the_reason_is_told_without_the_names() {
         ),
     ] {
         assert_eq!(
-            read(&invalid(text), 1).fates,
-            [Fate::Refused(reason.into())],
+            parse_error(&invalid(text), 1).outcomes,
+            [SeriesOutcome::Rejected(reason.into())],
             "{text}"
         );
     }
@@ -69,24 +72,27 @@ fn the_reason_is_told_without_the_names() {
 #[test]
 fn internal_errors_of_single_series_are_for_later() {
     let text = "One or more TimeSeries could not be written: Internal error encountered. Please retry after a few seconds. If internal errors persist, contact support at https://cloud.google.com/support/docs.: timeSeries[0-1,3]; Unknown metric: agent.googleapis.com/system.swap.page_faults: timeSeries[2]";
-    assert_eq!(fates(&invalid(text), 5), (vec![2], vec![0, 1, 3]));
+    assert_eq!(
+        rejected_and_retryable(&invalid(text), 5),
+        (vec![2], vec![0, 1, 3])
+    );
 }
 
 #[test]
 fn a_duplicate_is_named_twice_and_counts_once() {
     let text = "One or more TimeSeries could not be written: Field timeSeries[16] had an invalid value: Duplicate TimeSeries encountered. Only one point can be written per TimeSeries per request.: timeSeries[16]; Field timeSeries[42] had an invalid value: Duplicate TimeSeries encountered. Only one point can be written per TimeSeries per request.: timeSeries[42]";
-    assert_eq!(fates(&invalid(text), 50).0, [16, 42]);
+    assert_eq!(rejected_and_retryable(&invalid(text), 50).0, [16, 42]);
 }
 
 #[test]
 fn a_request_that_is_wrong_as_a_whole_leaves_the_others_for_now() {
     let text = "Field timeSeries[1].points[0].interval.end_time had an invalid value of \"x\": Data points cannot be written more than 24h in the past.";
-    let answer = read(&invalid(text), 3);
+    let answer = parse_error(&invalid(text), 3);
     assert_eq!(
-        (&answer.fates[0], &answer.fates[2]),
-        (&Fate::AtOnce, &Fate::AtOnce)
+        (&answer.outcomes[0], &answer.outcomes[2]),
+        (&SeriesOutcome::RetryNow, &SeriesOutcome::RetryNow)
     );
-    assert!(matches!(answer.fates[1], Fate::Refused(_)));
+    assert!(matches!(answer.outcomes[1], SeriesOutcome::Rejected(_)));
     for code in [
         Code::Unavailable,
         Code::DeadlineExceeded,
@@ -94,7 +100,7 @@ fn a_request_that_is_wrong_as_a_whole_leaves_the_others_for_now() {
         Code::Internal,
     ] {
         assert_eq!(
-            fates(&Status::new(code, ""), 2),
+            rejected_and_retryable(&Status::new(code, ""), 2),
             (vec![], vec![0, 1]),
             "{code:?}"
         );
@@ -106,7 +112,7 @@ fn a_request_that_is_wrong_as_a_whole_leaves_the_others_for_now() {
         Code::Unimplemented,
     ] {
         assert_eq!(
-            fates(&Status::new(code, ""), 2),
+            rejected_and_retryable(&Status::new(code, ""), 2),
             (vec![0, 1], vec![]),
             "{code:?}"
         );
@@ -114,22 +120,25 @@ fn a_request_that_is_wrong_as_a_whole_leaves_the_others_for_now() {
 }
 
 #[test]
-fn a_time_that_is_refused_is_refused_for_all_that_are_as_far() {
-    let refused_of = |how: &str| {
+fn a_time_that_is_rejected_is_rejected_for_all_that_are_as_far() {
+    let rejected_of = |how: &str| {
         let text = format!(
             "Field timeSeries[1].points[0].interval.end_time had an invalid value of \"x\": Data points cannot be written more than {how}."
         );
-        let mut fates = read(&invalid(&text), 4).fates;
-        spread(&mut fates, &[10, 20, 20, 30]);
-        let is_refused = |fate: &Fate| matches!(fate, Fate::Refused(_));
-        fates.iter().map(is_refused).collect::<Vec<_>>()
+        let mut outcomes = parse_error(&invalid(&text), 4).outcomes;
+        propagate_rejection(&mut outcomes, &[10, 20, 20, 30]);
+        let is_rejected = |outcome: &SeriesOutcome| matches!(outcome, SeriesOutcome::Rejected(_));
+        outcomes.iter().map(is_rejected).collect::<Vec<_>>()
     };
-    assert_eq!(refused_of("5m0s in the future"), [false, true, true, true]);
-    assert_eq!(refused_of("24h in the past"), [true, true, true, false]);
+    assert_eq!(rejected_of("5m0s in the future"), [false, true, true, true]);
+    assert_eq!(rejected_of("24h in the past"), [true, true, true, false]);
     let other = "Field timeSeries[1].metric.labels[2] had an invalid value of \"x\": no.";
-    let mut fates = read(&invalid(other), 3).fates;
-    spread(&mut fates, &[1, 1, 1]);
-    assert_eq!((&fates[0], &fates[2]), (&Fate::AtOnce, &Fate::AtOnce));
+    let mut outcomes = parse_error(&invalid(other), 3).outcomes;
+    propagate_rejection(&mut outcomes, &[1, 1, 1]);
+    assert_eq!(
+        (&outcomes[0], &outcomes[2]),
+        (&SeriesOutcome::RetryNow, &SeriesOutcome::RetryNow)
+    );
 }
 
 #[test]
@@ -159,14 +168,14 @@ fn the_summary_says_what_was_refused_without_a_name_and_what_may_go_later() {
         };
         Status::with_details(Code::InvalidArgument, text, details.encode_to_vec().into())
     };
-    let unnamed = read(&with("some failed", vec![error(3, "bad", 2)], 2), 4);
-    assert_eq!(unnamed.unnamed, 2);
+    let unnamed = parse_error(&with("some failed", vec![error(3, "bad", 2)], 2), 4);
+    assert_eq!(unnamed.unnamed_rejections, 2);
     let busy = "One or more TimeSeries could not be written: Backend is busy: timeSeries[1]; Bad metric: timeSeries[3]";
     let status = with(
         busy,
         vec![error(14, "Backend is busy", 1), error(3, "Bad metric", 1)],
         2,
     );
-    assert_eq!(fates(&status, 4), (vec![3], vec![1]));
-    assert_eq!(read(&status, 4).unnamed, 0);
+    assert_eq!(rejected_and_retryable(&status, 4), (vec![3], vec![1]));
+    assert_eq!(parse_error(&status, 4).unnamed_rejections, 0);
 }
