@@ -25,7 +25,7 @@ use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 use auth::credentials::Auth;
 use auth::detect::{DetectedResource, detect};
 use auth::sources::CredentialSources;
-use map::tables;
+use map::tables::MappedTables;
 use send::series_states::SeriesStates;
 use send::{api, descriptors, pace};
 
@@ -49,7 +49,7 @@ pub struct Gcp {
     counters: Counters,
     product_name_file: std::path::PathBuf,
     pace: pace::Pace,
-    tables: tables::Tables,
+    tables: MappedTables,
     descriptors: descriptors::Descriptors,
     series_states: Mutex<SeriesStates>,
     detected: OnceCell<DetectedResource>,
@@ -146,7 +146,7 @@ impl Gcp {
             counters: context.counters.clone(),
             product_name_file: CredentialSources::product_name_file(context),
             pace: pace::Pace::new(metric.min_interval.0),
-            tables: tables::Tables::default(),
+            tables: MappedTables::default(),
             descriptors: descriptors::Descriptors::default(),
             series_states: Mutex::default(),
             detected: OnceCell::new(),

@@ -8,11 +8,14 @@ use googleapis_tonic_google_monitoring_v3::google::api::distribution::bucket_opt
 };
 use pipeline::{Bounds, Exponential, Histogram};
 
-use crate::map::names::BUCKETS;
+use crate::map::names::MAX_BUCKETS;
 
 /// A histogram of these bounds, or why it is none to the API.
-pub(crate) fn explicit(it: &Histogram, bounds: &Bounds) -> Result<Distribution, &'static str> {
-    if it.counts.len() > BUCKETS {
+pub(crate) fn explicit(
+    histogram: &Histogram,
+    bounds: &Bounds,
+) -> Result<Distribution, &'static str> {
+    if histogram.counts.len() > MAX_BUCKETS {
         return Err("it has more than 200 buckets");
     }
     if bounds.0.is_empty() {
@@ -21,20 +24,23 @@ pub(crate) fn explicit(it: &Histogram, bounds: &Bounds) -> Result<Distribution, 
     let options = Options::ExplicitBuckets(Explicit {
         bounds: bounds.0.clone(),
     });
-    made(&it.counts, it.sum, options)
+    build(&histogram.counts, histogram.sum, options)
 }
 
 /// An exponential one. What is zero or below it falls into the first bucket, which is open below.
-pub(crate) fn exponential(it: &Exponential) -> Result<Distribution, &'static str> {
-    let below: u64 = it
+pub(crate) fn exponential(histogram: &Exponential) -> Result<Distribution, &'static str> {
+    let below: u64 = histogram
         .negative
         .1
         .iter()
-        .fold(it.zero_count, |sum, count| sum.wrapping_add(*count));
-    let (mut scale, mut first, mut counts) =
-        (it.scale, i64::from(it.positive.0), it.positive.1.clone());
+        .fold(histogram.zero_count, |sum, count| sum.wrapping_add(*count));
+    let (mut scale, mut first, mut counts) = (
+        histogram.scale,
+        i64::from(histogram.positive.0),
+        histogram.positive.1.clone(),
+    );
     // Besides its finite buckets it has one below and one above. Two neighbours become one at the next coarser scale.
-    while counts.len() > BUCKETS - 2 {
+    while counts.len() > MAX_BUCKETS - 2 {
         (first, counts) = coarser(first, &counts);
         scale = scale.saturating_sub(1);
     }
@@ -50,7 +56,7 @@ pub(crate) fn exponential(it: &Exponential) -> Result<Distribution, &'static str
         scale: lowest,
     });
     counts.insert(0, below);
-    made(&counts, it.sum, options)
+    build(&counts, histogram.sum, options)
 }
 
 fn coarser(first: i64, counts: &[u64]) -> (i64, Vec<u64>) {
@@ -64,7 +70,7 @@ fn coarser(first: i64, counts: &[u64]) -> (i64, Vec<u64>) {
 }
 
 #[allow(clippy::cast_precision_loss)]
-fn made(counts: &[u64], sum: Option<f64>, options: Options) -> Result<Distribution, &'static str> {
+fn build(counts: &[u64], sum: Option<f64>, options: Options) -> Result<Distribution, &'static str> {
     let sum = sum.ok_or("it has no sum, and so no mean")?;
     let signed: Option<Vec<i64>> = counts.iter().map(|it| i64::try_from(*it).ok()).collect();
     let bucket_counts = signed.ok_or("a count is beyond 63 bits")?;
@@ -98,10 +104,10 @@ mod tests {
             sum: Some(7.5),
             range: None,
         };
-        let made = explicit(&it, &Bounds(vec![1.0, 3.0])).unwrap();
-        assert_eq!((made.count, made.mean), (3, 2.5));
-        assert_eq!(made.bucket_counts, [2, 0, 1]);
-        let options = made.bucket_options.unwrap().options.unwrap();
+        let distribution = explicit(&it, &Bounds(vec![1.0, 3.0])).unwrap();
+        assert_eq!((distribution.count, distribution.mean), (3, 2.5));
+        assert_eq!(distribution.bucket_counts, [2, 0, 1]);
+        let options = distribution.bucket_options.unwrap().options.unwrap();
         assert_eq!(
             options,
             Options::ExplicitBuckets(Explicit {
@@ -134,10 +140,10 @@ mod tests {
             sum: Some(20.0),
             ..Exponential::default()
         };
-        let made = exponential(&it).unwrap();
-        assert_eq!((made.count, made.mean), (10, 2.0));
-        assert_eq!(made.bucket_counts, [5, 1, 0, 4]);
-        let options = made.bucket_options.unwrap().options.unwrap();
+        let distribution = exponential(&it).unwrap();
+        assert_eq!((distribution.count, distribution.mean), (10, 2.0));
+        assert_eq!(distribution.bucket_counts, [5, 1, 0, 4]);
+        let options = distribution.bucket_options.unwrap().options.unwrap();
         let two_to_sixteen = Buckets {
             num_finite_buckets: 3,
             growth_factor: 2.0,
@@ -149,8 +155,9 @@ mod tests {
             positive: (-160, vec![1; 320]),
             ..it
         };
-        let made = exponential(&fine).unwrap();
-        let Some(Options::ExponentialBuckets(buckets)) = made.bucket_options.unwrap().options
+        let distribution = exponential(&fine).unwrap();
+        let Some(Options::ExponentialBuckets(buckets)) =
+            distribution.bucket_options.unwrap().options
         else {
             panic!("exponential")
         };
@@ -160,7 +167,7 @@ mod tests {
             "the lower bound stays: 2^(-160/32)"
         );
         assert!(same(buckets.growth_factor, 2_f64.powf(1.0 / 16.0)));
-        assert_eq!(made.bucket_counts.iter().sum::<i64>(), 325);
+        assert_eq!(distribution.bucket_counts.iter().sum::<i64>(), 325);
         let none = Exponential {
             positive: (0, Vec::new()),
             ..fine

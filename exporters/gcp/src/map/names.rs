@@ -2,13 +2,13 @@
 
 /// How long a label's key may be
 /// ([quotas](https://cloud.google.com/monitoring/quotas#custom_metrics_quotas)).
-const KEY_BYTES: usize = 100;
+const MAX_KEY_BYTES: usize = 100;
 /// How long a label's value may be.
-const VALUE_BYTES: usize = 1024;
+const MAX_VALUE_BYTES: usize = 1024;
 /// How many labels a metric may have.
-pub(crate) const LABELS: usize = 30;
+pub(crate) const MAX_LABELS: usize = 30;
 /// How many buckets a distribution may have.
-pub(crate) const BUCKETS: usize = 200;
+pub(crate) const MAX_BUCKETS: usize = 200;
 
 /// The metric's type: the prefix and the name, or the name alone where it has a known domain in it.
 pub(crate) fn metric_type(prefix: &str, known_domains: &[String], name: &str) -> String {
@@ -20,11 +20,11 @@ pub(crate) fn metric_type(prefix: &str, known_domains: &[String], name: &str) ->
     };
     // As Go's `path.Join`: no empty part.
     let parts: Vec<&str> = whole.split('/').filter(|part| !part.is_empty()).collect();
-    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '/' | '-');
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '/' | '-');
     parts
         .join("/")
         .chars()
-        .map(|c| if fits(c) { c } else { '_' })
+        .map(|c| if is_allowed(c) { c } else { '_' })
         .collect()
 }
 
@@ -37,23 +37,23 @@ pub(crate) fn display_name(metric_type: &str) -> &str {
 
 /// A label's key: letters, digits and `_`, a letter first, 100 bytes at the most.
 pub(crate) fn label_key(key: &str) -> String {
-    let fits = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
-    let key: String = key.chars().map(fits).collect();
+    let replace = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
+    let key: String = key.chars().map(replace).collect();
     let key = if key.starts_with(|c: char| c.is_ascii_alphabetic()) {
         key
     } else {
         format!("key_{}", key.trim_start_matches('_'))
     };
-    cut(key, KEY_BYTES)
+    truncate(key, MAX_KEY_BYTES)
 }
 
 /// A label's value: 1,024 bytes at the most.
 pub(crate) fn label_value(value: String) -> String {
-    cut(value, VALUE_BYTES)
+    truncate(value, MAX_VALUE_BYTES)
 }
 
-fn cut(mut text: String, most: usize) -> String {
-    text.truncate(text.floor_char_boundary(most));
+fn truncate(mut text: String, max_bytes: usize) -> String {
+    text.truncate(text.floor_char_boundary(max_bytes));
     text
 }
 
@@ -64,29 +64,29 @@ mod tests {
     #[test]
     fn a_type_is_prefix_and_name_but_for_known_domains() {
         let known = ["googleapis.com".to_owned(), "istio.io".to_owned()];
-        let made = |prefix, name| metric_type(prefix, &known, name);
+        let type_of = |prefix, name| metric_type(prefix, &known, name);
         assert_eq!(
-            made("workload.googleapis.com", "kvm.exits"),
+            type_of("workload.googleapis.com", "kvm.exits"),
             "workload.googleapis.com/kvm.exits"
         );
         assert_eq!(
-            made("custom.googleapis.com/opentelemetry/", "/net//rx_bytes"),
+            type_of("custom.googleapis.com/opentelemetry/", "/net//rx_bytes"),
             "custom.googleapis.com/opentelemetry/net/rx_bytes"
         );
         assert_eq!(
-            made("workload.googleapis.com", "agent.googleapis.com/x"),
+            type_of("workload.googleapis.com", "agent.googleapis.com/x"),
             "agent.googleapis.com/x",
             "the domain is known"
         );
-        assert_eq!(made("p.d", "my/istio.io/x"), "my/istio.io/x", "anywhere");
-        assert_eq!(made("", "net/rx"), "net/rx");
-        assert_eq!(made("p.d", "a b{c}"), "p.d/a_b_c_");
+        assert_eq!(type_of("p.d", "my/istio.io/x"), "my/istio.io/x", "anywhere");
+        assert_eq!(type_of("", "net/rx"), "net/rx");
+        assert_eq!(type_of("p.d", "a b{c}"), "p.d/a_b_c_");
         assert_eq!(display_name("p.d/net/rx"), "net/rx");
     }
 
     #[test]
     fn a_key_is_letters_digits_and_underscores_with_a_letter_first() {
-        for (key, made) in [
+        for (key, expected) in [
             ("vcpu", "vcpu"),
             ("service.name", "service_name"),
             ("0day", "key_0day"),
@@ -94,7 +94,7 @@ mod tests {
             ("größe", "gr__e"),
             ("", "key_"),
         ] {
-            assert_eq!(label_key(key), made);
+            assert_eq!(label_key(key), expected);
         }
         assert_eq!(label_key(&"a".repeat(101)).len(), 100);
         assert_eq!(label_value("ä".repeat(600)).len(), 1024);

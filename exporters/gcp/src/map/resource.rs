@@ -5,27 +5,27 @@ use googleapis_tonic_google_monitoring_v3::google::api::MonitoredResource;
 use pipeline::Attributes;
 
 /// A label, and where its value comes from: the first attribute that has one, then the text.
-type Label = (&'static str, &'static [&'static str], &'static str);
+type LabelRule = (&'static str, &'static [&'static str], &'static str);
 
 const ZONE: &str = "cloud.availability_zone";
 const REGION: &str = "cloud.region";
 
-const LOCATION: Label = ("location", &[ZONE, REGION], "");
-const LOCATION_OR_GLOBAL: Label = ("location", &[ZONE, REGION], "global");
-const CLUSTER: Label = ("cluster_name", &["k8s.cluster.name"], "");
-const NAMESPACE: Label = ("namespace_name", &["k8s.namespace.name"], "");
-const POD: Label = ("pod_name", &["k8s.pod.name"], "");
-const HOST_ID: Label = ("instance_id", &["host.id"], "");
+const LOCATION: LabelRule = ("location", &[ZONE, REGION], "");
+const LOCATION_OR_GLOBAL: LabelRule = ("location", &[ZONE, REGION], "global");
+const CLUSTER: LabelRule = ("cluster_name", &["k8s.cluster.name"], "");
+const NAMESPACE: LabelRule = ("namespace_name", &["k8s.namespace.name"], "");
+const POD: LabelRule = ("pod_name", &["k8s.pod.name"], "");
+const HOST_ID: LabelRule = ("instance_id", &["host.id"], "");
 
 /// A type, its labels, and those of them that tell one host from another.
-type Type = (&'static str, &'static [Label], &'static [&'static str]);
+type ResourceRule = (&'static str, &'static [LabelRule], &'static [&'static str]);
 
-const GCE: Type = (
+const GCE: ResourceRule = (
     "gce_instance",
     &[("zone", &[ZONE], ""), HOST_ID],
     &["instance_id"],
 );
-const APP_ENGINE: Type = (
+const APP_ENGINE: ResourceRule = (
     "gae_instance",
     &[
         LOCATION,
@@ -35,7 +35,7 @@ const APP_ENGINE: Type = (
     ],
     &["instance_id"],
 );
-const EC2: Type = (
+const EC2: ResourceRule = (
     "aws_ec2_instance",
     &[
         HOST_ID,
@@ -44,12 +44,12 @@ const EC2: Type = (
     ],
     &["instance_id"],
 );
-const BARE_METAL: Type = (
+const BARE_METAL: ResourceRule = (
     "baremetalsolution.googleapis.com/Instance",
     &[("location", &[REGION], ""), HOST_ID],
     &["instance_id"],
 );
-const CONTAINER: Type = (
+const CONTAINER: ResourceRule = (
     "k8s_container",
     &[
         LOCATION,
@@ -60,17 +60,17 @@ const CONTAINER: Type = (
     ],
     &["pod_name"],
 );
-const K8S_POD: Type = (
+const K8S_POD: ResourceRule = (
     "k8s_pod",
     &[LOCATION, CLUSTER, NAMESPACE, POD],
     &["pod_name"],
 );
-const NODE: Type = (
+const NODE: ResourceRule = (
     "k8s_node",
     &[LOCATION, CLUSTER, ("node_name", &["k8s.node.name"], "")],
     &["node_name"],
 );
-const TASK: Type = (
+const TASK: ResourceRule = (
     "generic_task",
     &[
         LOCATION_OR_GLOBAL,
@@ -80,7 +80,7 @@ const TASK: Type = (
     ],
     &["task_id"],
 );
-const GENERIC: Type = (
+const GENERIC: ResourceRule = (
     "generic_node",
     &[
         LOCATION_OR_GLOBAL,
@@ -91,7 +91,7 @@ const GENERIC: Type = (
 );
 
 /// The monitored resource, or what would make two hosts one: a label without a value, and the attribute to set.
-pub(crate) fn monitored(resource: &Attributes) -> Result<MonitoredResource, String> {
+pub(crate) fn monitored_resource(resource: &Attributes) -> Result<MonitoredResource, String> {
     let text = |key: &str| {
         let value = resource.get(key).map(ToString::to_string)?;
         let is_name = key != "service.name" || !value.starts_with("unknown_service");
@@ -100,7 +100,7 @@ pub(crate) fn monitored(resource: &Attributes) -> Result<MonitoredResource, Stri
     let has = |key: &str| text(key).is_some();
     let all = |keys: [&str; 2]| keys.iter().all(|key| has(key));
     let platform = text("cloud.platform").unwrap_or_default();
-    let (name, labels, telling) = match &*platform {
+    let (name, labels, distinguishing) = match &*platform {
         "gcp_compute_engine" => GCE,
         "gcp_app_engine" => APP_ENGINE,
         "aws_ec2" => EC2,
@@ -119,39 +119,40 @@ pub(crate) fn monitored(resource: &Attributes) -> Result<MonitoredResource, Stri
         _ if all(["faas.name", "faas.instance"]) => TASK,
         _ => GENERIC,
     };
-    let mut made = MonitoredResource {
+    let mut monitored = MonitoredResource {
         r#type: name.into(),
         ..MonitoredResource::default()
     };
     for (label, from, or) in labels {
         let value = from.iter().find_map(|key| text(key));
-        if value.is_none() && telling.contains(label) {
+        if value.is_none() && distinguishing.contains(label) {
             return Err(format!(
                 "the monitored resource {name} would have no {label}, and all hosts of that kind would be one; set `{}` in `service.resource`",
                 from[0]
             ));
         }
         let value = value.unwrap_or_else(|| (*or).to_owned());
-        made.labels
+        monitored
+            .labels
             .insert((*label).into(), crate::map::names::label_value(value));
     }
-    Ok(made)
+    Ok(monitored)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn shown(pairs: &[(&str, &str)]) -> String {
+    fn describe(pairs: &[(&str, &str)]) -> String {
         let resource = pairs.iter().map(|(key, value)| (*key, *value)).collect();
-        match monitored(&resource) {
-            Ok(made) => {
-                let labels: Vec<String> = made
+        match monitored_resource(&resource) {
+            Ok(monitored) => {
+                let labels: Vec<String> = monitored
                     .labels
                     .iter()
                     .map(|(key, value)| format!("{key}={value}"))
                     .collect();
-                format!("{}{{{}}}", made.r#type, labels.join(","))
+                format!("{}{{{}}}", monitored.r#type, labels.join(","))
             }
             Err(why) => why,
         }
@@ -165,7 +166,7 @@ mod tests {
         let (namespace, pod) = (("k8s.namespace.name", "n"), ("k8s.pod.name", "p"));
         let service = [("service.name", "s"), ("service.instance.id", "i")];
         let on = |platform| ("cloud.platform", platform);
-        for (resource, made) in [
+        for (resource, expected) in [
             (
                 vec![on("gcp_compute_engine"), zone, ("host.id", "7")],
                 "gce_instance{instance_id=7,zone=us-1-b}",
@@ -242,7 +243,7 @@ mod tests {
                 "generic_node{location=global,namespace=,node_id=7}",
             ),
         ] {
-            assert_eq!(shown(&resource), made, "{resource:?}");
+            assert_eq!(describe(&resource), expected, "{resource:?}");
         }
     }
 
@@ -259,7 +260,7 @@ mod tests {
             ),
             (vec![cluster], "node_name", "k8s.node.name"),
         ] {
-            let why = shown(&resource);
+            let why = describe(&resource);
             assert!(why.contains(&format!("no {label}")), "{why}");
             assert!(
                 why.ends_with(&format!("set `{attribute}` in `service.resource`")),

@@ -7,45 +7,45 @@ use pipeline::Table;
 
 use crate::Gcp;
 use crate::auth::detect::DetectedResource;
-use crate::map::mapping::{self, Common, Row};
+use crate::map::series::{self, CommonFields, MappedSeries};
 use crate::send::descriptors::Descriptor;
 
 /// A table, as the API knows it.
 #[derive(Debug)]
-pub(crate) struct Mapped {
-    pub(crate) common: Common,
+pub(crate) struct MappedTable {
+    pub(crate) common: CommonFields,
     /// One a series; none for those that the API would never take.
-    pub(crate) rows: Vec<Option<(Row, Arc<Descriptor>)>>,
+    pub(crate) rows: Vec<Option<(MappedSeries, Arc<Descriptor>)>>,
     table: Weak<Table>,
 }
 
 /// By the table's address, beside a [`Weak`], so that an address is never taken for another table.
 #[derive(Debug, Default)]
-pub(crate) struct Tables(Mutex<HashMap<usize, Arc<Mapped>>>);
+pub(crate) struct MappedTables(Mutex<HashMap<usize, Arc<MappedTable>>>);
 
-impl Tables {
+impl MappedTables {
     /// The table's series, mapped when it is first seen.
-    pub(crate) fn of(
+    pub(crate) fn get_or_map(
         &self,
         gcp: &Gcp,
         detected: &DetectedResource,
         table: &Arc<Table>,
-    ) -> Result<Arc<Mapped>, String> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    ) -> Result<Arc<MappedTable>, String> {
+        let mut tables = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let key = Arc::as_ptr(table) as usize;
-        if let Some(known) = all.get(&key).filter(|it| it.table.strong_count() > 0) {
+        if let Some(known) = tables.get(&key).filter(|it| it.table.strong_count() > 0) {
             return Ok(Arc::clone(known));
         }
-        let mapped = Arc::new(map(gcp, detected, table)?);
-        all.retain(|_, it| it.table.strong_count() > 0);
-        all.insert(key, Arc::clone(&mapped));
+        let mapped = Arc::new(map_table(gcp, detected, table)?);
+        tables.retain(|_, it| it.table.strong_count() > 0);
+        tables.insert(key, Arc::clone(&mapped));
         Ok(mapped)
     }
 }
 
-impl Mapped {
+impl MappedTable {
     /// The series in words.
-    pub(crate) fn label(&self, row: usize, metric_type: &str) -> String {
+    pub(crate) fn describe_series(&self, row: usize, metric_type: &str) -> String {
         let series = self
             .table
             .upgrade()
@@ -57,7 +57,11 @@ impl Mapped {
     }
 }
 
-fn map(gcp: &Gcp, detected: &DetectedResource, table: &Arc<Table>) -> Result<Mapped, String> {
+fn map_table(
+    gcp: &Gcp,
+    detected: &DetectedResource,
+    table: &Arc<Table>,
+) -> Result<MappedTable, String> {
     let config = &gcp.config.metric;
     let head = table.head();
     let attributes = detected.merged_with(&head.resource);
@@ -66,21 +70,25 @@ fn map(gcp: &Gcp, detected: &DetectedResource, table: &Arc<Table>) -> Result<Map
         .project
         .as_deref()
         .or(detected.project.as_deref());
-    let common = mapping::common(config, project, &attributes, head)?;
-    let rows = table.series().iter().map(|series| {
-        let made = mapping::metric(config, &common, series).and_then(|metric| {
-            let descriptor = gcp.descriptors.of(&common.project, &metric, series)?;
-            Ok((mapping::row(&common, head, series, &metric), descriptor))
+    let common = series::common_fields(config, project, &attributes, head)?;
+    let rows = table.series().iter().map(|source| {
+        let result = series::metric(config, &common, source).and_then(|metric| {
+            let descriptor = gcp.descriptors.of(&common.project, &metric, source)?;
+            Ok((
+                series::mapped_series(&common, head, source, &metric),
+                descriptor,
+            ))
         });
-        made.map_err(|why| {
-            gcp.say(&(&series.name, &why), || {
-                format!("{} is not sent: {why}", series.name)
-            });
-        })
-        .ok()
+        result
+            .map_err(|why| {
+                gcp.say(&(&source.name, &why), || {
+                    format!("{} is not sent: {why}", source.name)
+                });
+            })
+            .ok()
     });
     let rows = rows.collect();
-    Ok(Mapped {
+    Ok(MappedTable {
         common,
         rows,
         table: Arc::downgrade(table),

@@ -14,8 +14,8 @@ use tokio::sync::{OnceCell, Semaphore};
 use tokio::task::JoinSet;
 use tonic::{Code, Status};
 
-use crate::map::mapping::{keys, metric_kind};
 use crate::map::names::display_name;
+use crate::map::series::{label_keys, metric_kind};
 use crate::send::api::Shared;
 use crate::send::outcome::{explain, is_retryable};
 
@@ -92,7 +92,7 @@ impl Descriptors {
         it.labels
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .append(&mut keys(metric));
+            .append(&mut label_keys(metric));
         Ok(Arc::clone(it))
     }
 

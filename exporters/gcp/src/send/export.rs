@@ -9,8 +9,8 @@ use tokio::task::JoinSet;
 use tonic::Status;
 
 use crate::Gcp;
-use crate::map::mapping;
-use crate::map::tables::Mapped;
+use crate::map::series::point_value;
+use crate::map::tables::MappedTable;
 use crate::send::descriptors::Descriptor;
 use crate::send::outcome::{self, RequestOutcome, SeriesOutcome};
 use crate::send::requests::{ApiRequest, PointRef};
@@ -35,11 +35,11 @@ struct ExportOutcome {
 impl Gcp {
     pub(crate) async fn export_all(&self, request: &[Batch]) -> Result<(), ExportError> {
         let detected = self.detected_resource().await;
-        let mapped: Result<Vec<_>, String> = request
+        let tables: Result<Vec<_>, String> = request
             .iter()
-            .map(|batch| self.tables.of(self, detected, batch.table()))
+            .map(|batch| self.tables.get_or_map(self, detected, batch.table()))
             .collect();
-        let mapped = mapped.map_err(|why| {
+        let tables = tables.map_err(|why| {
             self.fatal.send_replace(Some(why.clone()));
             ExportError::permanent(why)
         })?;
@@ -47,7 +47,7 @@ impl Gcp {
         self.descriptors
             .make(
                 creates_descriptors.then_some(&self.api),
-                new_descriptors(request, &mapped),
+                new_descriptors(request, &tables),
             )
             .await
             .map_err(|status| ExportError::retryable(outcome::explain(&status)))?;
@@ -55,13 +55,13 @@ impl Gcp {
         let mut export = ExportOutcome::default();
         let mut points = all_points(request);
         while !points.is_empty() && export.to_retry.is_empty() {
-            let planned = self.plan_requests(request, &mapped, points);
+            let planned = self.plan_requests(request, &tables, points);
             export.rejected += planned.rejected;
             export.accepted += planned.accepted;
             for (reason, count) in planned.dropped {
                 *export.dropped.entry(reason).or_default() += count;
             }
-            points = self.send(&mapped, planned.requests, &mut export).await;
+            points = self.send(&tables, planned.requests, &mut export).await;
             points.extend(planned.postponed);
         }
         export.to_retry.extend(points);
@@ -74,7 +74,7 @@ impl Gcp {
     /// Sends the requests; gives the points that are to be sent again at once.
     async fn send(
         &self,
-        mapped: &[Arc<Mapped>],
+        tables: &[Arc<MappedTable>],
         requests: Vec<ApiRequest>,
         export: &mut ExportOutcome,
     ) -> Vec<PointRef> {
@@ -93,7 +93,7 @@ impl Gcp {
         while let Some(finished) = tasks.join_next().await {
             match finished {
                 Ok((api_request, response)) => retry_now.append(&mut self.record_response(
-                    mapped,
+                    tables,
                     api_request,
                     &response,
                     export,
@@ -107,7 +107,7 @@ impl Gcp {
 
     fn record_response(
         &self,
-        mapped: &[Arc<Mapped>],
+        tables: &[Arc<MappedTable>],
         api_request: ApiRequest,
         response: &Result<(), Status>,
         export: &mut ExportOutcome,
@@ -128,11 +128,11 @@ impl Gcp {
         let mut states = self.series_states();
         let now = (self.now)();
         for (in_flight, outcome) in api_request.points.into_iter().zip(request_outcome.outcomes) {
-            let table = &mapped[in_flight.point_ref.batch];
-            let Some((row, descriptor)) = &table.rows[in_flight.point_ref.row] else {
+            let table = &tables[in_flight.point_ref.batch];
+            let Some((mapped, descriptor)) = &table.rows[in_flight.point_ref.row] else {
                 continue;
             };
-            let Some(state) = states.get(row, now) else {
+            let Some(state) = states.get(mapped, now) else {
                 continue;
             };
             match outcome {
@@ -157,8 +157,9 @@ impl Gcp {
                 SeriesOutcome::Rejected(why) => {
                     state.record_answer(in_flight.reading_time, &in_flight.point, false);
                     export.rejected += 1;
-                    self.say(&(row.id, 1_u8), || {
-                        let label = table.label(in_flight.point_ref.row, &descriptor.metric_type);
+                    self.say(&(mapped.id, 1_u8), || {
+                        let label =
+                            table.describe_series(in_flight.point_ref.row, &descriptor.metric_type);
                         let resource = &table.common.resource;
                         format!(
                             "{label} of {}{:?} is refused: {why}",
@@ -222,9 +223,9 @@ fn all_points(request: &[Batch]) -> Vec<PointRef> {
 }
 
 /// The descriptors that have to be made, each with the type of its first values: a real number among them makes it real.
-fn new_descriptors(request: &[Batch], mapped: &[Arc<Mapped>]) -> Vec<Arc<Descriptor>> {
+fn new_descriptors(request: &[Batch], tables: &[Arc<MappedTable>]) -> Vec<Arc<Descriptor>> {
     let mut seen = HashMap::new();
-    for (batch, table) in request.iter().zip(mapped) {
+    for (batch, table) in request.iter().zip(tables) {
         for (row, (series, value)) in batch
             .table()
             .series()
@@ -236,13 +237,13 @@ fn new_descriptors(request: &[Batch], mapped: &[Arc<Mapped>]) -> Vec<Arc<Descrip
             else {
                 continue;
             };
-            if let Ok(point_value) = mapping::point_value(series, value) {
+            if let Ok(value_sent) = point_value(series, value) {
                 let key = Arc::as_ptr(descriptor);
                 let (_, values) = seen
                     .entry(key)
-                    .or_insert((descriptor, point_value.value_type()));
+                    .or_insert((descriptor, value_sent.value_type()));
                 if matches!(value, Value::Double(_)) {
-                    *values = point_value.value_type();
+                    *values = value_sent.value_type();
                 }
             }
         }

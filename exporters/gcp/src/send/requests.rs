@@ -12,8 +12,8 @@ use prost::Message;
 use prost_types::Timestamp;
 
 use crate::Gcp;
-use crate::map::mapping;
-use crate::map::tables::Mapped;
+use crate::map::series::point_value;
+use crate::map::tables::MappedTable;
 use crate::send::api::append;
 use crate::send::descriptors::{Descriptor, Made};
 use crate::send::pace::{Admission, OutgoingPoint, Reading};
@@ -83,7 +83,7 @@ impl Gcp {
     pub(crate) fn plan_requests(
         &self,
         request: &[Batch],
-        mapped: &[Arc<Mapped>],
+        tables: &[Arc<MappedTable>],
         points: Vec<PointRef>,
     ) -> PlannedRequests {
         let now = (self.now)();
@@ -91,13 +91,13 @@ impl Gcp {
         states.forget_unseen(now);
         let (mut planned, mut ids) = (PlannedRequests::default(), HashSet::new());
         for point_ref in points {
-            let table = &mapped[point_ref.batch];
+            let table = &tables[point_ref.batch];
             let plan = match &table.rows[point_ref.row] {
-                Some((row, _)) if ids.contains(&row.id) => {
+                Some((mapped, _)) if ids.contains(&mapped.id) => {
                     planned.postponed.push(point_ref);
                     continue;
                 }
-                Some((row, descriptor)) => {
+                Some((mapped, descriptor)) => {
                     let plan = self.plan_point(
                         &mut states,
                         now,
@@ -106,10 +106,14 @@ impl Gcp {
                         point_ref,
                     );
                     if let PointPlan::Send(in_flight) = &plan {
-                        ids.insert(row.id);
+                        ids.insert(mapped.id);
                         let api_request = planned.open_request(&table.common.project);
                         let encoded_point = encode_point(descriptor, &in_flight.point);
-                        let parts = [&*row.encoded, &*table.common.encoded, &encoded_point];
+                        let parts = [
+                            &*mapped.encoded_metric,
+                            &*table.common.encoded_resource,
+                            &encoded_point,
+                        ];
                         append(&mut api_request.body, &parts);
                     }
                     plan
@@ -134,19 +138,19 @@ impl Gcp {
         states: &mut SeriesStates,
         now: u64,
         batch: &Batch,
-        table: &Mapped,
+        table: &MappedTable,
         point_ref: PointRef,
     ) -> PointPlan {
         let (series, value) = (
             &batch.table().series()[point_ref.row],
             &batch.values()[point_ref.row],
         );
-        let Some((row, descriptor)) = &table.rows[point_ref.row] else {
+        let Some((mapped, descriptor)) = &table.rows[point_ref.row] else {
             return PointPlan::Dropped("series_refused");
         };
-        let Some(state) = states.get(row, now) else {
+        let Some(state) = states.get(mapped, now) else {
             let metric_type = &descriptor.metric_type;
-            self.say(&(row.id, 0_u8), || {
+            self.say(&(mapped.id, 0_u8), || {
                 format!(
                     "{} would become a series of {metric_type} that another one is already; dropped",
                     series.name
@@ -158,7 +162,7 @@ impl Gcp {
             state.end();
             return PointPlan::Dropped("ended");
         }
-        let value = match (mapping::point_value(series, value), descriptor.made()) {
+        let value = match (point_value(series, value), descriptor.made()) {
             (Err(why), _) => Err(why.to_owned()),
             (_, Made::Conflict(why)) => Err(why),
             (Ok(value), Made::As(values)) => value.in_type(values).ok_or_else(|| {
@@ -181,7 +185,7 @@ impl Gcp {
             value,
         };
         let reading_time = reading.time;
-        match self.pace.admit(state, row.kind, now, reading) {
+        match self.pace.admit(state, mapped.kind, now, reading) {
             Admission::AlreadyAnswered { accepted } => PointPlan::AlreadyAnswered { accepted },
             Admission::Dropped(reason) => PointPlan::Dropped(reason),
             Admission::Send(point) => {

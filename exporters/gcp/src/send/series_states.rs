@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::map::mapping::Row;
+use crate::map::series::MappedSeries;
 use crate::send::pace::SeriesState;
 
 const HOUR: u64 = 3_600 * 1_000_000_000;
@@ -28,13 +28,13 @@ struct Entry {
 
 impl SeriesStates {
     /// What is known of a series; `None` where another one, that became the same, has it.
-    pub(crate) fn get(&mut self, row: &Row, now: u64) -> Option<&mut SeriesState> {
-        let entry = self.states.entry(row.id).or_insert_with(|| Entry {
-            owner: row.owner,
+    pub(crate) fn get(&mut self, mapped: &MappedSeries, now: u64) -> Option<&mut SeriesState> {
+        let entry = self.states.entry(mapped.id).or_insert_with(|| Entry {
+            owner: mapped.owner,
             last_seen: now,
             state: SeriesState::default(),
         });
-        if entry.owner != row.owner {
+        if entry.owner != mapped.owner {
             return None;
         }
         entry.last_seen = now;
@@ -65,27 +65,27 @@ mod tests {
 
     #[test]
     fn a_counter_that_is_read_every_two_hours_has_its_baseline_once() {
-        let row = |id| Row {
+        let mapped = |id| MappedSeries {
             id,
             owner: 0,
-            encoded: bytes::Bytes::new(),
+            encoded_metric: bytes::Bytes::new(),
             kind: SeriesKind::Cumulative,
         };
         let mut series = SeriesStates::default();
         let pace = Pace::new(std::time::Duration::from_secs(10));
-        let mut read = |row: &Row, now: u64| {
+        let mut read = |mapped: &MappedSeries, now: u64| {
             series.forget_unseen(now);
-            let state = series.get(row, now).unwrap();
+            let state = series.get(mapped, now).unwrap();
             let reading = Reading {
                 start: 0,
                 time: now,
                 value: PointValue::Int(1),
             };
-            pace.admit(state, row.kind, now, reading)
+            pace.admit(state, mapped.kind, now, reading)
         };
-        assert_eq!(read(&row(1), 100 * HOUR), Admission::Dropped("baseline"));
-        assert!(matches!(read(&row(1), 102 * HOUR), Admission::Send(_)));
-        assert_eq!(read(&row(2), 128 * HOUR), Admission::Dropped("baseline"));
+        assert_eq!(read(&mapped(1), 100 * HOUR), Admission::Dropped("baseline"));
+        assert!(matches!(read(&mapped(1), 102 * HOUR), Admission::Send(_)));
+        assert_eq!(read(&mapped(2), 128 * HOUR), Admission::Dropped("baseline"));
         assert_eq!(series.states.len(), 1, "after a day it is forgotten");
     }
 }

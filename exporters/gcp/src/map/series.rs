@@ -12,7 +12,7 @@ use pipeline::{Attributes, Head, Kind, Series, Temporality, Value};
 use prost::Message;
 
 use crate::config;
-use crate::map::names::{LABELS, label_key, label_value, metric_type};
+use crate::map::names::{MAX_LABELS, label_key, label_value, metric_type};
 use crate::map::point_value::PointValue;
 use crate::map::{distribution, resource};
 use crate::send::pace::SeriesKind;
@@ -24,34 +24,34 @@ type Labels = BTreeMap<String, String>;
 
 /// What the series of a table have in common.
 #[derive(Debug)]
-pub(crate) struct Common {
+pub(crate) struct CommonFields {
     pub(crate) project: Arc<str>,
     pub(crate) resource: MonitoredResource,
     /// The resource as the field of a `TimeSeries`.
-    pub(crate) encoded: Bytes,
+    pub(crate) encoded_resource: Bytes,
     /// Labels that each series gets, over its own.
     labels: Labels,
 }
 
 /// A series, as the API knows it.
 #[derive(Debug)]
-pub(crate) struct Row {
+pub(crate) struct MappedSeries {
     /// 128 bits of project, resource, type and labels.
     pub(crate) id: u128,
     /// What it is made from, to tell two that would become one.
     pub(crate) owner: u64,
     /// Metric, labels and unit as the fields of a `TimeSeries`.
-    pub(crate) encoded: Bytes,
+    pub(crate) encoded_metric: Bytes,
     pub(crate) kind: SeriesKind,
 }
 
 /// What the resource attributes make of a table's series; without a project of the resource's own it is `project`.
-pub(crate) fn common(
+pub(crate) fn common_fields(
     config: &config::Metric,
     project: Option<&str>,
     attributes: &Attributes,
     head: &Head,
-) -> Result<Common, String> {
+) -> Result<CommonFields, String> {
     let text = |key: &str| attributes.get(key).map(ToString::to_string);
     let own = text("gcp.project.id").filter(|id| !id.is_empty());
     let project = own.as_deref().or(project).ok_or(NO_PROJECT)?;
@@ -73,15 +73,15 @@ pub(crate) fn common(
             set(key, value.to_string());
         }
     }
-    let resource = resource::monitored(attributes)?;
-    let encoded = TimeSeries {
+    let resource = resource::monitored_resource(attributes)?;
+    let resource_field = TimeSeries {
         resource: Some(resource.clone()),
         ..TimeSeries::default()
     };
-    Ok(Common {
+    Ok(CommonFields {
         project: project.into(),
         resource,
-        encoded: encoded.encode_to_vec().into(),
+        encoded_resource: resource_field.encode_to_vec().into(),
         labels,
     })
 }
@@ -92,7 +92,7 @@ GOOGLE_CLOUD_PROJECT, nor the credentials, nor a metadata server names one; set 
 /// The metric and the labels of a series, or why the API would never take it.
 pub(crate) fn metric(
     config: &config::Metric,
-    common: &Common,
+    common: &CommonFields,
     series: &Series,
 ) -> Result<Metric, String> {
     let mut labels = Labels::new();
@@ -103,9 +103,9 @@ pub(crate) fn metric(
             .or_insert_with(|| label_value(value.to_string()));
     }
     labels.extend(common.labels.clone());
-    if labels.len() > LABELS {
+    if labels.len() > MAX_LABELS {
         return Err(format!(
-            "it has {} labels, and the API takes {LABELS}",
+            "it has {} labels, and the API takes {MAX_LABELS}",
             labels.len()
         ));
     }
@@ -114,13 +114,18 @@ pub(crate) fn metric(
 }
 
 /// A series of this metric.
-pub(crate) fn row(common: &Common, head: &Head, series: &Series, metric: &Metric) -> Row {
+pub(crate) fn mapped_series(
+    common: &CommonFields,
+    head: &Head,
+    series: &Series,
+    metric: &Metric,
+) -> MappedSeries {
     let half = |seed: u8| {
         let mut hasher = DefaultHasher::new();
         (
             seed,
             &common.project,
-            &common.encoded,
+            &common.encoded_resource,
             &metric.r#type,
             &metric.labels,
         )
@@ -129,7 +134,7 @@ pub(crate) fn row(common: &Common, head: &Head, series: &Series, metric: &Metric
     };
     let mut owner = DefaultHasher::new();
     (&head.subsystem, series.identity()).hash(&mut owner);
-    let encoded = TimeSeries {
+    let metric_fields = TimeSeries {
         metric: Some(metric.clone()),
         unit: if is_bool(series) {
             String::new()
@@ -138,10 +143,10 @@ pub(crate) fn row(common: &Common, head: &Head, series: &Series, metric: &Metric
         },
         ..TimeSeries::default()
     };
-    Row {
+    MappedSeries {
         id: u128::from(half(0)) << 64 | u128::from(half(1)),
         owner: owner.finish(),
-        encoded: encoded.encode_to_vec().into(),
+        encoded_metric: metric_fields.encode_to_vec().into(),
         kind: series_kind(&series.kind),
     }
 }
@@ -193,6 +198,6 @@ pub(crate) fn point_value(series: &Series, value: &Value) -> Result<PointValue, 
 }
 
 /// The keys of all labels.
-pub(crate) fn keys(metric: &Metric) -> BTreeSet<String> {
+pub(crate) fn label_keys(metric: &Metric) -> BTreeSet<String> {
     metric.labels.keys().cloned().collect()
 }
