@@ -26,17 +26,19 @@ use auth::credentials::Auth;
 use auth::detect::{DetectedResource, detect};
 use auth::sources::CredentialSources;
 use map::tables::MappedTables;
+use send::api::{Api, SharedApi, user_agent};
+use send::descriptors::Descriptors;
+use send::pace::Pace;
 use send::series_states::SeriesStates;
-use send::{api, descriptors, pace};
 
 pub use config::{Compression, Config, Detector, Impersonate, Metric, ResourceFilter};
 
 /// Where Cloud Monitoring is.
-const ENDPOINT: &str = "monitoring.googleapis.com:443";
+const DEFAULT_ENDPOINT: &str = "monitoring.googleapis.com:443";
 /// From ping to ping while an answer is awaited, and how long one may take: together less than the time-out.
-const PING: Duration = Duration::from_secs(5);
+const KEEPALIVE: Duration = Duration::from_secs(5);
 /// How many series are named that are not taken; the rest is in the counters.
-const SAID: usize = 100;
+const MAX_WARNINGS: usize = 100;
 
 /// The wall clock, unix ns.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -44,18 +46,18 @@ pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 /// Sends to Google Cloud Monitoring.
 pub struct Gcp {
     config: Config,
-    api: api::Shared,
+    api: SharedApi,
     now: Clock,
     counters: Counters,
     product_name_file: std::path::PathBuf,
-    pace: pace::Pace,
+    pace: Pace,
     tables: MappedTables,
-    descriptors: descriptors::Descriptors,
+    descriptors: Descriptors,
     series_states: Mutex<SeriesStates>,
     detected: OnceCell<DetectedResource>,
     /// What cannot be mended while running.
-    fatal: watch::Sender<Option<String>>,
-    said: Mutex<HashSet<u64>>,
+    fatal_error: watch::Sender<Option<String>>,
+    warned: Mutex<HashSet<u64>>,
 }
 
 pipeline::register! { exporter Gcp }
@@ -84,10 +86,10 @@ impl Component for Gcp {
                 "a project's id is not empty; without the key it is found out",
             ));
         }
-        let text = metric.endpoint.as_deref().unwrap_or(ENDPOINT);
+        let text = metric.endpoint.as_deref().unwrap_or(DEFAULT_ENDPOINT);
         let scheme = if metric.use_insecure { "http" } else { "https" };
-        let uri: Result<Uri, _> = format!("{scheme}://{text}").parse();
-        let uri = uri
+        let parsed: Result<Uri, _> = format!("{scheme}://{text}").parse();
+        let uri = parsed
             .ok()
             .filter(|uri| uri.port().is_some() && uri.path().len() <= 1);
         let uri = uri.ok_or_else(|| {
@@ -96,15 +98,15 @@ impl Component for Gcp {
                 format!("`{text}` is no endpoint; it is written `host:port`"),
             )
         })?;
-        let agent = api::user_agent(config.user_agent.as_deref(), &context.scope.version)
+        let agent_header = user_agent(config.user_agent.as_deref(), &context.scope.version)
             .map_err(|why| Error::at("user_agent", why))?;
         // A connection that died unnoticed is found out while a request waits, before that has waited in vain.
         let mut endpoint = Endpoint::from(uri)
             .tcp_nodelay(true)
-            .http2_keep_alive_interval(PING)
-            .keep_alive_timeout(PING);
+            .http2_keep_alive_interval(KEEPALIVE)
+            .keep_alive_timeout(KEEPALIVE);
         endpoint = endpoint
-            .user_agent(agent.as_bytes().to_vec())
+            .user_agent(agent_header.as_bytes().to_vec())
             .map_err(|error| Error::at("user_agent", error))?;
         if !metric.use_insecure {
             let tls = ClientTlsConfig::new().with_native_roots();
@@ -124,7 +126,7 @@ impl Component for Gcp {
 impl Gcp {
     /// An exporter over this channel, without credentials, by this clock: for a far side that is no host on the network.
     #[must_use]
-    pub fn over(config: Config, context: &Context, channel: Channel, now: Clock) -> Gcp {
+    pub fn with_channel(config: Config, context: &Context, channel: Channel, now: Clock) -> Gcp {
         let gcp = Gcp::new(config, context, None, now);
         gcp.api.channel.get_or_init(|| channel);
         gcp
@@ -132,26 +134,26 @@ impl Gcp {
 
     fn new(config: Config, context: &Context, endpoint: Option<Endpoint>, now: Clock) -> Gcp {
         let metric = &config.metric;
-        let api = api::Api {
+        let api = Api {
             endpoint,
             channel: OnceLock::new(),
             auth: OnceLock::new(),
             gzip: metric.compression == Compression::Gzip,
-            service: metric.create_service_timeseries,
-            own_quota: config.destination_project_quota,
+            is_service_time_series: metric.create_service_timeseries,
+            destination_project_quota: config.destination_project_quota,
         };
         Gcp {
             api: Arc::new(api),
             now,
             counters: context.counters.clone(),
             product_name_file: CredentialSources::product_name_file(context),
-            pace: pace::Pace::new(metric.min_interval.0),
+            pace: Pace::new(metric.min_interval.0),
             tables: MappedTables::default(),
-            descriptors: descriptors::Descriptors::default(),
+            descriptors: Descriptors::default(),
             series_states: Mutex::default(),
             detected: OnceCell::new(),
-            fatal: watch::Sender::new(None),
-            said: Mutex::default(),
+            fatal_error: watch::Sender::new(None),
+            warned: Mutex::default(),
             config,
         }
     }
@@ -172,12 +174,12 @@ impl Gcp {
     }
 
     /// Warns of one thing once, and of so many things at the most.
-    fn say(&self, what: &impl Hash, text: impl FnOnce() -> String) {
+    fn warn_once(&self, what: &impl Hash, text: impl FnOnce() -> String) {
         let mut hasher = DefaultHasher::new();
         what.hash(&mut hasher);
-        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        if said.len() < SAID && said.insert(hasher.finish()) {
-            let more = if said.len() == SAID {
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        if warned.len() < MAX_WARNINGS && warned.insert(hasher.finish()) {
+            let more = if warned.len() == MAX_WARNINGS {
                 "; what else is not sent is only counted"
             } else {
                 ""
@@ -202,13 +204,13 @@ impl Exporter for Gcp {
         Ok(())
     }
 
-    async fn run(&self, end: Shutdown) -> Result<()> {
-        let mut fatal = self.fatal.subscribe();
+    async fn run(&self, shutdown: Shutdown) -> Result<()> {
+        let mut fatal_error = self.fatal_error.subscribe();
         tokio::select! {
-            () = end.wait() => Ok(()),
+            () = shutdown.wait() => Ok(()),
             why = async {
                 self.detected_resource().await;
-                fatal.wait_for(Option::is_some).await.map(|why| why.clone())
+                fatal_error.wait_for(Option::is_some).await.map(|why| why.clone())
             } => match why {
                 Ok(Some(why)) => Err(Error::new(why)),
                 // The sender is this exporter's own.

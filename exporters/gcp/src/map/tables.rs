@@ -73,7 +73,9 @@ fn map_table(
     let common = series::common_fields(config, project, &attributes, head)?;
     let rows = table.series().iter().map(|source| {
         let result = series::metric(config, &common, source).and_then(|metric| {
-            let descriptor = gcp.descriptors.of(&common.project, &metric, source)?;
+            let descriptor = gcp
+                .descriptors
+                .get_or_insert(&common.project, &metric, source)?;
             Ok((
                 series::mapped_series(&common, head, source, &metric),
                 descriptor,
@@ -81,7 +83,7 @@ fn map_table(
         });
         result
             .map_err(|why| {
-                gcp.say(&(&source.name, &why), || {
+                gcp.warn_once(&(&source.name, &why), || {
                     format!("{} is not sent: {why}", source.name)
                 });
             })

@@ -20,7 +20,7 @@ use tonic::{Request, Status};
 use crate::auth::credentials::Auth;
 
 /// A message of names of failed series comes in a header, and may be long: 200 times a reason.
-const HEADER_BYTES: u32 = 1 << 20;
+const MAX_HEADER_BYTES: u32 = 1 << 20;
 
 /// The API, from here.
 #[derive(Debug)]
@@ -32,9 +32,9 @@ pub(crate) struct Api {
     pub(crate) auth: OnceLock<Auth>,
     pub(crate) gzip: bool,
     /// `CreateServiceTimeSeries` instead of `CreateTimeSeries`.
-    pub(crate) service: bool,
+    pub(crate) is_service_time_series: bool,
     /// Quotas count against the project that is written to.
-    pub(crate) own_quota: bool,
+    pub(crate) destination_project_quota: bool,
 }
 
 impl Api {
@@ -43,7 +43,7 @@ impl Api {
             let lazily = || {
                 endpoint
                     .clone()
-                    .http2_max_header_list_size(HEADER_BYTES)
+                    .http2_max_header_list_size(MAX_HEADER_BYTES)
                     .connect_lazy()
             };
             return Ok(self.channel.get_or_init(lazily));
@@ -73,12 +73,12 @@ impl Api {
         grpc.ready()
             .await
             .map_err(|error| Status::from_error(error.into()))?;
-        let path = PathAndQuery::from_static(if self.service {
+        let path = PathAndQuery::from_static(if self.is_service_time_series {
             "/google.monitoring.v3.MetricService/CreateServiceTimeSeries"
         } else {
             "/google.monitoring.v3.MetricService/CreateTimeSeries"
         });
-        grpc.unary(request, path, Encoded).await.map(drop)
+        grpc.unary(request, path, EncodedCodec).await.map(drop)
     }
 
     pub(crate) async fn create_descriptor(
@@ -95,7 +95,7 @@ impl Api {
         Ok(client.create_metric_descriptor(request).await?.into_inner())
     }
 
-    pub(crate) async fn descriptor(
+    pub(crate) async fn get_descriptor(
         &self,
         project: &str,
         metric_type: &str,
@@ -121,7 +121,7 @@ impl Api {
             "x-goog-request-params",
             value(format!("name=projects/{project}"))?,
         );
-        if self.own_quota {
+        if self.destination_project_quota {
             headers.insert("x-goog-user-project", value(project.to_owned())?);
         }
         Ok(MetadataMap::from_headers(headers))
@@ -129,7 +129,7 @@ impl Api {
 }
 
 /// Appends a `TimeSeries` of these parts, each some of its fields, to the `time_series` of a request.
-pub(crate) fn append(request: &mut BytesMut, parts: &[&[u8]]) {
+pub(crate) fn append_series(request: &mut BytesMut, parts: &[&[u8]]) {
     encode_key(2, WireType::LengthDelimited, request);
     encode_varint(parts.iter().map(|part| part.len() as u64).sum(), request);
     parts.iter().for_each(|part| request.put_slice(part));
@@ -153,24 +153,24 @@ pub(crate) fn user_agent(
 
 /// Sends what is already encoded; what comes back is empty.
 #[derive(Debug)]
-struct Encoded;
+struct EncodedCodec;
 
-impl Codec for Encoded {
+impl Codec for EncodedCodec {
     type Encode = [Bytes; 2];
     type Decode = ();
-    type Encoder = Encoded;
-    type Decoder = Encoded;
+    type Encoder = EncodedCodec;
+    type Decoder = EncodedCodec;
 
-    fn encoder(&mut self) -> Encoded {
-        Encoded
+    fn encoder(&mut self) -> EncodedCodec {
+        EncodedCodec
     }
 
-    fn decoder(&mut self) -> Encoded {
-        Encoded
+    fn decoder(&mut self) -> EncodedCodec {
+        EncodedCodec
     }
 }
 
-impl Encoder for Encoded {
+impl Encoder for EncodedCodec {
     type Item = [Bytes; 2];
     type Error = Status;
 
@@ -180,7 +180,7 @@ impl Encoder for Encoded {
     }
 }
 
-impl Decoder for Encoded {
+impl Decoder for EncodedCodec {
     type Item = ();
     type Error = Status;
 
@@ -192,4 +192,4 @@ impl Decoder for Encoded {
 }
 
 /// The API, shared by the requests that are under way.
-pub(crate) type Shared = Arc<Api>;
+pub(crate) type SharedApi = Arc<Api>;

@@ -16,18 +16,18 @@ use tonic::{Code, Status};
 
 use crate::map::names::display_name;
 use crate::map::series::{label_keys, metric_kind};
-use crate::send::api::Shared;
+use crate::send::api::SharedApi;
 use crate::send::outcome::{explain, is_retryable};
 
 /// How many are made at a time.
-const AT_A_TIME: usize = 10;
+const MAX_CONCURRENT_CREATIONS: usize = 10;
 
 /// A project, and a metric's type in it.
-type Key = (Arc<str>, String);
+type DescriptorKey = (Arc<str>, String);
 
 /// All metrics that were seen.
 #[derive(Debug, Default)]
-pub(crate) struct Descriptors(Mutex<HashMap<Key, Arc<Descriptor>>>);
+pub(crate) struct Descriptors(Mutex<HashMap<DescriptorKey, Arc<Descriptor>>>);
 
 /// One metric of a project.
 #[derive(Debug)]
@@ -41,23 +41,23 @@ pub(crate) struct Descriptor {
     description: Arc<str>,
     labels: Mutex<BTreeSet<String>>,
     /// What its values are, by the first points that were seen of it.
-    pub(crate) seen: OnceLock<ValueType>,
+    pub(crate) first_value_type: OnceLock<ValueType>,
     /// What came of making it.
-    made: OnceCell<Made>,
+    creation: OnceCell<CreationOutcome>,
 }
 
 /// What came of making a descriptor.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Made {
+pub(crate) enum CreationOutcome {
     /// Its values are of this type.
-    As(ValueType),
+    Usable(ValueType),
     /// The API has another one of that name, which no point of this metric can fit.
     Conflict(String),
 }
 
 impl Descriptors {
     /// The descriptor of a series, or why it cannot have it.
-    pub(crate) fn of(
+    pub(crate) fn get_or_insert(
         &self,
         project: &Arc<str>,
         metric: &Metric,
@@ -65,8 +65,8 @@ impl Descriptors {
     ) -> Result<Arc<Descriptor>, String> {
         let kind = metric_kind(&series.kind);
         let key = (Arc::clone(project), metric.r#type.clone());
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let it = all.entry(key).or_insert_with(|| {
+        let mut descriptors = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let descriptor = descriptors.entry(key).or_insert_with(|| {
             Arc::new(Descriptor {
                 project: Arc::clone(project),
                 metric_type: metric.r#type.clone(),
@@ -75,129 +75,143 @@ impl Descriptors {
                 unit: Arc::clone(&series.unit),
                 description: Arc::clone(&series.description),
                 labels: Mutex::default(),
-                seen: OnceLock::new(),
-                made: OnceCell::new(),
+                first_value_type: OnceLock::new(),
+                creation: OnceCell::new(),
             })
         });
-        if it.kind != kind {
+        if descriptor.kind != kind {
             return Err(format!(
                 "{} would become {}, which is {} already, of another kind ({} instead of {}); give one of them another name, with `labels`",
                 series.name,
                 metric.r#type,
-                it.name,
+                descriptor.name,
                 kind.as_str_name(),
-                it.kind.as_str_name()
+                descriptor.kind.as_str_name()
             ));
         }
-        it.labels
+        descriptor
+            .labels
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .append(&mut label_keys(metric));
-        Ok(Arc::clone(it))
+        Ok(Arc::clone(descriptor))
     }
 
     /// Makes those that were not made yet. Without an `api` none is made, and each metric has the type that was seen.
-    pub(crate) async fn make(
+    pub(crate) async fn create(
         &self,
-        api: Option<&Shared>,
-        wanted: Vec<Arc<Descriptor>>,
+        api: Option<&SharedApi>,
+        descriptors: Vec<Arc<Descriptor>>,
     ) -> Result<(), Status> {
-        let room = Arc::new(Semaphore::new(AT_A_TIME));
+        let permits = Arc::new(Semaphore::new(MAX_CONCURRENT_CREATIONS));
         let mut tasks = JoinSet::new();
-        for it in wanted.into_iter().filter(|it| it.made.get().is_none()) {
+        for descriptor in descriptors.into_iter().filter(|it| it.is_uncreated()) {
             let Some(api) = api.cloned() else {
-                let _ = it.made.set(Made::As(it.value_type()));
+                let _ = descriptor
+                    .creation
+                    .set(CreationOutcome::Usable(descriptor.value_type()));
                 continue;
             };
-            let room = Arc::clone(&room);
+            let permits = Arc::clone(&permits);
             tasks.spawn(async move {
-                let _room = room.acquire_owned().await;
+                let _permit = permits.acquire_owned().await;
                 let mut refused = None;
-                let making = it.make(&api, &mut refused);
-                it.made.get_or_try_init(|| making).await?;
-                Ok(refused.map(|status| (status, it)))
+                let creating = descriptor.create(&api, &mut refused);
+                descriptor.creation.get_or_try_init(|| creating).await?;
+                Ok(refused.map(|status| (status, descriptor)))
             });
         }
-        let (mut first, mut refused) = (Ok(()), Vec::new());
-        while let Some(done) = tasks.join_next().await {
-            let done = done
+        let (mut result, mut refused) = (Ok(()), Vec::new());
+        while let Some(finished) = tasks.join_next().await {
+            let finished = finished
                 .map_err(|error| Status::internal(error.to_string()))
                 .flatten();
-            match done {
-                Ok(it) => refused.extend(it),
-                Err(status) => first = first.and(Err(status)),
+            match finished {
+                Ok(refusal) => refused.extend(refusal),
+                Err(status) => result = result.and(Err(status)),
             }
         }
         // In one line: most often it is for one reason, and of all metrics.
-        if let [(status, it), more @ ..] = &*refused {
+        if let [(status, descriptor), more @ ..] = &*refused {
             let more = match more.len() {
                 0 => String::new(),
                 count => format!(" and {count} more"),
             };
             tracing::warn!(
                 "no descriptor was made of {}{more}: {}",
-                it.metric_type,
+                descriptor.metric_type,
                 explain(status)
             );
         }
-        first
+        result
     }
 }
 
 impl Descriptor {
     /// What came of making it; it is asked after it was.
-    pub(crate) fn made(&self) -> Made {
-        self.made
+    pub(crate) fn creation_outcome(&self) -> CreationOutcome {
+        self.creation
             .get()
             .cloned()
-            .unwrap_or(Made::As(self.value_type()))
+            .unwrap_or(CreationOutcome::Usable(self.value_type()))
     }
 
     /// Whether its values have to be looked at before it is made.
-    pub(crate) fn is_new(&self) -> bool {
-        self.made.get().is_none()
+    pub(crate) fn is_uncreated(&self) -> bool {
+        self.creation.get().is_none()
     }
 
     fn value_type(&self) -> ValueType {
-        self.seen.get().copied().unwrap_or(ValueType::Int64)
+        self.first_value_type
+            .get()
+            .copied()
+            .unwrap_or(ValueType::Int64)
     }
 
-    async fn make(&self, api: &Shared, refused: &mut Option<Status>) -> Result<Made, Status> {
-        match api.create_descriptor(&self.project, self.message()).await {
-            Ok(made) => Ok(self.compare(&made)),
+    async fn create(
+        &self,
+        api: &SharedApi,
+        refused: &mut Option<Status>,
+    ) -> Result<CreationOutcome, Status> {
+        match api
+            .create_descriptor(&self.project, self.to_message())
+            .await
+        {
+            Ok(created) => Ok(self.compare(&created)),
             Err(status) if is_retryable(status.code()) => Err(status),
             Err(status) => {
                 if matches!(
                     status.code(),
                     Code::InvalidArgument | Code::AlreadyExists | Code::FailedPrecondition
                 ) {
-                    match api.descriptor(&self.project, &self.metric_type).await {
-                        Ok(there) => return Ok(self.compare(&there)),
+                    match api.get_descriptor(&self.project, &self.metric_type).await {
+                        Ok(existing) => return Ok(self.compare(&existing)),
                         Err(status) if is_retryable(status.code()) => return Err(status),
                         Err(_) => {}
                     }
                 }
                 // Points may be taken nevertheless: the API makes a descriptor of the first one.
                 *refused = Some(status);
-                Ok(Made::As(self.value_type()))
+                Ok(CreationOutcome::Usable(self.value_type()))
             }
         }
     }
 
     /// What the descriptor that the API has means for the points of this metric.
-    fn compare(&self, there: &MetricDescriptor) -> Made {
+    fn compare(&self, existing: &MetricDescriptor) -> CreationOutcome {
         let is_number = |it| matches!(it, ValueType::Int64 | ValueType::Double);
-        let (kind, values) = (there.metric_kind(), there.value_type());
+        let (kind, value_type) = (existing.metric_kind(), existing.value_type());
         let same_kind = kind == self.kind || kind == MetricKind::Unspecified;
-        if same_kind && values == ValueType::Unspecified {
-            return Made::As(self.value_type());
+        if same_kind && value_type == ValueType::Unspecified {
+            return CreationOutcome::Usable(self.value_type());
         }
         if same_kind
-            && (values == self.value_type() || is_number(values) && is_number(self.value_type()))
+            && (value_type == self.value_type()
+                || is_number(value_type) && is_number(self.value_type()))
         {
-            return Made::As(values);
+            return CreationOutcome::Usable(value_type);
         }
-        Made::Conflict(format!(
+        CreationOutcome::Conflict(format!(
             "{} is {} {}, but the descriptor of {} in project {} is {} {}; delete that descriptor (its data goes with it), \
              or give the metric another name, with `labels`",
             self.name,
@@ -206,11 +220,11 @@ impl Descriptor {
             self.metric_type,
             self.project,
             kind.as_str_name(),
-            values.as_str_name(),
+            value_type.as_str_name(),
         ))
     }
 
-    fn message(&self) -> MetricDescriptor {
+    fn to_message(&self) -> MetricDescriptor {
         let labels = self.labels.lock().unwrap_or_else(PoisonError::into_inner);
         let labels = labels.iter().map(|key| LabelDescriptor {
             key: key.clone(),

@@ -40,14 +40,15 @@ impl Gcp {
             .map(|batch| self.tables.get_or_map(self, detected, batch.table()))
             .collect();
         let tables = tables.map_err(|why| {
-            self.fatal.send_replace(Some(why.clone()));
+            self.fatal_error.send_replace(Some(why.clone()));
             ExportError::permanent(why)
         })?;
-        let creates_descriptors = !self.config.metric.skip_create_descriptor && !self.api.service;
+        let creates_descriptors =
+            !self.config.metric.skip_create_descriptor && !self.api.is_service_time_series;
         self.descriptors
-            .make(
+            .create(
                 creates_descriptors.then_some(&self.api),
-                new_descriptors(request, &tables),
+                uncreated_descriptors(request, &tables),
             )
             .await
             .map_err(|status| ExportError::retryable(outcome::explain(&status)))?;
@@ -157,7 +158,7 @@ impl Gcp {
                 SeriesOutcome::Rejected(why) => {
                     state.record_answer(in_flight.reading_time, &in_flight.point, false);
                     export.rejected += 1;
-                    self.say(&(mapped.id, 1_u8), || {
+                    self.warn_once(&(mapped.id, 1_u8), || {
                         let label =
                             table.describe_series(in_flight.point_ref.row, &descriptor.metric_type);
                         let resource = &table.common.resource;
@@ -223,8 +224,8 @@ fn all_points(request: &[Batch]) -> Vec<PointRef> {
 }
 
 /// The descriptors that have to be made, each with the type of its first values: a real number among them makes it real.
-fn new_descriptors(request: &[Batch], tables: &[Arc<MappedTable>]) -> Vec<Arc<Descriptor>> {
-    let mut seen = HashMap::new();
+fn uncreated_descriptors(request: &[Batch], tables: &[Arc<MappedTable>]) -> Vec<Arc<Descriptor>> {
+    let mut uncreated = HashMap::new();
     for (batch, table) in request.iter().zip(tables) {
         for (row, (series, value)) in batch
             .table()
@@ -233,27 +234,28 @@ fn new_descriptors(request: &[Batch], tables: &[Arc<MappedTable>]) -> Vec<Arc<De
             .zip(batch.values())
             .enumerate()
         {
-            let Some((_, descriptor)) = table.rows[row].as_ref().filter(|(_, it)| it.is_new())
+            let Some((_, descriptor)) =
+                table.rows[row].as_ref().filter(|(_, it)| it.is_uncreated())
             else {
                 continue;
             };
             if let Ok(value_sent) = point_value(series, value) {
                 let key = Arc::as_ptr(descriptor);
-                let (_, values) = seen
+                let (_, value_type) = uncreated
                     .entry(key)
                     .or_insert((descriptor, value_sent.value_type()));
                 if matches!(value, Value::Double(_)) {
-                    *values = value_sent.value_type();
+                    *value_type = value_sent.value_type();
                 }
             }
         }
     }
-    let known = seen.into_values().map(|(descriptor, values)| {
+    let descriptors = uncreated.into_values().map(|(descriptor, value_type)| {
         // One that is being made already keeps what it was made with.
-        descriptor.seen.get_or_init(|| values);
+        descriptor.first_value_type.get_or_init(|| value_type);
         Arc::clone(descriptor)
     });
-    known.collect()
+    descriptors.collect()
 }
 
 /// The request without what was dealt with.

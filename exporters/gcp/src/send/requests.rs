@@ -14,8 +14,8 @@ use prost_types::Timestamp;
 use crate::Gcp;
 use crate::map::series::point_value;
 use crate::map::tables::MappedTable;
-use crate::send::api::append;
-use crate::send::descriptors::{Descriptor, Made};
+use crate::send::api::append_series;
+use crate::send::descriptors::{CreationOutcome, Descriptor};
 use crate::send::pace::{Admission, OutgoingPoint, Reading};
 use crate::send::series_states::SeriesStates;
 
@@ -114,7 +114,7 @@ impl Gcp {
                             &*table.common.encoded_resource,
                             &encoded_point,
                         ];
-                        append(&mut api_request.body, &parts);
+                        append_series(&mut api_request.body, &parts);
                     }
                     plan
                 }
@@ -150,7 +150,7 @@ impl Gcp {
         };
         let Some(state) = states.get(mapped, now) else {
             let metric_type = &descriptor.metric_type;
-            self.say(&(mapped.id, 0_u8), || {
+            self.warn_once(&(mapped.id, 0_u8), || {
                 format!(
                     "{} would become a series of {metric_type} that another one is already; dropped",
                     series.name
@@ -162,18 +162,20 @@ impl Gcp {
             state.end();
             return PointPlan::Dropped("ended");
         }
-        let value = match (point_value(series, value), descriptor.made()) {
+        let value = match (point_value(series, value), descriptor.creation_outcome()) {
             (Err(why), _) => Err(why.to_owned()),
-            (_, Made::Conflict(why)) => Err(why),
-            (Ok(value), Made::As(values)) => value.in_type(values).ok_or_else(|| {
-                let values = values.as_str_name();
-                format!("its values are no longer what its descriptor says ({values})")
-            }),
+            (_, CreationOutcome::Conflict(why)) => Err(why),
+            (Ok(value), CreationOutcome::Usable(value_type)) => {
+                value.in_type(value_type).ok_or_else(|| {
+                    let value_type = value_type.as_str_name();
+                    format!("its values are no longer what its descriptor says ({value_type})")
+                })
+            }
         };
         let value = match value {
             Ok(value) => value,
             Err(why) => {
-                self.say(&(&descriptor.metric_type, &why), || {
+                self.warn_once(&(&descriptor.metric_type, &why), || {
                     format!("{} is not sent: {why}", series.name)
                 });
                 return PointPlan::Dropped("series_refused");

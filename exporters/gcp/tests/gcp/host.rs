@@ -87,7 +87,7 @@ impl Host {
             }
         };
         let now = clock.clone();
-        let gcp = Gcp::over(config(yaml), &context, channel, Arc::new(move || now.now()));
+        let gcp = Gcp::with_channel(config(yaml), &context, channel, Arc::new(move || now.now()));
         gcp.start().await.unwrap();
         let resource = Attributes::from_iter([("host.id", "h1")]);
         Host {
