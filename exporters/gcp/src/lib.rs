@@ -31,7 +31,7 @@ use send::descriptors::Descriptors;
 use send::pace::Pace;
 use send::series_states::SeriesStates;
 
-pub use config::{Compression, Config, Detector, Impersonate, Metric, ResourceFilter};
+pub use config::{Compression, Config, Detector, Impersonation, MetricConfig, ResourceFilter};
 
 /// Where Cloud Monitoring is.
 const DEFAULT_ENDPOINT: &str = "monitoring.googleapis.com:443";

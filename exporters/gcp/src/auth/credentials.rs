@@ -10,7 +10,7 @@ use pipeline::with_causes;
 use tonic::Status;
 
 use crate::auth::sources::CredentialSources;
-use crate::config::Impersonate;
+use crate::config::Impersonation;
 
 /// All that writing takes.
 const WRITE_SCOPE: &str = "https://www.googleapis.com/auth/monitoring.write";
@@ -23,7 +23,7 @@ const TOKEN_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Auth {
     sources: CredentialSources,
-    impersonate: Option<Impersonate>,
+    impersonate: Option<Impersonation>,
     credentials: Mutex<Credentials>,
     /// The last token could not be had.
     failing: AtomicBool,
@@ -33,7 +33,7 @@ impl Auth {
     /// The account that the environment names. Nothing is asked for yet but files.
     pub(crate) fn from_sources(
         sources: CredentialSources,
-        impersonate: Option<Impersonate>,
+        impersonate: Option<Impersonation>,
     ) -> Result<Auth, String> {
         let credentials = Mutex::new(build_credentials(&sources, impersonate.as_ref())?);
         Ok(Auth {
@@ -81,7 +81,7 @@ impl Auth {
 
 fn build_credentials(
     sources: &CredentialSources,
-    impersonate: Option<&Impersonate>,
+    impersonate: Option<&Impersonation>,
 ) -> Result<Credentials, String> {
     if sources.credentials_file().is_none() && sources.metadata_server().is_none() {
         return Err(format!("no credentials were found: {}", sources.describe()));

@@ -1,7 +1,7 @@
 //! What the user writes, with the keys, meaning and defaults of the Collector's `googlecloud` exporter
 //! ([its documentation](https://github.com/open-telemetry/opentelemetry-collector-contrib/tree/main/exporter/googlecloudexporter)).
 
-mod refused;
+mod unsupported;
 
 use pipeline::config::{Duration, Regex};
 use schemars::JsonSchema;
@@ -18,20 +18,20 @@ pub struct Config {
     /// Lets quotas count against the project that the series go to (the header `x-goog-user-project`).
     pub destination_project_quota: bool,
     /// Another account to write as.
-    pub impersonate: Option<Impersonate>,
+    pub impersonate: Option<Impersonation>,
     /// What finds out where this host is; `[]`: nothing does.
     pub detectors: Vec<Detector>,
     /// How long detection may take. What is read meanwhile waits in the queue.
     pub detectors_timeout: Duration,
     /// How metrics are sent.
-    pub metric: Metric,
-    #[serde(deserialize_with = "refused::authenticator", skip_serializing)]
+    pub metric: MetricConfig,
+    #[serde(deserialize_with = "unsupported::authenticator", skip_serializing)]
     #[schemars(skip)]
     authenticator: (),
-    #[serde(deserialize_with = "refused::other_signal", skip_serializing)]
+    #[serde(deserialize_with = "unsupported::other_signal", skip_serializing)]
     #[schemars(skip)]
     log: (),
-    #[serde(deserialize_with = "refused::other_signal", skip_serializing)]
+    #[serde(deserialize_with = "unsupported::other_signal", skip_serializing)]
     #[schemars(skip)]
     trace: (),
 }
@@ -45,7 +45,7 @@ impl Default for Config {
             impersonate: None,
             detectors: vec![Detector::Gcp],
             detectors_timeout: Duration::from_secs(5),
-            metric: Metric::default(),
+            metric: MetricConfig::default(),
             authenticator: (),
             log: (),
             trace: (),
@@ -57,13 +57,13 @@ impl Default for Config {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[allow(clippy::manual_non_exhaustive)] // that field is a key
-pub struct Impersonate {
+pub struct Impersonation {
     /// The account's mail address.
     pub target_principal: String,
     /// The accounts on the way to it, each of which may act as the next.
     #[serde(default)]
     pub delegates: Vec<String>,
-    #[serde(default, deserialize_with = "refused::subject", skip_serializing)]
+    #[serde(default, deserialize_with = "unsupported::subject", skip_serializing)]
     #[schemars(skip)]
     #[allow(dead_code)] // it is there to be refused
     subject: (),
@@ -81,7 +81,7 @@ pub enum Detector {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[allow(clippy::struct_excessive_bools)] // the reference's keys
-pub struct Metric {
+pub struct MetricConfig {
     /// Goes before each name, but for those in a known domain.
     pub prefix: String,
     /// A name that contains one of these is a type as it is.
@@ -104,39 +104,39 @@ pub struct Metric {
     pub service_resource_labels: bool,
     /// From point to point of a series, at least.
     pub min_interval: Duration,
-    #[serde(deserialize_with = "refused::grpc_pool_size", skip_serializing)]
+    #[serde(deserialize_with = "unsupported::grpc_pool_size", skip_serializing)]
     #[schemars(skip)]
     grpc_pool_size: (),
-    #[serde(deserialize_with = "refused::universe_domain", skip_serializing)]
+    #[serde(deserialize_with = "unsupported::universe_domain", skip_serializing)]
     #[schemars(skip)]
     universe_domain: (),
-    #[serde(deserialize_with = "refused::descriptor_buffer", skip_serializing)]
+    #[serde(deserialize_with = "unsupported::descriptor_buffer", skip_serializing)]
     #[schemars(skip)]
     create_metric_descriptor_buffer_size: (),
     #[serde(
-        deserialize_with = "refused::cumulative_normalization",
+        deserialize_with = "unsupported::cumulative_normalization",
         skip_serializing
     )]
     #[schemars(skip)]
     cumulative_normalization: (),
     #[serde(
-        deserialize_with = "refused::sum_of_squared_deviation",
+        deserialize_with = "unsupported::sum_of_squared_deviation",
         skip_serializing
     )]
     #[schemars(skip)]
     sum_of_squared_deviation: (),
-    #[serde(deserialize_with = "refused::write_ahead_log", skip_serializing)]
+    #[serde(deserialize_with = "unsupported::write_ahead_log", skip_serializing)]
     #[schemars(skip)]
     experimental_wal_config: (),
-    #[serde(deserialize_with = "refused::write_ahead_log", skip_serializing)]
+    #[serde(deserialize_with = "unsupported::write_ahead_log", skip_serializing)]
     #[schemars(skip)]
     experimental_wal: (),
 }
 
-impl Default for Metric {
-    fn default() -> Metric {
+impl Default for MetricConfig {
+    fn default() -> MetricConfig {
         let domains = ["googleapis.com", "kubernetes.io", "istio.io", "knative.dev"];
-        Metric {
+        MetricConfig {
             prefix: "workload.googleapis.com".into(),
             known_domains: domains.map(String::from).to_vec(),
             endpoint: None,
@@ -171,8 +171,8 @@ pub struct ResourceFilter {
 
 impl ResourceFilter {
     pub(crate) fn is_match(&self, key: &str) -> bool {
-        let fits = |regex: &Regex| regex.0.is_match(key);
-        key.starts_with(&self.prefix) && self.regex.as_ref().is_none_or(fits)
+        let is_match = |regex: &Regex| regex.0.is_match(key);
+        key.starts_with(&self.prefix) && self.regex.as_ref().is_none_or(is_match)
     }
 }
 

@@ -47,7 +47,7 @@ pub(crate) struct MappedSeries {
 
 /// What the resource attributes make of a table's series; without a project of the resource's own it is `project`.
 pub(crate) fn common_fields(
-    config: &config::Metric,
+    config: &config::MetricConfig,
     project: Option<&str>,
     attributes: &Attributes,
     head: &Head,
@@ -91,7 +91,7 @@ GOOGLE_CLOUD_PROJECT, nor the credentials, nor a metadata server names one; set 
 
 /// The metric and the labels of a series, or why the API would never take it.
 pub(crate) fn metric(
-    config: &config::Metric,
+    config: &config::MetricConfig,
     common: &CommonFields,
     series: &Series,
 ) -> Result<Metric, String> {

@@ -4,7 +4,7 @@
 use serde::Deserializer;
 use serde::de::Error;
 
-macro_rules! refused {
+macro_rules! unsupported {
     ($($key:ident: $why:literal)*) => {
         $(pub(crate) fn $key<'de, D: Deserializer<'de>>(_: D) -> Result<(), D::Error> {
             Err(D::Error::custom($why))
@@ -12,7 +12,7 @@ macro_rules! refused {
     };
 }
 
-refused! {
+unsupported! {
     authenticator: "there are no extensions here; credentials are found by Google's rules (`GOOGLE_APPLICATION_CREDENTIALS` first)"
     other_signal: "there are only metrics here"
     subject: "acting for a user of a domain is not supported; `target_principal` and `delegates` are"
