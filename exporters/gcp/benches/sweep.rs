@@ -25,24 +25,24 @@ fn main() {
         return serve();
     }
     for compression in ["none", "gzip"] {
-        let (mut far, address) = far();
-        let ours = run(&address, compression);
+        let (mut fake, address) = spawn_fake();
+        let ours = measure(&address, compression);
         println!(
             "ours, {compression}: {ours:.0} series a CPU second; {}",
-            end(&mut far)
+            finish(&mut fake)
         );
         if let Ok(reference) = std::env::var("REFERENCE") {
-            let (mut far, address) = self::far();
+            let (mut fake, address) = spawn_fake();
             let (series, sweeps) = (SERIES.to_string(), SWEEPS.to_string());
-            let told = Command::new(reference)
+            let finished = Command::new(reference)
                 .args([&address, &series, &sweeps, compression])
                 .output()
                 .unwrap();
-            let told = String::from_utf8(told.stdout).unwrap();
-            let theirs: f64 = told.split_whitespace().next().unwrap().parse().unwrap();
+            let output = String::from_utf8(finished.stdout).unwrap();
+            let theirs: f64 = output.split_whitespace().next().unwrap().parse().unwrap();
             println!(
                 "reference, {compression}: {theirs:.0} series a CPU second; {}",
-                end(&mut far)
+                finish(&mut fake)
             );
             println!("{:.1} times as many", ours / theirs);
         }
@@ -67,11 +67,11 @@ fn serve() {
     println!("{}", listener.local_addr().unwrap());
     runtime.spawn(gcp_fake::serve::listen(fake.clone(), listener, None));
     std::io::stdin().lines().for_each(drop);
-    let taken = fake.taken();
+    let taken = fake.accepted_points();
     fake.with(|it| {
         println!(
             "{taken} points taken, {} refused, {:.1} requests a sweep",
-            it.broken.len(),
+            it.violations.len(),
             it.requests.len() as f64 / (SWEEPS + 1) as f64
         );
     });
@@ -86,16 +86,16 @@ fn descriptor(
     use googleapis_tonic_google_monitoring_v3::google::api::metric_descriptor::{
         MetricKind, ValueType,
     };
-    let made = googleapis_tonic_google_monitoring_v3::google::api::MetricDescriptor {
+    let descriptor = googleapis_tonic_google_monitoring_v3::google::api::MetricDescriptor {
         r#type: name.into(),
         metric_kind: MetricKind::Cumulative.into(),
         value_type: ValueType::Int64.into(),
         ..Default::default()
     };
-    (name.into(), made)
+    (name.into(), descriptor)
 }
 
-fn far() -> (Child, String) {
+fn spawn_fake() -> (Child, String) {
     let mut command = Command::new(std::env::current_exe().unwrap());
     let mut child = command
         .arg("--fake")
@@ -103,11 +103,11 @@ fn far() -> (Child, String) {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let address = line(&mut child);
+    let address = read_line(&mut child);
     (child, address)
 }
 
-fn line(child: &mut Child) -> String {
+fn read_line(child: &mut Child) -> String {
     let mut line = String::new();
     BufReader::new(child.stdout.as_mut().unwrap())
         .read_line(&mut line)
@@ -115,15 +115,15 @@ fn line(child: &mut Child) -> String {
     line.trim().to_owned()
 }
 
-fn end(child: &mut Child) -> String {
+fn finish(child: &mut Child) -> String {
     drop(child.stdin.take());
-    let told = line(child);
+    let output = read_line(child);
     child.wait().unwrap();
-    told
+    output
 }
 
 /// So many sweeps of all series, each ten seconds after the one before.
-fn run(address: &str, compression: &str) -> f64 {
+fn measure(address: &str, compression: &str) -> f64 {
     let yaml = format!(
         "{{project: p, detectors: [], metric: {{endpoint: '{address}', use_insecure: true, compression: {compression}, prefix: custom.googleapis.com, skip_create_descriptor: true}}}}"
     );
@@ -138,7 +138,7 @@ fn run(address: &str, compression: &str) -> f64 {
     runtime.block_on(async {
         gcp.start().await.unwrap();
         let (table, first) = (table(), now_unix_nano() - 24 * 3_600 * SECOND);
-        let show = |number: u64| {
+        let batches = |number: u64| {
             let values = vec![Value::Int(i64::try_from(number).unwrap()); SERIES];
             let starts = vec![first - SECOND; SERIES].into();
             let sweep = Sweep::new(number, Duration::from_secs(10), true);
@@ -150,12 +150,12 @@ fn run(address: &str, compression: &str) -> f64 {
                 sweep,
             )]
         };
-        gcp.export(&show(0)).await.unwrap();
-        let before = cpu();
+        gcp.export(&batches(0)).await.unwrap();
+        let before = cpu_time();
         for number in 1..=SWEEPS {
-            gcp.export(&show(number)).await.unwrap();
+            gcp.export(&batches(number)).await.unwrap();
         }
-        (SERIES as u64 * SWEEPS) as f64 / cpu().saturating_sub(before).as_secs_f64()
+        (SERIES as u64 * SWEEPS) as f64 / cpu_time().saturating_sub(before).as_secs_f64()
     })
 }
 
@@ -195,7 +195,7 @@ fn table() -> Arc<Table> {
 }
 
 /// What this process has used of the CPU, in the kernel's ticks of 10 ms.
-fn cpu() -> Duration {
+fn cpu_time() -> Duration {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
     let after = stat.rsplit_once(')').unwrap().1;
     let ticks: u64 = after

@@ -2,10 +2,10 @@
 line of its input is a JSON object of what to do from now on, and is answered by what it took so far, as JSON:
 
 interval SECONDS              from point to point of a series, at least
-now NANOSECONDS, pass SECONDS  its clock is set, and goes on
+now NANOSECONDS, advance SECONDS  its clock is set, and goes on
 fail [CODE, …]                so the next requests are answered
-refuse [WORD, CODE, WHY, TIMES]  series with this word as a label's value are refused, so many times
-there {TYPE: [KIND, VALUES]}  descriptors that are there
+reject [WORD, CODE, WHY, TIMES]  series with this word as a label's value are refused, so many times
+descriptors {TYPE: [KIND, VALUES]}  descriptors that are there
 """
 
 import json
@@ -27,8 +27,8 @@ VALUE = metric_pb2.MetricDescriptor.ValueType
 VALUES = {"bool_value": VALUE.BOOL, "int64_value": VALUE.INT64, "double_value": VALUE.DOUBLE, "distribution_value": VALUE.DISTRIBUTION}
 
 lock = threading.Lock()
-interval, ahead, refuse = 10 * 10**9, 0, None
-descriptors, series, made, broken, requests, fail = {}, {}, [], [], [], []
+interval, ahead, reject = 10 * 10**9, 0, None
+descriptors, series, created_descriptors, violations, requests, fail = {}, {}, [], [], [], []
 
 
 def nanos(stamp):
@@ -43,7 +43,7 @@ def is_distribution(it):
     return rise and fit and len(it.bucket_counts) <= 200 and sum(it.bucket_counts) == it.count
 
 
-def why_not(it, last):
+def violation(it, last):
     """The first rule that a series breaks, in the API's words."""
     if len(it.metric.labels) > 30:
         return "at most 30 labels are allowed"
@@ -85,32 +85,32 @@ def key_of(it):
     return f"{it.metric.type}{labels(it.metric.labels)} of {it.resource.type}{labels(it.resource.labels)}"
 
 
-def refused(it):
+def rejection(it):
     """The code and the words, if this series is one to be refused now."""
-    if not refuse or refuse[0] not in it.metric.labels.values() or refuse[3] == 0:
+    if not reject or reject[0] not in it.metric.labels.values() or reject[3] == 0:
         return None
-    refuse[3] -= 1
-    return getattr(grpc.StatusCode, refuse[1]).value[0], refuse[2]
+    reject[3] -= 1
+    return getattr(grpc.StatusCode, reject[1]).value[0], reject[2]
 
 
-def write(request, context):
+def create_time_series(request, context):
     with lock:
         if fail:
             context.abort(getattr(grpc.StatusCode, fail.pop(0)), "as the test has it")
         requests.append(len(request.time_series))
         if len(request.time_series) > 200:
-            broken.append("more than 200")
+            violations.append("more than 200")
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, "At most 200 TimeSeries can be written in one request.")
         if not re.fullmatch("projects/[^/]+", request.name):
-            broken.append(f"name {request.name}")
+            violations.append(f"name {request.name}")
         failed, seen = {}, set()
         for index, it in enumerate(request.time_series):
             key = key_of(it)
-            why = "Duplicate TimeSeries encountered." if key in seen else why_not(it, (series.get(key) or [None])[-1])
+            why = "Duplicate TimeSeries encountered." if key in seen else violation(it, (series.get(key) or [None])[-1])
             seen.add(key)
             if why:
-                broken.append(f"{key}: {why}")
-            why = (3, why) if why else refused(it)
+                violations.append(f"{key}: {why}")
+            why = (3, why) if why else rejection(it)
             if why:
                 failed.setdefault(why, []).append(index)
             else:
@@ -131,23 +131,23 @@ def write(request, context):
     context.abort_with_status(rpc_status.to_status(status))
 
 
-def make(request, context):
+def create_descriptor(request, context):
     it = request.metric_descriptor
     with lock:
-        there = descriptors.get(it.type)
-        if there and (there.metric_kind, there.value_type) != (it.metric_kind, it.value_type):
+        existing = descriptors.get(it.type)
+        if existing and (existing.metric_kind, existing.value_type) != (it.metric_kind, it.value_type):
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"When creating metric {it.type}: the metric already exists with another kind or type.")
         if len(it.labels) > 30:
-            broken.append(f"{it.type}: more than 30 labels")
-        made.append(it.type)
+            violations.append(f"{it.type}: more than 30 labels")
+        created_descriptors.append(it.type)
         descriptors[it.type] = it
     return it
 
 
-def show(request, context):
+def get_descriptor(request, context):
     with lock:
-        there = descriptors.get(request.name.split("/metricDescriptors/")[1])
-    return there or context.abort(grpc.StatusCode.NOT_FOUND, request.name)
+        existing = descriptors.get(request.name.split("/metricDescriptors/")[1])
+    return existing or context.abort(grpc.StatusCode.NOT_FOUND, request.name)
 
 
 def handler(function, request):
@@ -157,30 +157,30 @@ def handler(function, request):
 
 server = grpc.server(futures.ThreadPoolExecutor(8))
 methods = {
-    "CreateTimeSeries": handler(write, types.CreateTimeSeriesRequest),
-    "CreateServiceTimeSeries": handler(write, types.CreateTimeSeriesRequest),
-    "CreateMetricDescriptor": handler(make, types.CreateMetricDescriptorRequest),
-    "GetMetricDescriptor": handler(show, types.GetMetricDescriptorRequest),
+    "CreateTimeSeries": handler(create_time_series, types.CreateTimeSeriesRequest),
+    "CreateServiceTimeSeries": handler(create_time_series, types.CreateTimeSeriesRequest),
+    "CreateMetricDescriptor": handler(create_descriptor, types.CreateMetricDescriptorRequest),
+    "GetMetricDescriptor": handler(get_descriptor, types.GetMetricDescriptorRequest),
 }
 server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("google.monitoring.v3.MetricService", methods),))
 print(server.add_insecure_port("127.0.0.1:0"), flush=True)
 server.start()
 for line in sys.stdin:
     with lock:
-        told = json.loads(line)
-        interval = int(told.get("interval", interval / 10**9) * 10**9)
-        ahead = (told["now"] - time.time_ns() if "now" in told else ahead) + int(told.get("pass", 0) * 10**9)
-        fail += told.get("fail", [])
-        refuse = told.get("refuse", refuse)
-        for name, (kind, values) in told.get("there", {}).items():
+        command = json.loads(line)
+        interval = int(command.get("interval", interval / 10**9) * 10**9)
+        ahead = (command["now"] - time.time_ns() if "now" in command else ahead) + int(command.get("advance", 0) * 10**9)
+        fail += command.get("fail", [])
+        reject = command.get("reject", reject)
+        for name, (kind, values) in command.get("descriptors", {}).items():
             descriptors[name] = metric_pb2.MetricDescriptor(type=name, metric_kind=KIND.Value(kind), value_type=VALUE.Value(values))
-        took = {
-            "taken": sum(map(len, series.values())),
+        report = {
+            "accepted": sum(map(len, series.values())),
             "points": {key: len(points) for key, points in series.items()},
-            "broken": broken,
+            "violations": violations,
             "requests": requests,
-            "made": made,
+            "created_descriptors": created_descriptors,
             "kinds": {name: f"{KIND.Name(it.metric_kind)} {VALUE.Name(it.value_type)}" for name, it in descriptors.items()},
         }
-        print(json.dumps(took), flush=True)
+        print(json.dumps(report), flush=True)
 server.stop(None)

@@ -4,7 +4,7 @@
 // What goes wrong here ends the test.
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc)]
 
-pub mod google;
+pub mod python;
 mod rules;
 pub mod serve;
 
@@ -24,53 +24,53 @@ use tonic::{Code, Status};
 
 /// The far side, as the test sees it.
 #[derive(Clone, Debug)]
-pub struct Fake(Arc<Mutex<State>>);
+pub struct Fake(Arc<Mutex<FakeState>>);
 
 /// What it does with the next request, instead of taking it.
 #[derive(Debug)]
-pub enum Then {
+pub enum NextResponse {
     /// Answers so, and takes nothing.
     Fail(Status),
     /// Takes what it takes, and the answer is lost: so is answered instead.
-    Lose(Status),
+    LoseResponse(Status),
     /// Never answers.
     Hang,
 }
 
 /// Why a series is refused.
-type Refuse = Box<dyn FnMut(&str) -> Option<(Code, String)> + Send>;
+type RejectRule = Box<dyn FnMut(&str) -> Option<(Code, String)> + Send>;
 
 /// What the far side does, and what it took.
-pub struct State {
+pub struct FakeState {
     now: Box<dyn Fn() -> u64 + Send>,
     /// From point to point of a series, ns.
     pub interval: u64,
     /// The descriptors that are there, by metric type.
     pub descriptors: BTreeMap<String, MetricDescriptor>,
     /// Descriptors made; updates too.
-    pub made: Vec<MetricDescriptor>,
+    pub created_descriptors: Vec<MetricDescriptor>,
     /// All points that were taken, by series.
     pub series: BTreeMap<String, Vec<Point>>,
     /// How many series each request had.
     pub requests: Vec<usize>,
     /// What broke a rule.
-    pub broken: Vec<String>,
+    pub violations: Vec<String>,
     /// Points that were taken before.
-    pub again: u64,
+    pub repeated_points: u64,
     /// Makes a descriptor of the first point of a metric, as the API does.
     pub auto_create: bool,
     /// How descriptors are answered, instead of being made.
-    pub no_descriptors: Option<Status>,
+    pub descriptor_error: Option<Status>,
     /// How long it takes for each request, before it takes anything.
     pub delay: Duration,
     /// What is done with the next requests, instead of taking them.
-    pub then: VecDeque<Then>,
+    pub next_responses: VecDeque<NextResponse>,
     /// Says of a series why it is refused, and whether that may pass.
-    pub refuse: Refuse,
+    pub reject: RejectRule,
     /// What the bytes of a series are called, since spelling it takes long.
-    names: HashMap<Vec<u8>, String>,
+    keys: HashMap<Vec<u8>, String>,
     /// By which method each request came.
-    pub paths: Vec<String>,
+    pub methods: Vec<String>,
     /// The headers of each request.
     pub metadata: Vec<tonic::metadata::MetadataMap>,
 }
@@ -79,94 +79,95 @@ impl Fake {
     /// A far side that takes this for the time, unix ns.
     #[must_use]
     pub fn new(now: impl Fn() -> u64 + Send + 'static) -> Fake {
-        Fake(Arc::new(Mutex::new(State {
+        Fake(Arc::new(Mutex::new(FakeState {
             now: Box::new(now),
             interval: 10_000_000_000,
             descriptors: BTreeMap::new(),
-            made: Vec::new(),
+            created_descriptors: Vec::new(),
             series: BTreeMap::new(),
             requests: Vec::new(),
-            broken: Vec::new(),
-            again: 0,
+            violations: Vec::new(),
+            repeated_points: 0,
             auto_create: false,
-            no_descriptors: None,
+            descriptor_error: None,
             delay: Duration::ZERO,
-            then: VecDeque::new(),
-            refuse: Box::new(|_| None),
-            names: HashMap::new(),
-            paths: Vec::new(),
+            next_responses: VecDeque::new(),
+            reject: Box::new(|_| None),
+            keys: HashMap::new(),
+            methods: Vec::new(),
             metadata: Vec::new(),
         })))
     }
 
     /// Looks at its state, or changes it.
-    pub fn with<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
+    pub fn with<T>(&self, look: impl FnOnce(&mut FakeState) -> T) -> T {
         look(&mut self.0.lock().unwrap())
     }
 
     /// All points that were taken.
     #[must_use]
-    pub fn taken(&self) -> usize {
+    pub fn accepted_points(&self) -> usize {
         self.with(|it| it.series.values().map(Vec::len).sum())
     }
 
     /// No rule was broken, and nothing sent again that was taken.
-    pub fn assert_obeyed(&self) {
+    pub fn assert_no_violations(&self) {
         self.with(|it| {
             assert!(
-                it.broken.is_empty(),
+                it.violations.is_empty(),
                 "{} times, {}",
-                it.broken.len(),
-                it.broken[0]
+                it.violations.len(),
+                it.violations[0]
             );
-            assert_eq!(it.again, 0, "sent again though taken");
+            assert_eq!(it.repeated_points, 0, "sent again though taken");
         });
     }
 }
 
-impl State {
+impl FakeState {
     fn create_time_series(&mut self, request: CreateTimeSeriesRequest) -> Result<(), Status> {
-        let lost = match self.then.pop_front() {
-            Some(Then::Fail(status)) => return Err(status),
-            Some(Then::Lose(status)) => Some(status),
-            Some(Then::Hang) | None => None,
+        let lost_response = match self.next_responses.pop_front() {
+            Some(NextResponse::Fail(status)) => return Err(status),
+            Some(NextResponse::LoseResponse(status)) => Some(status),
+            Some(NextResponse::Hang) | None => None,
         };
         self.requests.push(request.time_series.len());
         if request.time_series.len() > 200 {
-            let many = format!(
+            let too_many = format!(
                 "Field timeSeries had an invalid value: At most 200 TimeSeries can be written in one request, there are {}.",
                 request.time_series.len()
             );
-            self.broken.push(many.clone());
-            return Err(Status::invalid_argument(many));
+            self.violations.push(too_many.clone());
+            return Err(Status::invalid_argument(too_many));
         }
         let now = (self.now)();
         let mut failed: BTreeMap<(i32, String), Vec<usize>> = BTreeMap::new();
-        let mut keys = std::collections::BTreeSet::new();
+        let mut keys_in_request = std::collections::BTreeSet::new();
         let total = request.time_series.len();
         for (index, it) in request.time_series.into_iter().enumerate() {
-            let spelled = || rules::key(&it);
+            let new_key = || rules::key(&it);
             let key = self
-                .names
+                .keys
                 .entry(rules::bytes(&it))
-                .or_insert_with(spelled)
+                .or_insert_with(new_key)
                 .clone();
-            let mut why = (!keys.insert(key.clone())).then(|| rules::DUPLICATE.to_owned());
+            let mut why =
+                (!keys_in_request.insert(key.clone())).then(|| rules::DUPLICATE.to_owned());
             let metric_type = &it.metric.as_ref().unwrap().r#type;
             if self.auto_create && !self.descriptors.contains_key(metric_type) {
-                let made = MetricDescriptor {
+                let descriptor = MetricDescriptor {
                     r#type: metric_type.clone(),
                     metric_kind: it.metric_kind,
                     value_type: it.value_type,
                     ..MetricDescriptor::default()
                 };
-                self.descriptors.insert(metric_type.clone(), made);
+                self.descriptors.insert(metric_type.clone(), descriptor);
             }
-            let known = self.series.get(&key).and_then(|points| points.last());
+            let last = self.series.get(&key).and_then(|points| points.last());
             why = why.or_else(|| {
-                rules::broken(
+                rules::violation(
                     &it,
-                    known,
+                    last,
                     self.descriptors.get(metric_type),
                     now,
                     self.interval,
@@ -174,40 +175,40 @@ impl State {
             });
             if let Some(why) = why {
                 let point = it.points.first();
-                self.again += u64::from(point.is_some() && point == known);
-                self.broken.push(format!("{key}: {why}"));
+                self.repeated_points += u64::from(point.is_some() && point == last);
+                self.violations.push(format!("{key}: {why}"));
                 failed
                     .entry((Code::InvalidArgument as i32, why))
                     .or_default()
                     .push(index);
-            } else if let Some((code, why)) = (self.refuse)(&key) {
+            } else if let Some((code, why)) = (self.reject)(&key) {
                 failed.entry((code as i32, why)).or_default().push(index);
             } else {
                 self.series.entry(key).or_default().extend(it.points);
             }
         }
-        if let Some(status) = lost {
+        if let Some(status) = lost_response {
             return Err(status);
         }
         if failed.is_empty() {
             Ok(())
         } else {
-            Err(in_part(&failed, total))
+            Err(partial_failure(&failed, total))
         }
     }
 }
 
-impl fmt::Debug for State {
+impl fmt::Debug for FakeState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("State")
+        f.debug_struct("FakeState")
             .field("requests", &self.requests)
-            .field("broken", &self.broken)
+            .field("violations", &self.violations)
             .finish_non_exhaustive()
     }
 }
 
 /// The answer to a request that was taken in part, in the API's words.
-fn in_part(failed: &BTreeMap<(i32, String), Vec<usize>>, total: usize) -> Status {
+fn partial_failure(failed: &BTreeMap<(i32, String), Vec<usize>>, total: usize) -> Status {
     let mut clauses = Vec::new();
     let mut errors = Vec::new();
     let mut count = 0;

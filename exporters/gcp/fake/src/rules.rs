@@ -39,7 +39,7 @@ pub(crate) fn nanos(it: &Timestamp) -> u64 {
 }
 
 /// The first rule that is broken, in the API's words.
-pub(crate) fn broken(
+pub(crate) fn violation(
     it: &TimeSeries,
     last: Option<&Point>,
     descriptor: Option<&MetricDescriptor>,

@@ -16,7 +16,7 @@ use tonic::transport::{Channel, Endpoint, Server};
 use tonic::{Request, Response, Status};
 use tonic_prost::ProstCodec;
 
-use super::{Fake, Then};
+use super::{Fake, NextResponse};
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -43,33 +43,33 @@ impl tower::Service<http::Request<Body>> for Fake {
                 .next()
                 .unwrap_or_default()
                 .to_owned();
-            let answer = match Some(&*path) {
+            let response = match Some(&*path) {
                 Some("CreateTimeSeries" | "CreateServiceTimeSeries") => {
                     Grpc::new(ProstCodec::default())
                         .accept_compressed(gzip)
-                        .unary(Write(fake, path), request)
+                        .unary(CreateTimeSeries(fake, path), request)
                         .await
                 }
                 Some("CreateMetricDescriptor") => {
                     Grpc::new(ProstCodec::default())
-                        .unary(Make(fake), request)
+                        .unary(CreateDescriptor(fake), request)
                         .await
                 }
                 Some("GetMetricDescriptor") => {
                     Grpc::new(ProstCodec::default())
-                        .unary(Show(fake), request)
+                        .unary(GetDescriptor(fake), request)
                         .await
                 }
                 _ => Status::unimplemented("").into_http(),
             };
-            Ok(answer)
+            Ok(response)
         })
     }
 }
 
-struct Write(Fake, String);
+struct CreateTimeSeries(Fake, String);
 
-impl UnaryService<CreateTimeSeriesRequest> for Write {
+impl UnaryService<CreateTimeSeriesRequest> for CreateTimeSeries {
     type Response = ();
     type Future = Boxed<Result<Response<()>, Status>>;
 
@@ -78,51 +78,51 @@ impl UnaryService<CreateTimeSeriesRequest> for Write {
         Box::pin(async move {
             // Who gave up waiting has not been served.
             tokio::time::sleep(fake.with(|it| it.delay)).await;
-            let hangs = fake.with(|it| {
+            let never_responds = fake.with(|it| {
                 it.metadata.push(request.metadata().clone());
-                it.paths.push(path);
-                matches!(it.then.front(), Some(Then::Hang))
+                it.methods.push(path);
+                matches!(it.next_responses.front(), Some(NextResponse::Hang))
             });
-            let answer = fake.with(|it| it.create_time_series(request.into_inner()));
-            if hangs {
+            let response = fake.with(|it| it.create_time_series(request.into_inner()));
+            if never_responds {
                 std::future::pending::<()>().await;
             }
-            answer.map(Response::new)
+            response.map(Response::new)
         })
     }
 }
 
-struct Make(Fake);
+struct CreateDescriptor(Fake);
 
-impl UnaryService<CreateMetricDescriptorRequest> for Make {
+impl UnaryService<CreateMetricDescriptorRequest> for CreateDescriptor {
     type Response = MetricDescriptor;
     type Future = Boxed<Result<Response<MetricDescriptor>, Status>>;
 
     fn call(&mut self, request: Request<CreateMetricDescriptorRequest>) -> Self::Future {
-        let made = request.into_inner().metric_descriptor.unwrap();
-        let answer = self.0.with(|it| {
-            if let Some(status) = &it.no_descriptors {
+        let descriptor = request.into_inner().metric_descriptor.unwrap();
+        let response = self.0.with(|it| {
+            if let Some(status) = &it.descriptor_error {
                 return Err(status.clone());
             }
-            if let Some(there) = it.descriptors.get(&made.r#type)
-                && (there.metric_kind != made.metric_kind || there.value_type != made.value_type)
+            if let Some(existing) = it.descriptors.get(&descriptor.r#type)
+                && (existing.metric_kind != descriptor.metric_kind || existing.value_type != descriptor.value_type)
             {
                 return Err(Status::invalid_argument(format!(
                     "Field metricDescriptor.metricKind had an invalid value of \"{}\": When creating metric {}: the metric already exists with another kind or type.",
-                    made.metric_kind().as_str_name(), made.r#type
+                    descriptor.metric_kind().as_str_name(), descriptor.r#type
                 )));
             }
-            it.made.push(made.clone());
-            it.descriptors.insert(made.r#type.clone(), made.clone());
-            Ok(Response::new(made))
+            it.created_descriptors.push(descriptor.clone());
+            it.descriptors.insert(descriptor.r#type.clone(), descriptor.clone());
+            Ok(Response::new(descriptor))
         });
-        Box::pin(async move { answer })
+        Box::pin(async move { response })
     }
 }
 
-struct Show(Fake);
+struct GetDescriptor(Fake);
 
-impl UnaryService<GetMetricDescriptorRequest> for Show {
+impl UnaryService<GetMetricDescriptorRequest> for GetDescriptor {
     type Response = MetricDescriptor;
     type Future = Boxed<Result<Response<MetricDescriptor>, Status>>;
 
@@ -130,10 +130,10 @@ impl UnaryService<GetMetricDescriptorRequest> for Show {
         let name = request.into_inner().name;
         let metric_type = name.split_once("/metricDescriptors/").unwrap().1;
         let found = self.0.with(|it| it.descriptors.get(metric_type).cloned());
-        let answer = found
+        let response = found
             .map(Response::new)
             .ok_or_else(|| Status::not_found(name));
-        Box::pin(async move { answer })
+        Box::pin(async move { response })
     }
 }
 

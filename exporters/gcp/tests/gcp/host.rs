@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use exporter_gcp::{Config, Gcp};
-use gcp_fake::google::Google;
+use gcp_fake::python::PythonFake;
 use gcp_fake::{Fake, serve};
 use pipeline::{
     Attributes, Batch, Context, Counters, ExportError, Exporter, Head, Scope, Sweep, Table, Times,
@@ -21,7 +21,7 @@ pub(crate) struct Host {
     pub(crate) gcp: Gcp,
     pub(crate) fake: Fake,
     /// Takes the place of `fake`, where it is there.
-    pub(crate) google: Option<Google>,
+    pub(crate) python: Option<PythonFake>,
     pub(crate) counters: Counters,
     pub(crate) clock: Clock,
     pub(crate) resource: Attributes,
@@ -71,17 +71,17 @@ impl Host {
             offset: Arc::default(),
             ..clock.clone()
         };
-        Host::at(yaml, Fake::new(move || true_time.now()), None, clock).await
+        Host::connected(yaml, Fake::new(move || true_time.now()), None, clock).await
     }
 
-    async fn at(yaml: &str, fake: Fake, google: Option<Google>, clock: Clock) -> Host {
+    async fn connected(yaml: &str, fake: Fake, python: Option<PythonFake>, clock: Clock) -> Host {
         let counters = Counters::new("test");
         let context = Context::new(Arc::default(), counters.clone(), "/")
             .of("gcp", Scope::new("exporter-gcp", "1.2.3"));
-        let channel = match &google {
+        let channel = match &python {
             None => serve::channel(&fake).await,
-            Some(google) => {
-                let address = format!("http://127.0.0.1:{}", google.port);
+            Some(python) => {
+                let address = format!("http://127.0.0.1:{}", python.port);
                 let endpoint = tonic::transport::Endpoint::from_shared(address).unwrap();
                 endpoint.connect().await.unwrap()
             }
@@ -93,7 +93,7 @@ impl Host {
         Host {
             gcp,
             fake,
-            google,
+            python,
             counters,
             clock,
             resource,
@@ -101,14 +101,14 @@ impl Host {
     }
 
     /// The same host to Google's package.
-    pub(crate) async fn to(self, google: Google, yaml: &str) -> Host {
-        Host::at(yaml, self.fake, Some(google), self.clock).await
+    pub(crate) async fn with_python(self, python: PythonFake, yaml: &str) -> Host {
+        Host::connected(yaml, self.fake, Some(python), self.clock).await
     }
 
     /// The exporter begins anew, and the far side stays.
     pub(crate) async fn restarted(&self, yaml: &str) -> Host {
-        let (fake, google) = (self.fake.clone(), self.google.clone());
-        Host::at(yaml, fake, google, self.clock.clone()).await
+        let (fake, python) = (self.fake.clone(), self.python.clone());
+        Host::connected(yaml, fake, python, self.clock.clone()).await
     }
 
     /// A table of these points in the notation, and its values.
@@ -176,17 +176,17 @@ impl Host {
                 }
                 Err(other) => panic!("{other:?}"),
             }
-            self.pass(5).await;
+            self.advance(5).await;
         }
     }
 
     /// A count of this name, all reasons together, or of one.
     pub(crate) fn count(&self, name: &str, reason: &str) -> u64 {
         let all = self.counters.snapshot();
-        let fits = all
+        let matching = all
             .iter()
             .filter(|((_, have, why), _)| *have == name && (reason.is_empty() || *why == reason));
-        fits.map(|(_, count)| count).sum()
+        matching.map(|(_, count)| count).sum()
     }
 
     /// Each point that was handed over was sent, rejected or dropped, and what was sent was taken.

@@ -2,12 +2,12 @@
 
 #![allow(clippy::unwrap_used)]
 
-mod both;
+mod both_fakes;
 mod contracts;
 mod errors;
 mod host;
 #[path = "../../../../tests/common/lacks.rs"]
 #[allow(unreachable_pub)]
 mod lacks;
+mod limits;
 mod mapping;
-mod obeys;

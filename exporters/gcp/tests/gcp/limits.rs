@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gcp_fake::Then;
+use gcp_fake::NextResponse;
 use pipeline::Value;
 use tokio::time::sleep;
 use tonic::Status;
 
-use crate::both::on_both;
+use crate::both_fakes::on_both;
 use crate::host::{EPOCH, Host, SECOND, read_at};
 
 const CONFIG: &str = "{project: p, detectors: [], metric: {prefix: custom.googleapis.com}}";
@@ -38,11 +38,11 @@ async fn ten_thousand_series_at_ten_seconds_for_an_hour() {
         .await;
         sleep(Duration::from_secs(10)).await;
     }
-    host.fake.assert_obeyed();
+    host.fake.assert_no_violations();
     host.assert_accounted();
-    assert_eq!(host.fake.taken(), 10_000 * sweeps as usize);
+    assert_eq!(host.fake.accepted_points(), 10_000 * sweeps as usize);
     host.fake.with(|it| {
-        assert_eq!(it.made.len(), 20, "each descriptor once");
+        assert_eq!(it.created_descriptors.len(), 20, "each descriptor once");
         assert_eq!(it.requests, vec![200; 50 * sweeps as usize]);
     });
 }
@@ -56,11 +56,11 @@ fn a_series_that_comes_each_second_goes_each_ten() {
         for second in 0..61 {
             host.deliver(vec![host.shows(&table, 0, vec![Value::Int(second)])])
                 .await;
-            host.pass(1).await;
+            host.advance(1).await;
         }
-        host.assert_obeyed();
+        host.assert_no_violations();
         assert_eq!(
-            (host.taken(), host.count("points_dropped", "coalesced")),
+            (host.accepted(), host.count("points_dropped", "coalesced")),
             (7, 54)
         );
     });
@@ -76,7 +76,7 @@ fn two_sweeps_in_one_request_are_two_requests_of_the_api_in_order() {
         let at = |time| read_at(&table, EPOCH - 100 * SECOND, time, values.clone());
         host.deliver(vec![at(now - 20 * SECOND), at(now - 10 * SECOND), at(now)])
             .await;
-        host.assert_obeyed();
+        host.assert_no_violations();
         assert_eq!(host.requests(), [200, 200, 200, 100, 100, 100]);
     });
 }
@@ -102,11 +102,11 @@ fn resets_restarts_and_unknown_starts_make_valid_intervals() {
                 .shows(&table, 0, vec![value.clone(), value])
                 .with_starts(starts);
             host.deliver(vec![batch]).await;
-            host.pass(10).await;
+            host.advance(10).await;
         }
-        host.assert_obeyed();
+        host.assert_no_violations();
         // The one without a start lacks one point after each start of the program.
-        assert_eq!(host.taken_of_each(), [60, 56]);
+        assert_eq!(host.accepted_of_each(), [60, 56]);
     });
 }
 
@@ -128,10 +128,10 @@ fn a_clock_that_is_set_makes_no_invalid_point() {
                 let starts: Arc<[u64]> = [EPOCH - SECOND, 0, 0].into();
                 host.deliver(vec![host.shows(&table, 0, values).with_starts(starts)])
                     .await;
-                host.pass(10).await;
+                host.advance(10).await;
             }
-            host.assert_obeyed();
-            assert!(host.taken() > 3 * 25, "step {step}: {}", host.taken());
+            host.assert_no_violations();
+            assert!(host.accepted() > 3 * 25, "step {step}: {}", host.accepted());
         }
     });
 }
@@ -145,10 +145,10 @@ fn thousands_of_series_go_in_requests_of_two_hundred() {
         for _ in 0..3 {
             host.deliver(vec![host.shows(&table, EPOCH - SECOND, values.clone())])
                 .await;
-            host.pass(10).await;
+            host.advance(10).await;
         }
-        host.assert_obeyed();
-        assert_eq!((host.taken(), host.requests()), (9_000, vec![200; 45]));
+        host.assert_no_violations();
+        assert_eq!((host.accepted(), host.requests()), (9_000, vec![200; 45]));
     });
 }
 
@@ -163,16 +163,19 @@ async fn an_hour_without_the_api_costs_nothing_but_time() {
         })
         .collect();
     // Down: each attempt of the first hour fails. What is read waits in the queue.
-    let away = || Then::Fail(Status::unavailable("no"));
+    let away = || NextResponse::Fail(Status::unavailable("no"));
     host.fake
-        .with(|it| it.then.extend((0..3_600).map(|_| away())));
+        .with(|it| it.next_responses.extend((0..3_600).map(|_| away())));
     for sweep in sweeps {
         host.deliver(sweep).await;
     }
-    host.fake.assert_obeyed();
+    host.fake.assert_no_violations();
     host.assert_accounted();
     assert_eq!(
-        (host.fake.taken(), host.count("points_rejected", "")),
+        (
+            host.fake.accepted_points(),
+            host.count("points_rejected", "")
+        ),
         (360_000, 0)
     );
 }
@@ -190,11 +193,14 @@ fn a_series_that_turns_real_keeps_its_descriptors_type_or_is_left_out() {
         ] {
             host.deliver(vec![host.shows(&table, 0, vec![int, real])])
                 .await;
-            host.pass(10).await;
+            host.advance(10).await;
         }
-        host.assert_obeyed();
+        host.assert_no_violations();
         assert_eq!(
-            (host.taken(), host.count("points_dropped", "series_refused")),
+            (
+                host.accepted(),
+                host.count("points_dropped", "series_refused")
+            ),
             (5, 1)
         );
     });
@@ -226,10 +232,10 @@ async fn a_descriptor_of_another_kind_is_never_written_to_and_one_of_another_num
         "net/kind 1 counter\nnet/number 1 counter\nnet/new 1 counter",
     )
     .await;
-    host.fake.assert_obeyed();
+    host.fake.assert_no_violations();
     assert_eq!(
         (
-            host.fake.taken(),
+            host.fake.accepted_points(),
             host.count("points_dropped", "series_refused")
         ),
         (2, 1)
@@ -247,10 +253,10 @@ async fn a_far_side_that_is_slower_than_the_time_out_gets_each_point_once() {
         host.deliver(vec![host.shows(&table, EPOCH - SECOND, values.clone())])
             .await;
     }
-    host.fake.assert_obeyed();
+    host.fake.assert_no_violations();
     host.assert_accounted();
     assert_eq!(
-        (host.fake.taken(), host.count("points_sent", "")),
+        (host.fake.accepted_points(), host.count("points_sent", "")),
         (20_000, 20_000)
     );
     assert!(host.count("requests_retried", "") > 0);
@@ -269,10 +275,10 @@ async fn without_descriptors_the_first_point_makes_one() {
         host.fake.with(|it| it.auto_create = true);
         host.show(EPOCH - SECOND, "net/x 1 counter\nnet/y 1.5 gauge")
             .await;
-        host.fake.assert_obeyed();
+        host.fake.assert_no_violations();
         host.fake.with(|it| {
             assert_eq!(
-                (it.made.len(), it.series.len(), &*it.paths),
+                (it.created_descriptors.len(), it.series.len(), &*it.methods),
                 (0, 2, &[method.to_owned()][..])
             );
             assert_eq!(it.metadata[0].get("x-goog-user-project").unwrap(), "p");
@@ -288,18 +294,21 @@ async fn a_descriptor_that_may_not_be_made_does_not_keep_the_points_back() {
     ] {
         let host = Host::new(CONFIG).await;
         host.fake
-            .with(|it| (it.auto_create, it.no_descriptors) = (true, Some(status)));
+            .with(|it| (it.auto_create, it.descriptor_error) = (true, Some(status)));
         if retried {
             let fake = host.fake.clone();
             tokio::spawn(async move {
                 sleep(Duration::from_secs(12)).await;
-                fake.with(|it| it.no_descriptors = None);
+                fake.with(|it| it.descriptor_error = None);
             });
         }
         host.show(0, "net/x 1 gauge").await;
-        host.fake.assert_obeyed();
+        host.fake.assert_no_violations();
         assert_eq!(
-            (host.fake.taken(), host.count("requests_retried", "") > 0),
+            (
+                host.fake.accepted_points(),
+                host.count("requests_retried", "") > 0
+            ),
             (1, retried)
         );
     }

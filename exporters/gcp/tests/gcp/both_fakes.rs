@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use gcp_fake::Then;
-use gcp_fake::google::{Google, NEEDS};
+use gcp_fake::NextResponse;
+use gcp_fake::python::{PYTHON_REQUIREMENT, PythonFake};
 use serde_json::json;
 use tokio::time::sleep;
 use tonic::{Code, Status};
@@ -18,7 +18,7 @@ use crate::lacks::lacks;
 #[derive(Clone, Copy)]
 pub(crate) enum Side {
     Fake,
-    Google,
+    Python,
 }
 
 /// The same to each of them.
@@ -29,10 +29,10 @@ pub(crate) fn on_both(test: &str, scenario: impl AsyncFn(Side)) {
         runtime.unwrap().block_on(scenario(side));
     };
     run(Side::Fake, true);
-    if Google::start().is_some() {
-        run(Side::Google, false);
+    if PythonFake::start().is_some() {
+        run(Side::Python, false);
     } else {
-        lacks(test, NEEDS);
+        lacks(test, PYTHON_REQUIREMENT);
     }
 }
 
@@ -41,44 +41,45 @@ impl Host {
         let host = Host::new(yaml).await;
         match side {
             Side::Fake => host,
-            Side::Google => {
-                let google = Google::start().expect("it was there a moment ago");
-                google.told(&json!({"now": host.clock.now()}));
-                host.to(google, yaml).await
+            Side::Python => {
+                let python = PythonFake::start().expect("it was there a moment ago");
+                python.control(&json!({"now": host.clock.now()}));
+                host.with_python(python, yaml).await
             }
         }
     }
 
     /// So many seconds pass.
-    pub(crate) async fn pass(&self, seconds: u32) {
-        match &self.google {
+    pub(crate) async fn advance(&self, seconds: u32) {
+        match &self.python {
             None => sleep(Duration::from_secs(seconds.into())).await,
-            Some(google) => {
+            Some(python) => {
                 self.clock.step(seconds.into());
-                google.told(&json!({"pass": seconds}));
+                python.control(&json!({"advance": seconds}));
             }
         }
     }
 
     /// The next request is answered so.
     pub(crate) fn fail(&self, code: Code) {
-        match &self.google {
-            None => self
-                .fake
-                .with(|it| it.then.push_back(Then::Fail(Status::new(code, "as told")))),
-            Some(google) => drop(google.told(&json!({"fail": [name(code)]}))),
+        match &self.python {
+            None => self.fake.with(|it| {
+                it.next_responses
+                    .push_back(NextResponse::Fail(Status::new(code, "as told")));
+            }),
+            Some(python) => drop(python.control(&json!({"fail": [name(code)]}))),
         }
     }
 
     /// Series with this label value are refused, so many times.
-    pub(crate) fn refuse(&self, value: &str, code: Code, why: &str, times: u32) {
-        if let Some(google) = &self.google {
-            google.told(&json!({"refuse": [value, name(code), why, times]}));
+    pub(crate) fn reject(&self, value: &str, code: Code, why: &str, times: u32) {
+        if let Some(python) = &self.python {
+            python.control(&json!({"reject": [value, name(code), why, times]}));
             return;
         }
         let (value, why, mut left) = (format!("\"{value}\""), why.to_owned(), times);
         self.fake.with(|it| {
-            it.refuse = Box::new(move |key| {
+            it.reject = Box::new(move |key| {
                 let is_refused = key.contains(&value) && left > 0;
                 left -= u32::from(is_refused);
                 is_refused.then(|| (code, why.clone()))
@@ -87,29 +88,29 @@ impl Host {
     }
 
     /// How many points each series has there.
-    pub(crate) fn taken_of_each(&self) -> Vec<u64> {
-        match &self.google {
+    pub(crate) fn accepted_of_each(&self) -> Vec<u64> {
+        match &self.python {
             None => self
                 .fake
                 .with(|it| it.series.values().map(|it| it.len() as u64).collect()),
-            Some(google) => {
-                let took = google.took();
-                let points = took["points"].as_object().unwrap();
+            Some(python) => {
+                let report = python.report();
+                let points = report["points"].as_object().unwrap();
                 // By name: the maps of JSON are sorted.
                 points.values().map(|it| it.as_u64().unwrap()).collect()
             }
         }
     }
 
-    pub(crate) fn taken(&self) -> u64 {
-        self.taken_of_each().iter().sum()
+    pub(crate) fn accepted(&self) -> u64 {
+        self.accepted_of_each().iter().sum()
     }
 
     /// How many series each request had, the largest first: what goes at a time has no order.
     pub(crate) fn requests(&self) -> Vec<usize> {
-        let mut all: Vec<usize> = match &self.google {
+        let mut all: Vec<usize> = match &self.python {
             None => self.fake.with(|it| it.requests.clone()),
-            Some(google) => serde_json::from_value(google.took()["requests"].take()).unwrap(),
+            Some(python) => serde_json::from_value(python.report()["requests"].take()).unwrap(),
         };
         all.sort_unstable_by(|a, b| b.cmp(a));
         all
@@ -117,7 +118,7 @@ impl Host {
 
     /// The kind and the type of values of each descriptor there.
     pub(crate) fn kinds(&self) -> Vec<String> {
-        match &self.google {
+        match &self.python {
             None => self.fake.with(|it| {
                 let kinds = it.descriptors.values().map(|it| {
                     let (kind, values) = (it.metric_kind(), it.value_type());
@@ -125,9 +126,9 @@ impl Host {
                 });
                 kinds.collect()
             }),
-            Some(google) => {
-                let took = google.took();
-                let kinds = took["kinds"].as_object().unwrap();
+            Some(python) => {
+                let report = python.report();
+                let kinds = report["kinds"].as_object().unwrap();
                 kinds
                     .values()
                     .map(|it| it.as_str().unwrap().to_owned())
@@ -137,10 +138,10 @@ impl Host {
     }
 
     /// No rule was broken there, and each point is accounted for.
-    pub(crate) fn assert_obeyed(&self) {
-        match &self.google {
-            None => self.fake.assert_obeyed(),
-            Some(google) => assert_eq!(google.took()["broken"], json!([])),
+    pub(crate) fn assert_no_violations(&self) {
+        match &self.python {
+            None => self.fake.assert_no_violations(),
+            Some(python) => assert_eq!(python.report()["violations"], json!([])),
         }
         self.assert_accounted();
     }

@@ -9,52 +9,53 @@ use serde_json::Value;
 
 /// It, in a process of its own, which ends with this.
 #[derive(Clone, Debug)]
-pub struct Google {
+pub struct PythonFake {
     process: Arc<Mutex<(ChildStdin, BufReader<ChildStdout>, Child)>>,
     /// Where it listens, on 127.0.0.1.
     pub port: u16,
 }
 
 /// What `.ci/run` installs for it.
-pub const NEEDS: &str = "google-cloud-monitoring in .tools/gcp, which .ci/run installs";
+pub const PYTHON_REQUIREMENT: &str =
+    "google-cloud-monitoring in .tools/gcp, which .ci/run installs";
 
-impl Google {
+impl PythonFake {
     /// It; none where Google's package is not installed.
     #[must_use]
-    pub fn start() -> Option<Google> {
+    pub fn start() -> Option<PythonFake> {
         let directory = Path::new(env!("CARGO_MANIFEST_DIR"));
         let script = directory.join("cloud_monitoring.py");
         let mut command = Command::new(directory.join("../../../.tools/gcp/bin/python"));
         command.arg(script).stdin(Stdio::piped());
         let mut child = command.stdout(Stdio::piped()).spawn().ok()?;
-        let asks = child.stdin.take().unwrap();
-        let mut answers = BufReader::new(child.stdout.take().unwrap());
+        let input = child.stdin.take().unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
         let mut port = String::new();
-        answers.read_line(&mut port).unwrap();
-        Some(Google {
-            process: Arc::new(Mutex::new((asks, answers, child))),
+        output.read_line(&mut port).unwrap();
+        Some(PythonFake {
+            process: Arc::new(Mutex::new((input, output, child))),
             port: port.trim().parse().unwrap(),
         })
     }
 
     /// Does this from now on (`{"interval": 1}`); what it took so far.
     #[allow(clippy::must_use_candidate)] // most say, and do not ask
-    pub fn told(&self, what: &Value) -> Value {
-        let (asks, answers, _) = &mut *self.process.lock().unwrap();
-        writeln!(asks, "{what}").unwrap();
+    pub fn control(&self, what: &Value) -> Value {
+        let (input, output, _) = &mut *self.process.lock().unwrap();
+        writeln!(input, "{what}").unwrap();
         let mut line = String::new();
-        answers.read_line(&mut line).unwrap();
+        output.read_line(&mut line).unwrap();
         serde_json::from_str(&line).unwrap()
     }
 
     /// What it took so far.
     #[must_use]
-    pub fn took(&self) -> Value {
-        self.told(&serde_json::json!({}))
+    pub fn report(&self) -> Value {
+        self.control(&serde_json::json!({}))
     }
 }
 
-impl Drop for Google {
+impl Drop for PythonFake {
     fn drop(&mut self) {
         if let Some(process) = Arc::get_mut(&mut self.process) {
             let (_, _, child) = process.get_mut().unwrap();
