@@ -1,6 +1,6 @@
-//! How many series a second of a CPU sends, and in how many requests a sweep: `cargo bench -p statsfs-collector-exporter-gcp`. With the
-//! environment's `REFERENCE` (the program that scripts/gcp-reference.sh builds) Google's own exporter does the same,
-//! to the same far side, which is a process of its own and as strict as in the tests.
+//! How many series are sent in a CPU second, and the requests of a sweep: `cargo bench -p statsfs-collector-exporter-gcp`.
+//! If the environment's `REFERENCE` names the program that scripts/gcp-reference.sh builds, Google's own exporter is measured too,
+//! with the same fake, which runs in a process of its own and enforces the same rules as in the tests.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::cast_precision_loss)]
 
@@ -49,7 +49,7 @@ fn main() {
     }
 }
 
-/// The far side, until its input ends.
+/// Serves the fake until the standard input ends.
 fn serve() {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -57,7 +57,7 @@ fn serve() {
         .build()
         .unwrap();
     let fake = gcp_fake::Fake::new(now_unix_nano);
-    // Descriptors are not made, so that both send the same.
+    // Descriptors exist already, so that both exporters send the same.
     fake.with(|it| {
         it.descriptors = (0..METRICS)
             .map(|it| descriptor(&format!("custom.googleapis.com/net/x{it}")))
@@ -122,7 +122,7 @@ fn finish(child: &mut Child) -> String {
     output
 }
 
-/// So many sweeps of all series, each ten seconds after the one before.
+/// Sends this many sweeps of all series, ten seconds apart.
 fn measure(address: &str, compression: &str) -> f64 {
     let yaml = format!(
         "{{project: p, detectors: [], metric: {{endpoint: '{address}', use_insecure: true, compression: {compression}, prefix: custom.googleapis.com, skip_create_descriptor: true}}}}"
@@ -194,7 +194,7 @@ fn table() -> Arc<Table> {
     Table::new(Arc::new(head), series.collect())
 }
 
-/// What this process has used of the CPU, in the kernel's ticks of 10 ms.
+/// The CPU time of this process, in the kernel's ticks of 10 ms.
 fn cpu_time() -> Duration {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
     let after = stat.rsplit_once(')').unwrap().1;

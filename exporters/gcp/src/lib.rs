@@ -1,6 +1,6 @@
 #![doc = include_str!("../README.md")]
 
-// Named so that its `zlib-rs` is there for tonic.
+// Named here so that its feature `zlib-rs` is on for tonic.
 use flate2 as _;
 
 mod auth;
@@ -33,17 +33,17 @@ use send::series_states::SeriesStates;
 
 pub use config::{Compression, Config, Detector, Impersonation, MetricConfig, ResourceFilter};
 
-/// Where Cloud Monitoring is.
+/// The default endpoint of Cloud Monitoring.
 const DEFAULT_ENDPOINT: &str = "monitoring.googleapis.com:443";
-/// From ping to ping while an answer is awaited, and how long one may take: together less than the time-out.
+/// The interval of keepalive pings, and how long to wait for their answer. Together they are less than the time-out.
 const KEEPALIVE: Duration = Duration::from_secs(5);
-/// How many series are named that are not taken; the rest is in the counters.
+/// How many warnings are logged at most. After that, rejections are only counted.
 const MAX_WARNINGS: usize = 100;
 
 /// The wall clock, unix ns.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 
-/// Sends to Google Cloud Monitoring.
+/// The exporter to Google Cloud Monitoring.
 pub struct Gcp {
     config: Config,
     api: SharedApi,
@@ -55,7 +55,7 @@ pub struct Gcp {
     descriptors: Descriptors,
     series_states: Mutex<SeriesStates>,
     detected: OnceCell<DetectedResource>,
-    /// What cannot be mended while running.
+    /// An error that ends the program: no retry can fix it.
     fatal_error: watch::Sender<Option<String>>,
     warned: Mutex<HashSet<u64>>,
 }
@@ -100,7 +100,7 @@ impl Component for Gcp {
         })?;
         let agent_header = user_agent(config.user_agent.as_deref(), &context.scope.version)
             .map_err(|why| Error::at("user_agent", why))?;
-        // A connection that died unnoticed is found out while a request waits, before that has waited in vain.
+        // Keepalive finds a dead connection while a request waits, before the request times out.
         let mut endpoint = Endpoint::from(uri)
             .tcp_nodelay(true)
             .http2_keep_alive_interval(KEEPALIVE)
@@ -124,7 +124,7 @@ impl Component for Gcp {
 }
 
 impl Gcp {
-    /// An exporter over this channel, without credentials, by this clock: for a far side that is no host on the network.
+    /// An exporter over this channel, with this clock and without credentials: for tests and benchmarks.
     #[must_use]
     pub fn with_channel(config: Config, context: &Context, channel: Channel, now: Clock) -> Gcp {
         let gcp = Gcp::new(config, context, None, now);
@@ -158,7 +158,7 @@ impl Gcp {
         }
     }
 
-    /// Where this host is. Who asks first finds it out; the others wait for that.
+    /// The detected resource. The first caller runs the detection; the others wait for it.
     async fn detected_resource(&self) -> &DetectedResource {
         let find = async || {
             let sources = CredentialSources::from_environment(self.product_name_file.clone());
@@ -173,7 +173,7 @@ impl Gcp {
         self.detected.get_or_init(find).await
     }
 
-    /// Warns of one thing once, and of so many things at the most.
+    /// Logs one warning for each key, up to `MAX_WARNINGS`.
     fn warn_once(&self, what: &impl Hash, text: impl FnOnce() -> String) {
         let mut hasher = DefaultHasher::new();
         what.hash(&mut hasher);
@@ -192,7 +192,7 @@ impl Gcp {
 #[async_trait]
 impl Exporter for Gcp {
     async fn start(&self) -> Result<()> {
-        // What speaks TLS here takes the process's provider; one that is set already is as good.
+        // TLS needs a crypto provider for the whole process. One that is installed already is fine.
         let _ = rustls::crypto::ring::default_provider().install_default();
         if self.api.endpoint.is_some() && !self.config.metric.use_insecure {
             let sources = CredentialSources::from_environment(self.product_name_file.clone());
@@ -213,7 +213,7 @@ impl Exporter for Gcp {
                 fatal_error.wait_for(Option::is_some).await.map(|why| why.clone())
             } => match why {
                 Ok(Some(why)) => Err(Error::new(why)),
-                // The sender is this exporter's own.
+                // The sender belongs to this exporter and outlives this future.
                 Ok(None) | Err(_) => Ok(()),
             },
         }

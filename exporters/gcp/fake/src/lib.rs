@@ -1,7 +1,7 @@
-//! Cloud Monitoring as strict as it is described: every rule of the API is held against each point, and what breaks one
-//! is answered by the API's own words and details. On Google's types, by tonic, in the runtime of the test.
+//! A fake of Cloud Monitoring that enforces the documented rules. It checks each point against every rule, and answers a
+//! violation with the API's own message and details. It uses Google's types and runs in the test's runtime.
 
-// What goes wrong here ends the test.
+// A panic here fails the test.
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc)]
 
 pub mod python;
@@ -22,61 +22,61 @@ use googleapis_tonic_google_monitoring_v3::google::rpc;
 use prost::Message;
 use tonic::{Code, Status};
 
-/// The far side, as the test sees it.
+/// The fake server, shared with the test.
 #[derive(Clone, Debug)]
 pub struct Fake(Arc<Mutex<FakeState>>);
 
-/// What it does with the next request, instead of taking it.
+/// What the fake does with the next request.
 #[derive(Debug)]
 pub enum NextResponse {
-    /// Answers so, and takes nothing.
+    /// Fails with this status, and accepts nothing.
     Fail(Status),
-    /// Takes what it takes, and the answer is lost: so is answered instead.
+    /// Accepts what it would accept, and then fails with this status: the response is lost.
     LoseResponse(Status),
-    /// Never answers.
+    /// Never responds.
     Hang,
 }
 
-/// Why a series is refused.
+/// Decides by a series' key whether it is rejected.
 type RejectRule = Box<dyn FnMut(&str) -> Option<(Code, String)> + Send>;
 
-/// What the far side does, and what it took.
+/// The settings of the fake, and what it has received.
 pub struct FakeState {
     now: Box<dyn Fn() -> u64 + Send>,
-    /// From point to point of a series, ns.
+    /// The minimum interval between points of a series, ns.
     pub interval: u64,
-    /// The descriptors that are there, by metric type.
+    /// The existing descriptors, by metric type.
     pub descriptors: BTreeMap<String, MetricDescriptor>,
-    /// Descriptors made; updates too.
+    /// The descriptors that were created, updates included.
     pub created_descriptors: Vec<MetricDescriptor>,
-    /// All points that were taken, by series.
+    /// All accepted points, by series.
     pub series: BTreeMap<String, Vec<Point>>,
-    /// How many series each request had.
+    /// The number of series in each request.
     pub requests: Vec<usize>,
-    /// What broke a rule.
+    /// The violations of rules.
     pub violations: Vec<String>,
-    /// Points that were taken before.
+    /// Points that were sent again after they were accepted.
     pub repeated_points: u64,
-    /// Makes a descriptor of the first point of a metric, as the API does.
+    /// Creates a descriptor from the first point of a metric, as the API does.
     pub auto_create: bool,
-    /// How descriptors are answered, instead of being made.
+    /// The error for each creation of a descriptor.
     pub descriptor_error: Option<Status>,
-    /// How long it takes for each request, before it takes anything.
+    /// How long each request takes before it is looked at.
     pub delay: Duration,
-    /// What is done with the next requests, instead of taking them.
+    /// What is done with the next requests.
     pub next_responses: VecDeque<NextResponse>,
-    /// Says of a series why it is refused, and whether that may pass.
+    /// The code and the reason if a series is rejected.
     pub reject: RejectRule,
-    /// What the bytes of a series are called, since spelling it takes long.
+    /// The keys of series by their bytes. Formatting a key takes long.
     keys: HashMap<Vec<u8>, String>,
-    /// By which method each request came.
+    /// The method of each request.
     pub methods: Vec<String>,
     /// The headers of each request.
     pub metadata: Vec<tonic::metadata::MetadataMap>,
 }
 
 impl Fake {
-    /// A far side that takes this for the time, unix ns.
+    /// A fake with this clock, unix ns.
     #[must_use]
     pub fn new(now: impl Fn() -> u64 + Send + 'static) -> Fake {
         Fake(Arc::new(Mutex::new(FakeState {
@@ -99,18 +99,18 @@ impl Fake {
         })))
     }
 
-    /// Looks at its state, or changes it.
+    /// Reads or changes the state.
     pub fn with<T>(&self, look: impl FnOnce(&mut FakeState) -> T) -> T {
         look(&mut self.0.lock().unwrap())
     }
 
-    /// All points that were taken.
+    /// The number of accepted points.
     #[must_use]
     pub fn accepted_points(&self) -> usize {
         self.with(|it| it.series.values().map(Vec::len).sum())
     }
 
-    /// No rule was broken, and nothing sent again that was taken.
+    /// Asserts that no rule was violated, and no accepted point was sent again.
     pub fn assert_no_violations(&self) {
         self.with(|it| {
             assert!(
@@ -207,7 +207,7 @@ impl fmt::Debug for FakeState {
     }
 }
 
-/// The answer to a request that was taken in part, in the API's words.
+/// The response to a request of which some series failed, as the API words it.
 fn partial_failure(failed: &BTreeMap<(i32, String), Vec<usize>>, total: usize) -> Status {
     let mut clauses = Vec::new();
     let mut errors = Vec::new();
@@ -238,7 +238,7 @@ fn partial_failure(failed: &BTreeMap<(i32, String), Vec<usize>>, total: usize) -
         type_url: "type.googleapis.com/google.monitoring.v3.CreateTimeSeriesSummary".into(),
         value: summary.encode_to_vec(),
     };
-    // The worst of the codes, as the API has it.
+    // The most severe code, as in the API.
     let code = if failed
         .keys()
         .all(|(code, _)| *code != Code::InvalidArgument as i32)

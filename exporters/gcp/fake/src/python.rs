@@ -1,4 +1,4 @@
-//! The second far side: Cloud Monitoring made of Google's own Python package, another reading of the same documents.
+//! A second fake of Cloud Monitoring, made of Google's own Python package: an independent reading of the same documents.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -7,20 +7,20 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
-/// It, in a process of its own, which ends with this.
+/// The Python fake, in a process that ends when this is dropped.
 #[derive(Clone, Debug)]
 pub struct PythonFake {
     process: Arc<Mutex<(ChildStdin, BufReader<ChildStdout>, Child)>>,
-    /// Where it listens, on 127.0.0.1.
+    /// The port it listens on, on 127.0.0.1.
     pub port: u16,
 }
 
-/// What `.ci/run` installs for it.
+/// What the Python fake needs. `.ci/run` installs it.
 pub const PYTHON_REQUIREMENT: &str =
     "google-cloud-monitoring in .tools/gcp, which .ci/run installs";
 
 impl PythonFake {
-    /// It; none where Google's package is not installed.
+    /// Starts the fake; `None` where Google's package is not installed.
     #[must_use]
     pub fn start() -> Option<PythonFake> {
         let directory = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -38,8 +38,8 @@ impl PythonFake {
         })
     }
 
-    /// Does this from now on (`{"interval": 1}`); what it took so far.
-    #[allow(clippy::must_use_candidate)] // most say, and do not ask
+    /// Changes the fake's settings (`{"interval": 1}`). Returns the report.
+    #[allow(clippy::must_use_candidate)] // most callers change a setting only
     pub fn control(&self, what: &Value) -> Value {
         let (input, output, _) = &mut *self.process.lock().unwrap();
         writeln!(input, "{what}").unwrap();
@@ -48,7 +48,7 @@ impl PythonFake {
         serde_json::from_str(&line).unwrap()
     }
 
-    /// What it took so far.
+    /// The report of what it has received so far.
     #[must_use]
     pub fn report(&self) -> Value {
         self.control(&serde_json::json!({}))
@@ -59,7 +59,7 @@ impl Drop for PythonFake {
     fn drop(&mut self) {
         if let Some(process) = Arc::get_mut(&mut self.process) {
             let (_, _, child) = process.get_mut().unwrap();
-            // It may have ended by itself, which the test has seen.
+            // It may have exited by itself, which the test has noticed.
             let _ = child.kill();
             let _ = child.wait();
         }

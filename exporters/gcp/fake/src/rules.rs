@@ -16,7 +16,7 @@ const MICRO: u64 = 1_000;
 const MILLI: u64 = 1_000_000;
 const HOUR: u64 = 3_600_000 * MILLI;
 
-/// What a series is known by.
+/// The key that identifies a series.
 pub(crate) fn key(it: &TimeSeries) -> String {
     let (metric, resource) = (it.metric.as_ref().unwrap(), it.resource.as_ref().unwrap());
     format!(
@@ -25,20 +25,20 @@ pub(crate) fn key(it: &TimeSeries) -> String {
     )
 }
 
-/// The same, as bytes.
+/// The same key as bytes.
 pub(crate) fn bytes(it: &TimeSeries) -> Vec<u8> {
     let mut bytes = it.metric.as_ref().unwrap().encode_to_vec();
     it.resource.as_ref().unwrap().encode(&mut bytes).unwrap();
     bytes
 }
 
-/// Microseconds, as the API has them.
+/// Nanoseconds, cut to microseconds as the API does.
 pub(crate) fn nanos(it: &Timestamp) -> u64 {
     (u64::try_from(it.seconds).unwrap() * 1_000_000_000 + u64::try_from(it.nanos).unwrap()) / MICRO
         * MICRO
 }
 
-/// The first rule that is broken, in the API's words.
+/// The first rule that the series violates, as the API words it.
 pub(crate) fn violation(
     it: &TimeSeries,
     last: Option<&Point>,

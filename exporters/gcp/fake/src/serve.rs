@@ -1,4 +1,4 @@
-//! The service, by tonic: over a pipe within the test's own runtime, so that its clock can be paused.
+//! The gRPC service. It runs over a pipe in the test's own runtime, so that the clock can be paused.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -76,7 +76,7 @@ impl UnaryService<CreateTimeSeriesRequest> for CreateTimeSeries {
     fn call(&mut self, request: Request<CreateTimeSeriesRequest>) -> Self::Future {
         let (fake, path) = (self.0.clone(), self.1.clone());
         Box::pin(async move {
-            // Who gave up waiting has not been served.
+            // A request that timed out meanwhile is not served.
             tokio::time::sleep(fake.with(|it| it.delay)).await;
             let never_responds = fake.with(|it| {
                 it.metadata.push(request.metadata().clone());
@@ -137,7 +137,7 @@ impl UnaryService<GetMetricDescriptorRequest> for GetDescriptor {
     }
 }
 
-/// A channel to it, through a pipe.
+/// A channel to the fake, through a pipe.
 pub async fn channel(fake: &Fake) -> Channel {
     let (client, server) = tokio::io::duplex(1 << 20);
     let incoming = tonic::codegen::tokio_stream::once(Ok::<_, std::io::Error>(server));
@@ -155,7 +155,7 @@ pub async fn channel(fake: &Fake) -> Channel {
     endpoint.connect_with_connector(connector).await.unwrap()
 }
 
-/// It, where this listens, by TLS if it has a certificate.
+/// Serves the fake on this listener, with TLS if there is a certificate.
 pub async fn listen(
     fake: Fake,
     listener: std::net::TcpListener,

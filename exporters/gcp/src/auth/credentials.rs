@@ -1,4 +1,4 @@
-//! Who writes: Google's application default credentials.
+//! The account that writes: Google's application default credentials.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,25 +12,25 @@ use tonic::Status;
 use crate::auth::sources::CredentialSources;
 use crate::config::Impersonation;
 
-/// All that writing takes.
+/// The scope that writing needs.
 const WRITE_SCOPE: &str = "https://www.googleapis.com/auth/monitoring.write";
-/// What it takes to become another account.
+/// The scope that impersonating another account needs.
 const IMPERSONATION_SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
-/// How long a token may take.
+/// How long to wait for a token.
 const TOKEN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// An account, whose tokens are fetched anew before they end.
+/// An account. Its tokens are refreshed before they expire.
 #[derive(Debug)]
 pub(crate) struct Auth {
     sources: CredentialSources,
     impersonate: Option<Impersonation>,
     credentials: Mutex<Credentials>,
-    /// The last token could not be had.
+    /// The last request for a token failed.
     failing: AtomicBool,
 }
 
 impl Auth {
-    /// The account that the environment names. Nothing is asked for yet but files.
+    /// The account that the sources name. Reads files only; no token is requested yet.
     pub(crate) fn from_sources(
         sources: CredentialSources,
         impersonate: Option<Impersonation>,
@@ -44,7 +44,7 @@ impl Auth {
         })
     }
 
-    /// What a request carries. A failure passes: it is tried again with the request.
+    /// The authentication headers of a request. A failure is retryable: the request is tried again.
     pub(crate) async fn headers(&self) -> Result<HeaderMap, Status> {
         let credentials = self.lock().clone();
         let response = tokio::time::timeout(TOKEN_TIMEOUT, credentials.headers(Extensions::new()));
@@ -55,10 +55,10 @@ impl Auth {
                 }
                 return Ok(data);
             }
-            // It is said for a known tag only.
+            // Returned only to callers that pass an entity tag, and this one passes none.
             Ok(Ok(CacheableResource::NotModified)) => "none was given".into(),
             Ok(Err(error)) => {
-                // After such an error these ask no more, but the file may be mended, or the account.
+                // After a permanent error these credentials never ask again. The file or the account may have been fixed since.
                 if !error.is_transient()
                     && let Ok(rebuilt) = build_credentials(&self.sources, self.impersonate.as_ref())
                 {

@@ -1,4 +1,4 @@
-//! Where this host is: what Google's metadata server says of it
+//! Detects where this host runs, from Google's metadata server
 //! ([predefined keys](https://cloud.google.com/compute/docs/metadata/predefined-metadata-keys)).
 
 use std::time::Duration;
@@ -8,11 +8,11 @@ use tokio::time::{sleep, timeout};
 
 use crate::auth::sources::CredentialSources;
 
-/// How long one answer may take: the server is on the host itself.
+/// How long one request may take. The server runs on the host itself.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
-/// What was found out.
+/// The project and the resource attributes that were detected.
 #[derive(Debug, Default)]
 pub(crate) struct DetectedResource {
     pub(crate) project: Option<String>,
@@ -20,14 +20,14 @@ pub(crate) struct DetectedResource {
 }
 
 impl DetectedResource {
-    /// A resource, and what was found over it. A resource that says itself on which platform it is stays as it is.
+    /// The resource with the detected attributes added. A resource that has a `cloud.platform` is not changed.
     pub(crate) fn merged_with(&self, resource: &Attributes) -> Attributes {
         let mut merged = resource.clone();
         if merged.get("cloud.platform").is_some() {
             return merged;
         }
         for (key, value) in self.attributes.iter() {
-            // The instance's id, instead of what the operating system has.
+            // The instance's id replaces the operating system's host id.
             if &**key == "host.id" || merged.get(key).is_none() {
                 merged.set(key.clone(), value.clone());
             }
@@ -36,7 +36,7 @@ impl DetectedResource {
     }
 }
 
-/// Asks the metadata server, where there is one, for as long as it is allowed to.
+/// Queries the metadata server, if there is one, for at most `limit`.
 pub(crate) async fn detect(sources: &CredentialSources, limit: Duration) -> DetectedResource {
     let Some(host) = sources.metadata_server() else {
         return DetectedResource {
@@ -55,7 +55,7 @@ pub(crate) async fn detect(sources: &CredentialSources, limit: Duration) -> Dete
 }
 
 async fn query_metadata_server(host: &str) -> DetectedResource {
-    // No proxy is asked for what is on the host itself.
+    // The metadata server is on the host itself: no proxy.
     let Ok(client) = reqwest::Client::builder()
         .no_proxy()
         .timeout(REQUEST_TIMEOUT)
@@ -71,7 +71,7 @@ async fn query_metadata_server(host: &str) -> DetectedResource {
                 let text = response.text().await.unwrap_or_default();
                 return Some(text.trim().to_owned()).filter(|text| !text.is_empty());
             }
-            // It is there, and has no such key.
+            // The server answered, and has no such key.
             Ok(response) if response.status().is_client_error() => return None,
             Ok(_) | Err(_) => sleep(RETRY_PAUSE).await,
         }
@@ -103,7 +103,7 @@ async fn query_metadata_server(host: &str) -> DetectedResource {
             "k8s.node.name",
             node.map(|name| name.split('.').next().unwrap_or_default().to_owned()),
         );
-        // A cluster of a region has the region as its place, not the node's zone.
+        // A regional cluster is located in its region, not in the node's zone.
         let place = get("instance/attributes/cluster-location").await;
         let is_zone = |place: &String| place.matches('-').count() == 2;
         match place.or(zone) {

@@ -1,14 +1,14 @@
-//! Where credentials, project and the metadata server are looked for
+//! Where to look for credentials, the project and the metadata server
 //! ([application default credentials](https://cloud.google.com/docs/authentication/application-default-credentials)).
 
 use std::path::{Path, PathBuf};
 
 use pipeline::Context;
 
-/// The address by name of the server that every machine of Google's has.
+/// The host name of the metadata server on every Google Cloud machine.
 const METADATA_SERVER: &str = "metadata.google.internal";
 
-/// Where to look.
+/// Where to look for credentials and the project.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CredentialSources {
     /// `GOOGLE_APPLICATION_CREDENTIALS`.
@@ -17,14 +17,14 @@ pub(crate) struct CredentialSources {
     pub(crate) well_known_file: Option<PathBuf>,
     /// `GCE_METADATA_HOST`.
     pub(crate) metadata_host: Option<String>,
-    /// What the firmware calls this machine.
+    /// The file with the product name that the firmware gives this machine.
     pub(crate) product_name_file: PathBuf,
-    /// `GOOGLE_CLOUD_PROJECT`, or what the credentials say.
+    /// `GOOGLE_CLOUD_PROJECT`, or the project named in the credentials file.
     pub(crate) project: Option<String>,
 }
 
 impl CredentialSources {
-    /// As the environment says.
+    /// The sources that the environment variables name.
     pub(crate) fn from_environment(product_name_file: PathBuf) -> CredentialSources {
         let path = |name| {
             std::env::var_os(name)
@@ -46,18 +46,18 @@ impl CredentialSources {
         sources
     }
 
-    /// The machine's own product name.
+    /// The path of this machine's product name.
     pub(crate) fn product_name_file(context: &Context) -> PathBuf {
         context.host_path(Path::new("/sys/class/dmi/id/product_name"))
     }
 
-    /// The file with credentials, if there is one.
+    /// The credentials file, if there is one.
     pub(crate) fn credentials_file(&self) -> Option<&Path> {
         let well_known_file = self.well_known_file.as_deref().filter(|path| path.exists());
         self.env_file.as_deref().or(well_known_file)
     }
 
-    /// The metadata server's address, where this is a machine of Google's or the environment names one.
+    /// The metadata server's address: as the environment names it, else its usual name on a Google Cloud machine.
     pub(crate) fn metadata_server(&self) -> Option<String> {
         let is_googles = || {
             let name = std::fs::read_to_string(&self.product_name_file).unwrap_or_default();
@@ -67,7 +67,7 @@ impl CredentialSources {
         configured.or_else(|| is_googles().then(|| METADATA_SERVER.to_owned()))
     }
 
-    /// Each place that was looked at, and what was there.
+    /// Each source, and why it has no credentials.
     pub(crate) fn describe(&self) -> String {
         let env_file = match &self.env_file {
             Some(path) => format!("GOOGLE_APPLICATION_CREDENTIALS names {}", path.display()),
@@ -84,7 +84,7 @@ impl CredentialSources {
     }
 }
 
-/// The project in a file of credentials.
+/// The project named in a credentials file.
 fn project_in_file(path: &Path) -> Option<String> {
     let file: serde_json::Value = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
     let text = |key: &str| file.get(key)?.as_str().map(str::to_owned);

@@ -1,4 +1,4 @@
-//! Histograms as the API's distributions
+//! Maps histograms to distributions of the API
 //! ([Distribution](https://cloud.google.com/monitoring/api/ref_v3/rest/v3/TypedValue#Distribution)).
 
 use googleapis_tonic_google_monitoring_v3::google::api::Distribution;
@@ -10,7 +10,7 @@ use pipeline::{Bounds, Exponential, Histogram};
 
 use crate::map::names::MAX_BUCKETS;
 
-/// A histogram of these bounds, or why it is none to the API.
+/// Maps a histogram with explicit bounds, or says why the API cannot represent it.
 pub(crate) fn explicit(
     histogram: &Histogram,
     bounds: &Bounds,
@@ -27,7 +27,7 @@ pub(crate) fn explicit(
     build(&histogram.counts, histogram.sum, options)
 }
 
-/// An exponential one. What is zero or below it falls into the first bucket, which is open below.
+/// Maps an exponential histogram. Zero and negative values go into the underflow bucket.
 pub(crate) fn exponential(histogram: &Exponential) -> Result<Distribution, &'static str> {
     let below: u64 = histogram
         .negative
@@ -39,7 +39,7 @@ pub(crate) fn exponential(histogram: &Exponential) -> Result<Distribution, &'sta
         i64::from(histogram.positive.0),
         histogram.positive.1.clone(),
     );
-    // Besides its finite buckets it has one below and one above. Two neighbours become one at the next coarser scale.
+    // One underflow and one overflow bucket are added to the finite ones. At the next coarser scale two neighbours merge.
     while counts.len() > MAX_BUCKETS - 2 {
         (first, counts) = coarser(first, &counts);
         scale = scale.saturating_sub(1);

@@ -1,4 +1,4 @@
-//! From a table of the pipeline to monitored resources, metrics and values of the API.
+//! Maps tables of the pipeline to monitored resources, metrics and values of the API.
 
 mod distribution;
 pub(crate) mod names;

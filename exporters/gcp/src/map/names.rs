@@ -1,16 +1,16 @@
 //! The API's rules for names: metric types, label keys and label values.
 
-/// How long a label's key may be
+/// The maximum length of a label key
 /// ([quotas](https://cloud.google.com/monitoring/quotas#custom_metrics_quotas)).
 const MAX_KEY_BYTES: usize = 100;
-/// How long a label's value may be.
+/// The maximum length of a label value.
 const MAX_VALUE_BYTES: usize = 1024;
-/// How many labels a metric may have.
+/// The maximum number of labels of a metric.
 pub(crate) const MAX_LABELS: usize = 30;
-/// How many buckets a distribution may have.
+/// The maximum number of buckets of a distribution.
 pub(crate) const MAX_BUCKETS: usize = 200;
 
-/// The metric's type: the prefix and the name, or the name alone where it has a known domain in it.
+/// The metric type: prefix and name, or the name alone where it contains a known domain.
 pub(crate) fn metric_type(prefix: &str, known_domains: &[String], name: &str) -> String {
     let is_known = known_domains.iter().any(|domain| name.contains(&**domain));
     let whole = if is_known || prefix.is_empty() {
@@ -18,7 +18,7 @@ pub(crate) fn metric_type(prefix: &str, known_domains: &[String], name: &str) ->
     } else {
         format!("{prefix}/{name}")
     };
-    // As Go's `path.Join`: no empty part.
+    // As Go's `path.Join`: empty parts are removed.
     let parts: Vec<&str> = whole.split('/').filter(|part| !part.is_empty()).collect();
     let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '/' | '-');
     parts
@@ -28,14 +28,14 @@ pub(crate) fn metric_type(prefix: &str, known_domains: &[String], name: &str) ->
         .collect()
 }
 
-/// What the console shows: the type without its domain.
+/// The name that the console shows: the type without its domain.
 pub(crate) fn display_name(metric_type: &str) -> &str {
     metric_type
         .split_once('/')
         .map_or(metric_type, |(_, path)| path)
 }
 
-/// A label's key: letters, digits and `_`, a letter first, 100 bytes at the most.
+/// A label key: letters, digits and `_`, a letter first, at most 100 bytes.
 pub(crate) fn label_key(key: &str) -> String {
     let replace = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
     let key: String = key.chars().map(replace).collect();
@@ -47,7 +47,7 @@ pub(crate) fn label_key(key: &str) -> String {
     truncate(key, MAX_KEY_BYTES)
 }
 
-/// A label's value: 1,024 bytes at the most.
+/// A label value: at most 1,024 bytes.
 pub(crate) fn label_value(value: String) -> String {
     truncate(value, MAX_VALUE_BYTES)
 }

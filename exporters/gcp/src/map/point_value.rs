@@ -1,10 +1,10 @@
-//! Values as the API has them, and what can be done with two of one series: a baseline taken off, a delta added.
+//! Values as the API has them, and arithmetic on two values of one series: subtract a baseline, add a delta.
 
 use googleapis_tonic_google_monitoring_v3::google::api::Distribution;
 use googleapis_tonic_google_monitoring_v3::google::api::metric_descriptor::ValueType;
 use googleapis_tonic_google_monitoring_v3::google::monitoring::v3::{TypedValue, typed_value};
 
-/// A point's value.
+/// The value of a data point.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum PointValue {
     Int(i64),
@@ -23,13 +23,13 @@ impl PointValue {
         }
     }
 
-    /// The same value in the type that the metric's descriptor has; `None` where it would be another value.
+    /// The same value in the type of the metric's descriptor; `None` where the conversion would change it.
     pub(crate) fn in_type(self, wanted: ValueType) -> Option<PointValue> {
         #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation)]
         match (self, wanted) {
             (it, wanted) if it.value_type() == wanted => Some(it),
             (PointValue::Int(it), ValueType::Double) => Some(PointValue::Double(it as f64)),
-            // Whole numbers that a double holds exactly.
+            // Integers that a double represents exactly.
             (PointValue::Double(it), ValueType::Int64) if it.fract() == 0.0 && it.abs() < 9e15 => {
                 Some(PointValue::Int(it as i64))
             }
@@ -37,7 +37,7 @@ impl PointValue {
         }
     }
 
-    /// Whether a counter that showed `before` and now shows this was set back.
+    /// Whether a counter was reset: it showed `before`, and now shows this.
     pub(crate) fn is_less(&self, before: &PointValue) -> bool {
         match (self, before) {
             (PointValue::Int(now), PointValue::Int(before)) => now < before,
@@ -48,7 +48,7 @@ impl PointValue {
         }
     }
 
-    /// What is above `base`; `None` where they cannot be compared (other bounds).
+    /// The difference to `base`; `None` where they cannot be compared (other bounds).
     pub(crate) fn minus(&self, base: &PointValue) -> Option<PointValue> {
         match (self, base) {
             (PointValue::Int(it), PointValue::Int(base)) => {
@@ -59,7 +59,7 @@ impl PointValue {
         }
     }
 
-    /// Both; `None` where they cannot be added.
+    /// The sum; `None` where they cannot be added (other bounds).
     pub(crate) fn plus(&self, more: &PointValue) -> Option<PointValue> {
         match (self, more) {
             (PointValue::Int(it), PointValue::Int(more)) => {
@@ -85,7 +85,7 @@ fn merge(distribution: &Distribution, other: &Distribution, sign: i64) -> Option
     if distribution.bucket_options != other.bucket_options {
         return None;
     }
-    // A count is never negative, and so its other sign is there.
+    // The sum of counts, or their difference. A negative count is refused.
     let both = |a: i64, b: i64| a.checked_add(sign * b).filter(|both| *both >= 0);
     let count = both(distribution.count, other.count)?;
     let sum = distribution.mean * distribution.count as f64

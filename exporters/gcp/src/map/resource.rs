@@ -1,10 +1,10 @@
-//! From an OpenTelemetry resource to Cloud Monitoring's
+//! Maps OpenTelemetry resources to monitored resources
 //! ([monitored resource types](https://cloud.google.com/monitoring/api/resources)), by the rules of Google's own exporter.
 
 use googleapis_tonic_google_monitoring_v3::google::api::MonitoredResource;
 use pipeline::Attributes;
 
-/// A label, and where its value comes from: the first attribute that has one, then the text.
+/// A label, the attributes that its value comes from (the first one that is set), and the default.
 type LabelRule = (&'static str, &'static [&'static str], &'static str);
 
 const ZONE: &str = "cloud.availability_zone";
@@ -17,7 +17,7 @@ const NAMESPACE: LabelRule = ("namespace_name", &["k8s.namespace.name"], "");
 const POD: LabelRule = ("pod_name", &["k8s.pod.name"], "");
 const HOST_ID: LabelRule = ("instance_id", &["host.id"], "");
 
-/// A type, its labels, and those of them that tell one host from another.
+/// A resource type, its labels, and those labels that distinguish one host from another.
 type ResourceRule = (&'static str, &'static [LabelRule], &'static [&'static str]);
 
 const GCE: ResourceRule = (
@@ -90,7 +90,10 @@ const GENERIC: ResourceRule = (
     &["node_id"],
 );
 
-/// The monitored resource, or what would make two hosts one: a label without a value, and the attribute to set.
+/// The monitored resource.
+///
+/// # Errors
+/// A label that distinguishes hosts would be empty: the label, and the attribute to set.
 pub(crate) fn monitored_resource(resource: &Attributes) -> Result<MonitoredResource, String> {
     let text = |key: &str| {
         let value = resource.get(key).map(ToString::to_string)?;
@@ -111,7 +114,7 @@ pub(crate) fn monitored_resource(resource: &Attributes) -> Result<MonitoredResou
             } else if has("k8s.pod.name") {
                 K8S_POD
             } else {
-                // Without a node it would be the cluster as a whole: all its hosts at once.
+                // Without a node it would be the whole cluster: all hosts would share one resource.
                 NODE
             }
         }

@@ -1,4 +1,4 @@
-//! From a table to what the API knows its series as: done once a table, and shared by all its sweeps.
+//! Maps a series of the pipeline to a series of the API. Done once for each table; all sweeps share the result.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -17,35 +17,35 @@ use crate::map::point_value::PointValue;
 use crate::map::{distribution, resource};
 use crate::send::pace::SeriesKind;
 
-/// The unit of a gauge that is true or false.
+/// The unit of a boolean gauge.
 const BOOL: &str = "{gcp.BOOL}";
 
 type Labels = BTreeMap<String, String>;
 
-/// What the series of a table have in common.
+/// The fields that all series of a table share.
 #[derive(Debug)]
 pub(crate) struct CommonFields {
     pub(crate) project: Arc<str>,
     pub(crate) resource: MonitoredResource,
-    /// The resource as the field of a `TimeSeries`.
+    /// The resource, encoded as a field of a `TimeSeries`.
     pub(crate) encoded_resource: Bytes,
-    /// Labels that each series gets, over its own.
+    /// Labels added to each series. They override its own labels.
     labels: Labels,
 }
 
-/// A series, as the API knows it.
+/// A series as the API identifies it.
 #[derive(Debug)]
 pub(crate) struct MappedSeries {
-    /// 128 bits of project, resource, type and labels.
+    /// A hash of 128 bits over project, resource, type and labels.
     pub(crate) id: u128,
-    /// What it is made from, to tell two that would become one.
+    /// A hash of the series' identity in the pipeline. It tells apart two series that map to the same `id`.
     pub(crate) owner: u64,
-    /// Metric, labels and unit as the fields of a `TimeSeries`.
+    /// Metric, labels and unit, encoded as fields of a `TimeSeries`.
     pub(crate) encoded_metric: Bytes,
     pub(crate) kind: SeriesKind,
 }
 
-/// What the resource attributes make of a table's series; without a project of the resource's own it is `project`.
+/// The common fields of a table with these resource attributes. `project` is used if the resource has none of its own.
 pub(crate) fn common_fields(
     config: &config::MetricConfig,
     project: Option<&str>,
@@ -89,7 +89,7 @@ pub(crate) fn common_fields(
 const NO_PROJECT: &str = "no project is known: neither `project`, nor the resource's `gcp.project.id`, nor \
 GOOGLE_CLOUD_PROJECT, nor the credentials, nor a metadata server names one; set `project`";
 
-/// The metric and the labels of a series, or why the API would never take it.
+/// The metric and the labels of a series, or why the API would never accept it.
 pub(crate) fn metric(
     config: &config::MetricConfig,
     common: &CommonFields,
@@ -97,7 +97,7 @@ pub(crate) fn metric(
 ) -> Result<Metric, String> {
     let mut labels = Labels::new();
     for (key, value) in series.attributes.iter() {
-        // Of two keys that become one the first stays. Should that make two series one, that is found by their ids.
+        // If two keys map to one, the first stays. If that makes two series the same, their ids show it.
         labels
             .entry(label_key(key))
             .or_insert_with(|| label_value(value.to_string()));
@@ -113,7 +113,7 @@ pub(crate) fn metric(
     Ok(Metric { r#type, labels })
 }
 
-/// A series of this metric.
+/// The mapped series of this metric.
 pub(crate) fn mapped_series(
     common: &CommonFields,
     head: &Head,
@@ -151,7 +151,7 @@ pub(crate) fn mapped_series(
     }
 }
 
-/// How points of this kind follow one another.
+/// How the points of this kind relate to one another.
 fn series_kind(kind: &Kind) -> SeriesKind {
     let is_rising = !matches!(
         kind,
@@ -163,12 +163,12 @@ fn series_kind(kind: &Kind) -> SeriesKind {
     match kind.temporality() {
         Some(Temporality::Cumulative) if is_rising => SeriesKind::Cumulative,
         Some(Temporality::Delta) if is_rising => SeriesKind::Delta,
-        // A current count, a gauge, and what nobody knows.
+        // Up-down counters, gauges, and metrics of unknown kind.
         _ => SeriesKind::Gauge,
     }
 }
 
-/// The kind that the metric's descriptor has.
+/// The kind in the metric's descriptor.
 pub(crate) fn metric_kind(kind: &Kind) -> MetricKind {
     match series_kind(kind) {
         SeriesKind::Gauge => MetricKind::Gauge,
@@ -180,7 +180,10 @@ fn is_bool(series: &Series) -> bool {
     matches!(series.kind, Kind::Gauge | Kind::Unknown) && &*series.unit == BOOL
 }
 
-/// A value as the API has it; `Err` with the reason where it is none to the API.
+/// The value as the API has it.
+///
+/// # Errors
+/// Why the API cannot represent it.
 pub(crate) fn point_value(series: &Series, value: &Value) -> Result<PointValue, &'static str> {
     match (value, &series.kind) {
         (Value::Int(it), _) if is_bool(series) => Ok(PointValue::Bool(*it != 0)),

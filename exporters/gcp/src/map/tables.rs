@@ -1,4 +1,4 @@
-//! The tables that were seen, each with what the API knows its series as.
+//! The mapped tables, kept for as long as their tables live.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -10,21 +10,21 @@ use crate::auth::detect::DetectedResource;
 use crate::map::series::{self, CommonFields, MappedSeries};
 use crate::send::descriptors::Descriptor;
 
-/// A table, as the API knows it.
+/// A table, mapped to series of the API.
 #[derive(Debug)]
 pub(crate) struct MappedTable {
     pub(crate) common: CommonFields,
-    /// One a series; none for those that the API would never take.
+    /// One entry for each series; `None` where the API would never accept it.
     pub(crate) rows: Vec<Option<(MappedSeries, Arc<Descriptor>)>>,
     table: Weak<Table>,
 }
 
-/// By the table's address, beside a [`Weak`], so that an address is never taken for another table.
+/// Keyed by the table's address. The [`Weak`] reference tells whether that table is still alive, since addresses are reused.
 #[derive(Debug, Default)]
 pub(crate) struct MappedTables(Mutex<HashMap<usize, Arc<MappedTable>>>);
 
 impl MappedTables {
-    /// The table's series, mapped when it is first seen.
+    /// The mapped table. A table is mapped when it is first exported.
     pub(crate) fn get_or_map(
         &self,
         gcp: &Gcp,
@@ -44,7 +44,7 @@ impl MappedTables {
 }
 
 impl MappedTable {
-    /// The series in words.
+    /// The series in the text notation, for a message.
     pub(crate) fn describe_series(&self, row: usize, metric_type: &str) -> String {
         let series = self
             .table

@@ -1,4 +1,4 @@
-//! The calls to the API: the connection, the headers, and requests that are already encoded.
+//! The client of the API: the connection, the headers, and requests that are already encoded.
 
 use std::sync::{Arc, OnceLock};
 
@@ -19,19 +19,19 @@ use tonic::{Request, Status};
 
 use crate::auth::credentials::Auth;
 
-/// A message of names of failed series comes in a header, and may be long: 200 times a reason.
+/// An error message comes in a header. It names the failed series and may be long: 200 series with a reason each.
 const MAX_HEADER_BYTES: u32 = 1 << 20;
 
-/// The API, from here.
+/// The client of the API.
 #[derive(Debug)]
 pub(crate) struct Api {
-    /// None where the channel was given.
+    /// `None` if the channel was given.
     pub(crate) endpoint: Option<Endpoint>,
-    /// Made at the start: a connection needs the runtime.
+    /// Made in `start`: a connection needs the runtime.
     pub(crate) channel: OnceLock<Channel>,
     pub(crate) auth: OnceLock<Auth>,
     pub(crate) gzip: bool,
-    /// `CreateServiceTimeSeries` instead of `CreateTimeSeries`.
+    /// Calls `CreateServiceTimeSeries` instead of `CreateTimeSeries`.
     pub(crate) is_service_time_series: bool,
     /// Quotas count against the project that is written to.
     pub(crate) destination_project_quota: bool,
@@ -53,7 +53,7 @@ impl Api {
             .ok_or_else(|| Status::unavailable("there is no connection"))
     }
 
-    /// Writes one point each of these series, `TimeSeries` messages with their lengths.
+    /// Writes one point of each series. `series` are `TimeSeries` messages, each with its key and length.
     pub(crate) async fn create_time_series(
         &self,
         project: &str,
@@ -128,14 +128,14 @@ impl Api {
     }
 }
 
-/// Appends a `TimeSeries` of these parts, each some of its fields, to the `time_series` of a request.
+/// Appends a `TimeSeries` to the `time_series` of a request. Each part is some of its fields, encoded.
 pub(crate) fn append_series(request: &mut BytesMut, parts: &[&[u8]]) {
     encode_key(2, WireType::LengthDelimited, request);
     encode_varint(parts.iter().map(|part| part.len() as u64).sum(), request);
     parts.iter().for_each(|part| request.put_slice(part));
 }
 
-/// The user agent, as gRPC takes it.
+/// The user agent as a gRPC header.
 pub(crate) fn user_agent(
     configured: Option<&str>,
     version: &str,
@@ -151,7 +151,7 @@ pub(crate) fn user_agent(
         .map_err(|_| "a header's value is printable ASCII".into())
 }
 
-/// Sends what is already encoded; what comes back is empty.
+/// A codec that sends bytes that are already encoded, and expects an empty response.
 #[derive(Debug)]
 struct EncodedCodec;
 
@@ -191,5 +191,5 @@ impl Decoder for EncodedCodec {
     }
 }
 
-/// The API, shared by the requests that are under way.
+/// The client, shared by concurrent requests.
 pub(crate) type SharedApi = Arc<Api>;

@@ -1,4 +1,4 @@
-//! Metric descriptors: made once, before the first point. Which type a metric has is said there, and holds from then on.
+//! Metric descriptors. Each is created once, before the first point. It fixes the metric's kind and value type.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -19,44 +19,47 @@ use crate::map::series::{label_keys, metric_kind};
 use crate::send::api::SharedApi;
 use crate::send::outcome::{explain, is_retryable};
 
-/// How many are made at a time.
+/// The maximum number of concurrent creations.
 const MAX_CONCURRENT_CREATIONS: usize = 10;
 
-/// A project, and a metric's type in it.
+/// A project, and a metric type in it.
 type DescriptorKey = (Arc<str>, String);
 
-/// All metrics that were seen.
+/// The descriptors of all metrics, by project and type.
 #[derive(Debug, Default)]
 pub(crate) struct Descriptors(Mutex<HashMap<DescriptorKey, Arc<Descriptor>>>);
 
-/// One metric of a project.
+/// The descriptor of a metric in a project.
 #[derive(Debug)]
 pub(crate) struct Descriptor {
     project: Arc<str>,
     pub(crate) metric_type: String,
     pub(crate) kind: MetricKind,
-    /// The metric's own name here.
+    /// The metric's name in the pipeline.
     name: Arc<str>,
     unit: Arc<str>,
     description: Arc<str>,
     labels: Mutex<BTreeSet<String>>,
-    /// What its values are, by the first points that were seen of it.
+    /// The type of the first values of the metric.
     pub(crate) first_value_type: OnceLock<ValueType>,
-    /// What came of making it.
+    /// The outcome of its creation.
     creation: OnceCell<CreationOutcome>,
 }
 
-/// What came of making a descriptor.
+/// The outcome of creating a descriptor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum CreationOutcome {
-    /// Its values are of this type.
+    /// Points are written with this value type.
     Usable(ValueType),
-    /// The API has another one of that name, which no point of this metric can fit.
+    /// The API has a descriptor of this type already, which does not fit the points of this metric.
     Conflict(String),
 }
 
 impl Descriptors {
-    /// The descriptor of a series, or why it cannot have it.
+    /// The descriptor of a series.
+    ///
+    /// # Errors
+    /// Why the series cannot have it.
     pub(crate) fn get_or_insert(
         &self,
         project: &Arc<str>,
@@ -97,7 +100,7 @@ impl Descriptors {
         Ok(Arc::clone(descriptor))
     }
 
-    /// Makes those that were not made yet. Without an `api` none is made, and each metric has the type that was seen.
+    /// Creates descriptors that are not created yet. Without an `api` none is created, and each metric has its first value type.
     pub(crate) async fn create(
         &self,
         api: Option<&SharedApi>,
@@ -131,7 +134,7 @@ impl Descriptors {
                 Err(status) => result = result.and(Err(status)),
             }
         }
-        // In one line: most often it is for one reason, and of all metrics.
+        // One log line: usually all fail for the same reason.
         if let [(status, descriptor), more @ ..] = &*refused {
             let more = match more.len() {
                 0 => String::new(),
@@ -148,7 +151,7 @@ impl Descriptors {
 }
 
 impl Descriptor {
-    /// What came of making it; it is asked after it was.
+    /// The outcome of its creation. Before that, it is usable with its first value type.
     pub(crate) fn creation_outcome(&self) -> CreationOutcome {
         self.creation
             .get()
@@ -156,7 +159,7 @@ impl Descriptor {
             .unwrap_or(CreationOutcome::Usable(self.value_type()))
     }
 
-    /// Whether its values have to be looked at before it is made.
+    /// Whether it is not created yet.
     pub(crate) fn is_uncreated(&self) -> bool {
         self.creation.get().is_none()
     }
@@ -190,14 +193,14 @@ impl Descriptor {
                         Err(_) => {}
                     }
                 }
-                // Points may be taken nevertheless: the API makes a descriptor of the first one.
+                // Points may be accepted nevertheless: the API creates a descriptor from the first point.
                 *refused = Some(status);
                 Ok(CreationOutcome::Usable(self.value_type()))
             }
         }
     }
 
-    /// What the descriptor that the API has means for the points of this metric.
+    /// What the API's existing descriptor means for the points of this metric.
     fn compare(&self, existing: &MetricDescriptor) -> CreationOutcome {
         let is_number = |it| matches!(it, ValueType::Int64 | ValueType::Double);
         let (kind, value_type) = (existing.metric_kind(), existing.value_type());

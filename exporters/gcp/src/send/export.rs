@@ -1,4 +1,4 @@
-//! One request of the pipeline, as requests of the API: what came back, and what is left.
+//! Exports one request of the pipeline as requests of the API, and accounts for each point.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -15,17 +15,17 @@ use crate::send::descriptors::Descriptor;
 use crate::send::outcome::{self, RequestOutcome, SeriesOutcome};
 use crate::send::requests::{ApiRequest, PointRef};
 
-/// How many requests of the API may be under way for one request of the pipeline: all are of different series.
+/// The maximum number of concurrent requests of the API for one request of the pipeline. No series is in two of them.
 const MAX_CONCURRENT_REQUESTS: usize = 8;
 
-/// What became of a request of the pipeline.
+/// The outcome of a request of the pipeline.
 #[derive(Default)]
 struct ExportOutcome {
-    /// What this exporter let go, by reason.
+    /// Points that this exporter dropped, by reason.
     dropped: BTreeMap<&'static str, u64>,
     accepted: u64,
     rejected: u64,
-    /// Of those, how many with their request as a whole.
+    /// Of those, the points whose whole request was rejected.
     rejected_as_a_whole: u64,
     message: String,
     to_retry: HashSet<PointRef>,
@@ -72,7 +72,7 @@ impl Gcp {
         export.into_result(request)
     }
 
-    /// Sends the requests; gives the points that are to be sent again at once.
+    /// Sends the requests. Returns the points to send again at once.
     async fn send(
         &self,
         tables: &[Arc<MappedTable>],
@@ -99,7 +99,7 @@ impl Gcp {
                     &response,
                     export,
                 )),
-                // A task of ours is never cancelled: it broke down, and so does this one.
+                // These tasks are never cancelled: this one panicked, and so does the export.
                 Err(error) => std::panic::resume_unwind(error.into_panic()),
             }
         }
@@ -143,7 +143,7 @@ impl Gcp {
                     state.record_answer(in_flight.reading_time, &in_flight.point, true);
                     export.accepted += 1;
                 }
-                // Sent before, without an answer: that it is too late now says that it was taken then.
+                // It was sent before and not acknowledged. If the API has that point or a newer one, it accepted the point then.
                 SeriesOutcome::Rejected(why)
                     if in_flight.is_resent && outcome::is_superseded(&why) =>
                 {
@@ -223,7 +223,7 @@ fn all_points(request: &[Batch]) -> Vec<PointRef> {
     request.iter().enumerate().flat_map(of).collect()
 }
 
-/// The descriptors that have to be made, each with the type of its first values: a real number among them makes it real.
+/// The descriptors to create. Each has the type of its first values; if one of them is a double, it is a double.
 fn uncreated_descriptors(request: &[Batch], tables: &[Arc<MappedTable>]) -> Vec<Arc<Descriptor>> {
     let mut uncreated = HashMap::new();
     for (batch, table) in request.iter().zip(tables) {
@@ -251,14 +251,14 @@ fn uncreated_descriptors(request: &[Batch], tables: &[Arc<MappedTable>]) -> Vec<
         }
     }
     let descriptors = uncreated.into_values().map(|(descriptor, value_type)| {
-        // One that is being made already keeps what it was made with.
+        // A descriptor that is being created keeps its type.
         descriptor.first_value_type.get_or_init(|| value_type);
         Arc::clone(descriptor)
     });
     descriptors.collect()
 }
 
-/// The request without what was dealt with.
+/// The request with only the points to retry.
 fn batches_to_retry(request: &[Batch], to_retry: &HashSet<PointRef>) -> Vec<Batch> {
     let of = |(batch, it): (usize, &Batch)| {
         let values = it.values().iter().enumerate().map(|(row, value)| {

@@ -1,4 +1,4 @@
-//! Sending: which points go in which request, the requests themselves, and what the API's answers mean.
+//! Sends points: which points go in which request, the requests themselves, and what the responses mean.
 
 pub(crate) mod api;
 pub(crate) mod descriptors;

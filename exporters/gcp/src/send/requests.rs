@@ -1,4 +1,4 @@
-//! Which points go, in which requests of the API.
+//! Decides which points are sent, and in which request of the API.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -19,23 +19,23 @@ use crate::send::descriptors::{CreationOutcome, Descriptor};
 use crate::send::pace::{Admission, OutgoingPoint, Reading};
 use crate::send::series_states::SeriesStates;
 
-/// How many series a request of the API may have.
+/// The maximum number of series in a request of the API.
 const MAX_SERIES_PER_REQUEST: usize = 200;
 
-/// A point: the batch and the row.
+/// The position of a point in a request of the pipeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct PointRef {
     pub(crate) batch: usize,
     pub(crate) row: usize,
 }
 
-/// A point that goes.
+/// A point that is sent.
 #[derive(Debug)]
 pub(crate) struct InFlight {
     pub(crate) point_ref: PointRef,
     pub(crate) reading_time: u64,
     pub(crate) point: OutgoingPoint,
-    /// It was sent before, and nobody knows whether it was taken.
+    /// It was sent before, and that request was not acknowledged.
     pub(crate) is_resent: bool,
 }
 
@@ -48,25 +48,25 @@ pub(crate) struct ApiRequest {
     pub(crate) body: BytesMut,
 }
 
-/// What becomes of the points of a request of the pipeline, one point a series.
+/// The requests of the API for a request of the pipeline. Each series has one point in them.
 #[derive(Debug, Default)]
 pub(crate) struct PlannedRequests {
     pub(crate) requests: Vec<ApiRequest>,
-    /// The second points of series: they go when the first ones have.
+    /// Further points of the same series. They are sent after the first ones.
     pub(crate) postponed: Vec<PointRef>,
-    /// What does not go, by reason.
+    /// Points that are not sent, by reason.
     pub(crate) dropped: BTreeMap<&'static str, u64>,
-    /// What the API took before, and the queue did not learn it.
+    /// Points that the API accepted in an earlier attempt whose outcome the queue did not learn.
     pub(crate) accepted: u64,
-    /// What it refused before.
+    /// Points that the API rejected in such an attempt.
     pub(crate) rejected: u64,
 }
 
-/// What one point is.
+/// What to do with one point.
 enum PointPlan {
     Send(InFlight),
     Dropped(&'static str),
-    /// An earlier export had the answer for it; whether the API accepted it.
+    /// An earlier attempt had the answer for it; whether the API accepted it.
     AlreadyAnswered {
         accepted: bool,
     },
@@ -79,7 +79,7 @@ impl Gcp {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Requests for these points.
+    /// The requests of the API for these points.
     pub(crate) fn plan_requests(
         &self,
         request: &[Batch],
@@ -191,7 +191,7 @@ impl Gcp {
             Admission::AlreadyAnswered { accepted } => PointPlan::AlreadyAnswered { accepted },
             Admission::Dropped(reason) => PointPlan::Dropped(reason),
             Admission::Send(point) => {
-                // Until there is an answer, nobody knows.
+                // Unacknowledged until the response is there.
                 let is_resent =
                     std::mem::replace(&mut state.unacknowledged_end, point.end) == point.end;
                 PointPlan::Send(InFlight {
@@ -206,7 +206,7 @@ impl Gcp {
 }
 
 impl PlannedRequests {
-    /// The request of a project that has room for one more.
+    /// A request of the project that has room for one more series.
     fn open_request(&mut self, project: &Arc<str>) -> &mut ApiRequest {
         let has_room =
             |it: &ApiRequest| it.project == *project && it.points.len() < MAX_SERIES_PER_REQUEST;
@@ -222,7 +222,7 @@ impl PlannedRequests {
     }
 }
 
-/// The point with kind and type, as the fields of a `TimeSeries`.
+/// The point with its kind and type, encoded as fields of a `TimeSeries`.
 fn encode_point(descriptor: &Descriptor, point: &OutgoingPoint) -> Vec<u8> {
     let message = TimeSeries {
         metric_kind: descriptor.kind.into(),

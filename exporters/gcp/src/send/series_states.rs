@@ -1,4 +1,4 @@
-//! What is known of all series, and whose they are.
+//! The state of all series, and which series owns each.
 
 use std::collections::HashMap;
 
@@ -6,12 +6,12 @@ use crate::map::series::MappedSeries;
 use crate::send::pace::SeriesState;
 
 const HOUR: u64 = 3_600 * 1_000_000_000;
-/// How long a series is remembered that shows nothing, ns.
+/// How long a series without new points is kept, ns.
 const RETENTION: u64 = HOUR;
-/// How long one is that would have to begin anew with a baseline: as long as a point may be late.
+/// How long a series with a baseline is kept, ns: as long as a point may be late.
 const COUNTER_RETENTION: u64 = 25 * HOUR;
 
-/// The state of all series.
+/// The states of all series, by id.
 #[derive(Debug, Default)]
 pub(crate) struct SeriesStates {
     states: HashMap<u128, Entry>,
@@ -21,13 +21,13 @@ pub(crate) struct SeriesStates {
 #[derive(Debug)]
 struct Entry {
     owner: u64,
-    /// When it was last asked for, unix ns.
+    /// When it was last looked up, unix ns.
     last_seen: u64,
     state: SeriesState,
 }
 
 impl SeriesStates {
-    /// What is known of a series; `None` where another one, that became the same, has it.
+    /// The state of a series; `None` where another series maps to the same id and owns it.
     pub(crate) fn get(&mut self, mapped: &MappedSeries, now: u64) -> Option<&mut SeriesState> {
         let entry = self.states.entry(mapped.id).or_insert_with(|| Entry {
             owner: mapped.owner,
@@ -41,7 +41,7 @@ impl SeriesStates {
         Some(&mut entry.state)
     }
 
-    /// Forgets, once in a while, what has not been seen for long. The clock may have been set back meanwhile.
+    /// Removes series that were not looked up for long. Does so once in a while. The clock may have been set back meanwhile.
     pub(crate) fn forget_unseen(&mut self, now: u64) {
         if now.abs_diff(self.last_cleanup) > RETENTION / 6 {
             self.last_cleanup = now;

@@ -1,7 +1,7 @@
-//! A host to either far side: the fake in this runtime, whose clock is paused, and Google's own package, which no paused
-//! clock can hold. There the host and the far side live by clocks that are set on instead, so that minutes pass at once.
-//! What only a paused clock can show stays with the first (`obeys.rs`, `errors.rs`): ten thousand series for an hour, an
-//! hour without the API, and answers that are slow, lost, or never come.
+//! Runs a scenario against both fakes: the Rust fake in this runtime with a paused clock, and the Python fake, whose process
+//! a paused clock cannot hold. With the Python fake, host and fake have clocks that are advanced, so that minutes pass at once.
+//! Some scenarios need a paused clock and use the Rust fake only (`limits.rs`, `errors.rs`): ten thousand series for an hour, an
+//! hour without the API, and responses that are slow, lost, or never come.
 
 use std::time::Duration;
 
@@ -14,14 +14,14 @@ use tonic::{Code, Status};
 use crate::host::Host;
 use crate::lacks::lacks;
 
-/// Which far side.
+/// The fake that a scenario runs against.
 #[derive(Clone, Copy)]
 pub(crate) enum Side {
     Fake,
     Python,
 }
 
-/// The same to each of them.
+/// Runs a scenario against each fake.
 pub(crate) fn on_both(test: &str, scenario: impl AsyncFn(Side)) {
     let run = |side, is_paused| {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
@@ -49,7 +49,7 @@ impl Host {
         }
     }
 
-    /// So many seconds pass.
+    /// Advances the time by this many seconds.
     pub(crate) async fn advance(&self, seconds: u32) {
         match &self.python {
             None => sleep(Duration::from_secs(seconds.into())).await,
@@ -60,7 +60,7 @@ impl Host {
         }
     }
 
-    /// The next request is answered so.
+    /// The next request fails with this code.
     pub(crate) fn fail(&self, code: Code) {
         match &self.python {
             None => self.fake.with(|it| {
@@ -71,7 +71,7 @@ impl Host {
         }
     }
 
-    /// Series with this label value are refused, so many times.
+    /// Series with this label value are rejected, this many times.
     pub(crate) fn reject(&self, value: &str, code: Code, why: &str, times: u32) {
         if let Some(python) = &self.python {
             python.control(&json!({"reject": [value, name(code), why, times]}));
@@ -87,7 +87,7 @@ impl Host {
         });
     }
 
-    /// How many points each series has there.
+    /// The number of accepted points of each series.
     pub(crate) fn accepted_of_each(&self) -> Vec<u64> {
         match &self.python {
             None => self
@@ -96,7 +96,7 @@ impl Host {
             Some(python) => {
                 let report = python.report();
                 let points = report["points"].as_object().unwrap();
-                // By name: the maps of JSON are sorted.
+                // Sorted by name, as maps in JSON are.
                 points.values().map(|it| it.as_u64().unwrap()).collect()
             }
         }
@@ -106,7 +106,7 @@ impl Host {
         self.accepted_of_each().iter().sum()
     }
 
-    /// How many series each request had, the largest first: what goes at a time has no order.
+    /// The number of series in each request, the largest first: concurrent requests have no order.
     pub(crate) fn requests(&self) -> Vec<usize> {
         let mut all: Vec<usize> = match &self.python {
             None => self.fake.with(|it| it.requests.clone()),
@@ -116,7 +116,7 @@ impl Host {
         all
     }
 
-    /// The kind and the type of values of each descriptor there.
+    /// The kind and the value type of each descriptor.
     pub(crate) fn kinds(&self) -> Vec<String> {
         match &self.python {
             None => self.fake.with(|it| {
@@ -137,7 +137,7 @@ impl Host {
         }
     }
 
-    /// No rule was broken there, and each point is accounted for.
+    /// Asserts that no rule was violated, and each point is accounted for.
     pub(crate) fn assert_no_violations(&self) {
         match &self.python {
             None => self.fake.assert_no_violations(),

@@ -1,4 +1,4 @@
-//! What every component keeps, and the configuration.
+//! The contracts of every component, and the configuration.
 
 use exporter_gcp::{Config, Gcp};
 use pipeline::Exporter;

@@ -1,4 +1,4 @@
-//! What the API refuses, series by series.
+//! What the API rejects, series by series.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! It obeys the API before it is asked to.
+//! The exporter keeps the API's limits by itself.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::host::{EPOCH, Host, SECOND, read_at};
 
 const CONFIG: &str = "{project: p, detectors: [], metric: {prefix: custom.googleapis.com}}";
 
-/// So many counters.
+/// This many counters.
 fn counters(count: usize) -> String {
     let lines = (0..count).map(|it| format!("net/x{}{{device=d{}}} 0 counter", it % 20, it / 20));
     lines.collect::<Vec<_>>().join("\n")
@@ -23,11 +23,11 @@ fn counters(count: usize) -> String {
 async fn ten_thousand_series_at_ten_seconds_for_an_hour() {
     let host = Host::new(CONFIG).await;
     let (table, values) = host.table(&counters(10_000));
-    // Without optimisation it takes minutes: then it is six minutes of that hour.
+    // A debug build would take minutes: it covers six minutes of the hour.
     let sweeps: u32 = if cfg!(debug_assertions) { 36 } else { 360 };
     for sweep in 0..i64::from(sweeps) {
         let values = values.iter().map(|_| Value::Int(sweep)).collect();
-        // Reading takes its time, now more, now less: the API is told what it takes.
+        // Reading takes a variable time, and the points' times vary with it.
         let late = u64::try_from(sweep % 7).unwrap() * SECOND / 100;
         host.deliver(vec![read_at(
             &table,
@@ -90,7 +90,7 @@ fn resets_restarts_and_unknown_starts_make_valid_intervals() {
         let mut boot = EPOCH - 100 * SECOND;
         for sweep in 0..60_i64 {
             if sweep % 9 == 8 {
-                // The counters were reset, 3 s ago.
+                // The counters were reset 3 s ago.
                 boot = host.clock.now() - 3 * SECOND;
             }
             if sweep % 20 == 19 {
@@ -105,7 +105,7 @@ fn resets_restarts_and_unknown_starts_make_valid_intervals() {
             host.advance(10).await;
         }
         host.assert_no_violations();
-        // The one without a start lacks one point after each start of the program.
+        // The counter without a start lacks one point after each restart.
         assert_eq!(host.accepted_of_each(), [60, 56]);
     });
 }
@@ -162,7 +162,7 @@ async fn an_hour_without_the_api_costs_nothing_but_time() {
             vec![read_at(&table, EPOCH - SECOND, time, values.clone())]
         })
         .collect();
-    // Down: each attempt of the first hour fails. What is read waits in the queue.
+    // The API is down: each attempt of the first hour fails. The queue holds what is read.
     let away = || NextResponse::Fail(Status::unavailable("no"));
     host.fake
         .with(|it| it.next_responses.extend((0..3_600).map(|_| away())));

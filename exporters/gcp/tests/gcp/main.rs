@@ -1,4 +1,4 @@
-//! The exporter against a fake of the API that is as strict as the API is described.
+//! The exporter against fakes that enforce the API's documented rules.
 
 #![allow(clippy::unwrap_used)]
 

@@ -1,4 +1,4 @@
-//! What a series is to the API, row by row of the reference's table.
+//! How series are mapped, for each row of the reference's table.
 
 use googleapis_tonic_google_monitoring_v3::google::api::metric_descriptor::{
     MetricKind, ValueType,
@@ -7,7 +7,7 @@ use googleapis_tonic_google_monitoring_v3::google::api::metric_descriptor::{
 use crate::both_fakes::on_both;
 use crate::host::{EPOCH, Host, SECOND};
 
-/// The series that these points become, as `key kind type start..end value`; all were read an hour after their start.
+/// The series that these points map to, as `key: start kind type value`. All are read an hour after their start.
 async fn made(yaml: &str, input: &str) -> Vec<String> {
     let host = Host::new(yaml).await;
     host.clock.step(0);
@@ -90,7 +90,7 @@ fn histograms_of_both_kinds_are_distributions_that_are_taken_and_may_be_reset() 
             let points = [
                 format!("net/a 1.0:{count},2.5:0,inf:1;sum:7.5 histogram"),
                 format!("net/b scale:0;zero:1;+2:{count},0,3;sum:9.0 exponential"),
-                // More buckets than the API takes, and a side that it has no word for.
+                // More buckets than the API accepts, and negative values, which it cannot represent.
                 format!(
                     "net/c scale:3;zero:0;-0:{count};+0:{};sum:9.0 exponential",
                     vec!["1"; 300].join(",")

@@ -1,5 +1,5 @@
-//! What the API's answer means for each series of a request. Which of them failed it says in words only:
-//! `…: REASON: timeSeries[0-2,7]`, in several orders that it has had over the years.
+//! What a response means for each series of its request. The API names the series that failed in the message only:
+//! `…: REASON: timeSeries[0-2,7]`. The order of the parts has changed over the years.
 
 use std::ops::RangeInclusive;
 
@@ -8,31 +8,31 @@ use googleapis_tonic_google_monitoring_v3::google::rpc;
 use prost::Message;
 use tonic::{Code, Status};
 
-/// What became of one series.
+/// The outcome of one series.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SeriesOutcome {
     Accepted,
-    /// For good, and why.
+    /// Permanently, with the reason.
     Rejected(String),
-    /// It may be accepted later.
+    /// The API may accept it later.
     RetryLater,
-    /// It was not looked at, since another one of its request was wrong.
+    /// The API did not look at it, since it refused the request for another series. Retry at once without that one.
     RetryNow,
 }
 
-/// What became of a request.
+/// The outcome of a request.
 #[derive(Debug)]
 pub(crate) struct RequestOutcome {
-    /// One a series.
+    /// One for each series.
     pub(crate) outcomes: Vec<SeriesOutcome>,
-    /// How many more were refused, and nobody said which.
+    /// How many more series were rejected that the message does not name.
     pub(crate) unnamed_rejections: u64,
-    /// Why the request as a whole was refused for good, where it was.
+    /// Why the whole request was permanently rejected, if it was.
     pub(crate) request_error: Option<String>,
 }
 
 impl RequestOutcome {
-    /// All of so many series were accepted.
+    /// The outcome of a request whose series were all accepted.
     pub(crate) fn accepted(series: usize) -> RequestOutcome {
         RequestOutcome {
             outcomes: vec![SeriesOutcome::Accepted; series],
@@ -42,13 +42,13 @@ impl RequestOutcome {
     }
 }
 
-/// Whether a point is refused since the API has this one or a newer one already.
+/// Whether a point was rejected because the API already has this point or a newer one.
 pub(crate) fn is_superseded(reason: &str) -> bool {
     reason.contains("written more frequently") || reason.contains("written in order")
 }
 
-/// One point is named that is too old or ahead of the API's clock, and the others were not looked at: those that are as
-/// far from it are refused for the same reason, instead of asking for one after another. `ends` are their times.
+/// Rejects series whose time is as far off as that of the named one. If a point is too old or too far in the future, the API
+/// names only that one and does not look at the others. This saves one retry for each. `ends` are the points' times.
 pub(crate) fn propagate_rejection(outcomes: &mut [SeriesOutcome], ends: &[u64]) {
     let named = outcomes
         .iter()
@@ -73,11 +73,11 @@ pub(crate) fn propagate_rejection(outcomes: &mut [SeriesOutcome], ends: &[u64]) 
     }
 }
 
-/// What the beginning of the message says where each series was looked at by itself.
+/// The message contains this if the API looked at each series by itself.
 const PARTIAL_FAILURE: &str = "TimeSeries could not be written";
 const SERIES_LIST: &str = "timeSeries[";
 
-/// What became of a request of so many series that was answered by an error.
+/// The outcome of a request with this many series that failed with this status.
 pub(crate) fn parse_error(status: &Status, series: usize) -> RequestOutcome {
     let summary = summary(status);
     let message = status.message();
@@ -129,7 +129,7 @@ pub(crate) fn parse_error(status: &Status, series: usize) -> RequestOutcome {
     }
 }
 
-/// The summary in the status' details, where there is one.
+/// The summary in the status' details, if there is one.
 fn summary(status: &Status) -> Option<CreateTimeSeriesSummary> {
     let details = rpc::Status::decode(status.details()).ok()?.details;
     let summary = details
@@ -138,9 +138,9 @@ fn summary(status: &Status) -> Option<CreateTimeSeriesSummary> {
     CreateTimeSeriesSummary::decode(&*summary.value).ok()
 }
 
-/// The series that a message names, with the reason of each group.
+/// The series that a message names, grouped by reason.
 fn named_series(message: &str) -> Vec<(Vec<RangeInclusive<usize>>, String)> {
-    // What is after the colon that ends the beginning.
+    // The text after the prefix and its colon.
     let reasons = message
         .split_once(PARTIAL_FAILURE)
         .map_or(message, |(_, reasons)| reasons);
@@ -150,7 +150,7 @@ fn named_series(message: &str) -> Vec<(Vec<RangeInclusive<usize>>, String)> {
         let at = clause.rfind(SERIES_LIST)?;
         let (list, after) = clause[at + SERIES_LIST.len()..].split_once(']')?;
         let indices: Vec<_> = list.split(',').filter_map(indices).collect();
-        // Before the names in most answers; after them, behind an example, in the newest ones.
+        // Most messages have the reason before the indices. The newest ones have it after them, behind an example.
         let before = clause[..at].trim().trim_end_matches(':').trim();
         let before = before.strip_suffix("Field").unwrap_or(before).trim();
         let after = after
@@ -166,12 +166,12 @@ fn named_series(message: &str) -> Vec<(Vec<RangeInclusive<usize>>, String)> {
     all.collect()
 }
 
-/// The parts of a message that each name series: they end at a semicolon or a line's end that a new one follows.
+/// The parts of a message that name series. A part ends at a semicolon or a line's end.
 fn clauses(reasons: &str) -> Vec<&str> {
     let mut all = Vec::new();
     let mut rest = reasons;
     while let Some(name) = rest.find(SERIES_LIST) {
-        // What follows the first name up to the next separator may name the same series again, as `Field …` does.
+        // A part may name the same series twice, as `Field …` does.
         let end = rest[name..]
             .find("; ")
             .or_else(|| rest[name..].find(";\n"))
@@ -187,7 +187,7 @@ fn indices(text: &str) -> Option<RangeInclusive<usize>> {
     Some(first.trim().parse().ok()?..=last.trim().parse().ok()?)
 }
 
-/// Whether what was refused for this reason may be accepted later: by the summary's code for it, or by its words.
+/// Whether a series with this reason may be accepted later: by the summary's code for the reason, or by its text.
 fn is_retryable_reason(
     reason: &str,
     errors: &[googleapis_tonic_google_monitoring_v3::google::monitoring::v3::create_time_series_summary::Error],
@@ -202,7 +202,7 @@ fn is_retryable_reason(
     if let Some(status) = statuses.iter().find(is_match) {
         return is_retryable(Code::from(status.code));
     }
-    // Where all failed for one kind of reason, it is this one.
+    // If all errors of the summary are retryable, this one is too.
     let mut retryable = statuses
         .iter()
         .map(|status| is_retryable(Code::from(status.code)));
@@ -210,7 +210,7 @@ fn is_retryable_reason(
     first && retryable.all(|it| it)
 }
 
-/// Whether what fails with this code may succeed later.
+/// Whether a request with this code may succeed later.
 pub(crate) fn is_retryable(code: Code) -> bool {
     matches!(
         code,
@@ -222,12 +222,12 @@ pub(crate) fn is_retryable(code: Code) -> bool {
             | Code::Internal
             | Code::Unavailable
             | Code::DataLoss
-            // A token that has just run out.
+            // A token that has just expired.
             | Code::Unauthenticated
     )
 }
 
-/// What an answer to a whole request means, and the mend.
+/// What an error of a whole request means, and how to fix it.
 pub(crate) fn explain(status: &Status) -> String {
     let advice = match status.code() {
         Code::PermissionDenied => {

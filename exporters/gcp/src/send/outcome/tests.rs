@@ -2,7 +2,7 @@ use googleapis_tonic_google_monitoring_v3::google::monitoring::v3::create_time_s
 
 use super::*;
 
-/// The indices that were refused and that may go later.
+/// The indices of rejected series, and of those to retry later.
 fn rejected_and_retryable(status: &Status, series: usize) -> (Vec<usize>, Vec<usize>) {
     let outcomes = parse_error(status, series).outcomes;
     let which = |wanted: fn(&SeriesOutcome) -> bool| {

@@ -1,4 +1,4 @@
-//! What the API takes of one series: in order, no faster than an interval, with intervals that follow one another
+//! Which points the API accepts of one series: in order, at most one per interval, with time intervals that do not overlap
 //! ([TimeInterval](https://cloud.google.com/monitoring/api/ref_v3/rest/v3/TimeInterval)). Pure: time is a parameter.
 
 use std::time::Duration;
@@ -6,81 +6,81 @@ use std::time::Duration;
 use crate::map::point_value::PointValue;
 
 const MILLI: u64 = 1_000_000;
-/// How old a point may be.
+/// The maximum age of a point, ns.
 const MAX_AGE: u64 = 25 * 3_600 * 1_000 * MILLI;
-/// How far ahead of the clock a point may be.
+/// How far ahead of the clock a point may be, ns.
 const MAX_AHEAD: u64 = 5 * 60 * 1_000 * MILLI;
 
-/// How the points of a series follow one another.
+/// How the points of a series relate to one another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SeriesKind {
-    /// Each stands for itself.
+    /// Each point stands for itself.
     Gauge,
-    /// Each counts since a start.
+    /// Each point counts since a start.
     Cumulative,
-    /// Each counts since the one before it, and goes out as a cumulative one with a start of its own.
+    /// Each point counts since the previous one. It is sent as a cumulative point with a start of its own.
     Delta,
 }
 
-/// A point, as it was read.
+/// A point as it was read.
 #[derive(Clone, Debug)]
 pub(crate) struct Reading {
-    /// Unix ns, 0 where it is not known.
+    /// Unix ns; 0 if unknown.
     pub(crate) start: u64,
     /// Unix ns.
     pub(crate) time: u64,
     pub(crate) value: PointValue,
 }
 
-/// A point, as it may be sent.
+/// A point as it is sent.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct OutgoingPoint {
-    /// Unix ns; none for a gauge.
+    /// Unix ns; `None` for a gauge.
     pub(crate) start: Option<u64>,
     /// Unix ns.
     pub(crate) end: u64,
     pub(crate) value: PointValue,
 }
 
-/// What is to be done with a reading.
+/// What to do with a reading.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Admission {
     Send(OutgoingPoint),
-    /// An earlier export had the answer for it, and the queue did not learn that; whether the API accepted it.
+    /// An earlier attempt had the answer for it, and the queue did not learn that; whether the API accepted it.
     AlreadyAnswered {
         accepted: bool,
     },
-    /// It is not sent: the reason, as it is counted.
+    /// It is not sent. The reason is the one in the counters.
     Dropped(&'static str),
 }
 
-/// What is known of a series.
+/// The state of a series.
 #[derive(Debug, Default)]
 pub(crate) struct SeriesState {
-    /// The interval of the last point that the API took; its start is 0 for a gauge.
+    /// The time interval of the last accepted point. Its start is 0 for a gauge.
     last_accepted: Option<(u64, u64)>,
-    /// The time of the last reading that was dealt with, and whether the API took it.
+    /// The time of the last reading with an answer, and whether the API accepted it.
     last_answered: Option<(u64, bool)>,
-    /// The end of a point that was sent, and nobody knows whether it was accepted.
+    /// The end of a point that was sent and is not acknowledged; 0 if there is none.
     pub(crate) unacknowledged_end: u64,
     counter: Option<Box<CounterState>>,
 }
 
-/// What few series need.
+/// State that only some counters need.
 #[derive(Debug, Default)]
 struct CounterState {
-    /// Where a counter whose start nobody knows was first seen: the start, and what is taken off.
+    /// The baseline of a counter with an unknown start: the start, and the value to subtract.
     baseline: Option<(u64, Option<PointValue>)>,
     /// The last reading of such a counter.
     last_reading: Option<(u64, PointValue)>,
-    /// Deltas that came too soon: since when, until when, and their sum.
+    /// The sum of deltas that came too soon: its start, its end, and the value.
     held_delta: Option<(u64, u64, PointValue)>,
 }
 
-/// The API's pace.
+/// The pace at which the API accepts points.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pace {
-    /// From point to point, ns.
+    /// The minimum interval between points of a series, ns.
     interval: u64,
 }
 
@@ -90,7 +90,7 @@ impl Pace {
         Pace { interval }
     }
 
-    /// What to do with a reading. Asked again for the same one, it answers the same.
+    /// What to do with a reading. The same reading has the same result if it is admitted again.
     pub(crate) fn admit(
         self,
         state: &mut SeriesState,
@@ -123,7 +123,7 @@ impl Pace {
         let baseline = state.counter.as_ref().and_then(|it| it.baseline.as_ref());
         let is_from_baseline = baseline.is_some_and(|(base, _)| !is_known || start <= *base);
         if is_known && !is_from_baseline {
-            // A start of its own: after a reset, or from the first.
+            // A known start: from the beginning, or after a reset.
             if let Some(counter) = &mut state.counter {
                 (counter.baseline, counter.last_reading) = (None, None);
             }
@@ -136,17 +136,17 @@ impl Pace {
             return Admission::Dropped("baseline");
         };
         match &counter.last_reading {
-            // The clock went back.
+            // The clock was set back.
             Some((last, before)) if time < *last && (is_sent || value.is_less(before)) => {
                 return Admission::Dropped("out_of_order");
             }
-            // It had been ahead, and nothing of that time was accepted.
+            // The clock had been ahead, and the API accepted nothing from then.
             Some(_) if time < baseline_start => {
                 (baseline_start, baseline_value) = (time, Some(value.clone()));
                 counter.baseline = Some((baseline_start, baseline_value.clone()));
             }
             Some((last, before)) if value.is_less(before) => {
-                // It counts anew, since some time after it was last read.
+                // A reset, at some time after the last reading.
                 (baseline_start, baseline_value) = (*last, None);
                 counter.baseline = Some((baseline_start, None));
             }
@@ -168,7 +168,7 @@ impl Pace {
         self.admit_since(state, baseline_start, time, above)
     }
 
-    /// A cumulative point: the start that was sent before, or a new one after the end that was sent before.
+    /// A cumulative point. It keeps the start that was sent before, or has a new start after the end that was sent before.
     fn admit_since(
         self,
         state: &SeriesState,
@@ -177,7 +177,7 @@ impl Pace {
         value: PointValue,
     ) -> Admission {
         let start = match state.last_accepted {
-            // An older start than was said before: the series goes on.
+            // The start is older than the one sent before: the series continues.
             Some((sent, _)) if start <= sent => sent,
             Some((_, end)) => start.max(end + MILLI),
             None => start,
@@ -193,13 +193,13 @@ impl Pace {
 
     fn admit_delta(self, state: &mut SeriesState, reading: Reading) -> Admission {
         let Reading { start, time, value } = reading;
-        // It was counted: the clock went back, or it is asked for again with a later one.
+        // It is in an earlier sum: the clock was set back, or it is retried together with a later reading.
         if let Some("out_of_order") = state.why_not_after_last(time) {
             return Admission::Dropped("out_of_order");
         }
         let held = state.counter.as_ref().and_then(|it| it.held_delta.clone());
         let (start, value) = match held {
-            // Asked again: it is in there already.
+            // Retried: it is in the sum already.
             Some((since, until, sum)) if time <= until => (since, Some(sum)),
             Some((since, _, sum)) => (since, value.plus(&sum)),
             None => (start, Some(value)),
@@ -223,8 +223,8 @@ impl Pace {
         admission
     }
 
-    /// The point, if its time has come. One that was read a little early, since reading takes its time, ends when the
-    /// API takes it.
+    /// The point, if the interval has passed. Reading takes a variable time: a point that is a little early ends when the API
+    /// accepts it.
     fn admit_paced(
         self,
         state: &SeriesState,
@@ -248,17 +248,17 @@ impl Pace {
 }
 
 impl SeriesState {
-    /// The series is over. Should it come back, it begins anew, but not before the API takes it.
+    /// The series has ended. If it returns, it starts again with a baseline, and keeps the interval to the last point.
     pub(crate) fn end(&mut self) {
         self.counter = None;
     }
 
-    /// Whether it knows what a counter without a start of its own counts from.
+    /// Whether the series has a baseline or a held delta.
     pub(crate) fn has_counter_state(&self) -> bool {
         self.counter.is_some()
     }
 
-    /// Why a reading is not after the last point, if it is not: the clock went back, or that point was read a little
+    /// Why a reading is not after the last point, if so: the clock was set back, or the last point was read a little
     /// early.
     fn why_not_after_last(&self, time: u64) -> Option<&'static str> {
         let (_, end) = self.last_accepted.filter(|(_, end)| time <= *end)?;
@@ -270,7 +270,7 @@ impl SeriesState {
         })
     }
 
-    /// The API has answered for the point that was read at `time`.
+    /// Records the API's answer for the point that was read at `time`.
     pub(crate) fn record_answer(&mut self, time: u64, point: &OutgoingPoint, accepted: bool) {
         (self.unacknowledged_end, self.last_answered) = (0, Some((time, accepted)));
         if accepted {

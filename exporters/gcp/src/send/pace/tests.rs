@@ -5,7 +5,7 @@ const PACE: Pace = Pace {
     interval: 10 * SECOND,
 };
 
-/// What becomes of readings (start, time, value; in seconds), each taken by the API where it is sent.
+/// The outcomes of readings (start, time, value; in seconds). The API accepts each point that is sent.
 fn run(kind: SeriesKind, readings: &[(u64, u64, i64)]) -> Vec<String> {
     let mut state = SeriesState::default();
     let mut out = Vec::new();
@@ -182,7 +182,7 @@ fn a_clock_that_was_a_day_ahead_holds_nothing_up_once_it_is_right() {
         let mut state = SeriesState::default();
         let mut sent = Vec::new();
         for sweep in 0..8_u64 {
-            // Ahead of the API's clock for some sweeps, whose points the API does not take.
+            // Ahead of the API's clock for some sweeps. The API does not accept their points.
             let is_ahead = (ahead_from..ahead_from + 3).contains(&sweep);
             let time = (100 + sweep * 10 + if is_ahead { day } else { 0 }) * SECOND;
             let reading = Reading {
@@ -201,7 +201,7 @@ fn a_clock_that_was_a_day_ahead_holds_nothing_up_once_it_is_right() {
         }
         let above = |sweep: u64, base: i64| (sweep, PointValue::Int(sweep.cast_signed() - base));
         let expected = if ahead_from == 0 {
-            // The first one by the right clock is the baseline.
+            // The first reading by the right clock is the baseline.
             (4..8).map(|sweep| above(sweep, 3)).collect::<Vec<_>>()
         } else {
             [1, 5, 6, 7].map(|sweep| above(sweep, 0)).to_vec()
