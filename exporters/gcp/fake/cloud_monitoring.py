@@ -1,11 +1,11 @@
-"""Cloud Monitoring made of Google's own package: its types, its field names, its statuses. Says where it listens. Each
-line of its input is a JSON object of what to do from now on, and is answered by what it took so far, as JSON:
+"""A fake of Cloud Monitoring made of Google's own package: its types, field names and statuses. Prints the port it
+listens on. Each line of standard input is a JSON object of settings, and is answered by a report, as JSON:
 
-interval SECONDS              from point to point of a series, at least
-now NANOSECONDS, advance SECONDS  its clock is set, and goes on
-fail [CODE, …]                so the next requests are answered
-reject [WORD, CODE, WHY, TIMES]  series with this word as a label's value are refused, so many times
-descriptors {TYPE: [KIND, VALUES]}  descriptors that are there
+interval SECONDS              the minimum interval between points of a series
+now NANOSECONDS, advance SECONDS  sets and advances its clock
+fail [CODE, …]                the next requests fail with these codes
+reject [WORD, CODE, WHY, TIMES]  series with this label value are rejected, this many times
+descriptors {TYPE: [KIND, VALUES]}  descriptors that exist already
 """
 
 import json
@@ -36,7 +36,7 @@ def nanos(stamp):
 
 
 def is_distribution(it):
-    """At most 200 buckets, which hold what is counted; of explicit ones the bounds rise, and there is a bucket more."""
+    """At most 200 buckets, whose counts add up; explicit bounds rise, and there is one more bucket than bounds."""
     bounds = list(it.bucket_options.explicit_buckets.bounds)
     rise = all(low < high for low, high in zip(bounds, bounds[1:]))
     fit = len(it.bucket_counts) <= (len(bounds) + 1 if it.bucket_options.WhichOneof("options") == "explicit_buckets" else 200)
@@ -44,7 +44,7 @@ def is_distribution(it):
 
 
 def violation(it, last):
-    """The first rule that a series breaks, in the API's words."""
+    """The first rule that a series violates, as the API words it."""
     if len(it.metric.labels) > 30:
         return "at most 30 labels are allowed"
     for key, value in it.metric.labels.items():
@@ -86,7 +86,7 @@ def key_of(it):
 
 
 def rejection(it):
-    """The code and the words, if this series is one to be refused now."""
+    """The code and the reason, if this series is to be rejected now."""
     if not reject or reject[0] not in it.metric.labels.values() or reject[3] == 0:
         return None
     reject[3] -= 1

@@ -1,4 +1,4 @@
-//! What the user writes, with the keys, meaning and defaults of the Collector's `googlecloud` exporter
+//! The configuration, with the keys, meaning and defaults of the Collector's `googlecloud` exporter
 //! ([its documentation](https://github.com/open-telemetry/opentelemetry-collector-contrib/tree/main/exporter/googlecloudexporter)).
 
 mod unsupported;
@@ -11,17 +11,17 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// The project that the series go to. Without it: the resource's `gcp.project.id`, the credentials', the metadata server's.
+    /// The project to write to. Without it: the resource's `gcp.project.id`, the credentials', the metadata server's.
     pub project: Option<String>,
     /// Sent with each request; `{{version}}` stands for this program's.
     pub user_agent: Option<String>,
-    /// Lets quotas count against the project that the series go to (the header `x-goog-user-project`).
+    /// Quotas count against the project that is written to (the header `x-goog-user-project`).
     pub destination_project_quota: bool,
-    /// Another account to write as.
+    /// The service account to impersonate.
     pub impersonate: Option<Impersonation>,
-    /// What finds out where this host is; `[]`: nothing does.
+    /// The detectors of where this host runs; none for `[]`.
     pub detectors: Vec<Detector>,
-    /// How long detection may take. What is read meanwhile waits in the queue.
+    /// How long detection may take. Meanwhile data points wait in the queue.
     pub detectors_timeout: Duration,
     /// How metrics are sent.
     pub metric: MetricConfig,
@@ -53,23 +53,23 @@ impl Default for Config {
     }
 }
 
-/// Writes as another service account.
+/// The service account to impersonate.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[allow(clippy::manual_non_exhaustive)] // that field is a key
 pub struct Impersonation {
     /// The account's mail address.
     pub target_principal: String,
-    /// The accounts on the way to it, each of which may act as the next.
+    /// The chain of accounts to it. Each may impersonate the next.
     #[serde(default)]
     pub delegates: Vec<String>,
     #[serde(default, deserialize_with = "unsupported::subject", skip_serializing)]
     #[schemars(skip)]
-    #[allow(dead_code)] // it is there to be refused
+    #[allow(dead_code)] // present only to be refused with the reason
     subject: (),
 }
 
-/// What finds out where this host is.
+/// A detector of where this host runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Detector {
@@ -82,27 +82,27 @@ pub enum Detector {
 #[serde(deny_unknown_fields, default)]
 #[allow(clippy::struct_excessive_bools)] // the reference's keys
 pub struct MetricConfig {
-    /// Goes before each name, but for those in a known domain.
+    /// Put before each metric name that contains no known domain.
     pub prefix: String,
-    /// A name that contains one of these is a type as it is.
+    /// A name that contains one of these is used as the metric type without the prefix.
     pub known_domains: Vec<String>,
     /// `host:port`.
     pub endpoint: Option<String>,
-    /// Plain text and no credentials: with an `endpoint` of your own only.
+    /// No TLS and no credentials. Only with an `endpoint` of your own.
     pub use_insecure: bool,
     /// How requests are compressed.
     pub compression: Compression,
-    /// Makes no descriptors: the first point of a metric makes one, without description and unit.
+    /// Creates no descriptors. The API creates them from the first point, without description and unit.
     pub skip_create_descriptor: bool,
-    /// Writes by `CreateServiceTimeSeries`, for Google's own services; makes no descriptors.
+    /// Writes by `CreateServiceTimeSeries`, for Google's own services; creates no descriptors.
     pub create_service_timeseries: bool,
     /// Resource attributes that become labels of each metric.
     pub resource_filters: Vec<ResourceFilter>,
-    /// Gives each metric the labels `instrumentation_source` and `instrumentation_version`.
+    /// Adds the labels `instrumentation_source` and `instrumentation_version`.
     pub instrumentation_library_labels: bool,
-    /// Gives each metric the labels `service_name`, `service_namespace` and `service_instance_id`.
+    /// Adds the labels `service_name`, `service_namespace` and `service_instance_id`.
     pub service_resource_labels: bool,
-    /// From point to point of a series, at least.
+    /// The minimum interval between points of a series.
     pub min_interval: Duration,
     #[serde(deserialize_with = "unsupported::grpc_pool_size", skip_serializing)]
     #[schemars(skip)]
@@ -159,13 +159,13 @@ impl Default for MetricConfig {
     }
 }
 
-/// Which resource attributes become labels: what both fit, where both are given.
+/// Which resource attributes become labels: those whose key matches both conditions that are given.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ResourceFilter {
-    /// What the key begins with.
+    /// The prefix of the key.
     pub prefix: String,
-    /// What is found in the key.
+    /// A regular expression that matches anywhere in the key.
     pub regex: Option<Regex>,
 }
 

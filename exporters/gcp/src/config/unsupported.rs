@@ -1,5 +1,5 @@
-//! Keys of the Collector's exporter that are not taken, each with the reason: who brings a configuration along learns
-//! what to do, instead of that a key is unknown.
+//! Keys of the Collector's exporter that are unsupported. Each is refused with the reason, so that the user of such a
+//! configuration learns what to do, not only that the key is unknown.
 
 use serde::Deserializer;
 use serde::de::Error;
