@@ -67,10 +67,10 @@ fn serve() {
     println!("{}", listener.local_addr().unwrap());
     runtime.spawn(gcp_fake::serve::listen(fake.clone(), listener, None));
     std::io::stdin().lines().for_each(drop);
-    let taken = fake.accepted_points();
+    let accepted = fake.accepted_points();
     fake.with(|it| {
         println!(
-            "{taken} points taken, {} refused, {:.1} requests a sweep",
+            "{accepted} points accepted, {} rejected, {:.1} requests a sweep",
             it.violations.len(),
             it.requests.len() as f64 / (SWEEPS + 1) as f64
         );

@@ -35,38 +35,38 @@ def nanos(stamp):
     return stamp.seconds * 10**9 + stamp.nanos // 1000 * 1000
 
 
-def is_distribution(it):
+def is_distribution(distribution):
     """At most 200 buckets, whose counts add up; explicit bounds rise, and there is one more bucket than bounds."""
-    bounds = list(it.bucket_options.explicit_buckets.bounds)
+    bounds = list(distribution.bucket_options.explicit_buckets.bounds)
     rise = all(low < high for low, high in zip(bounds, bounds[1:]))
-    fit = len(it.bucket_counts) <= (len(bounds) + 1 if it.bucket_options.WhichOneof("options") == "explicit_buckets" else 200)
-    return rise and fit and len(it.bucket_counts) <= 200 and sum(it.bucket_counts) == it.count
+    fit = len(distribution.bucket_counts) <= (len(bounds) + 1 if distribution.bucket_options.WhichOneof("options") == "explicit_buckets" else 200)
+    return rise and fit and len(distribution.bucket_counts) <= 200 and sum(distribution.bucket_counts) == distribution.count
 
 
-def violation(it, last):
+def violation(time_series, last):
     """The first rule that a series violates, as the API words it."""
-    if len(it.metric.labels) > 30:
+    if len(time_series.metric.labels) > 30:
         return "at most 30 labels are allowed"
-    for key, value in it.metric.labels.items():
+    for key, value in time_series.metric.labels.items():
         if not re.fullmatch("[a-zA-Z][a-zA-Z0-9_]{0,99}", key) or len(value.encode()) > 1024:
             return f"Field metric.labels[{key}] had an invalid value."
-    if len(it.points) != 1:
+    if len(time_series.points) != 1:
         return "Only one point can be written per TimeSeries per request."
-    descriptor = descriptors.get(it.metric.type)
+    descriptor = descriptors.get(time_series.metric.type)
     if descriptor is None:
-        return f"Unknown metric: {it.metric.type}"
-    point = it.points[0]
-    if it.metric_kind != descriptor.metric_kind:
-        return f"Metric kind for metric {it.metric.type} must be {KIND.Name(descriptor.metric_kind)}, but is {KIND.Name(it.metric_kind)}."
+        return f"Unknown metric: {time_series.metric.type}"
+    point = time_series.points[0]
+    if time_series.metric_kind != descriptor.metric_kind:
+        return f"Metric kind for metric {time_series.metric.type} must be {KIND.Name(descriptor.metric_kind)}, but is {KIND.Name(time_series.metric_kind)}."
     if point.value.WhichOneof("value") == "distribution_value" and not is_distribution(point.value.distribution_value):
         return "Distribution value has invalid |bucket_counts|."
-    if not it.value_type == descriptor.value_type == VALUES[point.value.WhichOneof("value")]:
-        return f"Value type for metric {it.metric.type} must be {VALUE.Name(descriptor.value_type)}."
+    if not time_series.value_type == descriptor.value_type == VALUES[point.value.WhichOneof("value")]:
+        return f"Value type for metric {time_series.metric.type} must be {VALUE.Name(descriptor.value_type)}."
     end, now = nanos(point.interval.end_time), time.time_ns() + ahead
     if not now - 25 * 3600 * 10**9 <= end <= now + 300 * 10**9:
         return "Data points cannot be written more than 25h in the past or 5m in the future."
     start = nanos(point.interval.start_time) if point.interval.HasField("start_time") else None
-    if it.metric_kind == KIND.GAUGE:
+    if time_series.metric_kind == KIND.GAUGE:
         if start not in (None, end):
             return "The start time must be equal to the end time for the gauge metric."
     elif start is None or start + 10**6 > end:
@@ -80,14 +80,14 @@ def violation(it, last):
     return None
 
 
-def key_of(it):
+def key_of(time_series):
     labels = lambda labels: json.dumps(dict(labels), sort_keys=True)
-    return f"{it.metric.type}{labels(it.metric.labels)} of {it.resource.type}{labels(it.resource.labels)}"
+    return f"{time_series.metric.type}{labels(time_series.metric.labels)} of {time_series.resource.type}{labels(time_series.resource.labels)}"
 
 
-def rejection(it):
+def rejection(time_series):
     """The code and the reason, if this series is to be rejected now."""
-    if not reject or reject[0] not in it.metric.labels.values() or reject[3] == 0:
+    if not reject or reject[0] not in time_series.metric.labels.values() or reject[3] == 0:
         return None
     reject[3] -= 1
     return getattr(grpc.StatusCode, reject[1]).value[0], reject[2]
@@ -104,17 +104,17 @@ def create_time_series(request, context):
         if not re.fullmatch("projects/[^/]+", request.name):
             violations.append(f"name {request.name}")
         failed, seen = {}, set()
-        for index, it in enumerate(request.time_series):
-            key = key_of(it)
-            why = "Duplicate TimeSeries encountered." if key in seen else violation(it, (series.get(key) or [None])[-1])
+        for index, time_series in enumerate(request.time_series):
+            key = key_of(time_series)
+            why = "Duplicate TimeSeries encountered." if key in seen else violation(time_series, (series.get(key) or [None])[-1])
             seen.add(key)
             if why:
                 violations.append(f"{key}: {why}")
-            why = (3, why) if why else rejection(it)
+            why = (3, why) if why else rejection(time_series)
             if why:
                 failed.setdefault(why, []).append(index)
             else:
-                span = it.points[0].interval
+                span = time_series.points[0].interval
                 series.setdefault(key, []).append((nanos(span.start_time) if span.HasField("start_time") else None, nanos(span.end_time)))
         if not failed:
             return empty_pb2.Empty()
@@ -132,16 +132,16 @@ def create_time_series(request, context):
 
 
 def create_descriptor(request, context):
-    it = request.metric_descriptor
+    descriptor = request.metric_descriptor
     with lock:
-        existing = descriptors.get(it.type)
-        if existing and (existing.metric_kind, existing.value_type) != (it.metric_kind, it.value_type):
-            context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"When creating metric {it.type}: the metric already exists with another kind or type.")
-        if len(it.labels) > 30:
-            violations.append(f"{it.type}: more than 30 labels")
-        created_descriptors.append(it.type)
-        descriptors[it.type] = it
-    return it
+        existing = descriptors.get(descriptor.type)
+        if existing and (existing.metric_kind, existing.value_type) != (descriptor.metric_kind, descriptor.value_type):
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"When creating metric {descriptor.type}: the metric already exists with another kind or type.")
+        if len(descriptor.labels) > 30:
+            violations.append(f"{descriptor.type}: more than 30 labels")
+        created_descriptors.append(descriptor.type)
+        descriptors[descriptor.type] = descriptor
+    return descriptor
 
 
 def get_descriptor(request, context):
@@ -180,7 +180,7 @@ for line in sys.stdin:
             "violations": violations,
             "requests": requests,
             "created_descriptors": created_descriptors,
-            "kinds": {name: f"{KIND.Name(it.metric_kind)} {VALUE.Name(it.value_type)}" for name, it in descriptors.items()},
+            "kinds": {name: f"{KIND.Name(descriptor.metric_kind)} {VALUE.Name(descriptor.value_type)}" for name, descriptor in descriptors.items()},
         }
         print(json.dumps(report), flush=True)
 server.stop(None)

@@ -119,7 +119,7 @@ impl Fake {
                 it.violations.len(),
                 it.violations[0]
             );
-            assert_eq!(it.repeated_points, 0, "sent again though taken");
+            assert_eq!(it.repeated_points, 0, "sent again after it was accepted");
         });
     }
 }
@@ -144,21 +144,21 @@ impl FakeState {
         let mut failed: BTreeMap<(i32, String), Vec<usize>> = BTreeMap::new();
         let mut keys_in_request = std::collections::BTreeSet::new();
         let total = request.time_series.len();
-        for (index, it) in request.time_series.into_iter().enumerate() {
-            let new_key = || rules::key(&it);
+        for (index, series) in request.time_series.into_iter().enumerate() {
+            let new_key = || rules::key(&series);
             let key = self
                 .keys
-                .entry(rules::bytes(&it))
+                .entry(rules::bytes(&series))
                 .or_insert_with(new_key)
                 .clone();
             let mut why =
                 (!keys_in_request.insert(key.clone())).then(|| rules::DUPLICATE.to_owned());
-            let metric_type = &it.metric.as_ref().unwrap().r#type;
+            let metric_type = &series.metric.as_ref().unwrap().r#type;
             if self.auto_create && !self.descriptors.contains_key(metric_type) {
                 let descriptor = MetricDescriptor {
                     r#type: metric_type.clone(),
-                    metric_kind: it.metric_kind,
-                    value_type: it.value_type,
+                    metric_kind: series.metric_kind,
+                    value_type: series.value_type,
                     ..MetricDescriptor::default()
                 };
                 self.descriptors.insert(metric_type.clone(), descriptor);
@@ -166,7 +166,7 @@ impl FakeState {
             let last = self.series.get(&key).and_then(|points| points.last());
             why = why.or_else(|| {
                 rules::violation(
-                    &it,
+                    &series,
                     last,
                     self.descriptors.get(metric_type),
                     now,
@@ -174,7 +174,7 @@ impl FakeState {
                 )
             });
             if let Some(why) = why {
-                let point = it.points.first();
+                let point = series.points.first();
                 self.repeated_points += u64::from(point.is_some() && point == last);
                 self.violations.push(format!("{key}: {why}"));
                 failed
@@ -184,7 +184,7 @@ impl FakeState {
             } else if let Some((code, why)) = (self.reject)(&key) {
                 failed.entry((code as i32, why)).or_default().push(index);
             } else {
-                self.series.entry(key).or_default().extend(it.points);
+                self.series.entry(key).or_default().extend(series.points);
             }
         }
         if let Some(status) = lost_response {

@@ -17,8 +17,11 @@ const MILLI: u64 = 1_000_000;
 const HOUR: u64 = 3_600_000 * MILLI;
 
 /// The key that identifies a series.
-pub(crate) fn key(it: &TimeSeries) -> String {
-    let (metric, resource) = (it.metric.as_ref().unwrap(), it.resource.as_ref().unwrap());
+pub(crate) fn key(series: &TimeSeries) -> String {
+    let (metric, resource) = (
+        series.metric.as_ref().unwrap(),
+        series.resource.as_ref().unwrap(),
+    );
     format!(
         "{}{:?} of {}{:?}",
         metric.r#type, metric.labels, resource.r#type, resource.labels
@@ -26,40 +29,47 @@ pub(crate) fn key(it: &TimeSeries) -> String {
 }
 
 /// The same key as bytes.
-pub(crate) fn bytes(it: &TimeSeries) -> Vec<u8> {
-    let mut bytes = it.metric.as_ref().unwrap().encode_to_vec();
-    it.resource.as_ref().unwrap().encode(&mut bytes).unwrap();
+pub(crate) fn bytes(series: &TimeSeries) -> Vec<u8> {
+    let mut bytes = series.metric.as_ref().unwrap().encode_to_vec();
+    series
+        .resource
+        .as_ref()
+        .unwrap()
+        .encode(&mut bytes)
+        .unwrap();
     bytes
 }
 
 /// Nanoseconds, cut to microseconds as the API does.
-pub(crate) fn nanos(it: &Timestamp) -> u64 {
-    (u64::try_from(it.seconds).unwrap() * 1_000_000_000 + u64::try_from(it.nanos).unwrap()) / MICRO
+pub(crate) fn nanos(timestamp: &Timestamp) -> u64 {
+    (u64::try_from(timestamp.seconds).unwrap() * 1_000_000_000
+        + u64::try_from(timestamp.nanos).unwrap())
+        / MICRO
         * MICRO
 }
 
 /// The first rule that the series violates, as the API words it.
 pub(crate) fn violation(
-    it: &TimeSeries,
+    series: &TimeSeries,
     last: Option<&Point>,
     descriptor: Option<&MetricDescriptor>,
     now: u64,
     interval: u64,
 ) -> Option<String> {
-    let metric = it.metric.as_ref().unwrap();
-    labels(it).or_else(|| {
-        let [point] = &it.points[..] else {
+    let metric = series.metric.as_ref().unwrap();
+    labels(series).or_else(|| {
+        let [point] = &series.points[..] else {
             return Some("Only one point can be written per TimeSeries per request.".into());
         };
         let Some(descriptor) = descriptor else {
             return Some(format!("Unknown metric: {}", metric.r#type));
         };
-        types(it, point, descriptor).or_else(|| times(it, point, last, now, interval))
+        types(series, point, descriptor).or_else(|| times(series, point, last, now, interval))
     })
 }
 
-fn labels(it: &TimeSeries) -> Option<String> {
-    let metric = it.metric.as_ref().unwrap();
+fn labels(series: &TimeSeries) -> Option<String> {
+    let metric = series.metric.as_ref().unwrap();
     if metric.labels.len() > 30 {
         return Some(format!(
             "Metric {} has {} labels, at most 30 are allowed.",
@@ -84,13 +94,13 @@ fn labels(it: &TimeSeries) -> Option<String> {
     None
 }
 
-fn types(it: &TimeSeries, point: &Point, descriptor: &MetricDescriptor) -> Option<String> {
-    let metric = &it.metric.as_ref().unwrap().r#type;
-    if it.metric_kind() != descriptor.metric_kind() {
+fn types(series: &TimeSeries, point: &Point, descriptor: &MetricDescriptor) -> Option<String> {
+    let metric = &series.metric.as_ref().unwrap().r#type;
+    if series.metric_kind() != descriptor.metric_kind() {
         return Some(format!(
             "Metric kind for metric {metric} must be {}, but is {}.",
             descriptor.metric_kind().as_str_name(),
-            it.metric_kind().as_str_name()
+            series.metric_kind().as_str_name()
         ));
     }
     let value = point.value.as_ref().unwrap().value.as_ref().unwrap();
@@ -99,14 +109,16 @@ fn types(it: &TimeSeries, point: &Point, descriptor: &MetricDescriptor) -> Optio
         Value::Int64Value(_) => ValueType::Int64,
         Value::DoubleValue(_) => ValueType::Double,
         Value::StringValue(_) => ValueType::String,
-        Value::DistributionValue(it) => {
-            if it.bucket_counts.len() > 200 || it.bucket_counts.iter().sum::<i64>() != it.count {
+        Value::DistributionValue(distribution) => {
+            if distribution.bucket_counts.len() > 200
+                || distribution.bucket_counts.iter().sum::<i64>() != distribution.count
+            {
                 return Some("Distribution value has invalid |bucket_counts|.".into());
             }
             ValueType::Distribution
         }
     };
-    if value_type != descriptor.value_type() || it.value_type() != value_type {
+    if value_type != descriptor.value_type() || series.value_type() != value_type {
         return Some(format!(
             "Value type for metric {metric} must be {}, but is {}.",
             descriptor.value_type().as_str_name(),
@@ -117,7 +129,7 @@ fn types(it: &TimeSeries, point: &Point, descriptor: &MetricDescriptor) -> Optio
 }
 
 fn times(
-    it: &TimeSeries,
+    series: &TimeSeries,
     point: &Point,
     last: Option<&Point>,
     now: u64,
@@ -138,7 +150,7 @@ fn times(
         return Some("Data points cannot be written more than 5m0s in the future.".into());
     }
     let last = last.map(span);
-    match (it.metric_kind(), start) {
+    match (series.metric_kind(), start) {
         (MetricKind::Gauge, Some(start)) if start != end => {
             return Some(
                 "The start time must be equal to the end time for the gauge metric.".into(),

@@ -99,12 +99,12 @@ mod tests {
 
     #[test]
     fn an_explicit_histogram_keeps_its_buckets_and_has_a_mean() {
-        let it = Histogram {
+        let histogram = Histogram {
             counts: vec![2, 0, 1],
             sum: Some(7.5),
             range: None,
         };
-        let distribution = explicit(&it, &Bounds(vec![1.0, 3.0])).unwrap();
+        let distribution = explicit(&histogram, &Bounds(vec![1.0, 3.0])).unwrap();
         assert_eq!((distribution.count, distribution.mean), (3, 2.5));
         assert_eq!(distribution.bucket_counts, [2, 0, 1]);
         let options = distribution.bucket_options.unwrap().options.unwrap();
@@ -116,23 +116,26 @@ mod tests {
         );
         let no_sum = Histogram {
             sum: None,
-            ..it.clone()
+            ..histogram.clone()
         };
         assert_eq!(
             explicit(&no_sum, &Bounds(vec![1.0, 3.0])),
             Err("it has no sum, and so no mean")
         );
-        assert_eq!(explicit(&it, &Bounds(Vec::new())), Err("it has no bounds"));
+        assert_eq!(
+            explicit(&histogram, &Bounds(Vec::new())),
+            Err("it has no bounds")
+        );
         let wide = Histogram {
             counts: vec![1; 201],
-            ..it
+            ..histogram
         };
         assert!(explicit(&wide, &Bounds(vec![1.0; 200])).is_err());
     }
 
     #[test]
     fn an_exponential_one_has_its_zeros_below_and_fits_into_200_buckets() {
-        let it = Exponential {
+        let histogram = Exponential {
             scale: 0,
             zero_count: 3,
             positive: (1, vec![1, 0, 4]),
@@ -140,7 +143,7 @@ mod tests {
             sum: Some(20.0),
             ..Exponential::default()
         };
-        let distribution = exponential(&it).unwrap();
+        let distribution = exponential(&histogram).unwrap();
         assert_eq!((distribution.count, distribution.mean), (10, 2.0));
         assert_eq!(distribution.bucket_counts, [5, 1, 0, 4]);
         let options = distribution.bucket_options.unwrap().options.unwrap();
@@ -153,7 +156,7 @@ mod tests {
         let fine = Exponential {
             scale: 5,
             positive: (-160, vec![1; 320]),
-            ..it
+            ..histogram
         };
         let distribution = exponential(&fine).unwrap();
         let Some(Options::ExponentialBuckets(buckets)) =

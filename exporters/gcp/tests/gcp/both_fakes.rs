@@ -65,7 +65,7 @@ impl Host {
         match &self.python {
             None => self.fake.with(|it| {
                 it.next_responses
-                    .push_back(NextResponse::Fail(Status::new(code, "as told")));
+                    .push_back(NextResponse::Fail(Status::new(code, "as the test has it")));
             }),
             Some(python) => drop(python.control(&json!({"fail": [name(code)]}))),
         }

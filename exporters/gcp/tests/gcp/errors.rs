@@ -84,13 +84,13 @@ fn each_code_is_retried_or_not() {
             (Code::Unimplemented, false),
         ] {
             let counts = || (host.accepted(), host.count("points_dropped", "permanent"));
-            let (taken, dropped) = counts();
+            let (accepted, dropped) = counts();
             host.fail(code);
             host.deliver(vec![host.shows(&table, 0, values.clone())])
                 .await;
             host.assert_no_violations();
             let (more, lost) = if retried { (10, 0) } else { (0, 10) };
-            assert_eq!(counts(), (taken + more, dropped + lost), "{code:?}");
+            assert_eq!(counts(), (accepted + more, dropped + lost), "{code:?}");
             host.advance(10).await;
         }
     });

@@ -163,9 +163,9 @@ async fn an_hour_without_the_api_costs_nothing_but_time() {
         })
         .collect();
     // The API is down: each attempt of the first hour fails. The queue holds what is read.
-    let away = || NextResponse::Fail(Status::unavailable("no"));
+    let unavailable = || NextResponse::Fail(Status::unavailable("no"));
     host.fake
-        .with(|it| it.next_responses.extend((0..3_600).map(|_| away())));
+        .with(|it| it.next_responses.extend((0..3_600).map(|_| unavailable())));
     for sweep in sweeps {
         host.deliver(sweep).await;
     }
@@ -213,18 +213,18 @@ async fn a_descriptor_of_another_kind_is_never_written_to_and_one_of_another_num
         MetricKind, ValueType,
     };
     let host = Host::new(CONFIG).await;
-    let there = |name: &str, kind: MetricKind| MetricDescriptor {
+    let existing = |name: &str, kind: MetricKind| MetricDescriptor {
         r#type: format!("custom.googleapis.com/net/{name}"),
         metric_kind: kind.into(),
         value_type: ValueType::Double.into(),
         ..MetricDescriptor::default()
     };
     host.fake.with(|it| {
-        for made in [
-            there("kind", MetricKind::Gauge),
-            there("number", MetricKind::Cumulative),
+        for descriptor in [
+            existing("kind", MetricKind::Gauge),
+            existing("number", MetricKind::Cumulative),
         ] {
-            it.descriptors.insert(made.r#type.clone(), made);
+            it.descriptors.insert(descriptor.r#type.clone(), descriptor);
         }
     });
     host.show(

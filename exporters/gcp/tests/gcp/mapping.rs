@@ -8,7 +8,7 @@ use crate::both_fakes::on_both;
 use crate::host::{EPOCH, Host, SECOND};
 
 /// The series that these points map to, as `key: start kind type value`. All are read an hour after their start.
-async fn made(yaml: &str, input: &str) -> Vec<String> {
+async fn mapped(yaml: &str, input: &str) -> Vec<String> {
     let host = Host::new(yaml).await;
     host.clock.step(0);
     host.show(EPOCH - 3600 * SECOND, input).await;
@@ -70,7 +70,7 @@ async fn kinds_are_the_references() {
         ),
     ] {
         assert_eq!(
-            made(PLAIN, point).await,
+            mapped(PLAIN, point).await,
             [format!("p.d/net/x{{}} of {NODE}: {expected}")],
             "{point}"
         );
@@ -214,23 +214,26 @@ async fn a_descriptor_has_the_name_the_unit_the_description_and_all_labels() {
     )
     .await;
     host.fake.with(|it| {
-        let [made] = &it.created_descriptors[..] else {
+        let [descriptor] = &it.created_descriptors[..] else {
             panic!("once: {:?}", it.created_descriptors)
         };
-        assert_eq!(made.r#type, "custom.googleapis.com/opentelemetry/net/rx");
         assert_eq!(
-            made.name,
+            descriptor.r#type,
+            "custom.googleapis.com/opentelemetry/net/rx"
+        );
+        assert_eq!(
+            descriptor.name,
             "projects/p/metricDescriptors/custom.googleapis.com/opentelemetry/net/rx"
         );
         assert_eq!(
-            (made.unit.as_str(), made.display_name.as_str()),
+            (descriptor.unit.as_str(), descriptor.display_name.as_str()),
             ("By", "opentelemetry/net/rx")
         );
         assert_eq!(
-            (made.metric_kind(), made.value_type()),
+            (descriptor.metric_kind(), descriptor.value_type()),
             (MetricKind::Cumulative, ValueType::Int64)
         );
-        let keys: Vec<&str> = made.labels.iter().map(|it| it.key.as_str()).collect();
+        let keys: Vec<&str> = descriptor.labels.iter().map(|it| it.key.as_str()).collect();
         assert_eq!(
             keys,
             [
