@@ -40,12 +40,12 @@ struct Said {
 }
 
 impl Said {
-    /// All Rust below this folder, but for tests and benchmarks.
+    /// All Rust below this folder, but for tests, fakes and benchmarks.
     fn add(&mut self, directory: &Path) {
         for entry in std::fs::read_dir(directory).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_str().unwrap();
-            if path.is_dir() && !matches!(name, "tests" | "testing" | "benches") {
+            if path.is_dir() && !matches!(name, "tests" | "testing" | "benches" | "fake") {
                 self.add(&path);
             } else if path.extension().is_some_and(|it| it == "rs") {
                 let source = std::fs::read_to_string(&path).unwrap();

@@ -4,8 +4,6 @@
 
 #[path = "../common/mod.rs"]
 mod common;
-#[path = "../../exporters/gcp/tests/gcp/fake/mod.rs"]
-mod fake;
 mod http;
 mod python;
 mod who;
@@ -16,7 +14,7 @@ use std::process::{Command, Output};
 use std::time::SystemTime;
 
 use common::{BINARY, repository, signal, spawn, text};
-use fake::Fake;
+use gcp_fake::Fake;
 use rustix::process::Signal;
 use tonic::transport::ServerTlsConfig;
 
@@ -39,7 +37,7 @@ fn far(tls: Option<ServerTlsConfig>) -> Far {
         .enable_all()
         .build()
         .unwrap();
-    runtime.spawn(fake::serve::listen(fake.clone(), listener, tls));
+    runtime.spawn(gcp_fake::serve::listen(fake.clone(), listener, tls));
     Far {
         fake,
         address,
@@ -112,10 +110,10 @@ fn a_vm_host_sweeps_into_the_api_and_every_point_is_accounted_for() {
     let output = child.wait_with_output().unwrap();
     let told = text(&output.stderr);
     assert!(output.status.success(), "{told}");
-    far.fake.assert_obeyed();
+    far.fake.assert_no_violations();
     assert_eq!(
         common::count(&told, "points_sent"),
-        far.fake.taken() as u64,
+        far.fake.accepted_points() as u64,
         "{told}"
     );
     let handed =
@@ -171,12 +169,12 @@ fn the_embedded_default_goes_to_the_api_as_it_is() {
     let output = spawn(command, "").wait_with_output().unwrap();
     let told = text(&output.stderr);
     assert!(output.status.success(), "{told}");
-    far.fake.assert_obeyed();
+    far.fake.assert_no_violations();
     // The network's counters count since the host was booted: none is held back.
-    assert!(far.fake.taken() > 0, "{told}");
+    assert!(far.fake.accepted_points() > 0, "{told}");
     assert_eq!(
         common::count(&told, "points_sent"),
-        far.fake.taken() as u64,
+        far.fake.accepted_points() as u64,
         "{told}"
     );
 }
@@ -200,7 +198,7 @@ fn the_demo_agents_configuration_gives_its_names() {
     let output = spawn(command, "").wait_with_output().unwrap();
     let told = text(&output.stderr);
     assert!(output.status.success(), "{told}");
-    far.fake.assert_obeyed();
+    far.fake.assert_no_violations();
     far.fake.with(|it| {
         let name = "custom.googleapis.com/opentelemetry/kvm/largepages{";
         assert!(it.series.keys().any(|key| key.starts_with(name)), "{told}");
@@ -255,5 +253,5 @@ fn what_cannot_be_mended_ends_the_program_and_says_how_to() {
             "what is found out is not looked for by `validate`"
         );
     }
-    assert_eq!(far.fake.taken(), 0);
+    assert_eq!(far.fake.accepted_points(), 0);
 }

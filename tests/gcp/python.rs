@@ -1,24 +1,24 @@
 //! The real program to a far side that is made of Google's own Python package: another reading of the same documents.
 
+use gcp_fake::python::{PYTHON_REQUIREMENT, PythonFake};
 use rustix::process::Signal;
 use serde_json::json;
 
 use crate::common::{count, lacks, repository, signal, spawn, text};
-use crate::fake::google::{Google, NEEDS};
 use crate::{program, to, tree};
 
 /// It, told this; none where it is not installed.
-fn google(test: &str, told: &serde_json::Value) -> Option<Google> {
-    let google = Google::start(&repository("."));
+fn google(test: &str, told: &serde_json::Value) -> Option<PythonFake> {
+    let google = PythonFake::start();
     match &google {
-        Some(google) => drop(google.told(told)),
-        None => lacks(test, NEEDS),
+        Some(google) => drop(google.control(told)),
+        None => lacks(test, PYTHON_REQUIREMENT),
     }
     google
 }
 
 /// The settings of an exporter to it.
-fn exporter(google: &Google) -> String {
+fn exporter(google: &PythonFake) -> String {
     format!(
         "{{project: p, detectors: [], retry_on_failure: {{initial_interval: 50ms, max_interval: 50ms}}, metric: {{endpoint: 'localhost:{}', use_insecure: true, compression: gzip, prefix: custom.googleapis.com, min_interval: 1s}}}}",
         google.port
@@ -30,12 +30,12 @@ fn assert_accounted(told: &str, took: &serde_json::Value) {
     let handed = ["points_sent", "points_rejected", "points_dropped"].map(|it| count(told, it));
     let all = handed.iter().sum::<u64>();
     assert_eq!(count(told, "points_handed"), all, "{told}");
-    assert_eq!(took["broken"], json!([]), "{told}");
-    assert_eq!(took["taken"], count(told, "points_sent"), "{told}");
+    assert_eq!(took["violations"], json!([]), "{told}");
+    assert_eq!(took["accepted"], count(told, "points_sent"), "{told}");
 }
 
 /// Sweeps each second until a series has three points; what the program told, and what Google took.
-fn sweep(google: &Google) -> (String, serde_json::Value) {
+fn sweep(google: &PythonFake) -> (String, serde_json::Value) {
     let home = tempfile::tempdir().unwrap();
     let mut command = program(home.path());
     command.args(["--config", "-"]);
@@ -45,14 +45,14 @@ fn sweep(google: &Google) -> (String, serde_json::Value) {
         let mut points = took["points"].as_object().unwrap().values();
         points.any(|it| it.as_u64() >= Some(3))
     };
-    while !has_three(&google.took()) {
+    while !has_three(&google.report()) {
         std::thread::yield_now();
     }
     signal(&child, Signal::INT);
     let output = child.wait_with_output().unwrap();
     let told = text(&output.stderr);
     assert!(output.status.success(), "{told}");
-    let took = google.took();
+    let took = google.report();
     assert_accounted(&told, &took);
     (told, took)
 }
@@ -84,7 +84,7 @@ fn the_embedded_default_goes_to_googles_own_package_as_it_is() {
     let output = spawn(command, "").wait_with_output().unwrap();
     let told = text(&output.stderr);
     assert!(output.status.success(), "{told}");
-    assert_accounted(&told, &google.took());
+    assert_accounted(&told, &google.report());
     assert!(count(&told, "points_sent") > 0, "{told}");
 }
 
@@ -93,8 +93,8 @@ fn what_googles_own_package_refuses_costs_its_neighbours_nothing() {
     let name = "what_googles_own_package_refuses_costs_its_neighbours_nothing";
     let refuse = json!({
         "interval": 1,
-        "refuse": ["4242-11", "INVALID_ARGUMENT", "Unrecognized metric label.", -1],
-        "there": {"custom.googleapis.com/kvm/exits": ["GAUGE", "INT64"]},
+        "reject": ["4242-11", "INVALID_ARGUMENT", "Unrecognized metric label.", -1],
+        "descriptors": {"custom.googleapis.com/kvm/exits": ["GAUGE", "INT64"]},
     });
     let Some(google) = google(name, &refuse) else {
         return;

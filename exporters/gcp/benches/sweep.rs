@@ -1,11 +1,8 @@
-//! How many series a second of a CPU sends, and in how many requests a sweep: `cargo bench -p statsfs-collector-exporter-gcp`. With the
-//! environment's `REFERENCE` (the program that scripts/gcp-reference.sh builds) Google's own exporter does the same,
-//! to the same far side, which is a process of its own and as strict as in the tests.
+//! How many series are sent in a CPU second, and the requests of a sweep: `cargo bench -p statsfs-collector-exporter-gcp`.
+//! If the environment's `REFERENCE` names the program that scripts/gcp-reference.sh builds, Google's own exporter is measured too,
+//! with the same fake, which runs in a process of its own and enforces the same rules as in the tests.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::cast_precision_loss)]
-
-#[path = "../tests/gcp/fake/mod.rs"]
-mod fake;
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -28,39 +25,39 @@ fn main() {
         return serve();
     }
     for compression in ["none", "gzip"] {
-        let (mut far, address) = far();
-        let ours = run(&address, compression);
+        let (mut fake, address) = spawn_fake();
+        let ours = measure(&address, compression);
         println!(
             "ours, {compression}: {ours:.0} series a CPU second; {}",
-            end(&mut far)
+            finish(&mut fake)
         );
         if let Ok(reference) = std::env::var("REFERENCE") {
-            let (mut far, address) = self::far();
+            let (mut fake, address) = spawn_fake();
             let (series, sweeps) = (SERIES.to_string(), SWEEPS.to_string());
-            let told = Command::new(reference)
+            let finished = Command::new(reference)
                 .args([&address, &series, &sweeps, compression])
                 .output()
                 .unwrap();
-            let told = String::from_utf8(told.stdout).unwrap();
-            let theirs: f64 = told.split_whitespace().next().unwrap().parse().unwrap();
+            let output = String::from_utf8(finished.stdout).unwrap();
+            let theirs: f64 = output.split_whitespace().next().unwrap().parse().unwrap();
             println!(
                 "reference, {compression}: {theirs:.0} series a CPU second; {}",
-                end(&mut far)
+                finish(&mut fake)
             );
             println!("{:.1} times as many", ours / theirs);
         }
     }
 }
 
-/// The far side, until its input ends.
+/// Serves the fake until the standard input ends.
 fn serve() {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()
         .unwrap();
-    let fake = fake::Fake::new(now_unix_nano);
-    // Descriptors are not made, so that both send the same.
+    let fake = gcp_fake::Fake::new(now_unix_nano);
+    // Descriptors exist already, so that both exporters send the same.
     fake.with(|it| {
         it.descriptors = (0..METRICS)
             .map(|it| descriptor(&format!("custom.googleapis.com/net/x{it}")))
@@ -68,13 +65,13 @@ fn serve() {
     });
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     println!("{}", listener.local_addr().unwrap());
-    runtime.spawn(fake::serve::listen(fake.clone(), listener, None));
+    runtime.spawn(gcp_fake::serve::listen(fake.clone(), listener, None));
     std::io::stdin().lines().for_each(drop);
-    let taken = fake.taken();
+    let accepted = fake.accepted_points();
     fake.with(|it| {
         println!(
-            "{taken} points taken, {} refused, {:.1} requests a sweep",
-            it.broken.len(),
+            "{accepted} points accepted, {} rejected, {:.1} requests a sweep",
+            it.violations.len(),
             it.requests.len() as f64 / (SWEEPS + 1) as f64
         );
     });
@@ -89,16 +86,16 @@ fn descriptor(
     use googleapis_tonic_google_monitoring_v3::google::api::metric_descriptor::{
         MetricKind, ValueType,
     };
-    let made = googleapis_tonic_google_monitoring_v3::google::api::MetricDescriptor {
+    let descriptor = googleapis_tonic_google_monitoring_v3::google::api::MetricDescriptor {
         r#type: name.into(),
         metric_kind: MetricKind::Cumulative.into(),
         value_type: ValueType::Int64.into(),
         ..Default::default()
     };
-    (name.into(), made)
+    (name.into(), descriptor)
 }
 
-fn far() -> (Child, String) {
+fn spawn_fake() -> (Child, String) {
     let mut command = Command::new(std::env::current_exe().unwrap());
     let mut child = command
         .arg("--fake")
@@ -106,11 +103,11 @@ fn far() -> (Child, String) {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let address = line(&mut child);
+    let address = read_line(&mut child);
     (child, address)
 }
 
-fn line(child: &mut Child) -> String {
+fn read_line(child: &mut Child) -> String {
     let mut line = String::new();
     BufReader::new(child.stdout.as_mut().unwrap())
         .read_line(&mut line)
@@ -118,15 +115,15 @@ fn line(child: &mut Child) -> String {
     line.trim().to_owned()
 }
 
-fn end(child: &mut Child) -> String {
+fn finish(child: &mut Child) -> String {
     drop(child.stdin.take());
-    let told = line(child);
+    let output = read_line(child);
     child.wait().unwrap();
-    told
+    output
 }
 
-/// So many sweeps of all series, each ten seconds after the one before.
-fn run(address: &str, compression: &str) -> f64 {
+/// Sends this many sweeps of all series, ten seconds apart.
+fn measure(address: &str, compression: &str) -> f64 {
     let yaml = format!(
         "{{project: p, detectors: [], metric: {{endpoint: '{address}', use_insecure: true, compression: {compression}, prefix: custom.googleapis.com, skip_create_descriptor: true}}}}"
     );
@@ -141,7 +138,7 @@ fn run(address: &str, compression: &str) -> f64 {
     runtime.block_on(async {
         gcp.start().await.unwrap();
         let (table, first) = (table(), now_unix_nano() - 24 * 3_600 * SECOND);
-        let show = |number: u64| {
+        let batches = |number: u64| {
             let values = vec![Value::Int(i64::try_from(number).unwrap()); SERIES];
             let starts = vec![first - SECOND; SERIES].into();
             let sweep = Sweep::new(number, Duration::from_secs(10), true);
@@ -153,12 +150,12 @@ fn run(address: &str, compression: &str) -> f64 {
                 sweep,
             )]
         };
-        gcp.export(&show(0)).await.unwrap();
-        let before = cpu();
+        gcp.export(&batches(0)).await.unwrap();
+        let before = cpu_time();
         for number in 1..=SWEEPS {
-            gcp.export(&show(number)).await.unwrap();
+            gcp.export(&batches(number)).await.unwrap();
         }
-        (SERIES as u64 * SWEEPS) as f64 / cpu().saturating_sub(before).as_secs_f64()
+        (SERIES as u64 * SWEEPS) as f64 / cpu_time().saturating_sub(before).as_secs_f64()
     })
 }
 
@@ -197,8 +194,8 @@ fn table() -> Arc<Table> {
     Table::new(Arc::new(head), series.collect())
 }
 
-/// What this process has used of the CPU, in the kernel's ticks of 10 ms.
-fn cpu() -> Duration {
+/// The CPU time of this process, in the kernel's ticks of 10 ms.
+fn cpu_time() -> Duration {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
     let after = stat.rsplit_once(')').unwrap().1;
     let ticks: u64 = after

@@ -1,26 +1,12 @@
 #![doc = include_str!("../README.md")]
 
-// Named so that its `zlib-rs` is there for tonic.
+// Named here so that its feature `zlib-rs` is on for tonic.
 use flate2 as _;
 
-mod amount;
-mod answer;
-mod api;
-mod calls;
+mod auth;
 mod config;
-mod credentials;
-mod descriptors;
-mod detect;
-mod distribution;
-mod export;
-mod mapping;
-mod names;
-mod pace;
-mod places;
-mod refused;
-mod resource;
-mod series;
-mod tables;
+mod map;
+mod send;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -36,33 +22,42 @@ use pipeline::{
 use tokio::sync::{OnceCell, watch};
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 
-pub use config::{Compression, Config, Detector, Impersonate, Metric, ResourceFilter};
+use auth::credentials::Auth;
+use auth::detect::{DetectedResource, detect};
+use auth::sources::CredentialSources;
+use map::tables::MappedTables;
+use send::api::{Api, SharedApi, user_agent};
+use send::descriptors::Descriptors;
+use send::pace::Pace;
+use send::series_states::SeriesStates;
 
-/// Where Cloud Monitoring is.
-const ENDPOINT: &str = "monitoring.googleapis.com:443";
-/// From ping to ping while an answer is awaited, and how long one may take: together less than the time-out.
-const PING: Duration = Duration::from_secs(5);
-/// How many series are named that are not taken; the rest is in the counters.
-const SAID: usize = 100;
+pub use config::{Compression, Config, Detector, Impersonation, MetricConfig, ResourceFilter};
+
+/// The default endpoint of Cloud Monitoring.
+const DEFAULT_ENDPOINT: &str = "monitoring.googleapis.com:443";
+/// The interval of keepalive pings, and how long to wait for their answer. Together they are less than the time-out.
+const KEEPALIVE: Duration = Duration::from_secs(5);
+/// How many warnings are logged at most. After that, rejections are only counted.
+const MAX_WARNINGS: usize = 100;
 
 /// The wall clock, unix ns.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 
-/// Sends to Google Cloud Monitoring.
+/// The exporter to Google Cloud Monitoring.
 pub struct Gcp {
     config: Config,
-    api: api::Shared,
+    api: SharedApi,
     now: Clock,
     counters: Counters,
-    product_name: std::path::PathBuf,
-    pace: pace::Pace,
-    tables: tables::Tables,
-    descriptors: descriptors::Descriptors,
-    series: Mutex<series::AllSeries>,
-    found: OnceCell<detect::Found>,
-    /// What cannot be mended while running.
-    fatal: watch::Sender<Option<String>>,
-    said: Mutex<HashSet<u64>>,
+    product_name_file: std::path::PathBuf,
+    pace: Pace,
+    tables: MappedTables,
+    descriptors: Descriptors,
+    series_states: Mutex<SeriesStates>,
+    detected: OnceCell<DetectedResource>,
+    /// An error that ends the program: no retry can fix it.
+    fatal_error: watch::Sender<Option<String>>,
+    warned: Mutex<HashSet<u64>>,
 }
 
 pipeline::register! { exporter Gcp }
@@ -91,10 +86,10 @@ impl Component for Gcp {
                 "a project's id is not empty; without the key it is found out",
             ));
         }
-        let text = metric.endpoint.as_deref().unwrap_or(ENDPOINT);
+        let text = metric.endpoint.as_deref().unwrap_or(DEFAULT_ENDPOINT);
         let scheme = if metric.use_insecure { "http" } else { "https" };
-        let uri: Result<Uri, _> = format!("{scheme}://{text}").parse();
-        let uri = uri
+        let parsed: Result<Uri, _> = format!("{scheme}://{text}").parse();
+        let uri = parsed
             .ok()
             .filter(|uri| uri.port().is_some() && uri.path().len() <= 1);
         let uri = uri.ok_or_else(|| {
@@ -103,15 +98,15 @@ impl Component for Gcp {
                 format!("`{text}` is no endpoint; it is written `host:port`"),
             )
         })?;
-        let agent = api::user_agent(config.user_agent.as_deref(), &context.scope.version)
+        let agent_header = user_agent(config.user_agent.as_deref(), &context.scope.version)
             .map_err(|why| Error::at("user_agent", why))?;
-        // A connection that died unnoticed is found out while a request waits, before that has waited in vain.
+        // Keepalive finds a dead connection while a request waits, before the request times out.
         let mut endpoint = Endpoint::from(uri)
             .tcp_nodelay(true)
-            .http2_keep_alive_interval(PING)
-            .keep_alive_timeout(PING);
+            .http2_keep_alive_interval(KEEPALIVE)
+            .keep_alive_timeout(KEEPALIVE);
         endpoint = endpoint
-            .user_agent(agent.as_bytes().to_vec())
+            .user_agent(agent_header.as_bytes().to_vec())
             .map_err(|error| Error::at("user_agent", error))?;
         if !metric.use_insecure {
             let tls = ClientTlsConfig::new().with_native_roots();
@@ -129,9 +124,9 @@ impl Component for Gcp {
 }
 
 impl Gcp {
-    /// An exporter over this channel, without credentials, by this clock: for a far side that is no host on the network.
+    /// An exporter over this channel, with this clock and without credentials: for tests and benchmarks.
     #[must_use]
-    pub fn over(config: Config, context: &Context, channel: Channel, now: Clock) -> Gcp {
+    pub fn with_channel(config: Config, context: &Context, channel: Channel, now: Clock) -> Gcp {
         let gcp = Gcp::new(config, context, None, now);
         gcp.api.channel.get_or_init(|| channel);
         gcp
@@ -139,52 +134,52 @@ impl Gcp {
 
     fn new(config: Config, context: &Context, endpoint: Option<Endpoint>, now: Clock) -> Gcp {
         let metric = &config.metric;
-        let api = api::Api {
+        let api = Api {
             endpoint,
             channel: OnceLock::new(),
             auth: OnceLock::new(),
             gzip: metric.compression == Compression::Gzip,
-            service: metric.create_service_timeseries,
-            own_quota: config.destination_project_quota,
+            is_service_time_series: metric.create_service_timeseries,
+            destination_project_quota: config.destination_project_quota,
         };
         Gcp {
             api: Arc::new(api),
             now,
             counters: context.counters.clone(),
-            product_name: places::Places::product_name(context),
-            pace: pace::Pace::new(metric.min_interval.0),
-            tables: tables::Tables::default(),
-            descriptors: descriptors::Descriptors::default(),
-            series: Mutex::default(),
-            found: OnceCell::new(),
-            fatal: watch::Sender::new(None),
-            said: Mutex::default(),
+            product_name_file: CredentialSources::product_name_file(context),
+            pace: Pace::new(metric.min_interval.0),
+            tables: MappedTables::default(),
+            descriptors: Descriptors::default(),
+            series_states: Mutex::default(),
+            detected: OnceCell::new(),
+            fatal_error: watch::Sender::new(None),
+            warned: Mutex::default(),
             config,
         }
     }
 
-    /// Where this host is. Who asks first finds it out; the others wait for that.
-    async fn found(&self) -> &detect::Found {
+    /// The detected resource. The first caller runs the detection; the others wait for it.
+    async fn detected_resource(&self) -> &DetectedResource {
         let find = async || {
-            let places = places::Places::of_environment(self.product_name.clone());
+            let sources = CredentialSources::from_environment(self.product_name_file.clone());
             if self.config.detectors.is_empty() {
-                return detect::Found {
-                    project: places.project,
-                    ..detect::Found::default()
+                return DetectedResource {
+                    project: sources.project,
+                    ..DetectedResource::default()
                 };
             }
-            detect::detect(&places, self.config.detectors_timeout.0).await
+            detect(&sources, self.config.detectors_timeout.0).await
         };
-        self.found.get_or_init(find).await
+        self.detected.get_or_init(find).await
     }
 
-    /// Warns of one thing once, and of so many things at the most.
-    fn say(&self, what: &impl Hash, text: impl FnOnce() -> String) {
+    /// Logs one warning for each key, up to `MAX_WARNINGS`.
+    fn warn_once(&self, what: &impl Hash, text: impl FnOnce() -> String) {
         let mut hasher = DefaultHasher::new();
         what.hash(&mut hasher);
-        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        if said.len() < SAID && said.insert(hasher.finish()) {
-            let more = if said.len() == SAID {
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        if warned.len() < MAX_WARNINGS && warned.insert(hasher.finish()) {
+            let more = if warned.len() == MAX_WARNINGS {
                 "; what else is not sent is only counted"
             } else {
                 ""
@@ -197,28 +192,28 @@ impl Gcp {
 #[async_trait]
 impl Exporter for Gcp {
     async fn start(&self) -> Result<()> {
-        // What speaks TLS here takes the process's provider; one that is set already is as good.
+        // TLS needs a crypto provider for the whole process. One that is installed already is fine.
         let _ = rustls::crypto::ring::default_provider().install_default();
         if self.api.endpoint.is_some() && !self.config.metric.use_insecure {
-            let places = places::Places::of_environment(self.product_name.clone());
-            let auth = credentials::Auth::find(places, self.config.impersonate.clone())
-                .map_err(Error::new)?;
+            let sources = CredentialSources::from_environment(self.product_name_file.clone());
+            let auth =
+                Auth::from_sources(sources, self.config.impersonate.clone()).map_err(Error::new)?;
             self.api.auth.get_or_init(|| auth);
         }
         self.api.connect().map_err(Error::new)?;
         Ok(())
     }
 
-    async fn run(&self, end: Shutdown) -> Result<()> {
-        let mut fatal = self.fatal.subscribe();
+    async fn run(&self, shutdown: Shutdown) -> Result<()> {
+        let mut fatal_error = self.fatal_error.subscribe();
         tokio::select! {
-            () = end.wait() => Ok(()),
+            () = shutdown.wait() => Ok(()),
             why = async {
-                self.found().await;
-                fatal.wait_for(Option::is_some).await.map(|why| why.clone())
+                self.detected_resource().await;
+                fatal_error.wait_for(Option::is_some).await.map(|why| why.clone())
             } => match why {
                 Ok(Some(why)) => Err(Error::new(why)),
-                // The sender is this exporter's own.
+                // The sender belongs to this exporter and outlives this future.
                 Ok(None) | Err(_) => Ok(()),
             },
         }

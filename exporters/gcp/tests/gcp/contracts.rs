@@ -1,4 +1,4 @@
-//! What every component keeps, and the configuration.
+//! The contracts of every component, and the configuration.
 
 use exporter_gcp::{Config, Gcp};
 use pipeline::Exporter;
@@ -136,7 +136,7 @@ fn it_wants_each_series_no_more_often_than_the_api_takes_it() {
 
 #[test]
 fn each_key_of_metric_stands_in_the_readme() {
-    let schema = pipeline::schemars::schema_for!(exporter_gcp::Metric);
+    let schema = pipeline::schemars::schema_for!(exporter_gcp::MetricConfig);
     let keys = schema.get("properties").unwrap().as_object().unwrap();
     assert!(keys.len() > 10);
     for key in keys.keys() {

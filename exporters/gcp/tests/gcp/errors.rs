@@ -1,13 +1,13 @@
-//! What the API refuses, series by series.
+//! What the API rejects, series by series.
 
 use std::time::Duration;
 
+use gcp_fake::NextResponse;
 use pipeline::{Exporter, Value};
 use tokio::time::sleep;
 use tonic::{Code, Status};
 
-use crate::both::on_both;
-use crate::fake::Then;
+use crate::both_fakes::on_both;
 use crate::host::{EPOCH, Host, SECOND, read_at};
 
 const CONFIG: &str = "{project: p, detectors: [], metric: {prefix: custom.googleapis.com}}";
@@ -24,7 +24,7 @@ fn one_bad_series_in_a_hundred_costs_its_neighbours_nothing() {
     let name = "one_bad_series_in_a_hundred_costs_its_neighbours_nothing";
     on_both(name, async |side| {
         let host = Host::on(side, CONFIG).await;
-        host.refuse(
+        host.reject(
             "d7",
             Code::InvalidArgument,
             "Unrecognized metric label.",
@@ -34,11 +34,11 @@ fn one_bad_series_in_a_hundred_costs_its_neighbours_nothing() {
         for _ in 0..10 {
             host.deliver(vec![host.shows(&table, 0, values.clone())])
                 .await;
-            host.pass(10).await;
+            host.advance(10).await;
         }
-        host.assert_obeyed();
+        host.assert_no_violations();
         assert_eq!(
-            (host.taken(), host.count("points_rejected", "")),
+            (host.accepted(), host.count("points_rejected", "")),
             (9_990, 20)
         );
         assert_eq!(host.count("requests_retried", ""), 0);
@@ -51,11 +51,11 @@ fn only_what_may_be_taken_later_is_sent_again() {
     on_both(name, async |side| {
         let host = Host::on(side, CONFIG).await;
         let why = "Internal error encountered. Please retry after a few seconds.";
-        host.refuse("d1", Code::Internal, why, 3);
+        host.reject("d1", Code::Internal, why, 3);
         host.show(0, &gauges(300)).await;
-        host.assert_obeyed();
+        host.assert_no_violations();
         assert_eq!(host.requests(), [200, 100, 1, 1, 1]);
-        assert_eq!((host.taken(), host.count("points_sent", "")), (300, 300));
+        assert_eq!((host.accepted(), host.count("points_sent", "")), (300, 300));
     });
 }
 
@@ -83,15 +83,15 @@ fn each_code_is_retried_or_not() {
             (Code::OutOfRange, false),
             (Code::Unimplemented, false),
         ] {
-            let counts = || (host.taken(), host.count("points_dropped", "permanent"));
-            let (taken, dropped) = counts();
+            let counts = || (host.accepted(), host.count("points_dropped", "permanent"));
+            let (accepted, dropped) = counts();
             host.fail(code);
             host.deliver(vec![host.shows(&table, 0, values.clone())])
                 .await;
-            host.assert_obeyed();
+            host.assert_no_violations();
             let (more, lost) = if retried { (10, 0) } else { (0, 10) };
-            assert_eq!(counts(), (taken + more, dropped + lost), "{code:?}");
-            host.pass(10).await;
+            assert_eq!(counts(), (accepted + more, dropped + lost), "{code:?}");
+            host.advance(10).await;
         }
     });
 }
@@ -99,23 +99,23 @@ fn each_code_is_retried_or_not() {
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_is_lost_or_never_comes_costs_no_point() {
     for then in [
-        Then::Lose(Status::unavailable("the connection broke")),
-        Then::Hang,
+        NextResponse::LoseResponse(Status::unavailable("the connection broke")),
+        NextResponse::Hang,
     ] {
         let host = Host::new(CONFIG).await;
-        host.fake.with(|it| it.then.push_back(then));
+        host.fake.with(|it| it.next_responses.push_back(then));
         let (table, values) = host.table(&gauges(300));
         host.deliver(vec![host.shows(&table, 0, values.clone())])
             .await;
         host.assert_accounted();
         assert_eq!(
-            (host.count("points_sent", ""), host.fake.taken()),
+            (host.count("points_sent", ""), host.fake.accepted_points()),
             (300, 300)
         );
         sleep(Duration::from_secs(10)).await;
         host.deliver(vec![host.shows(&table, 0, values)]).await;
         assert_eq!(
-            (host.count("points_sent", ""), host.fake.taken()),
+            (host.count("points_sent", ""), host.fake.accepted_points()),
             (600, 600)
         );
     }
@@ -126,14 +126,17 @@ async fn a_request_that_is_refused_as_a_whole_goes_again_without_the_one_to_blam
     let host = Host::new(CONFIG).await;
     let text = "Field timeSeries[3].metric.labels[0] had an invalid value of \"x\": Unrecognized metric label.";
     host.fake.with(|it| {
-        it.then
-            .push_back(Then::Fail(Status::invalid_argument(text)));
+        it.next_responses
+            .push_back(NextResponse::Fail(Status::invalid_argument(text)));
     });
     host.show(0, &gauges(10)).await;
-    host.fake.assert_obeyed();
+    host.fake.assert_no_violations();
     host.assert_accounted();
     assert_eq!(
-        (host.fake.taken(), host.count("points_rejected", "")),
+        (
+            host.fake.accepted_points(),
+            host.count("points_rejected", "")
+        ),
         (9, 1)
     );
 }
@@ -154,7 +157,10 @@ async fn two_agents_under_one_resource_lose_only_what_collides() {
     host.assert_accounted();
     other.assert_accounted();
     assert_eq!(
-        (host.fake.taken(), other.count("points_rejected", "")),
+        (
+            host.fake.accepted_points(),
+            other.count("points_rejected", "")
+        ),
         (6, 6)
     );
 }

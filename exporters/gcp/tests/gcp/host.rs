@@ -1,34 +1,33 @@
-//! A host in a test: the exporter, what stands around it in the service, a paused clock, and the fake far side.
+//! A host in a test: the exporter, its delivery as in the service, a paused clock, and a fake.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use exporter_gcp::{Config, Gcp};
+use gcp_fake::python::PythonFake;
+use gcp_fake::{Fake, serve};
 use pipeline::{
     Attributes, Batch, Context, ExportError, Exporter, Head, Scope, Sweep, Table, Times, Value,
     formats::text, points, telemetry::Counters, testing,
 };
 use tokio::time::{Instant, timeout};
 
-use crate::fake::google::Google;
-use crate::fake::{Fake, serve};
-
 pub(crate) const SECOND: u64 = 1_000_000_000;
-/// The first of January 2026.
+/// 1 January 2026.
 pub(crate) const EPOCH: u64 = 1_767_225_600 * SECOND;
 
 pub(crate) struct Host {
     pub(crate) gcp: Gcp,
     pub(crate) fake: Fake,
-    /// Takes the place of `fake`, where it is there.
-    pub(crate) google: Option<Google>,
+    /// Used instead of `fake` if it is set.
+    pub(crate) python: Option<PythonFake>,
     pub(crate) counters: Counters,
     pub(crate) clock: Clock,
     pub(crate) resource: Attributes,
 }
 
-/// The wall clock: the paused one, from `EPOCH` on, and what it was set by.
+/// The wall clock: the paused clock from `EPOCH` on, plus an offset.
 #[derive(Clone)]
 pub(crate) struct Clock {
     started: Instant,
@@ -50,14 +49,14 @@ impl Clock {
             .unwrap()
     }
 
-    /// Sets the clock by so many seconds.
+    /// Sets the clock by this many seconds.
     pub(crate) fn step(&self, seconds: i64) {
         self.offset
             .fetch_add(seconds * 1_000_000_000, Ordering::Relaxed);
     }
 }
 
-/// The configuration of these keys.
+/// Decodes a configuration.
 pub(crate) fn config(yaml: &str) -> Config {
     pipeline::config::decode::<Config>(&testing::node(yaml))
         .unwrap()
@@ -65,54 +64,54 @@ pub(crate) fn config(yaml: &str) -> Config {
 }
 
 impl Host {
-    /// A host whose far side knows the true time, whatever this one's clock is set to.
+    /// A host. The fake has the true time, whatever the host's clock is set to.
     pub(crate) async fn new(yaml: &str) -> Host {
         let clock = Clock::new();
         let true_time = Clock {
             offset: Arc::default(),
             ..clock.clone()
         };
-        Host::at(yaml, Fake::new(move || true_time.now()), None, clock).await
+        Host::connected(yaml, Fake::new(move || true_time.now()), None, clock).await
     }
 
-    async fn at(yaml: &str, fake: Fake, google: Option<Google>, clock: Clock) -> Host {
+    async fn connected(yaml: &str, fake: Fake, python: Option<PythonFake>, clock: Clock) -> Host {
         let counters = Counters::new("test");
         let context = Context::new(Arc::default(), counters.clone(), "/")
             .of("gcp", Scope::new("exporter-gcp", "1.2.3"));
-        let channel = match &google {
+        let channel = match &python {
             None => serve::channel(&fake).await,
-            Some(google) => {
-                let address = format!("http://127.0.0.1:{}", google.port);
+            Some(python) => {
+                let address = format!("http://127.0.0.1:{}", python.port);
                 let endpoint = tonic::transport::Endpoint::from_shared(address).unwrap();
                 endpoint.connect().await.unwrap()
             }
         };
         let now = clock.clone();
-        let gcp = Gcp::over(config(yaml), &context, channel, Arc::new(move || now.now()));
+        let gcp = Gcp::with_channel(config(yaml), &context, channel, Arc::new(move || now.now()));
         gcp.start().await.unwrap();
         let resource = Attributes::from_iter([("host.id", "h1")]);
         Host {
             gcp,
             fake,
-            google,
+            python,
             counters,
             clock,
             resource,
         }
     }
 
-    /// The same host to Google's package.
-    pub(crate) async fn to(self, google: Google, yaml: &str) -> Host {
-        Host::at(yaml, self.fake, Some(google), self.clock).await
+    /// The same host with the Python fake.
+    pub(crate) async fn with_python(self, python: PythonFake, yaml: &str) -> Host {
+        Host::connected(yaml, self.fake, Some(python), self.clock).await
     }
 
-    /// The exporter begins anew, and the far side stays.
+    /// The exporter restarts; the fake stays.
     pub(crate) async fn restarted(&self, yaml: &str) -> Host {
-        let (fake, google) = (self.fake.clone(), self.google.clone());
-        Host::at(yaml, fake, google, self.clock.clone()).await
+        let (fake, python) = (self.fake.clone(), self.python.clone());
+        Host::connected(yaml, fake, python, self.clock.clone()).await
     }
 
-    /// A table of these points in the notation, and its values.
+    /// A table of the points in the text notation, and their values.
     pub(crate) fn table(&self, input: &str) -> (Arc<Table>, Vec<Value>) {
         let parsed = text::parse(input).unwrap();
         let series = parsed
@@ -133,18 +132,18 @@ impl Host {
         (Table::new(Arc::new(head), series), values)
     }
 
-    /// What a table shows now.
+    /// A batch of the table, read now.
     pub(crate) fn shows(&self, table: &Arc<Table>, start: u64, values: Vec<Value>) -> Batch {
         read_at(table, start, self.clock.now(), values)
     }
 
-    /// Shows these points now, all counting since `start`.
+    /// Delivers these points, read now, with this start.
     pub(crate) async fn show(&self, start: u64, input: &str) {
         let (table, values) = self.table(input);
         self.deliver(vec![self.shows(&table, start, values)]).await;
     }
 
-    /// As the service does it: time-out, retry, and the accounting.
+    /// Delivers a request as the service does: time-out, retry, and accounting.
     pub(crate) async fn deliver(&self, mut request: Vec<Batch>) {
         let handed = points(&request);
         self.counters.add("points_handed", "", handed);
@@ -177,20 +176,20 @@ impl Host {
                 }
                 Err(other) => panic!("{other:?}"),
             }
-            self.pass(5).await;
+            self.advance(5).await;
         }
     }
 
-    /// A count of this name, all reasons together, or of one.
+    /// The counter of this name, summed over all reasons, or for one reason.
     pub(crate) fn count(&self, name: &str, reason: &str) -> u64 {
         let all = self.counters.snapshot();
-        let fits = all
+        let matching = all
             .iter()
             .filter(|((_, have, why), _)| *have == name && (reason.is_empty() || *why == reason));
-        fits.map(|(_, count)| count).sum()
+        matching.map(|(_, count)| count).sum()
     }
 
-    /// Each point that was handed over was sent, rejected or dropped, and what was sent was taken.
+    /// Asserts that each point handed over was sent, rejected or dropped.
     pub(crate) fn assert_accounted(&self) {
         let of = |name| self.count(name, "");
         let known = of("points_sent") + of("points_rejected") + of("points_dropped");
@@ -198,7 +197,7 @@ impl Host {
     }
 }
 
-/// What a table showed at this time.
+/// A batch of the table, read at this time.
 pub(crate) fn read_at(table: &Arc<Table>, start: u64, time: u64, values: Vec<Value>) -> Batch {
     let starts = vec![start; table.len()].into();
     let sweep = Sweep::new(0, Duration::from_secs(10), true);

@@ -1,14 +1,13 @@
-//! The exporter against a fake of the API that is as strict as the API is described.
+//! The exporter against fakes that enforce the API's documented rules.
 
 #![allow(clippy::unwrap_used)]
 
-mod both;
+mod both_fakes;
 mod contracts;
 mod errors;
-mod fake;
 mod host;
 #[path = "../../../../tests/common/lacks.rs"]
 #[allow(unreachable_pub)]
 mod lacks;
+mod limits;
 mod mapping;
-mod obeys;

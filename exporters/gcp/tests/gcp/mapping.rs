@@ -1,18 +1,18 @@
-//! What a series is to the API, row by row of the reference's table.
+//! How series are mapped, for each row of the reference's table.
 
 use googleapis_tonic_google_monitoring_v3::google::api::metric_descriptor::{
     MetricKind, ValueType,
 };
 
-use crate::both::on_both;
+use crate::both_fakes::on_both;
 use crate::host::{EPOCH, Host, SECOND};
 
-/// The series that these points become, as `key kind type start..end value`; all were read an hour after their start.
-async fn made(yaml: &str, input: &str) -> Vec<String> {
+/// The series that these points map to, as `key: start kind type value`. All are read an hour after their start.
+async fn mapped(yaml: &str, input: &str) -> Vec<String> {
     let host = Host::new(yaml).await;
     host.clock.step(0);
     host.show(EPOCH - 3600 * SECOND, input).await;
-    host.fake.assert_obeyed();
+    host.fake.assert_no_violations();
     host.assert_accounted();
     host.fake.with(|it| {
         let series = it.series.iter().map(|(key, points)| {
@@ -70,7 +70,7 @@ async fn kinds_are_the_references() {
         ),
     ] {
         assert_eq!(
-            made(PLAIN, point).await,
+            mapped(PLAIN, point).await,
             [format!("p.d/net/x{{}} of {NODE}: {expected}")],
             "{point}"
         );
@@ -90,18 +90,18 @@ fn histograms_of_both_kinds_are_distributions_that_are_taken_and_may_be_reset() 
             let points = [
                 format!("net/a 1.0:{count},2.5:0,inf:1;sum:7.5 histogram"),
                 format!("net/b scale:0;zero:1;+2:{count},0,3;sum:9.0 exponential"),
-                // More buckets than the API takes, and a side that it has no word for.
+                // More buckets than the API accepts, and negative values, which it cannot represent.
                 format!(
                     "net/c scale:3;zero:0;-0:{count};+0:{};sum:9.0 exponential",
                     vec!["1"; 300].join(",")
                 ),
             ];
             host.show(start, &points.join("\n")).await;
-            host.pass(10).await;
+            host.advance(10).await;
         }
-        host.assert_obeyed();
+        host.assert_no_violations();
         assert_eq!(host.kinds(), ["CUMULATIVE DISTRIBUTION"; 3]);
-        assert_eq!(host.taken_of_each(), [5, 5, 5]);
+        assert_eq!(host.accepted_of_each(), [5, 5, 5]);
     });
 }
 
@@ -113,7 +113,10 @@ async fn what_is_no_point_to_the_api_stays_here_and_is_counted() {
         "net/a end counter\nnet/b 1.0:2,inf:1 histogram\nnet/c inf gauge\nnet/d 1 gauge",
     )
     .await;
-    assert_eq!((host.fake.taken(), host.count("points_sent", "")), (1, 1));
+    assert_eq!(
+        (host.fake.accepted_points(), host.count("points_sent", "")),
+        (1, 1)
+    );
     assert_eq!(
         (
             host.count("points_dropped", "ended"),
@@ -138,7 +141,7 @@ async fn labels_are_the_points_own_with_scope_and_service_over_them() {
     }
     host.show(0, "net/x{0a=1,service_name=mine,a.b=2} 1 gauge")
         .await;
-    host.fake.assert_obeyed();
+    host.fake.assert_no_violations();
     let keys: Vec<String> = host.fake.with(|it| it.series.keys().cloned().collect());
     let labels = r#"{"a_b": "2", "instrumentation_source": "receiver-test", "instrumentation_version": "0.1.0", "k8s_node_uid": "u", "key_0a": "1", "service_instance_id": "i", "service_name": "s", "service_namespace": "n"}"#;
     let resource =
@@ -155,9 +158,12 @@ fn labels_are_within_the_apis_limits() {
         let many: Vec<String> = (0..31).map(|it| format!("l{it}=1")).collect();
         host.show(0, &format!("{long}\nnet/y{{{}}} 1 gauge", many.join(",")))
             .await;
-        host.assert_obeyed();
+        host.assert_no_violations();
         assert_eq!(
-            (host.taken(), host.count("points_dropped", "series_refused")),
+            (
+                host.accepted(),
+                host.count("points_dropped", "series_refused")
+            ),
             (1, 1)
         );
     });
@@ -173,9 +179,9 @@ fn of_two_series_that_would_be_one_the_first_stays() {
             "net/x{a.b=1} 1 gauge\nnet/x{a-b=1} 2 gauge\nnet/x{a_b=2} 3 gauge",
         )
         .await;
-        host.assert_obeyed();
+        host.assert_no_violations();
         assert_eq!(
-            (host.taken(), host.count("points_dropped", "duplicate")),
+            (host.accepted(), host.count("points_dropped", "duplicate")),
             (2, 1)
         );
     });
@@ -186,10 +192,10 @@ async fn two_metrics_of_another_kind_that_would_be_one_are_found() {
     let host = Host::new(PLAIN).await;
     host.show(0, "net/x%y{a=1} 1 gauge\nnet/x&y{a=2} 2 counter")
         .await;
-    host.fake.assert_obeyed();
+    host.fake.assert_no_violations();
     assert_eq!(
         (
-            host.fake.taken(),
+            host.fake.accepted_points(),
             host.count("points_dropped", "series_refused")
         ),
         (1, 1)
@@ -208,23 +214,26 @@ async fn a_descriptor_has_the_name_the_unit_the_description_and_all_labels() {
     )
     .await;
     host.fake.with(|it| {
-        let [made] = &it.made[..] else {
-            panic!("once: {:?}", it.made)
+        let [descriptor] = &it.created_descriptors[..] else {
+            panic!("once: {:?}", it.created_descriptors)
         };
-        assert_eq!(made.r#type, "custom.googleapis.com/opentelemetry/net/rx");
         assert_eq!(
-            made.name,
+            descriptor.r#type,
+            "custom.googleapis.com/opentelemetry/net/rx"
+        );
+        assert_eq!(
+            descriptor.name,
             "projects/p/metricDescriptors/custom.googleapis.com/opentelemetry/net/rx"
         );
         assert_eq!(
-            (made.unit.as_str(), made.display_name.as_str()),
+            (descriptor.unit.as_str(), descriptor.display_name.as_str()),
             ("By", "opentelemetry/net/rx")
         );
         assert_eq!(
-            (made.metric_kind(), made.value_type()),
+            (descriptor.metric_kind(), descriptor.value_type()),
             (MetricKind::Cumulative, ValueType::Int64)
         );
-        let keys: Vec<&str> = made.labels.iter().map(|it| it.key.as_str()).collect();
+        let keys: Vec<&str> = descriptor.labels.iter().map(|it| it.key.as_str()).collect();
         assert_eq!(
             keys,
             [
@@ -242,8 +251,11 @@ async fn a_resource_with_a_project_of_its_own_goes_there() {
     let mut host = Host::new(PLAIN).await;
     host.resource.set("gcp.project.id", "other");
     host.show(0, "net/x 1 gauge").await;
-    let names = host
-        .fake
-        .with(|it| it.made.iter().map(|it| it.name.clone()).collect::<Vec<_>>());
+    let names = host.fake.with(|it| {
+        it.created_descriptors
+            .iter()
+            .map(|it| it.name.clone())
+            .collect::<Vec<_>>()
+    });
     assert_eq!(names, ["projects/other/metricDescriptors/p.d/net/x"]);
 }

@@ -1,0 +1,114 @@
+//! The account that writes: Google's application default credentials.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use google_cloud_auth::credentials::{Builder, CacheableResource, Credentials, impersonated};
+use http::{Extensions, HeaderMap};
+use pipeline::with_causes;
+use tonic::Status;
+
+use crate::auth::sources::CredentialSources;
+use crate::config::Impersonation;
+
+/// The scope that writing needs.
+const WRITE_SCOPE: &str = "https://www.googleapis.com/auth/monitoring.write";
+/// The scope that impersonating another account needs.
+const IMPERSONATION_SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
+/// How long to wait for a token.
+const TOKEN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// An account. Its tokens are refreshed before they expire.
+#[derive(Debug)]
+pub(crate) struct Auth {
+    sources: CredentialSources,
+    impersonate: Option<Impersonation>,
+    credentials: Mutex<Credentials>,
+    /// The last request for a token failed.
+    failing: AtomicBool,
+}
+
+impl Auth {
+    /// The account that the sources name. Reads files only; no token is requested yet.
+    pub(crate) fn from_sources(
+        sources: CredentialSources,
+        impersonate: Option<Impersonation>,
+    ) -> Result<Auth, String> {
+        let credentials = Mutex::new(build_credentials(&sources, impersonate.as_ref())?);
+        Ok(Auth {
+            sources,
+            impersonate,
+            credentials,
+            failing: AtomicBool::new(false),
+        })
+    }
+
+    /// The authentication headers of a request. A failure is retryable: the request is tried again.
+    pub(crate) async fn headers(&self) -> Result<HeaderMap, Status> {
+        let credentials = self.lock().clone();
+        let response = tokio::time::timeout(TOKEN_TIMEOUT, credentials.headers(Extensions::new()));
+        let why = match response.await {
+            Ok(Ok(CacheableResource::New { data, .. })) => {
+                if self.failing.swap(false, Ordering::Relaxed) {
+                    tracing::info!("there is a token again");
+                }
+                return Ok(data);
+            }
+            // Returned only to callers that pass an entity tag, and this one passes none.
+            Ok(Ok(CacheableResource::NotModified)) => "none was given".into(),
+            Ok(Err(error)) => {
+                // After a permanent error these credentials never ask again. The file or the account may have been fixed since.
+                if !error.is_transient()
+                    && let Ok(rebuilt) = build_credentials(&self.sources, self.impersonate.as_ref())
+                {
+                    *self.lock() = rebuilt;
+                }
+                with_causes(error.to_string(), &error)
+            }
+            Err(_) => format!("no answer within {TOKEN_TIMEOUT:?}"),
+        };
+        self.failing.store(true, Ordering::Relaxed);
+        Err(Status::unavailable(format!("there is no token: {why}")))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Credentials> {
+        self.credentials
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn build_credentials(
+    sources: &CredentialSources,
+    impersonate: Option<&Impersonation>,
+) -> Result<Credentials, String> {
+    if sources.credentials_file().is_none() && sources.metadata_server().is_none() {
+        return Err(format!("no credentials were found: {}", sources.describe()));
+    }
+    let explain = |error: google_cloud_auth::build_errors::Error| {
+        let place = match sources.credentials_file() {
+            Some(path) => format!("the credentials in {}", path.display()),
+            None => "the metadata server's credentials".into(),
+        };
+        format!(
+            "{place} cannot be used: {}",
+            with_causes(error.to_string(), &error)
+        )
+    };
+    let Some(target) = impersonate else {
+        return Builder::default()
+            .with_scopes([WRITE_SCOPE])
+            .build()
+            .map_err(explain);
+    };
+    let own = Builder::default()
+        .with_scopes([IMPERSONATION_SCOPE])
+        .build()
+        .map_err(explain)?;
+    let builder = impersonated::Builder::from_source_credentials(own)
+        .with_target_principal(&target.target_principal)
+        .with_delegates(&target.delegates)
+        .with_scopes([WRITE_SCOPE]);
+    builder.build().map_err(explain)
+}

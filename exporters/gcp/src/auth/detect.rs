@@ -1,0 +1,163 @@
+//! Detects where this host runs, from Google's metadata server
+//! ([predefined keys](https://cloud.google.com/compute/docs/metadata/predefined-metadata-keys)).
+
+use std::time::Duration;
+
+use pipeline::Attributes;
+use tokio::time::{sleep, timeout};
+
+use crate::auth::sources::CredentialSources;
+
+/// How long one request may take. The server runs on the host itself.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
+const RETRY_PAUSE: Duration = Duration::from_millis(200);
+
+/// The project and the resource attributes that were detected.
+#[derive(Debug, Default)]
+pub(crate) struct DetectedResource {
+    pub(crate) project: Option<String>,
+    pub(crate) attributes: Attributes,
+}
+
+impl DetectedResource {
+    /// The resource with the detected attributes added. A resource that has a `cloud.platform` is not changed.
+    pub(crate) fn merged_with(&self, resource: &Attributes) -> Attributes {
+        let mut merged = resource.clone();
+        if merged.get("cloud.platform").is_some() {
+            return merged;
+        }
+        for (key, value) in self.attributes.iter() {
+            // The instance's id replaces the operating system's host id.
+            if &**key == "host.id" || merged.get(key).is_none() {
+                merged.set(key.clone(), value.clone());
+            }
+        }
+        merged
+    }
+}
+
+/// Queries the metadata server, if there is one, for at most `limit`.
+pub(crate) async fn detect(sources: &CredentialSources, limit: Duration) -> DetectedResource {
+    let Some(host) = sources.metadata_server() else {
+        return DetectedResource {
+            project: sources.project.clone(),
+            attributes: Attributes::default(),
+        };
+    };
+    let detected = timeout(limit, query_metadata_server(&host)).await.unwrap_or_else(|_| {
+        tracing::warn!("the metadata server at {host} did not answer within {limit:?}; the resource is what the configuration says");
+        DetectedResource::default()
+    });
+    DetectedResource {
+        project: sources.project.clone().or(detected.project),
+        ..detected
+    }
+}
+
+async fn query_metadata_server(host: &str) -> DetectedResource {
+    // The metadata server is on the host itself: no proxy.
+    let Ok(client) = reqwest::Client::builder()
+        .no_proxy()
+        .timeout(REQUEST_TIMEOUT)
+        .build()
+    else {
+        return DetectedResource::default();
+    };
+    let get = async |key: &str| loop {
+        let url = format!("http://{host}/computeMetadata/v1/{key}");
+        let request = client.get(url).header("metadata-flavor", "Google");
+        match request.send().await {
+            Ok(response) if response.status().is_success() => {
+                let text = response.text().await.unwrap_or_default();
+                return Some(text.trim().to_owned()).filter(|text| !text.is_empty());
+            }
+            // The server answered, and has no such key.
+            Ok(response) if response.status().is_client_error() => return None,
+            Ok(_) | Err(_) => sleep(RETRY_PAUSE).await,
+        }
+    };
+    let project = get("project/project-id").await;
+    let zone = get("instance/zone").await;
+    let id = get("instance/id").await;
+    let cluster = get("instance/attributes/cluster-name").await;
+    let mut attributes = Attributes::default();
+    attributes.set("cloud.provider", "gcp");
+    // projects/123/zones/europe-west1-b
+    let zone = zone.map(|zone| zone.rsplit('/').next().unwrap_or_default().to_owned());
+    let region = zone
+        .as_deref()
+        .and_then(|zone| zone.rsplit_once('-'))
+        .map(|(region, _)| region.to_owned());
+    let mut set = |key: &str, value: Option<String>| {
+        if let Some(value) = value {
+            attributes.set(key, value);
+        }
+    };
+    set("cloud.account.id", project.clone());
+    set("host.id", id);
+    if cluster.is_some() {
+        set("cloud.platform", Some("gcp_kubernetes_engine".into()));
+        set("k8s.cluster.name", cluster);
+        let node = get("instance/hostname").await;
+        set(
+            "k8s.node.name",
+            node.map(|name| name.split('.').next().unwrap_or_default().to_owned()),
+        );
+        // A regional cluster is located in its region, not in the node's zone.
+        let place = get("instance/attributes/cluster-location").await;
+        let is_zone = |place: &String| place.matches('-').count() == 2;
+        match place.or(zone) {
+            Some(place) if is_zone(&place) => set("cloud.availability_zone", Some(place)),
+            place => set("cloud.region", place),
+        }
+    } else {
+        set("cloud.platform", Some("gcp_compute_engine".into()));
+        set("cloud.availability_zone", zone);
+        set("cloud.region", region);
+    }
+    DetectedResource {
+        project,
+        attributes,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_configuration_says_holds_but_for_the_instances_id() {
+        let detected = DetectedResource {
+            project: None,
+            attributes: Attributes::from_iter([
+                ("cloud.platform", "gcp_compute_engine"),
+                ("host.id", "42"),
+                ("cloud.region", "r"),
+            ]),
+        };
+        let configured =
+            Attributes::from_iter([("host.id", "machine-id"), ("cloud.region", "mine")]);
+        let merged = detected.merged_with(&configured);
+        let text = |key| {
+            merged
+                .get(key)
+                .and_then(|it| it.as_str())
+                .unwrap_or_default()
+                .to_owned()
+        };
+        assert_eq!(
+            (
+                text("host.id"),
+                text("cloud.region"),
+                text("cloud.platform")
+            ),
+            ("42".into(), "mine".into(), "gcp_compute_engine".into())
+        );
+        let configured_platform =
+            Attributes::from_iter([("cloud.platform", "aws_ec2"), ("host.id", "i-1")]);
+        assert_eq!(
+            detected.merged_with(&configured_platform),
+            configured_platform
+        );
+    }
+}

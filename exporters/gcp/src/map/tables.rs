@@ -1,0 +1,94 @@
+//! The mapped tables, kept for as long as their tables live.
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use pipeline::{Table, TableMap};
+
+use crate::Gcp;
+use crate::auth::detect::DetectedResource;
+use crate::map::series::{self, CommonFields, MappedSeries};
+use crate::send::descriptors::Descriptor;
+
+/// A table, mapped to series of the API.
+#[derive(Debug)]
+pub(crate) struct MappedTable {
+    pub(crate) common: CommonFields,
+    /// One entry for each series; `None` where the API would never accept it.
+    pub(crate) rows: Vec<Option<(MappedSeries, Arc<Descriptor>)>>,
+    table: Weak<Table>,
+}
+
+/// Each table that is alive, mapped.
+#[derive(Debug, Default)]
+pub(crate) struct MappedTables(Mutex<TableMap<Arc<MappedTable>>>);
+
+impl MappedTables {
+    /// The mapped table. A table is mapped when it is first exported.
+    pub(crate) fn get_or_map(
+        &self,
+        gcp: &Gcp,
+        detected: &DetectedResource,
+        table: &Arc<Table>,
+    ) -> Result<Arc<MappedTable>, String> {
+        let mut tables = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = tables.get(table) {
+            return Ok(Arc::clone(known));
+        }
+        let mapped = Arc::new(map_table(gcp, detected, table)?);
+        Ok(Arc::clone(tables.get_or_insert_with(table, || mapped)))
+    }
+}
+
+impl MappedTable {
+    /// The series in the text notation, for a message.
+    pub(crate) fn describe_series(&self, row: usize, metric_type: &str) -> String {
+        let series = self
+            .table
+            .upgrade()
+            .and_then(|it| it.series().get(row).cloned());
+        series.map_or_else(
+            || metric_type.to_owned(),
+            |it| pipeline::formats::text::identity(metric_type, &it.attributes),
+        )
+    }
+}
+
+fn map_table(
+    gcp: &Gcp,
+    detected: &DetectedResource,
+    table: &Arc<Table>,
+) -> Result<MappedTable, String> {
+    let config = &gcp.config.metric;
+    let head = table.head();
+    let attributes = detected.merged_with(&head.resource);
+    let project = gcp
+        .config
+        .project
+        .as_deref()
+        .or(detected.project.as_deref());
+    let common = series::common_fields(config, project, &attributes, head)?;
+    let rows = table.series().iter().map(|source| {
+        let result = series::metric(config, &common, source).and_then(|metric| {
+            let descriptor = gcp
+                .descriptors
+                .get_or_insert(&common.project, &metric, source)?;
+            Ok((
+                series::mapped_series(&common, head, source, &metric),
+                descriptor,
+            ))
+        });
+        result
+            .map_err(|why| {
+                gcp.warn_once(&(&source.name, &why), || {
+                    format!("{} is not sent: {why}", source.name)
+                });
+            })
+            .ok()
+    });
+    let rows = rows.collect();
+    Ok(MappedTable {
+        common,
+        rows,
+        table: Arc::downgrade(table),
+    })
+}

@@ -1,0 +1,195 @@
+//! The client of the API: the connection, the headers, and requests that are already encoded.
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use googleapis_tonic_google_monitoring_v3::google::api::MetricDescriptor;
+use googleapis_tonic_google_monitoring_v3::google::monitoring::v3::metric_service_client::MetricServiceClient;
+use googleapis_tonic_google_monitoring_v3::google::monitoring::v3::{
+    CreateMetricDescriptorRequest, CreateTimeSeriesRequest, GetMetricDescriptorRequest,
+};
+use http::uri::PathAndQuery;
+use prost::Message;
+use prost::encoding::{WireType, encode_key, encode_varint};
+use tonic::client::Grpc;
+use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::metadata::{AsciiMetadataValue, MetadataMap};
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status};
+
+use crate::auth::credentials::Auth;
+
+/// An error message comes in a header. It names the failed series and may be long: 200 series with a reason each.
+const MAX_HEADER_BYTES: u32 = 1 << 20;
+
+/// The client of the API.
+#[derive(Debug)]
+pub(crate) struct Api {
+    /// `None` if the channel was given.
+    pub(crate) endpoint: Option<Endpoint>,
+    /// Made in `start`: a connection needs the runtime.
+    pub(crate) channel: OnceLock<Channel>,
+    pub(crate) auth: OnceLock<Auth>,
+    pub(crate) gzip: bool,
+    /// Calls `CreateServiceTimeSeries` instead of `CreateTimeSeries`.
+    pub(crate) is_service_time_series: bool,
+    /// Quotas count against the project that is written to.
+    pub(crate) destination_project_quota: bool,
+}
+
+impl Api {
+    pub(crate) fn connect(&self) -> Result<&Channel, Status> {
+        if let Some(endpoint) = &self.endpoint {
+            let lazily = || {
+                endpoint
+                    .clone()
+                    .http2_max_header_list_size(MAX_HEADER_BYTES)
+                    .connect_lazy()
+            };
+            return Ok(self.channel.get_or_init(lazily));
+        }
+        self.channel
+            .get()
+            .ok_or_else(|| Status::unavailable("there is no connection"))
+    }
+
+    /// Writes one point of each series. `series` are `TimeSeries` messages, each with its key and length.
+    pub(crate) async fn create_time_series(
+        &self,
+        project: &str,
+        series: Bytes,
+    ) -> Result<(), Status> {
+        let mut grpc = Grpc::new(self.connect()?.clone());
+        if self.gzip {
+            grpc = grpc.send_compressed(CompressionEncoding::Gzip);
+        }
+        grpc = grpc.accept_compressed(CompressionEncoding::Gzip);
+        let name = CreateTimeSeriesRequest {
+            name: format!("projects/{project}"),
+            ..CreateTimeSeriesRequest::default()
+        };
+        let mut request = Request::new([name.encode_to_vec().into(), series]);
+        *request.metadata_mut() = self.headers(project).await?;
+        grpc.ready()
+            .await
+            .map_err(|error| Status::from_error(error.into()))?;
+        let path = PathAndQuery::from_static(if self.is_service_time_series {
+            "/google.monitoring.v3.MetricService/CreateServiceTimeSeries"
+        } else {
+            "/google.monitoring.v3.MetricService/CreateTimeSeries"
+        });
+        grpc.unary(request, path, EncodedCodec).await.map(drop)
+    }
+
+    pub(crate) async fn create_descriptor(
+        &self,
+        project: &str,
+        descriptor: MetricDescriptor,
+    ) -> Result<MetricDescriptor, Status> {
+        let mut request = Request::new(CreateMetricDescriptorRequest {
+            name: format!("projects/{project}"),
+            metric_descriptor: Some(descriptor),
+        });
+        *request.metadata_mut() = self.headers(project).await?;
+        let mut client = MetricServiceClient::new(self.connect()?.clone());
+        Ok(client.create_metric_descriptor(request).await?.into_inner())
+    }
+
+    pub(crate) async fn get_descriptor(
+        &self,
+        project: &str,
+        metric_type: &str,
+    ) -> Result<MetricDescriptor, Status> {
+        let mut request = Request::new(GetMetricDescriptorRequest {
+            name: format!("projects/{project}/metricDescriptors/{metric_type}"),
+        });
+        *request.metadata_mut() = self.headers(project).await?;
+        let mut client = MetricServiceClient::new(self.connect()?.clone());
+        Ok(client.get_metric_descriptor(request).await?.into_inner())
+    }
+
+    async fn headers(&self, project: &str) -> Result<MetadataMap, Status> {
+        let mut headers = match self.auth.get() {
+            Some(auth) => auth.headers().await?,
+            None => http::HeaderMap::new(),
+        };
+        let value = |text: String| {
+            let value = http::HeaderValue::try_from(text);
+            value.map_err(|_| Status::invalid_argument(format!("`{project}` is no project")))
+        };
+        headers.insert(
+            "x-goog-request-params",
+            value(format!("name=projects/{project}"))?,
+        );
+        if self.destination_project_quota {
+            headers.insert("x-goog-user-project", value(project.to_owned())?);
+        }
+        Ok(MetadataMap::from_headers(headers))
+    }
+}
+
+/// Appends a `TimeSeries` to the `time_series` of a request. Each part is some of its fields, encoded.
+pub(crate) fn append_series(request: &mut BytesMut, parts: &[&[u8]]) {
+    encode_key(2, WireType::LengthDelimited, request);
+    encode_varint(parts.iter().map(|part| part.len() as u64).sum(), request);
+    parts.iter().for_each(|part| request.put_slice(part));
+}
+
+/// The user agent as a gRPC header.
+pub(crate) fn user_agent(
+    configured: Option<&str>,
+    version: &str,
+) -> Result<AsciiMetadataValue, String> {
+    let default = format!(
+        "statsfs-collector/{{{{version}}}} (linux/{})",
+        std::env::consts::ARCH
+    );
+    let text = configured
+        .unwrap_or(&default)
+        .replace("{{version}}", version);
+    AsciiMetadataValue::try_from(text.as_str())
+        .map_err(|_| "a header's value is printable ASCII".into())
+}
+
+/// A codec that sends bytes that are already encoded, and expects an empty response.
+#[derive(Debug)]
+struct EncodedCodec;
+
+impl Codec for EncodedCodec {
+    type Encode = [Bytes; 2];
+    type Decode = ();
+    type Encoder = EncodedCodec;
+    type Decoder = EncodedCodec;
+
+    fn encoder(&mut self) -> EncodedCodec {
+        EncodedCodec
+    }
+
+    fn decoder(&mut self) -> EncodedCodec {
+        EncodedCodec
+    }
+}
+
+impl Encoder for EncodedCodec {
+    type Item = [Bytes; 2];
+    type Error = Status;
+
+    fn encode(&mut self, parts: [Bytes; 2], out: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        parts.into_iter().for_each(|part| out.put(part));
+        Ok(())
+    }
+}
+
+impl Decoder for EncodedCodec {
+    type Item = ();
+    type Error = Status;
+
+    fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<()>, Status> {
+        <()>::decode(from)
+            .map(Some)
+            .map_err(|error| Status::internal(error.to_string()))
+    }
+}
+
+/// The client, shared by concurrent requests.
+pub(crate) type SharedApi = Arc<Api>;

@@ -1,0 +1,275 @@
+//! Exports one request of the pipeline as requests of the API, and accounts for each point.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use pipeline::{Batch, BoxError, ExportError, Value};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tonic::Status;
+
+use crate::Gcp;
+use crate::map::series::point_value;
+use crate::map::tables::MappedTable;
+use crate::send::descriptors::Descriptor;
+use crate::send::outcome::{self, RequestOutcome, SeriesOutcome};
+use crate::send::requests::{ApiRequest, PointRef};
+
+/// The maximum number of concurrent requests of the API for one request of the pipeline. No series is in two of them.
+const MAX_CONCURRENT_REQUESTS: usize = 8;
+
+/// The outcome of a request of the pipeline.
+#[derive(Default)]
+struct ExportOutcome {
+    /// Points that this exporter dropped, by reason.
+    dropped: BTreeMap<&'static str, u64>,
+    accepted: u64,
+    rejected: u64,
+    /// Of those, the points whose whole request was rejected.
+    rejected_as_a_whole: u64,
+    message: String,
+    to_retry: HashSet<PointRef>,
+    retry_reason: Option<BoxError>,
+}
+
+impl Gcp {
+    pub(crate) async fn export_all(&self, request: &[Batch]) -> Result<(), ExportError> {
+        let detected = self.detected_resource().await;
+        let tables: Result<Vec<_>, String> = request
+            .iter()
+            .map(|batch| self.tables.get_or_map(self, detected, batch.table()))
+            .collect();
+        let tables = tables.map_err(|why| {
+            self.fatal_error.send_replace(Some(why.clone()));
+            ExportError::permanent(why)
+        })?;
+        let creates_descriptors =
+            !self.config.metric.skip_create_descriptor && !self.api.is_service_time_series;
+        self.descriptors
+            .create(
+                creates_descriptors.then_some(&self.api),
+                uncreated_descriptors(request, &tables),
+            )
+            .await
+            .map_err(|status| ExportError::retryable(outcome::explain(&status)))?;
+
+        let mut export = ExportOutcome::default();
+        let mut points = all_points(request);
+        while !points.is_empty() && export.to_retry.is_empty() {
+            let planned = self.plan_requests(request, &tables, points);
+            export.rejected += planned.rejected;
+            export.accepted += planned.accepted;
+            for (reason, count) in planned.dropped {
+                *export.dropped.entry(reason).or_default() += count;
+            }
+            points = self.send(&tables, planned.requests, &mut export).await;
+            points.extend(planned.postponed);
+        }
+        export.to_retry.extend(points);
+        for (reason, count) in &export.dropped {
+            self.counters.add("points_dropped", reason, *count);
+        }
+        export.into_result(request)
+    }
+
+    /// Sends the requests. Returns the points to send again at once.
+    async fn send(
+        &self,
+        tables: &[Arc<MappedTable>],
+        requests: Vec<ApiRequest>,
+        export: &mut ExportOutcome,
+    ) -> Vec<PointRef> {
+        let permits = Arc::new(Semaphore::new(MAX_CONCURRENT_REQUESTS));
+        let mut tasks = JoinSet::new();
+        for mut api_request in requests {
+            let (api, permits) = (Arc::clone(&self.api), Arc::clone(&permits));
+            tasks.spawn(async move {
+                let _permit = permits.acquire_owned().await;
+                let body = std::mem::take(&mut api_request.body).freeze();
+                let response = api.create_time_series(&api_request.project, body).await;
+                (api_request, response)
+            });
+        }
+        let mut retry_now = Vec::new();
+        while let Some(finished) = tasks.join_next().await {
+            match finished {
+                Ok((api_request, response)) => retry_now.append(&mut self.record_response(
+                    tables,
+                    api_request,
+                    &response,
+                    export,
+                )),
+                // These tasks are never cancelled: this one panicked, and so does the export.
+                Err(error) => std::panic::resume_unwind(error.into_panic()),
+            }
+        }
+        retry_now
+    }
+
+    fn record_response(
+        &self,
+        tables: &[Arc<MappedTable>],
+        api_request: ApiRequest,
+        response: &Result<(), Status>,
+        export: &mut ExportOutcome,
+    ) -> Vec<PointRef> {
+        let count = api_request.points.len();
+        let mut request_outcome = match response {
+            Ok(()) => RequestOutcome::accepted(count),
+            Err(status) => outcome::parse_error(status, count),
+        };
+        let ends: Vec<u64> = api_request
+            .points
+            .iter()
+            .map(|in_flight| in_flight.point.end)
+            .collect();
+        outcome::propagate_rejection(&mut request_outcome.outcomes, &ends);
+        export.rejected += request_outcome.unnamed_rejections;
+        let mut retry_now = Vec::new();
+        let mut states = self.series_states();
+        let now = (self.now)();
+        for (in_flight, outcome) in api_request.points.into_iter().zip(request_outcome.outcomes) {
+            let table = &tables[in_flight.point_ref.batch];
+            let Some((mapped, descriptor)) = &table.rows[in_flight.point_ref.row] else {
+                continue;
+            };
+            let Some(state) = states.get(mapped, now) else {
+                continue;
+            };
+            match outcome {
+                SeriesOutcome::RetryLater => drop(export.to_retry.insert(in_flight.point_ref)),
+                SeriesOutcome::RetryNow => retry_now.push(in_flight.point_ref),
+                SeriesOutcome::Accepted => {
+                    state.record_answer(in_flight.reading_time, &in_flight.point, true);
+                    export.accepted += 1;
+                }
+                // It was sent before and not acknowledged. If the API has that point or a newer one, it accepted the point then.
+                SeriesOutcome::Rejected(why)
+                    if in_flight.is_resent && outcome::is_superseded(&why) =>
+                {
+                    state.record_answer(in_flight.reading_time, &in_flight.point, true);
+                    export.accepted += 1;
+                }
+                SeriesOutcome::Rejected(_) if request_outcome.request_error.is_some() => {
+                    state.record_answer(in_flight.reading_time, &in_flight.point, false);
+                    export.rejected += 1;
+                    export.rejected_as_a_whole += 1;
+                }
+                SeriesOutcome::Rejected(why) => {
+                    state.record_answer(in_flight.reading_time, &in_flight.point, false);
+                    export.rejected += 1;
+                    self.warn_once(&(mapped.id, 1_u8), || {
+                        let label =
+                            table.describe_series(in_flight.point_ref.row, &descriptor.metric_type);
+                        let resource = &table.common.resource;
+                        format!(
+                            "{label} of {}{:?} is refused: {why}",
+                            resource.r#type, resource.labels
+                        )
+                    });
+                }
+            }
+        }
+        if let Err(status) = response {
+            if request_outcome.unnamed_rejections > 0 || request_outcome.request_error.is_some() {
+                export.message = outcome::explain(status);
+            }
+            if !export.to_retry.is_empty() {
+                let reason = || outcome::explain(status).into();
+                export.retry_reason.get_or_insert_with(reason);
+            }
+        }
+        retry_now
+    }
+}
+
+impl ExportOutcome {
+    fn into_result(self, request: &[Batch]) -> Result<(), ExportError> {
+        let rejected = self.rejected;
+        let rest = if !self.to_retry.is_empty() {
+            let unknown = || "some series were not taken yet".into();
+            Err(ExportError::Retryable {
+                source: self.retry_reason.unwrap_or_else(unknown),
+                after: None,
+                left: Some(batches_to_retry(request, &self.to_retry)),
+                rejected,
+            })
+        } else if rejected > 0 && rejected == self.rejected_as_a_whole && self.accepted == 0 {
+            Err(ExportError::permanent(self.message))
+        } else if rejected > 0 {
+            let message = self.message;
+            Err(ExportError::Partial { rejected, message })
+        } else {
+            Ok(())
+        };
+        match self.dropped.values().sum() {
+            0 => rest,
+            points => Err(ExportError::Dropped {
+                points,
+                rest: rest.map_err(Box::new),
+            }),
+        }
+    }
+}
+
+fn all_points(request: &[Batch]) -> Vec<PointRef> {
+    let of = |(batch, it): (usize, &Batch)| {
+        let rows = it.values().iter().enumerate();
+        let shown = rows.filter(|(_, value)| **value != Value::Absent);
+        shown
+            .map(move |(row, _)| PointRef { batch, row })
+            .collect::<Vec<_>>()
+    };
+    request.iter().enumerate().flat_map(of).collect()
+}
+
+/// The descriptors to create. Each has the type of its first values; if one of them is a double, it is a double.
+fn uncreated_descriptors(request: &[Batch], tables: &[Arc<MappedTable>]) -> Vec<Arc<Descriptor>> {
+    let mut uncreated = HashMap::new();
+    for (batch, table) in request.iter().zip(tables) {
+        for (row, (series, value)) in batch
+            .table()
+            .series()
+            .iter()
+            .zip(batch.values())
+            .enumerate()
+        {
+            let Some((_, descriptor)) =
+                table.rows[row].as_ref().filter(|(_, it)| it.is_uncreated())
+            else {
+                continue;
+            };
+            if let Ok(value_sent) = point_value(series, value) {
+                let key = Arc::as_ptr(descriptor);
+                let (_, value_type) = uncreated
+                    .entry(key)
+                    .or_insert((descriptor, value_sent.value_type()));
+                if matches!(value, Value::Double(_)) {
+                    *value_type = value_sent.value_type();
+                }
+            }
+        }
+    }
+    let descriptors = uncreated.into_values().map(|(descriptor, value_type)| {
+        // A descriptor that is being created keeps its type.
+        descriptor.first_value_type.get_or_init(|| value_type);
+        Arc::clone(descriptor)
+    });
+    descriptors.collect()
+}
+
+/// The request with only the points to retry.
+fn batches_to_retry(request: &[Batch], to_retry: &HashSet<PointRef>) -> Vec<Batch> {
+    let of = |(batch, it): (usize, &Batch)| {
+        let values = it.values().iter().enumerate().map(|(row, value)| {
+            if to_retry.contains(&PointRef { batch, row }) {
+                value.clone()
+            } else {
+                Value::Absent
+            }
+        });
+        it.with_values(values.collect())
+    };
+    let all = request.iter().enumerate().map(of);
+    all.filter(|batch| batch.points() > 0).collect()
+}

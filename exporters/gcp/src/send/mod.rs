@@ -1,0 +1,9 @@
+//! Sends points: which points go in which request, the requests themselves, and what the responses mean.
+
+pub(crate) mod api;
+pub(crate) mod descriptors;
+mod export;
+pub(crate) mod outcome;
+pub(crate) mod pace;
+mod requests;
+pub(crate) mod series_states;
