@@ -22,8 +22,12 @@ use receiver_statsfs as _;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// The whole program, with every component that is linked.
-#[must_use]
-pub fn main() -> std::process::ExitCode {
-    pipeline_service::main(include_str!("../configs/default.yaml"))
-}
+pub use pipeline_service::{BuildInfo, main};
+
+/// What the standard distribution calls itself, and runs without `--config`.
+pub const BUILD_INFO: BuildInfo = BuildInfo {
+    name: env!("CARGO_PKG_NAME"),
+    version: env!("CARGO_PKG_VERSION"),
+    description: "Reads kernel statistics trees, one value a file, into an OpenTelemetry pipeline",
+    default_config: include_str!("../configs/default.yaml"),
+};

@@ -8,16 +8,15 @@ mod config;
 mod map;
 mod send;
 
-use std::collections::HashSet;
 use std::fmt;
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use http::uri::Uri;
+use pipeline::telemetry::{Counters, Warnings};
 use pipeline::{
     Batch, Component, Context, Delivery, Demand, Error, ExportError, Exporter, Result, Shutdown,
-    Want, async_trait, now_unix_nano, telemetry::Counters,
+    Want, async_trait, now_unix_nano,
 };
 use tokio::sync::{OnceCell, watch};
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
@@ -37,8 +36,6 @@ pub use config::{Compression, Config, Detector, Impersonation, MetricConfig, Res
 const DEFAULT_ENDPOINT: &str = "monitoring.googleapis.com:443";
 /// The interval of keepalive pings, and how long to wait for their answer. Together they are less than the time-out.
 const KEEPALIVE: Duration = Duration::from_secs(5);
-/// How many warnings are logged at most. After that, rejections are only counted.
-const MAX_WARNINGS: usize = 100;
 
 /// The wall clock, unix ns.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -49,6 +46,7 @@ pub struct Gcp {
     api: SharedApi,
     now: Clock,
     counters: Counters,
+    warnings: Warnings,
     product_name_file: std::path::PathBuf,
     pace: Pace,
     tables: MappedTables,
@@ -57,7 +55,6 @@ pub struct Gcp {
     detected: OnceCell<DetectedResource>,
     /// An error that ends the program: no retry can fix it.
     fatal_error: watch::Sender<Option<String>>,
-    warned: Mutex<HashSet<u64>>,
 }
 
 pipeline::register! { exporter Gcp }
@@ -98,7 +95,7 @@ impl Component for Gcp {
                 format!("`{text}` is no endpoint; it is written `host:port`"),
             )
         })?;
-        let agent_header = user_agent(config.user_agent.as_deref(), &context.scope.version)
+        let agent_header = user_agent(config.user_agent.as_deref(), &context.build_info)
             .map_err(|why| Error::at("user_agent", why))?;
         // Keepalive finds a dead connection while a request waits, before the request times out.
         let mut endpoint = Endpoint::from(uri)
@@ -145,6 +142,7 @@ impl Gcp {
         Gcp {
             api: Arc::new(api),
             now,
+            warnings: Warnings::new(&context.id),
             counters: context.counters.clone(),
             product_name_file: CredentialSources::product_name_file(context),
             pace: Pace::new(metric.min_interval.0),
@@ -153,7 +151,6 @@ impl Gcp {
             series_states: Mutex::default(),
             detected: OnceCell::new(),
             fatal_error: watch::Sender::new(None),
-            warned: Mutex::default(),
             config,
         }
     }
@@ -171,21 +168,6 @@ impl Gcp {
             detect(&sources, self.config.detectors_timeout.0).await
         };
         self.detected.get_or_init(find).await
-    }
-
-    /// Logs one warning for each key, up to `MAX_WARNINGS`.
-    fn warn_once(&self, what: &impl Hash, text: impl FnOnce() -> String) {
-        let mut hasher = DefaultHasher::new();
-        what.hash(&mut hasher);
-        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
-        if warned.len() < MAX_WARNINGS && warned.insert(hasher.finish()) {
-            let more = if warned.len() == MAX_WARNINGS {
-                "; what else is not sent is only counted"
-            } else {
-                ""
-            };
-            tracing::warn!("{}{more}", text());
-        }
     }
 }
 

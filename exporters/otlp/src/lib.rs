@@ -10,8 +10,8 @@ mod message;
 
 use std::collections::VecDeque;
 use std::str::FromStr;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -34,6 +34,7 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// Sends OTLP over gRPC.
 #[derive(Debug)]
 pub struct Otlp {
+    id: Arc<str>,
     endpoint: Endpoint,
     /// Made at the start: a connection needs the runtime.
     channel: OnceLock<Channel>,
@@ -56,11 +57,7 @@ impl Component for Otlp {
         let mut endpoint = Endpoint::from(uri.clone())
             .tcp_nodelay(true)
             .connect_timeout(CONNECT);
-        let agent = format!(
-            "statsfs-collector/{} (linux/{})",
-            context.scope.version,
-            std::env::consts::ARCH
-        );
+        let agent = context.build_info.user_agent();
         endpoint = endpoint.user_agent(agent).map_err(Error::new)?;
         if uri.scheme() == Some(&Scheme::HTTPS) {
             endpoint = endpoint
@@ -89,12 +86,13 @@ impl Component for Otlp {
             Compression::None => None,
         };
         Ok(Otlp {
+            id: Arc::clone(&context.id),
             endpoint,
             channel: OnceLock::new(),
             headers,
             compression,
             without_zstd: AtomicBool::new(false),
-            limit: Limit::none(),
+            limit: Limit::none(&context.id),
         })
     }
 }
@@ -165,7 +163,10 @@ impl Otlp {
         let answer = self.send(parts, Some(CompressionEncoding::Gzip)).await;
         // A peer without the service at all says the same: then it is not for the compression.
         if !unknown(&answer) && !self.without_zstd.swap(true, Ordering::Relaxed) {
-            tracing::warn!("the peer does not know zstd; sending gzip");
+            tracing::warn!(
+                component = &*self.id,
+                "the peer does not know zstd; sending gzip"
+            );
         }
         answer
     }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use pipeline::formats::otlp::Encoder;
@@ -11,11 +11,12 @@ use pipeline::{Batch, TableSplitter};
 /// Parts requests to what a peer takes, which is learnt from its refusals.
 #[derive(Debug)]
 pub(crate) struct Limit {
+    component: Arc<str>,
     /// Bytes of a message, before compression: peers hold that against their limit too.
     bytes: AtomicUsize,
     encoder: Mutex<Encoder>,
     splitter: Mutex<TableSplitter>,
-    is_said: AtomicBool,
+    is_warned: AtomicBool,
 }
 
 /// Batches that go together, and their bytes.
@@ -27,12 +28,13 @@ pub(crate) struct Message {
 }
 
 impl Limit {
-    pub(crate) fn none() -> Limit {
+    pub(crate) fn none(component: &Arc<str>) -> Limit {
         Limit {
+            component: Arc::clone(component),
             bytes: AtomicUsize::new(usize::MAX),
             encoder: Mutex::default(),
             splitter: Mutex::default(),
-            is_said: AtomicBool::new(false),
+            is_warned: AtomicBool::new(false),
         }
     }
 
@@ -74,9 +76,12 @@ impl Limit {
             _ => (size / 2).max(1),
         };
         self.bytes.fetch_min(most, Ordering::Relaxed);
-        if !self.is_said.swap(true, Ordering::Relaxed) {
+        if !self.is_warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(
-                "a message of {size} bytes is larger than the peer takes; sending no more than {most} at a time"
+                component = &*self.component,
+                bytes = size,
+                limit = most,
+                "a message is larger than the peer takes; sending no more than the limit at a time"
             );
         }
     }
@@ -127,7 +132,7 @@ mod tests {
         let mut encoder = Encoder::default();
         let sizes = request.iter().map(|it| encoder.encode(it).len());
         let sizes: Vec<usize> = sizes.collect();
-        let limit = Limit::none();
+        let limit = Limit::none(&"otlp".into());
         let parted = || {
             let mut left: VecDeque<Batch> = request.iter().cloned().collect();
             std::iter::from_fn(|| limit.next(&mut left)).collect::<Vec<_>>()

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use pipeline::formats::prometheus::Exposition;
 use pipeline::formats::{otlp, text};
-use pipeline::telemetry::Counters;
 use pipeline::{
     Batch, BoxError, Component, Context, Delivery, ExportError, Exporter, Result, Shutdown,
     async_trait,
@@ -42,7 +41,6 @@ pub enum Format {
 #[derive(Debug)]
 pub struct Stdout {
     format: Format,
-    counters: Counters,
     exposition: Mutex<Exposition>,
     changed: Notify,
     /// Found out beside an export: the next one says so.
@@ -69,8 +67,7 @@ impl Component for Stdout {
     fn build(config: Config, context: &Context) -> Result<Stdout> {
         Ok(Stdout {
             format: config.format,
-            counters: context.counters.clone(),
-            exposition: Mutex::default(),
+            exposition: Mutex::new(Exposition::new(context.counters.clone())),
             changed: Notify::new(),
             reader_gone: AtomicBool::new(false),
         })
@@ -92,7 +89,7 @@ impl Exporter for Stdout {
                     return Err(ExportError::Closed);
                 }
                 // What shows again what is not written yet belongs to the next sweep.
-                let due = self.exposition().take(request, &self.counters);
+                let due = self.exposition().take(request);
                 self.changed.notify_one();
                 if due.is_empty() {
                     Ok(())
@@ -123,7 +120,7 @@ impl Exporter for Stdout {
                     } {}
                 }
             }
-            let whole = self.exposition().write(&self.counters);
+            let whole = self.exposition().write();
             if whole.is_empty() {
                 continue;
             }

@@ -7,7 +7,8 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
-use crate::channel::{Outbox, Outlet, Until};
+use crate::channel::{Outbox, Outlet};
+use crate::clock::{ReceiverClock, Shutdown};
 use crate::context::Context;
 use crate::data::Batch;
 use crate::demand::Demand;
@@ -34,7 +35,7 @@ pub trait Receiver: Send + 'static {
     ///
     /// # Errors
     /// One that ends the program. What can pass is counted and tried again instead.
-    async fn run(self: Box<Self>, demand: Demand, out: Outlet, until: Until) -> Result<()>;
+    async fn run(self: Box<Self>, demand: Demand, out: Outlet, clock: ReceiverClock) -> Result<()>;
 }
 
 /// A processor of batches: a state machine without await or channel of its own. All components share one thread: what
@@ -112,24 +113,6 @@ pub trait Exporter: Send + Sync + 'static {
         Self: Sized,
     {
         Delivery::default()
-    }
-}
-
-/// Tells a component's `run` to end.
-#[derive(Debug)]
-pub struct Shutdown(tokio::sync::watch::Receiver<bool>);
-
-impl Shutdown {
-    /// Ends when `end` turns true or is dropped.
-    #[must_use]
-    pub fn new(end: tokio::sync::watch::Receiver<bool>) -> Shutdown {
-        Shutdown(end)
-    }
-
-    /// Waits for it.
-    pub async fn wait(mut self) {
-        // An error means that the service is gone: the end as well.
-        let _ = self.0.wait_for(|end| *end).await;
     }
 }
 

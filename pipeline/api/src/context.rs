@@ -4,12 +4,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::build_info::BuildInfo;
 use crate::data::{Attributes, Scope};
-use crate::fd_budget::Descriptors;
+use crate::fd_budget::FdBudget;
 use crate::telemetry::Counters;
 
 /// Descriptors to keep, where nobody says how many the process may have.
-const FEW: usize = 256;
+const DEFAULT_FD_BUDGET: usize = 256;
 
 /// Given to [`Component::build`](crate::Component::build).
 #[derive(Clone, Debug)]
@@ -23,8 +24,10 @@ pub struct Context {
     pub resource: Arc<Attributes>,
     /// Where this component counts.
     pub counters: Counters,
+    /// The distribution that runs.
+    pub build_info: BuildInfo,
     /// What may be kept open between sweeps, all receivers together.
-    pub descriptors: Descriptors,
+    pub fd_budget: FdBudget,
     host_root: PathBuf,
     read: Arc<Mutex<Vec<PathBuf>>>,
 }
@@ -43,19 +46,23 @@ impl Context {
             scope: Arc::default(),
             resource,
             counters,
-            descriptors: Descriptors::new(FEW),
+            build_info: BuildInfo::default(),
+            fd_budget: FdBudget::new(DEFAULT_FD_BUDGET),
             host_root: host_root.into(),
             read: Arc::default(),
         }
     }
 
+    /// The same, of this distribution.
+    #[must_use]
+    pub fn with_build_info(self, build_info: BuildInfo) -> Context {
+        Context { build_info, ..self }
+    }
+
     /// The same, with so many descriptors to keep.
     #[must_use]
-    pub fn with_descriptors(self, descriptors: Descriptors) -> Context {
-        Context {
-            descriptors,
-            ..self
-        }
+    pub fn with_fd_budget(self, fd_budget: FdBudget) -> Context {
+        Context { fd_budget, ..self }
     }
 
     /// The same for one component.
@@ -102,7 +109,7 @@ impl Context {
             .map_or_else(|_| path.to_owned(), |below| self.host_root.join(below))
     }
 
-    /// Whether the host is seen through another root than this process's own.
+    /// Whether the host is seen through this process's own root, and not through a mount in a container.
     #[must_use]
     pub fn is_own_root(&self) -> bool {
         self.host_root == Path::new("/")

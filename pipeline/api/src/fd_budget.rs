@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// How many descriptors may still be kept. Clones share one number.
 #[derive(Clone, Debug)]
-pub struct Descriptors(Arc<AtomicUsize>);
+pub struct FdBudget(Arc<AtomicUsize>);
 
-impl Descriptors {
+impl FdBudget {
     /// So many.
     #[must_use]
-    pub fn new(count: usize) -> Descriptors {
-        Descriptors(Arc::new(AtomicUsize::new(count)))
+    pub fn new(count: usize) -> FdBudget {
+        FdBudget(Arc::new(AtomicUsize::new(count)))
     }
 
     /// Takes one; false if there is none left.

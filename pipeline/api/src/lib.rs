@@ -3,7 +3,9 @@
 //! Start with [`PerSeries`] for a processor that looks at names and labels, [`Processor`] for one that needs values,
 //! [`Receiver`] and [`Exporter`] for the ends; then [`register!`].
 
+mod build_info;
 mod channel;
+mod clock;
 mod component;
 pub mod config;
 mod context;
@@ -20,8 +22,10 @@ pub mod telemetry;
 #[allow(clippy::missing_panics_doc)] // its functions are assertions
 pub mod testing;
 
-pub use channel::{Closed, Found, Outbox, Outlet, Ticks, Until, now_unix_nano};
-pub use component::{Component, Delivery, ExportError, Exporter, Processor, Receiver, Shutdown};
+pub use build_info::BuildInfo;
+pub use channel::{Closed, Outbox, Outlet, StartupReport};
+pub use clock::{ReceiverClock, Shutdown, Ticks, now_unix_nano};
+pub use component::{Component, Delivery, ExportError, Exporter, Processor, Receiver};
 pub use config::Secret;
 pub use context::Context;
 pub use data::{
@@ -31,9 +35,9 @@ pub use data::{
 };
 pub use demand::{Demand, Verdict, Want};
 pub use error::{BoxError, Error, Result, with_causes};
-pub use fd_budget::Descriptors;
+pub use fd_budget::FdBudget;
 pub use matching::Match;
 pub use per_series::{Memo, PerSeries, TableRewrite};
-pub use registry::{Build, Decode, Make, Registration};
+pub use registry::{Build, Decode, Factory, Registration};
 
 pub use {async_trait::async_trait, inventory, opentelemetry_proto, schemars, serde};

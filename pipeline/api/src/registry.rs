@@ -32,7 +32,7 @@ pub struct Registration {
     /// The JSON schema of its configuration.
     pub schema: fn() -> schemars::Schema,
     /// How it is made.
-    pub make: Make,
+    pub factory: Factory,
 }
 
 inventory::collect!(Registration);
@@ -44,7 +44,7 @@ pub type Build<T> = Box<dyn FnOnce(&Context) -> Result<T>>;
 
 /// How a component is made, by kind.
 #[derive(Debug)]
-pub enum Make {
+pub enum Factory {
     /// A receiver.
     Receiver(Decode<Box<dyn Receiver>>),
     /// A processor.
@@ -53,14 +53,14 @@ pub enum Make {
     Exporter(Decode<Box<dyn Exporter>>, fn() -> Delivery),
 }
 
-impl Make {
+impl Factory {
     /// `receiver`, `processor` or `exporter`.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
-            Make::Receiver(_) => "receiver",
-            Make::Processor(_) => "processor",
-            Make::Exporter(..) => "exporter",
+            Factory::Receiver(_) => "receiver",
+            Factory::Processor(_) => "processor",
+            Factory::Exporter(..) => "exporter",
         }
     }
 }
@@ -70,7 +70,7 @@ impl Registration {
     #[must_use]
     pub fn all() -> Vec<&'static Registration> {
         let mut all: Vec<_> = inventory::iter::<Registration>.into_iter().collect();
-        all.sort_by_key(|it| (it.make.kind(), it.type_name, it.crate_name));
+        all.sort_by_key(|it| (it.factory.kind(), it.type_name, it.crate_name));
         all
     }
 
@@ -81,8 +81,8 @@ impl Registration {
         version: &'static str,
         file: &'static str,
     ) -> Registration {
-        let make = Make::Receiver(|node| decode_then::<T, _>(node, |made| Box::new(made)));
-        Registration::of::<T>(crate_name, version, file, make)
+        let factory = Factory::Receiver(|node| decode_then::<T, _>(node, |made| Box::new(made)));
+        Registration::of::<T>(crate_name, version, file, factory)
     }
 
     /// Used by [`register!`].
@@ -92,8 +92,8 @@ impl Registration {
         version: &'static str,
         file: &'static str,
     ) -> Registration {
-        let make = Make::Processor(|node| decode_then::<T, _>(node, |made| Box::new(made)));
-        Registration::of::<T>(crate_name, version, file, make)
+        let factory = Factory::Processor(|node| decode_then::<T, _>(node, |made| Box::new(made)));
+        Registration::of::<T>(crate_name, version, file, factory)
     }
 
     /// Used by [`register!`].
@@ -103,10 +103,10 @@ impl Registration {
         version: &'static str,
         file: &'static str,
     ) -> Registration {
-        let make = Make::Processor(|node| {
+        let factory = Factory::Processor(|node| {
             decode_then::<T, _>(node, |made| Box::new(Memo::<T>::new(made)))
         });
-        Registration::of::<T>(crate_name, version, file, make)
+        Registration::of::<T>(crate_name, version, file, factory)
     }
 
     /// Used by [`register!`].
@@ -116,18 +116,18 @@ impl Registration {
         version: &'static str,
         file: &'static str,
     ) -> Registration {
-        let make = Make::Exporter(
+        let factory = Factory::Exporter(
             |node| decode_then::<T, _>(node, |made| Box::new(made)),
             T::delivery,
         );
-        Registration::of::<T>(crate_name, version, file, make)
+        Registration::of::<T>(crate_name, version, file, factory)
     }
 
     const fn of<T: Component>(
         crate_name: &'static str,
         version: &'static str,
         file: &'static str,
-        make: Make,
+        factory: Factory,
     ) -> Registration {
         let schema = || {
             schemars::generate::SchemaSettings::draft07()
@@ -140,7 +140,7 @@ impl Registration {
             version,
             file,
             schema,
-            make,
+            factory,
         }
     }
 }

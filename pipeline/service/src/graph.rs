@@ -3,21 +3,24 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use pipeline::telemetry::Counters;
 use pipeline::{
-    Context, Demand, Exporter, Outlet, Processor, Receiver, Scope, Until, telemetry::Counters,
+    Context, Demand, Exporter, Outlet, Processor, Receiver, ReceiverClock, Scope, Shutdown,
+    StartupReport,
 };
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 
-use crate::config::{Around, Component, Config, Diagnostic};
-use crate::export::Export;
-use crate::stage::{Request, Way, fork, processor};
+use crate::config::{Config, ConfiguredComponent, DeliveryConfig, Diagnostic};
+use crate::exporter::ExporterTask;
+use crate::fanout::{Output, fanout};
+use crate::processor::{Request, run_processor};
 
 /// All components, built, and how they hang together.
 pub(crate) struct Graph {
     receivers: BTreeMap<String, Box<dyn Receiver>>,
     pipelines: Vec<Pipeline>,
-    pub(crate) exporters: BTreeMap<String, (Arc<dyn Exporter>, Around)>,
+    pub(crate) exporters: BTreeMap<String, (Arc<dyn Exporter>, DeliveryConfig)>,
     capacity: usize,
 }
 
@@ -30,7 +33,7 @@ struct Pipeline {
 
 /// Builds what pipelines use. Nothing runs yet, and nothing was opened but what components read by their context.
 pub(crate) fn build(mut config: Config, context: &Context) -> Result<Graph, Vec<Diagnostic>> {
-    let mut wrong = Vec::new();
+    let mut errors = Vec::new();
     let service = config.service;
     let mut graph = Graph {
         receivers: BTreeMap::new(),
@@ -42,24 +45,24 @@ pub(crate) fn build(mut config: Config, context: &Context) -> Result<Graph, Vec<
         for id in &pipeline.receivers {
             if let Some(component) = config.receivers.remove(id) {
                 graph.receivers.extend(
-                    made(component, "receivers", id, context, &mut wrong)
+                    built(component, "receivers", id, context, &mut errors)
                         .map(|it| (id.clone(), it)),
                 );
             }
         }
         for id in &pipeline.exporters {
-            if let Some((component, around)) = config.exporters.remove(id) {
-                let exporter = made(component, "exporters", id, context, &mut wrong);
+            if let Some((component, delivery)) = config.exporters.remove(id) {
+                let exporter = built(component, "exporters", id, context, &mut errors);
                 graph
                     .exporters
-                    .extend(exporter.map(|it| (id.clone(), (Arc::from(it), around))));
+                    .extend(exporter.map(|it| (id.clone(), (Arc::from(it), delivery))));
             }
         }
         let mut processors = Vec::new();
         for id in &pipeline.processors {
             if let Some(component) = config.processors.get_mut(id).and_then(Vec::pop) {
                 processors.extend(
-                    made(component, "processors", id, context, &mut wrong)
+                    built(component, "processors", id, context, &mut errors)
                         .map(|it| (id.clone(), it)),
                 );
             }
@@ -71,24 +74,24 @@ pub(crate) fn build(mut config: Config, context: &Context) -> Result<Graph, Vec<
             exporters: pipeline.exporters,
         });
     }
-    if wrong.is_empty() {
+    if errors.is_empty() {
         Ok(graph)
     } else {
-        Err(wrong)
+        Err(errors)
     }
 }
 
-fn made<T>(
-    component: Component<T>,
+fn built<T>(
+    component: ConfiguredComponent<T>,
     section: &str,
     id: &str,
     context: &Context,
-    wrong: &mut Vec<Diagnostic>,
+    errors: &mut Vec<Diagnostic>,
 ) -> Option<T> {
     let it = component.registration;
     let context = context.of(id, Scope::new(it.crate_name, it.version));
     match (component.build)(&context) {
-        Ok(made) => Some(made),
+        Ok(built) => Some(built),
         Err(error) => {
             let below: Vec<String> = error
                 .path()
@@ -103,11 +106,11 @@ fn made<T>(
                 .into_iter()
                 .chain(below.iter().map(String::as_str))
                 .collect();
-            let told = Diagnostic::error(error.to_string()).path(&path);
-            wrong.push(if below.is_empty() {
-                told.at_key(component.origin.as_ref())
+            let diagnostic = Diagnostic::error(error.to_string()).path(&path);
+            errors.push(if below.is_empty() {
+                diagnostic.at_key(component.origin.as_ref())
             } else {
-                told.at_value(origin.as_ref())
+                diagnostic.at_value(origin.as_ref())
             });
             None
         }
@@ -115,15 +118,16 @@ fn made<T>(
 }
 
 /// What runs.
-pub(crate) struct Running {
+pub(crate) struct RunningGraph {
     /// All but the exporters' own tasks.
     pub(crate) tasks: JoinSet<Ended>,
     /// Tells the exporters that the time for draining is over.
     pub(crate) give_up: watch::Sender<bool>,
-    pub(crate) found: mpsc::UnboundedReceiver<pipeline::Found>,
+    pub(crate) startup_reports: mpsc::UnboundedReceiver<StartupReport>,
+    /// How many receivers there are.
     pub(crate) receivers: usize,
     /// The reader of an exporter is gone for good.
-    pub(crate) closed: Arc<Notify>,
+    pub(crate) reader_gone: Arc<Notify>,
 }
 
 /// How a task ended.
@@ -134,114 +138,107 @@ pub(crate) enum Ended {
     Stage,
 }
 
-/// Starts everything, the far end first. Only receivers hear `end`; every other task ends when its channel closes.
+/// Starts everything, the far end first. Only receivers hear the shutdown; every other task ends when its channel closes.
 pub(crate) fn spawn(
     graph: Graph,
-    end: &watch::Receiver<bool>,
+    shutdown: &Shutdown,
     once: bool,
     counters: &Counters,
-) -> Running {
+) -> RunningGraph {
     let mut tasks = JoinSet::new();
-    let closed = Arc::new(Notify::new());
+    let reader_gone = Arc::new(Notify::new());
     let (give_up, hear_give_up) = watch::channel(false);
-    let mut into: BTreeMap<String, (mpsc::Sender<_>, Demand)> = BTreeMap::new();
-    for (id, (exporter, around)) in graph.exporters {
-        let (to, from) = mpsc::channel(graph.capacity);
-        into.insert(id.clone(), (to, exporter.demand()));
-        let export = Arc::new(Export::new(
-            id.clone(),
+    let capacity = graph.capacity;
+    let mut exporters: BTreeMap<String, Output> = BTreeMap::new();
+    for (id, (exporter, config)) in graph.exporters {
+        let (to, from) = mpsc::channel(capacity);
+        let demand = exporter.demand();
+        let task = ExporterTask::new(
             exporter,
-            around,
+            config,
             counters.of(&id),
-            Arc::clone(&closed),
-            hear_give_up.clone(),
-        ));
+            Arc::clone(&reader_gone),
+            Shutdown::new(hear_give_up.clone()),
+        );
+        exporters.insert(id, Output { to, demand });
         tasks.spawn(async move {
-            export.run(from).await;
+            task.run(from).await;
             Ended::Stage
         });
     }
-    let mut ways: BTreeMap<String, Vec<Way>> = BTreeMap::new();
+    let mut receiver_outputs: BTreeMap<String, Vec<Output>> = BTreeMap::new();
     for pipeline in graph.pipelines {
-        let exits = pipeline.exporters.iter().filter_map(|id| into.get(id));
-        let exits: Vec<Way> = exits
-            .map(|(to, demand)| Way {
-                to: to.clone(),
-                demand: demand.clone(),
-            })
-            .collect();
-        let mut demand = exits
-            .iter()
-            .map(|way| way.demand.clone())
-            .reduce(Demand::or)
-            .unwrap_or_else(Demand::everything);
-        let mut to = match &exits[..] {
+        let outputs = pipeline.exporters.iter().filter_map(|id| exporters.get(id));
+        let outputs: Vec<Output> = outputs.cloned().collect();
+        let mut demand = joined_demand(&outputs);
+        let mut to = match &outputs[..] {
             [only] if only.demand.is_everything() => only.to.clone(),
-            _ => forked(
-                exits,
-                graph.capacity,
-                counters.of(&pipeline.name),
-                &mut tasks,
-            ),
+            _ => spawn_fanout(outputs, capacity, counters.of(&pipeline.name), &mut tasks),
         };
         for (id, stage) in pipeline.processors.into_iter().rev() {
             demand = stage.demand(demand);
-            let (above, from) = mpsc::channel(graph.capacity);
-            let (below, scoped) = (std::mem::replace(&mut to, above), counters.of(&id));
+            let (above, from) = mpsc::channel(capacity);
+            let (below, counters) = (std::mem::replace(&mut to, above), counters.of(&id));
             tasks.spawn(async move {
-                processor(stage, from, below, scoped).await;
+                run_processor(stage, from, below, counters).await;
                 Ended::Stage
             });
         }
         for id in pipeline.receivers {
-            ways.entry(id).or_default().push(Way {
+            let output = Output {
                 to: to.clone(),
                 demand: demand.clone(),
-            });
+            };
+            receiver_outputs.entry(id).or_default().push(output);
         }
     }
-    let (tell, found) = mpsc::unbounded_channel();
+    drop(exporters);
+    let (startup, startup_reports) = mpsc::unbounded_channel();
     let receivers = graph.receivers.len();
     for (id, receiver) in graph.receivers {
-        let ways = ways.remove(&id).unwrap_or_default();
-        let demand = ways
-            .iter()
-            .map(|way| way.demand.clone())
-            .reduce(Demand::or)
-            .unwrap_or_else(Demand::everything);
-        let scoped = counters.of(&id);
-        // A receiver reads what its only way wants, when it wants it.
-        let to = if let [only] = &ways[..] {
+        let outputs = receiver_outputs.remove(&id).unwrap_or_default();
+        let demand = joined_demand(&outputs);
+        let counters = counters.of(&id);
+        // A receiver reads what its only output wants, when it wants it.
+        let to = if let [only] = &outputs[..] {
             only.to.clone()
         } else {
-            forked(ways, graph.capacity, scoped.clone(), &mut tasks)
+            spawn_fanout(outputs, capacity, counters.clone(), &mut tasks)
         };
-        let outlet = Outlet::new(to, scoped.clone(), tell.clone());
-        let until = Until::new(end.clone(), once, scoped);
+        let outlet = Outlet::new(to, counters.clone(), startup.clone());
+        let clock = ReceiverClock::new(shutdown.clone(), once, counters);
         tasks.spawn(async move {
-            let done = receiver.run(demand, outlet, until).await;
-            Ended::Receiver(id, done)
+            let result = receiver.run(demand, outlet, clock).await;
+            Ended::Receiver(id, result)
         });
     }
-    Running {
+    RunningGraph {
         tasks,
         give_up,
-        found,
+        startup_reports,
         receivers,
-        closed,
+        reader_gone,
     }
 }
 
-/// Starts a fork into these ways.
-fn forked(
-    ways: Vec<Way>,
+/// What all outputs want.
+fn joined_demand(outputs: &[Output]) -> Demand {
+    let demands = outputs.iter().map(|output| output.demand.clone());
+    demands
+        .reduce(Demand::or)
+        .unwrap_or_else(Demand::everything)
+}
+
+/// Starts a fan-out to these outputs.
+fn spawn_fanout(
+    outputs: Vec<Output>,
     capacity: usize,
     counters: Counters,
     tasks: &mut JoinSet<Ended>,
 ) -> mpsc::Sender<Request> {
     let (to, from) = mpsc::channel(capacity);
     tasks.spawn(async move {
-        fork(from, ways, counters).await;
+        fanout(from, outputs, counters).await;
         Ended::Stage
     });
     to

@@ -2,26 +2,28 @@
 
 mod cli;
 mod config;
-mod export;
+mod exporter;
+mod fanout;
 mod graph;
+mod processor;
 mod resource;
-mod stage;
 mod supervise;
 mod telemetry;
 
-pub use config::around;
+pub use config::delivery_config;
+pub use pipeline::BuildInfo;
 
 /// What fuzz targets reach.
 #[cfg(fuzzing)]
 pub mod fuzzing {
-    /// A configuration: loaded, checked, and every mistake told.
+    /// A configuration: loaded, checked, and every mistake shown.
     pub fn config(text: &str) {
-        crate::config::fuzzed(text);
+        crate::config::load_and_check(text);
     }
 }
 
-/// The whole program, with the components that are linked; `default` is the configuration without `--config`.
+/// The whole program, with the components that are linked, as the distribution that `build_info` names.
 #[must_use]
-pub fn main(default: &str) -> std::process::ExitCode {
-    cli::main(default)
+pub fn main(build_info: BuildInfo) -> std::process::ExitCode {
+    cli::main(build_info)
 }

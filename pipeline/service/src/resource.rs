@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use percent_encoding::percent_decode_str;
-use pipeline::{AnyValue, Attributes};
+use pipeline::{AnyValue, Attributes, BuildInfo};
 use uuid::Uuid;
 
 /// What is found out of the host, `OTEL_RESOURCE_ATTRIBUTES` over it, the configuration over that. Host and OS
@@ -14,6 +14,7 @@ pub(crate) fn resource(
     host_root: &Path,
     env: Option<&str>,
     configured: &BTreeMap<String, AnyValue>,
+    build_info: BuildInfo,
 ) -> Attributes {
     let read = |path: &str| {
         let text = std::fs::read_to_string(host_root.join(path)).ok()?;
@@ -43,8 +44,8 @@ pub(crate) fn resource(
             all.set(key, value);
         }
     }
-    all.set("service.name", "statsfs-collector");
-    all.set("service.version", env!("CARGO_PKG_VERSION"));
+    all.set("service.name", build_info.name);
+    all.set("service.version", build_info.version);
     for (key, value) in env.into_iter().flat_map(from_env) {
         all.set(key, value);
     }
@@ -103,26 +104,34 @@ mod tests {
             ("rack".to_owned(), AnyValue::Int(12)),
             ("a".to_owned(), "config".into()),
         ]);
-        let made = resource(
+        let attributes = resource(
             Path::new("/"),
             Some("a=env,b=x%2Cy, host.name = other ,=no"),
             &configured,
+            BuildInfo::default(),
         );
-        let text = |key| made.get(key).map(ToString::to_string);
+        let text = |key| attributes.get(key).map(ToString::to_string);
         assert_eq!(text("a").as_deref(), Some("config"));
         assert_eq!(text("b").as_deref(), Some("x,y"));
         assert_eq!(text("host.name").as_deref(), Some("other"));
-        assert_eq!(made.get("rack"), Some(&AnyValue::Int(12)));
+        assert_eq!(attributes.get("rack"), Some(&AnyValue::Int(12)));
         assert_eq!(
-            resource(Path::new("/"), None, &configured).get("service.instance.id"),
-            resource(Path::new("/"), None, &configured).get("service.instance.id")
+            resource(Path::new("/"), None, &configured, BuildInfo::default())
+                .get("service.instance.id"),
+            resource(Path::new("/"), None, &configured, BuildInfo::default())
+                .get("service.instance.id")
         );
     }
 
     #[test]
     fn a_host_without_a_machine_id_gets_none() {
-        let made = resource(Path::new("/no/such/host"), None, &BTreeMap::new());
-        assert_eq!(made.get("host.id"), None);
-        assert!(made.get("service.instance.id").is_some());
+        let attributes = resource(
+            Path::new("/no/such/host"),
+            None,
+            &BTreeMap::new(),
+            BuildInfo::default(),
+        );
+        assert_eq!(attributes.get("host.id"), None);
+        assert!(attributes.get("service.instance.id").is_some());
     }
 }

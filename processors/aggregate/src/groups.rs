@@ -4,8 +4,10 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
+use pipeline::telemetry::Counter;
 use pipeline::{Attributes, Batch, Head, Outbox, Series, Sweep, Table, Times, Value};
 
+use crate::AGGREGATED;
 use crate::config::Function;
 use crate::group::Group;
 
@@ -115,7 +117,7 @@ impl Groups {
             return;
         }
         if let Some((key, gone)) = self.all[group as usize].take() {
-            out.dropped(gone.came, "aggregated");
+            out.dropped(gone.came, AGGREGATED);
             self.owners.remove(&key);
             self.gone += 1;
             self.given_back += 1;
@@ -234,7 +236,7 @@ impl Groups {
                 values.push(value);
                 starts.push(start);
             }
-            out.dropped(aggregated, "aggregated");
+            out.dropped(aggregated, AGGREGATED);
             if *starts != *made.starts {
                 made.starts = starts.into();
             }
@@ -283,13 +285,12 @@ impl OutputTable {
     }
 }
 
-/// Says and counts that a series goes no further.
-pub(crate) fn refuse(from: &Series, made: &Series, why: &str, out: &mut Outbox) {
+/// Counts and warns of a series that goes no further.
+pub(crate) fn refuse(from: &Series, made: &Series, why: &str, out: &Outbox) {
     let name = |it: &Series| pipeline::formats::text::identity(&it.name, &it.attributes);
-    out.counters().add("series_refused", "duplicate", 1);
-    out.warn_once(format!(
-        "{} would become {}, {why}; dropped",
-        name(from),
-        name(made)
-    ));
+    let counters = out.counters();
+    counters.record_for(Counter::SERIES_REFUSED, "duplicate", 1);
+    out.warnings().warn_with("duplicate series dropped", || {
+        format!("{} would become {}, {why}", name(from), name(made))
+    });
 }

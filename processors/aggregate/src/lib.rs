@@ -17,7 +17,17 @@ use pipeline::{
 pub use config::{Config, Function, Rule};
 use groups::Groups;
 use members::TableMembers;
+use pipeline::telemetry::{Counter, DropReason};
 use rules::Rules;
+
+/// A row that cannot be a member of its group: series of another kind or unit, or one that is there already.
+const REFUSED: DropReason = DropReason::intended("refused");
+/// Half a sweep is no sum.
+const UNFINISHED_SWEEP: DropReason = DropReason::loss("unfinished_sweep");
+/// A point that went into the point of its group.
+pub(crate) const AGGREGATED: DropReason = DropReason::intended("aggregated");
+/// Members that count with what they showed in an earlier sweep.
+const VALUES_CARRIED: Counter = Counter::sum("values_carried");
 
 /// Takes labels away, and puts the series that become the same together.
 pub struct Aggregate {
@@ -74,7 +84,7 @@ impl Processor for Aggregate {
                 *latest = read.max(*latest);
             }
             let others = members.others(&batch).with_last(false);
-            out.dropped(batch.points() - others.points() - came, "refused");
+            out.dropped(batch.points() - others.points() - came, REFUSED);
             if !others.table().is_empty() {
                 rest.push(others);
             }
@@ -92,8 +102,7 @@ impl Processor for Aggregate {
     }
 
     fn flush(&mut self, out: &mut Outbox) -> Result<()> {
-        // Half a sweep is no sum.
-        out.dropped(self.groups.forget_what_came(), "unfinished_sweep");
+        out.dropped(self.groups.forget_what_came(), UNFINISHED_SWEEP);
         Ok(())
     }
 }
@@ -123,7 +132,7 @@ impl Aggregate {
                 self.subsystems.remove(subsystem);
             }
         }
-        out.counters().add("values_carried", "", carried);
+        out.counters().record(VALUES_CARRIED, carried);
         if let Some(read) = read {
             rest.extend(self.groups.take(subsystem, read, batch.sweep(), out));
         }

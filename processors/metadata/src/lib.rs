@@ -9,6 +9,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
+use pipeline::telemetry::{DropReason, one_line};
 use pipeline::{
     Batch, Component, Context, Demand, Error, Memo, Outbox, Processor, Result, TableMap,
 };
@@ -100,7 +101,7 @@ impl Processor for Metadata {
                 Row::new(series.kind.is_cumulative(), types.scale(incoming))
             });
         let rewritten = rewrite.apply(&batch);
-        out.dropped(batch.points() - rewritten.points(), "filtered");
+        out.dropped(batch.points() - rewritten.points(), DropReason::FILTERED);
         let current = self.starts.get_or_insert_with(rewritten.table(), || {
             Arc::clone(rewritten.starts_unix_nano())
         });
@@ -128,7 +129,7 @@ impl Processor for Metadata {
             Some(values) => rewritten.with_values(values),
             None => rewritten,
         });
-        name(&candidates);
+        log_candidates(out.counters().component(), &candidates);
         Ok(())
     }
 
@@ -137,8 +138,8 @@ impl Processor for Metadata {
     }
 }
 
-/// Names new candidates for sums.
-fn name(candidates: &BTreeSet<Arc<str>>) {
+/// Logs new candidates for sums.
+fn log_candidates(component: &str, candidates: &BTreeSet<Arc<str>>) {
     let Some(first) = candidates.first() else {
         return;
     };
@@ -147,7 +148,9 @@ fn name(candidates: &BTreeSet<Arc<str>>) {
         all => format!(" and {} more", all - 1),
     };
     tracing::info!(
-        "{first}{more} stand at several levels, and nobody says whether the upper ones are sums; kept (a rule can say `aggregate: true` or `false`)"
+        component,
+        metrics = &*one_line(&format!("{first}{more}")),
+        "metrics stand at several levels, and nothing says whether the upper ones are sums; kept (a rule can say `aggregate: true` or `false`)"
     );
 }
 

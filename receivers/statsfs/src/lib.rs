@@ -1,8 +1,10 @@
 #![doc = include_str!("../README.md")]
 
 mod config;
+mod counters;
 mod directory_id;
 mod discovery;
+mod failure_log;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod layout;
@@ -11,9 +13,10 @@ mod read;
 mod receiver;
 mod sweep;
 mod tables;
-mod warnings;
 
-use pipeline::{Component, Context, Demand, Error, Outlet, Receiver, Result, Until, async_trait};
+use pipeline::{
+    Component, Context, Demand, Error, Outlet, Receiver, ReceiverClock, Result, async_trait,
+};
 
 pub use config::{Config, Filter, Format, FormatRule, Limits, Priority, Read};
 pub use layout::Layout;
@@ -93,15 +96,15 @@ impl Component for Statsfs {
 
 #[async_trait]
 impl Receiver for Statsfs {
-    async fn run(self: Box<Self>, demand: Demand, out: Outlet, until: Until) -> Result<()> {
+    async fn run(self: Box<Self>, demand: Demand, out: Outlet, clock: ReceiverClock) -> Result<()> {
         let (config, context) = (self.config, self.context);
         let interval = config.collection_interval.0;
         let ticks = if config.align {
-            until.aligned_ticks(interval, config.initial_delay.0)
+            clock.aligned_ticks(interval, config.initial_delay.0)
         } else {
-            until.ticks(interval, config.initial_delay.0)
+            clock.ticks(interval, config.initial_delay.0)
         };
         let mut task = receiver::StatsfsTask::start(config, context, demand)?;
-        task.run(ticks, out, &until).await
+        task.run(ticks, out, clock.shutdown).await
     }
 }

@@ -4,19 +4,23 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use pipeline::{Batch, Context, Demand, Error, Found, Outlet, Result, Ticks, Until, now_unix_nano};
+use pipeline::telemetry::Counter;
+use pipeline::{
+    Batch, Context, Demand, Error, Outlet, Result, Shutdown, StartupReport, Ticks, now_unix_nano,
+};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::sleep_until;
 
 use crate::config::Config;
+use crate::counters::{CPU_MICROSECONDS, DIRECTORIES_FAILED};
 use crate::discovery::{
     ChangeProbe, DemandedChanges, OpenRoot, ScanEvent, ScanReport, ScanRequest, Scanner,
     display_path,
 };
+use crate::failure_log::FailureLog;
 use crate::plan::Plan;
 use crate::read::ReaderPool;
 use crate::sweep::Sweeps;
-use crate::warnings::Warnings;
 
 /// A sweep waits at most this long for its scan.
 const MAX_SCAN_WAIT: Duration = Duration::from_millis(100);
@@ -29,7 +33,7 @@ pub(crate) struct StatsfsTask {
     root: String,
     plan: Arc<Plan>,
     context: Context,
-    warnings: Warnings,
+    failure_log: FailureLog,
     sweeps: Sweeps,
     jobs_done: Arc<Notify>,
     requests: std::sync::mpsc::Sender<ScanRequest>,
@@ -61,7 +65,7 @@ impl StatsfsTask {
         let notify = Arc::clone(&jobs_done);
         let buffer = buffer.saturating_add(1);
         let readers = ReaderPool::new(readers, max_stuck, plan.timeout, buffer, notify);
-        let warnings = Warnings::new(context.counters.clone());
+        let failure_log = FailureLog::new(context.counters.clone());
         let current_directory = Arc::new(Mutex::new(root.clone()));
         let (event_sender, events) = mpsc::channel(4);
         let scanner = Scanner::new(
@@ -69,7 +73,7 @@ impl StatsfsTask {
             Arc::clone(&plan),
             demand,
             context.clone(),
-            warnings.clone(),
+            failure_log.clone(),
             Arc::clone(&current_directory),
             event_sender,
         );
@@ -77,14 +81,14 @@ impl StatsfsTask {
         let sweeps = Sweeps::new(
             Arc::clone(&plan),
             context.clone(),
-            warnings.clone(),
+            failure_log.clone(),
             readers,
         );
         Ok(StatsfsTask {
             root,
             plan,
             context,
-            warnings,
+            failure_log,
             sweeps,
             jobs_done,
             requests,
@@ -104,10 +108,10 @@ impl StatsfsTask {
         &mut self,
         mut ticks: Ticks,
         mut out: Outlet,
-        until: &Until,
+        shutdown: Shutdown,
     ) -> Result<()> {
         let mut ticks_ended = false;
-        let shutdown = until.end();
+        let shutdown = shutdown.wait();
         tokio::pin!(shutdown);
         let mut is_shutting_down = false;
         // When the next check for stuck readers is due, whatever else happens meanwhile.
@@ -179,7 +183,6 @@ impl StatsfsTask {
         let mut refused = BTreeSet::new();
         if full {
             self.last_full_scan = Some(Instant::now());
-            self.warnings.reset_quota();
             self.sweeps.tables.retry_all();
             refused = std::mem::take(&mut self.sweeps.tables.refused);
         }
@@ -224,21 +227,21 @@ impl StatsfsTask {
         self.scan_under_way = None;
         self.sweeps.subsystems.scan_cpu = report.cpu;
         let micros = u64::try_from(report.cpu.as_micros()).unwrap_or(u64::MAX);
-        self.context.counters.add("cpu_microseconds", "", micros);
+        self.context.counters.record(CPU_MICROSECONDS, micros);
         let tables = &mut self.sweeps.tables;
         if let Some((count, first)) = tables.newly_refused.take() {
             let counters = &self.context.counters;
-            counters.add("series_refused", "limit", count - 1);
-            self.warnings.add_once(
-                "series_refused",
+            counters.record_for(Counter::SERIES_REFUSED, "limit", count - 1);
+            self.failure_log.record_once(
+                Counter::SERIES_REFUSED,
                 "limit",
-                "more than `limits.series` allows",
+                "more series than `limits.series` allows; passed over",
                 format!("{first} (one of {count})"),
             );
         }
         self.sweeps.set_root(report.tree.as_ref().ok());
         if !std::mem::replace(&mut self.is_scanned, true) {
-            out.found(self.startup_report(&report.tree));
+            out.report_startup(self.startup_report(&report.tree));
         }
         self.change_probe = report.tree.ok().and_then(|root| root.change_probe);
         if let Some(number) = self.waiting_tick.take() {
@@ -249,7 +252,7 @@ impl StatsfsTask {
     fn start_sweeps(&mut self, number: u64) {
         self.sweeps.tick(number);
         if self.sweeps.is_idle() {
-            self.warnings.flush();
+            self.failure_log.flush();
         }
     }
 
@@ -267,13 +270,13 @@ impl StatsfsTask {
                     current.clone()
                 };
                 drop(current);
-                self.warnings.add(
-                    "directories_failed",
+                self.failure_log.record(
+                    DIRECTORIES_FAILED,
                     "stuck",
-                    "does not answer when it is listed; what is known is swept on",
+                    "a directory does not answer when it is listed; what is known is swept on",
                     || subject,
                 );
-                self.warnings.flush();
+                self.failure_log.flush();
             }
             if since.elapsed() >= MAX_SCAN_WAIT
                 && self.is_scanned
@@ -286,10 +289,10 @@ impl StatsfsTask {
     }
 
     /// The start-up report: what is swept, or why nothing is.
-    fn startup_report(&self, tree: &Result<OpenRoot, String>) -> Found {
+    fn startup_report(&self, tree: &Result<OpenRoot, String>) -> StartupReport {
         let root = match tree {
             Ok(root) => root,
-            Err(why) => return Found::Lacks(format!("{} ({why})", self.root)),
+            Err(why) => return StartupReport::Missing(format!("{} ({why})", self.root)),
         };
         let subsystems = self.sweeps.tables.series_by_subsystem();
         let mut names: Vec<_> = subsystems
@@ -309,7 +312,7 @@ impl StatsfsTask {
             "" => String::new(),
             known => format!(" ({known})"),
         };
-        Found::Sweeps(format!(
+        StartupReport::Sweeps(format!(
             "{names} in {} directories below {}{filesystem}",
             root.directories,
             display_path(&root.path)

@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use fastrand::Rng;
 use pipeline::testing::{context, node};
 use pipeline::{
-    Attributes, Batch, Component, Demand, Make, Outlet, Receiver, Registration, Until, Value,
-    formats::text,
+    Attributes, Batch, Component, Demand, Factory, Outlet, Receiver, ReceiverClock, Registration,
+    Shutdown, Value, formats::text,
 };
 use receiver_statsfs::Statsfs;
 use tokio::runtime::Runtime;
@@ -222,7 +222,7 @@ impl ReceivedSeries {
 fn receiver(yaml: &str) -> Box<dyn Receiver> {
     let all = Registration::all();
     let of = all.iter().find(|it| it.type_name == Statsfs::TYPE).unwrap();
-    let Make::Receiver(decode) = &of.make else {
+    let Factory::Receiver(decode) = &of.factory else {
         panic!("it is one");
     };
     let decoded = decode(&node(yaml)).unwrap_or_else(|why| panic!("{why:?}"));
@@ -253,8 +253,8 @@ fn sweep(runtime: &Runtime, seed: u64) {
     let (found, _found) = mpsc::unbounded_channel();
     let counters = context().counters;
     let outlet = Outlet::new(to, counters.clone(), found);
-    let until = Until::new(shutdown_receiver, false, counters);
-    let running = receiver(&yaml).run(Demand::everything(), outlet, until);
+    let clock = ReceiverClock::new(Shutdown::new(shutdown_receiver), false, counters);
+    let running = receiver(&yaml).run(Demand::everything(), outlet, clock);
     let running = runtime.spawn(running);
 
     let (sweeps, rests) = (AtomicU64::new(0), AtomicBool::new(false));

@@ -1,5 +1,6 @@
 //! Lets a point through when its value is another than before: a processor that sees values.
 
+use pipeline::telemetry::DropReason;
 use pipeline::{Batch, Component, Context, Demand, Outbox, Processor, Result, TableMap, Value, schemars, serde};
 
 /// It has no options.
@@ -7,6 +8,9 @@ use pipeline::{Batch, Component, Context, Demand, Outbox, Processor, Result, Tab
 #[serde(crate = "pipeline::serde", deny_unknown_fields)]
 #[schemars(crate = "pipeline::schemars")]
 pub struct Config {}
+
+/// What a point that shows nothing new is dropped for: no loss.
+const UNCHANGED: DropReason = DropReason::intended("unchanged");
 
 /// The values that each table last showed.
 pub struct Changed(TableMap<Vec<Value>>);
@@ -34,7 +38,7 @@ impl Processor for Changed {
             if same { Value::Absent } else { value.clone() }
         });
         let changed = batch.with_values(values.collect());
-        out.dropped(batch.points() - changed.points(), "unchanged");
+        out.dropped(batch.points() - changed.points(), UNCHANGED);
         out.pass(changed);
         Ok(())
     }

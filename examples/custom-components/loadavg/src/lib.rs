@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use pipeline::config::Duration;
-use pipeline::{Attributes, Batch, Component, Context, Demand, Found, Head, Kind, Outlet, Receiver, Result, Series, Sweep};
-use pipeline::{Table, Times, Until, Value, Want, async_trait, now_unix_nano, schemars, serde};
+use pipeline::{Attributes, Batch, Component, Context, Demand, Head, Kind, Outlet, Receiver, ReceiverClock, Result, Series};
+use pipeline::{StartupReport, Sweep, Table, Times, Value, Want, async_trait, now_unix_nano, schemars, serde};
 
 /// What the user writes.
 #[derive(serde::Deserialize, schemars::JsonSchema)]
@@ -37,7 +37,7 @@ impl Component for Loadavg {
 
 #[async_trait]
 impl Receiver for Loadavg {
-    async fn run(self: Box<Self>, demand: Demand, mut out: Outlet, until: Until) -> Result<()> {
+    async fn run(self: Box<Self>, demand: Demand, mut out: Outlet, clock: ReceiverClock) -> Result<()> {
         let Loadavg(config, context) = *self;
         let head = Head::new(context.resource.clone(), context.scope.clone(), "load".into(), "loadavg/load/0".into());
         let all = ["1m", "5m", "15m"].map(|over| {
@@ -47,8 +47,8 @@ impl Receiver for Loadavg {
         });
         let wanted: Vec<usize> = (0..3).filter(|row| demand.want(&head, &all[*row]) != Want::Never).collect();
         let table = Table::new(Arc::new(head), wanted.iter().map(|row| all[*row].clone()).collect());
-        out.found(Found::Sweeps("the load average".into()));
-        let mut ticks = until.ticks(config.collection_interval.0, std::time::Duration::ZERO);
+        out.report_startup(StartupReport::Sweeps("the load average".into()));
+        let mut ticks = clock.ticks(config.collection_interval.0, std::time::Duration::ZERO);
         while let Some(number) = ticks.next().await {
             if wanted.is_empty() {
                 continue;

@@ -51,7 +51,7 @@ impl Auth {
         let why = match response.await {
             Ok(Ok(CacheableResource::New { data, .. })) => {
                 if self.failing.swap(false, Ordering::Relaxed) {
-                    tracing::info!("there is a token again");
+                    tracing::info!("tokens are given again");
                 }
                 return Ok(data);
             }

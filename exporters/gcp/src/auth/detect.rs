@@ -45,7 +45,11 @@ pub(crate) async fn detect(sources: &CredentialSources, limit: Duration) -> Dete
         };
     };
     let detected = timeout(limit, query_metadata_server(&host)).await.unwrap_or_else(|_| {
-        tracing::warn!("the metadata server at {host} did not answer within {limit:?}; the resource is what the configuration says");
+        tracing::warn!(
+            host,
+            limit = ?limit,
+            "the metadata server did not answer in time; the resource is what the configuration says"
+        );
         DetectedResource::default()
     });
     DetectedResource {

@@ -79,9 +79,8 @@ fn map_table(
         });
         result
             .map_err(|why| {
-                gcp.warn_once(&(&source.name, &why), || {
-                    format!("{} is not sent: {why}", source.name)
-                });
+                let detail = || format!("{}: {why}", source.name);
+                gcp.warnings.warn_with("series not sent", detail);
             })
             .ok()
     });

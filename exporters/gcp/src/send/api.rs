@@ -1,5 +1,6 @@
 //! The client of the API: the connection, the headers, and requests that are already encoded.
 
+use pipeline::BuildInfo;
 use std::sync::{Arc, OnceLock};
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -138,15 +139,12 @@ pub(crate) fn append_series(request: &mut BytesMut, parts: &[&[u8]]) {
 /// The user agent as a gRPC header.
 pub(crate) fn user_agent(
     configured: Option<&str>,
-    version: &str,
+    build_info: &BuildInfo,
 ) -> Result<AsciiMetadataValue, String> {
-    let default = format!(
-        "statsfs-collector/{{{{version}}}} (linux/{})",
-        std::env::consts::ARCH
+    let text = configured.map_or_else(
+        || build_info.user_agent(),
+        |text| text.replace("{{version}}", build_info.version),
     );
-    let text = configured
-        .unwrap_or(&default)
-        .replace("{{version}}", version);
     AsciiMetadataValue::try_from(text.as_str())
         .map_err(|_| "a header's value is printable ASCII".into())
 }

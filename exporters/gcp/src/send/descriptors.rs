@@ -10,6 +10,7 @@ use googleapis_tonic_google_monitoring_v3::google::api::{
     LabelDescriptor, Metric, MetricDescriptor,
 };
 use pipeline::Series;
+use pipeline::telemetry::one_line;
 use tokio::sync::{OnceCell, Semaphore};
 use tokio::task::JoinSet;
 use tonic::{Code, Status};
@@ -136,14 +137,11 @@ impl Descriptors {
         }
         // One log line: usually all fail for the same reason.
         if let [(status, descriptor), more @ ..] = &*refused {
-            let more = match more.len() {
-                0 => String::new(),
-                count => format!(" and {count} more"),
-            };
             tracing::warn!(
-                "no descriptor was made of {}{more}: {}",
-                descriptor.metric_type,
-                explain(status)
+                metric_type = &*one_line(&descriptor.metric_type),
+                more = more.len(),
+                error = &*one_line(&explain(status)),
+                "descriptors of metrics were not created"
             );
         }
         result

@@ -1,5 +1,6 @@
 //! Exports one request of the pipeline as requests of the API, and accounts for each point.
 
+use pipeline::telemetry::DropReason;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -22,7 +23,7 @@ const MAX_CONCURRENT_REQUESTS: usize = 8;
 #[derive(Default)]
 struct ExportOutcome {
     /// Points that this exporter dropped, by reason.
-    dropped: BTreeMap<&'static str, u64>,
+    dropped: BTreeMap<DropReason, u64>,
     accepted: u64,
     rejected: u64,
     /// Of those, the points whose whole request was rejected.
@@ -67,7 +68,7 @@ impl Gcp {
         }
         export.to_retry.extend(points);
         for (reason, count) in &export.dropped {
-            self.counters.add("points_dropped", reason, *count);
+            self.counters.dropped(*reason, *count);
         }
         export.into_result(request)
     }
@@ -158,14 +159,11 @@ impl Gcp {
                 SeriesOutcome::Rejected(why) => {
                     state.record_answer(in_flight.reading_time, &in_flight.point, false);
                     export.rejected += 1;
-                    self.warn_once(&(mapped.id, 1_u8), || {
+                    self.warnings.warn_with("series rejected by the API", || {
                         let label =
                             table.describe_series(in_flight.point_ref.row, &descriptor.metric_type);
                         let resource = &table.common.resource;
-                        format!(
-                            "{label} of {}{:?} is refused: {why}",
-                            resource.r#type, resource.labels
-                        )
+                        format!("{label} of {}{:?}: {why}", resource.r#type, resource.labels)
                     });
                 }
             }

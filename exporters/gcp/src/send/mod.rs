@@ -2,6 +2,7 @@
 
 pub(crate) mod api;
 pub(crate) mod descriptors;
+pub(crate) mod drop_reasons;
 mod export;
 pub(crate) mod outcome;
 pub(crate) mod pace;

@@ -1,5 +1,7 @@
 //! Decides which points are sent, and in which request of the API.
 
+use crate::send::drop_reasons::{DUPLICATE, ENDED, SERIES_REFUSED};
+use pipeline::telemetry::DropReason;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, MutexGuard, PoisonError};
 
@@ -55,7 +57,7 @@ pub(crate) struct PlannedRequests {
     /// Further points of the same series. They are sent after the first ones.
     pub(crate) postponed: Vec<PointRef>,
     /// Points that are not sent, by reason.
-    pub(crate) dropped: BTreeMap<&'static str, u64>,
+    pub(crate) dropped: BTreeMap<DropReason, u64>,
     /// Points that the API accepted in an earlier attempt whose outcome the queue did not learn.
     pub(crate) accepted: u64,
     /// Points that the API rejected in such an attempt.
@@ -65,7 +67,7 @@ pub(crate) struct PlannedRequests {
 /// What to do with one point.
 enum PointPlan {
     Send(InFlight),
-    Dropped(&'static str),
+    Dropped(DropReason),
     /// An earlier attempt had the answer for it; whether the API accepted it.
     AlreadyAnswered {
         accepted: bool,
@@ -118,7 +120,7 @@ impl Gcp {
                     }
                     plan
                 }
-                None => PointPlan::Dropped("series_refused"),
+                None => PointPlan::Dropped(SERIES_REFUSED),
             };
             match plan {
                 PointPlan::Send(in_flight) => planned
@@ -146,21 +148,19 @@ impl Gcp {
             &batch.values()[point_ref.row],
         );
         let Some((mapped, descriptor)) = &table.rows[point_ref.row] else {
-            return PointPlan::Dropped("series_refused");
+            return PointPlan::Dropped(SERIES_REFUSED);
         };
         let Some(state) = states.get(mapped, now) else {
             let metric_type = &descriptor.metric_type;
-            self.warn_once(&(mapped.id, 0_u8), || {
-                format!(
-                    "{} would become a series of {metric_type} that another one is already; dropped",
-                    series.name
-                )
+            self.warnings.warn_with("duplicate series dropped", || {
+                let name = &series.name;
+                format!("{name} would become a series of {metric_type} that another one is already")
             });
-            return PointPlan::Dropped("duplicate");
+            return PointPlan::Dropped(DUPLICATE);
         };
         if *value == Value::Ended {
             state.end();
-            return PointPlan::Dropped("ended");
+            return PointPlan::Dropped(ENDED);
         }
         let value = match (point_value(series, value), descriptor.creation_outcome()) {
             (Err(why), _) => Err(why.to_owned()),
@@ -175,10 +175,9 @@ impl Gcp {
         let value = match value {
             Ok(value) => value,
             Err(why) => {
-                self.warn_once(&(&descriptor.metric_type, &why), || {
-                    format!("{} is not sent: {why}", series.name)
-                });
-                return PointPlan::Dropped("series_refused");
+                let detail = || format!("{}: {why}", series.name);
+                self.warnings.warn_with("series not sent", detail);
+                return PointPlan::Dropped(SERIES_REFUSED);
             }
         };
         let reading = Reading {

@@ -61,6 +61,7 @@ impl SeriesStates {
 mod tests {
     use super::*;
     use crate::map::point_value::PointValue;
+    use crate::send::drop_reasons::BASELINE;
     use crate::send::pace::{Admission, Pace, Reading, SeriesKind};
 
     #[test]
@@ -83,9 +84,9 @@ mod tests {
             };
             pace.admit(state, mapped.kind, now, reading)
         };
-        assert_eq!(read(&mapped(1), 100 * HOUR), Admission::Dropped("baseline"));
+        assert_eq!(read(&mapped(1), 100 * HOUR), Admission::Dropped(BASELINE));
         assert!(matches!(read(&mapped(1), 102 * HOUR), Admission::Send(_)));
-        assert_eq!(read(&mapped(2), 128 * HOUR), Admission::Dropped("baseline"));
+        assert_eq!(read(&mapped(2), 128 * HOUR), Admission::Dropped(BASELINE));
         assert_eq!(series.states.len(), 1, "after a day it is forgotten");
     }
 }

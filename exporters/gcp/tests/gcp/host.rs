@@ -9,7 +9,7 @@ use gcp_fake::python::PythonFake;
 use gcp_fake::{Fake, serve};
 use pipeline::{
     Attributes, Batch, Context, ExportError, Exporter, Head, Scope, Sweep, Table, Times, Value,
-    formats::text, points, telemetry::Counters, testing,
+    formats::text, points, telemetry::Counter, telemetry::Counters, telemetry::DropReason, testing,
 };
 use tokio::time::{Instant, timeout};
 
@@ -146,8 +146,8 @@ impl Host {
     /// Delivers a request as the service does: time-out, retry, and accounting.
     pub(crate) async fn deliver(&self, mut request: Vec<Batch>) {
         let handed = points(&request);
-        self.counters.add("points_handed", "", handed);
-        let count = |name, count| self.counters.add(name, "", count);
+        self.counters.record(Counter::POINTS_HANDED, handed);
+        let count = |counter, count| self.counters.record(counter, count);
         loop {
             let limit = Gcp::delivery().timeout;
             let done = timeout(limit, self.gcp.export(&request)).await;
@@ -158,21 +158,21 @@ impl Host {
             };
             let all = points(&request) - dropped;
             match done {
-                Ok(()) => return count("points_sent", all),
+                Ok(()) => return count(Counter::POINTS_SENT, all),
                 Err(ExportError::Partial { rejected, .. }) => {
-                    count("points_sent", all - rejected);
-                    return count("points_rejected", rejected);
+                    count(Counter::POINTS_SENT, all - rejected);
+                    return count(Counter::POINTS_REJECTED, rejected);
                 }
                 Err(ExportError::Permanent { .. }) => {
-                    return self.counters.add("points_dropped", "permanent", all);
+                    return self.counters.dropped(DropReason::loss("permanent"), all);
                 }
                 Err(ExportError::Retryable { left, rejected, .. }) => {
                     if let Some(left) = left {
-                        count("points_rejected", rejected);
-                        count("points_sent", all - points(&left) - rejected);
+                        count(Counter::POINTS_REJECTED, rejected);
+                        count(Counter::POINTS_SENT, all - points(&left) - rejected);
                         request = left;
                     }
-                    count("requests_retried", 1);
+                    count(Counter::sum("requests_retried"), 1);
                 }
                 Err(other) => panic!("{other:?}"),
             }
@@ -185,8 +185,8 @@ impl Host {
         let all = self.counters.snapshot();
         let matching = all
             .iter()
-            .filter(|((_, have, why), _)| *have == name && (reason.is_empty() || *why == reason));
-        matching.map(|(_, count)| count).sum()
+            .filter(|it| it.counter.name() == name && (reason.is_empty() || it.reason == reason));
+        matching.map(|it| it.value).sum()
     }
 
     /// Asserts that each point handed over was sent, rejected or dropped.

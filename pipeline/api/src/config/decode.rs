@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use serde::de::{self, DeserializeOwned, DeserializeSeed, Deserializer, IntoDeserializer, Visitor};
 
 use super::node::{Node, Tree};
-use super::problem::{Failure, Fault, Problem, problem};
+use super::problem::{DecodeError, DecodeErrorKind, Problem, problem};
 use super::types::Secret;
 
 /// A decoded value.
@@ -28,31 +28,31 @@ pub fn decode<T: DeserializeOwned>(node: &Node) -> Result<Decoded<T>, Vec<Proble
     }
 }
 
-/// Decodes what can be decoded of a node, and says all that cannot: what is wrong is noted, left out, and the rest
+/// Decodes what can be decoded of a node, and says all that cannot: what is wrong is recorded, left out, and the rest
 /// tried again.
 #[must_use]
 pub fn attempt<T: DeserializeOwned>(node: &Node) -> (Option<Decoded<T>>, Vec<Problem>) {
-    const MOST: usize = 50;
+    const MAX_PROBLEMS: usize = 50;
     let mut problems: Vec<Problem> = Vec::new();
     let mut rest = node.clone();
-    while problems.len() < MOST {
+    while problems.len() < MAX_PROBLEMS {
         let trace = Trace::default();
         let reader = Reader {
             node: &rest,
             path: None,
             trace: &trace,
         };
-        let fault = match T::deserialize(reader) {
+        let kind = match T::deserialize(reader) {
             Ok(value) => {
                 let secrets = trace.secrets.into_inner();
                 return (Some(Decoded { value, secrets }), problems);
             }
-            Err(failure) => failure.fault,
+            Err(error) => error.kind,
         };
         let path = trace.failed.into_inner().unwrap_or_default();
         // An unknown choice leaves nothing of its map.
-        let is_choice = matches!(fault, Fault::UnknownVariant(..));
-        let problem = problem(node, path.clone(), fault);
+        let is_choice = matches!(kind, DecodeErrorKind::UnknownVariant(..));
+        let problem = problem(node, path.clone(), kind);
         let left_out = if is_choice { &path } else { &problem.path };
         if problems.iter().any(|known| known.path == problem.path) {
             // It is missing because it was wrong: what it belongs to goes too, and the rest is looked at.
@@ -77,6 +77,8 @@ fn whole(path: &[String]) -> &[String] {
     let item = path.iter().rposition(is_index).map(|at| at + 1);
     &path[..item.unwrap_or(path.len().saturating_sub(1))]
 }
+
+/// What is learnt while a node is decoded.
 #[derive(Default)]
 struct Trace {
     secrets: RefCell<Vec<Vec<String>>>,
@@ -108,7 +110,7 @@ struct Reader<'a, 'p> {
 
 impl<'a> Reader<'a, '_> {
     /// The innermost place that fails is the one to blame.
-    fn blame<T>(&self, result: Result<T, Failure>) -> Result<T, Failure> {
+    fn blame<T>(&self, result: Result<T, DecodeError>) -> Result<T, DecodeError> {
         if result.is_err() {
             self.trace
                 .failed
@@ -118,7 +120,7 @@ impl<'a> Reader<'a, '_> {
         result
     }
 
-    fn wants<T>(&self, what: &str) -> Result<T, Failure> {
+    fn wants<T>(&self, what: &str) -> Result<T, DecodeError> {
         let hint = match (&self.node.tree, what) {
             (Tree::Number(_) | Tree::Bool(_), "a string") => "; put it in quotes",
             _ => "",
@@ -129,7 +131,7 @@ impl<'a> Reader<'a, '_> {
         ))))
     }
 
-    fn map<V: Visitor<'a>>(&self, visitor: V) -> Result<V::Value, Failure> {
+    fn map<V: Visitor<'a>>(&self, visitor: V) -> Result<V::Value, DecodeError> {
         static NONE: &[(String, Node)] = &[];
         let items = match &self.node.tree {
             Tree::Map(map) => map.as_slice(),
@@ -143,7 +145,7 @@ impl<'a> Reader<'a, '_> {
         }))
     }
 
-    fn list<V: Visitor<'a>>(&self, visitor: V) -> Result<V::Value, Failure> {
+    fn list<V: Visitor<'a>>(&self, visitor: V) -> Result<V::Value, DecodeError> {
         match &self.node.tree {
             Tree::List(list) => self.blame(visitor.visit_seq(Elements {
                 items: list.iter(),
@@ -154,7 +156,7 @@ impl<'a> Reader<'a, '_> {
     }
 
     /// A number or truth value: what `${…}` gave is read as one, since its field wants one.
-    fn scalar<V: Visitor<'a>>(&self, visitor: V, what: &str) -> Result<V::Value, Failure> {
+    fn scalar<V: Visitor<'a>>(&self, visitor: V, what: &str) -> Result<V::Value, DecodeError> {
         let typed;
         let tree = match &self.node.tree {
             Tree::Untyped(text) => {
@@ -173,7 +175,7 @@ impl<'a> Reader<'a, '_> {
         }
     }
 
-    fn text<V: Visitor<'a>>(&self, visitor: V) -> Result<V::Value, Failure> {
+    fn text<V: Visitor<'a>>(&self, visitor: V) -> Result<V::Value, DecodeError> {
         match &self.node.tree {
             Tree::String(text) | Tree::Untyped(text) => self.blame(visitor.visit_str(text)),
             _ => self.wants("a string"),
@@ -184,7 +186,7 @@ impl<'a> Reader<'a, '_> {
 fn visit_number<'a, V: Visitor<'a>>(
     number: &serde_yaml::Number,
     visitor: V,
-) -> Result<V::Value, Failure> {
+) -> Result<V::Value, DecodeError> {
     if let Some(it) = number.as_u64() {
         visitor.visit_u64(it)
     } else if let Some(it) = number.as_i64() {
@@ -196,18 +198,18 @@ fn visit_number<'a, V: Visitor<'a>>(
 
 macro_rules! scalars {
     ($what:literal: $($method:ident)*) => {
-        $(fn $method<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Failure> { self.scalar(visitor, $what) })*
+        $(fn $method<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, DecodeError> { self.scalar(visitor, $what) })*
     };
 }
 
 impl<'a> Deserializer<'a> for Reader<'a, '_> {
-    type Error = Failure;
+    type Error = DecodeError;
 
     scalars!("a whole number": deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64 deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64);
     scalars!("a number": deserialize_f32 deserialize_f64);
     scalars!("true or false": deserialize_bool);
 
-    fn deserialize_any<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Failure> {
+    fn deserialize_any<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         match &self.node.tree {
             Tree::Null => self.blame(visitor.visit_unit()),
             Tree::Bool(it) => self.blame(visitor.visit_bool(*it)),
@@ -218,15 +220,15 @@ impl<'a> Deserializer<'a> for Reader<'a, '_> {
         }
     }
 
-    fn deserialize_str<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Failure> {
+    fn deserialize_str<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         self.text(visitor)
     }
 
-    fn deserialize_string<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Failure> {
+    fn deserialize_string<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         self.text(visitor)
     }
 
-    fn deserialize_option<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Failure> {
+    fn deserialize_option<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         if matches!(self.node.tree, Tree::Null) {
             visitor.visit_none()
         } else {
@@ -238,7 +240,7 @@ impl<'a> Deserializer<'a> for Reader<'a, '_> {
         self,
         name: &'static str,
         visitor: V,
-    ) -> Result<V::Value, Failure> {
+    ) -> Result<V::Value, DecodeError> {
         if name == Secret::NAME {
             self.trace.secrets.borrow_mut().push(spell(self.path));
         }
@@ -251,19 +253,23 @@ impl<'a> Deserializer<'a> for Reader<'a, '_> {
         _: &'static str,
         _: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Failure> {
+    ) -> Result<V::Value, DecodeError> {
         self.map(visitor)
     }
 
-    fn deserialize_map<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Failure> {
+    fn deserialize_map<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         self.map(visitor)
     }
 
-    fn deserialize_seq<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Failure> {
+    fn deserialize_seq<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         self.list(visitor)
     }
 
-    fn deserialize_tuple<V: Visitor<'a>>(self, _: usize, visitor: V) -> Result<V::Value, Failure> {
+    fn deserialize_tuple<V: Visitor<'a>>(
+        self,
+        _: usize,
+        visitor: V,
+    ) -> Result<V::Value, DecodeError> {
         self.list(visitor)
     }
 
@@ -272,7 +278,7 @@ impl<'a> Deserializer<'a> for Reader<'a, '_> {
         _: &'static str,
         allowed: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Failure> {
+    ) -> Result<V::Value, DecodeError> {
         match &self.node.tree {
             Tree::String(text) | Tree::Untyped(text) => {
                 self.blame(visitor.visit_enum(text.as_str().into_deserializer()))
@@ -323,19 +329,22 @@ struct Items<'a, 'p> {
 }
 
 impl<'a> de::MapAccess<'a> for Items<'a, '_> {
-    type Error = Failure;
+    type Error = DecodeError;
 
     fn next_key_seed<K: DeserializeSeed<'a>>(
         &mut self,
         seed: K,
-    ) -> Result<Option<K::Value>, Failure> {
+    ) -> Result<Option<K::Value>, DecodeError> {
         self.value = self.rest.next();
         self.value
             .map(|(key, _)| seed.deserialize(key.as_str().into_deserializer()))
             .transpose()
     }
 
-    fn next_value_seed<S: DeserializeSeed<'a>>(&mut self, seed: S) -> Result<S::Value, Failure> {
+    fn next_value_seed<S: DeserializeSeed<'a>>(
+        &mut self,
+        seed: S,
+    ) -> Result<S::Value, DecodeError> {
         let (key, node) = self
             .value
             .take()
@@ -359,12 +368,12 @@ struct Elements<'a, 'p> {
 }
 
 impl<'a> de::SeqAccess<'a> for Elements<'a, '_> {
-    type Error = Failure;
+    type Error = DecodeError;
 
     fn next_element_seed<S: DeserializeSeed<'a>>(
         &mut self,
         seed: S,
-    ) -> Result<Option<S::Value>, Failure> {
+    ) -> Result<Option<S::Value>, DecodeError> {
         let Some((index, node)) = self.items.next() else {
             return Ok(None);
         };

@@ -9,3 +9,7 @@ pub use decode::{Decoded, attempt, decode};
 pub use node::{Node, Origin, Tree};
 pub use problem::{Expected, Problem};
 pub use types::{ByteSize, Duration, Pattern, Regex, Secret};
+
+/// What the service takes out of an exporter's map before the exporter's own configuration is decoded: the time-out,
+/// queue and retry that stand around it.
+pub const DELIVERY_KEYS: [&str; 3] = ["timeout", "sending_queue", "retry_on_failure"];

@@ -1,4 +1,4 @@
-//! What is wrong in a configuration, as data: how it became so is serde's business, how it is told the service's.
+//! What is wrong in a configuration, as data: serde finds it, the service shows it.
 
 use std::fmt;
 
@@ -22,17 +22,18 @@ pub struct Problem {
 /// What would be right.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Expected {
-    /// The message says it.
-    Told,
+    /// Nothing that can be named: the message says it.
+    Unspecified,
     /// One of these keys, instead of this one: the mark belongs under the key.
     Key(String, Vec<String>),
     /// One of these values, instead of this one.
     Value(String, Vec<String>),
 }
-/// What a fault in the node at `path` is, and where.
-pub(super) fn problem(node: &Node, mut path: Vec<String>, fault: Fault) -> Problem {
-    let (message, expected) = match fault {
-        Fault::Missing(field) => {
+
+/// What an error in the node at `path` is, and where.
+pub(super) fn problem(node: &Node, mut path: Vec<String>, kind: DecodeErrorKind) -> Problem {
+    let (message, expected) = match kind {
+        DecodeErrorKind::Missing(field) => {
             let origin = node.at(&path).and_then(|at| at.origin.clone());
             path.push(field.into());
             let message = format!("missing key `{field}`");
@@ -40,25 +41,25 @@ pub(super) fn problem(node: &Node, mut path: Vec<String>, fault: Fault) -> Probl
                 path,
                 origin,
                 message,
-                expected: Expected::Told,
+                expected: Expected::Unspecified,
             };
         }
-        Fault::UnknownField(key, allowed) => {
+        DecodeErrorKind::UnknownField(key, allowed) => {
             path.push(key.clone());
             (format!("unknown key `{key}`"), Expected::Key(key, allowed))
         }
         // A choice with values of its own is written as a map of one key.
-        Fault::UnknownVariant(key, allowed)
+        DecodeErrorKind::UnknownVariant(key, allowed)
             if node.at(&path).is_some_and(|at| at.get(&key).is_some()) =>
         {
             path.push(key.clone());
             (format!("unknown key `{key}`"), Expected::Key(key, allowed))
         }
-        Fault::UnknownVariant(value, allowed) => (
+        DecodeErrorKind::UnknownVariant(value, allowed) => (
             format!("unknown value `{value}`"),
             Expected::Value(value, allowed),
         ),
-        Fault::Message(message) => (plain(message), Expected::Told),
+        DecodeErrorKind::Message(message) => (plain(message), Expected::Unspecified),
     };
     let origin = node.at(&path).and_then(|at| at.origin.clone());
     Problem {
@@ -82,13 +83,15 @@ fn plain(message: String) -> String {
     };
     format!("{found}, expected {wanted}")
 }
+
+/// Why a node could not be decoded.
 #[derive(Debug)]
-pub(super) struct Failure {
-    pub(super) fault: Fault,
+pub(super) struct DecodeError {
+    pub(super) kind: DecodeErrorKind,
 }
 
 #[derive(Debug)]
-pub(super) enum Fault {
+pub(super) enum DecodeErrorKind {
     Message(String),
     Missing(&'static str),
     UnknownField(String, Vec<String>),
@@ -99,36 +102,36 @@ fn owned(all: &[&str]) -> Vec<String> {
     all.iter().map(|it| (*it).to_owned()).collect()
 }
 
-impl de::Error for Failure {
-    fn custom<T: fmt::Display>(message: T) -> Failure {
-        Failure {
-            fault: Fault::Message(message.to_string()),
+impl de::Error for DecodeError {
+    fn custom<T: fmt::Display>(message: T) -> DecodeError {
+        DecodeError {
+            kind: DecodeErrorKind::Message(message.to_string()),
         }
     }
 
-    fn missing_field(field: &'static str) -> Failure {
-        Failure {
-            fault: Fault::Missing(field),
+    fn missing_field(field: &'static str) -> DecodeError {
+        DecodeError {
+            kind: DecodeErrorKind::Missing(field),
         }
     }
 
-    fn unknown_field(field: &str, expected: &'static [&'static str]) -> Failure {
-        Failure {
-            fault: Fault::UnknownField(field.to_owned(), owned(expected)),
+    fn unknown_field(field: &str, expected: &'static [&'static str]) -> DecodeError {
+        DecodeError {
+            kind: DecodeErrorKind::UnknownField(field.to_owned(), owned(expected)),
         }
     }
 
-    fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Failure {
-        Failure {
-            fault: Fault::UnknownVariant(variant.to_owned(), owned(expected)),
+    fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> DecodeError {
+        DecodeError {
+            kind: DecodeErrorKind::UnknownVariant(variant.to_owned(), owned(expected)),
         }
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", self.fault)
+        write!(f, "{:?}", self.kind)
     }
 }
 
-impl std::error::Error for Failure {}
+impl std::error::Error for DecodeError {}

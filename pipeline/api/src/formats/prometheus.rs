@@ -6,16 +6,17 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use crate::data::{Attributes, Batch, Kind, Series, Table, TableMap, Value};
-use crate::telemetry::Counters;
+use crate::telemetry::{Counter, Counters, Warnings};
 
 /// The latest values of every series.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Exposition {
+    counters: Counters,
+    warnings: Warnings,
     /// A table that nobody else holds is forgotten once it was written.
     tables: TableMap<Latest>,
     /// The metric that has a family, where two end up with one name: the first keeps it.
     families: HashMap<String, Arc<str>>,
-    warned: HashSet<Arc<str>>,
     changed: bool,
 }
 
@@ -35,9 +36,21 @@ struct Family<'a> {
 }
 
 impl Exposition {
+    /// Of no series yet. What cannot be written is counted as `series_refused` and warned of.
+    #[must_use]
+    pub fn new(counters: Counters) -> Exposition {
+        Exposition {
+            warnings: Warnings::new(counters.component()),
+            counters,
+            tables: TableMap::new(),
+            families: HashMap::new(),
+            changed: false,
+        }
+    }
+
     /// Takes in what a request showed. Where it shows again what was not written yet, that is written first: the
     /// exposition of the sweep before.
-    pub fn take(&mut self, request: &[Batch], counters: &Counters) -> String {
+    pub fn take(&mut self, request: &[Batch]) -> String {
         let is_unwritten = |batch: &Batch| {
             let table = batch.table();
             let known = self.tables.get(table);
@@ -45,7 +58,7 @@ impl Exposition {
             known.is_some_and(|latest| latest.unwritten.is_some())
         };
         let previous = if request.iter().any(is_unwritten) {
-            self.write(counters)
+            self.write()
         } else {
             String::new()
         };
@@ -63,7 +76,7 @@ impl Exposition {
     }
 
     /// The whole exposition: one HELP and TYPE a family. Empty if nothing came since the last one.
-    pub fn write(&mut self, counters: &Counters) -> String {
+    pub fn write(&mut self) -> String {
         if !std::mem::take(&mut self.changed) {
             return String::new();
         }
@@ -76,17 +89,13 @@ impl Exposition {
                     Value::Int(it) => it.to_string(),
                     Value::Double(it) => format!("{it:?}"),
                     Value::Histogram(_) | Value::ExponentialHistogram(_) => {
-                        self.refuse(
-                            series,
-                            "histogram",
-                            "is a histogram, which is not written",
-                            counters,
-                        );
+                        let why = "is a histogram, which is not written";
+                        self.refuse(series, "histogram", why);
                         continue;
                     }
                     _ => continue,
                 };
-                self.line(series, &number, &mut families, counters);
+                self.line(series, &number, &mut families);
             }
         }
         let mut out = String::new();
@@ -110,11 +119,11 @@ impl Exposition {
         out
     }
 
-    fn refuse(&mut self, series: &Series, reason: &'static str, why: &str, counters: &Counters) {
-        counters.add("series_refused", reason, 1);
-        if self.warned.insert(Arc::clone(&series.name)) {
-            tracing::warn!("{} {why}; left out", series.name);
-        }
+    fn refuse(&self, series: &Series, reason: &'static str, why: &str) {
+        self.counters.record_for(Counter::SERIES_REFUSED, reason, 1);
+        let message = "series left out of the exposition";
+        self.warnings
+            .warn_with(message, || format!("{} {why}", series.name));
     }
 
     fn line<'a>(
@@ -122,7 +131,6 @@ impl Exposition {
         series: &'a Series,
         number: &str,
         families: &mut BTreeMap<String, Family<'a>>,
-        counters: &Counters,
     ) {
         let (kind, suffix) = match series.kind {
             Kind::Sum {
@@ -146,7 +154,7 @@ impl Exposition {
         if *owner != series.name || !is_allowed {
             let owner = Arc::clone(owner);
             let why = format!("would be {name} for Prometheus, which {owner} is already");
-            self.refuse(series, "collision", &why, counters);
+            self.refuse(series, "collision", &why);
             return;
         }
         let family = families.entry(name.clone()).or_insert_with(|| Family {
@@ -212,14 +220,14 @@ mod tests {
              net/0{} 4 gauge\nkvm/x_total{a-b=1,a.b=2} 5.5 counter\nkvm/gone end gauge\nkvm/e{device=\"\"} 1e300 gauge\n",
         );
         let counters = Counters::new("stdout");
-        let mut exposition = Exposition::default();
-        assert_eq!(exposition.take(&batches.unwrap(), &counters), "");
-        let text = exposition.write(&counters);
+        let mut exposition = Exposition::new(counters.clone());
+        assert_eq!(exposition.take(&batches.unwrap()), "");
+        let text = exposition.write();
         let expected = "# HELP kvm_e kvm/e\n# TYPE kvm_e gauge\nkvm_e{device=\"\"} 1e300\n\
              # HELP kvm_x_total kvm/x_total\n# TYPE kvm_x_total counter\nkvm_x_total{a_b=\"1\"} 5.5\n# HELP net_0 net/0\n# TYPE net_0 gauge\nnet_0 4\n\
              # HELP net_n_dash_total net/n-dash\n# TYPE net_n_dash_total counter\nnet_n_dash_total{device=\"/a\"} 1\nnet_n_dash_total{device=\"q\\\"\\n\\\\\"} 3\n";
         assert_eq!(text, expected);
         assert_eq!(counters.total("series_refused"), 1);
-        assert_eq!(exposition.write(&counters), "", "nothing new");
+        assert_eq!(exposition.write(), "", "nothing new");
     }
 }

@@ -11,6 +11,7 @@ use crate::component::Processor;
 use crate::data::{Batch, Head, Series, Table, TableMap, Value, address};
 use crate::demand::Demand;
 use crate::error::Result;
+use crate::telemetry::DropReason;
 
 /// Remembers what a [`PerSeries`] made of each table, and a column of `C`s beside its rows; that alone makes a
 /// [`Processor`] of it.
@@ -48,7 +49,7 @@ impl<T: PerSeries, C: Clone> Memo<T, C> {
     pub fn get_or_compute(
         &mut self,
         batch: &Batch,
-        out: &mut Outbox,
+        out: &Outbox,
         column: impl FnMut(&T, &Series, &Series) -> C,
     ) -> &mut TableRewrite<C> {
         if self.tables.get(batch.table()).is_none() {
@@ -72,7 +73,7 @@ impl<T: PerSeries, C: Clone> Memo<T, C> {
     fn compute(
         &mut self,
         batch: &Batch,
-        out: &mut Outbox,
+        out: &Outbox,
         mut column: impl FnMut(&T, &Series, &Series) -> C,
     ) {
         let table = batch.table();
@@ -195,7 +196,7 @@ impl<T: PerSeries> Processor for Memo<T, ()> {
         }
         let rewrite = self.get_or_compute(&batch, out, |_, _, _| ());
         let rewritten = rewrite.apply(&batch);
-        out.dropped(batch.points() - rewritten.points(), "filtered");
+        out.dropped(batch.points() - rewritten.points(), DropReason::FILTERED);
         out.pass(rewritten);
         Ok(())
     }

@@ -1,5 +1,9 @@
-//! What a component tells of itself: counters.
+//! What a component tells of itself: counters, and warnings that are logged once.
 
 mod counters;
+mod drop_reason;
+mod warnings;
 
-pub use counters::{Counters, Key, is_most};
+pub use counters::{Counter, CounterKind, CounterValue, Counters};
+pub use drop_reason::DropReason;
+pub use warnings::{Warnings, one_line};

@@ -10,8 +10,8 @@ use crate::config::{Node, Tree};
 use crate::formats::text;
 use crate::telemetry::Counters;
 use crate::{
-    Batch, Component, Demand, Exporter, Make, Outbox, Outlet, Receiver, Shutdown, Until, Value,
-    Want, points,
+    Batch, Component, Demand, Exporter, Factory, Outbox, Outlet, Receiver, ReceiverClock, Shutdown,
+    Value, Want, points,
 };
 
 /// Checks what every component keeps, whatever its kind: it is registered once; its README shows every option
@@ -27,19 +27,19 @@ pub fn assert_contracts<T: Component>(readme: &str, yaml: &str, input: &str) {
     assert_readme(registration::<T>(), readme);
     assert_eq!(mistakes::<T>(yaml), Vec::<String>::new());
     assert_unknown_keys_refused::<T>(&node(yaml));
-    match &registration::<T>().make {
-        Make::Processor(_) => {
+    match &registration::<T>().factory {
+        Factory::Processor(_) => {
             assert_honest::<T>(yaml, input);
             assert_complete::<T>(yaml, input);
             assert_same_table::<T>(yaml, input);
         }
-        Make::Receiver(decode) => {
+        Factory::Receiver(decode) => {
             let context = context();
             let decoded = decode(&node(yaml)).expect("decoded before");
             let made = (decoded.value)(&context).expect("built before");
             assert_receiver_ends(made, &context.counters);
         }
-        Make::Exporter(decode, _) => {
+        Factory::Exporter(decode, _) => {
             let made = decode(&node(yaml)).map(|it| (it.value)(&context()).expect("built before"));
             assert_exporter_ends(&*made.expect("decoded before"));
         }
@@ -47,10 +47,10 @@ pub fn assert_contracts<T: Component>(readme: &str, yaml: &str, input: &str) {
 }
 
 fn assert_unknown_keys_refused<T: Component>(whole: &Node) {
-    let refused = |node: &Node| match &registration::<T>().make {
-        Make::Receiver(decode) => decode(node).err(),
-        Make::Processor(decode) => decode(node).err(),
-        Make::Exporter(decode, _) => decode(node).err(),
+    let refused = |node: &Node| match &registration::<T>().factory {
+        Factory::Receiver(decode) => decode(node).err(),
+        Factory::Processor(decode) => decode(node).err(),
+        Factory::Exporter(decode, _) => decode(node).err(),
     };
     let mut bogus = if matches!(whole.tree, Tree::Map(_)) {
         whole.clone()
@@ -162,13 +162,13 @@ fn assert_receiver_ends(receiver: Box<dyn Receiver>, counters: &Counters) {
     block_on(async {
         let (end, hear) = watch::channel(false);
         let (to, mut from) = mpsc::channel(16);
-        let (tell, mut found) = mpsc::unbounded_channel();
-        let outlet = Outlet::new(to, counters.clone(), tell);
+        let (startup, mut reports) = mpsc::unbounded_channel();
+        let outlet = Outlet::new(to, counters.clone(), startup);
         let nothing = Demand::new(|_, _| Want::Never);
-        let until = Until::new(hear, false, counters.clone());
-        let ran = tokio::spawn(receiver.run(nothing, outlet, until));
-        // It has looked once when it says what it found; one that says nothing is given a moment.
-        let _ = tokio::time::timeout(Duration::from_secs(1), found.recv()).await;
+        let clock = ReceiverClock::new(Shutdown::new(hear), false, counters.clone());
+        let ran = tokio::spawn(receiver.run(nothing, outlet, clock));
+        // It has looked once when it reports; one that does not report is given a moment.
+        let _ = tokio::time::timeout(Duration::from_secs(1), reports.recv()).await;
         end.send_replace(true);
         let ran = tokio::time::timeout(LONG, ran)
             .await

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use crate::config::Node;
 use crate::formats::text;
 use crate::telemetry::Counters;
-use crate::{Attributes, Batch, Component, Context, Make, Outbox, Processor, Registration, Scope};
+use crate::{
+    Attributes, Batch, Component, Context, Factory, Outbox, Processor, Registration, Scope,
+};
 
 pub use contracts::{assert_contracts, assert_honest};
 pub use readme::{assert_readme, blocks};
@@ -34,7 +36,7 @@ pub fn node(yaml: &str) -> Node {
 /// The processor of this type, built from YAML as the service builds it.
 #[must_use]
 pub fn processor<T: Component>(yaml: &str) -> Box<dyn Processor> {
-    let Make::Processor(decode) = &registration::<T>().make else {
+    let Factory::Processor(decode) = &registration::<T>().factory else {
         panic!("`{}` is no processor", T::TYPE)
     };
     let decoded = decode(&node(yaml))
@@ -58,14 +60,14 @@ pub fn mistakes<T: Component>(yaml: &str) -> Vec<String> {
             |()| Vec::new(),
         )
     };
-    match &registration::<T>().make {
-        Make::Receiver(decode) => {
+    match &registration::<T>().factory {
+        Factory::Receiver(decode) => {
             decode(&node(yaml)).map_or_else(told, |it| built((it.value)(&context()).map(drop)))
         }
-        Make::Processor(decode) => {
+        Factory::Processor(decode) => {
             decode(&node(yaml)).map_or_else(told, |it| built((it.value)(&context()).map(drop)))
         }
-        Make::Exporter(decode, _) => {
+        Factory::Exporter(decode, _) => {
             decode(&node(yaml)).map_or_else(told, |it| built((it.value)(&context()).map(drop)))
         }
     }

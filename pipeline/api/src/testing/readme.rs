@@ -3,11 +3,8 @@
 use serde_json::{Map, Value};
 
 use super::node;
-use crate::config::{ByteSize, Duration};
-use crate::{Make, Registration};
-
-/// What the service takes out of an exporter's map: an exporter's README may show it, this crate knows no defaults of it.
-const AROUND: [&str; 3] = ["timeout", "sending_queue", "retry_on_failure"];
+use crate::config::{ByteSize, DELIVERY_KEYS, Duration};
+use crate::{Factory, Registration};
 
 /// A component's README shows what its configuration is:
 ///
@@ -30,7 +27,7 @@ pub fn assert_readme(of: &Registration, readme: &str) {
         .into_iter()
         .find(|(info, _)| info.starts_with("yaml"));
     let (_, block) = block.expect("README.md shows all options in a YAML block");
-    let section = format!("{}s", of.make.kind());
+    let section = format!("{}s", of.factory.kind());
     let read = |text: &str| {
         let whole: Value = serde_yaml::from_str(text)
             .unwrap_or_else(|error| panic!("README.md's first YAML block: {error}"));
@@ -41,8 +38,9 @@ pub fn assert_readme(of: &Registration, readme: &str) {
                 of.type_name
             ),
         };
-        if matches!(of.make, Make::Exporter(..)) {
-            let is_own = |key: &str| options.contains_key(key) || !AROUND.contains(&key);
+        if matches!(of.factory, Factory::Exporter(..)) {
+            // It may show what stands around it; this crate knows no defaults of that.
+            let is_own = |key: &str| options.contains_key(key) || !DELIVERY_KEYS.contains(&key);
             shown.retain(|key, _| is_own(key));
         }
         shown
@@ -190,10 +188,10 @@ fn is_same(a: &Value, b: &Value) -> bool {
 /// The component takes what its README shows.
 fn assert_taken(of: &Registration, shown: Map<String, Value>) {
     let shown = node(&Value::Object(shown).to_string());
-    let refused = match &of.make {
-        Make::Receiver(decode) => decode(&shown).err(),
-        Make::Processor(decode) => decode(&shown).err(),
-        Make::Exporter(decode, _) => decode(&shown).err(),
+    let refused = match &of.factory {
+        Factory::Receiver(decode) => decode(&shown).err(),
+        Factory::Processor(decode) => decode(&shown).err(),
+        Factory::Exporter(decode, _) => decode(&shown).err(),
     };
     assert!(
         refused.is_none(),

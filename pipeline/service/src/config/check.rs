@@ -1,15 +1,15 @@
-//! Every mistake in what was loaded, told in one run.
+//! Every mistake in what was loaded, reported in one run.
 
 use std::collections::BTreeMap;
 
-use pipeline::config::{Decoded, Expected, Node, Problem, Tree, attempt};
-use pipeline::{Make, Registration};
+use pipeline::config::{DELIVERY_KEYS, Decoded, Expected, Node, Problem, Tree, attempt};
+use pipeline::{Factory, Registration};
 use serde::de::DeserializeOwned;
 
 use super::diagnostic::{Diagnostic, nearest};
 use super::load::Loaded;
-use super::service::{Around, Pipeline, RetryOnFailure, SendingQueue, Service};
-use super::{Component, Config};
+use super::service::{DeliveryConfig, Pipeline, RetryOnFailure, SendingQueue, Service};
+use super::{Config, ConfiguredComponent};
 
 const SECTIONS: [&str; 5] = [
     "receivers",
@@ -18,9 +18,6 @@ const SECTIONS: [&str; 5] = [
     "extensions",
     "service",
 ];
-/// What the service takes out of an exporter's map.
-const AROUND: [&str; 3] = ["timeout", "sending_queue", "retry_on_failure"];
-
 /// Types that users of the Collector look for, and where it is done here.
 const ALIASES: [(&str, &str, &str); 16] = [
     ("exporter", "debug", "stdout"),
@@ -41,9 +38,9 @@ const ALIASES: [(&str, &str, &str); 16] = [
     ("processor", "resourcedetection", "service.resource"),
 ];
 
-/// Checks what was loaded, tells what is wrong, and gives what could be decoded all the same.
+/// Checks what was loaded, reports what is wrong, and gives what could be decoded all the same.
 pub(crate) fn check(loaded: &mut Loaded) -> Option<Config> {
-    let told = &mut loaded.diagnostics;
+    let diagnostics = &mut loaded.diagnostics;
     if loaded.is_partial {
         return None;
     }
@@ -55,16 +52,16 @@ pub(crate) fn check(loaded: &mut Loaded) -> Option<Config> {
         {
             let unknown =
                 Diagnostic::error(format!("unknown key `{key}`")).at_key(value.origin.as_ref());
-            told.push(unknown.path(&[key]).help(nearest(key, &SECTIONS)));
+            diagnostics.push(unknown.path(&[key]).help(nearest(key, &SECTIONS)));
         }
     }
     let registry = Registration::all();
-    told.extend(registered_twice(&registry));
+    diagnostics.extend(registered_twice(&registry));
     let mut secrets = Vec::new();
     let mut check = Check {
         node,
         registry: &registry,
-        told,
+        diagnostics,
         secrets: &mut secrets,
     };
     let service = check.service();
@@ -83,7 +80,7 @@ pub(crate) fn check(loaded: &mut Loaded) -> Option<Config> {
     let mut exporters = BTreeMap::new();
     for (id, node) in check.section("receivers") {
         check.used("receivers", &id, &node, used(&id, |it| &it.receivers));
-        if let Some((registration, Make::Receiver(decode))) =
+        if let Some((registration, Factory::Receiver(decode))) =
             check.find("receivers", "receiver", &id, &node)
             && let Some(component) = check.component("receivers", &id, &node, registration, *decode)
         {
@@ -93,7 +90,7 @@ pub(crate) fn check(loaded: &mut Loaded) -> Option<Config> {
     for (id, node) in check.section("processors") {
         let count = used(&id, |it| &it.processors);
         check.used("processors", &id, &node, count);
-        if let Some((registration, Make::Processor(decode))) =
+        if let Some((registration, Factory::Processor(decode))) =
             check.find("processors", "processor", &id, &node)
         {
             // One instance a pipeline; decoded anyway where it is not used, for its mistakes.
@@ -104,13 +101,13 @@ pub(crate) fn check(loaded: &mut Loaded) -> Option<Config> {
     }
     for (id, mut node) in check.section("exporters") {
         check.used("exporters", &id, &node, used(&id, |it| &it.exporters));
-        if let Some((registration, Make::Exporter(decode, delivery))) =
+        if let Some((registration, Factory::Exporter(decode, delivery))) =
             check.find("exporters", "exporter", &id, &node)
         {
-            let around = check.around(&id, &mut node, delivery());
+            let delivery = check.delivery_config(&id, &mut node, delivery());
             if let Some(component) = check.component("exporters", &id, &node, registration, *decode)
             {
-                exporters.insert(id, (component, around));
+                exporters.insert(id, (component, delivery));
             }
         }
     }
@@ -120,7 +117,7 @@ pub(crate) fn check(loaded: &mut Loaded) -> Option<Config> {
             type_of(&id)
         ));
         check
-            .told
+            .diagnostics
             .push(none.at_key(node.origin.as_ref()).path(&["extensions", &id]));
     }
     if let Some(service) = &service {
@@ -138,11 +135,13 @@ pub(crate) fn check(loaded: &mut Loaded) -> Option<Config> {
 /// Types that two crates have registered.
 fn registered_twice(all: &[&'static Registration]) -> impl Iterator<Item = Diagnostic> {
     let twice = all.windows(2).filter_map(|pair| match pair {
-        [a, b] if (a.make.kind(), a.type_name) == (b.make.kind(), b.type_name) => Some((a, b)),
+        [a, b] if (a.factory.kind(), a.type_name) == (b.factory.kind(), b.type_name) => {
+            Some((a, b))
+        }
         _ => None,
     });
     twice.map(|(a, b)| {
-        let (kind, name) = (a.make.kind(), a.type_name);
+        let (kind, name) = (a.factory.kind(), a.type_name);
         let crates = format!(
             "by {} {} and by {} {}",
             a.crate_name, a.version, b.crate_name, b.version
@@ -161,33 +160,33 @@ pub(super) fn type_of(id: &str) -> &str {
 pub(super) struct Check<'a> {
     pub(super) node: &'a Node,
     registry: &'a [&'static Registration],
-    pub(super) told: &'a mut Vec<Diagnostic>,
+    pub(super) diagnostics: &'a mut Vec<Diagnostic>,
     secrets: &'a mut Vec<Vec<String>>,
 }
 
 impl Check<'_> {
-    /// What of a node can be decoded; what cannot is told.
+    /// What of a node can be decoded; what cannot is reported.
     fn decode<T: DeserializeOwned>(&mut self, node: &Node, base: &[&str]) -> Option<T> {
         let (decoded, problems) = attempt(node);
-        self.tell(&problems, base);
-        decoded.and_then(|decoded| self.noted(Ok(decoded), base))
+        self.report(&problems, base);
+        decoded.and_then(|decoded| self.record(Ok(decoded), base))
     }
 
-    fn tell(&mut self, problems: &[Problem], base: &[&str]) {
+    fn report(&mut self, problems: &[Problem], base: &[&str]) {
         for problem in problems {
-            let told = Diagnostic::of(problem, base);
+            let diagnostic = Diagnostic::of(problem, base);
             // What could not be substituted is of no type either: said once.
             if !self
-                .told
+                .diagnostics
                 .iter()
-                .any(|it| it.is_error && it.place.is_some() && it.place == told.place)
+                .any(|it| it.is_error && it.place.is_some() && it.place == diagnostic.place)
             {
-                self.told.push(told);
+                self.diagnostics.push(diagnostic);
             }
         }
     }
 
-    fn noted<T>(&mut self, decoded: Result<Decoded<T>, Vec<Problem>>, base: &[&str]) -> Option<T> {
+    fn record<T>(&mut self, decoded: Result<Decoded<T>, Vec<Problem>>, base: &[&str]) -> Option<T> {
         match decoded {
             Ok(decoded) => {
                 let base = base.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>();
@@ -200,7 +199,7 @@ impl Check<'_> {
                 Some(decoded.value)
             }
             Err(problems) => {
-                self.tell(&problems, base);
+                self.report(&problems, base);
                 None
             }
         }
@@ -208,7 +207,7 @@ impl Check<'_> {
 
     fn service(&mut self) -> Option<Service> {
         let Some(node) = self.node.get("service") else {
-            self.told
+            self.diagnostics
                 .push(Diagnostic::error("missing key `service`").help(
                     "`service.pipelines.metrics` says which components make up the pipeline",
                 ));
@@ -226,7 +225,7 @@ impl Check<'_> {
                     "expected a map from ids to components, found {}",
                     node.describe()
                 ));
-                self.told
+                self.diagnostics
                     .push(wrong.at_value(node.origin.as_ref()).path(&[name]));
                 Vec::new()
             }
@@ -239,7 +238,7 @@ impl Check<'_> {
         if count == 0 && is_known {
             let unused =
                 Diagnostic::warning(format!("`{id}` is defined here, but no pipeline uses it"));
-            self.told
+            self.diagnostics
                 .push(unused.at_key(node.origin.as_ref()).path(&[section, id]));
         }
     }
@@ -251,21 +250,21 @@ impl Check<'_> {
         kind: &str,
         id: &str,
         node: &Node,
-    ) -> Option<(&'static Registration, &'static Make)> {
+    ) -> Option<(&'static Registration, &'static Factory)> {
         let (name, rest) = id.split_once('/').unwrap_or((id, "-"));
         let known: Vec<_> = self
             .registry
             .iter()
-            .filter(|it| it.make.kind() == kind)
+            .filter(|it| it.factory.kind() == kind)
             .copied()
             .collect();
-        let told = if !is_type(name)
+        let diagnostic = if !is_type(name)
             || rest.is_empty()
             || rest.contains(|c: char| c.is_whitespace() || c.is_control())
         {
             Diagnostic::error(format!("`{id}` is no id")).help("an id is `type` or `type/name`")
         } else if let Some(registration) = known.iter().find(|it| it.type_name == name) {
-            return Some((registration, &registration.make));
+            return Some((registration, &registration.factory));
         } else {
             let has = known
                 .iter()
@@ -292,8 +291,8 @@ impl Check<'_> {
             ))
             .help(hint)
         };
-        self.told
-            .push(told.at_key(node.origin.as_ref()).path(&[section, id]));
+        self.diagnostics
+            .push(diagnostic.at_key(node.origin.as_ref()).path(&[section, id]));
         None
     }
 
@@ -304,7 +303,7 @@ impl Check<'_> {
         node: &Node,
         registration: &'static Registration,
         decode: pipeline::Decode<T>,
-    ) -> Option<Component<T>> {
+    ) -> Option<ConfiguredComponent<T>> {
         let mut decoded = decode(node);
         if let (Err(problems), "exporters") = (&mut decoded, section) {
             for problem in problems
@@ -312,12 +311,12 @@ impl Check<'_> {
                 .filter(|problem| problem.path.len() == 1)
             {
                 if let Expected::Key(_, allowed) = &mut problem.expected {
-                    allowed.extend(AROUND.map(String::from));
+                    allowed.extend(DELIVERY_KEYS.map(String::from));
                 }
             }
         }
-        let build = self.noted(decoded, &[section, id])?;
-        Some(Component {
+        let build = self.record(decoded, &[section, id])?;
+        Some(ConfiguredComponent {
             registration,
             build,
             origin: node.origin.clone(),
@@ -326,8 +325,14 @@ impl Check<'_> {
     }
 
     /// Takes queue, retry and time-out out of an exporter's map.
-    fn around(&mut self, id: &str, node: &mut Node, mut delivery: pipeline::Delivery) -> Around {
-        let [timeout, queue, retry] = AROUND.map(|key| node.take(key).map(|node| (key, node)));
+    fn delivery_config(
+        &mut self,
+        id: &str,
+        node: &mut Node,
+        mut delivery: pipeline::Delivery,
+    ) -> DeliveryConfig {
+        let [timeout, queue, retry] =
+            DELIVERY_KEYS.map(|key| node.take(key).map(|node| (key, node)));
         if let Some((key, node)) = timeout
             && let Some(timeout) =
                 self.decode::<pipeline::config::Duration>(&node, &["exporters", id, key])
@@ -348,10 +353,10 @@ impl Check<'_> {
             let at = retry_node
                 .as_ref()
                 .map(|node| node.get(key).unwrap_or(node));
-            let told = Diagnostic::error(format!("`{key}` {why}"))
+            let diagnostic = Diagnostic::error(format!("`{key}` {why}"))
                 .at_value(at.and_then(|at| at.origin.as_ref()));
-            self.told
-                .push(told.path(&["exporters", id, "retry_on_failure", key]));
+            self.diagnostics
+                .push(diagnostic.path(&["exporters", id, "retry_on_failure", key]));
         }
         if let Some(consumers) = queue.num_consumers {
             delivery.num_consumers = consumers.get();
@@ -359,7 +364,7 @@ impl Check<'_> {
         delivery.block_on_overflow = queue
             .block_on_overflow
             .unwrap_or(delivery.block_on_overflow);
-        Around {
+        DeliveryConfig {
             delivery,
             queue,
             retry,
@@ -399,11 +404,11 @@ mod tests {
     fn a_type_that_two_crates_register_names_both() {
         static ONE: Registration = Registration::per_series::<Twice>("crate-a", "1.0.0", "a.rs");
         static TWO: Registration = Registration::per_series::<Twice>("crate-b", "2.0.0", "b.rs");
-        let told: Vec<_> = registered_twice(&[&ONE, &TWO])
+        let messages: Vec<_> = registered_twice(&[&ONE, &TWO])
             .map(|it| it.message)
             .collect();
         let expected = "the processor type `twice` is registered twice: by crate-a 1.0.0 and by crate-b 2.0.0; link only one of them";
-        assert_eq!(told, [expected]);
+        assert_eq!(messages, [expected]);
         assert_eq!(registered_twice(&[&ONE]).count(), 0);
     }
 }

@@ -1,4 +1,4 @@
-//! What is wrong in a configuration, as the user is told: place, line with a mark, path, and what would be right.
+//! What is wrong in a configuration, as the user sees it: place, line with a mark, path, and what would be right.
 
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -13,7 +13,7 @@ pub(crate) struct Text {
     pub(crate) text: String,
 }
 
-/// One thing to tell.
+/// One mistake, or one thing that is odd.
 #[derive(Clone, Debug)]
 pub(crate) struct Diagnostic {
     pub(crate) is_error: bool,
@@ -77,13 +77,17 @@ impl Diagnostic {
             .copied()
             .chain(problem.path.iter().map(String::as_str))
             .collect();
-        let told = Diagnostic::error(&problem.message).path(&path);
+        let diagnostic = Diagnostic::error(&problem.message).path(&path);
         let origin = problem.origin.as_ref();
         match &problem.expected {
-            Expected::Key(key, allowed) => told.at_key(origin).help(nearest(key, allowed)),
-            Expected::Value(value, allowed) => told.at_value(origin).help(nearest(value, allowed)),
-            Expected::Told if problem.message.starts_with("missing key") => told.at_key(origin),
-            Expected::Told => told.at_value(origin),
+            Expected::Key(key, allowed) => diagnostic.at_key(origin).help(nearest(key, allowed)),
+            Expected::Value(value, allowed) => {
+                diagnostic.at_value(origin).help(nearest(value, allowed))
+            }
+            Expected::Unspecified if problem.message.starts_with("missing key") => {
+                diagnostic.at_key(origin)
+            }
+            Expected::Unspecified => diagnostic.at_value(origin),
         }
     }
 
@@ -135,6 +139,36 @@ pub(crate) fn render(all: &[Diagnostic], texts: &[Text]) -> String {
         let _ = writeln!(out, "{}\n", diagnostic.render(texts));
     }
     out
+}
+
+/// All of them as JSON, one a line, with the fields that logs have.
+pub(crate) fn render_json(all: &[Diagnostic], texts: &[Text]) -> String {
+    let lines = all.iter().map(|it| {
+        let (level, message) = if it.is_error {
+            ("ERROR", "a mistake in the configuration")
+        } else {
+            ("WARN", "odd in the configuration")
+        };
+        let mut line = serde_json::json!({
+            "level": level,
+            "message": message,
+            "error": it.message,
+            "path": it.path.join("."),
+        });
+        if let Some((text, span)) = &it.place {
+            let source = &texts[*text].text;
+            let start = source.floor_char_boundary(span.start);
+            let column_of = source[..start].rfind('\n').map_or(0, |at| at + 1);
+            line["file"] = texts[*text].name.as_str().into();
+            line["line"] = (1 + source[..start].matches('\n').count()).into();
+            line["column"] = (1 + source[column_of..start].chars().count()).into();
+        }
+        if let Some(help) = &it.help {
+            line["help"] = help.as_str().into();
+        }
+        format!("{line}\n")
+    });
+    lines.collect()
 }
 
 /// «did you mean …», or all that would be right.

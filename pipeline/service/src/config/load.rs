@@ -22,12 +22,7 @@ pub(crate) struct Loaded {
 /// Reads the files (`-`: standard input; none: the embedded default), merges them in order (maps deep, lists
 /// replaced), then the `--set`s, and substitutes.
 pub(crate) fn load(files: &[String], sets: &[String], default: &str, env: Env<'_>) -> Loaded {
-    let mut loaded = Loaded {
-        node: Node::empty(),
-        texts: Vec::new(),
-        diagnostics: Vec::new(),
-        is_partial: false,
-    };
+    let mut loaded = Loaded::empty();
     if files.is_empty() {
         loaded.add("the embedded default", default.into());
     }
@@ -44,8 +39,8 @@ pub(crate) fn load(files: &[String], sets: &[String], default: &str, env: Env<'_
         match text {
             Ok(text) => loaded.add(name, text),
             Err(error) => {
-                let wrong = Diagnostic::error(format!("cannot read {name}: {error}"));
-                loaded.diagnostics.push(wrong);
+                let diagnostic = Diagnostic::error(format!("cannot read {name}: {error}"));
+                loaded.diagnostics.push(diagnostic);
                 loaded.is_partial = true;
             }
         }
@@ -63,10 +58,20 @@ pub(crate) fn load(files: &[String], sets: &[String], default: &str, env: Env<'_
 }
 
 /// How deep a `--set` may go: as deep as YAML is read.
-const DEEPEST: usize = 128;
+const MAX_DEPTH: usize = 128;
 
 impl Loaded {
-    fn add(&mut self, name: &str, mut text: String) {
+    /// Of no text yet.
+    pub(super) fn empty() -> Loaded {
+        Loaded {
+            node: Node::empty(),
+            texts: Vec::new(),
+            diagnostics: Vec::new(),
+            is_partial: false,
+        }
+    }
+
+    pub(super) fn add(&mut self, name: &str, mut text: String) {
         if text.starts_with('\u{feff}') {
             text.remove(0); // a byte order mark
         }
@@ -95,15 +100,16 @@ impl Loaded {
                 },
             ) => merge(&mut self.node, node, &mut Vec::new(), &mut self.diagnostics),
             Ok(node) => {
-                let wrong = Diagnostic::error(format!("expected a map, found {}", node.describe()));
-                self.diagnostics.push(wrong.at_value(node.origin.as_ref()).help("a configuration has the keys `receivers`, `processors`, `exporters` and `service`"));
+                let diagnostic =
+                    Diagnostic::error(format!("expected a map, found {}", node.describe()));
+                self.diagnostics.push(diagnostic.at_value(node.origin.as_ref()).help("a configuration has the keys `receivers`, `processors`, `exporters` and `service`"));
             }
-            Err(wrong) => self.diagnostics.extend(wrong),
+            Err(diagnostic) => self.diagnostics.extend(diagnostic),
         }
     }
 
     /// `a.b=v`: the value is YAML.
-    fn set(&mut self, set: &str) {
+    pub(super) fn set(&mut self, set: &str) {
         let number = self.texts.len();
         self.texts.push(Text {
             name: "--set".into(),
@@ -115,13 +121,13 @@ impl Loaded {
             value: 0..set.len(),
         };
         let Some((path, value)) = set.split_once('=').filter(|(path, _)| !path.is_empty()) else {
-            let wrong = Diagnostic::error("a `--set` is written `path.to.key=value`");
-            return self.diagnostics.push(wrong.at_value(Some(&whole)));
+            let diagnostic = Diagnostic::error("a `--set` is written `path.to.key=value`");
+            return self.diagnostics.push(diagnostic.at_value(Some(&whole)));
         };
-        if path.split('.').count() > DEEPEST {
-            let wrong =
-                Diagnostic::error(format!("a `--set` goes {DEEPEST} keys deep at the most"));
-            return self.diagnostics.push(wrong.at_value(Some(&whole)));
+        if path.split('.').count() > MAX_DEPTH {
+            let diagnostic =
+                Diagnostic::error(format!("a `--set` goes {MAX_DEPTH} keys deep at the most"));
+            return self.diagnostics.push(diagnostic.at_value(Some(&whole)));
         }
         // What is no YAML, as `{a}/{b}` is none, is meant as it stands.
         let value = serde_yaml::from_str(value).unwrap_or_else(|_| Value::String(value.into()));
@@ -186,18 +192,18 @@ fn parse(text: &str, number: usize) -> Result<Node, Vec<Diagnostic>> {
 }
 
 fn syntax(text: &str, message: &str, at: usize) -> Diagnostic {
-    let wrong = Diagnostic::error(format!("not YAML: {message}"));
+    let diagnostic = Diagnostic::error(format!("not YAML: {message}"));
     let line = text[..at].rfind('\n').map_or(0, |end| end + 1);
     let line = text[line..].lines().next().unwrap_or_default();
     if text
         .lines()
         .any(|line| line.trim_start_matches(' ').starts_with('\t'))
     {
-        wrong.help("YAML takes no tabs for indentation: use blanks")
+        diagnostic.help("YAML takes no tabs for indentation: use blanks")
     } else if line.contains("${") && message.contains("flow") {
-        wrong.help("within `{ }` and `[ ]`, `${…}` has to be in quotes")
+        diagnostic.help("within `{ }` and `[ ]`, `${…}` has to be in quotes")
     } else {
-        wrong
+        diagnostic
     }
 }
 
@@ -235,7 +241,7 @@ fn place_all(node: &mut Node, origin: &Origin) {
     }
 }
 
-fn merge(base: &mut Node, over: Node, path: &mut Vec<String>, told: &mut Vec<Diagnostic>) {
+fn merge(base: &mut Node, over: Node, path: &mut Vec<String>, diagnostics: &mut Vec<Diagnostic>) {
     let Node {
         tree: Tree::Map(have),
         ..
@@ -249,7 +255,7 @@ fn merge(base: &mut Node, over: Node, path: &mut Vec<String>, told: &mut Vec<Dia
             match have.iter_mut().find(|(name, _)| *name == key) {
                 Some((_, node)) => {
                     path.push(key);
-                    merge(node, value, path, told);
+                    merge(node, value, path, diagnostics);
                     path.pop();
                 }
                 None => have.push((key, value)),
@@ -261,77 +267,12 @@ fn merge(base: &mut Node, over: Node, path: &mut Vec<String>, told: &mut Vec<Dia
                 "`{}` is empty here, which erases what was given before",
                 path.join(".")
             );
-            told.push(
+            diagnostics.push(
                 Diagnostic::warning(text)
                     .at_key(over.origin.as_ref())
                     .path(path),
             );
         }
         *base = over;
-    }
-}
-
-/// Loads a text as a file and as a `--set`, substitutes without an environment, checks it, and tells what is wrong.
-#[cfg(any(test, fuzzing))]
-pub(crate) fn fuzzed(text: &str) {
-    let mut loaded = Loaded {
-        node: Node::empty(),
-        texts: Vec::new(),
-        diagnostics: Vec::new(),
-        is_partial: false,
-    };
-    loaded.add("random.yaml", text.into());
-    loaded.set(text);
-    substitute(
-        &mut loaded.node,
-        &|_| None,
-        &mut Vec::new(),
-        &mut loaded.diagnostics,
-    );
-    drop(super::check(&mut loaded));
-    super::render(&loaded.diagnostics, &loaded.texts);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Texts that are nearly right: those of the repository, with a few characters changed.
-    fn nearly(texts: &[String], random: &mut fastrand::Rng) -> String {
-        const ODD: [&str; 22] = [
-            "\t", "\n", ":", " ", "- ", "{", "}", "[", "]", "\"", "'", "#", "&a ", "*a", "!", "|",
-            "${", "$$", "ö", "\u{feff}", "<<: ", "\0",
-        ];
-        let mut text: Vec<char> = texts[random.usize(..texts.len())].chars().collect();
-        for _ in 0..random.usize(1..6) {
-            let at = random.usize(..=text.len());
-            match random.u8(..4) {
-                0 => text.truncate(at),
-                1 if at < text.len() => drop(text.remove(at)),
-                _ => drop(text.splice(at..at, ODD[random.usize(..ODD.len())].chars())),
-            }
-        }
-        text.into_iter().collect()
-    }
-
-    #[test]
-    fn no_configuration_makes_it_panic() {
-        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let files = ["configs", "tests/configurations"]
-            .iter()
-            .flat_map(|it| std::fs::read_dir(root.join(it)).unwrap());
-        let files = files
-            .map(|file| file.unwrap().path())
-            .filter(|path| path.extension().is_some_and(|it| it == "yaml"));
-        let texts: Vec<String> = files
-            .map(|path| std::fs::read_to_string(path).unwrap())
-            .collect();
-        let seed = fastrand::u64(..);
-        let mut random = fastrand::Rng::with_seed(seed);
-        for round in 0..3_000 {
-            let text = nearly(&texts, &mut random);
-            let attempt = std::panic::catch_unwind(|| fuzzed(&text));
-            assert!(attempt.is_ok(), "seed {seed}, round {round}: {text:?}");
-        }
     }
 }

@@ -1,7 +1,9 @@
-//! From what the user wrote to what it means: every mistake told in one run.
+//! From what the user wrote to what it means: every mistake reported in one run.
 
 mod check;
 mod diagnostic;
+#[cfg(any(test, fuzzing))]
+mod fuzzing;
 mod index;
 mod load;
 mod pipelines;
@@ -11,32 +13,33 @@ mod substitute;
 
 use std::collections::BTreeMap;
 
-use pipeline::config::{Node, Origin};
+use pipeline::config::{Node, Origin, attempt};
 use pipeline::{Build, Exporter, Processor, Receiver, Registration};
 
 pub(crate) use check::check;
-pub(crate) use diagnostic::{Diagnostic, render};
+pub(crate) use diagnostic::{Diagnostic, Text, render, render_json};
 #[cfg(fuzzing)]
-pub(crate) use load::fuzzed;
+pub(crate) use fuzzing::load_and_check;
 pub(crate) use load::{Loaded, load};
 pub(crate) use print::print;
 use service::Service;
-pub use service::around;
-pub(crate) use service::{Around, Encoding, Level, Logs, RetryOnFailure, Sizer};
+pub use service::delivery_config;
+pub(crate) use service::{DeliveryConfig, Encoding, Level, Logs, RetryOnFailure, Sizer};
 
 /// A configuration whose every value has its type; nothing is built yet.
 #[derive(Debug)]
 pub(crate) struct Config {
     pub(crate) service: Service,
-    pub(crate) receivers: BTreeMap<String, Component<Box<dyn Receiver>>>,
-    pub(crate) processors: BTreeMap<String, Vec<Component<Box<dyn Processor>>>>,
-    pub(crate) exporters: BTreeMap<String, (Component<Box<dyn Exporter>>, Around)>,
+    pub(crate) receivers: BTreeMap<String, ConfiguredComponent<Box<dyn Receiver>>>,
+    pub(crate) processors: BTreeMap<String, Vec<ConfiguredComponent<Box<dyn Processor>>>>,
+    pub(crate) exporters:
+        BTreeMap<String, (ConfiguredComponent<Box<dyn Exporter>>, DeliveryConfig)>,
     /// The paths of all secrets.
     pub(crate) secrets: Vec<Vec<String>>,
 }
 
 /// A component that can be built.
-pub(crate) struct Component<T> {
+pub(crate) struct ConfiguredComponent<T> {
     pub(crate) registration: &'static Registration,
     pub(crate) build: Build<T>,
     pub(crate) origin: Option<Origin>,
@@ -44,8 +47,16 @@ pub(crate) struct Component<T> {
     pub(crate) node: Node,
 }
 
-impl<T> std::fmt::Debug for Component<T> {
+impl<T> std::fmt::Debug for ConfiguredComponent<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.registration.fmt(f)
     }
+}
+
+/// How the logs are written, as far as the configuration can be read: it may have mistakes elsewhere.
+pub(crate) fn encoding(loaded: &Loaded) -> Encoding {
+    let path = ["service", "telemetry", "logs", "encoding"].map(String::from);
+    let node = loaded.node.at(&path);
+    let decoded = node.and_then(|node| attempt::<Encoding>(node).0);
+    decoded.map_or(Logs::default().encoding, |decoded| decoded.value)
 }

@@ -11,7 +11,7 @@ impl Check<'_> {
         if service.pipelines.is_empty() {
             let none = Diagnostic::error("there is no pipeline")
                 .help("`metrics: {receivers: […], processors: […], exporters: […]}`");
-            self.told.push(
+            self.diagnostics.push(
                 none.at_key(node.and_then(|it| it.origin.as_ref()))
                     .path(&["service", "pipelines"]),
             );
@@ -23,7 +23,7 @@ impl Check<'_> {
                 let signal =
                     Diagnostic::error(format!("`{name}`: this program carries metrics only"))
                         .help("`metrics` or `metrics/<name>`");
-                self.told.push(
+                self.diagnostics.push(
                     signal
                         .at_key(at.and_then(|it| it.origin.as_ref()))
                         .path(&base),
@@ -40,7 +40,7 @@ impl Check<'_> {
                         "the pipeline `{name}` has no {}",
                         section.trim_end_matches('s')
                     ));
-                    self.told.push(
+                    self.diagnostics.push(
                         none.at_key(list.or(at).and_then(|it| it.origin.as_ref()))
                             .path(&base),
                     );
@@ -52,7 +52,7 @@ impl Check<'_> {
                     let number = index.to_string();
                     let path = [base.as_slice(), &[section, &number]].concat();
                     if ids[..index].contains(id) {
-                        self.told.push(
+                        self.diagnostics.push(
                             Diagnostic::error(format!("`{id}` stands twice in this list"))
                                 .at_value(origin.as_ref())
                                 .path(&path),
@@ -69,11 +69,12 @@ impl Check<'_> {
                         } else {
                             nearest(id, &defined)
                         };
-                        let told = Diagnostic::error(format!(
+                        let diagnostic = Diagnostic::error(format!(
                             "the pipeline `{name}` names `{id}`, which `{section}` does not define"
                         ));
-                        self.told.push(
-                            told.at_value(origin.as_ref())
+                        self.diagnostics.push(
+                            diagnostic
+                                .at_value(origin.as_ref())
                                 .path(&path)
                                 .help(near.replace("allowed:", "defined:")),
                         );
@@ -93,7 +94,7 @@ impl Check<'_> {
             ));
             let at = self.node.at(&["service".into(), "extensions".into()]);
             let origin = at.and_then(|it| it.origin.clone());
-            self.told.push(
+            self.diagnostics.push(
                 none.at_value(origin.as_ref())
                     .path(&["service", "extensions"]),
             );

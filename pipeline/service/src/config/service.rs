@@ -24,7 +24,7 @@ pub(crate) struct Service {
     /// Where the host's file system is seen from here.
     #[serde(default = "host_root")]
     pub(crate) host_root: PathBuf,
-    /// What it tells of itself.
+    /// What the program reports of itself.
     #[serde(default)]
     pub(crate) telemetry: Telemetry,
     /// None exists yet.
@@ -82,7 +82,7 @@ pub(crate) enum Level {
     Error,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Encoding {
     Console,
@@ -206,7 +206,7 @@ impl RetryOnFailure {
 /// `timeout`, `sending_queue` and `retry_on_failure` of an exporter whose map has none of them, as a user would write
 /// them: what its README has to show.
 #[must_use]
-pub fn around(delivery: &Delivery) -> impl Serialize + use<> {
+pub fn delivery_config(delivery: &Delivery) -> impl Serialize + use<> {
     #[derive(Serialize)]
     struct Written {
         timeout: Duration,
@@ -226,7 +226,7 @@ pub fn around(delivery: &Delivery) -> impl Serialize + use<> {
 
 /// All that stands around an exporter.
 #[derive(Debug)]
-pub(crate) struct Around {
+pub(crate) struct DeliveryConfig {
     pub(crate) delivery: Delivery,
     pub(crate) queue: SendingQueue,
     pub(crate) retry: RetryOnFailure,

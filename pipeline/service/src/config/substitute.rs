@@ -14,20 +14,20 @@ pub(super) fn substitute(
     node: &mut Node,
     env: Env<'_>,
     path: &mut Vec<String>,
-    wrong: &mut Vec<Diagnostic>,
+    diagnostics: &mut Vec<Diagnostic>,
 ) {
     match &mut node.tree {
         Tree::Map(map) => {
             for (key, value) in map {
                 path.push(key.clone());
-                substitute(value, env, path, wrong);
+                substitute(value, env, path, diagnostics);
                 path.pop();
             }
         }
         Tree::List(list) => {
             for (index, value) in list {
                 path.push(index.to_string());
-                substitute(value, env, path, wrong);
+                substitute(value, env, path, diagnostics);
                 path.pop();
             }
         }
@@ -40,7 +40,7 @@ pub(super) fn substitute(
                     Tree::String(done.text)
                 };
             }
-            Err(message) => wrong.push(
+            Err(message) => diagnostics.push(
                 Diagnostic::error(message)
                     .at_value(node.origin.as_ref())
                     .path(path),

@@ -17,9 +17,9 @@ use super::inotify::ChangeProbe;
 use super::mount::{boot_unix_nano, display_path, filesystem_of, find_root};
 use super::tree::{ScanTimes, Tree};
 use crate::directory_id::DirectoryId;
+use crate::failure_log::FailureLog;
 use crate::plan::Plan;
 use crate::read::cpu_time;
-use crate::warnings::Warnings;
 
 /// A request for a scan.
 #[derive(Debug)]
@@ -75,7 +75,7 @@ pub(crate) struct Scanner {
     plan: Arc<Plan>,
     demand: Arc<DemandCache>,
     context: Context,
-    warnings: Warnings,
+    failure_log: FailureLog,
     tree: Option<Tree>,
     boot_time: u64,
     /// When the root was last found missing, or last swept before it was gone; unix ns, 0 for never.
@@ -93,7 +93,7 @@ impl Scanner {
         plan: Arc<Plan>,
         demand: Demand,
         context: Context,
-        warnings: Warnings,
+        failure_log: FailureLog,
         current_directory: Arc<Mutex<String>>,
         events: mpsc::Sender<ScanEvent>,
     ) -> Scanner {
@@ -105,7 +105,7 @@ impl Scanner {
             demand: Arc::new(demand),
             boot_time: boot_unix_nano(&context),
             context,
-            warnings,
+            failure_log,
             tree: None,
             absent_at: 0,
             open_error: None,
@@ -129,8 +129,9 @@ impl Scanner {
         let lost_tree = self.tree.take_if(|tree| !tree.is_root_unchanged());
         if lost_tree.is_some() {
             tracing::warn!(
-                "{} has gone or was replaced; its series end",
-                display_path(&self.path)
+                component = &*self.context.id,
+                root = display_path(&self.path),
+                "the root has gone or was replaced; its series end"
             );
             self.absent_at = request.last_sweep_end;
             // This fails only when the receiver is dropped: then the thread ends as well.
@@ -145,7 +146,8 @@ impl Scanner {
             tree.last_scan = request.unchanged_at.unwrap_or(tree.last_scan);
             if lost_tree.is_none() {
                 for (directory, file) in request.refused {
-                    if let Some(discovered) = tree.discovered_file(directory, &file, &self.warnings)
+                    if let Some(discovered) =
+                        tree.discovered_file(directory, &file, &self.failure_log)
                     {
                         tree.add_file(directory, discovered);
                     }
@@ -158,7 +160,7 @@ impl Scanner {
                     boot: self.boot_time,
                     now,
                 },
-                &self.warnings,
+                &self.failure_log,
             );
         }
         let tree = match &self.tree {
@@ -195,7 +197,7 @@ impl Scanner {
             let plan = Arc::clone(&self.plan);
             let current_directory = Arc::clone(&self.current_directory);
             let times = (self.boot_time, self.absent_at);
-            let descriptors = self.context.descriptors.clone();
+            let descriptors = self.context.fd_budget.clone();
             let root_path = path.clone();
             let tree = Tree::open(plan, root_path, filesystem, times, current_directory, descriptors, sink);
             let tree = tree.map_err(|errno| match errno {
@@ -208,7 +210,11 @@ impl Scanner {
         match open_result {
             Ok((path, tree)) => {
                 if self.open_error.take().is_some() {
-                    tracing::info!("{} is there now; sweeping it", display_path(&path));
+                    tracing::info!(
+                        component = &*self.context.id,
+                        root = display_path(&path),
+                        "the root is there now; sweeping it"
+                    );
                 }
                 self.path = path;
                 self.tree = Some(tree);

@@ -2,7 +2,7 @@
 
 use std::os::fd::OwnedFd;
 
-use pipeline::Descriptors;
+use pipeline::FdBudget;
 
 use super::rows::Rows;
 
@@ -14,17 +14,17 @@ pub(crate) struct FdCache {
     files: Vec<Option<OwnedFd>>,
     directories: Vec<Option<OwnedFd>>,
     open: usize,
-    descriptors: Descriptors,
+    fd_budget: FdBudget,
 }
 
 impl FdCache {
-    pub(crate) fn new(descriptors: Descriptors) -> FdCache {
+    pub(crate) fn new(fd_budget: FdBudget) -> FdCache {
         FdCache {
             seekable: true,
             files: Vec::new(),
             directories: Vec::new(),
             open: 0,
-            descriptors,
+            fd_budget,
         }
     }
 
@@ -49,7 +49,7 @@ impl FdCache {
 
     /// Keeps a file open. Returns false, and closes it, where the budget is used up.
     pub(crate) fn keep_file(&mut self, row: u32, file: OwnedFd) -> bool {
-        self.descriptors.take() && {
+        self.fd_budget.take() && {
             self.files[row as usize] = Some(file);
             self.open += 1;
             true
@@ -58,7 +58,7 @@ impl FdCache {
 
     /// Keeps a directory open. Returns false, and closes it, where the budget is used up.
     pub(crate) fn keep_directory(&mut self, group: usize, directory: OwnedFd) -> bool {
-        self.descriptors.take() && {
+        self.fd_budget.take() && {
             self.directories[group] = Some(directory);
             self.open += 1;
             true
@@ -100,7 +100,7 @@ impl FdCache {
 
     fn release(&mut self, count: usize) {
         self.open -= count;
-        self.descriptors.give(count);
+        self.fd_budget.give(count);
     }
 }
 

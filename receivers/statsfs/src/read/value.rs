@@ -24,17 +24,21 @@ impl Reason {
     /// The cause, as a warning names it.
     pub(crate) fn cause(self) -> &'static str {
         match self {
-            Reason::EMPTY => "empty",
-            Reason::NOT_NUMERIC => "not a decimal integer (`formats` reads other forms)",
-            Reason::MULTI_VALUE => "several values in one file",
-            Reason::OUT_OF_RANGE => "a number beyond 64 bits",
-            Reason::TOO_LARGE => "larger than `limits.value_bytes`",
-            Reason::PERMISSION => "permission denied",
-            Reason::LOCKDOWN => "hidden by the kernel's lockdown, as all writable files of debugfs",
-            Reason::TIMEOUT => "not read before the sweep's `timeout`",
-            Reason::STUCK => "does not answer within `timeout`; left alone until it does",
-            Reason::DESCRIPTORS => "no descriptor left to open it",
-            _ => "cannot be read",
+            Reason::EMPTY => "empty file passed over",
+            Reason::NOT_NUMERIC => {
+                "not a decimal integer (`formats` reads other forms); passed over"
+            }
+            Reason::MULTI_VALUE => "several values in one file; passed over",
+            Reason::OUT_OF_RANGE => "a number beyond 64 bits; passed over",
+            Reason::TOO_LARGE => "larger than `limits.value_bytes`; passed over",
+            Reason::PERMISSION => "permission denied; passed over",
+            Reason::LOCKDOWN => {
+                "hidden by the kernel's lockdown, as all writable files of debugfs; passed over"
+            }
+            Reason::TIMEOUT => "not read before the sweep's `timeout`; passed over",
+            Reason::STUCK => "does not answer within `timeout`; passed over until it does",
+            Reason::DESCRIPTORS => "no descriptor left to open it; passed over",
+            _ => "cannot be read; passed over",
         }
     }
 }

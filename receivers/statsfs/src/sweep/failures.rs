@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use crate::counters::FILES_FAILED;
+use crate::failure_log::FailureLog;
 use crate::read::{ReadFailure, Reason};
 use crate::tables::{RowState, TableState};
-use crate::warnings::Warnings;
 
 /// Records the rows that failed, and ends the back-off of those that no longer do.
 pub(crate) fn record_failures(
@@ -13,7 +14,7 @@ pub(crate) fn record_failures(
     retried: &[u32],
     (number, tick): (u64, Duration),
     locked_down: bool,
-    warnings: &Warnings,
+    failure_log: &FailureLog,
 ) {
     for row in retried {
         if failures.binary_search_by_key(row, |(row, _)| *row).is_err() {
@@ -28,11 +29,11 @@ pub(crate) fn record_failures(
             ReadFailure::Gone => continue,
             ReadFailure::NoDescriptor => {
                 let reason = Reason::DESCRIPTORS;
-                warnings.add_once("files_failed", reason.0, reason.cause(), path());
+                failure_log.record_once(FILES_FAILED, reason.0, reason.cause(), path());
                 continue;
             }
             ReadFailure::Other(reason @ Reason::TIMEOUT) => {
-                warnings.add("files_failed", reason.0, reason.cause(), path);
+                failure_log.record(FILES_FAILED, reason.0, reason.cause(), path);
                 continue;
             }
             ReadFailure::NotPermitted if locked_down => Reason::LOCKDOWN,
@@ -46,9 +47,9 @@ pub(crate) fn record_failures(
         // Files of a device that is being removed give all kinds of I/O errors: the warning waits for the second failure.
         let first = u8::from(reason == Reason::IO);
         if previous == first {
-            warnings.add("files_failed", reason.0, reason.cause(), path);
+            failure_log.record(FILES_FAILED, reason.0, reason.cause(), path);
         } else {
-            warnings.count("files_failed", reason.0, 1);
+            failure_log.count(FILES_FAILED, reason.0, 1);
         }
         if table.is_live(row) {
             table.set_row_state(row, back_off(previous, reason, number, tick));

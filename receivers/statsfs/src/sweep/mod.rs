@@ -11,13 +11,14 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use pipeline::telemetry::Counter;
 use pipeline::{Batch, Context, Sweep, Value, Want, now_unix_nano};
 
 use crate::discovery::OpenRoot;
+use crate::failure_log::FailureLog;
 use crate::plan::Plan;
 use crate::read::{FinishedJob, Job, ReadFailure, ReaderPool};
 use crate::tables::{PendingBatch, TableId, Tables, want_interval};
-use crate::warnings::Warnings;
 use failures::record_failures;
 use subsystems::Subsystems;
 
@@ -25,7 +26,7 @@ use subsystems::Subsystems;
 pub(crate) struct Sweeps {
     plan: Arc<Plan>,
     context: Context,
-    warnings: Warnings,
+    failure_log: FailureLog,
     pub(crate) tables: Tables,
     readers: ReaderPool,
     root: Option<SweepRoot>,
@@ -67,7 +68,7 @@ impl Sweeps {
     pub(crate) fn new(
         plan: Arc<Plan>,
         context: Context,
-        warnings: Warnings,
+        failure_log: FailureLog,
         readers: ReaderPool,
     ) -> Sweeps {
         let tables = Tables::new(context.clone(), plan.limits.series);
@@ -75,7 +76,7 @@ impl Sweeps {
         Sweeps {
             plan,
             context,
-            warnings,
+            failure_log,
             tables,
             readers,
             root: None,
@@ -147,11 +148,11 @@ impl Sweeps {
             self.active.insert(name, sweep);
         }
         let counter = if any_overrun && !any_started {
-            "sweeps_skipped"
+            Counter::SWEEPS_SKIPPED
         } else {
-            "sweeps"
+            Counter::SWEEPS
         };
-        self.context.counters.add(counter, "", 1);
+        self.context.counters.record(counter, 1);
     }
 
     /// Whether a subsystem was already swept in this group of `skip_factor` turns; a turn may be several ticks.
@@ -274,7 +275,7 @@ impl Sweeps {
                 &pending.retried,
                 (sweep.number, self.plan.interval),
                 self.root.as_ref().is_some_and(|root| root.locked_down),
-                &self.warnings,
+                &self.failure_log,
             );
         }
         let none_left = |(_, failure): &(u32, ReadFailure)| *failure == ReadFailure::NoDescriptor;
@@ -310,7 +311,7 @@ impl Sweeps {
         }
         if self.active.is_empty() {
             self.tables.last_sweep_end = now_unix_nano();
-            self.warnings.flush();
+            self.failure_log.flush();
         }
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use pipeline::{Batch, Head, Sweep, Table, Times, now_unix_nano};
 
 use super::{Sweeps, TableRead};
+use crate::counters::FILES_FAILED;
 use crate::read::Reason;
 use crate::tables::RowState;
 
@@ -29,11 +30,11 @@ impl Sweeps {
                     table.set_row_state(row, RowState::Stuck(number));
                 }
                 let (reason, path) = (Reason::STUCK, || table.path(row));
-                self.warnings
-                    .add("files_failed", reason.0, reason.cause(), path);
+                self.failure_log
+                    .record(FILES_FAILED, reason.0, reason.cause(), path);
                 let others = pending.table.len().saturating_sub(1) as u64;
-                self.warnings
-                    .count("files_failed", Reason::TIMEOUT.0, others);
+                self.failure_log
+                    .count(FILES_FAILED, Reason::TIMEOUT.0, others);
             }
             self.stuck.insert(number, (Arc::clone(&subsystem), id));
             let Some(sweep) = self.finish_table(&subsystem, Duration::ZERO) else {
@@ -43,9 +44,10 @@ impl Sweeps {
                 self.finish_sweep(&subsystem);
                 sweep_ends.push(sweep_end_batch(pending.table.head(), sweep));
             }
-            self.warnings.flush();
+            self.failure_log.flush();
             if self.readers.is_halted() {
                 tracing::warn!(
+                    component = &*self.context.id,
                     "nothing is read below this root any more: all threads that `max_stuck` allows wait for files that do not answer"
                 );
             }
@@ -60,11 +62,17 @@ impl Sweeps {
         if self.subsystems.set_suspended(subsystem, suspended) {
             if suspended {
                 tracing::warn!(
-                    "{subsystem} rests: {} threads wait for files that do not answer",
-                    self.readers.stalled_count()
+                    component = &*self.context.id,
+                    subsystem = &**subsystem,
+                    threads = self.readers.stalled_count(),
+                    "subsystem suspended: threads wait for files that do not answer"
                 );
             } else {
-                tracing::info!("{subsystem} is swept again");
+                tracing::info!(
+                    component = &*self.context.id,
+                    subsystem = &**subsystem,
+                    "subsystem is swept again"
+                );
             }
         }
         suspended

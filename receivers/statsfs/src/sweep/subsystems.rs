@@ -4,9 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pipeline::{Context, telemetry::Counters};
+use pipeline::Context;
+use pipeline::telemetry::{Counter, Counters, one_line};
 
 use super::budget::{Load, skip_factors};
+use crate::counters::{
+    BYTES_READ, CPU_MICROSECONDS, LONGEST_READ_MICROSECONDS, READS_FAILED,
+    SUBSYSTEM_SWEEPS_SKIPPED, SYSCALLS_MADE, VALUES_LOSSY,
+};
 use crate::plan::Plan;
 use crate::read::ReadCost;
 
@@ -78,7 +83,8 @@ impl Subsystems {
     /// Counts a sweep that is skipped.
     pub(crate) fn count_skipped(&self, subsystem: &str, reason: &'static str) {
         if let Some(state) = self.states.get(subsystem) {
-            state.counters.add("subsystem_sweeps_skipped", reason, 1);
+            let counters = &state.counters;
+            counters.record_for(SUBSYSTEM_SWEEPS_SKIPPED, reason, 1);
         }
     }
 
@@ -88,13 +94,13 @@ impl Subsystems {
             return;
         };
         let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        counters.add("files_read", "", cost.files);
-        counters.add("syscalls_made", "", cost.syscalls);
-        counters.add("bytes_read", "", cost.bytes);
-        counters.add("cpu_microseconds", "", micros(cost.cpu));
-        counters.add("values_lossy", "beyond_i64", cost.lossy);
-        counters.add("reads_failed", "", failures as u64);
-        counters.most("longest_read_microseconds", micros(cost.longest));
+        counters.record(Counter::FILES_READ, cost.files);
+        counters.record(SYSCALLS_MADE, cost.syscalls);
+        counters.record(BYTES_READ, cost.bytes);
+        counters.record(CPU_MICROSECONDS, micros(cost.cpu));
+        counters.record_for(VALUES_LOSSY, "beyond_i64", cost.lossy);
+        counters.record(READS_FAILED, failures as u64);
+        counters.record(LONGEST_READ_MICROSECONDS, micros(cost.longest));
     }
 
     /// The skip factor of each subsystem, by the budget; `interval` is how often a subsystem is wanted.
@@ -135,9 +141,10 @@ impl Subsystems {
         let less: Vec<&str> = less.map(|(name, _)| &**name).collect();
         if !less.is_empty() && !std::mem::replace(&mut self.warned_over_budget, true) {
             tracing::warn!(
-                "reading would take more than `max_cpu_percent: {}`; swept less often: {}",
-                self.plan.max_cpu_percent,
-                less.join(", ")
+                component = &*self.context.id,
+                max_cpu_percent = self.plan.max_cpu_percent,
+                subsystems = &*one_line(&less.join(", ")),
+                "reading would take more than `max_cpu_percent`; some subsystems are swept less often"
             );
         }
         skip_factors

@@ -80,7 +80,7 @@ impl Tables {
     /// Closes all descriptors and keeps no more open: the process has fewer than expected.
     pub(crate) fn close_all(&mut self) {
         self.by_id.values_mut().for_each(TableState::close_all);
-        self.context.descriptors.exhaust();
+        self.context.fd_budget.exhaust();
     }
 
     /// The subsystems, sorted.
@@ -226,8 +226,8 @@ impl Tables {
     /// Frees descriptors until this many are available: closes those of tables that are wanted less often, the least often
     /// wanted first.
     pub(crate) fn free_descriptors(&mut self, wanted: usize, want: Want) {
-        let descriptors = self.context.descriptors.clone();
-        if descriptors.left() >= wanted {
+        let fd_budget = self.context.fd_budget.clone();
+        if fd_budget.left() >= wanted {
             return;
         }
         let mut rarer: Vec<&mut TableState> = self
@@ -237,7 +237,7 @@ impl Tables {
             .collect();
         rarer.sort_by_key(|table| std::cmp::Reverse(want_interval(table.want)));
         for table in rarer {
-            if descriptors.left() >= wanted {
+            if fd_budget.left() >= wanted {
                 return;
             }
             table.close_all();
@@ -316,8 +316,8 @@ impl Tables {
             Arc::clone(&directory_ref.subsystem),
             name.into(),
         );
-        let descriptors = self.context.descriptors.clone();
-        let table = TableState::new(Arc::new(head), Arc::clone(wants), descriptors);
+        let fd_budget = self.context.fd_budget.clone();
+        let table = TableState::new(Arc::new(head), Arc::clone(wants), fd_budget);
         let id = self.next_id;
         self.next_id += 1;
         ids.push(id);

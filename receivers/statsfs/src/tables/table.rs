@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pipeline::{Descriptors, Head, Series, Source, Table, Want};
+use pipeline::{FdBudget, Head, Series, Source, Table, Want};
 
 use super::row_state::{RowActions, RowState, RowStates};
 use crate::directory_id::DirectoryId;
@@ -33,7 +33,7 @@ pub(crate) struct TableState {
     fds: Option<FdCache>,
     /// Rows that ended while a reader had the descriptors.
     ended_while_read: Vec<u32>,
-    descriptors: Descriptors,
+    fd_budget: FdBudget,
 }
 
 /// A table as it is sent: it stays the same for a whole sweep, whatever changes meanwhile.
@@ -57,7 +57,7 @@ pub(crate) struct PendingBatch {
 }
 
 impl TableState {
-    pub(crate) fn new(head: Arc<Head>, wants: Arc<[Want]>, descriptors: Descriptors) -> TableState {
+    pub(crate) fn new(head: Arc<Head>, wants: Arc<[Want]>, fd_budget: FdBudget) -> TableState {
         let want = wants.iter().copied().fold(Want::Never, Want::or);
         TableState {
             head,
@@ -70,9 +70,9 @@ impl TableState {
             outdated: true,
             row_states: RowStates::default(),
             tombstones: 0,
-            fds: Some(FdCache::new(descriptors.clone())),
+            fds: Some(FdCache::new(fd_budget.clone())),
             ended_while_read: Vec::new(),
-            descriptors,
+            fd_budget,
         }
     }
 
@@ -308,7 +308,7 @@ impl TableState {
             self.row_states.set(*row, RowState::Ending);
             self.tombstones -= 1;
         }
-        self.fds = Some(FdCache::new(self.descriptors.clone()));
+        self.fds = Some(FdCache::new(self.fd_budget.clone()));
         self.ended_while_read.clear();
     }
 

@@ -1,6 +1,8 @@
 //! Which points the API accepts of one series: in order, at most one per interval, with time intervals that do not overlap
 //! ([TimeInterval](https://cloud.google.com/monitoring/api/ref_v3/rest/v3/TimeInterval)). Pure: time is a parameter.
 
+use crate::send::drop_reasons::{BASELINE, COALESCED, IN_THE_FUTURE, OUT_OF_ORDER, TOO_OLD};
+use pipeline::telemetry::DropReason;
 use std::time::Duration;
 
 use crate::map::point_value::PointValue;
@@ -51,7 +53,7 @@ pub(crate) enum Admission {
         accepted: bool,
     },
     /// It is not sent. The reason is the one in the counters.
-    Dropped(&'static str),
+    Dropped(DropReason),
 }
 
 /// The state of a series.
@@ -104,10 +106,10 @@ impl Pace {
             return Admission::AlreadyAnswered { accepted };
         }
         if reading.time < now.saturating_sub(MAX_AGE) {
-            return Admission::Dropped("too_old");
+            return Admission::Dropped(TOO_OLD);
         }
         if reading.time > now.saturating_add(MAX_AHEAD) {
-            return Admission::Dropped("in_the_future");
+            return Admission::Dropped(IN_THE_FUTURE);
         }
         match kind {
             SeriesKind::Gauge => self.admit_paced(state, None, reading.time, reading.value),
@@ -133,12 +135,12 @@ impl Pace {
         let Some((mut baseline_start, mut baseline_value)) = counter.baseline.clone() else {
             counter.baseline = Some((time, Some(value.clone())));
             counter.last_reading = Some((time, value));
-            return Admission::Dropped("baseline");
+            return Admission::Dropped(BASELINE);
         };
         match &counter.last_reading {
             // The clock was set back.
             Some((last, before)) if time < *last && (is_sent || value.is_less(before)) => {
-                return Admission::Dropped("out_of_order");
+                return Admission::Dropped(OUT_OF_ORDER);
             }
             // The clock had been ahead, and the API accepted nothing from then.
             Some(_) if time < baseline_start => {
@@ -154,7 +156,7 @@ impl Pace {
         }
         counter.last_reading = Some((time, value.clone()));
         if time < baseline_start.saturating_add(MILLI) {
-            return Admission::Dropped("baseline");
+            return Admission::Dropped(BASELINE);
         }
         let above = match &baseline_value {
             Some(baseline) => value.minus(baseline),
@@ -163,7 +165,7 @@ impl Pace {
         let Some(above) = above else {
             // Other bounds than before: a new baseline.
             counter.baseline = Some((time, Some(value)));
-            return Admission::Dropped("baseline");
+            return Admission::Dropped(BASELINE);
         };
         self.admit_since(state, baseline_start, time, above)
     }
@@ -186,7 +188,7 @@ impl Pace {
             return Admission::Dropped(reason);
         }
         if time < start.saturating_add(MILLI) {
-            return Admission::Dropped("coalesced");
+            return Admission::Dropped(COALESCED);
         }
         self.admit_paced(state, Some(start), time, value)
     }
@@ -194,8 +196,8 @@ impl Pace {
     fn admit_delta(self, state: &mut SeriesState, reading: Reading) -> Admission {
         let Reading { start, time, value } = reading;
         // It is in an earlier sum: the clock was set back, or it is retried together with a later reading.
-        if let Some("out_of_order") = state.why_not_after_last(time) {
-            return Admission::Dropped("out_of_order");
+        if let Some(OUT_OF_ORDER) = state.why_not_after_last(time) {
+            return Admission::Dropped(OUT_OF_ORDER);
         }
         let held = state.counter.as_ref().and_then(|it| it.held_delta.clone());
         let (start, value) = match held {
@@ -205,15 +207,15 @@ impl Pace {
             None => (start, Some(value)),
         };
         let Some(value) = value else {
-            return Admission::Dropped("coalesced");
+            return Admission::Dropped(COALESCED);
         };
         let earliest_start = state.last_accepted.map_or(0, |(_, end)| end + MILLI);
         let start = start.max(earliest_start);
         if start == 0 {
-            return Admission::Dropped("baseline");
+            return Admission::Dropped(BASELINE);
         }
         let admission = if time < start.saturating_add(MILLI) {
-            Admission::Dropped("coalesced")
+            Admission::Dropped(COALESCED)
         } else {
             self.admit_paced(state, Some(start), time, value.clone())
         };
@@ -239,7 +241,7 @@ impl Pace {
                 return Admission::Dropped(reason);
             }
             if time < due - self.interval / 10 {
-                return Admission::Dropped("coalesced");
+                return Admission::Dropped(COALESCED);
             }
             end = time.max(due);
         }
@@ -260,14 +262,10 @@ impl SeriesState {
 
     /// Why a reading is not after the last point, if so: the clock was set back, or the last point was read a little
     /// early.
-    fn why_not_after_last(&self, time: u64) -> Option<&'static str> {
+    fn why_not_after_last(&self, time: u64) -> Option<DropReason> {
         let (_, end) = self.last_accepted.filter(|(_, end)| time <= *end)?;
         let read = self.last_answered.map_or(end, |(read, _)| read);
-        Some(if time < read {
-            "out_of_order"
-        } else {
-            "coalesced"
-        })
+        Some(if time < read { OUT_OF_ORDER } else { COALESCED })
     }
 
     /// Records the API's answer for the point that was read at `time`.

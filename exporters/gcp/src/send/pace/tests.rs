@@ -1,4 +1,5 @@
 use super::*;
+use crate::send::drop_reasons::{BASELINE, COALESCED, IN_THE_FUTURE, OUT_OF_ORDER, TOO_OLD};
 
 const SECOND: u64 = 1_000 * MILLI;
 const PACE: Pace = Pace {
@@ -28,7 +29,7 @@ fn run(kind: SeriesKind, readings: &[(u64, u64, i64)]) -> Vec<String> {
                     .map_or(String::new(), |it| format!("{}..", seconds(it)));
                 format!("{since}{} {:?}", seconds(point.end), point.value)
             }
-            Admission::Dropped(why) => why.into(),
+            Admission::Dropped(why) => why.name().into(),
             Admission::AlreadyAnswered { .. } => "done".into(),
         });
     }
@@ -51,7 +52,7 @@ fn a_gauge_has_no_start_and_what_comes_too_soon_gives_way_to_what_is_newer() {
         shown,
         [
             "100 Int(1)",
-            "coalesced",
+            COALESCED,
             "110 Int(3)",
             "120 Int(4)",
             "130 Int(5)"
@@ -97,7 +98,7 @@ fn a_first_point_without_a_start_is_the_baseline_and_a_fall_is_a_reset() {
             ],
         );
         let resets = [
-            "baseline",
+            BASELINE,
             "100..110 Int(5)",
             "100..120 Int(5)",
             "120.001..130 Int(3)",
@@ -116,7 +117,7 @@ fn a_start_that_is_learnt_later_ends_the_baseline_only_where_it_is_newer() {
     assert_eq!(
         shown,
         [
-            "baseline",
+            BASELINE,
             "100..110 Int(5)",
             "100..120 Int(10)",
             "125..130 Int(2)"
@@ -141,8 +142,8 @@ fn deltas_are_added_up_while_they_come_too_soon() {
         shown,
         [
             "90..100 Int(1)",
-            "coalesced",
-            "coalesced",
+            COALESCED,
+            COALESCED,
             "100.001..112 Int(9)",
             "112.001..122 Int(5)",
             "122.001..140 Int(6)"
@@ -158,7 +159,7 @@ fn a_clock_that_goes_back_waits_until_time_has_passed_what_was_sent() {
     );
     assert_eq!(
         shown,
-        ["100 Int(1)", "out_of_order", "out_of_order", "110 Int(4)"]
+        ["100 Int(1)", OUT_OF_ORDER, OUT_OF_ORDER, "110 Int(4)"]
     );
     let shown = run(
         SeriesKind::Cumulative,
@@ -166,12 +167,7 @@ fn a_clock_that_goes_back_waits_until_time_has_passed_what_was_sent() {
     );
     assert_eq!(
         shown,
-        [
-            "baseline",
-            "100..110 Int(1)",
-            "out_of_order",
-            "100..120 Int(4)"
-        ]
+        [BASELINE, "100..110 Int(1)", OUT_OF_ORDER, "100..120 Int(4)"]
     );
 }
 
@@ -226,7 +222,7 @@ fn deltas_that_are_asked_for_again_with_a_later_one_count_once() {
     state.record_answer(120 * SECOND, &third, true);
     let mut ask =
         |time: u64| PACE.admit(&mut state, SeriesKind::Delta, 130 * SECOND, reading(time));
-    assert_eq!(ask(110), Admission::Dropped("out_of_order"));
+    assert_eq!(ask(110), Admission::Dropped(OUT_OF_ORDER));
     assert_eq!(ask(120), Admission::AlreadyAnswered { accepted: true });
     let Admission::Send(next) = ask(130) else {
         panic!("sent")
@@ -247,11 +243,11 @@ fn what_is_too_old_or_ahead_of_the_clock_stays_here() {
     };
     assert_eq!(
         at(now - 25 * 3_600 * SECOND - 1),
-        Admission::Dropped("too_old")
+        Admission::Dropped(TOO_OLD)
     );
     assert_eq!(
         at(now + 5 * 60 * SECOND + 1),
-        Admission::Dropped("in_the_future")
+        Admission::Dropped(IN_THE_FUTURE)
     );
     assert!(matches!(at(now - 25 * 3_600 * SECOND), Admission::Send(_)));
     assert!(matches!(at(now + 5 * 60 * SECOND), Admission::Send(_)));

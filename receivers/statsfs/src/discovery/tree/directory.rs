@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 
-use pipeline::{Attributes, Descriptors, SourceDirectory};
+use pipeline::{Attributes, FdBudget, SourceDirectory};
 
 use super::file_list::FileList;
 use crate::directory_id::DirectoryId;
@@ -40,11 +40,11 @@ pub(super) struct Directory {
 #[derive(Debug)]
 pub(super) struct OpenDirectory {
     pub(super) fd: OwnedFd,
-    pub(super) descriptors: Descriptors,
+    pub(super) fd_budget: FdBudget,
 }
 
 impl Drop for OpenDirectory {
     fn drop(&mut self) {
-        self.descriptors.give(1);
+        self.fd_budget.give(1);
     }
 }

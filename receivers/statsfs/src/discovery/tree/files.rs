@@ -4,22 +4,24 @@ use std::collections::BTreeSet;
 use std::ffi::{CStr, CString};
 use std::sync::Arc;
 
+use pipeline::telemetry::Counter;
 use pipeline::{Series, Source, SourceFile};
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
 use super::file_list::FileEntry;
 use super::{DiscoveredFile, Tree};
+use crate::counters::{DIRECTORIES_FAILED, SCHEMA_LINES_FAILED};
 use crate::directory_id::DirectoryId;
 use crate::discovery::name::escape;
-use crate::warnings::Warnings;
+use crate::failure_log::FailureLog;
 
 impl Tree {
     pub(super) fn update_files(
         &mut self,
         id: DirectoryId,
         files: BTreeSet<Box<CStr>>,
-        warnings: &Warnings,
+        failure_log: &FailureLog,
     ) {
         let Some((subsystem, _)) = self.directories[&id].subsystem.clone() else {
             return;
@@ -38,10 +40,10 @@ impl Tree {
                 .iter()
                 .filter(|(name, _)| !texts.contains(name.as_bytes()))
             {
-                warnings.add_once(
-                    "schema_lines_failed",
+                failure_log.record_once(
+                    SCHEMA_LINES_FAILED,
                     "schema",
-                    "not understood in a `.schema`",
+                    "not understood in a `.schema`; passed over",
                     format!("{path}/.schema:{}: `{name}` has no file", entry.line),
                 );
             }
@@ -72,14 +74,14 @@ impl Tree {
             Err(Errno::NOENT | Errno::NODEV | Errno::NOTDIR) => return,
             Err(_) => {
                 let path = self.display_path(&self.directories[&id].path);
-                let cause = "cannot be listed";
-                return warnings.add_once("directories_failed", "directory", cause, path);
+                let cause = "cannot be listed; passed over";
+                return failure_log.record_once(DIRECTORIES_FAILED, "directory", cause, path);
             }
         };
         for (name, mode) in files.into_iter().zip(modes) {
             // A file without a stat was removed since it was listed.
             let Ok(mode) = mode else { continue };
-            self.mark_ancestors(id, &name, warnings);
+            self.mark_ancestors(id, &name, failure_log);
             let original = self.duplicate_of(id, &subsystem, &name);
             if let Some(original) = &original {
                 let directory = &self.directories[&id];
@@ -88,10 +90,10 @@ impl Tree {
                     directory.path,
                     escape(name.to_bytes())
                 );
-                warnings.add_once(
-                    "series_refused",
+                failure_log.record_once(
+                    Counter::SERIES_REFUSED,
                     "duplicate",
-                    "series that cannot be told apart",
+                    "series that cannot be told apart; passed over",
                     subject,
                 );
             }
@@ -107,7 +109,7 @@ impl Tree {
                 self.duplicates.insert((id, Arc::clone(&name)));
             } else {
                 let last_scan = self.last_scan;
-                if let Some(mut discovered) = self.discovered_file(id, &name, warnings) {
+                if let Some(mut discovered) = self.discovered_file(id, &name, failure_log) {
                     if last_scan != 0 {
                         discovered.start_time = discovered.start_time.max(last_scan);
                     }
@@ -163,7 +165,7 @@ impl Tree {
     }
 
     /// Adds the duplicates whose originals were removed.
-    pub(super) fn retry_duplicates(&mut self, warnings: &Warnings) {
+    pub(super) fn retry_duplicates(&mut self, failure_log: &FailureLog) {
         for (id, name) in std::mem::take(&mut self.duplicates) {
             // It may have been added with other labels since.
             let is_waiting = |file: &FileEntry| file.duplicate;
@@ -183,14 +185,14 @@ impl Tree {
                     file.duplicate = false;
                 }
             });
-            if let Some(discovered) = self.discovered_file(id, &name, warnings) {
+            if let Some(discovered) = self.discovered_file(id, &name, failure_log) {
                 self.add_file(id, discovered);
             }
         }
     }
 
     /// A new file marks those of the same name in its ancestors: they may be sums.
-    fn mark_ancestors(&mut self, id: DirectoryId, name: &Arc<CString>, warnings: &Warnings) {
+    fn mark_ancestors(&mut self, id: DirectoryId, name: &Arc<CString>, failure_log: &FailureLog) {
         let mut ancestor = self.directories[&id].parent;
         while let Some(current) = ancestor {
             let Some(directory) = self.directories.get_mut(&current) else {
@@ -209,7 +211,7 @@ impl Tree {
                 continue;
             }
             // A file that this scan has added is replaced in the list.
-            let discovered = self.discovered_file(current, name, warnings);
+            let discovered = self.discovered_file(current, name, failure_log);
             let mut added = self.changes.added.iter_mut().rev();
             let added = added
                 .find(|(directory_ref, _)| directory_ref.directory == current)
@@ -245,7 +247,7 @@ impl Tree {
         &mut self,
         id: DirectoryId,
         name: &Arc<CString>,
-        warnings: &Warnings,
+        failure_log: &FailureLog,
     ) -> Option<DiscoveredFile> {
         let directory = self.directories.get(&id)?;
         let file = directory.files.get(name)?;
@@ -257,10 +259,10 @@ impl Tree {
         let declared = entry.map(|entry| {
             let (declared, agrees) = self.interner.declared(&metric, &entry.declared);
             if !agrees {
-                warnings.add_once(
-                    "schema_lines_failed",
+                failure_log.record_once(
+                    SCHEMA_LINES_FAILED,
                     "schema",
-                    "not understood in a `.schema`",
+                    "not understood in a `.schema`; passed over",
                     format!(
                         "{}/.schema:{}: `{text}` has another FLAG than in a directory before",
                         directory.path, entry.line

@@ -6,14 +6,20 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use super::Tree;
+use crate::counters::{SCHEMA_LINES_FAILED, SCHEMAS_FAILED};
 use crate::directory_id::DirectoryId;
 use crate::discovery::schema::{self, Schema};
+use crate::failure_log::FailureLog;
 use crate::read::syscalls::read_whole;
-use crate::warnings::Warnings;
 
 impl Tree {
     /// Reads the `.schema` of a directory, and sets its labels.
-    pub(super) fn update_schema(&mut self, id: DirectoryId, present: bool, warnings: &Warnings) {
+    pub(super) fn update_schema(
+        &mut self,
+        id: DirectoryId,
+        present: bool,
+        failure_log: &FailureLog,
+    ) {
         let max_bytes = usize::try_from(self.plan.limits.schema_bytes.0).unwrap_or(usize::MAX);
         let read = present.then(|| {
             self.with_open(id, |fd| read_whole(fd.as_fd(), c".schema", max_bytes))
@@ -27,30 +33,30 @@ impl Tree {
             // It may have been removed with its directory since the listing.
             None | Some(Err(Errno::NOENT | Errno::NODEV | Errno::STALE)) => None,
             Some(Ok(bytes)) if bytes.len() > max_bytes => {
-                warnings.add_once(
-                    "schemas_failed",
+                failure_log.record_once(
+                    SCHEMAS_FAILED,
                     "too_large",
-                    "larger than `limits.schema_bytes`",
+                    "larger than `limits.schema_bytes`; passed over",
                     format!("{path}/.schema"),
                 );
                 None
             }
             Some(Ok(bytes)) => Some(Arc::new(schema::parse(&String::from_utf8_lossy(&bytes)))),
             Some(Err(_)) => {
-                warnings.add_once(
-                    "schemas_failed",
+                failure_log.record_once(
+                    SCHEMAS_FAILED,
                     "io",
-                    "cannot be read",
+                    "cannot be read; passed over",
                     format!("{path}/.schema"),
                 );
                 None
             }
         };
         for (line, why) in schema.iter().flat_map(|schema| &schema.problems) {
-            warnings.add_once(
-                "schema_lines_failed",
+            failure_log.record_once(
+                SCHEMA_LINES_FAILED,
                 "schema",
-                "not understood in a `.schema`",
+                "not understood in a `.schema`; passed over",
                 format!("{path}/.schema:{line}: {why}"),
             );
         }
@@ -69,7 +75,7 @@ impl Tree {
             let is_changed = metrics(&schema) != metrics(&directory.schema);
             self.update(id, |directory| directory.schema = schema);
             if is_changed {
-                self.redeclare_files(id, warnings);
+                self.redeclare_files(id, failure_log);
             }
             return;
         }
@@ -87,14 +93,14 @@ impl Tree {
     }
 
     /// Updates the declarations of the known files.
-    fn redeclare_files(&mut self, id: DirectoryId, warnings: &Warnings) {
+    fn redeclare_files(&mut self, id: DirectoryId, failure_log: &FailureLog) {
         let names = self
             .directories
             .get(&id)
             .into_iter()
             .flat_map(|it| it.files.names());
         for name in names.cloned().collect::<Vec<_>>() {
-            let discovered = self.discovered_file(id, &name, warnings);
+            let discovered = self.discovered_file(id, &name, failure_log);
             self.changes
                 .changed
                 .extend(discovered.map(|file| (id, file)));

@@ -17,15 +17,15 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use pipeline::{Attributes, Descriptors, SourceDirectory};
+use pipeline::{Attributes, FdBudget, SourceDirectory};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use super::inotify::{ChangeProbe, WatchResult, Watcher};
 use crate::directory_id::DirectoryId;
+use crate::failure_log::FailureLog;
 use crate::plan::Plan;
 use crate::read::syscalls::open_directory;
-use crate::warnings::Warnings;
 pub(crate) use changes::{Changes, DirectoryRef, DiscoveredFile};
 use directory::{Directory, OpenDirectory};
 use file_list::FileList;
@@ -60,7 +60,7 @@ pub(crate) struct Tree {
     /// Links in the root that were not followed.
     links_passed: usize,
     open_directories: usize,
-    descriptors: Descriptors,
+    fd_budget: FdBudget,
     interner: Interner,
     /// Directories of a subsystem that have the same labels.
     same_labels: HashMap<(Arc<str>, Arc<Attributes>), Vec<DirectoryId>>,
@@ -89,7 +89,7 @@ impl Tree {
         filesystem_of: impl Fn(u64) -> String,
         (boot, absent_at): (u64, u64),
         current_directory: Arc<Mutex<String>>,
-        descriptors: Descriptors,
+        fd_budget: FdBudget,
         sink: Sink,
     ) -> Result<Tree, Errno> {
         let root = rustix::fs::open(
@@ -115,7 +115,7 @@ impl Tree {
             watcher,
             links_passed: 0,
             open_directories: 0,
-            descriptors,
+            fd_budget,
             interner: Interner::default(),
             same_labels: HashMap::new(),
             last_scan: absent_at,
@@ -150,7 +150,7 @@ impl Tree {
 
     /// Scans for changes: the whole tree at the first call and with `full`; else only handles inotify events
     /// and the polled directories.
-    pub(crate) fn scan(&mut self, full: bool, times: ScanTimes, warnings: &Warnings) {
+    pub(crate) fn scan(&mut self, full: bool, times: ScanTimes, failure_log: &FailureLog) {
         let root_id = self.root_id;
         match self.watcher.read_events() {
             WatchResult::Events(mut events) if !full && self.is_scanned => {
@@ -164,20 +164,20 @@ impl Tree {
                 events.changed.extend(&self.polled);
                 for (id, name) in events.subdirectories {
                     if !events.changed.contains(&id) {
-                        self.refresh_entry(id, &name, times, warnings);
+                        self.refresh_entry(id, &name, times, failure_log);
                     }
                 }
                 for id in events.changed {
-                    self.refresh(id, false, times, warnings);
+                    self.refresh(id, false, times, failure_log);
                 }
             }
             _ => {
                 self.close_directories();
                 self.interner.forget_unused();
-                self.refresh(self.root_id, true, times, warnings);
+                self.refresh(self.root_id, true, times, failure_log);
             }
         }
-        self.retry_duplicates(warnings);
+        self.retry_duplicates(failure_log);
         self.is_scanned = true;
         self.last_scan = times.now.max(1);
         (self.sink)(std::mem::take(&mut self.changes));
@@ -234,10 +234,10 @@ impl Tree {
         let result = with(&fd);
         if self.polled.contains(&id)
             && self.open_directories < MAX_OPEN_DIRECTORIES
-            && self.descriptors.take()
+            && self.fd_budget.take()
         {
-            let descriptors = self.descriptors.clone();
-            self.update(id, |it| it.open = Some(OpenDirectory { fd, descriptors }));
+            let fd_budget = self.fd_budget.clone();
+            self.update(id, |it| it.open = Some(OpenDirectory { fd, fd_budget }));
             self.open_directories += 1;
         }
         Ok(result)

@@ -9,10 +9,11 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use super::{ScanTimes, Tree};
+use crate::counters::{DIRECTORIES_FAILED, ENTRIES_REFUSED};
 use crate::directory_id::DirectoryId;
 use crate::discovery::name::escape;
+use crate::failure_log::FailureLog;
 use crate::read::syscalls::{DirectoryListing, list, stat_entry};
-use crate::warnings::Warnings;
 
 impl Tree {
     /// Lists a directory and updates the tree. New subdirectories are scanned to their depth, with `recursive` also known ones.
@@ -21,7 +22,7 @@ impl Tree {
         id: DirectoryId,
         recursive: bool,
         times: ScanTimes,
-        warnings: &Warnings,
+        failure_log: &FailureLog,
     ) {
         let Some(directory) = self.directories.get(&id) else {
             return;
@@ -40,18 +41,18 @@ impl Tree {
             }
             Err(errno) => {
                 let cause = if errno == Errno::ACCESS {
-                    "cannot be listed: permission denied"
+                    "cannot be listed: permission denied; passed over"
                 } else {
-                    "cannot be listed"
+                    "cannot be listed; passed over"
                 };
                 let subject = self.display_path(&path);
-                return warnings.add_once("directories_failed", "directory", cause, subject);
+                return failure_log.record_once(DIRECTORIES_FAILED, "directory", cause, subject);
             }
         };
         if listed.is_truncated {
-            self.warn_too_many_entries(&path, warnings);
+            self.warn_too_many_entries(&path, failure_log);
         }
-        let (children, files, has_schema) = self.select_entries(id, &listed, warnings);
+        let (children, files, has_schema) = self.select_entries(id, &listed, failure_log);
 
         let names = self.directories[&id].children.keys().cloned().collect();
         let removed = self.remove_missing_children(id, names, &children);
@@ -59,10 +60,10 @@ impl Tree {
         // The `.schema` is read at a full scan, and whenever it is created or removed.
         let directory = &self.directories[&id];
         if recursive || has_schema != directory.schema.is_some() {
-            self.update_schema(id, has_schema, warnings);
+            self.update_schema(id, has_schema, failure_log);
         }
-        self.update_files(id, files, warnings);
-        self.update_children(id, children, &removed, recursive, times, warnings);
+        self.update_files(id, files, failure_log);
+        self.update_children(id, children, &removed, recursive, times, failure_log);
         self.update_polled(id);
     }
 
@@ -72,21 +73,21 @@ impl Tree {
         id: DirectoryId,
         name: &CStr,
         times: ScanTimes,
-        warnings: &Warnings,
+        failure_log: &FailureLog,
     ) {
         let Ok(entry) = self.with_open(id, |fd| stat_entry(fd.as_fd(), name)) else {
-            return self.refresh(id, false, times, warnings);
+            return self.refresh(id, false, times, failure_log);
         };
-        let (children, ..) = self.select_entries(id, &entry, warnings);
+        let (children, ..) = self.select_entries(id, &entry, failure_log);
         let directory = &self.directories[&id];
         let is_known = directory.children.contains_key(name);
         let entry_count = directory.children.len() + directory.files.len();
         if !is_known && !children.is_empty() && entry_count >= self.plan.limits.directory_entries {
-            return self.warn_too_many_entries(&Arc::clone(&directory.path), warnings);
+            return self.warn_too_many_entries(&Arc::clone(&directory.path), failure_log);
         }
         let names = is_known.then(|| name.into()).into_iter().collect();
         let removed = self.remove_missing_children(id, names, &children);
-        self.update_children(id, children, &removed, false, times, warnings);
+        self.update_children(id, children, &removed, false, times, failure_log);
         self.update_polled(id);
     }
 
@@ -124,11 +125,11 @@ impl Tree {
         }
     }
 
-    fn warn_too_many_entries(&self, path: &str, warnings: &Warnings) {
-        warnings.add_once(
-            "entries_refused",
+    fn warn_too_many_entries(&self, path: &str, failure_log: &FailureLog) {
+        failure_log.record_once(
+            ENTRIES_REFUSED,
             "limit",
-            "more entries than `limits.directory_entries`",
+            "more entries than `limits.directory_entries`; passed over",
             self.display_path(path),
         );
     }
@@ -141,7 +142,7 @@ impl Tree {
         removed: &BTreeSet<Box<CStr>>,
         recursive: bool,
         times: ScanTimes,
-        warnings: &Warnings,
+        failure_log: &FailureLog,
     ) {
         let directory = &self.directories[&id];
         let (path, below) = (Arc::clone(&directory.path), Arc::clone(&directory.below));
@@ -151,7 +152,7 @@ impl Tree {
             };
             if let Some(child) = directory.children.get(&name).copied() {
                 if recursive {
-                    self.refresh(child, true, times, warnings);
+                    self.refresh(child, true, times, failure_log);
                 }
                 continue;
             }
@@ -182,7 +183,7 @@ impl Tree {
             self.update(id, |directory| {
                 directory.children.insert(name, child);
             });
-            self.refresh(child, true, times, warnings);
+            self.refresh(child, true, times, failure_log);
             self.flush_first_scan();
         }
     }

@@ -6,10 +6,11 @@ use std::ffi::CStr;
 use rustix::fs::FileType;
 
 use super::Tree;
+use crate::counters::DIRECTORIES_REFUSED;
 use crate::directory_id::DirectoryId;
 use crate::discovery::name::escape;
+use crate::failure_log::FailureLog;
 use crate::read::syscalls::DirectoryListing;
-use crate::warnings::Warnings;
 
 impl Tree {
     /// Selects from a listing: directories with their inodes, regular files, and whether there is a `.schema`.
@@ -18,7 +19,7 @@ impl Tree {
         &mut self,
         id: DirectoryId,
         listed: &DirectoryListing,
-        warnings: &Warnings,
+        failure_log: &FailureLog,
     ) -> (BTreeMap<Box<CStr>, u64>, BTreeSet<Box<CStr>>, bool) {
         let directory = &self.directories[&id];
         let mut links = 0;
@@ -49,10 +50,10 @@ impl Tree {
                             .is_none_or(|layout| layout.is_match(*depth, &text)),
                     };
                     if is_selected && depth >= self.plan.limits.depth {
-                        warnings.add_once(
-                            "directories_refused",
+                        failure_log.record_once(
+                            DIRECTORIES_REFUSED,
                             "limit",
-                            "deeper than `limits.depth`",
+                            "deeper than `limits.depth`; passed over",
                             format!("{}/{text}", directory.path),
                         );
                     } else if is_selected {

@@ -1,0 +1,99 @@
+//! The command line: one file a subcommand.
+
+mod components;
+mod prepare;
+mod print_config;
+mod run;
+mod validate;
+
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use pipeline::BuildInfo;
+
+#[derive(Debug, Parser)]
+#[command(
+    after_help = "Without --config it sweeps what this kernel has and prints it every 10 s; `print-config` shows that configuration.\n\
+Exit codes: 0 done, 1 failed while running, 2 the configuration or the command line is wrong.\n\
+RUST_LOG sets the log level over the configuration's."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    sources: Sources,
+    /// One sweep of every receiver, drained through the pipeline; then exit: 0 if all of it arrived
+    #[arg(long, global = true)]
+    once: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the pipeline (the default command)
+    Run,
+    /// Check a configuration and build every component, without reading a kernel tree or the network
+    Validate,
+    /// Print the configuration after merging and substitution, secrets hidden
+    PrintConfig,
+    /// List the component types of this binary: type, kind, crate, version, file
+    Components,
+}
+
+/// Where the configuration comes from.
+#[derive(Args, Debug)]
+struct Sources {
+    /// A YAML file, or - for standard input. Given several times they are merged: maps deep, lists replaced
+    #[arg(long, value_name = "FILE|-", global = true)]
+    config: Vec<String>,
+    /// Change one value, written as YAML: --set exporters.otlp.endpoint=host:4317
+    #[arg(long, value_name = "A.B=V", global = true)]
+    set: Vec<String>,
+}
+
+/// What a command ends with, other than success.
+enum Failure {
+    /// Exit 1, with this text.
+    Running(String),
+    /// Exit 2; what is wrong was reported.
+    Configuration,
+}
+
+/// Runs the command line.
+pub(crate) fn main(build_info: BuildInfo) -> ExitCode {
+    let command = Cli::command()
+        .name(build_info.name)
+        .version(build_info.version)
+        .about(build_info.description);
+    let matches = command.try_get_matches();
+    let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Where even this cannot be written, the exit code still says it.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let result = match cli.command.unwrap_or(Command::Run) {
+        Command::Run => run::run(&cli.sources, cli.once, build_info),
+        Command::Validate => validate::validate(&cli.sources, build_info),
+        Command::PrintConfig => print_config::print_config(&cli.sources, build_info),
+        Command::Components => {
+            components::components();
+            Ok(())
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Running(error)) => {
+            tracing::error!(error, "ended with an error");
+            ExitCode::from(1)
+        }
+        Err(Failure::Configuration) => ExitCode::from(2),
+    }
+}
+
+/// A command's own answer, where no exporter runs. A reader that has gone away is no error.
+fn print(text: &str) {
+    use std::io::Write;
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}

@@ -1,0 +1,104 @@
+//! What all commands on a configuration begin with: load, check, build, and report what is wrong.
+
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pipeline::telemetry::Counters;
+use pipeline::{BuildInfo, Context, FdBudget};
+
+use super::{Failure, Sources};
+use crate::config::{
+    Config, Diagnostic, Encoding, Loaded, Logs, Text, check, encoding, load, render, render_json,
+};
+use crate::graph::{self, Graph};
+use crate::resource;
+
+/// How mistakes are reported.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Report {
+    /// As text, with the lines that they are in.
+    Text,
+    /// As text, or as JSON where the logs are JSON.
+    AsLogged,
+}
+
+/// A configuration without a mistake, and all that is built of it.
+pub(super) struct Prepared {
+    pub(super) loaded: Loaded,
+    pub(super) graph: Graph,
+    pub(super) counters: Counters,
+    pub(super) secrets: Vec<Vec<String>>,
+    pub(super) logs: Logs,
+    pub(super) shutdown_timeout: Duration,
+}
+
+/// Loads, checks and builds, and reports all that is wrong or odd in one go.
+pub(super) fn prepare(
+    sources: &Sources,
+    build_info: BuildInfo,
+    report: Report,
+) -> Result<Prepared, Failure> {
+    let env = |name: &str| std::env::var(name).ok();
+    let default = build_info.default_config;
+    let mut loaded = load(&sources.config, &sources.set, default, &env);
+    let built = check(&mut loaded).and_then(|mut config| {
+        let counters = Counters::new("service");
+        let context = context(&config, &counters, build_info);
+        let secrets = std::mem::take(&mut config.secrets);
+        let logs = std::mem::take(&mut config.service.telemetry.logs);
+        let shutdown_timeout = config.service.shutdown_timeout.0;
+        match graph::build(config, &context) {
+            Ok(graph) => Some((graph, counters, secrets, logs, shutdown_timeout)),
+            Err(errors) => {
+                loaded.diagnostics.extend(errors);
+                None
+            }
+        }
+    });
+    let is_json = report == Report::AsLogged && encoding(&loaded) == Encoding::Json;
+    let render: fn(&[Diagnostic], &[Text]) -> String = if is_json { render_json } else { render };
+    let text = render(&loaded.diagnostics, &loaded.texts);
+    // A reader that has gone away is no error.
+    let _ = std::io::stderr().write_all(text.as_bytes());
+    let has_errors = loaded.diagnostics.iter().any(|it| it.is_error);
+    match built {
+        Some((graph, counters, secrets, logs, shutdown_timeout)) if !has_errors => Ok(Prepared {
+            loaded,
+            graph,
+            counters,
+            secrets,
+            logs,
+            shutdown_timeout,
+        }),
+        _ => Err(Failure::Configuration),
+    }
+}
+
+fn context(config: &Config, counters: &Counters, build_info: BuildInfo) -> Context {
+    let env = std::env::var("OTEL_RESOURCE_ATTRIBUTES").ok();
+    let host_root: &Path = &config.service.host_root;
+    let configured = &config.service.resource;
+    let resource = resource::resource(host_root, env.as_deref(), configured, build_info);
+    Context::new(Arc::new(resource), counters.clone(), host_root)
+        .with_build_info(build_info)
+        .with_fd_budget(fd_budget())
+}
+
+/// What receivers may keep open: three quarters of what the process may have, once it has all that it is allowed.
+fn fd_budget() -> FdBudget {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    // Where it cannot be raised, it is what it was.
+    let _ = setrlimit(Resource::Nofile, raised);
+    let current = getrlimit(Resource::Nofile).current.unwrap_or(MAX_FDS);
+    FdBudget::new(usize::try_from(current.min(MAX_FDS) / 4 * 3).unwrap_or_default())
+}
+
+/// More than this are not kept, whatever is allowed: each costs the kernel some kilobytes.
+const MAX_FDS: u64 = 1 << 20;

@@ -1,0 +1,38 @@
+//! `run`: runs the pipeline.
+
+use pipeline::BuildInfo;
+use tokio::runtime::Builder;
+
+use super::prepare::{Report, prepare};
+use super::{Failure, Sources};
+use crate::{supervise, telemetry};
+
+/// Runs until a signal, or the end of `--once`.
+pub(super) fn run(sources: &Sources, once: bool, build_info: BuildInfo) -> Result<(), Failure> {
+    let prepared = prepare(sources, build_info, Report::AsLogged)?;
+    telemetry::start(&prepared.logs);
+    let options = supervise::Options {
+        once,
+        is_default: sources.config.is_empty(),
+        shutdown_timeout: prepared.shutdown_timeout,
+        summary_interval: prepared.logs.summary_interval.0,
+        encoding: prepared.logs.encoding,
+    };
+    // One thread runs the components: two would wake one another at each hand-over, which costs more than what they do.
+    // The supervisor has its own: a component that blocks holds up its pipeline, never a signal.
+    let failed = |error| Failure::Running(format!("cannot start: {error}"));
+    let workers = Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .map_err(failed)?;
+    let supervisor = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(failed)?;
+    let run = supervise::run(prepared.graph, options, prepared.counters, workers.handle());
+    let result = supervisor.block_on(run);
+    // What hangs in a read or a write may hang on: the process ends all the same.
+    workers.shutdown_background();
+    result.map_err(Failure::Running)
+}

@@ -1,0 +1,11 @@
+//! `validate`: checks a configuration and builds every component.
+
+use pipeline::BuildInfo;
+
+use super::prepare::{Report, prepare};
+use super::{Failure, Sources};
+
+/// Reports every mistake; starts nothing.
+pub(super) fn validate(sources: &Sources, build_info: BuildInfo) -> Result<(), Failure> {
+    prepare(sources, build_info, Report::Text).map(drop)
+}

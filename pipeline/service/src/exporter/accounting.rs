@@ -1,0 +1,102 @@
+//! What became of each point that was handed to an exporter, counted and logged.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use pipeline::telemetry::{Counter, Counters, DropReason, Warnings, one_line};
+
+/// What is left when the time for draining is over.
+pub(super) const SHUTDOWN: DropReason = DropReason::loss("shutdown");
+/// Requests that were tried again.
+const REQUESTS_RETRIED: Counter = Counter::sum("requests_retried");
+
+/// The counts of one exporter. Clones share them.
+#[derive(Clone)]
+pub(super) struct Accounting {
+    counters: Counters,
+    warnings: Warnings,
+    state: Arc<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Points that were handed over and are neither sent nor dropped yet.
+    queued: AtomicU64,
+    /// The last attempt failed.
+    is_failing: AtomicBool,
+}
+
+impl Accounting {
+    pub(super) fn new(counters: Counters) -> Accounting {
+        Accounting {
+            warnings: Warnings::new(counters.component()),
+            counters,
+            state: Arc::default(),
+        }
+    }
+
+    /// Points come in: they are queued.
+    pub(super) fn handed(&self, points: u64) {
+        self.counters.record(Counter::POINTS_HANDED, points);
+        self.change_queued(|queued| queued + points);
+    }
+
+    /// Points are no longer queued: what became of them is counted apart.
+    pub(super) fn unqueued(&self, points: u64) {
+        self.change_queued(|queued| queued.saturating_sub(points));
+    }
+
+    /// The far side took some points, and refused others for good; `message` is what it says of it.
+    pub(super) fn sent(&self, sent: u64, rejected: u64, message: &str) {
+        if self.state.is_failing.swap(false, Ordering::Relaxed) {
+            let component = &**self.counters.component();
+            tracing::info!(component, "sending works again");
+        }
+        self.sent_in_part(sent, rejected);
+        if !message.is_empty() || rejected > 0 {
+            let text = "the far side took a request in part";
+            self.warnings.warn(text, message);
+        }
+    }
+
+    /// The same of a part of a request whose rest has failed.
+    pub(super) fn sent_in_part(&self, sent: u64, rejected: u64) {
+        self.counters.record(Counter::POINTS_SENT, sent);
+        self.counters.record(Counter::POINTS_REJECTED, rejected);
+    }
+
+    /// Points are dropped, which is warned of.
+    pub(super) fn dropped(
+        &self,
+        points: u64,
+        reason: DropReason,
+        message: &'static str,
+        detail: &str,
+    ) {
+        self.dropped_silently(points, reason);
+        self.warnings.warn(message, detail);
+    }
+
+    /// Points are dropped, which is only counted.
+    pub(super) fn dropped_silently(&self, points: u64, reason: DropReason) {
+        self.counters.dropped(reason, points);
+    }
+
+    /// A request is tried again: logged when sending begins to fail.
+    pub(super) fn retried(&self, error: &str) {
+        self.counters.record(REQUESTS_RETRIED, 1);
+        if !self.state.is_failing.swap(true, Ordering::Relaxed) {
+            let component = &**self.counters.component();
+            let detail = &*one_line(error);
+            tracing::warn!(component, detail, "sending fails and is tried again");
+        }
+    }
+
+    fn change_queued(&self, change: impl Fn(u64) -> u64) {
+        let order = Ordering::Relaxed;
+        let queued = &self.state.queued;
+        let previous = queued.fetch_update(order, order, |queued| Some(change(queued)));
+        let now = change(previous.unwrap_or_default());
+        self.counters.record(Counter::POINTS_QUEUED, now);
+    }
+}

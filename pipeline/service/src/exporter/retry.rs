@@ -1,0 +1,160 @@
+//! A request is sent as often as it takes and is allowed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pipeline::telemetry::DropReason;
+use pipeline::{Batch, BoxError, ExportError, points, with_causes};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep};
+
+use super::accounting::Accounting;
+use super::timeout::TimeoutSender;
+use crate::config::RetryOnFailure;
+use crate::processor::Request;
+
+const NOT_RETRIED: DropReason = DropReason::loss("not_retried");
+const MAX_ELAPSED_TIME: DropReason = DropReason::loss("max_elapsed_time");
+const PERMANENT: DropReason = DropReason::loss("permanent");
+
+/// Sends a request until it is sent or given up, with an exponential back-off.
+pub(super) struct RetrySender {
+    next: TimeoutSender,
+    retry: RetryOnFailure,
+    accounting: Accounting,
+    /// Told when nobody reads any more what the exporter writes.
+    reader_gone: Arc<Notify>,
+}
+
+/// What an attempt leaves to do.
+enum Attempt {
+    /// Nothing: all points are accounted for.
+    Done,
+    /// The rest, at once: a part is settled, and the rest has all the time that a request has.
+    Rest(Vec<Batch>),
+    /// The request, later.
+    Failed {
+        error: BoxError,
+        after: Option<Duration>,
+    },
+}
+
+impl RetrySender {
+    pub(super) fn new(
+        next: TimeoutSender,
+        retry: RetryOnFailure,
+        accounting: Accounting,
+        reader_gone: Arc<Notify>,
+    ) -> RetrySender {
+        RetrySender {
+            next,
+            retry,
+            accounting,
+            reader_gone,
+        }
+    }
+
+    /// Sends a request. May be cancelled: what is not accounted for then is left in `request`.
+    pub(super) async fn send(&self, request: &mut Request) {
+        let retry = &self.retry;
+        let (mut started, mut interval) = (Instant::now(), retry.initial_interval.0);
+        loop {
+            let outcome = self.next.send(request).await;
+            let (error, after) = match self.record_outcome(request, outcome) {
+                Attempt::Done => return,
+                Attempt::Rest(rest) => {
+                    *request = rest;
+                    (started, interval) = (Instant::now(), retry.initial_interval.0);
+                    continue;
+                }
+                Attempt::Failed { error, after } => (error, after),
+            };
+            let error = with_causes(error.to_string(), &*error);
+            let left = points(request);
+            if !retry.enabled {
+                let message = "a request failed, and `retry_on_failure` is off; dropped";
+                return self.accounting.dropped(left, NOT_RETRIED, message, &error);
+            }
+            let delay = after.unwrap_or_default().max(jitter(interval, retry));
+            let limit = retry.max_elapsed_time.0;
+            if !limit.is_zero() && started.elapsed() + delay > limit {
+                let message = "a request is given up after `max_elapsed_time`; dropped";
+                let accounting = &self.accounting;
+                return accounting.dropped(left, MAX_ELAPSED_TIME, message, &error);
+            }
+            self.accounting.retried(&error);
+            sleep(delay).await;
+            let longer = interval.as_secs_f64() * retry.multiplier;
+            let longer = Duration::try_from_secs_f64(longer).unwrap_or(Duration::MAX);
+            interval = longer.min(retry.max_interval.0);
+        }
+    }
+
+    /// Accounts for what an attempt did.
+    fn record_outcome(&self, request: &mut Request, outcome: Result<(), ExportError>) -> Attempt {
+        let (dropped, outcome) = match outcome {
+            Err(ExportError::Dropped { points, rest }) => (points, rest.map_err(|it| *it)),
+            outcome => (0, outcome),
+        };
+        let all = points(request).saturating_sub(dropped);
+        match outcome {
+            Ok(()) => self.settled(all, Ok((0, String::new()))),
+            Err(ExportError::Partial { rejected, message }) => {
+                self.settled(all, Ok((rejected, message)))
+            }
+            Err(ExportError::Permanent { source }) => self.settled(all, Err(source)),
+            Err(ExportError::Part { part, left }) => {
+                self.settled(all.saturating_sub(points(&left)), part);
+                Attempt::Rest(left)
+            }
+            Err(ExportError::Closed) => {
+                self.accounting.dropped_silently(all, DropReason::CLOSED);
+                self.reader_gone.notify_one();
+                Attempt::Done
+            }
+            Err(ExportError::Retryable {
+                source,
+                after,
+                left,
+                rejected,
+            }) => {
+                if let Some(left) = left {
+                    let sent = all.saturating_sub(points(&left) + rejected);
+                    self.accounting.sent_in_part(sent, rejected);
+                    *request = left;
+                }
+                Attempt::Failed {
+                    error: source,
+                    after,
+                }
+            }
+            // A kind of error that is newer than this service: nothing is known of it but that it is one.
+            Err(other) => Attempt::Failed {
+                error: format!("{other:?}").into(),
+                after: None,
+            },
+        }
+    }
+
+    /// Points that are not tried again: how many were rejected, and what is said of it, or why all of them were refused
+    /// for good.
+    fn settled(&self, all: u64, part: Result<(u64, String), BoxError>) -> Attempt {
+        match part {
+            Ok((rejected, message)) => {
+                let rejected = rejected.min(all);
+                self.accounting.sent(all - rejected, rejected, &message);
+            }
+            Err(source) => {
+                let error = with_causes(source.to_string(), &*source);
+                let message = "a request was refused for good; dropped";
+                self.accounting.dropped(all, PERMANENT, message, &error);
+            }
+        }
+        Attempt::Done
+    }
+}
+
+/// The interval × (1 ± factor), as the Collector has it.
+fn jitter(interval: Duration, retry: &RetryOnFailure) -> Duration {
+    interval.mul_f64(1.0 + retry.randomization_factor * (fastrand::f64() * 2.0 - 1.0))
+}

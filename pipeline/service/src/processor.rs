@@ -1,0 +1,64 @@
+//! A processor's task.
+
+use pipeline::telemetry::{Counters, DropReason};
+use pipeline::{Batch, Outbox, Processor};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+
+/// What an edge carries: batches that go out together.
+pub(crate) type Request = Vec<Batch>;
+
+/// Runs a processor until its channel closes; then it lets out what it holds.
+pub(crate) async fn run_processor(
+    mut processor: Box<dyn Processor>,
+    mut from: mpsc::Receiver<Request>,
+    to: mpsc::Sender<Request>,
+    counters: Counters,
+) {
+    let mut out = Outbox::new(counters);
+    loop {
+        let wake = processor.wake_at();
+        let request = tokio::select! {
+            biased;
+            request = from.recv() => match request {
+                Some(request) => request,
+                None => break,
+            },
+            () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {
+                let result = processor.wake(&mut out);
+                record_error(result, 0, &out);
+                Request::new()
+            }
+        };
+        for batch in request {
+            let points = batch.points();
+            let result = processor.process(batch, &mut out);
+            record_error(result, points, &out);
+        }
+        if !send(&to, &mut out).await {
+            return;
+        }
+    }
+    let result = processor.flush(&mut out);
+    record_error(result, 0, &out);
+    send(&to, &mut out).await;
+}
+
+/// A bad batch costs itself, never the pipeline.
+fn record_error(result: pipeline::Result<()>, points: usize, out: &Outbox) {
+    if let Err(error) = result {
+        out.dropped(points, DropReason::PROCESSOR_ERROR);
+        out.warnings().warn("a batch is lost", &error.to_string());
+    }
+}
+
+async fn send(to: &mpsc::Sender<Request>, out: &mut Outbox) -> bool {
+    for request in out.take() {
+        if let Err(unsent) = to.send(request).await {
+            let left: usize = unsent.0.iter().map(Batch::points).sum();
+            out.dropped(left, DropReason::CLOSED);
+            return false;
+        }
+    }
+    true
+}

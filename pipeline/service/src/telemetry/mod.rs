@@ -1,0 +1,9 @@
+//! What the program tells of itself.
+
+mod logs;
+mod startup;
+mod summary;
+
+pub(crate) use logs::start;
+pub(crate) use startup::StartupReporter;
+pub(crate) use summary::SummaryReporter;

@@ -1,0 +1,99 @@
+//! Failures in the tree: warned of once, joined, and counted. A thousand bad files are one line.
+
+use std::collections::{BTreeMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use pipeline::telemetry::{Counter, Counters, Warnings};
+
+/// How many subjects a warning names.
+const MAX_NAMED: usize = 3;
+
+/// How many subjects are remembered as recorded once; then all may be recorded again.
+const MAX_RECORDED_ONCE: usize = 65_536;
+
+/// Failures to warn of at the next flush. Clones share them: the scanner and the task record together.
+#[derive(Clone)]
+pub(crate) struct FailureLog {
+    counters: Counters,
+    warnings: Warnings,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    /// By reason and cause: the first subjects, and the number of all.
+    pending: BTreeMap<(&'static str, &'static str), (Vec<String>, u64)>,
+    recorded_once: HashSet<u64>,
+}
+
+impl FailureLog {
+    pub(crate) fn new(counters: Counters) -> FailureLog {
+        FailureLog {
+            warnings: Warnings::new(counters.component()),
+            counters,
+            state: Arc::default(),
+        }
+    }
+
+    /// The first failure of a subject: counted, and warned of at the next flush. `reason` is that of the counter, `cause` is
+    /// the warning's message.
+    pub(crate) fn record(
+        &self,
+        counter: Counter,
+        reason: &'static str,
+        cause: &'static str,
+        subject: impl FnOnce() -> String,
+    ) {
+        self.count(counter, reason, 1);
+        let mut state = self.lock();
+        let (subjects, count) = state.pending.entry((reason, cause)).or_default();
+        *count += 1;
+        if subjects.len() < MAX_NAMED {
+            subjects.push(subject());
+        }
+    }
+
+    /// The same for failures that each rescan finds again: recorded only once.
+    pub(crate) fn record_once(
+        &self,
+        counter: Counter,
+        reason: &'static str,
+        cause: &'static str,
+        subject: String,
+    ) {
+        let mut hasher = DefaultHasher::new();
+        (reason, cause, &subject).hash(&mut hasher);
+        let mut state = self.lock();
+        if state.recorded_once.len() >= MAX_RECORDED_ONCE {
+            state.recorded_once.clear();
+        }
+        let is_new = state.recorded_once.insert(hasher.finish());
+        drop(state);
+        if is_new {
+            self.record(counter, reason, cause, || subject);
+        }
+    }
+
+    /// Counts failures that were recorded before.
+    pub(crate) fn count(&self, counter: Counter, reason: &'static str, count: u64) {
+        self.counters.record_for(counter, reason, count);
+    }
+
+    /// Warns of the new failures: one line per cause, with the first subjects and the number of the others.
+    pub(crate) fn flush(&self) {
+        for ((_, cause), (subjects, count)) in std::mem::take(&mut self.lock().pending) {
+            let named = subjects.join(", ");
+            match count - subjects.len() as u64 {
+                0 => self.warnings.warn(cause, &named),
+                more => self
+                    .warnings
+                    .warn(cause, &format!("{named} and {more} more")),
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
