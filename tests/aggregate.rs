@@ -1,13 +1,10 @@
 //! Sums of what a tree shows: the tree's own where it has them, and while members come, go and cannot be read.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
 use std::fs;
 
-use common::{collector, config, count, once, read_until, repository, signal, text};
 use rustix::process::Signal;
+
+use crate::common::{collector, config, count, once, read_until, repository, signal, text};
 
 #[test]
 fn the_sum_over_vcpus_is_what_the_kernel_says_it_is() {

@@ -1,20 +1,15 @@
 //! Connections that come to nothing: the next one is tried, and nothing is lost.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-#[path = "common/peer.rs"]
-mod peer;
-
 use std::io::Read;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc;
 use std::thread;
 
-use common::{fault, run, text};
-use peer::{PLAIN, Peer, assert_accounted, count, free, net, to};
 use rcgen::{CertificateParams, KeyPair};
 use tonic::transport::{Identity, ServerTlsConfig};
+
+use crate::common::peer::{PLAIN, Peer, assert_accounted, count, free, net, to};
+use crate::common::{fault, run, text};
 
 /// Listens; `broken` has the first connections, all later ones are led to `behind`.
 fn in_front_of(

@@ -1,16 +1,13 @@
 //! Too much to read for the time, or for the CPU time, that there is: who gives way.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
 use std::fs;
 use std::io::{BufReader, Read};
 use std::path::Path;
 use std::process::Command;
 
-use common::{BINARY, Shown, collector, config, find_count, lines_until, signal, spawn};
 use rustix::process::Signal;
+
+use crate::common::{BINARY, Shown, collector, config, find_count, lines_until, signal, spawn};
 
 /// Subsystems of so many files each.
 fn tree(subsystems: &[&str], files: usize) -> tempfile::TempDir {

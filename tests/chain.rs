@@ -1,23 +1,18 @@
 //! Chained with the real OpenTelemetry Collector: what a tree shows is what arrives there.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-#[path = "common/otelcol.rs"]
-mod otelcol;
-#[path = "common/peer.rs"]
-mod peer;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::{BufReader, Read, Write};
 use std::net::TcpStream;
 
-use common::{collector, count, fault, lines_until, read_until, repository, run, signal, text};
-use otelcol::Upstream;
-use peer::{PLAIN, assert_accounted, to};
 use rustix::process::Signal;
 use serde_json::Value;
+
+use crate::common::otelcol::Upstream;
+use crate::common::peer::{PLAIN, assert_accounted, to};
+use crate::common::{
+    self, collector, count, fault, lines_until, read_until, repository, run, signal, text,
+};
 
 /// Every point with all that belongs to it, as one line of JSON each, in the order in which they arrived.
 fn points(requests: &[Value]) -> Vec<String> {

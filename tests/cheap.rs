@@ -1,15 +1,12 @@
 //! What a change costs among many that do not change, and what is too much.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use common::{BINARY, Shown, config, has, lacks, run, signal, spawn, text, trace};
 use rustix::process::Signal;
+
+use crate::common::{BINARY, Shown, config, has, lacks, run, signal, spawn, text, trace};
 
 fn file(root: &Path, below: &str) {
     let path = root.join(below);

@@ -1,12 +1,8 @@
 //! What a user may write, and what is told of what cannot be meant.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
 use std::process::{Command, Output};
 
-use common::{BINARY, repository, spawn, text};
+use crate::common::{self, BINARY, repository, spawn, text};
 
 fn with(arguments: &[&str], config: &str) -> Output {
     let mut command = Command::new(BINARY);

@@ -1,14 +1,11 @@
 //! What nobody wants is never opened: counted from outside, by strace on the real binary.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use common::{config, has, lacks, read_until, signal, trace, traced};
 use rustix::process::Signal;
+
+use crate::common::{self, config, has, lacks, read_until, signal, trace, traced};
 
 /// How often each file of the tree was opened.
 fn opens(text: &str) -> BTreeMap<String, usize> {

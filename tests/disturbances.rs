@@ -1,20 +1,17 @@
 //! What happens to the tree, the clock and the program from outside: it goes on, and nothing is left behind.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
 use std::fs;
 use std::io::{BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{
-    BINARY, Shown, as_nobody, collector, config, count, find_count, held, is_root, lacks,
+use rustix::process::Signal;
+
+use crate::common::{
+    self, BINARY, Shown, as_nobody, collector, config, count, find_count, held, is_root, lacks,
     lines_until, points, signal, spawn, text,
 };
-use rustix::process::Signal;
 
 fn device(root: &Path, name: &str, value: &str) {
     let device = root.join("s").join(name);

@@ -1,17 +1,14 @@
 //! What the documentation shows is what the program takes.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use common::{lacks, repository, run, text};
 use pipeline::testing::{assert_readme, blocks};
 use pipeline::{Make, Registration};
 use serde_yaml::{Mapping, Value};
 use statsfs_collector as _; // all of its components are registered
+
+use crate::common::{lacks, repository, run, text};
 
 /// All markdown of the repository, by its path in it.
 fn documents() -> Vec<(PathBuf, String)> {

@@ -1,9 +1,5 @@
 //! Everything odd that a tree can hold (reference: the table of edge values), made for real and swept by the binary.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -12,8 +8,9 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
-use common::{config, is_root, lines, run, text};
 use rustix::fs::{CWD, FileType, Mode};
+
+use crate::common::{self, config, is_root, lines, run, text};
 
 const U64_MAX_DOUBLE: &str = "1.8446744073709552e19";
 

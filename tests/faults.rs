@@ -1,21 +1,16 @@
 //! What is lost when the program itself, its host or what it reads fails; the upstream's faults have tests of their own.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-#[path = "common/peer.rs"]
-mod peer;
-
 use std::fs;
 use std::io::{BufReader, Read};
 use std::path::Path;
 use std::process::Command;
 
-use common::{
-    BINARY, collector, config, count, fault, lines_until, read_until, signal, spawn, text,
-};
-use peer::{PLAIN, Peer, assert_accounted, free, to};
 use rustix::process::Signal;
+
+use crate::common::peer::{PLAIN, Peer, assert_accounted, free, to};
+use crate::common::{
+    self, BINARY, collector, config, count, fault, lines_until, read_until, signal, spawn, text,
+};
 
 fn show(root: &Path, directory: &str, value: &str) {
     fs::create_dir_all(root.join(directory)).unwrap();

@@ -1,9 +1,5 @@
 //! A real VM, made through /dev/kvm, seen in debugfs.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::AsRawFd;
@@ -12,10 +8,13 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use common::{Shown, collector, is_root, lacks, lines, read_until, repository, run, signal, text};
 use kvm_ioctls::{Kvm, VmFd};
 use rustix::process::Signal;
 use serde_json::Value;
+
+use crate::common::{
+    self, Shown, collector, is_root, lacks, lines, read_until, repository, run, signal, text,
+};
 
 /// debugfs, mounted for the test where it is not yet.
 struct Debugfs(PathBuf, Option<tempfile::TempDir>);
@@ -270,7 +269,7 @@ fn a_vm_elsewhere() -> (Child, String) {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args([
             "--exact",
-            "a_process_that_has_a_vm",
+            "kvm::a_process_that_has_a_vm",
             "--ignored",
             "--nocapture",
         ])

@@ -1,21 +1,16 @@
 //! A peer that takes messages of some size at the most: it gets what fits, and each point once.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-#[path = "common/peer.rs"]
-mod peer;
-
 use std::collections::HashSet;
 use std::io::Read;
 
-use common::{collector, fault, run, signal, text};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
-use peer::{Answer, PLAIN, Peer, assert_accounted, count, free, net, to};
 use prost::Message;
 use rustix::process::Signal;
 use tonic::Code;
+
+use crate::common::peer::{Answer, PLAIN, Peer, assert_accounted, count, free, net, to};
+use crate::common::{collector, fault, run, signal, text};
 
 /// The fixture's 72 points are about four of these.
 const LIMIT: usize = 2048;

@@ -1,15 +1,14 @@
 //! Devices that come and go, counters that fall: shown within a sweep, without a word on standard error.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command};
 
-use common::{collector, config, held, is_root, lacks, memory, points, read_until, signal, text};
 use rustix::process::Signal;
+
+use crate::common::{
+    self, collector, config, held, is_root, lacks, memory, points, read_until, signal, text,
+};
 
 fn device(root: &Path, name: &str, value: &str) {
     let device = root.join("s").join(name);

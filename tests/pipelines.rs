@@ -1,18 +1,15 @@
 //! More than one way: exporters that stand still, pipelines of different pace, one exporter in two of them.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
 use std::io::BufReader;
 use std::path::Path;
 use std::process::Child;
 
-use common::{
-    collector, fault, has, lacks, lines_until, memory, read_until, repository, signal, text, trace,
-    traced,
-};
 use rustix::process::Signal;
+
+use crate::common::{
+    self, collector, fault, has, lacks, lines_until, memory, read_until, repository, signal, text,
+    trace, traced,
+};
 
 fn net(interval: &str) -> String {
     let root = repository("tests/fixtures/net-statsfs/sys/kernel/stats");

@@ -1,13 +1,9 @@
 //! The exposition is one that Prometheus's own tool can read.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use common::{config, has, lacks, repository, run, text};
+use crate::common::{self, config, has, lacks, repository, run, text};
 
 #[test]
 fn promtool_finds_no_parse_error() {

@@ -1,16 +1,13 @@
 //! Starting, stopping, and what the exit code says.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
 use std::io::{BufReader, Read};
 use std::process::{Command, Stdio};
 
-use common::{
-    BINARY, collector, config, lines_until, read_until, repository, run, signal, spawn, text,
-};
 use rustix::process::Signal;
+
+use crate::common::{
+    self, BINARY, collector, config, lines_until, read_until, repository, run, signal, spawn, text,
+};
 
 fn net() -> String {
     format!(

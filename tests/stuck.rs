@@ -1,17 +1,12 @@
 //! Files and directories that do not answer: a FUSE file system of the test's own.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-#[path = "common/fuse.rs"]
-mod fuse;
-
 use std::io::{BufReader, Read};
 use std::process::{Child, ChildStderr};
 
-use common::{Shown, collector, config, count, lacks, lines_until, signal, text};
-use fuse::Hanging;
 use rustix::process::Signal;
+
+use crate::common::fuse::Hanging;
+use crate::common::{self, Shown, collector, config, count, lacks, lines_until, signal, text};
 
 /// Six files of a device in each of these subsystems.
 fn files(subsystems: &[&str]) -> Vec<String> {

@@ -1,13 +1,10 @@
 //! The fixture trees, swept by the real binary, give what their expected files say.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
 use std::collections::BTreeSet;
 
-use common::{once, repository};
 use serde_json::Value;
+
+use crate::common::{self, once, repository};
 
 fn expected(name: &str) -> Vec<Value> {
     let text = std::fs::read_to_string(repository("tests/fixtures").join(name)).unwrap();

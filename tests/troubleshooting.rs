@@ -1,14 +1,11 @@
 //! docs/troubleshooting.md has a line for all that the program may say: read out of its sources.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use common::repository;
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
+
+use crate::common::repository;
 
 /// Texts that look like messages and are none.
 const NO_MESSAGES: [&str; 15] = [

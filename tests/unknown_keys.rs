@@ -1,11 +1,8 @@
 //! No key is ignored: one that nobody knows is refused wherever it stands, in each configuration of the repository.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
-use common::{repository, run, text};
 use saphyr_parser::{Event, Parser};
+
+use crate::common::{repository, run, text};
 
 /// Maps whose keys are the user's own; `*` is any one part of a path.
 const FREE: [&str; 10] = [

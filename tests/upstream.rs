@@ -1,19 +1,14 @@
 //! An upstream that fails in every way that gRPC has: what could be kept arrives, in order, and the rest is counted.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-#[path = "common/peer.rs"]
-mod peer;
-
 use std::io::{BufReader, Read};
 use std::time::Duration;
 
-use common::{collector, fault, lines_until, run, signal, text};
-use peer::{Answer, PLAIN, Peer, assert_accounted, count, free, net, to};
 use rustix::process::Signal;
 use tonic::Code;
 use tonic::transport::{Certificate, Identity, ServerTlsConfig};
+
+use crate::common::peer::{Answer, PLAIN, Peer, assert_accounted, count, free, net, to};
+use crate::common::{collector, fault, lines_until, run, signal, text};
 
 #[test]
 fn each_code_is_retried_or_not_as_otlp_has_it() {

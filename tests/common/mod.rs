@@ -8,7 +8,10 @@
 )]
 
 mod fault;
+pub(crate) mod fuse;
 mod lacks;
+pub(crate) mod otelcol;
+pub(crate) mod peer;
 mod points;
 mod shown;
 

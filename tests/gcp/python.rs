@@ -3,9 +3,9 @@
 use rustix::process::Signal;
 use serde_json::json;
 
+use super::fake::google::{Google, NEEDS};
+use super::{program, to, tree};
 use crate::common::{count, lacks, repository, signal, spawn, text};
-use crate::fake::google::{Google, NEEDS};
-use crate::{program, to, tree};
 
 /// It, told this; none where it is not installed.
 fn google(test: &str, told: &serde_json::Value) -> Option<Google> {

@@ -6,9 +6,9 @@ use std::process::Command;
 use rustix::process::Signal;
 use tonic::transport::{Identity, ServerTlsConfig};
 
+use super::http::{TOKEN, http, machine};
+use super::{Far, SECOND, far, once, plain, program, to, tree};
 use crate::common::{has, lacks, signal, spawn, text};
-use crate::http::{TOKEN, http, machine};
-use crate::{Far, SECOND, far, once, plain, program, to, tree};
 
 /// A far side by TLS, and its authority's file.
 fn secure(home: &Path) -> (Far, std::path::PathBuf) {

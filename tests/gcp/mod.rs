@@ -1,9 +1,5 @@
 //! The real program to a Cloud Monitoring that is as strict as it is described: what it sends, who it is, where it is.
 
-#![allow(clippy::unwrap_used)]
-
-#[path = "../common/mod.rs"]
-mod common;
 #[path = "../../exporters/gcp/tests/gcp/fake/mod.rs"]
 mod fake;
 mod http;
@@ -15,10 +11,11 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::SystemTime;
 
-use common::{BINARY, repository, signal, spawn, text};
 use fake::Fake;
 use rustix::process::Signal;
 use tonic::transport::ServerTlsConfig;
+
+use crate::common::{self, BINARY, repository, signal, spawn, text};
 
 const SECOND: u64 = 1_000_000_000;
 
