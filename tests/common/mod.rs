@@ -18,9 +18,11 @@ mod shown;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
 #[allow(unused_imports)] // most tests have no fault
 pub use fault::fault;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Signal;
 #[allow(unused_imports)]
 pub use {lacks::lacks, points::points, shown::Shown};
@@ -56,9 +58,13 @@ fn kill_when_late(child: &Child) {
     let pid = rustix::process::Pid::from_child(child);
     let pidfd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).unwrap();
     std::thread::spawn(move || {
-        std::thread::park_timeout(std::time::Duration::from_mins(2));
-        // It has long ended, but for that case.
-        let _ = rustix::process::pidfd_send_signal(pidfd, Signal::KILL);
+        let timeout = Timespec::try_from(Duration::from_mins(2)).unwrap();
+        // It can be read from when the program has ended. The thread and its descriptor must not outlive that: a run of all
+        // tests starts hundreds of programs in two minutes.
+        let has_ended = poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&timeout));
+        if has_ended == Ok(0) {
+            let _ = rustix::process::pidfd_send_signal(pidfd, Signal::KILL);
+        }
     });
 }
 
