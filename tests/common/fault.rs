@@ -17,7 +17,7 @@ reasons but `points_rejected`, which is the upstream's. The tests write this fil
 
 /// A test saw what a fault costs: `lost`, in words, and `counted` in the summary line of `told`: `max_elapsed_time=72`,
 /// `queue_full=N` for one that varies, and nothing at all where it is empty. What has no `=` are words too.
-pub fn fault(name: &str, lost: &str, told: &str, counted: &[&str]) {
+pub(crate) fn fault(name: &str, lost: &str, told: &str, counted: &[&str]) {
     for count in counted.iter().filter(|it| it.contains('=')) {
         if let Some(pattern) = count.strip_suffix('N') {
             assert!(find_count(told, pattern) > Some(0), "{count}: {told}");

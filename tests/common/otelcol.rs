@@ -1,12 +1,5 @@
 //! The real OpenTelemetry Collector, as an upstream that writes down what it gets.
 
-#![allow(
-    dead_code,
-    unreachable_pub,
-    clippy::unwrap_used,
-    clippy::missing_panics_doc
-)]
-
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -18,17 +11,17 @@ use serde_json::Value;
 use crate::common::{lacks, repository, signal};
 
 /// A Collector that writes what it gets to a file.
-pub struct Upstream {
+pub(crate) struct Upstream {
     binary: PathBuf,
     /// While it runs.
     child: Option<Child>,
-    pub grpc: u16,
-    pub http: u16,
+    pub(crate) grpc: u16,
+    pub(crate) http: u16,
     directory: tempfile::TempDir,
 }
 
 impl Upstream {
-    pub fn start(test: &str) -> Option<Upstream> {
+    pub(crate) fn start(test: &str) -> Option<Upstream> {
         let mut upstream = Upstream::down(test, "")?;
         upstream.up();
         Some(upstream)
@@ -36,7 +29,7 @@ impl Upstream {
 
     /// One that does not run yet; `grpc` are further keys of its receiver. `None`, said on standard error, where it was
     /// not built.
-    pub fn down(test: &str, grpc: &str) -> Option<Upstream> {
+    pub(crate) fn down(test: &str, grpc: &str) -> Option<Upstream> {
         let binary =
             std::env::var_os("OTELCOL").map_or_else(|| repository(".tools/otelcol"), PathBuf::from);
         if !binary.is_file() {
@@ -72,7 +65,7 @@ impl Upstream {
     }
 
     /// Starts it, and waits until it is ready.
-    pub fn up(&mut self) {
+    pub(crate) fn up(&mut self) {
         let mut command = Command::new(&self.binary);
         command
             .arg("--config")
@@ -97,18 +90,18 @@ impl Upstream {
         self.child = Some(child);
     }
 
-    pub fn signal(&self, what: Signal) {
+    pub(crate) fn signal(&self, what: Signal) {
         signal(self.child.as_ref().unwrap(), what);
     }
 
     /// Ends it by a signal.
-    pub fn stop(&mut self, how: Signal) {
+    pub(crate) fn stop(&mut self, how: Signal) {
         self.signal(how);
         self.child.take().unwrap().wait().unwrap();
     }
 
     /// Each request that it has written.
-    pub fn written(&self) -> Vec<Value> {
+    pub(crate) fn written(&self) -> Vec<Value> {
         let text =
             std::fs::read_to_string(self.directory.path().join("out.json")).unwrap_or_default();
         // Not by lines: one that is killed may not have ended its last one, or is writing it now.
@@ -117,7 +110,7 @@ impl Upstream {
     }
 
     /// Ends it, and gives each request that it wrote.
-    pub fn end(mut self) -> Vec<Value> {
+    pub(crate) fn end(mut self) -> Vec<Value> {
         self.stop(Signal::TERM);
         self.written()
     }

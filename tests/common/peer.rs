@@ -1,12 +1,5 @@
 //! An upstream as a test has it: an OTLP server that fails as it is told to, and the configuration that sends to it.
 
-#![allow(
-    dead_code,
-    unreachable_pub,
-    clippy::unwrap_used,
-    clippy::missing_panics_doc
-)]
-
 use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
@@ -29,7 +22,7 @@ use crate::common::{self, repository};
 
 /// What the peer does with a request; it takes those for which nothing is said.
 #[derive(Clone)]
-pub enum Answer {
+pub(crate) enum Answer {
     Take,
     Refuse(Code, Option<Duration>),
     Partial(i64, &'static str),
@@ -38,12 +31,12 @@ pub enum Answer {
 }
 
 #[derive(Clone, Default)]
-pub struct Peer {
-    pub script: Arc<Mutex<VecDeque<Answer>>>,
-    pub got: Arc<Mutex<Vec<ExportMetricsServiceRequest>>>,
-    pub headers: Arc<Mutex<Vec<String>>>,
+pub(crate) struct Peer {
+    pub(crate) script: Arc<Mutex<VecDeque<Answer>>>,
+    pub(crate) got: Arc<Mutex<Vec<ExportMetricsServiceRequest>>>,
+    pub(crate) headers: Arc<Mutex<Vec<String>>>,
     /// Bytes of a message at the most.
-    pub limit: Option<usize>,
+    pub(crate) limit: Option<usize>,
 }
 
 #[tonic::async_trait]
@@ -91,7 +84,7 @@ impl MetricsService for Peer {
 }
 
 impl Peer {
-    pub fn with(script: impl IntoIterator<Item = Answer>) -> Peer {
+    pub(crate) fn with(script: impl IntoIterator<Item = Answer>) -> Peer {
         Peer {
             script: Arc::new(Mutex::new(script.into_iter().collect())),
             ..Peer::default()
@@ -99,7 +92,12 @@ impl Peer {
     }
 
     /// Serves on this address until what this gives is dropped, with all connections.
-    pub fn serve(&self, address: SocketAddr, tls: Option<ServerTlsConfig>, zstd: bool) -> Serving {
+    pub(crate) fn serve(
+        &self,
+        address: SocketAddr,
+        tls: Option<ServerTlsConfig>,
+        zstd: bool,
+    ) -> Serving {
         let mut service =
             MetricsServiceServer::new(self.clone()).accept_compressed(CompressionEncoding::Gzip);
         if zstd {
@@ -134,7 +132,7 @@ impl Peer {
     }
 
     /// The values of `s/c`, in the order in which they came.
-    pub fn values(&self) -> Vec<i64> {
+    pub(crate) fn values(&self) -> Vec<i64> {
         let got = self.got.lock().unwrap();
         let metrics = got
             .iter()
@@ -160,7 +158,7 @@ impl Peer {
 }
 
 /// A server that runs; dropped, it is gone with all its connections.
-pub struct Serving(Option<tokio::runtime::Runtime>);
+pub(crate) struct Serving(Option<tokio::runtime::Runtime>);
 
 impl Drop for Serving {
     fn drop(&mut self) {
@@ -170,14 +168,14 @@ impl Drop for Serving {
     }
 }
 
-pub fn free() -> SocketAddr {
+pub(crate) fn free() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
         .unwrap()
 }
 
-pub fn net() -> String {
+pub(crate) fn net() -> String {
     format!(
         "{{root: {}}}",
         repository("tests/fixtures/net-statsfs/sys/kernel/stats").display()
@@ -185,20 +183,20 @@ pub fn net() -> String {
 }
 
 /// A receiver to an upstream; `more` are further keys of the exporter.
-pub fn to(receiver: &str, endpoint: &str, more: &str) -> String {
+pub(crate) fn to(receiver: &str, endpoint: &str, more: &str) -> String {
     common::config(receiver, "batch: {}", "{}")
         .replace("stdout: {}", &format!("otlp: {{endpoint: '{endpoint}', retry_on_failure: {{initial_interval: 5ms, max_interval: 20ms, max_elapsed_time: 1m}}, {more}}}"))
         .replace("[stdout]", "[otlp]")
 }
 
-pub const PLAIN: &str = "tls: {insecure: true}";
+pub(crate) const PLAIN: &str = "tls: {insecure: true}";
 
-pub fn count(told: &str, pattern: &str) -> u64 {
+pub(crate) fn count(told: &str, pattern: &str) -> u64 {
     common::find_count(told, pattern).unwrap_or_default()
 }
 
 /// handed = sent + rejected + dropped + queued, where nothing is filtered.
-pub fn assert_accounted(told: &str) {
+pub(crate) fn assert_accounted(told: &str) {
     let [handed, sent, rejected, dropped, queued] = [
         " points_handed=",
         " points_sent=",

@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex};
 
 /// How often each series had a value, and how often it ended.
 #[derive(Clone, Debug, Default)]
-pub struct Shown(Arc<(Mutex<Counts>, Condvar)>);
+pub(crate) struct Shown(Arc<(Mutex<Counts>, Condvar)>);
 
 #[derive(Debug, Default)]
 struct Counts {
@@ -17,7 +17,7 @@ struct Counts {
 
 impl Shown {
     /// Reads what it shows, in the notation, from now on. No label has a blank in it.
-    pub fn by(child: &mut Child) -> Shown {
+    pub(crate) fn by(child: &mut Child) -> Shown {
         let shown = Shown::default();
         let (to, from) = (shown.clone(), child.stdout.take().unwrap());
         std::thread::spawn(move || {
@@ -38,12 +38,12 @@ impl Shown {
     }
 
     /// How often a series had a value.
-    pub fn values(&self, series: &str) -> u64 {
+    pub(crate) fn values(&self, series: &str) -> u64 {
         self.counts(series)[0]
     }
 
     /// How often a series ended.
-    pub fn ends(&self, series: &str) -> u64 {
+    pub(crate) fn ends(&self, series: &str) -> u64 {
         self.counts(series)[1]
     }
 
@@ -53,12 +53,12 @@ impl Shown {
     }
 
     /// Waits until a series has had so many more values.
-    pub fn wait_for(&self, series: &str, more: u64) {
+    pub(crate) fn wait_for(&self, series: &str, more: u64) {
         self.wait_until(series, self.values(series) + more);
     }
 
     /// Waits until a series has had so many values.
-    pub fn wait_until(&self, series: &str, values: u64) {
+    pub(crate) fn wait_until(&self, series: &str, values: u64) {
         let (counts, more) = &*self.0;
         let lacks = |counts: &mut Counts| {
             let shown = counts.series.get(series).is_none_or(|it| it[0] < values);
