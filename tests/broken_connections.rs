@@ -8,8 +8,8 @@ use std::thread;
 use rcgen::{CertificateParams, KeyPair};
 use tonic::transport::{Identity, ServerTlsConfig};
 
-use crate::common::peer::{PLAIN, Peer, assert_accounted, count, free, net, to};
-use crate::common::{fault, run, text};
+use crate::common::peer::{PLAIN, Peer, assert_accounted, count, net, to};
+use crate::common::{fault, free_address, run, text};
 
 /// Listens; `broken` has the first connections, all later ones are led to `behind`.
 fn in_front_of(
@@ -44,7 +44,7 @@ fn in_front_of(
 
 #[test]
 fn a_peer_that_accepts_and_resets_is_tried_again() {
-    let (peer, behind) = (Peer::default(), free());
+    let (peer, behind) = (Peer::default(), free_address());
     let _server = peer.serve(behind, None, true);
     let mut resets = 0;
     let address = in_front_of(behind, move |mut client| {
@@ -81,7 +81,7 @@ fn a_peer_that_hangs_in_the_middle_of_tls_is_connected_to_anew() {
     let ca = files.path().join("ca.pem");
     std::fs::write(&ca, &certificate).unwrap();
     let identity = Identity::from_pem(certificate, key.serialize_pem());
-    let (peer, behind) = (Peer::default(), free());
+    let (peer, behind) = (Peer::default(), free_address());
     let _server = peer.serve(
         behind,
         Some(ServerTlsConfig::new().identity(identity)),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::{BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -89,7 +89,7 @@ fn sorted(attributes: &Value) -> String {
 }
 
 /// Both fixture trees, to the Collector and as JSON to standard output.
-fn config(port: u16) -> String {
+fn config(otlp: SocketAddr) -> String {
     let fixture = |path| {
         repository("tests/fixtures")
             .join(path)
@@ -99,7 +99,7 @@ fn config(port: u16) -> String {
     format!(
         "receivers:\n  statsfs: {{root: {}}}\n  statsfs/kvm: {{root: {}}}\n\
          processors:\n  metadata: {{rules: [{{match: {{name: 'net/rx_bytes'}}, scale: 0.5}}]}}\n  batch:\n\
-         exporters:\n  stdout: {{format: json}}\n  otlp: {{endpoint: '127.0.0.1:{port}', tls: {{insecure: true}}}}\n\
+         exporters:\n  stdout: {{format: json}}\n  otlp: {{endpoint: '{otlp}', tls: {{insecure: true}}}}\n\
          service:\n  resource: {{rack: 12, site: lab}}\n  pipelines: {{metrics: {{receivers: [statsfs, statsfs/kvm], processors: [metadata, batch], exporters: [stdout, otlp]}}}}\n",
         fixture("net-statsfs/sys/kernel/stats"),
         fixture("kvm-statsfs-liiling/sys/kernel/statsfs")
@@ -187,11 +187,12 @@ fn the_collector_reads_the_json_of_stdout() {
     let Some(upstream) = Upstream::start("the_collector_reads_the_json_of_stdout") else {
         return;
     };
-    let only_stdout = config(1).replace("exporters: [stdout, otlp]", "exporters: [stdout]");
+    let only_stdout =
+        config(upstream.grpc).replace("exporters: [stdout, otlp]", "exporters: [stdout]");
     let output = run(&only_stdout, &["--once"]);
     let mut sent = Vec::new();
     for line in text(&output.stdout).lines() {
-        let mut http = TcpStream::connect(("127.0.0.1", upstream.http)).unwrap();
+        let mut http = TcpStream::connect(upstream.http).unwrap();
         write!(http, "POST /v1/metrics HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{line}", line.len()).unwrap();
         let mut answer = String::new();
         http.read_to_string(&mut answer).unwrap();
@@ -226,7 +227,7 @@ fn a_collector_that_comes_is_killed_comes_again_and_hangs_gets_every_sweep_in_or
         "{{collection_interval: 20ms, root: {}}}",
         tree.path().display()
     );
-    let address = format!("127.0.0.1:{}", upstream.grpc);
+    let address = upstream.grpc.to_string();
     let more = format!("{PLAIN}, timeout: 300ms, sending_queue: {{queue_size: 1000000}}");
     let mut child = collector(&to(&receiver, &address, &more), &[]);
     let mut told = BufReader::new(child.stderr.take().unwrap());
@@ -287,7 +288,7 @@ fn a_collector_that_takes_one_mebibyte_gets_more_in_parts() {
             return;
         };
         upstream.up();
-        let address = format!("127.0.0.1:{}", upstream.grpc);
+        let address = upstream.grpc.to_string();
         let more = format!("{PLAIN}, compression: {compression}, timeout: 1m");
         let config = to(&receiver, &address, &more)
             .replace("batch: {}", "batch: {send_batch_size: 100000, timeout: 1m}")

@@ -7,9 +7,10 @@ use std::process::Command;
 
 use rustix::process::Signal;
 
-use crate::common::peer::{PLAIN, Peer, assert_accounted, free, to};
+use crate::common::peer::{PLAIN, Peer, assert_accounted, to};
 use crate::common::{
-    self, BINARY, collector, config, count, fault, lines_until, read_until, signal, spawn, text,
+    self, BINARY, collector, config, count, fault, free_address, lines_until, read_until, signal,
+    spawn, text,
 };
 
 fn show(root: &Path, directory: &str, value: &str) {
@@ -26,7 +27,7 @@ fn receiver(root: &Path) -> String {
 #[test]
 fn what_waits_in_the_queue_of_a_program_that_is_killed_is_lost() {
     let tree = tempfile::tempdir().unwrap();
-    let (peer, address) = (Peer::default(), free());
+    let (peer, address) = (Peer::default(), free_address());
     let config = to(&receiver(tree.path()), &address.to_string(), PLAIN);
     show(tree.path(), "s", "1");
     let mut killed = collector(&config, &[]);
@@ -145,7 +146,7 @@ fn a_file_that_makes_no_sense_costs_its_own_points_only() {
 fn sweeps_that_are_due_while_a_full_queue_waits_are_skipped_and_counted() {
     let tree = tempfile::tempdir().unwrap();
     show(tree.path(), "s", "1");
-    let (peer, address) = (Peer::default(), free());
+    let (peer, address) = (Peer::default(), free_address());
     let more = format!("{PLAIN}, sending_queue: {{queue_size: 1, block_on_overflow: true}}");
     let config = to(&receiver(tree.path()), &address.to_string(), &more).replace(
         "service:\n",

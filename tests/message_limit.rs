@@ -9,8 +9,8 @@ use prost::Message;
 use rustix::process::Signal;
 use tonic::Code;
 
-use crate::common::peer::{Answer, PLAIN, Peer, assert_accounted, count, free, net, to};
-use crate::common::{collector, fault, run, signal, text};
+use crate::common::peer::{Answer, PLAIN, Peer, assert_accounted, count, net, to};
+use crate::common::{collector, fault, free_address, run, signal, text};
 
 /// The fixture's 72 points are about four of these.
 const LIMIT: usize = 2048;
@@ -46,7 +46,7 @@ fn points(got: &[ExportMetricsServiceRequest]) -> Vec<String> {
 #[test]
 fn it_gets_small_ones_whatever_the_compression_and_that_is_said_once() {
     for compression in ["none", "gzip", "zstd"] {
-        let (peer, address) = (small([]), free());
+        let (peer, address) = (small([]), free_address());
         let server = peer.serve(address, None, true);
         let receiver = net().replace("{root", "{collection_interval: 10ms, root");
         let more = format!("{PLAIN}, compression: {compression}");
@@ -85,7 +85,7 @@ fn what_was_acknowledged_is_not_sent_again_when_a_later_part_fails() {
         (Answer::Refuse(Code::InvalidArgument, None), 1),
         (Answer::Hang, 0),
     ] {
-        let (peer, address) = (small([Answer::Take, answer]), free());
+        let (peer, address) = (small([Answer::Take, answer]), free_address());
         let server = peer.serve(address, None, true);
         let more = format!("{PLAIN}, timeout: 500ms");
         let output = run(&to(&net(), &address.to_string(), &more), &["--once"]);
@@ -106,7 +106,7 @@ fn what_was_acknowledged_is_not_sent_again_when_a_later_part_fails() {
 
 #[test]
 fn a_point_that_is_too_large_by_itself_is_counted_and_costs_no_other() {
-    let (mut peer, address) = (small([]), free());
+    let (mut peer, address) = (small([]), free_address());
     peer.limit = Some(100);
     let server = peer.serve(address, None, true);
     let output = run(&to(&net(), &address.to_string(), PLAIN), &["--once"]);

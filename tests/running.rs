@@ -6,7 +6,8 @@ use std::process::{Command, Stdio};
 use rustix::process::Signal;
 
 use crate::common::{
-    self, BINARY, collector, config, lines_until, read_until, repository, run, signal, spawn, text,
+    self, BINARY, collector, config, free_address, lines_until, read_until, repository, run,
+    signal, spawn, text,
 };
 
 fn net() -> String {
@@ -109,10 +110,8 @@ fn a_second_signal_ends_at_once() {
 
 #[test]
 fn once_says_how_much_was_lost_when_the_peer_cannot_be_reached() {
-    let (listener, address) = silent_upstream();
-    drop(listener);
     let output = run(
-        &to_upstream(&address, "shutdown_timeout: 300ms"),
+        &to_upstream(&free_address().to_string(), "shutdown_timeout: 300ms"),
         &["--once"],
     );
     let told = text(&output.stderr);

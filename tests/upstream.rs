@@ -1,20 +1,21 @@
 //! An upstream that fails in every way that gRPC has: what could be kept arrives, in order, and the rest is counted.
 
 use std::io::{BufReader, Read};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use rustix::process::Signal;
 use tonic::Code;
 use tonic::transport::{Certificate, Identity, ServerTlsConfig};
 
-use crate::common::peer::{Answer, PLAIN, Peer, assert_accounted, count, free, net, to};
-use crate::common::{collector, fault, lines_until, run, signal, text};
+use crate::common::peer::{Answer, PLAIN, Peer, assert_accounted, count, net, to};
+use crate::common::{collector, fault, free_address, lines_until, run, signal, text};
 
 #[test]
 fn each_code_is_retried_or_not_as_otlp_has_it() {
     for code in (1..=16).map(Code::from) {
         for info in [None, Some(Duration::from_millis(1))] {
-            let (peer, address) = (Peer::with([Answer::Refuse(code, info)]), free());
+            let (peer, address) = (Peer::with([Answer::Refuse(code, info)]), free_address());
             let server = peer.serve(address, None, true);
             let output = run(&to(&net(), &address.to_string(), PLAIN), &["--once"]);
             drop(server);
@@ -57,7 +58,10 @@ fn each_code_is_retried_or_not_as_otlp_has_it() {
 
 #[test]
 fn what_the_peer_refuses_of_a_request_is_rejected_not_sent() {
-    let (peer, address) = (Peer::with([Answer::Partial(5, "five too many")]), free());
+    let (peer, address) = (
+        Peer::with([Answer::Partial(5, "five too many")]),
+        free_address(),
+    );
     let _server = peer.serve(address, None, true);
     let output = run(&to(&net(), &address.to_string(), PLAIN), &["--once"]);
     let told = text(&output.stderr);
@@ -82,7 +86,7 @@ fn what_the_peer_refuses_of_a_request_is_rejected_not_sent() {
 
 #[test]
 fn a_peer_that_does_not_answer_is_asked_again() {
-    let (peer, address) = (Peer::with([Answer::Hang]), free());
+    let (peer, address) = (Peer::with([Answer::Hang]), free_address());
     let _server = peer.serve(address, None, true);
     let output = run(
         &to(
@@ -114,7 +118,7 @@ fn a_peer_that_does_not_answer_is_asked_again() {
 
 #[test]
 fn a_peer_without_zstd_gets_gzip_and_that_is_said_once() {
-    let (peer, address) = (Peer::default(), free());
+    let (peer, address) = (Peer::default(), free_address());
     let _server = peer.serve(address, None, false);
     let receivers = net().replace("{root", "{collection_interval: 10ms, root");
     let mut child = collector(
@@ -152,7 +156,7 @@ fn a_peer_without_zstd_gets_gzip_and_that_is_said_once() {
 
 #[test]
 fn a_peer_that_comes_and_goes_gets_every_sweep_once_and_in_order() {
-    let (peer, address) = (Peer::default(), free());
+    let (peer, address) = (Peer::default(), free_address());
     let tree = tempfile::tempdir().unwrap();
     std::fs::create_dir(tree.path().join("s")).unwrap();
     let show = |value: usize| {
@@ -209,7 +213,7 @@ fn a_peer_that_comes_and_goes_gets_every_sweep_once_and_in_order() {
 
 #[test]
 fn a_full_queue_drops_the_newest_and_counts_them() {
-    let address = free();
+    let address = free_address();
     let receiver = net().replace("{root", "{collection_interval: 5ms, root");
     let config = to(
         &receiver,
@@ -243,7 +247,7 @@ fn a_full_queue_drops_the_newest_and_counts_them() {
 
 #[test]
 fn after_max_elapsed_time_a_request_is_given_up_and_counted() {
-    let config = to(&net(), &free().to_string(), PLAIN).replace(
+    let config = to(&net(), &free_address().to_string(), PLAIN).replace(
         "max_interval: 20ms, max_elapsed_time: 1m",
         "max_interval: 20ms, max_elapsed_time: 50ms",
     );
@@ -335,13 +339,13 @@ fn tls_takes_whom_it_should_and_says_in_one_line_why_not() {
         ),
     ];
     for (name, expired, settings, wrong) in cases {
-        let (peer, address) = (Peer::default(), free());
+        let peer = Peer::default();
         let (cert, key) = ours.issue(name, expired);
         let tls = ServerTlsConfig::new()
             .identity(Identity::from_pem(cert, key))
             .client_ca_root(Certificate::from_pem(&ours.1));
-        let server = peer.serve(address, Some(tls), true);
-        let endpoint = format!("localhost:{}", address.port());
+        let server = peer.serve((Ipv4Addr::LOCALHOST, 0).into(), Some(tls), true);
+        let endpoint = format!("localhost:{}", server.address.port());
         // Where it works, it may take its time on a busy machine.
         let patience = if wrong.is_some() { "500ms" } else { "1m" };
         let timeout = format!("service:\n  shutdown_timeout: {patience}\n");
@@ -367,7 +371,7 @@ fn tls_takes_whom_it_should_and_says_in_one_line_why_not() {
         assert_accounted(&told);
     }
     // Plain text against nobody's TLS: the other way round.
-    let (peer, address) = (Peer::default(), free());
+    let (peer, address) = (Peer::default(), free_address());
     let _server = peer.serve(address, None, true);
     let config = to(&net(), &address.to_string(), &good)
         .replace("service:\n", "service:\n  shutdown_timeout: 500ms\n");
@@ -381,7 +385,7 @@ fn tls_takes_whom_it_should_and_says_in_one_line_why_not() {
 
 #[test]
 fn the_first_signal_during_the_drain_of_once_is_not_the_second() {
-    let (peer, address) = (Peer::default(), free());
+    let (peer, address) = (Peer::default(), free_address());
     let config = to(&net(), &address.to_string(), PLAIN)
         .replace("service:\n", "service:\n  shutdown_timeout: 1m\n");
     let mut child = collector(&config, &["--once"]);

@@ -6,6 +6,7 @@ mod lacks;
 pub(crate) mod otelcol;
 pub(crate) mod peer;
 mod points;
+mod ports;
 mod shown;
 
 use std::io::{BufRead, BufReader, Write};
@@ -19,6 +20,7 @@ use rustix::process::Signal;
 pub(crate) use fault::fault;
 pub(crate) use lacks::lacks;
 pub(crate) use points::points;
+pub(crate) use ports::free_address;
 pub(crate) use shown::Shown;
 
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_statsfs-collector");

@@ -1,22 +1,22 @@
 //! The real OpenTelemetry Collector, as an upstream that writes down what it gets.
 
 use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::common::{lacks, repository, signal};
+use crate::common::{free_address, lacks, repository, signal};
 
 /// A Collector that writes what it gets to a file.
 pub(crate) struct Upstream {
     binary: PathBuf,
     /// While it runs.
     child: Option<Child>,
-    pub(crate) grpc: u16,
-    pub(crate) http: u16,
+    pub(crate) grpc: SocketAddr,
+    pub(crate) http: SocketAddr,
     directory: tempfile::TempDir,
 }
 
@@ -39,17 +39,11 @@ impl Upstream {
             );
             return None;
         }
-        let free = || {
-            TcpListener::bind("127.0.0.1:0")
-                .unwrap()
-                .local_addr()
-                .unwrap()
-                .port()
-        };
-        let (more, grpc, http, directory) = (grpc, free(), free(), tempfile::tempdir().unwrap());
+        let (more, directory) = (grpc, tempfile::tempdir().unwrap());
+        let (grpc, http) = (free_address(), free_address());
         // With a rotation it keeps no buffer: what it acknowledged is in the file, however it ends.
         let config = format!(
-            "receivers: {{otlp: {{protocols: {{grpc: {{endpoint: '127.0.0.1:{grpc}', {more}}}, http: {{endpoint: '127.0.0.1:{http}'}}}}}}}}\n\
+            "receivers: {{otlp: {{protocols: {{grpc: {{endpoint: '{grpc}', {more}}}, http: {{endpoint: '{http}'}}}}}}}}\n\
              exporters: {{file: {{path: {}/out.json, rotation: {{max_megabytes: 1000}}}}}}\n\
              service: {{telemetry: {{metrics: {{level: none}}}}, pipelines: {{metrics: {{receivers: [otlp], exporters: [file]}}}}}}\n",
             directory.path().display()

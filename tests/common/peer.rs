@@ -112,6 +112,7 @@ impl Peer {
         }
         // It listens when this returns: the socket is made here.
         let listener = TcpListener::bind(address).unwrap();
+        let address = listener.local_addr().unwrap();
         listener.set_nonblocking(true).unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -128,7 +129,10 @@ impl Peer {
                 .unwrap();
         });
         drop(guard);
-        Serving(Some(runtime))
+        Serving {
+            address,
+            runtime: Some(runtime),
+        }
     }
 
     /// The values of `s/c`, in the order in which they came.
@@ -158,21 +162,17 @@ impl Peer {
 }
 
 /// A server that runs; dropped, it is gone with all its connections.
-pub(crate) struct Serving(Option<tokio::runtime::Runtime>);
+pub(crate) struct Serving {
+    pub(crate) address: SocketAddr,
+    runtime: Option<tokio::runtime::Runtime>,
+}
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
+        if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_timeout(Duration::from_secs(5));
         }
     }
-}
-
-pub(crate) fn free() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
 }
 
 pub(crate) fn net() -> String {
