@@ -209,7 +209,10 @@ pub(crate) fn as_nobody(test: &str, directory: &tempfile::TempDir) -> Option<Com
         return None;
     }
     let binary = directory.path().join("statsfs-collector");
-    std::fs::copy(BINARY, &binary).unwrap();
+    // Not by `fs::copy`: a program that another thread starts meanwhile has the copy open for writing until it is executed,
+    // and what is open for writing cannot be executed.
+    let copied = Command::new("cp").arg(BINARY).arg(&binary).status();
+    assert!(copied.unwrap().success());
     std::fs::set_permissions(
         directory.path(),
         std::os::unix::fs::PermissionsExt::from_mode(0o755),
