@@ -1,4 +1,6 @@
 //! Too much to read for the time, or for the CPU time, that there is: who gives way.
+//!
+//! Tests of a budget have the cores to themselves: CPU time is measured, and where they are loaded all give way.
 
 use std::fs;
 use std::io::{BufReader, Read};
@@ -7,6 +9,7 @@ use std::process::Command;
 
 use rustix::process::Signal;
 
+use crate::common::alone::{CPU, alone};
 use crate::common::{BINARY, Shown, collector, config, find_count, lines_until, signal, spawn};
 
 /// Subsystems of so many files each.
@@ -29,6 +32,7 @@ fn receiver(root: &Path, options: &str) -> String {
 
 #[test]
 fn where_there_is_too_much_to_read_all_get_their_turn() {
+    let _cpu = alone(&CPU);
     let tree = tree(&["a", "b", "c"], 1000);
     // Nobody reads three thousand files in a millisecond.
     let receiver = receiver(tree.path(), "collection_interval: 1ms");
@@ -43,6 +47,7 @@ fn where_there_is_too_much_to_read_all_get_their_turn() {
 
 #[test]
 fn the_budget_holds_for_what_is_wanted_at_an_interval_of_many_ticks_too() {
+    let _cpu = alone(&CPU);
     let tree = tree(&["other", "vital"], 4000);
     for file in 1..4000 {
         fs::remove_file(tree.path().join(format!("vital/d/f{file}"))).unwrap();
@@ -63,6 +68,7 @@ fn the_budget_holds_for_what_is_wanted_at_an_interval_of_many_ticks_too() {
 
 #[test]
 fn over_the_budget_what_matters_less_is_swept_less_often() {
+    let _cpu = alone(&CPU);
     let tree = tree(&["other", "vital"], 2000);
     for file in 1..2000 {
         fs::remove_file(tree.path().join(format!("vital/d/f{file}"))).unwrap();

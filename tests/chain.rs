@@ -8,6 +8,7 @@ use std::net::{SocketAddr, TcpStream};
 use rustix::process::Signal;
 use serde_json::Value;
 
+use crate::common::alone::{CPU, alone};
 use crate::common::otelcol::Upstream;
 use crate::common::peer::{PLAIN, assert_accounted, to};
 use crate::common::{
@@ -271,6 +272,8 @@ fn a_collector_that_comes_is_killed_comes_again_and_hangs_gets_every_sweep_in_or
 
 #[test]
 fn a_collector_that_takes_one_mebibyte_gets_more_in_parts() {
+    // 40,000 files load the cores.
+    let _cpu = alone(&CPU);
     let test = "a_collector_that_takes_one_mebibyte_gets_more_in_parts";
     let tree = tempfile::tempdir().unwrap();
     let count = 40_000;

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use rustix::process::Signal;
 
+use crate::common::alone::{CPU, alone};
 use crate::common::{BINARY, Shown, config, has, lacks, run, signal, spawn, text, trace};
 
 fn file(root: &Path, below: &str) {
@@ -16,6 +17,8 @@ fn file(root: &Path, below: &str) {
 
 #[test]
 fn a_device_that_comes_among_many_costs_the_listing_of_its_own_directory() {
+    // Two thousand devices under strace load the cores.
+    let _cpu = alone(&CPU);
     let test = "a_device_that_comes_among_many_costs_the_listing_of_its_own_directory";
     if !has("strace") {
         return lacks(test, "strace");

@@ -5,13 +5,13 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Mutex;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use kvm_ioctls::{Kvm, VmFd};
 use rustix::process::Signal;
 use serde_json::Value;
 
+use crate::common::alone::{CPU, KVM, alone};
 use crate::common::{
     self, Shown, collector, is_root, lacks, lines, read_until, repository, run, signal, text,
 };
@@ -43,9 +43,6 @@ impl Drop for Debugfs {
         }
     }
 }
-
-/// One test after the other: they look at the whole of debugfs's `kvm/`.
-static ONE: Mutex<()> = Mutex::new(());
 
 /// What the tests need; `None`, said on standard error, where it is not there.
 fn kvm(test: &str) -> Option<(Kvm, Debugfs)> {
@@ -99,9 +96,7 @@ fn hidden(directory: &Path) -> usize {
 
 #[test]
 fn a_vm_is_seen_with_its_types_and_ends_when_it_goes() {
-    let _one = ONE
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    let _kvm = alone(&KVM);
     let Some((kvm, _debugfs)) = kvm("a_vm_is_seen_with_its_types_and_ends_when_it_goes") else {
         return;
     };
@@ -145,9 +140,7 @@ fn a_vm_is_seen_with_its_types_and_ends_when_it_goes() {
 
 #[test]
 fn what_lockdown_hides_is_said_once_and_not_tried_at_each_sweep() {
-    let _one = ONE
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    let _kvm = alone(&KVM);
     let Some((kvm, debugfs)) = kvm("what_lockdown_hides_is_said_once_and_not_tried_at_each_sweep")
     else {
         return;
@@ -184,9 +177,7 @@ fn what_lockdown_hides_is_said_once_and_not_tried_at_each_sweep() {
 
 #[test]
 fn a_vms_counters_count_since_it_was_made() {
-    let _one = ONE
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    let _kvm = alone(&KVM);
     let Some((kvm, _debugfs)) = kvm("a_vms_counters_count_since_it_was_made") else {
         return;
     };
@@ -234,9 +225,7 @@ fn a_vms_counters_count_since_it_was_made() {
 
 #[test]
 fn the_configuration_for_kvm_hosts_runs() {
-    let _one = ONE
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    let _kvm = alone(&KVM);
     let Some((kvm, _debugfs)) = kvm("the_configuration_for_kvm_hosts_runs") else {
         return;
     };
@@ -286,9 +275,9 @@ fn a_vm_elsewhere() -> (Child, String) {
 
 #[test]
 fn a_vm_whose_process_is_killed_is_never_kept_alive() {
-    let _one = ONE
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    let _kvm = alone(&KVM);
+    // Two hundred processes load the cores.
+    let _cpu = alone(&CPU);
     let Some((kvm, debugfs)) = kvm("a_vm_whose_process_is_killed_is_never_kept_alive") else {
         return;
     };

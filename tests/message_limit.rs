@@ -9,6 +9,7 @@ use prost::Message;
 use rustix::process::Signal;
 use tonic::Code;
 
+use crate::common::alone::{CPU, alone};
 use crate::common::peer::{Answer, PLAIN, Peer, assert_accounted, count, net, to};
 use crate::common::{collector, fault, free_address, run, signal, text};
 
@@ -80,6 +81,8 @@ fn it_gets_small_ones_whatever_the_compression_and_that_is_said_once() {
 
 #[test]
 fn what_was_acknowledged_is_not_sent_again_when_a_later_part_fails() {
+    // It counts on an answer within 500 ms.
+    let _cpu = alone(&CPU);
     for (answer, rejected) in [
         (Answer::Refuse(Code::Unavailable, None), 0),
         (Answer::Refuse(Code::InvalidArgument, None), 1),

@@ -3,9 +3,11 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::process::Signal;
 
+use crate::common::alone::{CPU, alone};
 use crate::common::{
     self, collector, config, held, is_root, lacks, memory, points, read_until, signal, text,
 };
@@ -206,6 +208,8 @@ fn what_was_there_at_the_first_scan_of_a_kernels_tree_counts_since_the_boot() {
 
 #[test]
 fn a_thousand_bad_files_are_one_line_and_are_tried_ever_more_rarely() {
+    // A thousand files each 20 ms load the cores.
+    let _cpu = alone(&CPU);
     let tree = tempfile::tempdir().unwrap();
     device(tree.path(), "good", "1");
     for bad in 0..1000 {
@@ -417,7 +421,8 @@ fn a_subsystem_that_has_gone_leaves_its_counts_and_nothing_else() {
 
 #[test]
 fn constant_churn_leaves_the_right_series_and_nothing_else() {
-    use std::sync::atomic::{AtomicBool, Ordering};
+    // The churn loads a core for as long as it goes on.
+    let _cpu = alone(&CPU);
     let tree = shared_memory();
     (0..1000).for_each(|number| device(tree.path(), &format!("d{number}"), "1"));
     let receiver = format!(

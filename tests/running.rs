@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
 
+use crate::common::alone::{CPU, KVM, alone};
 use crate::common::{
     self, BINARY, collector, config, free_address, lines_until, read_until, repository, run,
     signal, spawn, text,
@@ -19,6 +20,8 @@ fn net() -> String {
 
 #[test]
 fn without_arguments_it_sweeps_what_this_kernel_has() {
+    // The default sweeps debugfs.
+    let _kvm = alone(&KVM);
     let mut child = spawn(Command::new(BINARY), "");
     let lines = read_until(&mut child, |line| {
         line.starts_with("net/tx_window_errors{device=lo}")
@@ -223,6 +226,8 @@ fn the_summary_is_told_when_something_changed() {
 
 #[test]
 fn ten_thousand_unreadable_files_and_ten_thousand_bad_ones_are_a_few_lines() {
+    // 20,000 files load the cores.
+    let _cpu = alone(&CPU);
     let directory = tempfile::tempdir_in("/dev/shm").unwrap();
     for (kind, content, mode) in [("bad", "no number", 0o644), ("hidden", "1", 0)] {
         for number in 0..10_000 {

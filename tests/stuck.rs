@@ -1,10 +1,13 @@
 //! Files and directories that do not answer: a FUSE file system of the test's own.
+//!
+//! Each test has the cores to itself: where they are loaded, a file that does answer may be late too.
 
 use std::io::{BufReader, Read};
 use std::process::{Child, ChildStderr};
 
 use rustix::process::Signal;
 
+use crate::common::alone::{CPU, alone};
 use crate::common::fuse::Hanging;
 use crate::common::{self, Shown, collector, config, count, lacks, lines_until, signal, text};
 
@@ -92,6 +95,7 @@ fn series(subsystem: &str, file: &str) -> String {
 
 #[test]
 fn a_file_that_does_not_answer_costs_one_thread_and_one_line() {
+    let _cpu = alone(&CPU);
     let test = "a_file_that_does_not_answer_costs_one_thread_and_one_line";
     let Some(mut run) = Run::start(test, &["bad", "good", "other"], "readers: 1") else {
         return;
@@ -135,6 +139,7 @@ fn a_file_that_does_not_answer_costs_one_thread_and_one_line() {
 
 #[test]
 fn the_others_keep_their_interval_while_a_file_does_not_answer() {
+    let _cpu = alone(&CPU);
     let test = "the_others_keep_their_interval_while_a_file_does_not_answer";
     // For as long as the test takes it is not given up.
     let options = "timeout: 1h";
@@ -167,6 +172,7 @@ fn the_others_keep_their_interval_while_a_file_does_not_answer() {
 
 #[test]
 fn a_file_that_answers_again_is_read_again_though_its_table_was_remade_meanwhile() {
+    let _cpu = alone(&CPU);
     let test = "a_file_that_answers_again_is_read_again_though_its_table_was_remade_meanwhile";
     let Some(mut run) = Run::start(test, &["bad", "good"], "readers: 1") else {
         return;
@@ -194,6 +200,7 @@ fn a_file_that_answers_again_is_read_again_though_its_table_was_remade_meanwhile
 
 #[test]
 fn what_was_read_before_it_is_shown_and_once_ends() {
+    let _cpu = alone(&CPU);
     let test = "what_was_read_before_it_is_shown_and_once_ends";
     let Some(system) = Hanging::mount(&files(&["a", "b"])) else {
         lacks(test, "/dev/fuse, and root or fusermount3");
@@ -208,6 +215,7 @@ fn what_was_read_before_it_is_shown_and_once_ends() {
 
 #[test]
 fn with_too_many_of_them_their_subsystem_rests() {
+    let _cpu = alone(&CPU);
     let test = "with_too_many_of_them_their_subsystem_rests";
     let Some(mut run) = Run::start(test, &["bad", "good"], "max_stuck: 2") else {
         return;
@@ -232,6 +240,7 @@ fn with_too_many_of_them_their_subsystem_rests() {
 
 #[test]
 fn with_more_of_them_than_threads_reading_goes_on_when_one_answers() {
+    let _cpu = alone(&CPU);
     let test = "with_more_of_them_than_threads_reading_goes_on_when_one_answers";
     let Some(mut run) = Run::start(test, &["bad", "good", "worse"], "max_stuck: 1") else {
         return;
@@ -252,6 +261,7 @@ fn with_more_of_them_than_threads_reading_goes_on_when_one_answers() {
 
 #[test]
 fn a_directory_that_does_not_answer_is_named_and_what_is_known_is_swept_on() {
+    let _cpu = alone(&CPU);
     let test = "a_directory_that_does_not_answer_is_named_and_what_is_known_is_swept_on";
     let Some(mut run) = Run::start(test, &["bad", "good"], "max_stuck: 2") else {
         return;
@@ -279,6 +289,7 @@ fn a_directory_that_does_not_answer_is_named_and_what_is_known_is_swept_on() {
 
 #[test]
 fn it_ends_in_time_whatever_does_not_answer() {
+    let _cpu = alone(&CPU);
     let test = "it_ends_in_time_whatever_does_not_answer";
     for stuck in ["bad/d/f3", "bad"] {
         // In the midst of it, before it is given up.

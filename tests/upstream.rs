@@ -8,6 +8,7 @@ use rustix::process::Signal;
 use tonic::Code;
 use tonic::transport::{Certificate, Identity, ServerTlsConfig};
 
+use crate::common::alone::{CPU, alone};
 use crate::common::peer::{Answer, PLAIN, Peer, assert_accounted, count, net, to};
 use crate::common::{collector, fault, free_address, lines_until, run, signal, text};
 
@@ -86,6 +87,8 @@ fn what_the_peer_refuses_of_a_request_is_rejected_not_sent() {
 
 #[test]
 fn a_peer_that_does_not_answer_is_asked_again() {
+    // It counts on an answer within 100 ms.
+    let _cpu = alone(&CPU);
     let (peer, address) = (Peer::with([Answer::Hang]), free_address());
     let _server = peer.serve(address, None, true);
     let output = run(
@@ -296,6 +299,8 @@ impl Authority {
 
 #[test]
 fn tls_takes_whom_it_should_and_says_in_one_line_why_not() {
+    // It counts on a handshake within 500 ms.
+    let _cpu = alone(&CPU);
     let (ours, other) = (Authority::new("ours"), Authority::new("other"));
     let files = tempfile::tempdir().unwrap();
     let write = |name: &str, content: &str| {

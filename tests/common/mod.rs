@@ -1,5 +1,6 @@
 //! The real binary, run as a user would run it.
 
+pub(crate) mod alone;
 mod fault;
 pub(crate) mod fuse;
 mod lacks;

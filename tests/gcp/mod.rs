@@ -15,6 +15,7 @@ use fake::Fake;
 use rustix::process::Signal;
 use tonic::transport::ServerTlsConfig;
 
+use crate::common::alone::{KVM, alone};
 use crate::common::{self, BINARY, repository, signal, spawn, text};
 
 const SECOND: u64 = 1_000_000_000;
@@ -155,6 +156,8 @@ fn a_vm_host_sweeps_into_the_api_and_every_point_is_accounted_for() {
 
 #[test]
 fn the_embedded_default_goes_to_the_api_as_it_is() {
+    // The default sweeps debugfs.
+    let _kvm = alone(&KVM);
     let far = far(None);
     let home = tempfile::tempdir().unwrap();
     let mut command = program(home.path());

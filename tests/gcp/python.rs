@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::fake::google::{Google, NEEDS};
 use super::{program, to, tree};
+use crate::common::alone::{KVM, alone};
 use crate::common::{count, lacks, repository, signal, spawn, text};
 
 /// It, told this; none where it is not installed.
@@ -71,6 +72,8 @@ fn a_vm_host_sweeps_into_googles_own_package() {
 
 #[test]
 fn the_embedded_default_goes_to_googles_own_package_as_it_is() {
+    // The default sweeps debugfs.
+    let _kvm = alone(&KVM);
     let name = "the_embedded_default_goes_to_googles_own_package_as_it_is";
     let Some(google) = google(name, &json!({})) else {
         return;

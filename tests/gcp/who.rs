@@ -8,6 +8,7 @@ use tonic::transport::{Identity, ServerTlsConfig};
 
 use super::http::{TOKEN, http, machine};
 use super::{Far, SECOND, far, once, plain, program, to, tree};
+use crate::common::alone::{CPU, alone};
 use crate::common::{has, lacks, signal, spawn, text};
 
 /// A far side by TLS, and its authority's file.
@@ -138,6 +139,8 @@ fn an_external_account_exchanges_its_token() {
 
 #[test]
 fn a_machine_of_googles_knows_its_account_its_project_and_where_it_is() {
+    // It counts on an answer of the metadata server within a second.
+    let _cpu = alone(&CPU);
     for (more, resource) in [
         (
             &[][..],
