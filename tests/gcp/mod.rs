@@ -1,10 +1,10 @@
 //! The real program to a Cloud Monitoring that is as strict as it is described: what it sends, who it is, where it is.
 
+mod credentials;
 #[path = "../../exporters/gcp/tests/gcp/fake/mod.rs"]
 mod fake;
 mod http;
 mod python;
-mod who;
 
 use std::net::TcpListener;
 use std::path::Path;
