@@ -7,7 +7,6 @@
 mod aggregate;
 mod broken_connections;
 mod budget;
-mod chain;
 mod cheap;
 mod common;
 mod configuration;
@@ -24,6 +23,7 @@ mod hotplug;
 mod kvm;
 mod lifecycle;
 mod message_limit;
+mod otelcol;
 mod prometheus;
 mod stuck;
 mod troubleshooting;

@@ -2,9 +2,7 @@
 
 pub(crate) mod alone;
 mod fault;
-pub(crate) mod fuse;
 mod lacks;
-pub(crate) mod otelcol;
 pub(crate) mod peer;
 mod points;
 mod ports;

@@ -1,5 +1,7 @@
 //! Chained with the real OpenTelemetry Collector: what a tree shows is what arrives there.
 
+mod process;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::{BufReader, Read, Write};
@@ -8,8 +10,8 @@ use std::net::{SocketAddr, TcpStream};
 use rustix::process::Signal;
 use serde_json::Value;
 
+use self::process::Upstream;
 use crate::common::alone::{CPU, alone};
-use crate::common::otelcol::Upstream;
 use crate::common::peer::{PLAIN, assert_accounted, to};
 use crate::common::{
     self, collector, count, fault, lines_until, read_until, repository, run, signal, text,

@@ -2,13 +2,15 @@
 //!
 //! Each test has the cores to itself: where they are loaded, a file that does answer may be late too.
 
+mod fuse;
+
 use std::io::{BufReader, Read};
 use std::process::{Child, ChildStderr};
 
 use rustix::process::Signal;
 
+use self::fuse::Hanging;
 use crate::common::alone::{CPU, alone};
-use crate::common::fuse::Hanging;
 use crate::common::{self, Shown, collector, config, count, lacks, lines_until, signal, text};
 
 /// Six files of a device in each of these subsystems.
