@@ -1,19 +1,12 @@
 //! What a change costs among many that do not change, and what is too much.
 
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 
 use rustix::process::Signal;
 
 use crate::common::alone::{CPU, alone};
-use crate::common::{BINARY, Shown, config, has, lacks, run, signal, spawn, text, trace};
-
-fn file(root: &Path, below: &str) {
-    let path = root.join(below);
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(path, "1\n").unwrap();
-}
+use crate::common::{BINARY, Shown, config, file, has, lacks, run, signal, spawn, text, trace};
 
 #[test]
 fn a_device_that_comes_among_many_costs_the_listing_of_its_own_directory() {

@@ -9,15 +9,9 @@ use std::process::Command;
 use rustix::process::Signal;
 
 use crate::common::{
-    self, BINARY, Shown, as_nobody, collector, config, count, find_count, held, is_root, lacks,
-    lines_until, points, signal, spawn, text,
+    self, BINARY, Shown, as_nobody, collector, config, count, device, find_count, held, is_root,
+    lacks, lines_until, points, signal, spawn, text,
 };
-
-fn device(root: &Path, name: &str, value: &str) {
-    let device = root.join("s").join(name);
-    fs::create_dir_all(&device).unwrap();
-    fs::write(device.join("c"), format!("{value}\n")).unwrap();
-}
 
 fn receiver(root: &Path, options: &str) -> String {
     format!(

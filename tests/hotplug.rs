@@ -1,31 +1,16 @@
 //! Devices that come and go, counters that fall: shown within a sweep, without a word on standard error.
 
 use std::fs;
-use std::path::Path;
-use std::process::{Child, Command};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::process::Signal;
 
 use crate::common::alone::{CPU, alone};
 use crate::common::{
-    self, collector, config, held, is_root, lacks, memory, points, read_until, signal, text,
+    self, collector, config, device, end, held, is_root, lacks, memory, points, read_until, signal,
+    text,
 };
-
-fn device(root: &Path, name: &str, value: &str) {
-    let device = root.join("s").join(name);
-    fs::create_dir_all(&device).unwrap();
-    fs::write(device.join("c"), format!("{value}\n")).unwrap();
-}
-
-/// Ends it, and checks that it had nothing to complain of.
-fn end(child: Child) {
-    signal(&child, Signal::TERM);
-    let output = child.wait_with_output().unwrap();
-    let told = text(&output.stderr);
-    assert!(output.status.success(), "{told}");
-    assert!(!told.contains("WARN"), "{told}");
-}
 
 #[test]
 fn devices_come_and_go_by_themselves() {

@@ -7,6 +7,7 @@ pub(crate) mod peer;
 mod points;
 mod ports;
 mod shown;
+mod tree;
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -21,6 +22,7 @@ pub(crate) use lacks::lacks;
 pub(crate) use points::points;
 pub(crate) use ports::free_address;
 pub(crate) use shown::Shown;
+pub(crate) use tree::{device, file};
 
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_statsfs-collector");
 
@@ -188,6 +190,15 @@ pub(crate) fn lines_until(
 pub(crate) fn signal(child: &Child, signal: Signal) {
     let pid = rustix::process::Pid::from_child(child);
     rustix::process::kill_process(pid, signal).unwrap();
+}
+
+/// Ends it, and checks that it had nothing to complain of.
+pub(crate) fn end(child: Child) {
+    signal(&child, Signal::TERM);
+    let output = child.wait_with_output().unwrap();
+    let told = text(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    assert!(!told.contains("WARN"), "{told}");
 }
 
 /// Whether a program is there to be run.
