@@ -25,6 +25,7 @@ mod lifecycle;
 mod message_limit;
 mod otelcol;
 mod prometheus;
+mod start_times;
 mod stuck;
 mod troubleshooting;
 mod unknown_keys;
