@@ -105,32 +105,3 @@ fn over_the_budget_what_matters_less_is_swept_less_often() {
     assert!(skipped("other") >= other, "{rest}");
     assert_eq!(skipped("vital"), 0, "{rest}");
 }
-
-#[test]
-fn a_file_that_was_too_many_and_came_again_is_there_once_when_there_is_room() {
-    let tree = tree(&["s"], 3);
-    let at = |file: &str| tree.path().join("s/d").join(file);
-    let options = "collection_interval: 20ms, rescan_interval: 3s, limits: {series: 3}";
-    let receiver = receiver(tree.path(), options);
-    let mut child = collector(&config(&receiver, "batch: {}", "{}"), &[]);
-    let shown = Shown::by(&mut child);
-    let (stays, again) = ("s/f0{device=/d}", "s/again{device=/d}");
-    shown.wait_for(stays, 3);
-    for _ in 0..2 {
-        fs::write(at("again"), "1\n").unwrap();
-        shown.wait_for(stays, 5);
-        fs::remove_file(at("again")).unwrap();
-        shown.wait_for(stays, 5);
-    }
-    fs::write(at("again"), "1\n").unwrap();
-    shown.wait_for(stays, 5);
-    fs::remove_file(at("f1")).unwrap();
-    fs::remove_file(at("f2")).unwrap();
-    shown.wait_for(again, 5);
-    let (of_one, of_other) = (shown.values(stays), shown.values(again));
-    shown.wait_for(stays, 30);
-    let (of_one, of_other) = (shown.values(stays) - of_one, shown.values(again) - of_other);
-    assert!(of_other < of_one + of_one / 2, "{of_other} {of_one}");
-    signal(&child, Signal::TERM);
-    assert!(child.wait().unwrap().success());
-}

@@ -8,7 +8,8 @@ use rustix::process::Signal;
 
 use crate::common::alone::{CPU, alone};
 use crate::common::{
-    self, collector, config, device, end, held, is_root, lacks, memory, read_until, signal, text,
+    self, collector, config, device, end, held, is_root, lacks, memory, read_until, shared_memory,
+    signal, text,
 };
 
 #[test]
@@ -96,48 +97,6 @@ fn an_interface_that_comes_and_goes_is_seen_in_sysfs() {
 }
 
 #[test]
-fn a_thousand_bad_files_are_one_line_and_are_tried_ever_more_rarely() {
-    // A thousand files each 20 ms load the cores.
-    let _cpu = alone(&CPU);
-    let tree = tempfile::tempdir().unwrap();
-    device(tree.path(), "good", "1");
-    for bad in 0..1000 {
-        device(tree.path(), &format!("bad{bad}"), "no number");
-    }
-    let receiver = format!(
-        "{{root: {}, collection_interval: 20ms}}",
-        tree.path().display()
-    );
-    let mut child = collector(&config(&receiver, "batch: {}", "{}"), &[]);
-    let mut sweeps = 0;
-    read_until(&mut child, |_| {
-        sweeps += 1;
-        sweeps == 32
-    });
-    signal(&child, Signal::TERM);
-    let output = child.wait_with_output().unwrap();
-    let told = text(&output.stderr);
-    assert_eq!(
-        told.matches("and 997 more; passed over").count(),
-        1,
-        "{told}"
-    );
-    assert!(told.lines().count() <= 4, "{told}");
-    // At sweeps 0, 2, 6, 14, 30, 62: after 2, 4, 8, 16, 32; where one is missed, at the next.
-    let tries = u64::from((common::ticks(&told) + 2).ilog2());
-    let failed = common::count(&told, "files_failed") / 1000;
-    assert!(
-        failed >= 3 && failed <= tries,
-        "{failed} of {tries}: {told}"
-    );
-}
-
-/// Where inotify speaks, and inode numbers are not used again at once.
-fn shared_memory() -> tempfile::TempDir {
-    tempfile::tempdir_in("/dev/shm").unwrap()
-}
-
-#[test]
 fn a_device_that_is_replaced_in_an_old_table_goes_on_through_every_processor() {
     let tree = shared_memory();
     let fill = |device: &str, value: usize| {
@@ -163,53 +122,6 @@ fn a_device_that_is_replaced_in_an_old_table_goes_on_through_every_processor() {
     fs::rename(tree.path().join("other/next"), tree.path().join("s/d0")).unwrap();
     read_until(&mut child, |line| line == "s/m59{device=/d0} 2 gauge");
     end(child);
-}
-
-#[test]
-fn what_stood_back_comes_when_there_is_room_for_it() {
-    let tree = shared_memory();
-    for device in ["a", "b"] {
-        fs::create_dir_all(tree.path().join("s").join(device)).unwrap();
-        fs::write(
-            tree.path().join("s").join(device).join(".schema"),
-            "LABEL\nsame yes\n",
-        )
-        .unwrap();
-    }
-    fs::write(tree.path().join("s/a/c"), "1\n").unwrap();
-    fs::write(tree.path().join("s/b/c"), "2\n").unwrap();
-    let receiver = format!(
-        "{{root: {}, collection_interval: 20ms, rescan_interval: 40ms",
-        tree.path().display()
-    );
-    let mut child = collector(&config(&format!("{receiver}}}"), "batch: {}", "{}"), &[]);
-    let first = read_until(&mut child, |_| true);
-    assert_eq!(first, ["s/c{same=yes} 1"]);
-    fs::remove_dir_all(tree.path().join("s/a")).unwrap();
-    let lines = read_until(&mut child, |line| line == "s/c{same=yes} 2");
-    assert!(
-        lines.iter().all(|line| !line.contains("end")),
-        "the series goes on: {lines:?}"
-    );
-    signal(&child, Signal::TERM);
-    child.wait().unwrap();
-
-    device(tree.path(), "one", "3");
-    device(tree.path(), "two", "4");
-    fs::remove_dir_all(tree.path().join("s/b")).unwrap();
-    let mut child = collector(
-        &config(
-            &format!("{receiver}, limits: {{series: 1}}}}"),
-            "batch: {}",
-            "{}",
-        ),
-        &[],
-    );
-    read_until(&mut child, |line| line == "s/c{device=/one} 3");
-    fs::remove_dir_all(tree.path().join("s/one")).unwrap();
-    read_until(&mut child, |line| line == "s/c{device=/two} 4");
-    signal(&child, Signal::TERM);
-    child.wait().unwrap();
 }
 
 #[test]

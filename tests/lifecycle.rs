@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
 
-use crate::common::alone::{CPU, KVM, alone};
+use crate::common::alone::{KVM, alone};
 use crate::common::{
     self, BINARY, collector, config, free_address, lines_until, read_until, repository, run,
     signal, spawn, text,
@@ -222,50 +222,6 @@ fn the_summary_is_told_when_something_changed() {
     });
     signal(&child, Signal::TERM);
     assert!(child.wait().unwrap().success());
-}
-
-#[test]
-fn ten_thousand_unreadable_files_and_ten_thousand_bad_ones_are_a_few_lines() {
-    // 20,000 files load the cores.
-    let _cpu = alone(&CPU);
-    let directory = tempfile::tempdir_in("/dev/shm").unwrap();
-    for (kind, content, mode) in [("bad", "no number", 0o644), ("hidden", "1", 0)] {
-        for number in 0..10_000 {
-            let device = directory.path().join(format!("tree/s/{kind}{number}"));
-            std::fs::create_dir_all(&device).unwrap();
-            std::fs::write(device.join("c"), content).unwrap();
-            std::fs::set_permissions(
-                device.join("c"),
-                std::os::unix::fs::PermissionsExt::from_mode(mode),
-            )
-            .unwrap();
-        }
-    }
-    let receiver = format!(
-        "{{root: {}, timeout: 1m}}",
-        directory.path().join("tree").display()
-    );
-    let mut command = if common::is_root() {
-        let Some(command) = common::as_nobody(
-            "ten_thousand_unreadable_files_and_ten_thousand_bad_ones_are_a_few_lines",
-            &directory,
-        ) else {
-            return;
-        };
-        command
-    } else {
-        Command::new(BINARY)
-    };
-    command.args(["--once", "--config", "-"]);
-    let output = spawn(command, &config(&receiver, "batch: {}", "{}"))
-        .wait_with_output()
-        .unwrap();
-    let told = text(&output.stderr);
-    assert!(told.lines().count() < 20, "{told}");
-    assert!(
-        told.contains("not_numeric=10000") && told.contains("permission=10000"),
-        "{told}"
-    );
 }
 
 #[test]

@@ -22,7 +22,7 @@ pub(crate) use lacks::lacks;
 pub(crate) use points::points;
 pub(crate) use ports::free_address;
 pub(crate) use shown::Shown;
-pub(crate) use tree::{device, file};
+pub(crate) use tree::{device, file, shared_memory};
 
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_statsfs-collector");
 

@@ -3,6 +3,11 @@
 use std::fs;
 use std::path::Path;
 
+/// On a file system that inotify watches, and that does not use inode numbers again at once.
+pub(crate) fn shared_memory() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").unwrap()
+}
+
 /// A file of the value 1, at this path below the root.
 pub(crate) fn file(root: &Path, below: &str) {
     let path = root.join(below);
