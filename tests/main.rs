@@ -29,5 +29,6 @@ mod prometheus;
 mod scan_cost;
 mod start_times;
 mod stuck;
+mod tls;
 mod troubleshooting;
 mod unknown_keys;
