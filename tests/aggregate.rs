@@ -64,12 +64,12 @@ fn a_sum_goes_on_while_members_come_go_and_cannot_be_read() {
     read_until(&mut child, |line| line == "s/c end updown");
     signal(&child, Signal::TERM);
     let output = child.wait_with_output().unwrap();
-    let told = text(&output.stderr);
-    assert!(output.status.success(), "{told}");
+    let stderr = text(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
     assert_eq!(
-        count(&told, "points_read"),
-        count(&told, "points_dropped") + count(&told, "points_handed"),
-        "{told}"
+        count(&stderr, "points_read"),
+        count(&stderr, "points_dropped") + count(&stderr, "points_handed"),
+        "{stderr}"
     );
-    assert!(told.contains("(aggregated="), "{told}");
+    assert!(stderr.contains("(aggregated="), "{stderr}");
 }

@@ -54,20 +54,20 @@ fn a_peer_that_accepts_and_resets_is_tried_again() {
         resets < 5
     });
     let output = run(&to(&net(), &address.to_string(), PLAIN), &["--once"]);
-    let told = text(&output.stderr);
-    assert!(output.status.success(), "{told}");
+    let stderr = text(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
     assert_eq!(peer.got.lock().unwrap().len(), 1);
-    assert_eq!(count(&told, " points_sent="), 72, "{told}");
+    assert_eq!(count(&stderr, " points_sent="), 72, "{stderr}");
     assert_eq!(
-        told.matches("sending fails and is tried again").count(),
+        stderr.matches("sending fails and is tried again").count(),
         1,
-        "{told}"
+        "{stderr}"
     );
-    assert_accounted(&told);
+    assert_accounted(&stderr);
     fault(
         "the upstream resets connections",
         "nothing: the next one is tried",
-        &told,
+        &stderr,
         &[],
     );
 }
@@ -98,16 +98,16 @@ fn a_peer_that_hangs_in_the_middle_of_tls_is_connected_to_anew() {
     let config = to(&net(), &format!("localhost:{}", address.port()), &more)
         .replace("service:\n", "service:\n  shutdown_timeout: 1m\n");
     let output = run(&config, &["--once"]);
-    let told = text(&output.stderr);
-    assert!(output.status.success(), "{told}");
+    let stderr = text(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
     assert_eq!(held.try_iter().count(), 1);
     assert_eq!(peer.got.lock().unwrap().len(), 1);
-    assert!(told.contains("no answer within 1s"), "{told}");
-    assert_accounted(&told);
+    assert!(stderr.contains("no answer within 1s"), "{stderr}");
+    assert_accounted(&stderr);
     fault(
         "the upstream hangs in the middle of TLS",
         "nothing: after 10 s it is connected to anew",
-        &told,
+        &stderr,
         &[],
     );
 }

@@ -81,9 +81,9 @@ fn over_the_budget_what_matters_less_is_swept_less_often() {
     let config = config(&receiver(tree.path(), options), "batch: {}", "{}");
     let mut child = spawn(command, &config);
     let shown = Shown::by(&mut child);
-    let mut told = BufReader::new(child.stderr.take().unwrap());
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
     let over = "reading would take more than `max_cpu_percent: 1`; swept less often: ";
-    let lines = lines_until(&mut told, |line| line.contains(over));
+    let lines = lines_until(&mut stderr, |line| line.contains(over));
     assert!(
         lines.last().unwrap().ends_with(&format!("{over}other")),
         "{lines:?}"
@@ -94,7 +94,7 @@ fn over_the_budget_what_matters_less_is_swept_less_often() {
     assert!(other > 0 && other * 2 < vital, "{other} {vital}");
     signal(&child, Signal::TERM);
     let mut rest = String::new();
-    told.read_to_string(&mut rest).unwrap();
+    stderr.read_to_string(&mut rest).unwrap();
     assert!(child.wait().unwrap().success());
     assert!(!rest.contains(over), "said once: {rest}");
     let skipped = |subsystem: &str| {

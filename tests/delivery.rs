@@ -18,7 +18,7 @@ fn each_code_is_retried_or_not_as_otlp_has_it() {
             let server = peer.serve(address, None, true);
             let output = run(&to(&net(), &address.to_string(), PLAIN), &["--once"]);
             drop(server);
-            let told = text(&output.stderr);
+            let stderr = text(&output.stderr);
             let otlp = [
                 Code::Cancelled,
                 Code::DeadlineExceeded,
@@ -35,19 +35,22 @@ fn each_code_is_retried_or_not_as_otlp_has_it() {
             assert_eq!(
                 (arrived, output.status.code()),
                 if retried { (1, Some(0)) } else { (0, Some(1)) },
-                "{code:?} {info:?}: {told}"
+                "{code:?} {info:?}: {stderr}"
             );
             assert_eq!(
-                (count(&told, " points_sent="), count(&told, "permanent=")),
+                (
+                    count(&stderr, " points_sent="),
+                    count(&stderr, "permanent=")
+                ),
                 if retried { (72, 0) } else { (0, 72) },
-                "{code:?} {info:?}: {told}"
+                "{code:?} {info:?}: {stderr}"
             );
-            assert_accounted(&told);
+            assert_accounted(&stderr);
             if (code, info) == (Code::InvalidArgument, None) {
                 fault(
                     "the upstream refuses a request for good",
                     "the request: here 72 points",
-                    &told,
+                    &stderr,
                     &["permanent=72"],
                 );
             }
@@ -63,22 +66,22 @@ fn what_the_peer_refuses_of_a_request_is_rejected_not_sent() {
     );
     let _server = peer.serve(address, None, true);
     let output = run(&to(&net(), &address.to_string(), PLAIN), &["--once"]);
-    let told = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "not all arrived: {told}");
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "not all arrived: {stderr}");
     assert_eq!(
         (
-            count(&told, " points_sent="),
-            count(&told, " points_rejected=")
+            count(&stderr, " points_sent="),
+            count(&stderr, " points_rejected=")
         ),
         (67, 5),
-        "{told}"
+        "{stderr}"
     );
-    assert_eq!(told.matches("five too many").count(), 1, "{told}");
-    assert_accounted(&told);
+    assert_eq!(stderr.matches("five too many").count(), 1, "{stderr}");
+    assert_accounted(&stderr);
     fault(
         "the upstream takes a request in part",
         "what it says it refused: here 5 points of 72",
-        &told,
+        &stderr,
         &["points_rejected=5"],
     );
 }
@@ -97,22 +100,22 @@ fn a_peer_that_does_not_answer_is_asked_again() {
         ),
         &["--once"],
     );
-    let told = text(&output.stderr);
+    let stderr = text(&output.stderr);
     assert!(
-        output.status.success() && told.contains("no answer within 100ms"),
-        "{told}"
+        output.status.success() && stderr.contains("no answer within 100ms"),
+        "{stderr}"
     );
     assert_eq!(
         (
             peer.got.lock().unwrap().len(),
-            count(&told, " points_sent=")
+            count(&stderr, " points_sent=")
         ),
         (1, 72)
     );
     fault(
         "the upstream does not answer",
         "nothing: it is asked again",
-        &told,
+        &stderr,
         &[],
     );
 }
@@ -134,16 +137,16 @@ fn a_peer_without_zstd_gets_gzip_and_that_is_said_once() {
         std::thread::yield_now();
     }
     signal(&child, Signal::TERM);
-    let mut told = String::new();
+    let mut stderr = String::new();
     child
         .stderr
         .take()
         .unwrap()
-        .read_to_string(&mut told)
+        .read_to_string(&mut stderr)
         .unwrap();
     assert!(child.wait().unwrap().success());
-    assert_eq!(told.matches("does not know zstd").count(), 1, "{told}");
-    assert!(!told.contains("hush"), "{told}");
+    assert_eq!(stderr.matches("does not know zstd").count(), 1, "{stderr}");
+    assert!(!stderr.contains("hush"), "{stderr}");
     assert!(
         peer.headers
             .lock()
@@ -170,8 +173,8 @@ fn a_peer_that_comes_and_goes_gets_every_sweep_once_and_in_order() {
         tree.path().display()
     );
     let mut child = collector(&to(&receiver, &address.to_string(), PLAIN), &[]);
-    let mut told = BufReader::new(child.stderr.take().unwrap());
-    lines_until(&mut told, |line| {
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    lines_until(&mut stderr, |line| {
         line.contains("sending fails and is tried again")
     });
     let mut value = 0;
@@ -183,14 +186,14 @@ fn a_peer_that_comes_and_goes_gets_every_sweep_once_and_in_order() {
             show(value);
         }
         drop(server);
-        lines_until(&mut told, |line| {
+        lines_until(&mut stderr, |line| {
             line.contains("sending fails and is tried again")
         });
     }
     let server = peer.serve(address, None, true);
     signal(&child, Signal::TERM);
     let mut rest = String::new();
-    told.read_to_string(&mut rest).unwrap();
+    stderr.read_to_string(&mut rest).unwrap();
     assert!(child.wait().unwrap().success());
     drop(server);
     let values = peer.values();
@@ -223,11 +226,13 @@ fn a_full_queue_drops_the_newest_and_counts_them() {
     )
     .replace("service:\n", "service:\n  shutdown_timeout: 100ms\n");
     let mut child = collector(&config, &[]);
-    let mut told = BufReader::new(child.stderr.take().unwrap());
-    lines_until(&mut told, |line| line.contains("the sending queue is full"));
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    lines_until(&mut stderr, |line| {
+        line.contains("the sending queue is full")
+    });
     signal(&child, Signal::TERM);
     let mut rest = String::new();
-    told.read_to_string(&mut rest).unwrap();
+    stderr.read_to_string(&mut rest).unwrap();
     assert!(child.wait().unwrap().success());
     assert_eq!(count(&rest, "shutdown="), 3 * 72, "{rest}");
     assert!(count(&rest, "queue_full=") >= 72, "{rest}");
@@ -253,14 +258,14 @@ fn after_max_elapsed_time_a_request_is_given_up_and_counted() {
         "max_interval: 20ms, max_elapsed_time: 50ms",
     );
     let output = run(&config, &["--once"]);
-    let told = text(&output.stderr);
+    let stderr = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1));
-    assert_eq!(count(&told, "max_elapsed_time="), 72, "{told}");
-    assert_accounted(&told);
+    assert_eq!(count(&stderr, "max_elapsed_time="), 72, "{stderr}");
+    assert_accounted(&stderr);
     fault(
         "the upstream is away for longer than `max_elapsed_time`",
         "each request that was tried for so long: here one of 72 points",
-        &told,
+        &stderr,
         &["max_elapsed_time=72"],
     );
 }
@@ -271,8 +276,8 @@ fn the_first_signal_during_the_drain_of_once_is_not_the_second() {
     let config = to(&net(), &address.to_string(), PLAIN)
         .replace("service:\n", "service:\n  shutdown_timeout: 1m\n");
     let mut child = collector(&config, &["--once"]);
-    let mut told = BufReader::new(child.stderr.take().unwrap());
-    lines_until(&mut told, |line| line.contains("sending fails"));
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    lines_until(&mut stderr, |line| line.contains("sending fails"));
     signal(&child, Signal::INT);
     let _server = peer.serve(address, None, true);
     assert_eq!(child.wait().unwrap().code(), Some(0));

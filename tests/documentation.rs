@@ -125,8 +125,11 @@ fn every_yaml_block_is_a_configuration_that_is_taken() {
                 None => {}
                 Some(Block::Ours(whole)) => {
                     let output = run(&whole, &["validate"]);
-                    let told = text(&output.stderr);
-                    assert!(output.status.success() && told.is_empty(), "{at}: {told}");
+                    let stderr = text(&output.stderr);
+                    assert!(
+                        output.status.success() && stderr.is_empty(),
+                        "{at}: {stderr}"
+                    );
                     ours += 1;
                 }
                 Some(Block::Collectors) if otelcol.exists() => {

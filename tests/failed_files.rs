@@ -28,19 +28,19 @@ fn a_thousand_bad_files_are_one_line_and_are_tried_ever_more_rarely() {
     });
     signal(&child, Signal::TERM);
     let output = child.wait_with_output().unwrap();
-    let told = text(&output.stderr);
+    let stderr = text(&output.stderr);
     assert_eq!(
-        told.matches("and 997 more; passed over").count(),
+        stderr.matches("and 997 more; passed over").count(),
         1,
-        "{told}"
+        "{stderr}"
     );
-    assert!(told.lines().count() <= 4, "{told}");
+    assert!(stderr.lines().count() <= 4, "{stderr}");
     // At sweeps 0, 2, 6, 14, 30, 62: after 2, 4, 8, 16, 32; where one is missed, at the next.
-    let tries = u64::from((common::ticks(&told) + 2).ilog2());
-    let failed = common::count(&told, "files_failed") / 1000;
+    let tries = u64::from((common::ticks(&stderr) + 2).ilog2());
+    let failed = common::count(&stderr, "files_failed") / 1000;
     assert!(
         failed >= 3 && failed <= tries,
-        "{failed} of {tries}: {told}"
+        "{failed} of {tries}: {stderr}"
     );
 }
 
@@ -80,10 +80,10 @@ fn ten_thousand_unreadable_files_and_ten_thousand_bad_ones_are_a_few_lines() {
     let output = spawn(command, &config(&receiver, "batch: {}", "{}"))
         .wait_with_output()
         .unwrap();
-    let told = text(&output.stderr);
-    assert!(told.lines().count() < 20, "{told}");
+    let stderr = text(&output.stderr);
+    assert!(stderr.lines().count() < 20, "{stderr}");
     assert!(
-        told.contains("not_numeric=10000") && told.contains("permission=10000"),
-        "{told}"
+        stderr.contains("not_numeric=10000") && stderr.contains("permission=10000"),
+        "{stderr}"
     );
 }

@@ -75,12 +75,12 @@ fn a_root_that_is_unmounted_ends_and_goes_on_when_it_is_mounted_again() {
     assert!(held(&child).0 <= descriptors, "{descriptors} before");
     signal(&child, Signal::TERM);
     let output = child.wait_with_output().unwrap();
-    let told = text(&output.stderr);
-    assert!(output.status.success(), "{told}");
-    let gone = told
+    let stderr = text(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    let gone = stderr
         .matches("has gone or was replaced; its series end")
         .count();
-    assert!(gone <= 6 && told.lines().count() <= 8, "{told}");
+    assert!(gone <= 6 && stderr.lines().count() <= 8, "{stderr}");
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn permissions_that_are_taken_away_and_given_back_lose_nothing_but_the_time_betw
     let receiver = receiver(&root, "rescan_interval: 50ms");
     let mut child = spawn(command, &config(&receiver, "batch: {}", "{}"));
     let shown = Shown::by(&mut child);
-    let mut told = BufReader::new(child.stderr.take().unwrap());
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
     let mode = |path: &str, mode| {
         fs::set_permissions(root.join(path), PermissionsExt::from_mode(mode)).unwrap();
     };
@@ -124,7 +124,7 @@ fn permissions_that_are_taken_away_and_given_back_lose_nothing_but_the_time_betw
         ),
     ] {
         mode(path, 0);
-        lines_until(&mut told, |line| line.contains(says));
+        lines_until(&mut stderr, |line| line.contains(says));
         let before = shown.values(series);
         shown.wait_for(&stays, 20);
         assert!(shown.values(series) <= before + 1, "{path}");
@@ -136,7 +136,7 @@ fn permissions_that_are_taken_away_and_given_back_lose_nothing_but_the_time_betw
     }
     signal(&child, Signal::TERM);
     let mut rest = String::new();
-    told.read_to_string(&mut rest).unwrap();
+    stderr.read_to_string(&mut rest).unwrap();
     assert!(child.wait().unwrap().success());
     assert!(find_count(&rest, "permission=").unwrap() > 0, "{rest}");
 }
@@ -196,8 +196,11 @@ fn a_clock_that_is_set_back_and_forward_by_hours_does_no_harm() {
         }
         signal(&child, Signal::TERM);
         let output = child.wait_with_output().unwrap();
-        let told = text(&output.stderr);
-        assert!(output.status.success() && !told.contains("WARN"), "{told}");
+        let stderr = text(&output.stderr);
+        assert!(
+            output.status.success() && !stderr.contains("WARN"),
+            "{stderr}"
+        );
     }
 }
 
@@ -231,15 +234,18 @@ fn a_program_that_is_stopped_for_a_while_counts_what_it_missed_and_goes_on() {
     for child in [&child, &clock] {
         signal(child, Signal::TERM);
     }
-    let told = text(&child.wait_with_output().unwrap().stderr);
+    let stderr = text(&child.wait_with_output().unwrap().stderr);
     assert!(clock.wait().unwrap().success());
     common::fault(
         "the program is stopped for a while (`SIGSTOP`)",
         "what would have been read meanwhile",
-        &told,
+        &stderr,
         &["sweeps_skipped=N"],
     );
     // It was two hundred ticks at least, but for what was shown and not counted here yet.
-    assert!(count(&told, "sweeps_skipped") >= 150, "{before}: {told}");
-    assert!(!told.contains("WARN"), "{told}");
+    assert!(
+        count(&stderr, "sweeps_skipped") >= 150,
+        "{before}: {stderr}"
+    );
+    assert!(!stderr.contains("WARN"), "{stderr}");
 }

@@ -186,14 +186,17 @@ fn a_subsystem_that_has_gone_leaves_its_counts_and_nothing_else() {
     shown.wait_for("s/c{device=/d}", 5);
     assert_eq!(shown.ends("gone/c{device=/d}"), 1);
     signal(&child, Signal::TERM);
-    let told = text(&child.wait_with_output().unwrap().stderr);
-    assert!(told.contains("statsfs s"), "{told}");
-    assert!(!told.contains("statsfs gone"), "{told}");
+    let stderr = text(&child.wait_with_output().unwrap().stderr);
+    assert!(stderr.contains("statsfs s"), "{stderr}");
+    assert!(!stderr.contains("statsfs gone"), "{stderr}");
     // Those of its own that the receiver has are what the other one read.
-    let mut own = told
+    let mut own = stderr
         .lines()
         .filter(|line| line.contains("component=\"statsfs\""));
-    assert!(own.next_back().unwrap().contains(" files_read="), "{told}");
+    assert!(
+        own.next_back().unwrap().contains(" files_read="),
+        "{stderr}"
+    );
 }
 
 #[test]
@@ -266,10 +269,10 @@ fn constant_churn_leaves_the_right_series_and_nothing_else() {
     );
     drop(stdout);
     signal(&child, Signal::TERM);
-    let told = text(&child.wait_with_output().unwrap().stderr);
+    let stderr = text(&child.wait_with_output().unwrap().stderr);
     // A file that was made, and not written yet, is empty: that may be said.
-    let mut wrong = told
+    let mut wrong = stderr
         .lines()
         .filter(|line| line.contains("WARN") && !line.contains("WARN empty: "));
-    assert_eq!(wrong.next(), None, "{told}");
+    assert_eq!(wrong.next(), None, "{stderr}");
 }

@@ -157,21 +157,21 @@ fn what_lockdown_hides_is_said_once_and_not_tried_at_each_sweep() {
         sweeps == 20
     });
     signal(&child, Signal::TERM);
-    let told = text(&child.wait_with_output().unwrap().stderr);
+    let stderr = text(&child.wait_with_output().unwrap().stderr);
     if hidden(&directory) == 0 {
         // No lockdown on this kernel: then there is nothing that it hides.
-        assert!(!told.contains("lockdown"), "{told}");
+        assert!(!stderr.contains("lockdown"), "{stderr}");
         return;
     }
     let all = hidden(&debugfs.0.join("kvm"));
     assert!(
-        told.contains(&format!("lockdown={all}")),
-        "each once in twenty sweeps, {all} of them: {told}"
+        stderr.contains(&format!("lockdown={all}")),
+        "each once in twenty sweeps, {all} of them: {stderr}"
     );
     assert_eq!(
-        told.matches("hidden by the kernel's lockdown").count(),
+        stderr.matches("hidden by the kernel's lockdown").count(),
         1,
-        "{told}"
+        "{stderr}"
     );
 }
 
@@ -266,8 +266,8 @@ fn a_vm_elsewhere() -> (Child, String) {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let told = BufReader::new(child.stdout.as_mut().unwrap()).lines();
-    let name = told
+    let stdout = BufReader::new(child.stdout.as_mut().unwrap()).lines();
+    let name = stdout
         .map(|line| line.unwrap())
         .find_map(|line| Some(line.split_once("vm=")?.1.to_owned()));
     (child, name.unwrap())

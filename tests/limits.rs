@@ -67,10 +67,10 @@ fn what_is_too_much_is_counted_named_once_and_left_out() {
         ),
     ];
     for (more, shown, said, counted) in cases {
-        let (found, told) = sweep(more);
-        assert_eq!(found, shown, "{more}: {told}");
-        assert_eq!(told.matches(said).count(), 1, "{more}: {told}");
-        assert!(told.contains(counted), "{more}: {told}");
+        let (found, stderr) = sweep(more);
+        assert_eq!(found, shown, "{more}: {stderr}");
+        assert_eq!(stderr.matches(said).count(), 1, "{more}: {stderr}");
+        assert!(stderr.contains(counted), "{more}: {stderr}");
     }
     assert_eq!(sweep("subsystems: {include: [a, b], exclude: [b]}").0, 2);
     assert_eq!(sweep("devices: {exclude: ['t*']}").0, 5);
@@ -101,10 +101,10 @@ fn an_entry_beyond_the_limit_stays_out_and_drives_none_out() {
     fs::remove_dir_all(tree.path().join("s/b")).unwrap();
     shown.wait_for("s/c{device=/new}", 1);
     signal(&child, Signal::TERM);
-    let told = text(&child.wait_with_output().unwrap().stderr);
+    let stderr = text(&child.wait_with_output().unwrap().stderr);
     let line = "more entries than `limits.directory_entries`: s; passed over";
-    assert_eq!(told.matches(line).count(), 1, "{told}");
-    assert!(told.contains("entries_refused=1 (limit=1)"), "{told}");
+    assert_eq!(stderr.matches(line).count(), 1, "{stderr}");
+    assert!(stderr.contains("entries_refused=1 (limit=1)"), "{stderr}");
 }
 
 #[test]
@@ -116,13 +116,16 @@ fn series_beyond_the_limit_are_counted_and_named_once() {
         tree.path().display()
     );
     let output = run(&config(&receiver, "batch: {}", "{}"), &["--once"]);
-    let told = text(&output.stderr);
-    assert!(output.status.success(), "{told}");
+    let stderr = text(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
     assert_eq!(text(&output.stdout).lines().count(), 400);
-    assert!(told.contains("series_refused=600 (limit=600)"), "{told}");
+    assert!(
+        stderr.contains("series_refused=600 (limit=600)"),
+        "{stderr}"
+    );
     let line = "more than `limits.series` allows: s400/d/c (one of 600); passed over";
-    assert_eq!(told.matches(line).count(), 1, "{told}");
-    assert!(told.lines().count() <= 3, "{told}");
+    assert_eq!(stderr.matches(line).count(), 1, "{stderr}");
+    assert!(stderr.lines().count() <= 3, "{stderr}");
 }
 
 #[test]

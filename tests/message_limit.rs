@@ -56,24 +56,28 @@ fn it_gets_small_ones_whatever_the_compression_and_that_is_said_once() {
             std::thread::yield_now();
         }
         signal(&child, Signal::TERM);
-        let mut told = String::new();
-        let mut stderr = child.stderr.take().unwrap();
-        stderr.read_to_string(&mut told).unwrap();
-        assert!(child.wait().unwrap().success(), "{told}");
+        let mut stderr = String::new();
+        let mut pipe = child.stderr.take().unwrap();
+        pipe.read_to_string(&mut stderr).unwrap();
+        assert!(child.wait().unwrap().success(), "{stderr}");
         drop(server);
         let got = peer.got.lock().unwrap();
         assert!(got.iter().all(|it| it.encoded_len() <= LIMIT));
         let points = points(&got);
-        assert_eq!(count(&told, " points_sent="), points.len() as u64, "{told}");
+        assert_eq!(
+            count(&stderr, " points_sent="),
+            points.len() as u64,
+            "{stderr}"
+        );
         let series: HashSet<&String> = points[..72].iter().collect();
         assert_eq!(series.len(), 72, "each once in a sweep");
-        let said = told.matches("is larger than the peer takes").count();
-        assert_eq!(said, 1, "{told}");
-        assert_accounted(&told);
+        let said = stderr.matches("is larger than the peer takes").count();
+        assert_eq!(said, 1, "{stderr}");
+        assert_accounted(&stderr);
         fault(
             "the upstream takes no message as large as a request",
             "nothing: the request is parted",
-            &told,
+            &stderr,
             &[],
         );
     }
@@ -93,17 +97,21 @@ fn what_was_acknowledged_is_not_sent_again_when_a_later_part_fails() {
         let more = format!("{PLAIN}, timeout: 500ms");
         let output = run(&to(&net(), &address.to_string(), &more), &["--once"]);
         drop(server);
-        let told = text(&output.stderr);
+        let stderr = text(&output.stderr);
         let points = points(&peer.got.lock().unwrap());
         let series: HashSet<&String> = points.iter().collect();
-        assert_eq!(series.len(), points.len(), "none twice: {told}");
-        assert_eq!(points.len() as u64, count(&told, " points_sent="), "{told}");
-        let refused = count(&told, "permanent=");
-        assert_eq!(72, points.len() as u64 + refused, "{told}");
+        assert_eq!(series.len(), points.len(), "none twice: {stderr}");
+        assert_eq!(
+            points.len() as u64,
+            count(&stderr, " points_sent="),
+            "{stderr}"
+        );
+        let refused = count(&stderr, "permanent=");
+        assert_eq!(72, points.len() as u64 + refused, "{stderr}");
         // What is refused for good costs its own part only.
-        assert_eq!(refused.min(1), rejected, "{told}");
-        assert!(refused < 36, "{told}");
-        assert_accounted(&told);
+        assert_eq!(refused.min(1), rejected, "{stderr}");
+        assert!(refused < 36, "{stderr}");
+        assert_accounted(&stderr);
     }
 }
 
@@ -114,14 +122,14 @@ fn a_point_that_is_too_large_by_itself_is_counted_and_costs_no_other() {
     let server = peer.serve(address, None, true);
     let output = run(&to(&net(), &address.to_string(), PLAIN), &["--once"]);
     drop(server);
-    let told = text(&output.stderr);
+    let stderr = text(&output.stderr);
     assert!(peer.got.lock().unwrap().is_empty());
-    assert!(told.contains("the limit is: 100 bytes"), "{told}");
-    assert_accounted(&told);
+    assert!(stderr.contains("the limit is: 100 bytes"), "{stderr}");
+    assert_accounted(&stderr);
     fault(
         "the upstream takes no message as large as a point",
         "the point: here all 72",
-        &told,
+        &stderr,
         &["permanent=72"],
     );
 }

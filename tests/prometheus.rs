@@ -61,12 +61,12 @@ fn promtool_finds_no_parse_error() {
             .unwrap()
             .write_all(&output.stdout)
             .unwrap();
-        let told = child.wait_with_output().unwrap();
+        let checked = child.wait_with_output().unwrap();
         // 1: it cannot be parsed; 3: it can, but names or help texts could be better.
         assert!(
-            matches!(told.status.code(), Some(0 | 3)),
+            matches!(checked.status.code(), Some(0 | 3)),
             "{}\n{}",
-            text(&told.stderr),
+            text(&checked.stderr),
             text(&output.stdout)
         );
     }

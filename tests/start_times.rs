@@ -110,8 +110,8 @@ fn a_kernels_tree_that_comes_later_does_not_count_since_the_boot() {
         root.display()
     );
     let mut child = collector(&config(&receiver, "metadata: {}", "{format: json}"), &[]);
-    let mut told = std::io::BufReader::new(child.stderr.take().unwrap());
-    common::lines_until(&mut told, |line| line.contains("not there"));
+    let mut stderr = std::io::BufReader::new(child.stderr.take().unwrap());
+    common::lines_until(&mut stderr, |line| line.contains("not there"));
     let stat = fs::read_to_string("/proc/stat").unwrap();
     let boot = stat
         .lines()

@@ -98,33 +98,33 @@ fn tls_takes_whom_it_should_and_says_in_one_line_why_not() {
         let config = to(&net(), &endpoint, &settings).replace("service:\n", &timeout);
         let output = run(&config, &["--once"]);
         drop(server);
-        let told = text(&output.stderr);
+        let stderr = text(&output.stderr);
         assert_eq!(
             output.status.success(),
             wrong.is_none(),
-            "{name} {settings}: {told}"
+            "{name} {settings}: {stderr}"
         );
         if let Some(wrong) = wrong {
-            let lines: Vec<_> = told
+            let lines: Vec<_> = stderr
                 .lines()
                 .filter(|line| line.contains("sending fails"))
                 .collect();
             assert!(
                 lines.len() == 1 && lines[0].contains(wrong),
-                "{name} {settings}: {told}"
+                "{name} {settings}: {stderr}"
             );
         }
-        assert_accounted(&told);
+        assert_accounted(&stderr);
     }
     // Plain text against nobody's TLS: the other way round.
     let (peer, address) = (Peer::default(), free_address());
     let _server = peer.serve(address, None, true);
     let config = to(&net(), &address.to_string(), &good)
         .replace("service:\n", "service:\n  shutdown_timeout: 500ms\n");
-    let told = text(&run(&config, &["--once"]).stderr);
+    let stderr = text(&run(&config, &["--once"]).stderr);
     assert_eq!(
-        told.matches("does the peer speak plain text").count(),
+        stderr.matches("does the peer speak plain text").count(),
         1,
-        "{told}"
+        "{stderr}"
     );
 }

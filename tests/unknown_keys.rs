@@ -122,12 +122,12 @@ fn an_unknown_key_is_refused_wherever_it_stands() {
             let line = before.lines().count().max(1) + usize::from(before.ends_with('\n'));
             let changed = format!("{before}{written}{after}");
             let output = run(&changed, &["validate"]);
-            let told = text(&output.stderr);
-            let is_told = told.contains("unknown key `bogus_key`")
-                && told.contains(&format!("standard input:{line}:"));
+            let stderr = text(&output.stderr);
+            let is_reported = stderr.contains("unknown key `bogus_key`")
+                && stderr.contains(&format!("standard input:{line}:"));
             assert!(
-                output.status.code() == Some(2) && is_told,
-                "{} {path:?}, line {line}: {told}\n{changed}",
+                output.status.code() == Some(2) && is_reported,
+                "{} {path:?}, line {line}: {stderr}\n{changed}",
                 file.display()
             );
             refused += 1;

@@ -16,20 +16,20 @@ reasons but `points_rejected`, which is the upstream's. The tests write this fil
 |---|---|---|
 ";
 
-/// A test saw what a fault costs: `lost`, in words, and `counted` in the summary line of `told`: `max_elapsed_time=72`,
+/// A test saw what a fault costs: `lost`, in words, and `counted` in the summary line of `logs`: `max_elapsed_time=72`,
 /// `queue_full=N` for one that varies, and nothing at all where it is empty. What has no `=` are words too.
-pub(crate) fn fault(name: &str, lost: &str, told: &str, counted: &[&str]) {
+pub(crate) fn fault(name: &str, lost: &str, logs: &str, counted: &[&str]) {
     for count in counted.iter().filter(|it| it.contains('=')) {
         if let Some(pattern) = count.strip_suffix('N') {
-            assert!(find_count(told, pattern) > Some(0), "{count}: {told}");
+            assert!(find_count(logs, pattern) > Some(0), "{count}: {logs}");
         } else {
             let (pattern, number) = count.split_at(count.find('=').unwrap() + 1);
-            assert_eq!(find_count(told, pattern), number.parse().ok(), "{told}");
+            assert_eq!(find_count(logs, pattern), number.parse().ok(), "{logs}");
         }
     }
     if counted.is_empty() {
         for pattern in [" points_dropped=", " points_rejected="] {
-            assert_eq!(find_count(told, pattern).unwrap_or_default(), 0, "{told}");
+            assert_eq!(find_count(logs, pattern).unwrap_or_default(), 0, "{logs}");
         }
     }
     let code = |it: &&str| {

@@ -94,15 +94,15 @@ pub(crate) fn trace(log: &Path, process: u32) -> String {
 }
 
 /// The number behind the last `pattern` (` points_sent=`, `permanent=`), if it is there.
-pub(crate) fn find_count(told: &str, pattern: &str) -> Option<u64> {
-    let after = &told[told.rfind(pattern)? + pattern.len()..];
+pub(crate) fn find_count(logs: &str, pattern: &str) -> Option<u64> {
+    let after = &logs[logs.rfind(pattern)? + pattern.len()..];
     let digits = after.chars().take_while(char::is_ascii_digit);
     digits.collect::<String>().parse().ok()
 }
 
 /// The last count of this name in a summary; 0 if it is in none.
-pub(crate) fn count(told: &str, name: &str) -> u64 {
-    find_count(told, &format!(" {name}=")).unwrap_or_default()
+pub(crate) fn count(logs: &str, name: &str) -> u64 {
+    find_count(logs, &format!(" {name}=")).unwrap_or_default()
 }
 
 /// Resident memory in KiB.
@@ -122,8 +122,8 @@ pub(crate) fn held(child: &Child) -> (usize, u64) {
 }
 
 /// How many ticks there were, missed ones too.
-pub(crate) fn ticks(told: &str) -> u64 {
-    count(told, "sweeps") + count(told, "sweeps_skipped")
+pub(crate) fn ticks(logs: &str) -> u64 {
+    count(logs, "sweeps") + count(logs, "sweeps_skipped")
 }
 
 /// Runs it to its end.
@@ -196,9 +196,9 @@ pub(crate) fn signal(child: &Child, signal: Signal) {
 pub(crate) fn end(child: Child) {
     signal(&child, Signal::TERM);
     let output = child.wait_with_output().unwrap();
-    let told = text(&output.stderr);
-    assert!(output.status.success(), "{told}");
-    assert!(!told.contains("WARN"), "{told}");
+    let stderr = text(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    assert!(!stderr.contains("WARN"), "{stderr}");
 }
 
 /// Whether a program is there to be run.

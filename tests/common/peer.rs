@@ -191,12 +191,12 @@ pub(crate) fn to(receiver: &str, endpoint: &str, more: &str) -> String {
 
 pub(crate) const PLAIN: &str = "tls: {insecure: true}";
 
-pub(crate) fn count(told: &str, pattern: &str) -> u64 {
-    common::find_count(told, pattern).unwrap_or_default()
+pub(crate) fn count(logs: &str, pattern: &str) -> u64 {
+    common::find_count(logs, pattern).unwrap_or_default()
 }
 
 /// handed = sent + rejected + dropped + queued, where nothing is filtered.
-pub(crate) fn assert_accounted(told: &str) {
+pub(crate) fn assert_accounted(logs: &str) {
     let [handed, sent, rejected, dropped, queued] = [
         " points_handed=",
         " points_sent=",
@@ -204,6 +204,6 @@ pub(crate) fn assert_accounted(told: &str) {
         " points_dropped=",
         " points_queued=",
     ]
-    .map(|name| count(told, name));
-    assert_eq!(handed, sent + rejected + dropped + queued, "{told}");
+    .map(|name| count(logs, name));
+    assert_eq!(handed, sent + rejected + dropped + queued, "{logs}");
 }

@@ -162,25 +162,25 @@ fn every_row_of_the_table_is_read_or_skipped_as_it_says() {
         ),
         &["--once"],
     );
-    let told = text(&output.stderr);
-    assert!(output.status.success(), "{told}");
+    let stderr = text(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
     let mut found = lines(&output.stdout);
     found.sort();
     expected.sort();
     assert_eq!(found, expected);
     let counted = |reason: &str, count: usize| {
         assert!(
-            told.contains(&format!("{reason}={count}")),
-            "{reason}={count}: {told}"
+            stderr.contains(&format!("{reason}={count}")),
+            "{reason}={count}: {stderr}"
         );
     };
     reasons
         .iter()
         .for_each(|(reason, count)| counted(reason, *count));
-    assert!(told.contains("deeper than `limits.depth`"), "{told}");
+    assert!(stderr.contains("deeper than `limits.depth`"), "{stderr}");
     assert!(
-        told.lines().count() < 15,
-        "a line a cause, not one a file: {told}"
+        stderr.lines().count() < 15,
+        "a line a cause, not one a file: {stderr}"
     );
     // So that the temporary directory can be removed by its owner.
     for name in ["d_noexec", "d_noread"] {

@@ -26,7 +26,7 @@ fn secure(home: &Path) -> (Far, std::path::PathBuf) {
     (far(Some(tls)), file)
 }
 
-/// Sweeps once with these credentials; what was told, and the `authorization` of the first request.
+/// Sweeps once with these credentials; its standard error, the `authorization` of the first request, and the series.
 fn with_credentials(
     prepare: impl FnOnce(&mut Command, &Path),
     more: &str,
@@ -57,7 +57,7 @@ fn an_authorized_user_is_found_by_name_and_in_gclouds_own_place() {
             r#"{{"type":"authorized_user","client_id":"c","client_secret":"s","refresh_token":"r","quota_project_id":"q","token_uri":"http://{}/token"}}"#,
             tokens.address
         );
-        let (told, header, _) = with_credentials(
+        let (stderr, header, _) = with_credentials(
             |command, home| {
                 let path = if named {
                     home.join("user.json")
@@ -72,10 +72,10 @@ fn an_authorized_user_is_found_by_name_and_in_gclouds_own_place() {
             },
             "",
         );
-        assert_eq!(header.as_deref(), Some("Bearer the-token"), "{told}");
+        assert_eq!(header.as_deref(), Some("Bearer the-token"), "{stderr}");
         assert!(
             tokens.asked.lock().unwrap()[0].contains("refresh_token"),
-            "{told}"
+            "{stderr}"
         );
     }
 }
@@ -99,7 +99,7 @@ fn a_service_account_signs_for_itself() {
         r#"{{"type":"service_account","project_id":"of-the-key","private_key_id":"k","private_key":{},"client_email":"a@p.iam.gserviceaccount.com"}}"#,
         serde_json::Value::from(text(&key.stdout))
     );
-    let (told, header, _) = with_credentials(
+    let (stderr, header, _) = with_credentials(
         |command, home| {
             std::fs::write(home.join("key.json"), account).unwrap();
             command.env("GOOGLE_APPLICATION_CREDENTIALS", home.join("key.json"));
@@ -108,7 +108,7 @@ fn a_service_account_signs_for_itself() {
     );
     assert!(
         header.is_some_and(|it| it.starts_with("Bearer ey") && it.matches('.').count() == 2),
-        "{told}"
+        "{stderr}"
     );
 }
 
@@ -117,7 +117,7 @@ fn an_external_account_exchanges_its_token() {
     let tokens = http(|_, _| {
         Some((200, r#"{"access_token":"the-token","issued_token_type":"urn:ietf:params:oauth:token-type:access_token","expires_in":3600,"token_type":"Bearer"}"#.into()))
     });
-    let (told, header, _) = with_credentials(
+    let (stderr, header, _) = with_credentials(
         |command, home| {
             std::fs::write(home.join("subject"), "subject-token").unwrap();
             let account = format!(
@@ -130,10 +130,10 @@ fn an_external_account_exchanges_its_token() {
         },
         "project: p,",
     );
-    assert_eq!(header.as_deref(), Some("Bearer the-token"), "{told}");
+    assert_eq!(header.as_deref(), Some("Bearer the-token"), "{stderr}");
     assert!(
         tokens.asked.lock().unwrap()[0].contains("subject-token"),
-        "{told}"
+        "{stderr}"
     );
 }
 
@@ -155,16 +155,16 @@ fn a_machine_of_googles_knows_its_account_its_project_and_where_it_is() {
         ),
     ] {
         let metadata = machine(more);
-        let (told, header, keys) = with_credentials(
+        let (stderr, header, keys) = with_credentials(
             |command, _| {
                 command.env("GCE_METADATA_HOST", &metadata.address);
             },
             "",
         );
-        assert_eq!(header.as_deref(), Some("Bearer the-token"), "{told}");
+        assert_eq!(header.as_deref(), Some("Bearer the-token"), "{stderr}");
         assert!(
             keys.iter().all(|key| key.ends_with(resource)) && !keys.is_empty(),
-            "{keys:?} {told}"
+            "{keys:?} {stderr}"
         );
     }
 }
@@ -180,16 +180,16 @@ fn a_metadata_server_that_does_not_answer_holds_up_nothing_but_the_queue() {
         command,
         &to(&tree(), &plain(&far, "detectors_timeout: 300ms,"), ""),
     );
-    let told = text(&output.stderr);
+    let stderr = text(&output.stderr);
     assert!(
-        output.status.success() && told.contains("did not answer within 300ms"),
-        "{told}"
+        output.status.success() && stderr.contains("did not answer within 300ms"),
+        "{stderr}"
     );
     far.fake.assert_obeyed();
     let keys: Vec<String> = far.fake.with(|it| it.series.keys().cloned().collect());
     assert!(
         keys.iter().all(|key| key.contains("of generic_task{")) && !keys.is_empty(),
-        "{told}"
+        "{stderr}"
     );
 }
 
@@ -206,17 +206,17 @@ fn a_token_that_cannot_be_had_at_first_is_asked_for_again() {
         r#"{{"type":"authorized_user","client_id":"c","client_secret":"s","refresh_token":"r","token_uri":"http://{}/token"}}"#,
         tokens.address
     );
-    let (told, header, _) = with_credentials(
+    let (stderr, header, _) = with_credentials(
         |command, home| {
             std::fs::write(home.join("user.json"), user).unwrap();
             command.env("GOOGLE_APPLICATION_CREDENTIALS", home.join("user.json"));
         },
         "project: p,",
     );
-    assert_eq!(header.as_deref(), Some("Bearer the-token"), "{told}");
+    assert_eq!(header.as_deref(), Some("Bearer the-token"), "{stderr}");
     assert!(
-        told.contains("there is no token: ") && told.contains("there is a token again"),
-        "{told}"
+        stderr.contains("there is no token: ") && stderr.contains("there is a token again"),
+        "{stderr}"
     );
 }
 

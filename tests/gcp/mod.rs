@@ -108,20 +108,20 @@ fn a_vm_host_sweeps_into_the_api_and_every_point_is_accounted_for() {
     }
     signal(&child, Signal::INT);
     let output = child.wait_with_output().unwrap();
-    let told = text(&output.stderr);
-    assert!(output.status.success(), "{told}");
+    let stderr = text(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
     far.fake.assert_obeyed();
     assert_eq!(
-        common::count(&told, "points_sent"),
+        common::count(&stderr, "points_sent"),
         far.fake.taken() as u64,
-        "{told}"
+        "{stderr}"
     );
     let handed =
-        ["points_sent", "points_rejected", "points_dropped"].map(|it| common::count(&told, it));
+        ["points_sent", "points_rejected", "points_dropped"].map(|it| common::count(&stderr, it));
     assert_eq!(
-        common::count(&told, "points_handed"),
+        common::count(&stderr, "points_handed"),
         handed.iter().sum::<u64>(),
-        "{told}"
+        "{stderr}"
     );
     far.fake.with(|it| {
         let key = it.series.keys().next().unwrap();
@@ -169,15 +169,15 @@ fn the_embedded_default_goes_to_the_api_as_it_is() {
     ));
     command.args(["--set", "service.pipelines.metrics.exporters=[gcp]"]);
     let output = spawn(command, "").wait_with_output().unwrap();
-    let told = text(&output.stderr);
-    assert!(output.status.success(), "{told}");
+    let stderr = text(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
     far.fake.assert_obeyed();
     // The network's counters count since the host was booted: none is held back.
-    assert!(far.fake.taken() > 0, "{told}");
+    assert!(far.fake.taken() > 0, "{stderr}");
     assert_eq!(
-        common::count(&told, "points_sent"),
+        common::count(&stderr, "points_sent"),
         far.fake.taken() as u64,
-        "{told}"
+        "{stderr}"
     );
 }
 
@@ -198,12 +198,15 @@ fn the_demo_agents_configuration_gives_its_names() {
         command.args(["--set", &format!("exporters.gcp.{set}")]);
     }
     let output = spawn(command, "").wait_with_output().unwrap();
-    let told = text(&output.stderr);
-    assert!(output.status.success(), "{told}");
+    let stderr = text(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
     far.fake.assert_obeyed();
     far.fake.with(|it| {
         let name = "custom.googleapis.com/opentelemetry/kvm/largepages{";
-        assert!(it.series.keys().any(|key| key.starts_with(name)), "{told}");
+        assert!(
+            it.series.keys().any(|key| key.starts_with(name)),
+            "{stderr}"
+        );
     });
 }
 
@@ -240,10 +243,10 @@ fn what_cannot_be_mended_ends_the_program_and_says_how_to() {
         ),
     ] {
         let output = once(program(home.path()), &to(&tree(), &gcp, &service));
-        let told = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(1), "{told}");
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
         for said in said {
-            assert!(told.contains(&said), "{said}: {told}");
+            assert!(stderr.contains(&said), "{said}: {stderr}");
         }
         let mut command = program(home.path());
         command.args(["validate", "--config", "-"]);

@@ -8,11 +8,11 @@ use super::{program, to, tree};
 use crate::common::alone::{KVM, alone};
 use crate::common::{count, lacks, repository, signal, spawn, text};
 
-/// It, told this; none where it is not installed.
-fn google(test: &str, told: &serde_json::Value) -> Option<Google> {
+/// The server with these settings; `None` where it is not installed.
+fn google(test: &str, settings: &serde_json::Value) -> Option<Google> {
     let google = Google::start(&repository("."));
     match &google {
-        Some(google) => drop(google.told(told)),
+        Some(google) => drop(google.told(settings)),
         None => lacks(test, NEEDS),
     }
     google
@@ -27,15 +27,15 @@ fn exporter(google: &Google) -> String {
 }
 
 /// Each point that was handed over is accounted for, and Google took what was sent, without a rule broken.
-fn assert_accounted(told: &str, took: &serde_json::Value) {
-    let handed = ["points_sent", "points_rejected", "points_dropped"].map(|it| count(told, it));
+fn assert_accounted(stderr: &str, took: &serde_json::Value) {
+    let handed = ["points_sent", "points_rejected", "points_dropped"].map(|it| count(stderr, it));
     let all = handed.iter().sum::<u64>();
-    assert_eq!(count(told, "points_handed"), all, "{told}");
-    assert_eq!(took["broken"], json!([]), "{told}");
-    assert_eq!(took["taken"], count(told, "points_sent"), "{told}");
+    assert_eq!(count(stderr, "points_handed"), all, "{stderr}");
+    assert_eq!(took["broken"], json!([]), "{stderr}");
+    assert_eq!(took["taken"], count(stderr, "points_sent"), "{stderr}");
 }
 
-/// Sweeps each second until a series has three points; what the program told, and what Google took.
+/// Sweeps each second until a series has three points; its standard error, and what Google took.
 fn sweep(google: &Google) -> (String, serde_json::Value) {
     let home = tempfile::tempdir().unwrap();
     let mut command = program(home.path());
@@ -51,11 +51,11 @@ fn sweep(google: &Google) -> (String, serde_json::Value) {
     }
     signal(&child, Signal::INT);
     let output = child.wait_with_output().unwrap();
-    let told = text(&output.stderr);
-    assert!(output.status.success(), "{told}");
+    let stderr = text(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
     let took = google.took();
-    assert_accounted(&told, &took);
-    (told, took)
+    assert_accounted(&stderr, &took);
+    (stderr, took)
 }
 
 #[test]
@@ -65,9 +65,9 @@ fn a_vm_host_sweeps_into_googles_own_package() {
     let Some(google) = google(name, &away) else {
         return;
     };
-    let (told, _) = sweep(&google);
-    assert_eq!(count(&told, "points_rejected"), 0, "{told}");
-    assert!(count(&told, "requests_retried") > 0, "{told}");
+    let (stderr, _) = sweep(&google);
+    assert_eq!(count(&stderr, "points_rejected"), 0, "{stderr}");
+    assert!(count(&stderr, "requests_retried") > 0, "{stderr}");
 }
 
 #[test]
@@ -85,10 +85,10 @@ fn the_embedded_default_goes_to_googles_own_package_as_it_is() {
     command.arg(format!("exporters={{gcp: {}}}", exporter(&google)));
     command.args(["--set", "service.pipelines.metrics.exporters=[gcp]"]);
     let output = spawn(command, "").wait_with_output().unwrap();
-    let told = text(&output.stderr);
-    assert!(output.status.success(), "{told}");
-    assert_accounted(&told, &google.took());
-    assert!(count(&told, "points_sent") > 0, "{told}");
+    let stderr = text(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    assert_accounted(&stderr, &google.took());
+    assert!(count(&stderr, "points_sent") > 0, "{stderr}");
 }
 
 #[test]
@@ -102,16 +102,16 @@ fn what_googles_own_package_refuses_costs_its_neighbours_nothing() {
     let Some(google) = google(name, &refuse) else {
         return;
     };
-    let (told, _) = sweep(&google);
-    assert!(count(&told, "points_rejected") > 0, "{told}");
+    let (stderr, _) = sweep(&google);
+    assert!(count(&stderr, "points_rejected") > 0, "{stderr}");
     assert!(
-        told.contains("is refused: Unrecognized metric label."),
-        "{told}"
+        stderr.contains("is refused: Unrecognized metric label."),
+        "{stderr}"
     );
     assert!(
-        told.contains(
+        stderr.contains(
             "but the descriptor of custom.googleapis.com/kvm/exits in project p is GAUGE INT64"
         ),
-        "{told}"
+        "{stderr}"
     );
 }

@@ -233,27 +233,27 @@ fn a_collector_that_comes_is_killed_comes_again_and_hangs_gets_every_sweep_in_or
     let address = upstream.grpc.to_string();
     let more = format!("{PLAIN}, timeout: 300ms, sending_queue: {{queue_size: 1000000}}");
     let mut child = collector(&to(&receiver, &address, &more), &[]);
-    let mut told = BufReader::new(child.stderr.take().unwrap());
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
     let fails = |line: &str| line.contains("sending fails and is tried again");
     let works = |line: &str| line.contains("sending works again");
-    lines_until(&mut told, fails);
+    lines_until(&mut stderr, fails);
     upstream.up();
-    lines_until(&mut told, works);
+    lines_until(&mut stderr, works);
     upstream.stop(Signal::KILL);
-    lines_until(&mut told, fails);
+    lines_until(&mut stderr, fails);
     upstream.up();
-    lines_until(&mut told, works);
+    lines_until(&mut stderr, works);
     upstream.signal(Signal::STOP);
-    let lines = lines_until(&mut told, fails);
+    let lines = lines_until(&mut stderr, fails);
     assert!(
         lines.last().unwrap().contains("no answer within 300ms"),
         "{lines:?}"
     );
     upstream.signal(Signal::CONT);
-    lines_until(&mut told, works);
+    lines_until(&mut stderr, works);
     signal(&child, Signal::TERM);
     let mut rest = String::new();
-    told.read_to_string(&mut rest).unwrap();
+    stderr.read_to_string(&mut rest).unwrap();
     assert!(child.wait().unwrap().success(), "{rest}");
     let arrived = times(&upstream.end());
     // What was taken and not acknowledged comes again: what counts is when a sweep came first.
@@ -299,16 +299,16 @@ fn a_collector_that_takes_one_mebibyte_gets_more_in_parts() {
             .replace("batch: {}", "batch: {send_batch_size: 100000, timeout: 1m}")
             .replace("service:\n", "service:\n  shutdown_timeout: 1m\n");
         let output = run(&config, &["--once"]);
-        let told = text(&output.stderr);
-        assert!(output.status.success(), "{told}");
-        let said = told.matches("is larger than the peer takes").count();
-        assert_eq!(said, 1, "{told}");
-        assert!(told.contains("sending no more than 1048576"), "{told}");
-        assert_eq!(common::count(&told, "points_sent"), count, "{told}");
+        let stderr = text(&output.stderr);
+        assert!(output.status.success(), "{stderr}");
+        let said = stderr.matches("is larger than the peer takes").count();
+        assert_eq!(said, 1, "{stderr}");
+        assert!(stderr.contains("sending no more than 1048576"), "{stderr}");
+        assert_eq!(common::count(&stderr, "points_sent"), count, "{stderr}");
         let arrived = points(&upstream.end());
         let series: BTreeSet<&String> = arrived.iter().collect();
         assert_eq!(series.len() as u64, count, "each once");
         assert_eq!(arrived.len() as u64, count, "none twice");
-        assert_accounted(&told);
+        assert_accounted(&stderr);
     }
 }

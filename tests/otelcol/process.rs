@@ -70,17 +70,17 @@ impl Upstream {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut told = BufReader::new(child.stderr.take().unwrap());
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();
         while !line.contains("Everything is ready") {
             line.clear();
             assert!(
-                told.read_line(&mut line).unwrap() > 0,
+                stderr.read_line(&mut line).unwrap() > 0,
                 "the Collector did not start"
             );
         }
         // Read on, so that it never waits for a reader.
-        std::thread::spawn(move || std::io::copy(&mut told, &mut std::io::sink()));
+        std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
         self.child = Some(child);
     }
 

@@ -24,7 +24,7 @@ struct Run {
     system: Hanging,
     child: Child,
     shown: Shown,
-    told: BufReader<ChildStderr>,
+    stderr: BufReader<ChildStderr>,
 }
 
 impl Run {
@@ -49,7 +49,7 @@ impl Run {
         let mut child = collector(&config(&receiver, "batch: {}", "{}"), arguments);
         Run {
             shown: Shown::by(&mut child),
-            told: BufReader::new(child.stderr.take().unwrap()),
+            stderr: BufReader::new(child.stderr.take().unwrap()),
             system,
             child,
         }
@@ -57,7 +57,7 @@ impl Run {
 
     /// Reads what it says until this is in it.
     fn says(&mut self, what: &str) {
-        lines_until(&mut self.told, |line| line.contains(what));
+        lines_until(&mut self.stderr, |line| line.contains(what));
     }
 
     /// Threads that read; others write to standard output, for instance.
@@ -85,7 +85,7 @@ impl Run {
         stuck.iter().for_each(|path| self.system.answer(path));
         assert_eq!(self.child.wait().unwrap().code(), Some(0));
         let mut rest = String::new();
-        self.told.read_to_string(&mut rest).unwrap();
+        self.stderr.read_to_string(&mut rest).unwrap();
         rest
     }
 }
@@ -126,17 +126,17 @@ fn a_file_that_does_not_answer_costs_one_thread_and_one_line() {
     while run.threads() > threads {
         std::thread::yield_now();
     }
-    let told = run.end(&[]);
-    assert!(!told.contains("does not answer"), "said once: {told}");
+    let stderr = run.end(&[]);
+    assert!(!stderr.contains("does not answer"), "said once: {stderr}");
     common::fault(
         "a file does not answer",
         "its values until it does, and those beside it for one sweep",
-        &told,
+        &stderr,
         &["stuck=1"],
     );
     // Until another thread takes over, a tenth of a second, all wait alike.
-    let (sweeps, good) = (count(&told, "sweeps"), run.shown.values(&good));
-    assert!(good + 12 >= sweeps, "{good} of {sweeps}: {told}");
+    let (sweeps, good) = (count(&stderr, "sweeps"), run.shown.values(&good));
+    assert!(good + 12 >= sweeps, "{good} of {sweeps}: {stderr}");
 }
 
 #[test]
@@ -166,10 +166,13 @@ fn the_others_keep_their_interval_while_a_file_does_not_answer() {
     system.answer("bad/d/f3");
     shown.wait_for(&series("bad", "f3"), 2);
     signal(&child, Signal::TERM);
-    let told = text(&child.wait_with_output().unwrap().stderr);
-    let (sweeps, good) = (count(&told, "sweeps"), shown.values(&series("good", "f0")));
-    assert!(good + 12 >= sweeps, "{good} of {sweeps}: {told}");
-    assert!(!told.contains("WARN"), "{told}");
+    let stderr = text(&child.wait_with_output().unwrap().stderr);
+    let (sweeps, good) = (
+        count(&stderr, "sweeps"),
+        shown.values(&series("good", "f0")),
+    );
+    assert!(good + 12 >= sweeps, "{good} of {sweeps}: {stderr}");
+    assert!(!stderr.contains("WARN"), "{stderr}");
 }
 
 #[test]
@@ -236,8 +239,8 @@ fn with_too_many_of_them_their_subsystem_rests() {
     run.says("bad is swept again");
     stuck.iter().for_each(|path| run.system.answer(path));
     run.shown.wait_for(&series("bad", "f5"), 3);
-    let told = run.end(&[]);
-    assert!(told.contains("stuck="), "{told}");
+    let stderr = run.end(&[]);
+    assert!(stderr.contains("stuck="), "{stderr}");
 }
 
 #[test]
@@ -284,9 +287,12 @@ fn a_directory_that_does_not_answer_is_named_and_what_is_known_is_swept_on() {
     run.system.answer("bad");
     run.system.add("good/e/new");
     run.shown.wait_for("good/new{device=/e}", 3);
-    let told = run.end(&[]);
-    assert!(!told.contains("does not answer"), "said once: {told}");
-    assert!(told.contains("directories_failed=1 (stuck=1)"), "{told}");
+    let stderr = run.end(&[]);
+    assert!(!stderr.contains("does not answer"), "said once: {stderr}");
+    assert!(
+        stderr.contains("directories_failed=1 (stuck=1)"),
+        "{stderr}"
+    );
 }
 
 #[test]
