@@ -66,13 +66,13 @@ fn main() -> ExitCode {
     program.arg(std::env::current_exe().unwrap());
     program.env(PROGRAM, "1").arg("--config").arg(path);
     let mut program = program.stderr(Stdio::piped()).spawn().unwrap();
-    let mut said = BufReader::new(program.stderr.take().unwrap()).lines();
+    let mut stderr = BufReader::new(program.stderr.take().unwrap()).lines();
     assert!(
-        said.by_ref().any(|line| line.unwrap() == "blocked"),
+        stderr.by_ref().any(|line| line.unwrap() == "blocked"),
         "it never came to the processor"
     );
     kill_process(Pid::from_child(&program), Signal::TERM).unwrap();
-    let rest: Vec<String> = said.map(std::result::Result::unwrap).collect();
+    let rest: Vec<String> = stderr.map(std::result::Result::unwrap).collect();
     assert_eq!(program.wait().unwrap().code(), Some(0), "{rest:?}");
     println!("a component that blocks ... ended on SIGTERM");
     ExitCode::SUCCESS

@@ -96,7 +96,7 @@ fn over_the_budget_what_matters_less_is_swept_less_often() {
     let mut rest = String::new();
     stderr.read_to_string(&mut rest).unwrap();
     assert!(child.wait().unwrap().success());
-    assert!(!rest.contains(over), "said once: {rest}");
+    assert!(!rest.contains(over), "warned of once: {rest}");
     let skipped = |subsystem: &str| {
         let of = format!("statsfs {subsystem}");
         let line = rest.lines().rfind(|line| line.contains(&of));

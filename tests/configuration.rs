@@ -1,4 +1,4 @@
-//! What a user may write, and what is told of what cannot be meant.
+//! What a user may write, and the diagnostics of what cannot be meant.
 
 use std::process::{Command, Output};
 

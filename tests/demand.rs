@@ -52,7 +52,7 @@ fn run(
         shown.get("fast") == Some(&shown_fast)
     });
     signal(&child, Signal::TERM);
-    // What was under way when it was told to end may still be shown.
+    // What was under way when it got the signal may still be shown.
     let process = child.id();
     let rest = child.wait_with_output().unwrap();
     for line in common::lines(&rest.stdout) {

@@ -109,7 +109,7 @@ fn permissions_that_are_taken_away_and_given_back_lose_nothing_but_the_time_betw
     let [file, directory, stays] =
         ["file", "directory", "stays"].map(|name| format!("s/c{{device=/{name}}}"));
     shown.wait_for(&directory, 5);
-    for (path, series, readable, says) in [
+    for (path, series, readable, warning) in [
         (
             "s/file/c",
             &file,
@@ -124,7 +124,7 @@ fn permissions_that_are_taken_away_and_given_back_lose_nothing_but_the_time_betw
         ),
     ] {
         mode(path, 0);
-        lines_until(&mut stderr, |line| line.contains(says));
+        lines_until(&mut stderr, |line| line.contains(warning));
         let before = shown.values(series);
         shown.wait_for(&stays, 20);
         assert!(shown.values(series) <= before + 1, "{path}");

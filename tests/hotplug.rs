@@ -30,7 +30,7 @@ fn devices_come_and_go_by_themselves() {
     let lines = read_until(&mut child, |line| line == "s/c{device=/old} 3 gauge");
     assert!(
         !lines.iter().any(|line| line.contains("end")),
-        "an end is said once: {lines:?}"
+        "an end is shown once: {lines:?}"
     );
     fs::write(tree.path().join("s/new/d"), "4\n").unwrap();
     read_until(&mut child, |line| line == "s/d{device=/new} 4 gauge");
@@ -52,7 +52,7 @@ fn an_interface_that_comes_and_goes_is_seen_in_sysfs() {
     }
     let ip = |arguments: &[&str]| Command::new("ip").args(arguments).output().unwrap();
     let interface = format!("t{}", std::process::id() % 100_000);
-    let made = ip(&[
+    let added = ip(&[
         "link",
         "add",
         &interface,
@@ -62,10 +62,10 @@ fn an_interface_that_comes_and_goes_is_seen_in_sysfs() {
         "name",
         &format!("{interface}p"),
     ]);
-    if !made.status.success() {
+    if !added.status.success() {
         return lacks(
             name,
-            &format!("a kernel that makes veth pairs: {}", text(&made.stderr)),
+            &format!("a kernel that makes veth pairs: {}", text(&added.stderr)),
         );
     }
     ip(&["link", "delete", &interface]);
@@ -270,9 +270,9 @@ fn constant_churn_leaves_the_right_series_and_nothing_else() {
     drop(stdout);
     signal(&child, Signal::TERM);
     let stderr = text(&child.wait_with_output().unwrap().stderr);
-    // A file that was made, and not written yet, is empty: that may be said.
-    let mut wrong = stderr
+    // A file that was made, and not written yet, is empty: that may be warned of.
+    let mut warnings = stderr
         .lines()
         .filter(|line| line.contains("WARN") && !line.contains("WARN empty: "));
-    assert_eq!(wrong.next(), None, "{stderr}");
+    assert_eq!(warnings.next(), None, "{stderr}");
 }

@@ -44,21 +44,21 @@ impl Drop for Debugfs {
     }
 }
 
-/// What the tests need; `None`, said on standard error, where it is not there.
+/// What the tests need; `None`, reported on standard error, where it is not there.
 fn kvm(test: &str) -> Option<(Kvm, Debugfs)> {
-    let there = is_root()
+    let has_kvm = is_root()
         && File::options()
             .read(true)
             .write(true)
             .open("/dev/kvm")
             .is_ok();
-    let made = there
+    let kvm_and_debugfs = has_kvm
         .then(|| Some((Kvm::new().ok()?, Debugfs::mount()?)))
         .flatten();
-    if made.is_none() {
+    if kvm_and_debugfs.is_none() {
         lacks(test, "root, /dev/kvm and debugfs");
     }
-    made
+    kvm_and_debugfs
 }
 
 /// The thread that made the VM: what KVM calls the pid is that one's.

@@ -125,7 +125,7 @@ fn once_says_how_much_was_lost_when_the_peer_cannot_be_reached() {
     );
     assert!(
         stderr.contains("onnection refused"),
-        "the cause is told: {stderr}"
+        "the cause is in the log: {stderr}"
     );
 }
 
@@ -176,7 +176,7 @@ fn a_root_that_comes_later_is_found_at_a_rescan() {
     let mut rest = String::new();
     stderr.read_to_string(&mut rest).unwrap();
     assert!(rest.contains("is there now"), "{rest}");
-    assert!(!rest.contains("not there"), "said once: {rest}");
+    assert!(!rest.contains("not there"), "warned of once: {rest}");
     assert!(child.wait().unwrap().success());
 }
 

@@ -27,9 +27,9 @@ fn what_is_too_much_is_counted_named_once_and_left_out() {
         fs::write(path, "1\n").unwrap();
     }
     let root = directory.path().display();
-    let sweep = |more: &str| {
+    let sweep = |options: &str| {
         let output = run(
-            &config(&format!("{{root: {root}, {more}}}"), "batch: {}", "{}"),
+            &config(&format!("{{root: {root}, {options}}}"), "batch: {}", "{}"),
             &["--once"],
         );
         (lines(&output.stdout).len(), text(&output.stderr))
@@ -66,11 +66,11 @@ fn what_is_too_much_is_counted_named_once_and_left_out() {
             "timeout=7",
         ),
     ];
-    for (more, shown, said, counted) in cases {
-        let (found, stderr) = sweep(more);
-        assert_eq!(found, shown, "{more}: {stderr}");
-        assert_eq!(stderr.matches(said).count(), 1, "{more}: {stderr}");
-        assert!(stderr.contains(counted), "{more}: {stderr}");
+    for (options, series, message, counted) in cases {
+        let (found, stderr) = sweep(options);
+        assert_eq!(found, series, "{options}: {stderr}");
+        assert_eq!(stderr.matches(message).count(), 1, "{options}: {stderr}");
+        assert!(stderr.contains(counted), "{options}: {stderr}");
     }
     assert_eq!(sweep("subsystems: {include: [a, b], exclude: [b]}").0, 2);
     assert_eq!(sweep("devices: {exclude: ['t*']}").0, 5);

@@ -71,8 +71,8 @@ fn it_gets_small_ones_whatever_the_compression_and_that_is_said_once() {
         );
         let series: HashSet<&String> = points[..72].iter().collect();
         assert_eq!(series.len(), 72, "each once in a sweep");
-        let said = stderr.matches("is larger than the peer takes").count();
-        assert_eq!(said, 1, "{stderr}");
+        let warnings = stderr.matches("is larger than the peer takes").count();
+        assert_eq!(warnings, 1, "{stderr}");
         assert_accounted(&stderr);
         fault(
             "the upstream takes no message as large as a request",

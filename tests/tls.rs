@@ -54,7 +54,7 @@ fn tls_takes_whom_it_should_and_says_in_one_line_why_not() {
     let (cert, key) = (write("cert.pem", &cert), write("key.pem", &key));
     let client = format!("cert_file: {cert}, key_file: {key}");
     let good = format!("tls: {{ca_file: {ca}, {client}}}");
-    // Server's name, expired or not; the exporter's settings; what is said where it does not work.
+    // Server's name, expired or not; the exporter's settings; the error where it does not work.
     let cases = [
         ("localhost", false, good.clone(), None),
         (
@@ -84,7 +84,7 @@ fn tls_takes_whom_it_should_and_says_in_one_line_why_not() {
             Some("transport error"),
         ),
     ];
-    for (name, expired, settings, wrong) in cases {
+    for (name, expired, settings, error) in cases {
         let peer = Peer::default();
         let (cert, key) = ours.issue(name, expired);
         let tls = ServerTlsConfig::new()
@@ -93,7 +93,7 @@ fn tls_takes_whom_it_should_and_says_in_one_line_why_not() {
         let server = peer.serve((Ipv4Addr::LOCALHOST, 0).into(), Some(tls), true);
         let endpoint = format!("localhost:{}", server.address.port());
         // Where it works, it may take its time on a busy machine.
-        let patience = if wrong.is_some() { "500ms" } else { "1m" };
+        let patience = if error.is_some() { "500ms" } else { "1m" };
         let timeout = format!("service:\n  shutdown_timeout: {patience}\n");
         let config = to(&net(), &endpoint, &settings).replace("service:\n", &timeout);
         let output = run(&config, &["--once"]);
@@ -101,16 +101,16 @@ fn tls_takes_whom_it_should_and_says_in_one_line_why_not() {
         let stderr = text(&output.stderr);
         assert_eq!(
             output.status.success(),
-            wrong.is_none(),
+            error.is_none(),
             "{name} {settings}: {stderr}"
         );
-        if let Some(wrong) = wrong {
+        if let Some(error) = error {
             let lines: Vec<_> = stderr
                 .lines()
                 .filter(|line| line.contains("sending fails"))
                 .collect();
             assert!(
-                lines.len() == 1 && lines[0].contains(wrong),
+                lines.len() == 1 && lines[0].contains(error),
                 "{name} {settings}: {stderr}"
             );
         }

@@ -211,7 +211,7 @@ pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// The program as another user would run it, below a directory that everybody may enter; `None`, said on standard
+/// The program as another user would run it, below a directory that everybody may enter; `None`, reported on standard
 /// error, where that cannot be done.
 pub(crate) fn as_nobody(test: &str, directory: &tempfile::TempDir) -> Option<Command> {
     if !has("setpriv") {

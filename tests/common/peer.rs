@@ -1,4 +1,4 @@
-//! An upstream as a test has it: an OTLP server that fails as it is told to, and the configuration that sends to it.
+//! An upstream as a test has it: an OTLP server that fails by a script, and the configuration that sends to it.
 
 use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpListener};
@@ -20,7 +20,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::common::{self, repository};
 
-/// What the peer does with a request; it takes those for which nothing is said.
+/// What the peer does with a request; it takes those for which the script has nothing.
 #[derive(Clone)]
 pub(crate) enum Answer {
     Take,

@@ -215,7 +215,7 @@ fn what_cannot_be_mended_ends_the_program_and_says_how_to() {
     let home = tempfile::tempdir().unwrap();
     let far = far(None);
     let nowhere = "service.name: ''";
-    for (gcp, service, said) in [
+    for (gcp, service, messages) in [
         (
             format!("{{project: p, metric: {{endpoint: '{}'}}}}", far.address),
             String::new(),
@@ -245,8 +245,8 @@ fn what_cannot_be_mended_ends_the_program_and_says_how_to() {
         let output = once(program(home.path()), &to(&tree(), &gcp, &service));
         let stderr = text(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{stderr}");
-        for said in said {
-            assert!(stderr.contains(&said), "{said}: {stderr}");
+        for message in messages {
+            assert!(stderr.contains(&message), "{message}: {stderr}");
         }
         let mut command = program(home.path());
         command.args(["validate", "--config", "-"]);

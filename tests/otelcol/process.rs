@@ -27,7 +27,7 @@ impl Upstream {
         Some(upstream)
     }
 
-    /// One that does not run yet; `grpc` are further keys of its receiver. `None`, said on standard error, where it was
+    /// One that does not run yet; `grpc` are further keys of its receiver. `None`, reported on standard error, where it was
     /// not built.
     pub(crate) fn down(test: &str, grpc: &str) -> Option<Upstream> {
         let binary =

@@ -28,7 +28,7 @@ struct Run {
 }
 
 impl Run {
-    /// Starts both; `None`, said on standard error, where FUSE is not to be had.
+    /// Starts both; `None`, reported on standard error, where FUSE is not to be had.
     fn start(test: &str, subsystems: &[&str], options: &str) -> Option<Run> {
         let Some(system) = Hanging::mount(&files(subsystems)) else {
             lacks(test, "/dev/fuse, and root or fusermount3");
@@ -55,8 +55,8 @@ impl Run {
         }
     }
 
-    /// Reads what it says until this is in it.
-    fn says(&mut self, what: &str) {
+    /// Reads its standard error until this is in it.
+    fn wait_for_log(&mut self, what: &str) {
         lines_until(&mut self.stderr, |line| line.contains(what));
     }
 
@@ -69,14 +69,14 @@ impl Run {
             .count()
     }
 
-    /// Tells it to end, and waits until it has. What it said last.
+    /// Tells it to end, and waits until it has. The rest of its standard error.
     fn end(&mut self, stuck: &[&str]) -> String {
         signal(&self.child, Signal::TERM);
         self.ends(stuck)
     }
 
     /// Waits until it has ended; then what is still stuck in the kernel gets its answer, which it takes for the process to
-    /// go. What it said last.
+    /// go. The rest of its standard error.
     fn ends(&mut self, stuck: &[&str]) -> String {
         let stat = format!("/proc/{0}/task/{0}/stat", self.child.id());
         while !std::fs::read_to_string(&stat).unwrap().contains(") Z ") {
@@ -107,7 +107,9 @@ fn a_file_that_does_not_answer_costs_one_thread_and_one_line() {
     run.shown.wait_for(&stuck, 5);
     let threads = run.threads();
     run.system.hang("bad/d/f3");
-    run.says("does not answer within `timeout`; left alone until it does: bad/d/f3; passed over");
+    run.wait_for_log(
+        "does not answer within `timeout`; left alone until it does: bad/d/f3; passed over",
+    );
     let (reads, values) = (run.system.reads("bad/d/f3"), run.shown.values(&stuck));
     // The others go on: those of other subsystems, and those beside it.
     run.shown.wait_for(&beside, 20);
@@ -127,7 +129,10 @@ fn a_file_that_does_not_answer_costs_one_thread_and_one_line() {
         std::thread::yield_now();
     }
     let stderr = run.end(&[]);
-    assert!(!stderr.contains("does not answer"), "said once: {stderr}");
+    assert!(
+        !stderr.contains("does not answer"),
+        "warned of once: {stderr}"
+    );
     common::fault(
         "a file does not answer",
         "its values until it does, and those beside it for one sweep",
@@ -190,7 +195,7 @@ fn a_file_that_answers_again_is_read_again_though_its_table_was_remade_meanwhile
     let (gone, stuck) = ("bad/f0{device=/c}", "bad/f3{device=/e}");
     run.shown.wait_for(stuck, 3);
     run.system.hang("bad/e/f3");
-    run.says("left alone until it does: bad/e/f3; passed over");
+    run.wait_for_log("left alone until it does: bad/e/f3; passed over");
     (0..3).for_each(|file| run.system.remove(&format!("bad/c/f{file}")));
     while run.shown.ends(gone) == 0 {
         std::thread::yield_now();
@@ -214,7 +219,7 @@ fn what_was_read_before_it_is_shown_and_once_ends() {
     system.hang("b/d/f5");
     let mut run = Run::with(system, "readers: 1", &["--once"]);
     run.shown.wait_for(&series("a", "f0"), 1);
-    run.says("left alone until it does: b/d/f5");
+    run.wait_for_log("left alone until it does: b/d/f5");
     run.ends(&["b/d/f5"]);
 }
 
@@ -229,14 +234,14 @@ fn with_too_many_of_them_their_subsystem_rests() {
     let threads = run.threads();
     let stuck = ["bad/d/f1", "bad/d/f3", "bad/d/f5"];
     stuck.iter().for_each(|path| run.system.hang(path));
-    run.says("bad rests: 2 threads wait for files that do not answer");
+    run.wait_for_log("bad rests: 2 threads wait for files that do not answer");
     assert_eq!(run.system.waiting(), 2, "the third is not tried");
     let rests = run.shown.values(&series("bad", "f0"));
     run.shown.wait_for(&series("good", "f0"), 20);
     assert_eq!(run.shown.values(&series("bad", "f0")), rests);
     assert!(run.threads() <= threads + 2, "{} {threads}", run.threads());
     run.system.answer("bad/d/f1");
-    run.says("bad is swept again");
+    run.wait_for_log("bad is swept again");
     stuck.iter().for_each(|path| run.system.answer(path));
     run.shown.wait_for(&series("bad", "f5"), 3);
     let stderr = run.end(&[]);
@@ -252,9 +257,9 @@ fn with_more_of_them_than_threads_reading_goes_on_when_one_answers() {
     };
     run.shown.wait_for(&series("worse", "f0"), 3);
     run.system.hang("bad/d/f1");
-    run.says("left alone until it does: bad/d/f1; passed over");
+    run.wait_for_log("left alone until it does: bad/d/f1; passed over");
     run.system.hang("worse/d/f1");
-    run.says("left alone until it does: worse/d/f1; passed over");
+    run.wait_for_log("left alone until it does: worse/d/f1; passed over");
     assert_eq!(run.system.waiting(), 2);
     run.system.answer("bad/d/f1");
     run.shown.wait_for(&series("good", "f0"), 20);
@@ -274,7 +279,9 @@ fn a_directory_that_does_not_answer_is_named_and_what_is_known_is_swept_on() {
     run.shown.wait_for(&series("bad", "f0"), 3);
     let threads = run.threads();
     run.system.hang("bad");
-    run.says("does not answer when it is listed; what is known is swept on: bad; passed over");
+    run.wait_for_log(
+        "does not answer when it is listed; what is known is swept on: bad; passed over",
+    );
     run.system.add("good/d/new");
     run.shown.wait_for(&series("bad", "f0"), 20);
     run.shown.wait_for(&series("good", "f0"), 20);
@@ -288,7 +295,10 @@ fn a_directory_that_does_not_answer_is_named_and_what_is_known_is_swept_on() {
     run.system.add("good/e/new");
     run.shown.wait_for("good/new{device=/e}", 3);
     let stderr = run.end(&[]);
-    assert!(!stderr.contains("does not answer"), "said once: {stderr}");
+    assert!(
+        !stderr.contains("does not answer"),
+        "warned of once: {stderr}"
+    );
     assert!(
         stderr.contains("directories_failed=1 (stuck=1)"),
         "{stderr}"
