@@ -10,7 +10,9 @@ use std::process::Command;
 use rustix::process::Signal;
 
 use crate::common::alone::{CPU, alone};
-use crate::common::{BINARY, Shown, collector, config, find_count, lines_until, signal, spawn};
+use crate::common::{
+    BINARY, SeriesCounts, collector, config, find_count, lines_until, signal, spawn,
+};
 
 /// Subsystems of so many files each.
 fn tree(subsystems: &[&str], files: usize) -> tempfile::TempDir {
@@ -37,9 +39,9 @@ fn where_there_is_too_much_to_read_all_get_their_turn() {
     // Nobody reads three thousand files in a millisecond.
     let receiver = receiver(tree.path(), "collection_interval: 1ms");
     let mut child = collector(&config(&receiver, "batch: {}", "{}"), &[]);
-    let shown = Shown::by(&mut child);
-    shown.wait_for("a/f0{device=/d}", 50);
-    let [a, b, c] = ["a", "b", "c"].map(|it| shown.values(&format!("{it}/f0{{device=/d}}")));
+    let counts = SeriesCounts::of(&mut child);
+    counts.wait_for("a/f0{device=/d}", 50);
+    let [a, b, c] = ["a", "b", "c"].map(|it| counts.values(&format!("{it}/f0{{device=/d}}")));
     assert!(b * 2 > a && c * 2 > a, "{a} {b} {c}");
     signal(&child, Signal::TERM);
     assert!(child.wait().unwrap().success());
@@ -57,10 +59,10 @@ fn the_budget_holds_for_what_is_wanted_at_an_interval_of_many_ticks_too() {
     let batch = "batch: {subsystems: [{match: '*', interval: 500ms}]}";
     let receiver = receiver(tree.path(), options);
     let mut child = collector(&config(&receiver, batch, "{}"), &[]);
-    let shown = Shown::by(&mut child);
-    shown.wait_for("vital/f0{device=/d}", 14);
+    let counts = SeriesCounts::of(&mut child);
+    counts.wait_for("vital/f0{device=/d}", 14);
     let [vital, other] =
-        ["vital", "other"].map(|it| shown.values(&format!("{it}/f0{{device=/d}}")));
+        ["vital", "other"].map(|it| counts.values(&format!("{it}/f0{{device=/d}}")));
     assert!(other > 0 && other * 3 < vital * 2, "{other} {vital}");
     signal(&child, Signal::TERM);
     assert!(child.wait().unwrap().success());
@@ -80,7 +82,7 @@ fn over_the_budget_what_matters_less_is_swept_less_often() {
     command.args(["--config", "-"]).env("RUST_LOG", "debug");
     let config = config(&receiver(tree.path(), options), "batch: {}", "{}");
     let mut child = spawn(command, &config);
-    let shown = Shown::by(&mut child);
+    let counts = SeriesCounts::of(&mut child);
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
     let over = "reading would take more than `max_cpu_percent: 1`; swept less often: ";
     let lines = lines_until(&mut stderr, |line| line.contains(over));
@@ -88,9 +90,9 @@ fn over_the_budget_what_matters_less_is_swept_less_often() {
         lines.last().unwrap().ends_with(&format!("{over}other")),
         "{lines:?}"
     );
-    shown.wait_for("vital/f0{device=/d}", 60);
+    counts.wait_for("vital/f0{device=/d}", 60);
     let [vital, other] =
-        ["vital", "other"].map(|it| shown.values(&format!("{it}/f0{{device=/d}}")));
+        ["vital", "other"].map(|it| counts.values(&format!("{it}/f0{{device=/d}}")));
     assert!(other > 0 && other * 2 < vital, "{other} {vital}");
     signal(&child, Signal::TERM);
     let mut rest = String::new();

@@ -9,8 +9,8 @@ use std::process::Command;
 use rustix::process::Signal;
 
 use crate::common::{
-    self, BINARY, Shown, as_nobody, collector, config, count, device, find_count, held, is_root,
-    lacks, lines_until, points, signal, spawn, text,
+    self, BINARY, SeriesCounts, as_nobody, collector, config, count, device, find_count, held,
+    is_root, lacks, lines_until, points, signal, spawn, text,
 };
 
 fn receiver(root: &Path, options: &str) -> String {
@@ -58,19 +58,19 @@ fn a_root_that_is_unmounted_ends_and_goes_on_when_it_is_mounted_again() {
         &config(&receiver(directory.path(), options), "batch: {}", "{}"),
         &[],
     );
-    let shown = Shown::by(&mut child);
+    let counts = SeriesCounts::of(&mut child);
     let series = "s/c{device=/d}";
-    shown.wait_for(series, 5);
+    counts.wait_for(series, 5);
     let descriptors = held(&child).0;
     for times in 1..=3 {
         drop(mounted);
-        while shown.ends(series) < times {
+        while counts.ends(series) < times {
             assert!(child.try_wait().unwrap().is_none());
             std::thread::yield_now();
         }
         mounted = Mounted::on(directory.path());
-        shown.wait_for(series, 5);
-        assert_eq!(shown.ends(series), times);
+        counts.wait_for(series, 5);
+        assert_eq!(counts.ends(series), times);
     }
     assert!(held(&child).0 <= descriptors, "{descriptors} before");
     signal(&child, Signal::TERM);
@@ -101,14 +101,14 @@ fn permissions_that_are_taken_away_and_given_back_lose_nothing_but_the_time_betw
     command.args(["--config", "-"]);
     let receiver = receiver(&root, "rescan_interval: 50ms");
     let mut child = spawn(command, &config(&receiver, "batch: {}", "{}"));
-    let shown = Shown::by(&mut child);
+    let counts = SeriesCounts::of(&mut child);
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
     let mode = |path: &str, mode| {
         fs::set_permissions(root.join(path), PermissionsExt::from_mode(mode)).unwrap();
     };
     let [file, directory, stays] =
         ["file", "directory", "stays"].map(|name| format!("s/c{{device=/{name}}}"));
-    shown.wait_for(&directory, 5);
+    counts.wait_for(&directory, 5);
     for (path, series, readable, warning) in [
         (
             "s/file/c",
@@ -125,14 +125,14 @@ fn permissions_that_are_taken_away_and_given_back_lose_nothing_but_the_time_betw
     ] {
         mode(path, 0);
         lines_until(&mut stderr, |line| line.contains(warning));
-        let before = shown.values(series);
-        shown.wait_for(&stays, 20);
-        assert!(shown.values(series) <= before + 1, "{path}");
+        let before = counts.values(series);
+        counts.wait_for(&stays, 20);
+        assert!(counts.values(series) <= before + 1, "{path}");
         mode(path, readable);
-        shown.wait_for(series, 5);
+        counts.wait_for(series, 5);
     }
     for series in [&file, &directory, &stays] {
-        assert_eq!(shown.ends(series), 0, "{series}");
+        assert_eq!(counts.ends(series), 0, "{series}");
     }
     signal(&child, Signal::TERM);
     let mut rest = String::new();
@@ -210,18 +210,18 @@ fn a_program_that_is_stopped_for_a_while_counts_what_it_missed_and_goes_on() {
     (0..200).for_each(|number| device(tree.path(), &format!("d{number}"), "1"));
     let config = config(&receiver(tree.path(), "read: auto"), "batch: {}", "{}");
     let mut child = collector(&config, &[]);
-    let shown = Shown::by(&mut child);
+    let counts = SeriesCounts::of(&mut child);
     // Another one tells the time.
     let mut clock = collector(&config, &[]);
-    let time = Shown::by(&mut clock);
+    let clock_counts = SeriesCounts::of(&mut clock);
     let series = "s/c{device=/d0}";
-    shown.wait_for(series, 50);
+    counts.wait_for(series, 50);
     let (descriptors, memory) = held(&child);
     signal(&child, Signal::STOP);
-    time.wait_for(series, 200);
-    let before = shown.values(series);
+    clock_counts.wait_for(series, 200);
+    let before = counts.values(series);
     signal(&child, Signal::CONT);
-    shown.wait_for(series, 50);
+    counts.wait_for(series, 50);
     let (descriptors_now, memory_now) = held(&child);
     assert!(
         descriptors_now <= descriptors + 2,

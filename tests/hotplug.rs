@@ -180,11 +180,11 @@ fn a_subsystem_that_has_gone_leaves_its_counts_and_nothing_else() {
         .args(["--config", "-"])
         .env("RUST_LOG", "info,pipeline_service=debug");
     let mut child = common::spawn(command, &config(&receiver, "batch: {}", "{}"));
-    let shown = common::Shown::by(&mut child);
-    shown.wait_for("gone/c{device=/d}", 3);
+    let counts = common::SeriesCounts::of(&mut child);
+    counts.wait_for("gone/c{device=/d}", 3);
     fs::remove_dir_all(gone).unwrap();
-    shown.wait_for("s/c{device=/d}", 5);
-    assert_eq!(shown.ends("gone/c{device=/d}"), 1);
+    counts.wait_for("s/c{device=/d}", 5);
+    assert_eq!(counts.ends("gone/c{device=/d}"), 1);
     signal(&child, Signal::TERM);
     let stderr = text(&child.wait_with_output().unwrap().stderr);
     assert!(stderr.contains("statsfs s"), "{stderr}");

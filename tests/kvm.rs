@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::common::alone::{CPU, KVM, alone};
 use crate::common::{
-    self, Shown, collector, is_root, lacks, lines, read_until, repository, run, signal, text,
+    self, SeriesCounts, collector, is_root, lacks, lines, read_until, repository, run, signal, text,
 };
 
 /// debugfs, mounted for the test where it is not yet.
@@ -288,8 +288,8 @@ fn a_vm_whose_process_is_killed_is_never_kept_alive() {
     for read in ["auto", "reopen"] {
         let config = config(&format!("10ms, read: {read}"), "{}");
         let mut child = collector(&config, &[]);
-        let shown = Shown::by(&mut child);
-        let sweeps = |vm: &str| shown.values(&format!("kvm/pages_4k{{vm={vm}}}"));
+        let counts = SeriesCounts::of(&mut child);
+        let sweeps = |vm: &str| counts.values(&format!("kvm/pages_4k{{vm={vm}}}"));
         let clock = name(&stays);
         for round in 0..100 {
             let (mut process, vm) = a_vm_elsewhere();

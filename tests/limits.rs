@@ -6,8 +6,8 @@ use std::process::Command;
 use rustix::process::Signal;
 
 use crate::common::{
-    BINARY, Shown, collector, config, device, file, lines, read_until, run, shared_memory, signal,
-    spawn, text,
+    BINARY, SeriesCounts, collector, config, device, file, lines, read_until, run, shared_memory,
+    signal, spawn, text,
 };
 
 #[test]
@@ -90,16 +90,16 @@ fn an_entry_beyond_the_limit_stays_out_and_drives_none_out() {
     let mut command = Command::new(BINARY);
     command.args(["--config", "-"]);
     let mut child = spawn(command, &config(&receiver, "batch: {}", "{}"));
-    let shown = Shown::by(&mut child);
-    shown.wait_for("s/c{device=/a}", 1);
+    let counts = SeriesCounts::of(&mut child);
+    counts.wait_for("s/c{device=/a}", 1);
     // The listing of a tmpfs begins with what came last.
     file(tree.path(), "s/new/c");
-    shown.wait_for("s/c{device=/a}", 20);
-    let stays = ["a", "b", "c"].map(|name| shown.ends(&format!("s/c{{device=/{name}}}")));
+    counts.wait_for("s/c{device=/a}", 20);
+    let stays = ["a", "b", "c"].map(|name| counts.ends(&format!("s/c{{device=/{name}}}")));
     assert_eq!(stays, [0; 3]);
-    assert_eq!(shown.values("s/c{device=/new}"), 0);
+    assert_eq!(counts.values("s/c{device=/new}"), 0);
     fs::remove_dir_all(tree.path().join("s/b")).unwrap();
-    shown.wait_for("s/c{device=/new}", 1);
+    counts.wait_for("s/c{device=/new}", 1);
     signal(&child, Signal::TERM);
     let stderr = text(&child.wait_with_output().unwrap().stderr);
     let line = "more entries than `limits.directory_entries`: s; passed over";
@@ -136,23 +136,26 @@ fn a_file_that_was_too_many_and_came_again_is_there_once_when_there_is_room() {
     let options = "collection_interval: 20ms, rescan_interval: 3s, limits: {series: 3}";
     let receiver = format!("{{root: {}, {options}}}", tree.path().display());
     let mut child = collector(&config(&receiver, "batch: {}", "{}"), &[]);
-    let shown = Shown::by(&mut child);
+    let counts = SeriesCounts::of(&mut child);
     let (stays, again) = ("s/f0{device=/d}", "s/again{device=/d}");
-    shown.wait_for(stays, 3);
+    counts.wait_for(stays, 3);
     for _ in 0..2 {
         fs::write(at("again"), "1\n").unwrap();
-        shown.wait_for(stays, 5);
+        counts.wait_for(stays, 5);
         fs::remove_file(at("again")).unwrap();
-        shown.wait_for(stays, 5);
+        counts.wait_for(stays, 5);
     }
     fs::write(at("again"), "1\n").unwrap();
-    shown.wait_for(stays, 5);
+    counts.wait_for(stays, 5);
     fs::remove_file(at("f1")).unwrap();
     fs::remove_file(at("f2")).unwrap();
-    shown.wait_for(again, 5);
-    let (of_one, of_other) = (shown.values(stays), shown.values(again));
-    shown.wait_for(stays, 30);
-    let (of_one, of_other) = (shown.values(stays) - of_one, shown.values(again) - of_other);
+    counts.wait_for(again, 5);
+    let (of_one, of_other) = (counts.values(stays), counts.values(again));
+    counts.wait_for(stays, 30);
+    let (of_one, of_other) = (
+        counts.values(stays) - of_one,
+        counts.values(again) - of_other,
+    );
     assert!(of_other < of_one + of_one / 2, "{of_other} {of_one}");
     signal(&child, Signal::TERM);
     assert!(child.wait().unwrap().success());

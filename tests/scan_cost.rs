@@ -5,7 +5,7 @@ use std::process::Command;
 use rustix::process::Signal;
 
 use crate::common::alone::{CPU, alone};
-use crate::common::{BINARY, Shown, config, file, has, lacks, signal, spawn, trace};
+use crate::common::{BINARY, SeriesCounts, config, file, has, lacks, signal, spawn, trace};
 
 #[test]
 fn a_device_that_comes_among_many_costs_the_listing_of_its_own_directory() {
@@ -34,11 +34,11 @@ fn a_device_that_comes_among_many_costs_the_listing_of_its_own_directory() {
         .arg(BINARY)
         .args(["--config", "-"]);
     let mut child = spawn(command, &config(&receiver, "batch: {}", "{}"));
-    let shown = Shown::by(&mut child);
-    shown.wait_for("s/c{device=/d0}", 1);
+    let counts = SeriesCounts::of(&mut child);
+    counts.wait_for("s/c{device=/d0}", 1);
     for number in 0..5 {
         file(&root, &format!("s/new{number}/c"));
-        shown.wait_for(&format!("s/c{{device=/new{number}}}"), 1);
+        counts.wait_for(&format!("s/c{{device=/new{number}}}"), 1);
     }
     signal(&child, Signal::TERM);
     let id = child.id();

@@ -6,7 +6,7 @@ mod lacks;
 pub(crate) mod peer;
 mod points;
 mod ports;
-mod shown;
+mod series_counts;
 mod tree;
 
 use std::io::{BufRead, BufReader, Write};
@@ -21,7 +21,7 @@ pub(crate) use fault::fault;
 pub(crate) use lacks::lacks;
 pub(crate) use points::points;
 pub(crate) use ports::free_address;
-pub(crate) use shown::Shown;
+pub(crate) use series_counts::SeriesCounts;
 pub(crate) use tree::{device, file, shared_memory};
 
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_statsfs-collector");

@@ -11,7 +11,9 @@ use rustix::process::Signal;
 
 use self::fuse::Hanging;
 use crate::common::alone::{CPU, alone};
-use crate::common::{self, Shown, collector, config, count, lacks, lines_until, signal, text};
+use crate::common::{
+    self, SeriesCounts, collector, config, count, lacks, lines_until, signal, text,
+};
 
 /// Six files of a device in each of these subsystems.
 fn files(subsystems: &[&str]) -> Vec<String> {
@@ -23,7 +25,7 @@ fn files(subsystems: &[&str]) -> Vec<String> {
 struct Run {
     system: Hanging,
     child: Child,
-    shown: Shown,
+    counts: SeriesCounts,
     stderr: BufReader<ChildStderr>,
 }
 
@@ -48,7 +50,7 @@ impl Run {
         );
         let mut child = collector(&config(&receiver, "batch: {}", "{}"), arguments);
         Run {
-            shown: Shown::by(&mut child),
+            counts: SeriesCounts::of(&mut child),
             stderr: BufReader::new(child.stderr.take().unwrap()),
             system,
             child,
@@ -104,27 +106,27 @@ fn a_file_that_does_not_answer_costs_one_thread_and_one_line() {
     };
     let (stuck, beside) = (series("bad", "f3"), series("bad", "f4"));
     let good = series("good", "f0");
-    run.shown.wait_for(&stuck, 5);
+    run.counts.wait_for(&stuck, 5);
     let threads = run.threads();
     run.system.hang("bad/d/f3");
     run.wait_for_log(
         "does not answer within `timeout`; left alone until it does: bad/d/f3; passed over",
     );
-    let (reads, values) = (run.system.reads("bad/d/f3"), run.shown.values(&stuck));
+    let (reads, values) = (run.system.reads("bad/d/f3"), run.counts.values(&stuck));
     // The others go on: those of other subsystems, and those beside it.
-    run.shown.wait_for(&beside, 20);
-    run.shown.wait_for(&good, 20);
+    run.counts.wait_for(&beside, 20);
+    run.counts.wait_for(&good, 20);
     assert_eq!(run.system.waiting(), 1);
     assert_eq!(run.system.reads("bad/d/f3"), reads, "it is left alone");
-    assert_eq!(run.shown.values(&stuck), values);
-    assert_eq!(run.shown.ends(&stuck), 0, "nobody knows that it has gone");
+    assert_eq!(run.counts.values(&stuck), values);
+    assert_eq!(run.counts.ends(&stuck), 0, "nobody knows that it has gone");
     assert_eq!(
         run.threads(),
         threads + 1,
         "one more, for the one that waits"
     );
     run.system.answer("bad/d/f3");
-    run.shown.wait_for(&stuck, 5);
+    run.counts.wait_for(&stuck, 5);
     while run.threads() > threads {
         std::thread::yield_now();
     }
@@ -140,7 +142,7 @@ fn a_file_that_does_not_answer_costs_one_thread_and_one_line() {
         &["stuck=1"],
     );
     // Until another thread takes over, a tenth of a second, all wait alike.
-    let (sweeps, good) = (count(&stderr, "sweeps"), run.shown.values(&good));
+    let (sweeps, good) = (count(&stderr, "sweeps"), run.counts.values(&good));
     assert!(good + 12 >= sweeps, "{good} of {sweeps}: {stderr}");
 }
 
@@ -159,22 +161,22 @@ fn the_others_keep_their_interval_while_a_file_does_not_answer() {
         system.root().display()
     );
     let mut child = collector(&config(&receiver, "batch: {}", "{}"), &[]);
-    let shown = Shown::by(&mut child);
+    let counts = SeriesCounts::of(&mut child);
     for subsystem in ["good", "other"] {
-        shown.wait_for(&series(subsystem, "f5"), 60);
+        counts.wait_for(&series(subsystem, "f5"), 60);
     }
     assert_eq!(
-        shown.values(&series("bad", "f0")),
+        counts.values(&series("bad", "f0")),
         0,
         "its sweep is not over"
     );
     system.answer("bad/d/f3");
-    shown.wait_for(&series("bad", "f3"), 2);
+    counts.wait_for(&series("bad", "f3"), 2);
     signal(&child, Signal::TERM);
     let stderr = text(&child.wait_with_output().unwrap().stderr);
     let (sweeps, good) = (
         count(&stderr, "sweeps"),
-        shown.values(&series("good", "f0")),
+        counts.values(&series("good", "f0")),
     );
     assert!(good + 12 >= sweeps, "{good} of {sweeps}: {stderr}");
     assert!(!stderr.contains("WARN"), "{stderr}");
@@ -188,23 +190,23 @@ fn a_file_that_answers_again_is_read_again_though_its_table_was_remade_meanwhile
         return;
     };
     let stuck = series("bad", "f3");
-    run.shown.wait_for(&stuck, 3);
+    run.counts.wait_for(&stuck, 3);
     // Those that came before it move it when they leave.
     (0..3).for_each(|file| run.system.add(&format!("bad/c/f{file}")));
     run.system.add("bad/e/f3");
     let (gone, stuck) = ("bad/f0{device=/c}", "bad/f3{device=/e}");
-    run.shown.wait_for(stuck, 3);
+    run.counts.wait_for(stuck, 3);
     run.system.hang("bad/e/f3");
     run.wait_for_log("left alone until it does: bad/e/f3; passed over");
     (0..3).for_each(|file| run.system.remove(&format!("bad/c/f{file}")));
-    while run.shown.ends(gone) == 0 {
+    while run.counts.ends(gone) == 0 {
         std::thread::yield_now();
     }
     // One more that comes has the table remade.
     run.system.add("bad/f/f0");
-    run.shown.wait_for("bad/f0{device=/f}", 3);
+    run.counts.wait_for("bad/f0{device=/f}", 3);
     run.system.answer("bad/e/f3");
-    run.shown.wait_for(stuck, 5);
+    run.counts.wait_for(stuck, 5);
     run.end(&[]);
 }
 
@@ -218,7 +220,7 @@ fn what_was_read_before_it_is_shown_and_once_ends() {
     };
     system.hang("b/d/f5");
     let mut run = Run::with(system, "readers: 1", &["--once"]);
-    run.shown.wait_for(&series("a", "f0"), 1);
+    run.counts.wait_for(&series("a", "f0"), 1);
     run.wait_for_log("left alone until it does: b/d/f5");
     run.ends(&["b/d/f5"]);
 }
@@ -230,20 +232,20 @@ fn with_too_many_of_them_their_subsystem_rests() {
     let Some(mut run) = Run::start(test, &["bad", "good"], "max_stuck: 2") else {
         return;
     };
-    run.shown.wait_for(&series("bad", "f0"), 3);
+    run.counts.wait_for(&series("bad", "f0"), 3);
     let threads = run.threads();
     let stuck = ["bad/d/f1", "bad/d/f3", "bad/d/f5"];
     stuck.iter().for_each(|path| run.system.hang(path));
     run.wait_for_log("bad rests: 2 threads wait for files that do not answer");
     assert_eq!(run.system.waiting(), 2, "the third is not tried");
-    let rests = run.shown.values(&series("bad", "f0"));
-    run.shown.wait_for(&series("good", "f0"), 20);
-    assert_eq!(run.shown.values(&series("bad", "f0")), rests);
+    let rests = run.counts.values(&series("bad", "f0"));
+    run.counts.wait_for(&series("good", "f0"), 20);
+    assert_eq!(run.counts.values(&series("bad", "f0")), rests);
     assert!(run.threads() <= threads + 2, "{} {threads}", run.threads());
     run.system.answer("bad/d/f1");
     run.wait_for_log("bad is swept again");
     stuck.iter().for_each(|path| run.system.answer(path));
-    run.shown.wait_for(&series("bad", "f5"), 3);
+    run.counts.wait_for(&series("bad", "f5"), 3);
     let stderr = run.end(&[]);
     assert!(stderr.contains("stuck="), "{stderr}");
 }
@@ -255,17 +257,17 @@ fn with_more_of_them_than_threads_reading_goes_on_when_one_answers() {
     let Some(mut run) = Run::start(test, &["bad", "good", "worse"], "max_stuck: 1") else {
         return;
     };
-    run.shown.wait_for(&series("worse", "f0"), 3);
+    run.counts.wait_for(&series("worse", "f0"), 3);
     run.system.hang("bad/d/f1");
     run.wait_for_log("left alone until it does: bad/d/f1; passed over");
     run.system.hang("worse/d/f1");
     run.wait_for_log("left alone until it does: worse/d/f1; passed over");
     assert_eq!(run.system.waiting(), 2);
     run.system.answer("bad/d/f1");
-    run.shown.wait_for(&series("good", "f0"), 20);
-    run.shown.wait_for(&series("bad", "f1"), 3);
+    run.counts.wait_for(&series("good", "f0"), 20);
+    run.counts.wait_for(&series("bad", "f1"), 3);
     run.system.answer("worse/d/f1");
-    run.shown.wait_for(&series("worse", "f1"), 3);
+    run.counts.wait_for(&series("worse", "f1"), 3);
     run.end(&[]);
 }
 
@@ -276,24 +278,24 @@ fn a_directory_that_does_not_answer_is_named_and_what_is_known_is_swept_on() {
     let Some(mut run) = Run::start(test, &["bad", "good"], "max_stuck: 2") else {
         return;
     };
-    run.shown.wait_for(&series("bad", "f0"), 3);
+    run.counts.wait_for(&series("bad", "f0"), 3);
     let threads = run.threads();
     run.system.hang("bad");
     run.wait_for_log(
         "does not answer when it is listed; what is known is swept on: bad; passed over",
     );
     run.system.add("good/d/new");
-    run.shown.wait_for(&series("bad", "f0"), 20);
-    run.shown.wait_for(&series("good", "f0"), 20);
+    run.counts.wait_for(&series("bad", "f0"), 20);
+    run.counts.wait_for(&series("good", "f0"), 20);
     assert_eq!(
-        run.shown.values(&series("good", "new")),
+        run.counts.values(&series("good", "new")),
         0,
         "not looked for"
     );
     assert!(run.threads() <= threads);
     run.system.answer("bad");
     run.system.add("good/e/new");
-    run.shown.wait_for("good/new{device=/e}", 3);
+    run.counts.wait_for("good/new{device=/e}", 3);
     let stderr = run.end(&[]);
     assert!(
         !stderr.contains("does not answer"),
@@ -314,7 +316,7 @@ fn it_ends_in_time_whatever_does_not_answer() {
         let Some(mut run) = Run::start(test, &["bad", "good"], "readers: 1") else {
             return;
         };
-        run.shown.wait_for(&series("bad", "f0"), 3);
+        run.counts.wait_for(&series("bad", "f0"), 3);
         run.system.hang(stuck);
         while run.system.waiting() == 0 {
             std::thread::yield_now();
