@@ -9,7 +9,7 @@ use rcgen::{CertificateParams, KeyPair};
 use tonic::transport::{Identity, ServerTlsConfig};
 
 use crate::common::peer::{PLAIN, Peer, assert_accounted, count, net, to};
-use crate::common::{fault, free_address, run, text};
+use crate::common::{assert_fault, free_address, run, text};
 
 /// Listens; `broken` has the first connections, all later ones are led to `behind`.
 fn in_front_of(
@@ -64,7 +64,7 @@ fn a_peer_that_accepts_and_resets_is_tried_again() {
         "{stderr}"
     );
     assert_accounted(&stderr);
-    fault(
+    assert_fault(
         "the upstream resets connections",
         "nothing: the next one is tried",
         &stderr,
@@ -104,7 +104,7 @@ fn a_peer_that_hangs_in_the_middle_of_tls_is_connected_to_anew() {
     assert_eq!(peer.got.lock().unwrap().len(), 1);
     assert!(stderr.contains("no answer within 1s"), "{stderr}");
     assert_accounted(&stderr);
-    fault(
+    assert_fault(
         "the upstream hangs in the middle of TLS",
         "nothing: after 10 s it is connected to anew",
         &stderr,

@@ -8,7 +8,7 @@ use tonic::Code;
 
 use crate::common::alone::{CPU, alone};
 use crate::common::peer::{Answer, PLAIN, Peer, assert_accounted, count, net, to};
-use crate::common::{collector, fault, free_address, lines_until, run, signal, text};
+use crate::common::{assert_fault, collector, free_address, lines_until, run, signal, text};
 
 #[test]
 fn each_code_is_retried_or_not_as_otlp_has_it() {
@@ -47,7 +47,7 @@ fn each_code_is_retried_or_not_as_otlp_has_it() {
             );
             assert_accounted(&stderr);
             if (code, info) == (Code::InvalidArgument, None) {
-                fault(
+                assert_fault(
                     "the upstream refuses a request for good",
                     "the request: here 72 points",
                     &stderr,
@@ -78,7 +78,7 @@ fn what_the_peer_refuses_of_a_request_is_rejected_not_sent() {
     );
     assert_eq!(stderr.matches("five too many").count(), 1, "{stderr}");
     assert_accounted(&stderr);
-    fault(
+    assert_fault(
         "the upstream takes a request in part",
         "what it says it refused: here 5 points of 72",
         &stderr,
@@ -112,7 +112,7 @@ fn a_peer_that_does_not_answer_is_asked_again() {
         ),
         (1, 72)
     );
-    fault(
+    assert_fault(
         "the upstream does not answer",
         "nothing: it is asked again",
         &stderr,
@@ -207,7 +207,7 @@ fn a_peer_that_comes_and_goes_gets_every_sweep_once_and_in_order() {
     );
     assert_eq!(count(&rest, " points_dropped="), 0, "{rest}");
     assert_accounted(&rest);
-    fault(
+    assert_fault(
         "the upstream comes and goes",
         "nothing that the queue holds; what it took without saying so comes twice",
         &rest,
@@ -237,13 +237,13 @@ fn a_full_queue_drops_the_newest_and_counts_them() {
     assert_eq!(count(&rest, "shutdown="), 3 * 72, "{rest}");
     assert!(count(&rest, "queue_full=") >= 72, "{rest}");
     assert_accounted(&rest);
-    fault(
+    assert_fault(
         "the sending queue is full",
         "the newest requests, as long as it is",
         &rest,
         &["queue_full=N"],
     );
-    fault(
+    assert_fault(
         "the upstream is away when the program ends",
         "what is queued when `shutdown_timeout` has passed: here 3 requests of 72 points",
         &rest,
@@ -262,7 +262,7 @@ fn after_max_elapsed_time_a_request_is_given_up_and_counted() {
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(count(&stderr, "max_elapsed_time="), 72, "{stderr}");
     assert_accounted(&stderr);
-    fault(
+    assert_fault(
         "the upstream is away for longer than `max_elapsed_time`",
         "each request that was tried for so long: here one of 72 points",
         &stderr,

@@ -7,8 +7,8 @@ use std::process::Child;
 use rustix::process::Signal;
 
 use crate::common::{
-    self, collector, fault, has, lacks, lines_until, memory, read_until, repository, signal, text,
-    trace, traced,
+    self, assert_fault, collector, has, lacks, lines_until, memory, read_until, repository, signal,
+    text, trace, traced,
 };
 
 fn net(interval: &str) -> String {
@@ -69,7 +69,7 @@ fn an_exporter_that_hangs_never_stalls_its_neighbour() {
         handed,
         "one receiver, two ways: {stderr}"
     );
-    fault(
+    assert_fault(
         "one of two exporters hangs",
         "what its own queue cannot hold, and what is queued at the end; nothing on the other way",
         &stderr,

@@ -9,8 +9,8 @@ use rustix::process::Signal;
 
 use crate::common::peer::{PLAIN, Peer, assert_accounted, to};
 use crate::common::{
-    self, BINARY, collector, config, count, fault, free_address, lines_until, read_until, signal,
-    spawn, text,
+    self, BINARY, assert_fault, collector, config, count, free_address, lines_until, read_until,
+    signal, spawn, text,
 };
 
 fn show(root: &Path, directory: &str, value: &str) {
@@ -49,7 +49,7 @@ fn what_waits_in_the_queue_of_a_program_that_is_killed_is_lost() {
     let stderr = text(&child.wait_with_output().unwrap().stderr);
     assert!(peer.values().iter().all(|it| *it == 2), "{stderr}");
     assert_eq!(count(&stderr, "points_sent"), peer.values().len() as u64);
-    fault(
+    assert_fault(
         "the program is killed (`kill -9`)",
         "what is in its queue",
         &stderr,
@@ -69,7 +69,7 @@ fn what_a_full_disk_does_not_take_is_counted() {
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(stderr.contains("No space left on device"), "{stderr}");
     assert_accounted(&stderr);
-    fault(
+    assert_fault(
         "the disk is full that standard output goes to",
         "what is written while it is: here one point",
         &stderr,
@@ -89,7 +89,7 @@ fn what_was_not_written_when_the_reader_went_is_counted() {
     let stderr = text(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{stderr}");
     assert_accounted(&stderr);
-    fault(
+    assert_fault(
         "the reader of standard output goes away",
         "what is written after that; the program ends",
         &stderr,
@@ -115,7 +115,7 @@ fn a_device_that_vanishes_ends_and_costs_no_other() {
     assert!(output.status.success(), "{stderr}");
     assert_eq!(count(&stderr, "files_failed"), 0, "{stderr}");
     assert_accounted(&stderr);
-    fault(
+    assert_fault(
         "a device vanishes",
         "nothing: its series end, each with a point that says so",
         &stderr,
@@ -134,7 +134,7 @@ fn a_file_that_makes_no_sense_costs_its_own_points_only() {
     assert!(output.status.success(), "{stderr}");
     assert_eq!(common::lines(&output.stdout), ["s/c{device=/good} 1"]);
     assert_accounted(&stderr);
-    fault(
+    assert_fault(
         "a file cannot be read, or is no number",
         "its own value, until it can; it is tried ever more rarely, and at each rescan",
         &stderr,
@@ -164,7 +164,7 @@ fn sweeps_that_are_due_while_a_full_queue_waits_are_skipped_and_counted() {
     assert!(child.wait().unwrap().success(), "{rest}");
     assert_eq!(count(&rest, "points_dropped"), 0, "{rest}");
     assert_accounted(&rest);
-    fault(
+    assert_fault(
         "the sending queue is full, with `block_on_overflow`",
         "nothing that was read: sweeps that are due meanwhile are left out",
         &rest,

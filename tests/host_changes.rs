@@ -236,7 +236,7 @@ fn a_program_that_is_stopped_for_a_while_counts_what_it_missed_and_goes_on() {
     }
     let stderr = text(&child.wait_with_output().unwrap().stderr);
     assert!(clock.wait().unwrap().success());
-    common::fault(
+    common::assert_fault(
         "the program is stopped for a while (`SIGSTOP`)",
         "what would have been read meanwhile",
         &stderr,

@@ -103,7 +103,7 @@ fn a_second_signal_ends_at_once() {
     let mut rest = String::new();
     stderr.read_to_string(&mut rest).unwrap();
     assert!(rest.contains("are lost"), "{rest}");
-    common::fault(
+    common::assert_fault(
         "the program is told to end a second time",
         "what is queued: it ends at once",
         &rest,

@@ -11,7 +11,7 @@ use tonic::Code;
 
 use crate::common::alone::{CPU, alone};
 use crate::common::peer::{Answer, PLAIN, Peer, assert_accounted, count, net, to};
-use crate::common::{collector, fault, free_address, run, signal, text};
+use crate::common::{assert_fault, collector, free_address, run, signal, text};
 
 /// The fixture's 72 points are about four of these.
 const LIMIT: usize = 2048;
@@ -74,7 +74,7 @@ fn it_gets_small_ones_whatever_the_compression_and_that_is_said_once() {
         let warnings = stderr.matches("is larger than the peer takes").count();
         assert_eq!(warnings, 1, "{stderr}");
         assert_accounted(&stderr);
-        fault(
+        assert_fault(
             "the upstream takes no message as large as a request",
             "nothing: the request is parted",
             &stderr,
@@ -126,7 +126,7 @@ fn a_point_that_is_too_large_by_itself_is_counted_and_costs_no_other() {
     assert!(peer.got.lock().unwrap().is_empty());
     assert!(stderr.contains("the limit is: 100 bytes"), "{stderr}");
     assert_accounted(&stderr);
-    fault(
+    assert_fault(
         "the upstream takes no message as large as a point",
         "the point: here all 72",
         &stderr,

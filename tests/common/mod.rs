@@ -1,7 +1,7 @@
 //! The real binary, run as a user would run it.
 
 pub(crate) mod alone;
-mod fault;
+mod fault_table;
 mod lacks;
 pub(crate) mod peer;
 mod points;
@@ -17,7 +17,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Signal;
 
-pub(crate) use fault::fault;
+pub(crate) use fault_table::assert_fault;
 pub(crate) use lacks::lacks;
 pub(crate) use points::points;
 pub(crate) use ports::free_address;

@@ -14,7 +14,7 @@ use self::process::Upstream;
 use crate::common::alone::{CPU, alone};
 use crate::common::peer::{PLAIN, assert_accounted, to};
 use crate::common::{
-    self, collector, count, fault, lines_until, read_until, repository, run, signal, text,
+    self, assert_fault, collector, count, lines_until, read_until, repository, run, signal, text,
 };
 
 /// Every point with all that belongs to it, as one line of JSON each, in the order in which they arrived.
@@ -264,7 +264,7 @@ fn a_collector_that_comes_is_killed_comes_again_and_hangs_gets_every_sweep_in_or
     assert_eq!(first.len() as u64, sent, "each sweep: {rest}");
     assert_eq!(count(&rest, "points_read"), sent, "{rest}");
     assert_accounted(&rest);
-    fault(
+    assert_fault(
         "the upstream Collector is not there at the start, is killed, comes again, and hangs",
         "nothing that the queue holds, and it arrives in order",
         &rest,

@@ -135,7 +135,7 @@ fn a_file_that_does_not_answer_costs_one_thread_and_one_line() {
         !stderr.contains("does not answer"),
         "warned of once: {stderr}"
     );
-    common::fault(
+    common::assert_fault(
         "a file does not answer",
         "its values until it does, and those beside it for one sweep",
         &stderr,

@@ -1,4 +1,4 @@
-//! docs/faults.md: what is lost by each fault, and what is counted of it. Its rows are made by the tests that saw it.
+//! docs/faults.md: what is lost by each fault, and what is counted of it. The tests write its rows.
 
 use std::io::{Read, Seek, Write};
 
@@ -16,9 +16,10 @@ reasons but `points_rejected`, which is the upstream's. The tests write this fil
 |---|---|---|
 ";
 
-/// A test saw what a fault costs: `lost`, in words, and `counted` in the summary line of `logs`: `max_elapsed_time=72`,
-/// `queue_full=N` for one that varies, and nothing at all where it is empty. What has no `=` are words too.
-pub(crate) fn fault(name: &str, lost: &str, logs: &str, counted: &[&str]) {
+/// Checks what a fault costs, and that the table has its row: `lost`, in words, and `counted` in the summary line of
+/// `logs`: `max_elapsed_time=72`, `queue_full=N` for one that varies, and no point where it is empty. What has no `=` are
+/// words too.
+pub(crate) fn assert_fault(name: &str, lost: &str, logs: &str, counted: &[&str]) {
     for count in counted.iter().filter(|it| it.contains('=')) {
         if let Some(pattern) = count.strip_suffix('N') {
             assert!(find_count(logs, pattern) > Some(0), "{count}: {logs}");
