@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rustix::process::Signal;
 
-use crate::common::{self, config, has, lacks, read_until, signal, trace, traced};
+use crate::common::{self, config, has_program, lacks, read_until, signal, trace, traced};
 
 /// How often each file of the tree was opened.
 fn opens(text: &str) -> BTreeMap<String, usize> {
@@ -69,7 +69,7 @@ fn run(
 
 #[test]
 fn files_nobody_wants_are_never_opened_and_an_interval_is_kept() {
-    if !has("strace") {
+    if !has_program("strace") {
         return lacks(
             "files_nobody_wants_are_never_opened_and_an_interval_is_kept",
             "strace",

@@ -7,8 +7,8 @@ use std::process::Child;
 use rustix::process::Signal;
 
 use crate::common::{
-    self, assert_fault, collector, has, lacks, lines_until, memory, read_until, repository, signal,
-    text, trace, traced,
+    self, assert_fault, collector, has_program, lacks, lines_until, memory, read_until, repository,
+    signal, text, trace, traced,
 };
 
 fn net(interval: &str) -> String {
@@ -84,7 +84,7 @@ fn opens(log: &Path, process: u32, file: &str) -> usize {
 
 #[test]
 fn two_pipelines_of_different_pace_read_each_file_once() {
-    if !has("strace") {
+    if !has_program("strace") {
         return lacks(
             "two_pipelines_of_different_pace_read_each_file_once",
             "strace",
@@ -136,7 +136,7 @@ fn two_pipelines_of_different_pace_read_each_file_once() {
 
 #[test]
 fn a_receiver_with_no_way_out_that_is_due_reads_nothing() {
-    if !has("strace") {
+    if !has_program("strace") {
         return lacks(
             "a_receiver_with_no_way_out_that_is_due_reads_nothing",
             "strace",

@@ -9,8 +9,8 @@ use std::process::Command;
 use rustix::process::Signal;
 
 use crate::common::{
-    self, BINARY, SeriesCounts, as_nobody, collector, config, count, device, find_count, held,
-    is_root, lacks, lines_until, points, signal, spawn, text,
+    self, BINARY, SeriesCounts, as_nobody, collector, config, count, descriptors_and_memory,
+    device, find_count, is_root, lacks, lines_until, points, signal, spawn, text,
 };
 
 fn receiver(root: &Path, options: &str) -> String {
@@ -61,7 +61,7 @@ fn a_root_that_is_unmounted_ends_and_goes_on_when_it_is_mounted_again() {
     let counts = SeriesCounts::of(&mut child);
     let series = "s/c{device=/d}";
     counts.wait_for(series, 5);
-    let descriptors = held(&child).0;
+    let descriptors = descriptors_and_memory(&child).0;
     for times in 1..=3 {
         drop(mounted);
         while counts.ends(series) < times {
@@ -72,7 +72,10 @@ fn a_root_that_is_unmounted_ends_and_goes_on_when_it_is_mounted_again() {
         counts.wait_for(series, 5);
         assert_eq!(counts.ends(series), times);
     }
-    assert!(held(&child).0 <= descriptors, "{descriptors} before");
+    assert!(
+        descriptors_and_memory(&child).0 <= descriptors,
+        "{descriptors} before"
+    );
     signal(&child, Signal::TERM);
     let output = child.wait_with_output().unwrap();
     let stderr = text(&output.stderr);
@@ -216,13 +219,13 @@ fn a_program_that_is_stopped_for_a_while_counts_what_it_missed_and_goes_on() {
     let clock_counts = SeriesCounts::of(&mut clock);
     let series = "s/c{device=/d0}";
     counts.wait_for(series, 50);
-    let (descriptors, memory) = held(&child);
+    let (descriptors, memory) = descriptors_and_memory(&child);
     signal(&child, Signal::STOP);
     clock_counts.wait_for(series, 200);
     let before = counts.values(series);
     signal(&child, Signal::CONT);
     counts.wait_for(series, 50);
-    let (descriptors_now, memory_now) = held(&child);
+    let (descriptors_now, memory_now) = descriptors_and_memory(&child);
     assert!(
         descriptors_now <= descriptors + 2,
         "{descriptors_now} {descriptors}"

@@ -8,8 +8,8 @@ use rustix::process::Signal;
 
 use crate::common::alone::{CPU, alone};
 use crate::common::{
-    self, collector, config, device, end, held, is_root, lacks, memory, read_until, shared_memory,
-    signal, text,
+    self, collector, config, descriptors_and_memory, device, end_without_warning, is_root, lacks,
+    memory, read_until, shared_memory, signal, text,
 };
 
 #[test]
@@ -41,13 +41,13 @@ fn devices_come_and_go_by_themselves() {
     read_until(&mut child, |line| {
         line == "another/f{device=/dev} end gauge"
     });
-    end(child);
+    end_without_warning(child);
 }
 
 #[test]
 fn an_interface_that_comes_and_goes_is_seen_in_sysfs() {
     let name = "an_interface_that_comes_and_goes_is_seen_in_sysfs";
-    if !is_root() || !common::has("ip") {
+    if !is_root() || !common::has_program("ip") {
         return lacks(name, "root and iproute2");
     }
     let ip = |arguments: &[&str]| Command::new("ip").args(arguments).output().unwrap();
@@ -93,7 +93,7 @@ fn an_interface_that_comes_and_goes_is_seen_in_sysfs() {
     assert!(ip(&["link", "delete", &interface]).status.success());
     let went = format!("net/rx_bytes{{device={interface}}} end counter By");
     read_until(&mut child, |line| line == went);
-    end(child);
+    end_without_warning(child);
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn a_device_that_is_replaced_in_an_old_table_goes_on_through_every_processor() {
     fs::rename(tree.path().join("s/d0"), tree.path().join("other/past")).unwrap();
     fs::rename(tree.path().join("other/next"), tree.path().join("s/d0")).unwrap();
     read_until(&mut child, |line| line == "s/m59{device=/d0} 2 gauge");
-    end(child);
+    end_without_warning(child);
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn a_directory_made_anew_is_watched_anew() {
     read_until(&mut child, |line| line == "s/c{device=/e} 2");
     fs::write(tree.path().join("s/d/later"), "3\n").unwrap();
     read_until(&mut child, |line| line == "s/later{device=/d} 3");
-    end(child);
+    end_without_warning(child);
 }
 
 #[test]
@@ -222,7 +222,7 @@ fn constant_churn_leaves_the_right_series_and_nothing_else() {
     };
     sweeps(20);
     // A directory each is held.
-    let at_rest = held(&child).0;
+    let at_rest = descriptors_and_memory(&child).0;
     let stop = AtomicBool::new(false);
     let after_a_while = std::thread::scope(|scope| {
         let root = tree.path();
@@ -258,7 +258,7 @@ fn constant_churn_leaves_the_right_series_and_nothing_else() {
             .filter(|line| line.contains("churn"))
             .collect::<Vec<_>>()
     );
-    let (descriptors, memory_now) = held(&child);
+    let (descriptors, memory_now) = descriptors_and_memory(&child);
     assert!(
         descriptors <= at_rest + 4,
         "{descriptors} descriptors, {at_rest} before"

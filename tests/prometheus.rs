@@ -3,11 +3,11 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use crate::common::{self, config, has, lacks, repository, run, text};
+use crate::common::{self, config, has_program, lacks, repository, run, text};
 
 #[test]
 fn promtool_finds_no_parse_error() {
-    if !has("promtool") {
+    if !has_program("promtool") {
         return lacks(
             "promtool_finds_no_parse_error",
             "promtool, of Debian's package prometheus",

@@ -5,14 +5,14 @@ use std::process::Command;
 use rustix::process::Signal;
 
 use crate::common::alone::{CPU, alone};
-use crate::common::{BINARY, SeriesCounts, config, file, has, lacks, signal, spawn, trace};
+use crate::common::{BINARY, SeriesCounts, config, file, has_program, lacks, signal, spawn, trace};
 
 #[test]
 fn a_device_that_comes_among_many_costs_the_listing_of_its_own_directory() {
     // Two thousand devices under strace load the cores.
     let _cpu = alone(&CPU);
     let test = "a_device_that_comes_among_many_costs_the_listing_of_its_own_directory";
-    if !has("strace") {
+    if !has_program("strace") {
         return lacks(test, "strace");
     }
     let directory = tempfile::tempdir_in("/dev/shm").unwrap();

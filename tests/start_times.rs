@@ -4,7 +4,7 @@ use std::fs;
 
 use rustix::process::Signal;
 
-use crate::common::{self, collector, config, device, end, points, signal, text};
+use crate::common::{self, collector, config, device, end_without_warning, points, signal, text};
 
 #[test]
 fn a_device_that_is_replaced_between_two_sweeps_is_another_one() {
@@ -35,7 +35,7 @@ fn a_device_that_is_replaced_between_two_sweeps_is_another_one() {
         started > started_first && started < time,
         "it came later: since the last sweep that did not show it"
     );
-    end(child);
+    end_without_warning(child);
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn a_counter_that_falls_has_exactly_one_new_start() {
         last_before == 0 || starts[0] == last_before,
         "since it was last read"
     );
-    end(child);
+    end_without_warning(child);
 }
 
 #[test]

@@ -116,7 +116,7 @@ pub(crate) fn memory(child: &Child) -> u64 {
 }
 
 /// Open descriptors, and resident memory in KiB.
-pub(crate) fn held(child: &Child) -> (usize, u64) {
+pub(crate) fn descriptors_and_memory(child: &Child) -> (usize, u64) {
     let descriptors = std::fs::read_dir(format!("/proc/{}/fd", child.id())).unwrap();
     (descriptors.count(), memory(child))
 }
@@ -193,7 +193,7 @@ pub(crate) fn signal(child: &Child, signal: Signal) {
 }
 
 /// Ends it, and checks that it had nothing to complain of.
-pub(crate) fn end(child: Child) {
+pub(crate) fn end_without_warning(child: Child) {
     signal(&child, Signal::TERM);
     let output = child.wait_with_output().unwrap();
     let stderr = text(&output.stderr);
@@ -202,7 +202,7 @@ pub(crate) fn end(child: Child) {
 }
 
 /// Whether a program is there to be run.
-pub(crate) fn has(program: &str) -> bool {
+pub(crate) fn has_program(program: &str) -> bool {
     let paths = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&paths).any(|path| path.join(program).is_file())
 }
@@ -214,7 +214,7 @@ pub(crate) fn is_root() -> bool {
 /// The program as another user would run it, below a directory that everybody may enter; `None`, reported on standard
 /// error, where that cannot be done.
 pub(crate) fn as_nobody(test: &str, directory: &tempfile::TempDir) -> Option<Command> {
-    if !has("setpriv") {
+    if !has_program("setpriv") {
         lacks(test, "setpriv");
         return None;
     }

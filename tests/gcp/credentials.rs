@@ -9,7 +9,7 @@ use tonic::transport::{Identity, ServerTlsConfig};
 use super::http::{TOKEN, http, machine};
 use super::{Far, SECOND, far, once, plain, program, to, tree};
 use crate::common::alone::{CPU, alone};
-use crate::common::{has, lacks, signal, spawn, text};
+use crate::common::{has_program, lacks, signal, spawn, text};
 
 /// A far side by TLS, and its authority's file.
 fn secure(home: &Path) -> (Far, std::path::PathBuf) {
@@ -82,7 +82,7 @@ fn an_authorized_user_is_found_by_name_and_in_gclouds_own_place() {
 
 #[test]
 fn a_service_account_signs_for_itself() {
-    if !has("openssl") {
+    if !has_program("openssl") {
         return lacks("a_service_account_signs_for_itself", "openssl");
     }
     let key = Command::new("openssl")
