@@ -10,7 +10,7 @@ use std::net::{SocketAddr, TcpStream};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use self::process::Upstream;
+use self::process::Otelcol;
 use crate::common::alone::{CPU, alone};
 use crate::common::peer::{PLAIN, assert_accounted, to};
 use crate::common::{
@@ -111,18 +111,18 @@ fn config(otlp: SocketAddr) -> String {
 
 #[test]
 fn every_series_arrives_equal_with_its_type_unit_start_and_resource() {
-    let Some(upstream) =
-        Upstream::start("every_series_arrives_equal_with_its_type_unit_start_and_resource")
+    let Some(otelcol) =
+        Otelcol::start("every_series_arrives_equal_with_its_type_unit_start_and_resource")
     else {
         return;
     };
-    let output = run(&config(upstream.grpc), &["--once"]);
+    let output = run(&config(otelcol.grpc), &["--once"]);
     assert!(output.status.success(), "{}", text(&output.stderr));
     let sent: Vec<Value> = text(&output.stdout)
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
-    let (mut sent, mut arrived) = (points(&sent), points(&upstream.end()));
+    let (mut sent, mut arrived) = (points(&sent), points(&otelcol.end()));
     sent.sort();
     arrived.sort();
     assert_eq!(sent.len(), 72 + 114);
@@ -147,14 +147,14 @@ fn every_series_arrives_equal_with_its_type_unit_start_and_resource() {
 
 #[test]
 fn sweeps_arrive_in_order() {
-    let Some(upstream) = Upstream::start("sweeps_arrive_in_order") else {
+    let Some(otelcol) = Otelcol::start("sweeps_arrive_in_order") else {
         return;
     };
     let tree = tempfile::tempdir().unwrap();
     std::fs::create_dir(tree.path().join("s")).unwrap();
     let counter = tree.path().join("s/c");
     std::fs::write(&counter, "0\n").unwrap();
-    let config = config(upstream.grpc).replace("{root: ", "{collection_interval: 20ms, root: ");
+    let config = config(otelcol.grpc).replace("{root: ", "{collection_interval: 20ms, root: ");
     let root = repository("tests/fixtures/net-statsfs/sys/kernel/stats")
         .display()
         .to_string();
@@ -173,7 +173,7 @@ fn sweeps_arrive_in_order() {
     signal(&child, Signal::TERM);
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
-    let arrived = points(&upstream.end());
+    let arrived = points(&otelcol.end());
     let times = arrived
         .iter()
         .filter(|line| line.contains("\"s/c\""))
@@ -187,22 +187,22 @@ fn sweeps_arrive_in_order() {
 
 #[test]
 fn the_collector_reads_the_json_of_stdout() {
-    let Some(upstream) = Upstream::start("the_collector_reads_the_json_of_stdout") else {
+    let Some(otelcol) = Otelcol::start("the_collector_reads_the_json_of_stdout") else {
         return;
     };
     let only_stdout =
-        config(upstream.grpc).replace("exporters: [stdout, otlp]", "exporters: [stdout]");
+        config(otelcol.grpc).replace("exporters: [stdout, otlp]", "exporters: [stdout]");
     let output = run(&only_stdout, &["--once"]);
     let mut sent = Vec::new();
     for line in text(&output.stdout).lines() {
-        let mut http = TcpStream::connect(upstream.http).unwrap();
+        let mut http = TcpStream::connect(otelcol.http).unwrap();
         write!(http, "POST /v1/metrics HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{line}", line.len()).unwrap();
         let mut answer = String::new();
         http.read_to_string(&mut answer).unwrap();
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
         sent.push(serde_json::from_str(line).unwrap());
     }
-    let (mut sent, mut arrived) = (points(&sent), points(&upstream.end()));
+    let (mut sent, mut arrived) = (points(&sent), points(&otelcol.end()));
     sent.sort();
     arrived.sort();
     assert_same(&arrived, &sent);
@@ -220,7 +220,7 @@ fn times(requests: &[Value]) -> Vec<u64> {
 #[test]
 fn a_collector_that_comes_is_killed_comes_again_and_hangs_gets_every_sweep_in_order() {
     let test = "a_collector_that_comes_is_killed_comes_again_and_hangs_gets_every_sweep_in_order";
-    let Some(mut upstream) = Upstream::down(test, "") else {
+    let Some(mut otelcol) = Otelcol::stopped(test, "") else {
         return;
     };
     let tree = tempfile::tempdir().unwrap();
@@ -230,32 +230,32 @@ fn a_collector_that_comes_is_killed_comes_again_and_hangs_gets_every_sweep_in_or
         "{{collection_interval: 20ms, root: {}}}",
         tree.path().display()
     );
-    let address = upstream.grpc.to_string();
+    let address = otelcol.grpc.to_string();
     let more = format!("{PLAIN}, timeout: 300ms, sending_queue: {{queue_size: 1000000}}");
     let mut child = collector(&to(&receiver, &address, &more), &[]);
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
     let fails = |line: &str| line.contains("sending fails and is tried again");
     let works = |line: &str| line.contains("sending works again");
     lines_until(&mut stderr, fails);
-    upstream.up();
+    otelcol.run();
     lines_until(&mut stderr, works);
-    upstream.stop(Signal::KILL);
+    otelcol.stop(Signal::KILL);
     lines_until(&mut stderr, fails);
-    upstream.up();
+    otelcol.run();
     lines_until(&mut stderr, works);
-    upstream.signal(Signal::STOP);
+    otelcol.signal(Signal::STOP);
     let lines = lines_until(&mut stderr, fails);
     assert!(
         lines.last().unwrap().contains("no answer within 300ms"),
         "{lines:?}"
     );
-    upstream.signal(Signal::CONT);
+    otelcol.signal(Signal::CONT);
     lines_until(&mut stderr, works);
     signal(&child, Signal::TERM);
     let mut rest = String::new();
     stderr.read_to_string(&mut rest).unwrap();
     assert!(child.wait().unwrap().success(), "{rest}");
-    let arrived = times(&upstream.end());
+    let arrived = times(&otelcol.end());
     // What was taken and not acknowledged comes again: what counts is when a sweep came first.
     let mut seen = BTreeSet::new();
     let first: Vec<u64> = arrived.into_iter().filter(|it| seen.insert(*it)).collect();
@@ -289,11 +289,11 @@ fn a_collector_that_takes_one_mebibyte_gets_more_in_parts() {
     let receiver = format!("{{root: {}}}", tree.path().display());
     // grpc-go holds the bytes that come in against its limit, and those that it makes of them.
     for compression in ["none", "gzip", "zstd"] {
-        let Some(mut upstream) = Upstream::down(test, "max_recv_msg_size_mib: 1") else {
+        let Some(mut otelcol) = Otelcol::stopped(test, "max_recv_msg_size_mib: 1") else {
             return;
         };
-        upstream.up();
-        let address = upstream.grpc.to_string();
+        otelcol.run();
+        let address = otelcol.grpc.to_string();
         let more = format!("{PLAIN}, compression: {compression}, timeout: 1m");
         let config = to(&receiver, &address, &more)
             .replace("batch: {}", "batch: {send_batch_size: 100000, timeout: 1m}")
@@ -305,7 +305,7 @@ fn a_collector_that_takes_one_mebibyte_gets_more_in_parts() {
         assert_eq!(warnings, 1, "{stderr}");
         assert!(stderr.contains("sending no more than 1048576"), "{stderr}");
         assert_eq!(common::count(&stderr, "points_sent"), count, "{stderr}");
-        let arrived = points(&upstream.end());
+        let arrived = points(&otelcol.end());
         let series: BTreeSet<&String> = arrived.iter().collect();
         assert_eq!(series.len() as u64, count, "each once");
         assert_eq!(arrived.len() as u64, count, "none twice");

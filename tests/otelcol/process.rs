@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::common::{free_address, lacks, repository, signal};
 
 /// A Collector that writes what it gets to a file.
-pub(crate) struct Upstream {
+pub(crate) struct Otelcol {
     binary: PathBuf,
     /// While it runs.
     child: Option<Child>,
@@ -20,16 +20,16 @@ pub(crate) struct Upstream {
     directory: tempfile::TempDir,
 }
 
-impl Upstream {
-    pub(crate) fn start(test: &str) -> Option<Upstream> {
-        let mut upstream = Upstream::down(test, "")?;
-        upstream.up();
-        Some(upstream)
+impl Otelcol {
+    pub(crate) fn start(test: &str) -> Option<Otelcol> {
+        let mut otelcol = Otelcol::stopped(test, "")?;
+        otelcol.run();
+        Some(otelcol)
     }
 
-    /// One that does not run yet; `grpc` are further keys of its receiver. `None`, reported on standard error, where it was
+    /// One that does not run yet; `receiver` are further keys of its receiver. `None`, reported on standard error, where it was
     /// not built.
-    pub(crate) fn down(test: &str, grpc: &str) -> Option<Upstream> {
+    pub(crate) fn stopped(test: &str, receiver: &str) -> Option<Otelcol> {
         let binary =
             std::env::var_os("OTELCOL").map_or_else(|| repository(".tools/otelcol"), PathBuf::from);
         if !binary.is_file() {
@@ -39,17 +39,17 @@ impl Upstream {
             );
             return None;
         }
-        let (more, directory) = (grpc, tempfile::tempdir().unwrap());
+        let directory = tempfile::tempdir().unwrap();
         let (grpc, http) = (free_address(), free_address());
         // With a rotation it keeps no buffer: what it acknowledged is in the file, however it ends.
         let config = format!(
-            "receivers: {{otlp: {{protocols: {{grpc: {{endpoint: '{grpc}', {more}}}, http: {{endpoint: '{http}'}}}}}}}}\n\
+            "receivers: {{otlp: {{protocols: {{grpc: {{endpoint: '{grpc}', {receiver}}}, http: {{endpoint: '{http}'}}}}}}}}\n\
              exporters: {{file: {{path: {}/out.json, rotation: {{max_megabytes: 1000}}}}}}\n\
              service: {{telemetry: {{metrics: {{level: none}}}}, pipelines: {{metrics: {{receivers: [otlp], exporters: [file]}}}}}}\n",
             directory.path().display()
         );
         std::fs::write(directory.path().join("config.yaml"), config).unwrap();
-        Some(Upstream {
+        Some(Otelcol {
             binary,
             child: None,
             grpc,
@@ -59,7 +59,7 @@ impl Upstream {
     }
 
     /// Starts it, and waits until it is ready.
-    pub(crate) fn up(&mut self) {
+    pub(crate) fn run(&mut self) {
         let mut command = Command::new(&self.binary);
         command
             .arg("--config")
@@ -95,7 +95,7 @@ impl Upstream {
     }
 
     /// Each request that it has written.
-    pub(crate) fn written(&self) -> Vec<Value> {
+    pub(crate) fn requests(&self) -> Vec<Value> {
         let text =
             std::fs::read_to_string(self.directory.path().join("out.json")).unwrap_or_default();
         // Not by lines: one that is killed may not have ended its last one, or is writing it now.
@@ -106,11 +106,11 @@ impl Upstream {
     /// Ends it, and gives each request that it wrote.
     pub(crate) fn end(mut self) -> Vec<Value> {
         self.stop(Signal::TERM);
-        self.written()
+        self.requests()
     }
 }
 
-impl Drop for Upstream {
+impl Drop for Otelcol {
     /// A test that fails leaves none behind.
     fn drop(&mut self) {
         if let Some(mut child) = self.child.take() {
