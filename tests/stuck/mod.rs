@@ -9,7 +9,7 @@ use std::process::{Child, ChildStderr};
 
 use rustix::process::Signal;
 
-use self::fuse::Hanging;
+use self::fuse::HangingFilesystem;
 use crate::common::alone::{CPU, alone};
 use crate::common::{
     self, SeriesCounts, collector, config, count, lacks, lines_until, signal, text,
@@ -23,7 +23,7 @@ fn files(subsystems: &[&str]) -> Vec<String> {
 
 /// The file system, and the program that sweeps it.
 struct Run {
-    system: Hanging,
+    system: HangingFilesystem,
     child: Child,
     counts: SeriesCounts,
     stderr: BufReader<ChildStderr>,
@@ -32,18 +32,18 @@ struct Run {
 impl Run {
     /// Starts both; `None`, reported on standard error, where FUSE is not to be had.
     fn start(test: &str, subsystems: &[&str], options: &str) -> Option<Run> {
-        let Some(system) = Hanging::mount(&files(subsystems)) else {
+        let Some(system) = HangingFilesystem::mount(&files(subsystems)) else {
             lacks(test, "/dev/fuse, and root or fusermount3");
             return None;
         };
         Some(Run::of(system, options))
     }
 
-    fn of(system: Hanging, options: &str) -> Run {
+    fn of(system: HangingFilesystem, options: &str) -> Run {
         Run::with(system, options, &[])
     }
 
-    fn with(system: Hanging, options: &str, arguments: &[&str]) -> Run {
+    fn with(system: HangingFilesystem, options: &str, arguments: &[&str]) -> Run {
         let receiver = format!(
             "{{root: {}, collection_interval: 20ms, timeout: 300ms, {options}}}",
             system.root().display()
@@ -152,7 +152,7 @@ fn the_others_keep_their_interval_while_a_file_does_not_answer() {
     let test = "the_others_keep_their_interval_while_a_file_does_not_answer";
     // For as long as the test takes it is not given up.
     let options = "timeout: 1h";
-    let Some(system) = Hanging::mount(&files(&["bad", "good", "other"])) else {
+    let Some(system) = HangingFilesystem::mount(&files(&["bad", "good", "other"])) else {
         return lacks(test, "/dev/fuse, and root or fusermount3");
     };
     system.hang("bad/d/f3");
@@ -214,7 +214,7 @@ fn a_file_that_answers_again_is_read_again_though_its_table_was_remade_meanwhile
 fn what_was_read_before_it_is_shown_and_once_ends() {
     let _cpu = alone(&CPU);
     let test = "what_was_read_before_it_is_shown_and_once_ends";
-    let Some(system) = Hanging::mount(&files(&["a", "b"])) else {
+    let Some(system) = HangingFilesystem::mount(&files(&["a", "b"])) else {
         lacks(test, "/dev/fuse, and root or fusermount3");
         return;
     };
@@ -324,7 +324,7 @@ fn it_ends_in_time_whatever_does_not_answer() {
         run.end(&[stuck]);
     }
     // From the start on.
-    let system = Hanging::mount(&files(&["bad", "good"])).unwrap();
+    let system = HangingFilesystem::mount(&files(&["bad", "good"])).unwrap();
     system.hang("bad");
     let mut run = Run::of(system, "rescan_interval: 1h");
     while run.system.waiting() == 0 {
