@@ -8,7 +8,7 @@ use std::thread;
 use rcgen::{CertificateParams, KeyPair};
 use tonic::transport::{Identity, ServerTlsConfig};
 
-use crate::common::peer::{PLAIN, Peer, assert_accounted, count, net, to};
+use crate::common::peer::{INSECURE, Peer, assert_accounted, count, net_receiver, otlp_config};
 use crate::common::{assert_fault, free_address, run, text};
 
 /// Listens; `broken` has the first connections, all later ones are led to `behind`.
@@ -53,10 +53,13 @@ fn a_peer_that_accepts_and_resets_is_tried_again() {
         resets += 1;
         resets < 5
     });
-    let output = run(&to(&net(), &address.to_string(), PLAIN), &["--once"]);
+    let output = run(
+        &otlp_config(&net_receiver(), &address.to_string(), INSECURE),
+        &["--once"],
+    );
     let stderr = text(&output.stderr);
     assert!(output.status.success(), "{stderr}");
-    assert_eq!(peer.got.lock().unwrap().len(), 1);
+    assert_eq!(peer.received.lock().unwrap().len(), 1);
     assert_eq!(count(&stderr, " points_sent="), 72, "{stderr}");
     assert_eq!(
         stderr.matches("sending fails and is tried again").count(),
@@ -95,13 +98,17 @@ fn a_peer_that_hangs_in_the_middle_of_tls_is_connected_to_anew() {
         false
     });
     let more = format!("tls: {{ca_file: {}}}, timeout: 1s", ca.display());
-    let config = to(&net(), &format!("localhost:{}", address.port()), &more)
-        .replace("service:\n", "service:\n  shutdown_timeout: 1m\n");
+    let config = otlp_config(
+        &net_receiver(),
+        &format!("localhost:{}", address.port()),
+        &more,
+    )
+    .replace("service:\n", "service:\n  shutdown_timeout: 1m\n");
     let output = run(&config, &["--once"]);
     let stderr = text(&output.stderr);
     assert!(output.status.success(), "{stderr}");
     assert_eq!(held.try_iter().count(), 1);
-    assert_eq!(peer.got.lock().unwrap().len(), 1);
+    assert_eq!(peer.received.lock().unwrap().len(), 1);
     assert!(stderr.contains("no answer within 1s"), "{stderr}");
     assert_accounted(&stderr);
     assert_fault(

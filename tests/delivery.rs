@@ -7,7 +7,9 @@ use rustix::process::Signal;
 use tonic::Code;
 
 use crate::common::alone::{CPU, alone};
-use crate::common::peer::{Answer, PLAIN, Peer, assert_accounted, count, net, to};
+use crate::common::peer::{
+    Answer, INSECURE, Peer, assert_accounted, count, net_receiver, otlp_config,
+};
 use crate::common::{assert_fault, collector, free_address, lines_until, run, signal, text};
 
 #[test]
@@ -16,7 +18,10 @@ fn each_code_is_retried_or_not_as_otlp_has_it() {
         for info in [None, Some(Duration::from_millis(1))] {
             let (peer, address) = (Peer::with([Answer::Refuse(code, info)]), free_address());
             let server = peer.serve(address, None, true);
-            let output = run(&to(&net(), &address.to_string(), PLAIN), &["--once"]);
+            let output = run(
+                &otlp_config(&net_receiver(), &address.to_string(), INSECURE),
+                &["--once"],
+            );
             drop(server);
             let stderr = text(&output.stderr);
             let otlp = [
@@ -31,7 +36,7 @@ fn each_code_is_retried_or_not_as_otlp_has_it() {
             let retried = otlp.contains(&code)
                 || code == Code::Unimplemented
                 || (code == Code::ResourceExhausted && info.is_some());
-            let arrived = peer.got.lock().unwrap().len();
+            let arrived = peer.received.lock().unwrap().len();
             assert_eq!(
                 (arrived, output.status.code()),
                 if retried { (1, Some(0)) } else { (0, Some(1)) },
@@ -65,7 +70,10 @@ fn what_the_peer_refuses_of_a_request_is_rejected_not_sent() {
         free_address(),
     );
     let _server = peer.serve(address, None, true);
-    let output = run(&to(&net(), &address.to_string(), PLAIN), &["--once"]);
+    let output = run(
+        &otlp_config(&net_receiver(), &address.to_string(), INSECURE),
+        &["--once"],
+    );
     let stderr = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "not all arrived: {stderr}");
     assert_eq!(
@@ -93,10 +101,10 @@ fn a_peer_that_does_not_answer_is_asked_again() {
     let (peer, address) = (Peer::with([Answer::Hang]), free_address());
     let _server = peer.serve(address, None, true);
     let output = run(
-        &to(
-            &net(),
+        &otlp_config(
+            &net_receiver(),
             &address.to_string(),
-            &format!("{PLAIN}, timeout: 100ms"),
+            &format!("{INSECURE}, timeout: 100ms"),
         ),
         &["--once"],
     );
@@ -107,7 +115,7 @@ fn a_peer_that_does_not_answer_is_asked_again() {
     );
     assert_eq!(
         (
-            peer.got.lock().unwrap().len(),
+            peer.received.lock().unwrap().len(),
             count(&stderr, " points_sent=")
         ),
         (1, 72)
@@ -124,16 +132,16 @@ fn a_peer_that_does_not_answer_is_asked_again() {
 fn a_peer_without_zstd_gets_gzip_and_that_is_said_once() {
     let (peer, address) = (Peer::default(), free_address());
     let _server = peer.serve(address, None, false);
-    let receivers = net().replace("{root", "{collection_interval: 10ms, root");
+    let receivers = net_receiver().replace("{root", "{collection_interval: 10ms, root");
     let mut child = collector(
-        &to(
+        &otlp_config(
             &receivers,
             &address.to_string(),
-            &format!("{PLAIN}, headers: {{x-token: hush}}"),
+            &format!("{INSECURE}, headers: {{x-token: hush}}"),
         ),
         &[],
     );
-    while peer.got.lock().unwrap().len() < 5 {
+    while peer.received.lock().unwrap().len() < 5 {
         std::thread::yield_now();
     }
     signal(&child, Signal::TERM);
@@ -172,7 +180,7 @@ fn a_peer_that_comes_and_goes_gets_every_sweep_once_and_in_order() {
         "{{collection_interval: 5ms, root: {}}}",
         tree.path().display()
     );
-    let mut child = collector(&to(&receiver, &address.to_string(), PLAIN), &[]);
+    let mut child = collector(&otlp_config(&receiver, &address.to_string(), INSECURE), &[]);
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
     lines_until(&mut stderr, |line| {
         line.contains("sending fails and is tried again")
@@ -218,11 +226,11 @@ fn a_peer_that_comes_and_goes_gets_every_sweep_once_and_in_order() {
 #[test]
 fn a_full_queue_drops_the_newest_and_counts_them() {
     let address = free_address();
-    let receiver = net().replace("{root", "{collection_interval: 5ms, root");
-    let config = to(
+    let receiver = net_receiver().replace("{root", "{collection_interval: 5ms, root");
+    let config = otlp_config(
         &receiver,
         &address.to_string(),
-        &format!("{PLAIN}, sending_queue: {{queue_size: 3}}"),
+        &format!("{INSECURE}, sending_queue: {{queue_size: 3}}"),
     )
     .replace("service:\n", "service:\n  shutdown_timeout: 100ms\n");
     let mut child = collector(&config, &[]);
@@ -253,7 +261,7 @@ fn a_full_queue_drops_the_newest_and_counts_them() {
 
 #[test]
 fn after_max_elapsed_time_a_request_is_given_up_and_counted() {
-    let config = to(&net(), &free_address().to_string(), PLAIN).replace(
+    let config = otlp_config(&net_receiver(), &free_address().to_string(), INSECURE).replace(
         "max_interval: 20ms, max_elapsed_time: 1m",
         "max_interval: 20ms, max_elapsed_time: 50ms",
     );
@@ -273,7 +281,7 @@ fn after_max_elapsed_time_a_request_is_given_up_and_counted() {
 #[test]
 fn the_first_signal_during_the_drain_of_once_is_not_the_second() {
     let (peer, address) = (Peer::default(), free_address());
-    let config = to(&net(), &address.to_string(), PLAIN)
+    let config = otlp_config(&net_receiver(), &address.to_string(), INSECURE)
         .replace("service:\n", "service:\n  shutdown_timeout: 1m\n");
     let mut child = collector(&config, &["--once"]);
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
@@ -281,5 +289,5 @@ fn the_first_signal_during_the_drain_of_once_is_not_the_second() {
     signal(&child, Signal::INT);
     let _server = peer.serve(address, None, true);
     assert_eq!(child.wait().unwrap().code(), Some(0));
-    assert_eq!(peer.got.lock().unwrap().len(), 1);
+    assert_eq!(peer.received.lock().unwrap().len(), 1);
 }

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use rustix::process::Signal;
 
-use crate::common::peer::{PLAIN, Peer, assert_accounted, to};
+use crate::common::peer::{INSECURE, Peer, assert_accounted, otlp_config};
 use crate::common::{
     self, BINARY, assert_fault, collector, config, count, free_address, lines_until, read_until,
     signal, spawn, text,
@@ -28,7 +28,7 @@ fn receiver(root: &Path) -> String {
 fn what_waits_in_the_queue_of_a_program_that_is_killed_is_lost() {
     let tree = tempfile::tempdir().unwrap();
     let (peer, address) = (Peer::default(), free_address());
-    let config = to(&receiver(tree.path()), &address.to_string(), PLAIN);
+    let config = otlp_config(&receiver(tree.path()), &address.to_string(), INSECURE);
     show(tree.path(), "s", "1");
     let mut killed = collector(&config, &[]);
     let mut stderr = BufReader::new(killed.stderr.take().unwrap());
@@ -147,8 +147,8 @@ fn sweeps_that_are_due_while_a_full_queue_waits_are_skipped_and_counted() {
     let tree = tempfile::tempdir().unwrap();
     show(tree.path(), "s", "1");
     let (peer, address) = (Peer::default(), free_address());
-    let more = format!("{PLAIN}, sending_queue: {{queue_size: 1, block_on_overflow: true}}");
-    let config = to(&receiver(tree.path()), &address.to_string(), &more).replace(
+    let more = format!("{INSECURE}, sending_queue: {{queue_size: 1, block_on_overflow: true}}");
+    let config = otlp_config(&receiver(tree.path()), &address.to_string(), &more).replace(
         "service:\n",
         "service:\n  channel_capacity: 1\n  telemetry: {logs: {summary_interval: 50ms}}\n",
     );

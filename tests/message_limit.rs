@@ -10,16 +10,18 @@ use rustix::process::Signal;
 use tonic::Code;
 
 use crate::common::alone::{CPU, alone};
-use crate::common::peer::{Answer, PLAIN, Peer, assert_accounted, count, net, to};
+use crate::common::peer::{
+    Answer, INSECURE, Peer, assert_accounted, count, net_receiver, otlp_config,
+};
 use crate::common::{assert_fault, collector, free_address, run, signal, text};
 
 /// The fixture's 72 points are about four of these.
 const LIMIT: usize = 2048;
 
-fn small(script: impl IntoIterator<Item = Answer>) -> Peer {
+fn small(answers: impl IntoIterator<Item = Answer>) -> Peer {
     Peer {
         limit: Some(LIMIT),
-        ..Peer::with(script)
+        ..Peer::with(answers)
     }
 }
 
@@ -49,10 +51,10 @@ fn it_gets_small_ones_whatever_the_compression_and_that_is_said_once() {
     for compression in ["none", "gzip", "zstd"] {
         let (peer, address) = (small([]), free_address());
         let server = peer.serve(address, None, true);
-        let receiver = net().replace("{root", "{collection_interval: 10ms, root");
-        let more = format!("{PLAIN}, compression: {compression}");
-        let mut child = collector(&to(&receiver, &address.to_string(), &more), &[]);
-        while points(&peer.got.lock().unwrap()).len() < 5 * 72 {
+        let receiver = net_receiver().replace("{root", "{collection_interval: 10ms, root");
+        let more = format!("{INSECURE}, compression: {compression}");
+        let mut child = collector(&otlp_config(&receiver, &address.to_string(), &more), &[]);
+        while points(&peer.received.lock().unwrap()).len() < 5 * 72 {
             std::thread::yield_now();
         }
         signal(&child, Signal::TERM);
@@ -61,7 +63,7 @@ fn it_gets_small_ones_whatever_the_compression_and_that_is_said_once() {
         pipe.read_to_string(&mut stderr).unwrap();
         assert!(child.wait().unwrap().success(), "{stderr}");
         drop(server);
-        let got = peer.got.lock().unwrap();
+        let got = peer.received.lock().unwrap();
         assert!(got.iter().all(|it| it.encoded_len() <= LIMIT));
         let points = points(&got);
         assert_eq!(
@@ -92,13 +94,16 @@ fn what_was_acknowledged_is_not_sent_again_when_a_later_part_fails() {
         (Answer::Refuse(Code::InvalidArgument, None), 1),
         (Answer::Hang, 0),
     ] {
-        let (peer, address) = (small([Answer::Take, answer]), free_address());
+        let (peer, address) = (small([Answer::Accept, answer]), free_address());
         let server = peer.serve(address, None, true);
-        let more = format!("{PLAIN}, timeout: 500ms");
-        let output = run(&to(&net(), &address.to_string(), &more), &["--once"]);
+        let more = format!("{INSECURE}, timeout: 500ms");
+        let output = run(
+            &otlp_config(&net_receiver(), &address.to_string(), &more),
+            &["--once"],
+        );
         drop(server);
         let stderr = text(&output.stderr);
-        let points = points(&peer.got.lock().unwrap());
+        let points = points(&peer.received.lock().unwrap());
         let series: HashSet<&String> = points.iter().collect();
         assert_eq!(series.len(), points.len(), "none twice: {stderr}");
         assert_eq!(
@@ -120,10 +125,13 @@ fn a_point_that_is_too_large_by_itself_is_counted_and_costs_no_other() {
     let (mut peer, address) = (small([]), free_address());
     peer.limit = Some(100);
     let server = peer.serve(address, None, true);
-    let output = run(&to(&net(), &address.to_string(), PLAIN), &["--once"]);
+    let output = run(
+        &otlp_config(&net_receiver(), &address.to_string(), INSECURE),
+        &["--once"],
+    );
     drop(server);
     let stderr = text(&output.stderr);
-    assert!(peer.got.lock().unwrap().is_empty());
+    assert!(peer.received.lock().unwrap().is_empty());
     assert!(stderr.contains("the limit is: 100 bytes"), "{stderr}");
     assert_accounted(&stderr);
     assert_fault(

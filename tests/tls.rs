@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use tonic::transport::{Certificate, Identity, ServerTlsConfig};
 
 use crate::common::alone::{CPU, alone};
-use crate::common::peer::{Peer, assert_accounted, net, to};
+use crate::common::peer::{Peer, assert_accounted, net_receiver, otlp_config};
 use crate::common::{free_address, run, text};
 
 /// Certificates of an authority made for the test.
@@ -95,7 +95,8 @@ fn tls_takes_whom_it_should_and_says_in_one_line_why_not() {
         // Where it works, it may take its time on a busy machine.
         let patience = if error.is_some() { "500ms" } else { "1m" };
         let timeout = format!("service:\n  shutdown_timeout: {patience}\n");
-        let config = to(&net(), &endpoint, &settings).replace("service:\n", &timeout);
+        let config =
+            otlp_config(&net_receiver(), &endpoint, &settings).replace("service:\n", &timeout);
         let output = run(&config, &["--once"]);
         drop(server);
         let stderr = text(&output.stderr);
@@ -119,7 +120,7 @@ fn tls_takes_whom_it_should_and_says_in_one_line_why_not() {
     // Plain text against nobody's TLS: the other way round.
     let (peer, address) = (Peer::default(), free_address());
     let _server = peer.serve(address, None, true);
-    let config = to(&net(), &address.to_string(), &good)
+    let config = otlp_config(&net_receiver(), &address.to_string(), &good)
         .replace("service:\n", "service:\n  shutdown_timeout: 500ms\n");
     let stderr = text(&run(&config, &["--once"]).stderr);
     assert_eq!(

@@ -1,4 +1,4 @@
-//! An upstream as a test has it: an OTLP server that fails by a script, and the configuration that sends to it.
+//! An upstream as a test has it: an OTLP server that fails as its answers say, and the configuration that sends to it.
 
 use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpListener};
@@ -20,10 +20,10 @@ use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::common::{self, repository};
 
-/// What the peer does with a request; it takes those for which the script has nothing.
+/// What the peer does with a request; it takes those for which it has no answer.
 #[derive(Clone)]
 pub(crate) enum Answer {
-    Take,
+    Accept,
     Refuse(Code, Option<Duration>),
     Partial(i64, &'static str),
     /// Takes it, and never says so.
@@ -32,8 +32,8 @@ pub(crate) enum Answer {
 
 #[derive(Clone, Default)]
 pub(crate) struct Peer {
-    pub(crate) script: Arc<Mutex<VecDeque<Answer>>>,
-    pub(crate) got: Arc<Mutex<Vec<ExportMetricsServiceRequest>>>,
+    pub(crate) answers: Arc<Mutex<VecDeque<Answer>>>,
+    pub(crate) received: Arc<Mutex<Vec<ExportMetricsServiceRequest>>>,
     pub(crate) headers: Arc<Mutex<Vec<String>>>,
     /// Bytes of a message at the most.
     pub(crate) limit: Option<usize>,
@@ -56,7 +56,7 @@ impl MetricsService for Peer {
             "{encoding} {}",
             header("x-token").unwrap_or_default()
         ));
-        let answer = self.script.lock().unwrap().pop_front();
+        let answer = self.answers.lock().unwrap().pop_front();
         let mut response = ExportMetricsServiceResponse::default();
         match answer {
             Some(Answer::Refuse(code, None)) => {
@@ -76,17 +76,17 @@ impl MetricsService for Peer {
                 });
             }
             Some(Answer::Hang) => std::future::pending().await,
-            Some(Answer::Take) | None => {}
+            Some(Answer::Accept) | None => {}
         }
-        self.got.lock().unwrap().push(request.into_inner());
+        self.received.lock().unwrap().push(request.into_inner());
         Ok(Response::new(response))
     }
 }
 
 impl Peer {
-    pub(crate) fn with(script: impl IntoIterator<Item = Answer>) -> Peer {
+    pub(crate) fn with(answers: impl IntoIterator<Item = Answer>) -> Peer {
         Peer {
-            script: Arc::new(Mutex::new(script.into_iter().collect())),
+            answers: Arc::new(Mutex::new(answers.into_iter().collect())),
             ..Peer::default()
         }
     }
@@ -137,7 +137,7 @@ impl Peer {
 
     /// The values of `s/c`, in the order in which they came.
     pub(crate) fn values(&self) -> Vec<i64> {
-        let got = self.got.lock().unwrap();
+        let got = self.received.lock().unwrap();
         let metrics = got
             .iter()
             .flat_map(|it| &it.resource_metrics)
@@ -175,7 +175,7 @@ impl Drop for Serving {
     }
 }
 
-pub(crate) fn net() -> String {
+pub(crate) fn net_receiver() -> String {
     format!(
         "{{root: {}}}",
         repository("tests/fixtures/net-statsfs/sys/kernel/stats").display()
@@ -183,13 +183,13 @@ pub(crate) fn net() -> String {
 }
 
 /// A receiver to an upstream; `more` are further keys of the exporter.
-pub(crate) fn to(receiver: &str, endpoint: &str, more: &str) -> String {
+pub(crate) fn otlp_config(receiver: &str, endpoint: &str, more: &str) -> String {
     common::config(receiver, "batch: {}", "{}")
         .replace("stdout: {}", &format!("otlp: {{endpoint: '{endpoint}', retry_on_failure: {{initial_interval: 5ms, max_interval: 20ms, max_elapsed_time: 1m}}, {more}}}"))
         .replace("[stdout]", "[otlp]")
 }
 
-pub(crate) const PLAIN: &str = "tls: {insecure: true}";
+pub(crate) const INSECURE: &str = "tls: {insecure: true}";
 
 pub(crate) fn count(logs: &str, pattern: &str) -> u64 {
     common::find_count(logs, pattern).unwrap_or_default()

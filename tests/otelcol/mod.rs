@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use self::process::Otelcol;
 use crate::common::alone::{CPU, alone};
-use crate::common::peer::{PLAIN, assert_accounted, to};
+use crate::common::peer::{INSECURE, assert_accounted, otlp_config};
 use crate::common::{
     self, assert_fault, collector, count, lines_until, read_until, repository, run, signal, text,
 };
@@ -231,8 +231,8 @@ fn a_collector_that_comes_is_killed_comes_again_and_hangs_gets_every_sweep_in_or
         tree.path().display()
     );
     let address = otelcol.grpc.to_string();
-    let more = format!("{PLAIN}, timeout: 300ms, sending_queue: {{queue_size: 1000000}}");
-    let mut child = collector(&to(&receiver, &address, &more), &[]);
+    let more = format!("{INSECURE}, timeout: 300ms, sending_queue: {{queue_size: 1000000}}");
+    let mut child = collector(&otlp_config(&receiver, &address, &more), &[]);
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
     let fails = |line: &str| line.contains("sending fails and is tried again");
     let works = |line: &str| line.contains("sending works again");
@@ -294,8 +294,8 @@ fn a_collector_that_takes_one_mebibyte_gets_more_in_parts() {
         };
         otelcol.run();
         let address = otelcol.grpc.to_string();
-        let more = format!("{PLAIN}, compression: {compression}, timeout: 1m");
-        let config = to(&receiver, &address, &more)
+        let more = format!("{INSECURE}, compression: {compression}, timeout: 1m");
+        let config = otlp_config(&receiver, &address, &more)
             .replace("batch: {}", "batch: {send_batch_size: 100000, timeout: 1m}")
             .replace("service:\n", "service:\n  shutdown_timeout: 1m\n");
         let output = run(&config, &["--once"]);
