@@ -8,8 +8,8 @@ use std::thread;
 use rcgen::{CertificateParams, KeyPair};
 use tonic::transport::{Identity, ServerTlsConfig};
 
-use crate::common::peer::{INSECURE, Peer, assert_accounted, count, net_receiver, otlp_config};
-use crate::common::{assert_fault, free_address, run, text};
+use crate::common::peer::{INSECURE, Peer, assert_accounted, net_receiver, otlp_config};
+use crate::common::{assert_fault, count, free_address, run, text};
 
 /// Listens; `broken` has the first connections, all later ones are led to `behind`.
 fn in_front_of(
@@ -60,7 +60,7 @@ fn a_peer_that_accepts_and_resets_is_tried_again() {
     let stderr = text(&output.stderr);
     assert!(output.status.success(), "{stderr}");
     assert_eq!(peer.received.lock().unwrap().len(), 1);
-    assert_eq!(count(&stderr, " points_sent="), 72, "{stderr}");
+    assert_eq!(count(&stderr, "points_sent"), 72, "{stderr}");
     assert_eq!(
         stderr.matches("sending fails and is tried again").count(),
         1,

@@ -7,10 +7,10 @@ use rustix::process::Signal;
 use tonic::Code;
 
 use crate::common::alone::{CPU, alone};
-use crate::common::peer::{
-    Answer, INSECURE, Peer, assert_accounted, count, net_receiver, otlp_config,
+use crate::common::peer::{Answer, INSECURE, Peer, assert_accounted, net_receiver, otlp_config};
+use crate::common::{
+    assert_fault, collector, count, count_after, free_address, lines_until, run, signal, text,
 };
-use crate::common::{assert_fault, collector, free_address, lines_until, run, signal, text};
 
 #[test]
 fn each_code_is_retried_or_not_as_otlp_has_it() {
@@ -44,8 +44,8 @@ fn each_code_is_retried_or_not_as_otlp_has_it() {
             );
             assert_eq!(
                 (
-                    count(&stderr, " points_sent="),
-                    count(&stderr, "permanent=")
+                    count(&stderr, "points_sent"),
+                    count_after(&stderr, "permanent=")
                 ),
                 if retried { (72, 0) } else { (0, 72) },
                 "{code:?} {info:?}: {stderr}"
@@ -78,8 +78,8 @@ fn what_the_peer_refuses_of_a_request_is_rejected_not_sent() {
     assert_eq!(output.status.code(), Some(1), "not all arrived: {stderr}");
     assert_eq!(
         (
-            count(&stderr, " points_sent="),
-            count(&stderr, " points_rejected=")
+            count(&stderr, "points_sent"),
+            count(&stderr, "points_rejected")
         ),
         (67, 5),
         "{stderr}"
@@ -116,7 +116,7 @@ fn a_peer_that_does_not_answer_is_asked_again() {
     assert_eq!(
         (
             peer.received.lock().unwrap().len(),
-            count(&stderr, " points_sent=")
+            count(&stderr, "points_sent")
         ),
         (1, 72)
     );
@@ -207,13 +207,13 @@ fn a_peer_that_comes_and_goes_gets_every_sweep_once_and_in_order() {
     let values = peer.values();
     assert!(values.is_sorted(), "in order: {values:?}");
     // A request that was taken but not acknowledged, as the peer went, is sent again: at least once, by what is counted.
-    let sent = usize::try_from(count(&rest, " points_sent=")).unwrap();
+    let sent = usize::try_from(count(&rest, "points_sent")).unwrap();
     assert!(
         values.len() >= sent && values.len() <= sent + 3,
         "{} {rest}",
         values.len()
     );
-    assert_eq!(count(&rest, " points_dropped="), 0, "{rest}");
+    assert_eq!(count(&rest, "points_dropped"), 0, "{rest}");
     assert_accounted(&rest);
     assert_fault(
         "the upstream comes and goes",
@@ -242,8 +242,8 @@ fn a_full_queue_drops_the_newest_and_counts_them() {
     let mut rest = String::new();
     stderr.read_to_string(&mut rest).unwrap();
     assert!(child.wait().unwrap().success());
-    assert_eq!(count(&rest, "shutdown="), 3 * 72, "{rest}");
-    assert!(count(&rest, "queue_full=") >= 72, "{rest}");
+    assert_eq!(count_after(&rest, "shutdown="), 3 * 72, "{rest}");
+    assert!(count_after(&rest, "queue_full=") >= 72, "{rest}");
     assert_accounted(&rest);
     assert_fault(
         "the sending queue is full",
@@ -268,7 +268,7 @@ fn after_max_elapsed_time_a_request_is_given_up_and_counted() {
     let output = run(&config, &["--once"]);
     let stderr = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1));
-    assert_eq!(count(&stderr, "max_elapsed_time="), 72, "{stderr}");
+    assert_eq!(count_after(&stderr, "max_elapsed_time="), 72, "{stderr}");
     assert_accounted(&stderr);
     assert_fault(
         "the upstream is away for longer than `max_elapsed_time`",

@@ -19,7 +19,7 @@ fn net(interval: &str) -> String {
     )
 }
 
-fn count(logs: &str, pattern: &str) -> u64 {
+fn expect_count(logs: &str, pattern: &str) -> u64 {
     common::find_count(logs, pattern).unwrap_or_else(|| panic!("{pattern}: {logs}"))
 }
 
@@ -56,16 +56,16 @@ fn an_exporter_that_hangs_never_stalls_its_neighbour() {
     let stderr = text(&child.wait_with_output().unwrap().stderr);
     let shown = 500 + rest.matches("net/collisions{device=/lo}").count() as u64;
     assert_eq!(
-        count(&stderr, " sweeps="),
+        expect_count(&stderr, " sweeps="),
         shown,
         "no sweep is missing: {stderr}"
     );
-    assert_eq!(count(&stderr, " shutdown="), 5 * 72, "{stderr}");
-    let [handed, sent, dropped] =
-        [" points_handed=", " points_sent=", " points_dropped="].map(|name| count(&stderr, name));
+    assert_eq!(expect_count(&stderr, " shutdown="), 5 * 72, "{stderr}");
+    let [handed, sent, dropped] = [" points_handed=", " points_sent=", " points_dropped="]
+        .map(|name| expect_count(&stderr, name));
     assert_eq!(handed, sent + dropped, "{stderr}");
     assert_eq!(
-        count(&stderr, " points_read=") * 2,
+        expect_count(&stderr, " points_read=") * 2,
         handed,
         "one receiver, two ways: {stderr}"
     );
@@ -120,7 +120,7 @@ fn two_pipelines_of_different_pace_read_each_file_once() {
     // Three interfaces, each with a file of that name.
     assert_eq!(opens(&log, process, "tx_packets"), 3 * fast, "{stderr}");
     let skipped = if stderr.contains("sweeps_skipped=") {
-        count(&stderr, "sweeps_skipped=")
+        expect_count(&stderr, "sweeps_skipped=")
     } else {
         0
     };
@@ -129,8 +129,8 @@ fn two_pipelines_of_different_pace_read_each_file_once() {
         slow as u64 >= ticks / 10 && slow as u64 <= ticks / 10 + 1,
         "each tenth tick: {slow} of {ticks}: {stderr}"
     );
-    let [read, dropped, handed] =
-        [" points_read=", " points_dropped=", " points_handed="].map(|name| count(&stderr, name));
+    let [read, dropped, handed] = [" points_read=", " points_dropped=", " points_handed="]
+        .map(|name| expect_count(&stderr, name));
     assert_eq!(read * 2, dropped + handed, "{stderr}");
 }
 
@@ -158,7 +158,7 @@ fn a_receiver_with_no_way_out_that_is_due_reads_nothing() {
     let mut rest = child.stdout.take().unwrap();
     let reader = std::thread::spawn(move || std::io::read_to_string(&mut rest).unwrap());
     lines_until(&mut stderr, |line| {
-        line.contains("sweeps=") && count(line, "sweeps=") >= 20
+        line.contains("sweeps=") && expect_count(line, "sweeps=") >= 20
     });
     signal(&child, Signal::TERM);
     let process = child.id();

@@ -10,10 +10,8 @@ use rustix::process::Signal;
 use tonic::Code;
 
 use crate::common::alone::{CPU, alone};
-use crate::common::peer::{
-    Answer, INSECURE, Peer, assert_accounted, count, net_receiver, otlp_config,
-};
-use crate::common::{assert_fault, collector, free_address, run, signal, text};
+use crate::common::peer::{Answer, INSECURE, Peer, assert_accounted, net_receiver, otlp_config};
+use crate::common::{assert_fault, collector, count, count_after, free_address, run, signal, text};
 
 /// The fixture's 72 points are about four of these.
 const LIMIT: usize = 2048;
@@ -67,7 +65,7 @@ fn it_gets_small_ones_whatever_the_compression_and_that_is_said_once() {
         assert!(got.iter().all(|it| it.encoded_len() <= LIMIT));
         let points = points(&got);
         assert_eq!(
-            count(&stderr, " points_sent="),
+            count(&stderr, "points_sent"),
             points.len() as u64,
             "{stderr}"
         );
@@ -108,10 +106,10 @@ fn what_was_acknowledged_is_not_sent_again_when_a_later_part_fails() {
         assert_eq!(series.len(), points.len(), "none twice: {stderr}");
         assert_eq!(
             points.len() as u64,
-            count(&stderr, " points_sent="),
+            count(&stderr, "points_sent"),
             "{stderr}"
         );
-        let refused = count(&stderr, "permanent=");
+        let refused = count_after(&stderr, "permanent=");
         assert_eq!(72, points.len() as u64 + refused, "{stderr}");
         // What is refused for good costs its own part only.
         assert_eq!(refused.min(1), rejected, "{stderr}");

@@ -100,9 +100,14 @@ pub(crate) fn find_count(logs: &str, pattern: &str) -> Option<u64> {
     digits.collect::<String>().parse().ok()
 }
 
+/// The number behind the last `pattern`; 0 if it is not there.
+pub(crate) fn count_after(logs: &str, pattern: &str) -> u64 {
+    find_count(logs, pattern).unwrap_or_default()
+}
+
 /// The last count of this name in a summary; 0 if it is in none.
 pub(crate) fn count(logs: &str, name: &str) -> u64 {
-    find_count(logs, &format!(" {name}=")).unwrap_or_default()
+    count_after(logs, &format!(" {name}="))
 }
 
 /// Resident memory in KiB.

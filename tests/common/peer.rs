@@ -18,7 +18,7 @@ use tonic::transport::{Server, ServerTlsConfig};
 use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use crate::common::{self, repository};
+use crate::common::{self, count, repository};
 
 /// What the peer does with a request; it takes those for which it has no answer.
 #[derive(Clone)]
@@ -191,18 +191,14 @@ pub(crate) fn otlp_config(receiver: &str, endpoint: &str, more: &str) -> String 
 
 pub(crate) const INSECURE: &str = "tls: {insecure: true}";
 
-pub(crate) fn count(logs: &str, pattern: &str) -> u64 {
-    common::find_count(logs, pattern).unwrap_or_default()
-}
-
 /// handed = sent + rejected + dropped + queued, where nothing is filtered.
 pub(crate) fn assert_accounted(logs: &str) {
     let [handed, sent, rejected, dropped, queued] = [
-        " points_handed=",
-        " points_sent=",
-        " points_rejected=",
-        " points_dropped=",
-        " points_queued=",
+        "points_handed",
+        "points_sent",
+        "points_rejected",
+        "points_dropped",
+        "points_queued",
     ]
     .map(|name| count(logs, name));
     assert_eq!(handed, sent + rejected + dropped + queued, "{logs}");
