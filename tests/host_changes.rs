@@ -10,7 +10,7 @@ use rustix::process::Signal;
 
 use crate::common::{
     self, BINARY, SeriesCounts, as_nobody, collector, config, count, descriptors_and_memory,
-    device, find_count, is_root, lacks, lines_until, points, signal, spawn, text,
+    device, find_count, is_root, lacks, lines_until, read_points, signal, spawn, text,
 };
 
 fn receiver(root: &Path, options: &str) -> String {
@@ -178,11 +178,11 @@ fn a_clock_that_is_set_back_and_forward_by_hours_does_no_harm() {
         let counters = "metadata: {rules: [{kind: counter}]}";
         let mut child = spawn(command, &config(&receiver, counters, "{format: json}"));
         let hour = 3_600_000_000_000;
-        let mut last = points(&mut child, |_, _| true)[0].2;
+        let mut last = read_points(&mut child, |_, _| true)[0].2;
         for (offset, hours) in [("-5h", -5), ("+3h", 8), ("-26h", -29), ("+0", 26)] {
             set(offset);
             let mut seen = 0;
-            let shown = points(&mut child, |_, _| {
+            let shown = read_points(&mut child, |_, _| {
                 seen += 1;
                 seen == 20
             });

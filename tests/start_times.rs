@@ -4,7 +4,9 @@ use std::fs;
 
 use rustix::process::Signal;
 
-use crate::common::{self, collector, config, device, end_without_warning, points, signal, text};
+use crate::common::{
+    self, collector, config, device, end_without_warning, read_points, signal, text,
+};
 
 #[test]
 fn a_device_that_is_replaced_between_two_sweeps_is_another_one() {
@@ -17,10 +19,10 @@ fn a_device_that_is_replaced_between_two_sweeps_is_another_one() {
     );
     let rules = "metadata: {rules: [{kind: counter}]}";
     let mut child = collector(&config(&receiver, rules, "{format: json}"), &[]);
-    let first = points(&mut child, |value, _| value == Some(1));
+    let first = read_points(&mut child, |value, _| value == Some(1));
     fs::rename(tree.path().join("s/d"), tree.path().join("s/past")).unwrap();
     fs::rename(tree.path().join("s/next"), tree.path().join("s/d")).unwrap();
-    let second = points(&mut child, |value, _| value == Some(2));
+    let second = read_points(&mut child, |value, _| value == Some(2));
     let (_, started_first, time_first) = first[0];
     let (_, started, time) = *second.last().unwrap();
     assert!(
@@ -54,11 +56,11 @@ fn a_counter_that_falls_has_exactly_one_new_start() {
         ),
         &[],
     );
-    points(&mut child, |value, _| value == Some(100));
+    read_points(&mut child, |value, _| value == Some(100));
     fs::write(tree.path().join("next"), "7\n").unwrap();
     fs::rename(tree.path().join("next"), tree.path().join("s/d/c")).unwrap();
     let mut sevens = 0;
-    let all = points(&mut child, |value, _| {
+    let all = read_points(&mut child, |value, _| {
         sevens += usize::from(value == Some(7));
         sevens == 5
     });
@@ -119,7 +121,7 @@ fn a_kernels_tree_that_comes_later_does_not_count_since_the_boot() {
         .unwrap();
     let boot = boot.trim().parse::<u64>().unwrap() * 1_000_000_000;
     std::os::unix::fs::symlink("/sys/class/net", &root).unwrap();
-    let first = points(&mut child, |_, _| true);
+    let first = read_points(&mut child, |_, _| true);
     assert!(first.iter().all(|(_, start, _)| *start > boot), "{first:?}");
     signal(&child, Signal::TERM);
     child.wait().unwrap();

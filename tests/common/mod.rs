@@ -19,7 +19,7 @@ use rustix::process::Signal;
 
 pub(crate) use fault_table::assert_fault;
 pub(crate) use lacks::lacks;
-pub(crate) use points::points;
+pub(crate) use points::read_points;
 pub(crate) use ports::free_address;
 pub(crate) use series_counts::SeriesCounts;
 pub(crate) use tree::{device, file, shared_memory};
