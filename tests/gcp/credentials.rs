@@ -1,4 +1,4 @@
-//! Who the program is to Google, and where it finds itself.
+//! Credentials, and the resource that is detected.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,12 +7,12 @@ use rustix::process::Signal;
 use tonic::transport::{Identity, ServerTlsConfig};
 
 use super::http::{TOKEN, http, machine};
-use super::{Far, SECOND, far, once, plain, program, to, tree};
+use super::{FakeServer, SECOND, fake_server, gcp_config, insecure_exporter, once, program, tree};
 use crate::common::alone::{CPU, alone};
 use crate::common::{has_program, lacks, signal, spawn, text};
 
-/// A far side by TLS, and its authority's file.
-fn secure(home: &Path) -> (Far, std::path::PathBuf) {
+/// A fake by TLS, and its authority's file.
+fn tls_server(home: &Path) -> (FakeServer, std::path::PathBuf) {
     let key = rcgen::KeyPair::generate().unwrap();
     let mut parameters = rcgen::CertificateParams::new(Vec::new()).unwrap();
     parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
@@ -23,7 +23,7 @@ fn secure(home: &Path) -> (Far, std::path::PathBuf) {
     let own = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
     let cert = own.signed_by(&key, &authority).unwrap().pem();
     let tls = ServerTlsConfig::new().identity(Identity::from_pem(cert, key.serialize_pem()));
-    (far(Some(tls)), file)
+    (fake_server(Some(tls)), file)
 }
 
 /// Sweeps once with these credentials; its standard error, the `authorization` of the first request, and the series.
@@ -32,20 +32,20 @@ fn with_credentials(
     more: &str,
 ) -> (String, Option<String>, Vec<String>) {
     let home = tempfile::tempdir().unwrap();
-    let (far, authority) = secure(home.path());
+    let (server, authority) = tls_server(home.path());
     let mut command = program(home.path());
     command.env("SSL_CERT_FILE", authority);
     prepare(&mut command, home.path());
     let gcp = format!(
         "{{{more} detectors_timeout: 1s, retry_on_failure: {{initial_interval: 100ms, max_interval: 1s}}, metric: {{endpoint: '{}'}}}}",
-        far.address
+        server.address
     );
-    let output = once(command, &to(&tree(), &gcp, ""));
-    let header = far.fake.with(|it| {
+    let output = once(command, &gcp_config(&tree(), &gcp, ""));
+    let header = server.fake.with(|it| {
         let first = it.metadata.first()?.get("authorization")?;
         Some(first.to_str().unwrap().to_owned())
     });
-    let keys = far.fake.with(|it| it.series.keys().cloned().collect());
+    let keys = server.fake.with(|it| it.series.keys().cloned().collect());
     (text(&output.stderr), header, keys)
 }
 
@@ -74,7 +74,7 @@ fn an_authorized_user_is_found_by_name_and_in_gclouds_own_place() {
         );
         assert_eq!(header.as_deref(), Some("Bearer the-token"), "{stderr}");
         assert!(
-            tokens.asked.lock().unwrap()[0].contains("refresh_token"),
+            tokens.requests.lock().unwrap()[0].contains("refresh_token"),
             "{stderr}"
         );
     }
@@ -132,7 +132,7 @@ fn an_external_account_exchanges_its_token() {
     );
     assert_eq!(header.as_deref(), Some("Bearer the-token"), "{stderr}");
     assert!(
-        tokens.asked.lock().unwrap()[0].contains("subject-token"),
+        tokens.requests.lock().unwrap()[0].contains("subject-token"),
         "{stderr}"
     );
 }
@@ -171,22 +171,26 @@ fn a_machine_of_googles_knows_its_account_its_project_and_where_it_is() {
 
 #[test]
 fn a_metadata_server_that_does_not_answer_holds_up_nothing_but_the_queue() {
-    let far = far(None);
+    let server = fake_server(None);
     let silent = http(|_, _| None);
     let home = tempfile::tempdir().unwrap();
     let mut command = program(home.path());
     command.env("GCE_METADATA_HOST", &silent.address);
     let output = once(
         command,
-        &to(&tree(), &plain(&far, "detectors_timeout: 300ms,"), ""),
+        &gcp_config(
+            &tree(),
+            &insecure_exporter(&server, "detectors_timeout: 300ms,"),
+            "",
+        ),
     );
     let stderr = text(&output.stderr);
     assert!(
         output.status.success() && stderr.contains("did not answer within 300ms"),
         "{stderr}"
     );
-    far.fake.assert_obeyed();
-    let keys: Vec<String> = far.fake.with(|it| it.series.keys().cloned().collect());
+    server.fake.assert_obeyed();
+    let keys: Vec<String> = server.fake.with(|it| it.series.keys().cloned().collect());
     assert!(
         keys.iter().all(|key| key.contains("of generic_task{")) && !keys.is_empty(),
         "{stderr}"
@@ -223,8 +227,8 @@ fn a_token_that_cannot_be_had_at_first_is_asked_for_again() {
 #[test]
 fn a_token_is_fetched_anew_before_it_ends() {
     let home = tempfile::tempdir().unwrap();
-    let (far, authority) = secure(home.path());
-    far.fake.with(|it| it.interval = SECOND);
+    let (server, authority) = tls_server(home.path());
+    server.fake.with(|it| it.interval = SECOND);
     // Four minutes before its end a token is fetched anew: that is in a second.
     let tokens = http(|_, earlier| {
         Some((
@@ -250,18 +254,18 @@ fn a_token_is_fetched_anew_before_it_ends() {
     let receiver = tree().replace('}', ", collection_interval: 1s}");
     let gcp = format!(
         "{{project: p, metric: {{endpoint: '{}', min_interval: 1s}}}}",
-        far.address
+        server.address
     );
-    let child = spawn(command, &to(&receiver, &gcp, ""));
+    let child = spawn(command, &gcp_config(&receiver, &gcp, ""));
     let is_new = |it: &tonic::metadata::MetadataMap| {
         it.get("authorization")
             .is_some_and(|it| it == "Bearer token-1")
     };
-    while !far.fake.with(|it| it.metadata.iter().any(is_new)) {
+    while !server.fake.with(|it| it.metadata.iter().any(is_new)) {
         std::thread::yield_now();
     }
     signal(&child, Signal::INT);
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
-    far.fake.assert_obeyed();
+    server.fake.assert_obeyed();
 }

@@ -1,4 +1,4 @@
-//! The real program to a Cloud Monitoring that is as strict as it is described: what it sends, who it is, where it is.
+//! The real program to a Cloud Monitoring that is as strict as it is described: what it sends, its credentials, and the resource it detects.
 
 mod credentials;
 #[path = "../../exporters/gcp/tests/gcp/fake/mod.rs"]
@@ -20,14 +20,14 @@ use crate::common::{self, BINARY, repository, signal, spawn, text};
 
 const SECOND: u64 = 1_000_000_000;
 
-/// The far side, listening; dropped, it is gone.
-struct Far {
+/// The fake of Cloud Monitoring, listening; dropped, it is gone.
+struct FakeServer {
     fake: Fake,
     address: String,
     _runtime: tokio::runtime::Runtime,
 }
 
-fn far(tls: Option<ServerTlsConfig>) -> Far {
+fn fake_server(tls: Option<ServerTlsConfig>) -> FakeServer {
     let now = || SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos();
     let fake = Fake::new(move || u64::try_from(now()).unwrap());
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -38,13 +38,13 @@ fn far(tls: Option<ServerTlsConfig>) -> Far {
         .build()
         .unwrap();
     runtime.spawn(fake::serve::listen(fake.clone(), listener, tls));
-    Far {
+    FakeServer {
         fake,
         address,
         _runtime: runtime,
     }
 }
-fn to(receiver: &str, gcp: &str, service: &str) -> String {
+fn gcp_config(receiver: &str, gcp: &str, service: &str) -> String {
     common::config(receiver, "metadata: {}; batch: {}", "{}")
         .replace("stdout: {}", &format!("gcp: {gcp}"))
         .replace("[stdout]", "[gcp]")
@@ -80,40 +80,44 @@ fn once(mut command: Command, config: &str) -> Output {
     spawn(command, config).wait_with_output().unwrap()
 }
 
-/// The settings of an exporter to a plain far side.
-fn plain(far: &Far, more: &str) -> String {
+/// The settings of an exporter to a fake without TLS.
+fn insecure_exporter(server: &FakeServer, more: &str) -> String {
     format!(
         "{{project: p, {more} metric: {{endpoint: '{}', use_insecure: true, prefix: custom.googleapis.com/opentelemetry}}}}",
-        far.address
+        server.address
     )
 }
 
 #[test]
 fn a_vm_host_sweeps_into_the_api_and_every_point_is_accounted_for() {
-    let far = far(None);
-    far.fake.with(|it| it.interval = SECOND);
+    let server = fake_server(None);
+    server.fake.with(|it| it.interval = SECOND);
     let tree = repository("tests/fixtures/kvm-statsfs-liiling/sys/kernel/statsfs");
     let receiver = format!("{{root: {}, collection_interval: 1s}}", tree.display());
-    let gcp = plain(&far, "detectors: [],").replace(
+    let gcp = insecure_exporter(&server, "detectors: [],").replace(
         "use_insecure: true",
         "use_insecure: true, compression: gzip, min_interval: 1s",
     );
     let home = tempfile::tempdir().unwrap();
     let mut command = program(home.path());
     command.args(["--config", "-"]);
-    let child = spawn(command, &to(&receiver, &gcp, ""));
+    let child = spawn(command, &gcp_config(&receiver, &gcp, ""));
     // Three points of some series: a baseline, and two more sweeps.
-    while far.fake.with(|it| it.series.values().map(Vec::len).max()) < Some(3) {
+    while server
+        .fake
+        .with(|it| it.series.values().map(Vec::len).max())
+        < Some(3)
+    {
         std::thread::yield_now();
     }
     signal(&child, Signal::INT);
     let output = child.wait_with_output().unwrap();
     let stderr = text(&output.stderr);
     assert!(output.status.success(), "{stderr}");
-    far.fake.assert_obeyed();
+    server.fake.assert_obeyed();
     assert_eq!(
         common::count(&stderr, "points_sent"),
-        far.fake.taken() as u64,
+        server.fake.taken() as u64,
         "{stderr}"
     );
     let handed =
@@ -123,7 +127,7 @@ fn a_vm_host_sweeps_into_the_api_and_every_point_is_accounted_for() {
         handed.iter().sum::<u64>(),
         "{stderr}"
     );
-    far.fake.with(|it| {
+    server.fake.with(|it| {
         let key = it.series.keys().next().unwrap();
         assert!(
             key.starts_with("custom.googleapis.com/opentelemetry/kvm/"),
@@ -158,32 +162,32 @@ fn a_vm_host_sweeps_into_the_api_and_every_point_is_accounted_for() {
 fn the_embedded_default_goes_to_the_api_as_it_is() {
     // The default sweeps debugfs.
     let _kvm = alone(&KVM);
-    let far = far(None);
+    let server = fake_server(None);
     let home = tempfile::tempdir().unwrap();
     let mut command = program(home.path());
     let default = repository("configs/default.yaml");
     command.args(["--once", "--config", default.to_str().unwrap(), "--set"]);
     command.arg(format!(
         "exporters={{gcp: {}}}",
-        plain(&far, "detectors: [],")
+        insecure_exporter(&server, "detectors: [],")
     ));
     command.args(["--set", "service.pipelines.metrics.exporters=[gcp]"]);
     let output = spawn(command, "").wait_with_output().unwrap();
     let stderr = text(&output.stderr);
     assert!(output.status.success(), "{stderr}");
-    far.fake.assert_obeyed();
+    server.fake.assert_obeyed();
     // The network's counters count since the host was booted: none is held back.
-    assert!(far.fake.taken() > 0, "{stderr}");
+    assert!(server.fake.taken() > 0, "{stderr}");
     assert_eq!(
         common::count(&stderr, "points_sent"),
-        far.fake.taken() as u64,
+        server.fake.taken() as u64,
         "{stderr}"
     );
 }
 
 #[test]
 fn the_demo_agents_configuration_gives_its_names() {
-    let far = far(None);
+    let server = fake_server(None);
     let home = tempfile::tempdir().unwrap();
     let mut command = program(home.path());
     let tree = repository("tests/fixtures/kvm-statsfs-liiling/sys/kernel/statsfs");
@@ -191,7 +195,7 @@ fn the_demo_agents_configuration_gives_its_names() {
     command.env("STATSFS_ROOT", tree);
     command.args(["--once", "--config", config.to_str().unwrap()]);
     for set in [
-        &*format!("metric.endpoint={}", far.address),
+        &*format!("metric.endpoint={}", server.address),
         "metric.use_insecure=true",
         "detectors=[]",
     ] {
@@ -200,8 +204,8 @@ fn the_demo_agents_configuration_gives_its_names() {
     let output = spawn(command, "").wait_with_output().unwrap();
     let stderr = text(&output.stderr);
     assert!(output.status.success(), "{stderr}");
-    far.fake.assert_obeyed();
-    far.fake.with(|it| {
+    server.fake.assert_obeyed();
+    server.fake.with(|it| {
         let name = "custom.googleapis.com/opentelemetry/kvm/largepages{";
         assert!(
             it.series.keys().any(|key| key.starts_with(name)),
@@ -213,11 +217,11 @@ fn the_demo_agents_configuration_gives_its_names() {
 #[test]
 fn what_cannot_be_mended_ends_the_program_and_says_how_to() {
     let home = tempfile::tempdir().unwrap();
-    let far = far(None);
+    let server = fake_server(None);
     let nowhere = "service.name: ''";
     for (gcp, service, messages) in [
         (
-            format!("{{project: p, metric: {{endpoint: '{}'}}}}", far.address),
+            format!("{{project: p, metric: {{endpoint: '{}'}}}}", server.address),
             String::new(),
             vec![
                 "no credentials were found: GOOGLE_APPLICATION_CREDENTIALS is not set".to_owned(),
@@ -229,12 +233,12 @@ fn what_cannot_be_mended_ends_the_program_and_says_how_to() {
             ],
         ),
         (
-            plain(&far, "").replace("project: p,", ""),
+            insecure_exporter(&server, "").replace("project: p,", ""),
             String::new(),
             vec!["no project is known".into(), "set `project`".into()],
         ),
         (
-            plain(&far, ""),
+            insecure_exporter(&server, ""),
             format!("resource: {{{nowhere}, service.instance.id: '', host.id: '', host.name: ''}}"),
             vec![
                 "would have no node_id".into(),
@@ -242,7 +246,7 @@ fn what_cannot_be_mended_ends_the_program_and_says_how_to() {
             ],
         ),
     ] {
-        let output = once(program(home.path()), &to(&tree(), &gcp, &service));
+        let output = once(program(home.path()), &gcp_config(&tree(), &gcp, &service));
         let stderr = text(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{stderr}");
         for message in messages {
@@ -250,7 +254,7 @@ fn what_cannot_be_mended_ends_the_program_and_says_how_to() {
         }
         let mut command = program(home.path());
         command.args(["validate", "--config", "-"]);
-        let valid = spawn(command, &to(&tree(), &gcp, &service))
+        let valid = spawn(command, &gcp_config(&tree(), &gcp, &service))
             .wait_with_output()
             .unwrap();
         assert!(
@@ -258,5 +262,5 @@ fn what_cannot_be_mended_ends_the_program_and_says_how_to() {
             "what is found out is not looked for by `validate`"
         );
     }
-    assert_eq!(far.fake.taken(), 0);
+    assert_eq!(server.fake.taken(), 0);
 }

@@ -1,10 +1,10 @@
-//! The real program to a far side that is made of Google's own Python package: another reading of the same documents.
+//! The real program to a server that is made of Google's own Python package: another reading of the same documents.
 
 use rustix::process::Signal;
 use serde_json::json;
 
 use super::fake::google::{Google, NEEDS};
-use super::{program, to, tree};
+use super::{gcp_config, program, tree};
 use crate::common::alone::{KVM, alone};
 use crate::common::{count, lacks, repository, signal, spawn, text};
 
@@ -41,7 +41,7 @@ fn sweep(google: &Google) -> (String, serde_json::Value) {
     let mut command = program(home.path());
     command.args(["--config", "-"]);
     let receiver = tree().replace('}', ", collection_interval: 1s}");
-    let child = spawn(command, &to(&receiver, &exporter(google), ""));
+    let child = spawn(command, &gcp_config(&receiver, &exporter(google), ""));
     let has_three = |took: &serde_json::Value| {
         let mut points = took["points"].as_object().unwrap().values();
         points.any(|it| it.as_u64() >= Some(3))
