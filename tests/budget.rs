@@ -1,4 +1,4 @@
-//! Too much to read for the time, or for the CPU time, that there is: who gives way.
+//! Too much to read for the time, or for the CPU time, that there is: what is swept less often.
 //!
 //! Tests of a budget have the cores to themselves: CPU time is measured, and where they are loaded all give way.
 

@@ -1,4 +1,4 @@
-//! Files that cannot be read: a line for all of a kind, and ever fewer tries.
+//! Files that cannot be read: one line for all of a kind, and back-off.
 
 use std::process::Command;
 

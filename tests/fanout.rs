@@ -1,4 +1,4 @@
-//! More than one way: exporters that stand still, pipelines of different pace, one exporter in two of them.
+//! Fan-out: exporters that stand still, pipelines of different intervals, one exporter in two pipelines.
 
 use std::io::BufReader;
 use std::path::Path;
@@ -67,11 +67,11 @@ fn an_exporter_that_hangs_never_stalls_its_neighbour() {
     assert_eq!(
         expect_count(&stderr, " points_read=") * 2,
         handed,
-        "one receiver, two ways: {stderr}"
+        "one receiver, two exporters: {stderr}"
     );
     assert_fault(
         "one of two exporters hangs",
-        "what its own queue cannot hold, and what is queued at the end; nothing on the other way",
+        "what its own queue cannot hold, and what is queued at the end; nothing of the other exporter",
         &stderr,
         &["queue_full=N", "shutdown=360"],
     );

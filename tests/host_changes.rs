@@ -1,4 +1,4 @@
-//! What happens to the tree, the clock and the program from outside: it goes on, and nothing is left behind.
+//! What changes on the host while the program runs: a mount, permissions, the clock, a stop of the program itself.
 
 use std::fs;
 use std::io::{BufReader, Read};
@@ -214,7 +214,7 @@ fn a_program_that_is_stopped_for_a_while_counts_what_it_missed_and_goes_on() {
     let config = config(&receiver(tree.path(), "read: auto"), "batch: {}", "{}");
     let mut child = collector(&config, &[]);
     let counts = SeriesCounts::of(&mut child);
-    // Another one tells the time.
+    // Another one is the clock.
     let mut clock = collector(&config, &[]);
     let clock_counts = SeriesCounts::of(&mut clock);
     let series = "s/c{device=/d0}";

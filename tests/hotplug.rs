@@ -1,4 +1,4 @@
-//! Devices, files and schemas that come and go: shown within a sweep, without a word on standard error.
+//! Devices, files and schemas that come and go: shown within a sweep, without a warning.
 
 use std::fs;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! Since when a counter counts: its start time.
+//! The start time of a counter.
 
 use std::fs;
 

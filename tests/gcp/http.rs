@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::common::text;
 
-/// A server of metadata, or of tokens: what it answers by path, and what it was requests.
+/// A server of metadata, or of tokens: what it answers by path, and the requests it had.
 pub(crate) struct Http {
     pub(crate) address: String,
     pub(crate) requests: Arc<Mutex<Vec<String>>>,

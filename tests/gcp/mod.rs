@@ -1,4 +1,5 @@
-//! The real program to a Cloud Monitoring that is as strict as it is described: what it sends, its credentials, and the resource it detects.
+//! The real program to a fake of Cloud Monitoring as strict as its description: what is sent, with which credentials,
+//! from which resource.
 
 mod credentials;
 #[path = "../../exporters/gcp/tests/gcp/fake/mod.rs"]
