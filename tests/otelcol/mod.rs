@@ -1,95 +1,22 @@
 //! Chained with the real OpenTelemetry Collector: what a tree shows is what arrives there.
 
+mod points;
 mod process;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
+use std::collections::BTreeSet;
 use std::io::{BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 use rustix::process::Signal;
 use serde_json::Value;
 
+use self::points::{assert_same, points, times};
 use self::process::Otelcol;
 use crate::common::alone::{CPU, alone};
 use crate::common::peer::{INSECURE, assert_accounted, otlp_config};
 use crate::common::{
     self, assert_fault, collector, count, lines_until, read_until, repository, run, signal, text,
 };
-
-/// Every point with all that belongs to it, as one line of JSON each, in the order in which they arrived.
-fn points(requests: &[Value]) -> Vec<String> {
-    let mut all = Vec::new();
-    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
-    for resource in requests
-        .iter()
-        .flat_map(|request| list(&request["resourceMetrics"]))
-    {
-        for scope in list(&resource["scopeMetrics"]) {
-            for metric in list(&scope["metrics"]) {
-                let (kind, data) = ["sum", "gauge"]
-                    .iter()
-                    .find_map(|kind| metric.get(kind).map(|data| (kind, data)))
-                    .unwrap();
-                for point in list(&data["dataPoints"]) {
-                    let mut line = String::new();
-                    write!(
-                        line,
-                        "{} {} {} {} ",
-                        metric["name"], metric["unit"], metric["description"], kind
-                    )
-                    .unwrap();
-                    write!(
-                        line,
-                        "{} {} ",
-                        data["aggregationTemporality"], data["isMonotonic"]
-                    )
-                    .unwrap();
-                    write!(
-                        line,
-                        "{} {} ",
-                        sorted(&resource["resource"]["attributes"]),
-                        scope["scope"]["name"]
-                    )
-                    .unwrap();
-                    let (start, time) = (
-                        point["startTimeUnixNano"].as_str().unwrap_or("0"),
-                        point["timeUnixNano"].as_str().unwrap(),
-                    );
-                    write!(
-                        line,
-                        "{} int={} double={:?} start={start} time={time}",
-                        sorted(&point["attributes"]),
-                        point["asInt"],
-                        point["asDouble"].as_f64()
-                    )
-                    .unwrap();
-                    all.push(line);
-                }
-            }
-        }
-    }
-    all
-}
-
-/// Says the first difference only: the lines are long, and many.
-fn assert_same(arrived: &[String], sent: &[String]) {
-    let differs = arrived
-        .iter()
-        .zip(sent)
-        .find(|(arrived, sent)| arrived != sent);
-    assert!(differs.is_none(), "{differs:#?}");
-    assert_eq!(arrived.len(), sent.len());
-}
-
-fn sorted(attributes: &Value) -> String {
-    let pairs = attributes.as_array().cloned().unwrap_or_default();
-    let pairs: BTreeMap<_, _> = pairs
-        .iter()
-        .map(|it| (it["key"].to_string(), it["value"].to_string()))
-        .collect();
-    format!("{pairs:?}")
-}
 
 /// Both fixture trees, to the Collector and as JSON to standard output.
 fn config(otlp: SocketAddr) -> String {
@@ -206,15 +133,6 @@ fn the_collector_reads_the_json_of_stdout() {
     sent.sort();
     arrived.sort();
     assert_same(&arrived, &sent);
-}
-
-/// When the points of `s/c` were read, in the order in which they arrived.
-fn times(requests: &[Value]) -> Vec<u64> {
-    let lines = points(requests);
-    let lines = lines.iter().filter(|line| line.contains("\"s/c\""));
-    lines
-        .map(|line| line.rsplit_once("time=").unwrap().1.parse().unwrap())
-        .collect()
 }
 
 #[test]
