@@ -58,7 +58,7 @@ fn every_configuration_of_the_repository_is_valid_and_runs_where_it_can() {
 }
 
 #[test]
-fn all_mistakes_are_told_in_one_run_each_at_its_place() {
+fn all_mistakes_are_reported_in_one_run_each_at_its_place() {
     let cases = repository("tests/configurations");
     let mut count = 0;
     for file in std::fs::read_dir(&cases).unwrap() {
