@@ -79,7 +79,7 @@ pub(crate) fn traced(config: &str, log: &Path) -> Child {
     spawn(command, config)
 }
 
-/// What strace wrote, when it has had its last word on this process, behind its number, which it pads.
+/// What strace wrote, once it has written that this process exited. It pads the numbers of processes.
 pub(crate) fn trace(log: &Path, process: u32) -> String {
     let process = process.to_string();
     let is_last =
@@ -197,7 +197,7 @@ pub(crate) fn signal(child: &Child, signal: Signal) {
     rustix::process::kill_process(pid, signal).unwrap();
 }
 
-/// Ends it, and checks that it had nothing to complain of.
+/// Ends it, and checks that it logged no warning.
 pub(crate) fn end_without_warning(child: Child) {
     signal(&child, Signal::TERM);
     let output = child.wait_with_output().unwrap();
