@@ -1,13 +1,10 @@
 //! Sums of what a tree shows: the tree's own where it has them, and while members come, go and cannot be read.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
 use std::fs;
 
-use common::{collector, config, count, once, read_until, repository, signal, text};
 use rustix::process::Signal;
+
+use crate::common::{collector, config, count, once, read_until, repository, signal, text};
 
 #[test]
 fn the_sum_over_vcpus_is_what_the_kernel_says_it_is() {
@@ -67,12 +64,12 @@ fn a_sum_goes_on_while_members_come_go_and_cannot_be_read() {
     read_until(&mut child, |line| line == "s/c end updown");
     signal(&child, Signal::TERM);
     let output = child.wait_with_output().unwrap();
-    let told = text(&output.stderr);
-    assert!(output.status.success(), "{told}");
+    let stderr = text(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
     assert_eq!(
-        count(&told, "points_read"),
-        count(&told, "points_dropped") + count(&told, "points_handed"),
-        "{told}"
+        count(&stderr, "points_read"),
+        count(&stderr, "points_dropped") + count(&stderr, "points_handed"),
+        "{stderr}"
     );
-    assert!(told.contains("(aggregated="), "{told}");
+    assert!(stderr.contains("(aggregated="), "{stderr}");
 }

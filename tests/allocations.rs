@@ -11,10 +11,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use pipeline::testing::{context, node, processor};
 use pipeline::{
-    Batch, Component, Demand, Outbox, Outlet, Processor, Until, formats::otlp::Encoder,
-    telemetry::Counters,
+    Batch, Component, Demand, Outbox, Outlet, Processor, ReceiverClock, Shutdown,
+    formats::otlp::Encoder, telemetry::Counters,
 };
-use pipeline::{Make, Registration, points};
+use pipeline::{Factory, Registration, points};
 use processor_batch::Batch as Batching;
 use processor_labels::Labels;
 use processor_metadata::Metadata;
@@ -101,16 +101,16 @@ async fn allocations(files: usize) -> u64 {
     );
     let all = Registration::all();
     let of = all.iter().find(|it| it.type_name == Statsfs::TYPE).unwrap();
-    let Make::Receiver(decode) = &of.make else {
+    let Factory::Receiver(decode) = &of.factory else {
         panic!("it is one");
     };
     let receiver = (decode(&node(&yaml)).ok().unwrap().value)(&context()).unwrap();
     let (end, hear) = watch::channel(false);
     let (to, mut from) = mpsc::channel(4);
-    let (found, _found) = mpsc::unbounded_channel();
-    let outlet = Outlet::new(to, Counters::new("test"), found);
-    let until = Until::new(hear, false, Counters::new("test"));
-    let running = tokio::spawn(receiver.run(demand, outlet, until));
+    let (startup, _reports) = mpsc::unbounded_channel();
+    let outlet = Outlet::new(to, Counters::new("test"), startup);
+    let clock = ReceiverClock::new(Shutdown::new(hear), false, Counters::new("test"));
+    let running = tokio::spawn(receiver.run(demand, outlet, clock));
 
     let mut encoder = Encoder::default();
     let (mut sweeps, mut sent, mut bytes) = (0, 0, 0);

@@ -7,7 +7,6 @@ use std::process::{Command, ExitCode, Stdio};
 
 use pipeline::{Batch, Component, Context, Demand, Outbox, Processor, Result, schemars, serde};
 use rustix::process::{Pid, Signal, kill_process};
-use statsfs_collector as _;
 
 /// Set where this is the program.
 const PROGRAM: &str = "BLOCKED_IS_THE_PROGRAM";
@@ -48,7 +47,7 @@ impl Processor for Block {
 
 fn main() -> ExitCode {
     if std::env::var_os(PROGRAM).is_some() {
-        return statsfs_collector::main();
+        return statsfs_collector::main(statsfs_collector::BUILD_INFO);
     }
     let place = tempfile::tempdir().unwrap();
     std::fs::create_dir(place.path().join("s")).unwrap();
@@ -66,13 +65,13 @@ fn main() -> ExitCode {
     program.arg(std::env::current_exe().unwrap());
     program.env(PROGRAM, "1").arg("--config").arg(path);
     let mut program = program.stderr(Stdio::piped()).spawn().unwrap();
-    let mut said = BufReader::new(program.stderr.take().unwrap()).lines();
+    let mut stderr = BufReader::new(program.stderr.take().unwrap()).lines();
     assert!(
-        said.by_ref().any(|line| line.unwrap() == "blocked"),
+        stderr.by_ref().any(|line| line.unwrap() == "blocked"),
         "it never came to the processor"
     );
     kill_process(Pid::from_child(&program), Signal::TERM).unwrap();
-    let rest: Vec<String> = said.map(std::result::Result::unwrap).collect();
+    let rest: Vec<String> = stderr.map(std::result::Result::unwrap).collect();
     assert_eq!(program.wait().unwrap().code(), Some(0), "{rest:?}");
     println!("a component that blocks ... ended on SIGTERM");
     ExitCode::SUCCESS

@@ -1,20 +1,15 @@
 //! Connections that come to nothing: the next one is tried, and nothing is lost.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-#[path = "common/peer.rs"]
-mod peer;
-
 use std::io::Read;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc;
 use std::thread;
 
-use common::{fault, run, text};
-use peer::{PLAIN, Peer, assert_accounted, count, free, net, to};
 use rcgen::{CertificateParams, KeyPair};
 use tonic::transport::{Identity, ServerTlsConfig};
+
+use crate::common::peer::{INSECURE, Peer, assert_accounted, net_receiver, otlp_config};
+use crate::common::{assert_fault, count, free_address, run, text};
 
 /// Listens; `broken` has the first connections, all later ones are led to `behind`.
 fn in_front_of(
@@ -49,7 +44,7 @@ fn in_front_of(
 
 #[test]
 fn a_peer_that_accepts_and_resets_is_tried_again() {
-    let (peer, behind) = (Peer::default(), free());
+    let (peer, behind) = (Peer::default(), free_address());
     let _server = peer.serve(behind, None, true);
     let mut resets = 0;
     let address = in_front_of(behind, move |mut client| {
@@ -58,21 +53,24 @@ fn a_peer_that_accepts_and_resets_is_tried_again() {
         resets += 1;
         resets < 5
     });
-    let output = run(&to(&net(), &address.to_string(), PLAIN), &["--once"]);
-    let told = text(&output.stderr);
-    assert!(output.status.success(), "{told}");
-    assert_eq!(peer.got.lock().unwrap().len(), 1);
-    assert_eq!(count(&told, " points_sent="), 72, "{told}");
-    assert_eq!(
-        told.matches("sending fails and is tried again").count(),
-        1,
-        "{told}"
+    let output = run(
+        &otlp_config(&net_receiver(), &address.to_string(), INSECURE),
+        &["--once"],
     );
-    assert_accounted(&told);
-    fault(
+    let stderr = text(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    assert_eq!(peer.received.lock().unwrap().len(), 1);
+    assert_eq!(count(&stderr, "points_sent"), 72, "{stderr}");
+    assert_eq!(
+        stderr.matches("sending fails and is tried again").count(),
+        1,
+        "{stderr}"
+    );
+    assert_accounted(&stderr);
+    assert_fault(
         "the upstream resets connections",
         "nothing: the next one is tried",
-        &told,
+        &stderr,
         &[],
     );
 }
@@ -86,7 +84,7 @@ fn a_peer_that_hangs_in_the_middle_of_tls_is_connected_to_anew() {
     let ca = files.path().join("ca.pem");
     std::fs::write(&ca, &certificate).unwrap();
     let identity = Identity::from_pem(certificate, key.serialize_pem());
-    let (peer, behind) = (Peer::default(), free());
+    let (peer, behind) = (Peer::default(), free_address());
     let _server = peer.serve(
         behind,
         Some(ServerTlsConfig::new().identity(identity)),
@@ -100,19 +98,23 @@ fn a_peer_that_hangs_in_the_middle_of_tls_is_connected_to_anew() {
         false
     });
     let more = format!("tls: {{ca_file: {}}}, timeout: 1s", ca.display());
-    let config = to(&net(), &format!("localhost:{}", address.port()), &more)
-        .replace("service:\n", "service:\n  shutdown_timeout: 1m\n");
+    let config = otlp_config(
+        &net_receiver(),
+        &format!("localhost:{}", address.port()),
+        &more,
+    )
+    .replace("service:\n", "service:\n  shutdown_timeout: 1m\n");
     let output = run(&config, &["--once"]);
-    let told = text(&output.stderr);
-    assert!(output.status.success(), "{told}");
+    let stderr = text(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
     assert_eq!(held.try_iter().count(), 1);
-    assert_eq!(peer.got.lock().unwrap().len(), 1);
-    assert!(told.contains("no answer within 1s"), "{told}");
-    assert_accounted(&told);
-    fault(
+    assert_eq!(peer.received.lock().unwrap().len(), 1);
+    assert!(stderr.contains("no answer within 1s"), "{stderr}");
+    assert_accounted(&stderr);
+    assert_fault(
         "the upstream hangs in the middle of TLS",
         "nothing: after 10 s it is connected to anew",
-        &told,
+        &stderr,
         &[],
     );
 }

@@ -1,14 +1,11 @@
 //! What nobody wants is never opened: counted from outside, by strace on the real binary.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use common::{config, has, lacks, read_until, signal, trace, traced};
 use rustix::process::Signal;
+
+use crate::common::{self, config, has_program, lacks, read_until, signal, trace, traced};
 
 /// How often each file of the tree was opened.
 fn opens(text: &str) -> BTreeMap<String, usize> {
@@ -55,7 +52,7 @@ fn run(
         shown.get("fast") == Some(&shown_fast)
     });
     signal(&child, Signal::TERM);
-    // What was under way when it was told to end may still be shown.
+    // What was under way when it got the signal may still be shown.
     let process = child.id();
     let rest = child.wait_with_output().unwrap();
     for line in common::lines(&rest.stdout) {
@@ -72,7 +69,7 @@ fn run(
 
 #[test]
 fn files_nobody_wants_are_never_opened_and_an_interval_is_kept() {
-    if !has("strace") {
+    if !has_program("strace") {
         return lacks(
             "files_nobody_wants_are_never_opened_and_an_interval_is_kept",
             "strace",

@@ -1,17 +1,14 @@
 //! What the documentation shows is what the program takes.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use common::{lacks, repository, run, text};
 use pipeline::testing::{assert_readme, blocks};
-use pipeline::{Make, Registration};
+use pipeline::{Factory, Registration};
 use serde_yaml::{Mapping, Value};
 use statsfs_collector as _; // all of its components are registered
+
+use crate::common::{lacks, repository, run, text};
 
 /// All markdown of the repository, by its path in it.
 fn documents() -> Vec<(PathBuf, String)> {
@@ -42,11 +39,12 @@ fn every_readme_shows_all_options_at_their_defaults() {
         let readme = std::fs::read_to_string(readme).unwrap();
         assert_readme(of, &readme);
         // What stands around an exporter is of the service.
-        if let Make::Exporter(_, delivery) = &of.make {
+        if let Factory::Exporter(_, delivery) = &of.factory {
             let (_, block) = &blocks(&readme)[0];
             let block: Value = serde_yaml::from_str(block).unwrap();
             let shown = &block["exporters"][of.type_name];
-            let defaults = serde_yaml::to_value(pipeline_service::around(&delivery())).unwrap();
+            let defaults =
+                serde_yaml::to_value(pipeline_service::delivery_config(&delivery())).unwrap();
             for (key, default) in defaults.as_mapping().unwrap() {
                 assert_eq!(&shown[key], default, "{} {key:?}", of.type_name);
             }
@@ -128,8 +126,11 @@ fn every_yaml_block_is_a_configuration_that_is_taken() {
                 None => {}
                 Some(Block::Ours(whole)) => {
                     let output = run(&whole, &["validate"]);
-                    let told = text(&output.stderr);
-                    assert!(output.status.success() && told.is_empty(), "{at}: {told}");
+                    let stderr = text(&output.stderr);
+                    assert!(
+                        output.status.success() && stderr.is_empty(),
+                        "{at}: {stderr}"
+                    );
                     ours += 1;
                 }
                 Some(Block::Collectors) if otelcol.exists() => {

@@ -1,29 +1,25 @@
 //! A peer that takes messages of some size at the most: it gets what fits, and each point once.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-#[path = "common/peer.rs"]
-mod peer;
-
 use std::collections::HashSet;
 use std::io::Read;
 
-use common::{collector, fault, run, signal, text};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
-use peer::{Answer, PLAIN, Peer, assert_accounted, count, free, net, to};
 use prost::Message;
 use rustix::process::Signal;
 use tonic::Code;
 
+use crate::common::alone::{CPU, alone};
+use crate::common::peer::{Answer, INSECURE, Peer, assert_accounted, net_receiver, otlp_config};
+use crate::common::{assert_fault, collector, count, count_after, free_address, run, signal, text};
+
 /// The fixture's 72 points are about four of these.
 const LIMIT: usize = 2048;
 
-fn small(script: impl IntoIterator<Item = Answer>) -> Peer {
+fn small(answers: impl IntoIterator<Item = Answer>) -> Peer {
     Peer {
         limit: Some(LIMIT),
-        ..Peer::with(script)
+        ..Peer::with(answers)
     }
 }
 
@@ -51,33 +47,37 @@ fn points(got: &[ExportMetricsServiceRequest]) -> Vec<String> {
 #[test]
 fn it_gets_small_ones_whatever_the_compression_and_that_is_said_once() {
     for compression in ["none", "gzip", "zstd"] {
-        let (peer, address) = (small([]), free());
+        let (peer, address) = (small([]), free_address());
         let server = peer.serve(address, None, true);
-        let receiver = net().replace("{root", "{collection_interval: 10ms, root");
-        let more = format!("{PLAIN}, compression: {compression}");
-        let mut child = collector(&to(&receiver, &address.to_string(), &more), &[]);
-        while points(&peer.got.lock().unwrap()).len() < 5 * 72 {
+        let receiver = net_receiver().replace("{root", "{collection_interval: 10ms, root");
+        let more = format!("{INSECURE}, compression: {compression}");
+        let mut child = collector(&otlp_config(&receiver, &address.to_string(), &more), &[]);
+        while points(&peer.received.lock().unwrap()).len() < 5 * 72 {
             std::thread::yield_now();
         }
         signal(&child, Signal::TERM);
-        let mut told = String::new();
-        let mut stderr = child.stderr.take().unwrap();
-        stderr.read_to_string(&mut told).unwrap();
-        assert!(child.wait().unwrap().success(), "{told}");
+        let mut stderr = String::new();
+        let mut pipe = child.stderr.take().unwrap();
+        pipe.read_to_string(&mut stderr).unwrap();
+        assert!(child.wait().unwrap().success(), "{stderr}");
         drop(server);
-        let got = peer.got.lock().unwrap();
+        let got = peer.received.lock().unwrap();
         assert!(got.iter().all(|it| it.encoded_len() <= LIMIT));
         let points = points(&got);
-        assert_eq!(count(&told, " points_sent="), points.len() as u64, "{told}");
+        assert_eq!(
+            count(&stderr, "points_sent"),
+            points.len() as u64,
+            "{stderr}"
+        );
         let series: HashSet<&String> = points[..72].iter().collect();
         assert_eq!(series.len(), 72, "each once in a sweep");
-        let said = told.matches("is larger than the peer takes").count();
-        assert_eq!(said, 1, "{told}");
-        assert_accounted(&told);
-        fault(
+        let warnings = stderr.matches("is larger than the peer takes").count();
+        assert_eq!(warnings, 1, "{stderr}");
+        assert_accounted(&stderr);
+        assert_fault(
             "the upstream takes no message as large as a request",
             "nothing: the request is parted",
-            &told,
+            &stderr,
             &[],
         );
     }
@@ -85,45 +85,57 @@ fn it_gets_small_ones_whatever_the_compression_and_that_is_said_once() {
 
 #[test]
 fn what_was_acknowledged_is_not_sent_again_when_a_later_part_fails() {
+    // It counts on an answer within 500 ms.
+    let _cpu = alone(&CPU);
     for (answer, rejected) in [
         (Answer::Refuse(Code::Unavailable, None), 0),
         (Answer::Refuse(Code::InvalidArgument, None), 1),
         (Answer::Hang, 0),
     ] {
-        let (peer, address) = (small([Answer::Take, answer]), free());
+        let (peer, address) = (small([Answer::Accept, answer]), free_address());
         let server = peer.serve(address, None, true);
-        let more = format!("{PLAIN}, timeout: 500ms");
-        let output = run(&to(&net(), &address.to_string(), &more), &["--once"]);
+        let more = format!("{INSECURE}, timeout: 500ms");
+        let output = run(
+            &otlp_config(&net_receiver(), &address.to_string(), &more),
+            &["--once"],
+        );
         drop(server);
-        let told = text(&output.stderr);
-        let points = points(&peer.got.lock().unwrap());
+        let stderr = text(&output.stderr);
+        let points = points(&peer.received.lock().unwrap());
         let series: HashSet<&String> = points.iter().collect();
-        assert_eq!(series.len(), points.len(), "none twice: {told}");
-        assert_eq!(points.len() as u64, count(&told, " points_sent="), "{told}");
-        let refused = count(&told, "permanent=");
-        assert_eq!(72, points.len() as u64 + refused, "{told}");
+        assert_eq!(series.len(), points.len(), "none twice: {stderr}");
+        assert_eq!(
+            points.len() as u64,
+            count(&stderr, "points_sent"),
+            "{stderr}"
+        );
+        let refused = count_after(&stderr, "permanent=");
+        assert_eq!(72, points.len() as u64 + refused, "{stderr}");
         // What is refused for good costs its own part only.
-        assert_eq!(refused.min(1), rejected, "{told}");
-        assert!(refused < 36, "{told}");
-        assert_accounted(&told);
+        assert_eq!(refused.min(1), rejected, "{stderr}");
+        assert!(refused < 36, "{stderr}");
+        assert_accounted(&stderr);
     }
 }
 
 #[test]
 fn a_point_that_is_too_large_by_itself_is_counted_and_costs_no_other() {
-    let (mut peer, address) = (small([]), free());
+    let (mut peer, address) = (small([]), free_address());
     peer.limit = Some(100);
     let server = peer.serve(address, None, true);
-    let output = run(&to(&net(), &address.to_string(), PLAIN), &["--once"]);
+    let output = run(
+        &otlp_config(&net_receiver(), &address.to_string(), INSECURE),
+        &["--once"],
+    );
     drop(server);
-    let told = text(&output.stderr);
-    assert!(peer.got.lock().unwrap().is_empty());
-    assert!(told.contains("the limit is: 100 bytes"), "{told}");
-    assert_accounted(&told);
-    fault(
+    let stderr = text(&output.stderr);
+    assert!(peer.received.lock().unwrap().is_empty());
+    assert!(stderr.contains("the limit is: 100 bytes"), "{stderr}");
+    assert_accounted(&stderr);
+    assert_fault(
         "the upstream takes no message as large as a point",
         "the point: here all 72",
-        &told,
+        &stderr,
         &["permanent=72"],
     );
 }

@@ -1,17 +1,13 @@
 //! The exposition is one that Prometheus's own tool can read.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use common::{config, has, lacks, repository, run, text};
+use crate::common::{self, config, has_program, lacks, repository, run, text};
 
 #[test]
 fn promtool_finds_no_parse_error() {
-    if !has("promtool") {
+    if !has_program("promtool") {
         return lacks(
             "promtool_finds_no_parse_error",
             "promtool, of Debian's package prometheus",
@@ -65,12 +61,12 @@ fn promtool_finds_no_parse_error() {
             .unwrap()
             .write_all(&output.stdout)
             .unwrap();
-        let told = child.wait_with_output().unwrap();
+        let checked = child.wait_with_output().unwrap();
         // 1: it cannot be parsed; 3: it can, but names or help texts could be better.
         assert!(
-            matches!(told.status.code(), Some(0 | 3)),
+            matches!(checked.status.code(), Some(0 | 3)),
             "{}\n{}",
-            text(&told.stderr),
+            text(&checked.stderr),
             text(&output.stdout)
         );
     }

@@ -1,14 +1,11 @@
-//! docs/troubleshooting.md has a line for all that the program may say: read out of its sources.
-
-#![allow(clippy::unwrap_used)]
-
-mod common;
+//! docs/troubleshooting.md has a line for each message and counter of the program: read out of its sources.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use common::repository;
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
+
+use crate::common::repository;
 
 /// Texts that look like messages and are none.
 const NO_MESSAGES: [&str; 15] = [
@@ -16,7 +13,7 @@ const NO_MESSAGES: [&str; 15] = [
     "frame with invalid size",         // what the HTTP/2 library says, looked for
     "a nonzero",                       // serde's word, looked for
     "# HELP {name} {help}",            // an exposition
-    "statsfs-collector/{} (linux/{})", // what the peer is told
+    "statsfs-collector/{} (linux/{})", // the user agent
     "statsfs-collector/{{{{version}}}} (linux/{})", // likewise
     "failed with: ",                   // what the API puts before its reason, looked for
     // How peers say that a message is too large, looked for:
@@ -30,16 +27,16 @@ const NO_MESSAGES: [&str; 15] = [
     "limit, of ",
 ];
 
-/// What the sources of the program say.
+/// Messages and counters in the sources of the program.
 #[derive(Default)]
-struct Said {
+struct SourceTexts {
     /// String literals of several words, be some of them `{…}`.
     messages: BTreeSet<String>,
     /// Names of counters and of reasons.
     counters: BTreeSet<String>,
 }
 
-impl Said {
+impl SourceTexts {
     /// All Rust below this folder, but for tests, fakes and benchmarks.
     fn add(&mut self, directory: &Path) {
         for entry in std::fs::read_dir(directory).unwrap() {
@@ -182,9 +179,9 @@ fn has(line: &str, message: &str) -> bool {
 #[test]
 fn all_that_the_program_may_say_has_a_line() {
     let document = std::fs::read_to_string(repository("docs/troubleshooting.md")).unwrap();
-    let mut said = Said::default();
+    let mut sources = SourceTexts::default();
     for directory in ["pipeline", "receivers", "processors", "exporters"] {
-        said.add(&repository(directory));
+        sources.add(&repository(directory));
     }
     // The reading itself works: one of each kind.
     for known in [
@@ -193,9 +190,9 @@ fn all_that_the_program_may_say_has_a_line() {
         "{name} is empty",
     ] {
         assert!(
-            said.messages.contains(known),
+            sources.messages.contains(known),
             "{known}: {:#?}",
-            said.messages
+            sources.messages
         );
     }
     for known in [
@@ -207,21 +204,21 @@ fn all_that_the_program_may_say_has_a_line() {
         "series_refused",
     ] {
         assert!(
-            said.counters.contains(known),
+            sources.counters.contains(known),
             "{known}: {:#?}",
-            said.counters
+            sources.counters
         );
     }
     for none in NO_MESSAGES {
-        assert!(said.messages.contains(none), "{none} is gone");
+        assert!(sources.messages.contains(none), "{none} is gone");
     }
-    let lacks: Vec<&String> = said
+    let lacks: Vec<&String> = sources
         .messages
         .iter()
         .filter(|it| !NO_MESSAGES.contains(&it.as_str()))
         .filter(|it| !document.lines().any(|line| has(line, it)))
         .collect();
-    let lacks_counters: Vec<&String> = said
+    let lacks_counters: Vec<&String> = sources
         .counters
         .iter()
         .filter(|it| !document.contains(&format!("`{it}`")))

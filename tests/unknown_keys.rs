@@ -1,11 +1,8 @@
 //! No key is ignored: one that nobody knows is refused wherever it stands, in each configuration of the repository.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
-use common::{repository, run, text};
 use saphyr_parser::{Event, Parser};
+
+use crate::common::{repository, run, text};
 
 /// Maps whose keys are the user's own; `*` is any one part of a path.
 const FREE: [&str; 10] = [
@@ -22,7 +19,7 @@ const FREE: [&str; 10] = [
 ];
 
 fn is_free(path: &[String]) -> bool {
-    let fits = |pattern: &str| {
+    let is_match = |pattern: &str| {
         let parts: Vec<&str> = pattern.split('.').collect();
         parts.len() == path.len()
             && parts
@@ -30,11 +27,11 @@ fn is_free(path: &[String]) -> bool {
                 .zip(path)
                 .all(|(part, name)| *part == "*" || part == name)
     };
-    FREE.iter().any(|it| fits(it))
+    FREE.iter().any(|it| is_match(it))
 }
 
-/// A place for another key: in a map of a configuration.
-struct Place {
+/// Where another key can be inserted: in a map of a configuration.
+struct Insertion {
     path: Vec<String>,
     /// In characters.
     at: usize,
@@ -50,9 +47,9 @@ enum Frame {
 }
 
 /// All maps of a text, and the components of which only the id is written.
-fn places(yaml: &str) -> Vec<Place> {
+fn insertions(yaml: &str) -> Vec<Insertion> {
     let characters: Vec<char> = yaml.chars().collect();
-    let (mut places, mut frames, mut path) = (Vec::new(), Vec::<Frame>::new(), Vec::new());
+    let (mut insertions, mut frames, mut path) = (Vec::new(), Vec::<Frame>::new(), Vec::new());
     // What begins is the value of this key, or the item of this number.
     let begin = |frames: &mut Vec<Frame>, path: &mut Vec<String>| match frames.last_mut() {
         Some(Frame::Map(key)) => path.push(key.take().unwrap()),
@@ -75,7 +72,7 @@ fn places(yaml: &str) -> Vec<Place> {
                     _ => format!("bogus_key: 1\n{}", " ".repeat(column)),
                 };
                 let at = at + usize::from(characters[at] == '{');
-                places.push(Place {
+                insertions.push(Insertion {
                     path: path.clone(),
                     at,
                     written,
@@ -100,14 +97,14 @@ fn places(yaml: &str) -> Vec<Place> {
                     let at = at + usize::from(characters.get(at) == Some(&':'));
                     let written = " {bogus_key: 1}".into();
                     let path = path.clone();
-                    places.push(Place { path, at, written });
+                    insertions.push(Insertion { path, at, written });
                 }
                 path.pop();
             }
             _ => {}
         }
     }
-    places
+    insertions
 }
 
 #[test]
@@ -116,7 +113,7 @@ fn an_unknown_key_is_refused_wherever_it_stands() {
     for file in std::fs::read_dir(repository("configs")).unwrap() {
         let file = file.unwrap().path();
         let yaml = std::fs::read_to_string(&file).unwrap();
-        for Place { path, at, written } in places(&yaml) {
+        for Insertion { path, at, written } in insertions(&yaml) {
             if is_free(&path) {
                 continue;
             }
@@ -125,12 +122,12 @@ fn an_unknown_key_is_refused_wherever_it_stands() {
             let line = before.lines().count().max(1) + usize::from(before.ends_with('\n'));
             let changed = format!("{before}{written}{after}");
             let output = run(&changed, &["validate"]);
-            let told = text(&output.stderr);
-            let is_told = told.contains("unknown key `bogus_key`")
-                && told.contains(&format!("standard input:{line}:"));
+            let stderr = text(&output.stderr);
+            let is_reported = stderr.contains("unknown key `bogus_key`")
+                && stderr.contains(&format!("standard input:{line}:"));
             assert!(
-                output.status.code() == Some(2) && is_told,
-                "{} {path:?}, line {line}: {told}\n{changed}",
+                output.status.code() == Some(2) && is_reported,
+                "{} {path:?}, line {line}: {stderr}\n{changed}",
                 file.display()
             );
             refused += 1;

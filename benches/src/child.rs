@@ -9,7 +9,8 @@ use std::sync::{Mutex, PoisonError};
 
 use exporter_otlp as _;
 use pipeline::{
-    Batch, Component, Context, Delivery, ExportError, Exporter, Result, async_trait, points,
+    Batch, BuildInfo, Component, Context, Delivery, ExportError, Exporter, Result, async_trait,
+    points,
 };
 use processor_batch as _;
 use processor_labels as _;
@@ -109,7 +110,7 @@ pub(crate) fn cpu() -> u64 {
 /// Runs the collector with the arguments of the command line, then writes down what it counted: points, allocations,
 /// bytes, time to the first export, memory in KiB, and CPU time.
 pub(crate) fn main(report: &str) -> ExitCode {
-    let code = pipeline_service::main("");
+    let code = pipeline_service::main(BuildInfo::default());
     let (allocations, bytes) = allocator::counts();
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let memory = |key: &str| {

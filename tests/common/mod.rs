@@ -1,42 +1,44 @@
 //! The real binary, run as a user would run it.
 
-#![allow(
-    dead_code,
-    unreachable_pub,
-    clippy::unwrap_used,
-    clippy::missing_panics_doc
-)]
-
-mod fault;
+pub(crate) mod alone;
+mod fault_table;
 mod lacks;
+pub(crate) mod peer;
 mod points;
-mod shown;
+mod ports;
+mod series_counts;
+mod tree;
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
-#[allow(unused_imports)] // most tests have no fault
-pub use fault::fault;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Signal;
-#[allow(unused_imports)]
-pub use {lacks::lacks, points::points, shown::Shown};
 
-pub const BINARY: &str = env!("CARGO_BIN_EXE_statsfs-collector");
+pub(crate) use fault_table::assert_fault;
+pub(crate) use lacks::lacks;
+pub(crate) use points::read_points;
+pub(crate) use ports::free_address;
+pub(crate) use series_counts::SeriesCounts;
+pub(crate) use tree::{device, file, shared_memory};
+
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_statsfs-collector");
 
 /// A path in the repository.
-pub fn repository(path: &str) -> PathBuf {
+pub(crate) fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
 /// The program with this configuration on its standard input.
-pub fn collector(config: &str, arguments: &[&str]) -> Child {
+pub(crate) fn collector(config: &str, arguments: &[&str]) -> Child {
     let mut command = Command::new(BINARY);
     command.args(arguments).args(["--config", "-"]);
     spawn(command, config)
 }
 
-pub fn spawn(mut command: Command, input: &str) -> Child {
+pub(crate) fn spawn(mut command: Command, input: &str) -> Child {
     let command = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -53,14 +55,18 @@ fn kill_when_late(child: &Child) {
     let pid = rustix::process::Pid::from_child(child);
     let pidfd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).unwrap();
     std::thread::spawn(move || {
-        std::thread::park_timeout(std::time::Duration::from_mins(2));
-        // It has long ended, but for that case.
-        let _ = rustix::process::pidfd_send_signal(pidfd, Signal::KILL);
+        let timeout = Timespec::try_from(Duration::from_mins(2)).unwrap();
+        // It can be read from when the program has ended. The thread and its descriptor must not outlive that: a run of all
+        // tests starts hundreds of programs in two minutes.
+        let has_ended = poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&timeout));
+        if has_ended == Ok(0) {
+            let _ = rustix::process::pidfd_send_signal(pidfd, Signal::KILL);
+        }
     });
 }
 
 /// The program under strace (as its grandchild: the child is the program), which writes down every open.
-pub fn traced(config: &str, log: &Path) -> Child {
+pub(crate) fn traced(config: &str, log: &Path) -> Child {
     let mut command = Command::new("strace");
     command.args([
         "--follow-forks",
@@ -73,8 +79,8 @@ pub fn traced(config: &str, log: &Path) -> Child {
     spawn(command, config)
 }
 
-/// What strace wrote, when it has had its last word on this process, behind its number, which it pads.
-pub fn trace(log: &Path, process: u32) -> String {
+/// What strace wrote, once it has written that this process exited. It pads the numbers of processes.
+pub(crate) fn trace(log: &Path, process: u32) -> String {
     let process = process.to_string();
     let is_last =
         |line: &str| line.split(' ').next() == Some(&process) && line.contains("+++ exited");
@@ -88,19 +94,24 @@ pub fn trace(log: &Path, process: u32) -> String {
 }
 
 /// The number behind the last `pattern` (` points_sent=`, `permanent=`), if it is there.
-pub fn find_count(told: &str, pattern: &str) -> Option<u64> {
-    let after = &told[told.rfind(pattern)? + pattern.len()..];
+pub(crate) fn find_count(logs: &str, pattern: &str) -> Option<u64> {
+    let after = &logs[logs.rfind(pattern)? + pattern.len()..];
     let digits = after.chars().take_while(char::is_ascii_digit);
     digits.collect::<String>().parse().ok()
 }
 
+/// The number behind the last `pattern`; 0 if it is not there.
+pub(crate) fn count_after(logs: &str, pattern: &str) -> u64 {
+    find_count(logs, pattern).unwrap_or_default()
+}
+
 /// The last count of this name in a summary; 0 if it is in none.
-pub fn count(told: &str, name: &str) -> u64 {
-    find_count(told, &format!(" {name}=")).unwrap_or_default()
+pub(crate) fn count(logs: &str, name: &str) -> u64 {
+    count_after(logs, &format!(" {name}="))
 }
 
 /// Resident memory in KiB.
-pub fn memory(child: &Child) -> u64 {
+pub(crate) fn memory(child: &Child) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
     let line = status
         .lines()
@@ -110,40 +121,40 @@ pub fn memory(child: &Child) -> u64 {
 }
 
 /// Open descriptors, and resident memory in KiB.
-pub fn held(child: &Child) -> (usize, u64) {
+pub(crate) fn descriptors_and_memory(child: &Child) -> (usize, u64) {
     let descriptors = std::fs::read_dir(format!("/proc/{}/fd", child.id())).unwrap();
     (descriptors.count(), memory(child))
 }
 
 /// How many ticks there were, missed ones too.
-pub fn ticks(told: &str) -> u64 {
-    count(told, "sweeps") + count(told, "sweeps_skipped")
+pub(crate) fn ticks(logs: &str) -> u64 {
+    count(logs, "sweeps") + count(logs, "sweeps_skipped")
 }
 
 /// Runs it to its end.
-pub fn run(config: &str, arguments: &[&str]) -> Output {
+pub(crate) fn run(config: &str, arguments: &[&str]) -> Output {
     collector(config, arguments).wait_with_output().unwrap()
 }
 
-pub fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// One sweep by this receiver and these processors, as sorted lines without alignment.
-pub fn once(receiver: &str, processors: &str) -> Vec<String> {
+pub(crate) fn once(receiver: &str, processors: &str) -> Vec<String> {
     let output = run(&config(receiver, processors, "{format: text}"), &["--once"]);
     assert!(output.status.success(), "{}", text(&output.stderr));
     lines(&output.stdout)
 }
 
 /// Lines with runs of blanks as one.
-pub fn lines(stdout: &[u8]) -> Vec<String> {
+pub(crate) fn lines(stdout: &[u8]) -> Vec<String> {
     let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
     text(stdout).lines().map(words).collect()
 }
 
 /// A pipeline of one receiver, these processors (`metadata: {}, batch: {}`), and stdout.
-pub fn config(receiver: &str, processors: &str, stdout: &str) -> String {
+pub(crate) fn config(receiver: &str, processors: &str, stdout: &str) -> String {
     let ids: Vec<&str> = processors
         .split(';')
         .map(|it| it.split(':').next().unwrap().trim())
@@ -159,11 +170,14 @@ pub fn config(receiver: &str, processors: &str, stdout: &str) -> String {
 }
 
 /// Reads lines until one is the last that is wanted; gives them all.
-pub fn read_until(child: &mut Child, is_last: impl FnMut(&str) -> bool) -> Vec<String> {
+pub(crate) fn read_until(child: &mut Child, is_last: impl FnMut(&str) -> bool) -> Vec<String> {
     lines_until(&mut BufReader::new(child.stdout.as_mut().unwrap()), is_last)
 }
 
-pub fn lines_until(from: &mut impl BufRead, mut is_last: impl FnMut(&str) -> bool) -> Vec<String> {
+pub(crate) fn lines_until(
+    from: &mut impl BufRead,
+    mut is_last: impl FnMut(&str) -> bool,
+) -> Vec<String> {
     let mut all = Vec::new();
     loop {
         let mut line = String::new();
@@ -178,30 +192,42 @@ pub fn lines_until(from: &mut impl BufRead, mut is_last: impl FnMut(&str) -> boo
     }
 }
 
-pub fn signal(child: &Child, signal: Signal) {
+pub(crate) fn signal(child: &Child, signal: Signal) {
     let pid = rustix::process::Pid::from_child(child);
     rustix::process::kill_process(pid, signal).unwrap();
 }
 
+/// Ends it, and checks that it logged no warning.
+pub(crate) fn end_without_warning(child: Child) {
+    signal(&child, Signal::TERM);
+    let output = child.wait_with_output().unwrap();
+    let stderr = text(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    assert!(!stderr.contains("WARN"), "{stderr}");
+}
+
 /// Whether a program is there to be run.
-pub fn has(program: &str) -> bool {
+pub(crate) fn has_program(program: &str) -> bool {
     let paths = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&paths).any(|path| path.join(program).is_file())
 }
 
-pub fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// The program as another user would run it, below a directory that everybody may enter; `None`, said on standard
+/// The program as another user would run it, below a directory that everybody may enter; `None`, reported on standard
 /// error, where that cannot be done.
-pub fn as_nobody(test: &str, directory: &tempfile::TempDir) -> Option<Command> {
-    if !has("setpriv") {
+pub(crate) fn as_nobody(test: &str, directory: &tempfile::TempDir) -> Option<Command> {
+    if !has_program("setpriv") {
         lacks(test, "setpriv");
         return None;
     }
     let binary = directory.path().join("statsfs-collector");
-    std::fs::copy(BINARY, &binary).unwrap();
+    // Not by `fs::copy`: a program that another thread starts meanwhile has the copy open for writing until it is executed,
+    // and what is open for writing cannot be executed.
+    let copied = Command::new("cp").arg(BINARY).arg(&binary).status();
+    assert!(copied.unwrap().success());
     std::fs::set_permissions(
         directory.path(),
         std::os::unix::fs::PermissionsExt::from_mode(0o755),

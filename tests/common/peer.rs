@@ -1,11 +1,4 @@
-//! An upstream as a test has it: an OTLP server that fails as it is told to, and the configuration that sends to it.
-
-#![allow(
-    dead_code,
-    unreachable_pub,
-    clippy::unwrap_used,
-    clippy::missing_panics_doc
-)]
+//! An upstream as a test has it: an OTLP server that fails as its answers say, and the configuration that sends to it.
 
 use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpListener};
@@ -25,12 +18,12 @@ use tonic::transport::{Server, ServerTlsConfig};
 use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use crate::common::{self, repository};
+use crate::common::{self, count, repository};
 
-/// What the peer does with a request; it takes those for which nothing is said.
+/// What the peer does with a request; it takes those for which it has no answer.
 #[derive(Clone)]
-pub enum Answer {
-    Take,
+pub(crate) enum Answer {
+    Accept,
     Refuse(Code, Option<Duration>),
     Partial(i64, &'static str),
     /// Takes it, and never says so.
@@ -38,12 +31,12 @@ pub enum Answer {
 }
 
 #[derive(Clone, Default)]
-pub struct Peer {
-    pub script: Arc<Mutex<VecDeque<Answer>>>,
-    pub got: Arc<Mutex<Vec<ExportMetricsServiceRequest>>>,
-    pub headers: Arc<Mutex<Vec<String>>>,
+pub(crate) struct Peer {
+    pub(crate) answers: Arc<Mutex<VecDeque<Answer>>>,
+    pub(crate) received: Arc<Mutex<Vec<ExportMetricsServiceRequest>>>,
+    pub(crate) headers: Arc<Mutex<Vec<String>>>,
     /// Bytes of a message at the most.
-    pub limit: Option<usize>,
+    pub(crate) limit: Option<usize>,
 }
 
 #[tonic::async_trait]
@@ -63,7 +56,7 @@ impl MetricsService for Peer {
             "{encoding} {}",
             header("x-token").unwrap_or_default()
         ));
-        let answer = self.script.lock().unwrap().pop_front();
+        let answer = self.answers.lock().unwrap().pop_front();
         let mut response = ExportMetricsServiceResponse::default();
         match answer {
             Some(Answer::Refuse(code, None)) => {
@@ -83,23 +76,28 @@ impl MetricsService for Peer {
                 });
             }
             Some(Answer::Hang) => std::future::pending().await,
-            Some(Answer::Take) | None => {}
+            Some(Answer::Accept) | None => {}
         }
-        self.got.lock().unwrap().push(request.into_inner());
+        self.received.lock().unwrap().push(request.into_inner());
         Ok(Response::new(response))
     }
 }
 
 impl Peer {
-    pub fn with(script: impl IntoIterator<Item = Answer>) -> Peer {
+    pub(crate) fn with(answers: impl IntoIterator<Item = Answer>) -> Peer {
         Peer {
-            script: Arc::new(Mutex::new(script.into_iter().collect())),
+            answers: Arc::new(Mutex::new(answers.into_iter().collect())),
             ..Peer::default()
         }
     }
 
     /// Serves on this address until what this gives is dropped, with all connections.
-    pub fn serve(&self, address: SocketAddr, tls: Option<ServerTlsConfig>, zstd: bool) -> Serving {
+    pub(crate) fn serve(
+        &self,
+        address: SocketAddr,
+        tls: Option<ServerTlsConfig>,
+        zstd: bool,
+    ) -> Serving {
         let mut service =
             MetricsServiceServer::new(self.clone()).accept_compressed(CompressionEncoding::Gzip);
         if zstd {
@@ -114,6 +112,7 @@ impl Peer {
         }
         // It listens when this returns: the socket is made here.
         let listener = TcpListener::bind(address).unwrap();
+        let address = listener.local_addr().unwrap();
         listener.set_nonblocking(true).unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -130,12 +129,15 @@ impl Peer {
                 .unwrap();
         });
         drop(guard);
-        Serving(Some(runtime))
+        Serving {
+            address,
+            runtime: Some(runtime),
+        }
     }
 
     /// The values of `s/c`, in the order in which they came.
-    pub fn values(&self) -> Vec<i64> {
-        let got = self.got.lock().unwrap();
+    pub(crate) fn values(&self) -> Vec<i64> {
+        let got = self.received.lock().unwrap();
         let metrics = got
             .iter()
             .flat_map(|it| &it.resource_metrics)
@@ -160,24 +162,20 @@ impl Peer {
 }
 
 /// A server that runs; dropped, it is gone with all its connections.
-pub struct Serving(Option<tokio::runtime::Runtime>);
+pub(crate) struct Serving {
+    pub(crate) address: SocketAddr,
+    runtime: Option<tokio::runtime::Runtime>,
+}
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
+        if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_timeout(Duration::from_secs(5));
         }
     }
 }
 
-pub fn free() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-}
-
-pub fn net() -> String {
+pub(crate) fn net_receiver() -> String {
     format!(
         "{{root: {}}}",
         repository("tests/fixtures/net-statsfs/sys/kernel/stats").display()
@@ -185,27 +183,23 @@ pub fn net() -> String {
 }
 
 /// A receiver to an upstream; `more` are further keys of the exporter.
-pub fn to(receiver: &str, endpoint: &str, more: &str) -> String {
+pub(crate) fn otlp_config(receiver: &str, endpoint: &str, more: &str) -> String {
     common::config(receiver, "batch: {}", "{}")
         .replace("stdout: {}", &format!("otlp: {{endpoint: '{endpoint}', retry_on_failure: {{initial_interval: 5ms, max_interval: 20ms, max_elapsed_time: 1m}}, {more}}}"))
         .replace("[stdout]", "[otlp]")
 }
 
-pub const PLAIN: &str = "tls: {insecure: true}";
-
-pub fn count(told: &str, pattern: &str) -> u64 {
-    common::find_count(told, pattern).unwrap_or_default()
-}
+pub(crate) const INSECURE: &str = "tls: {insecure: true}";
 
 /// handed = sent + rejected + dropped + queued, where nothing is filtered.
-pub fn assert_accounted(told: &str) {
+pub(crate) fn assert_accounted(logs: &str) {
     let [handed, sent, rejected, dropped, queued] = [
-        " points_handed=",
-        " points_sent=",
-        " points_rejected=",
-        " points_dropped=",
-        " points_queued=",
+        "points_handed",
+        "points_sent",
+        "points_rejected",
+        "points_dropped",
+        "points_queued",
     ]
-    .map(|name| count(told, name));
-    assert_eq!(handed, sent + rejected + dropped + queued, "{told}");
+    .map(|name| count(logs, name));
+    assert_eq!(handed, sent + rejected + dropped + queued, "{logs}");
 }

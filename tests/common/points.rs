@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::read_until;
 
 /// Reads JSON lines until a point of the wanted value; value (none: ended), start and time of each point.
-pub fn points(
+pub(crate) fn read_points(
     child: &mut Child,
     mut is_last: impl FnMut(Option<i64>, u64) -> bool,
 ) -> Vec<(Option<i64>, u64, u64)> {

@@ -6,29 +6,29 @@ use std::sync::{Arc, Mutex};
 
 use crate::common::text;
 
-/// A server of metadata, or of tokens: what it answers by path, and what it was asked.
+/// A server of metadata, or of tokens: what it answers by path, and the requests it had.
 pub(crate) struct Http {
     pub(crate) address: String,
-    pub(crate) asked: Arc<Mutex<Vec<String>>>,
+    pub(crate) requests: Arc<Mutex<Vec<String>>>,
 }
 
 pub(crate) fn http(answer: impl Fn(&str, usize) -> Option<(u16, String)> + Send + 'static) -> Http {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let asked: Arc<Mutex<Vec<String>>> = Arc::default();
-    let noted = Arc::clone(&asked);
+    let requests: Arc<Mutex<Vec<String>>> = Arc::default();
+    let recorded = Arc::clone(&requests);
     std::thread::spawn(move || {
         let mut held: Vec<TcpStream> = Vec::new();
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
             let (path, body) = request(&stream);
-            let earlier = noted
+            let earlier = recorded
                 .lock()
                 .unwrap()
                 .iter()
                 .filter(|it| it.starts_with(&path))
                 .count();
-            noted.lock().unwrap().push(format!("{path} {body}"));
+            recorded.lock().unwrap().push(format!("{path} {body}"));
             match answer(&path, earlier) {
                 Some((code, body)) => {
                     let length = body.len();
@@ -43,7 +43,7 @@ pub(crate) fn http(answer: impl Fn(&str, usize) -> Option<(u16, String)> + Send 
             }
         }
     });
-    Http { address, asked }
+    Http { address, requests }
 }
 
 /// The path and the body of a request.

@@ -151,9 +151,9 @@ mod tests {
         // A table is cut once.
         let pairs = first.iter().zip(&again);
         assert!(
-            pairs.into_iter().all(|(a, b)| {
-                std::sync::Arc::ptr_eq(a.batches[0].table(), b.batches[0].table())
-            })
+            pairs
+                .into_iter()
+                .all(|(a, b)| { Arc::ptr_eq(a.batches[0].table(), b.batches[0].table()) })
         );
         // No limit is too small for it to come to an end.
         limit.learn(3, 0);

@@ -1,5 +1,7 @@
 use redact as _;
+use statsfs_collector::{BUILD_INFO, BuildInfo};
 
 fn main() -> std::process::ExitCode {
-    statsfs_collector::main()
+    let (name, version) = (env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
+    statsfs_collector::main(BuildInfo { name, version, ..BUILD_INFO })
 }

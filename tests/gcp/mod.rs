@@ -1,33 +1,32 @@
-//! The real program to a Cloud Monitoring that is as strict as it is described: what it sends, who it is, where it is.
+//! The real program to a fake of Cloud Monitoring as strict as its description: what is sent, with which credentials,
+//! from which resource.
 
-#![allow(clippy::unwrap_used)]
-
-#[path = "../common/mod.rs"]
-mod common;
+mod credentials;
 mod http;
 mod python;
-mod who;
 
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::SystemTime;
 
-use common::{BINARY, repository, signal, spawn, text};
 use gcp_fake::Fake;
 use rustix::process::Signal;
 use tonic::transport::ServerTlsConfig;
 
+use crate::common::alone::{KVM, alone};
+use crate::common::{self, BINARY, repository, signal, spawn, text};
+
 const SECOND: u64 = 1_000_000_000;
 
-/// The far side, listening; dropped, it is gone.
-struct Far {
+/// The fake of Cloud Monitoring, listening; dropped, it is gone.
+struct FakeServer {
     fake: Fake,
     address: String,
     _runtime: tokio::runtime::Runtime,
 }
 
-fn far(tls: Option<ServerTlsConfig>) -> Far {
+fn fake_server(tls: Option<ServerTlsConfig>) -> FakeServer {
     let now = || SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos();
     let fake = Fake::new(move || u64::try_from(now()).unwrap());
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -38,13 +37,13 @@ fn far(tls: Option<ServerTlsConfig>) -> Far {
         .build()
         .unwrap();
     runtime.spawn(gcp_fake::serve::listen(fake.clone(), listener, tls));
-    Far {
+    FakeServer {
         fake,
         address,
         _runtime: runtime,
     }
 }
-fn to(receiver: &str, gcp: &str, service: &str) -> String {
+fn gcp_config(receiver: &str, gcp: &str, service: &str) -> String {
     common::config(receiver, "metadata: {}; batch: {}", "{}")
         .replace("stdout: {}", &format!("gcp: {gcp}"))
         .replace("[stdout]", "[gcp]")
@@ -80,50 +79,54 @@ fn once(mut command: Command, config: &str) -> Output {
     spawn(command, config).wait_with_output().unwrap()
 }
 
-/// The settings of an exporter to a plain far side.
-fn plain(far: &Far, more: &str) -> String {
+/// The settings of an exporter to a fake without TLS.
+fn insecure_exporter(server: &FakeServer, more: &str) -> String {
     format!(
         "{{project: p, {more} metric: {{endpoint: '{}', use_insecure: true, prefix: custom.googleapis.com/opentelemetry}}}}",
-        far.address
+        server.address
     )
 }
 
 #[test]
 fn a_vm_host_sweeps_into_the_api_and_every_point_is_accounted_for() {
-    let far = far(None);
-    far.fake.with(|it| it.interval = SECOND);
+    let server = fake_server(None);
+    server.fake.with(|it| it.interval = SECOND);
     let tree = repository("tests/fixtures/kvm-statsfs-liiling/sys/kernel/statsfs");
     let receiver = format!("{{root: {}, collection_interval: 1s}}", tree.display());
-    let gcp = plain(&far, "detectors: [],").replace(
+    let gcp = insecure_exporter(&server, "detectors: [],").replace(
         "use_insecure: true",
         "use_insecure: true, compression: gzip, min_interval: 1s",
     );
     let home = tempfile::tempdir().unwrap();
     let mut command = program(home.path());
     command.args(["--config", "-"]);
-    let child = spawn(command, &to(&receiver, &gcp, ""));
+    let child = spawn(command, &gcp_config(&receiver, &gcp, ""));
     // Three points of some series: a baseline, and two more sweeps.
-    while far.fake.with(|it| it.series.values().map(Vec::len).max()) < Some(3) {
+    while server
+        .fake
+        .with(|it| it.series.values().map(Vec::len).max())
+        < Some(3)
+    {
         std::thread::yield_now();
     }
     signal(&child, Signal::INT);
     let output = child.wait_with_output().unwrap();
-    let told = text(&output.stderr);
-    assert!(output.status.success(), "{told}");
-    far.fake.assert_no_violations();
+    let stderr = text(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    server.fake.assert_no_violations();
     assert_eq!(
-        common::count(&told, "points_sent"),
-        far.fake.accepted_points() as u64,
-        "{told}"
+        common::count(&stderr, "points_sent"),
+        server.fake.accepted_points() as u64,
+        "{stderr}"
     );
     let handed =
-        ["points_sent", "points_rejected", "points_dropped"].map(|it| common::count(&told, it));
+        ["points_sent", "points_rejected", "points_dropped"].map(|it| common::count(&stderr, it));
     assert_eq!(
-        common::count(&told, "points_handed"),
+        common::count(&stderr, "points_handed"),
         handed.iter().sum::<u64>(),
-        "{told}"
+        "{stderr}"
     );
-    far.fake.with(|it| {
+    server.fake.with(|it| {
         let key = it.series.keys().next().unwrap();
         assert!(
             key.starts_with("custom.googleapis.com/opentelemetry/kvm/"),
@@ -156,32 +159,34 @@ fn a_vm_host_sweeps_into_the_api_and_every_point_is_accounted_for() {
 
 #[test]
 fn the_embedded_default_goes_to_the_api_as_it_is() {
-    let far = far(None);
+    // The default sweeps debugfs.
+    let _kvm = alone(&KVM);
+    let server = fake_server(None);
     let home = tempfile::tempdir().unwrap();
     let mut command = program(home.path());
     let default = repository("configs/default.yaml");
     command.args(["--once", "--config", default.to_str().unwrap(), "--set"]);
     command.arg(format!(
         "exporters={{gcp: {}}}",
-        plain(&far, "detectors: [],")
+        insecure_exporter(&server, "detectors: [],")
     ));
     command.args(["--set", "service.pipelines.metrics.exporters=[gcp]"]);
     let output = spawn(command, "").wait_with_output().unwrap();
-    let told = text(&output.stderr);
-    assert!(output.status.success(), "{told}");
-    far.fake.assert_no_violations();
+    let stderr = text(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    server.fake.assert_no_violations();
     // The network's counters count since the host was booted: none is held back.
-    assert!(far.fake.accepted_points() > 0, "{told}");
+    assert!(server.fake.accepted_points() > 0, "{stderr}");
     assert_eq!(
-        common::count(&told, "points_sent"),
-        far.fake.accepted_points() as u64,
-        "{told}"
+        common::count(&stderr, "points_sent"),
+        server.fake.accepted_points() as u64,
+        "{stderr}"
     );
 }
 
 #[test]
 fn the_demo_agents_configuration_gives_its_names() {
-    let far = far(None);
+    let server = fake_server(None);
     let home = tempfile::tempdir().unwrap();
     let mut command = program(home.path());
     let tree = repository("tests/fixtures/kvm-statsfs-liiling/sys/kernel/statsfs");
@@ -189,30 +194,33 @@ fn the_demo_agents_configuration_gives_its_names() {
     command.env("STATSFS_ROOT", tree);
     command.args(["--once", "--config", config.to_str().unwrap()]);
     for set in [
-        &*format!("metric.endpoint={}", far.address),
+        &*format!("metric.endpoint={}", server.address),
         "metric.use_insecure=true",
         "detectors=[]",
     ] {
         command.args(["--set", &format!("exporters.gcp.{set}")]);
     }
     let output = spawn(command, "").wait_with_output().unwrap();
-    let told = text(&output.stderr);
-    assert!(output.status.success(), "{told}");
-    far.fake.assert_no_violations();
-    far.fake.with(|it| {
+    let stderr = text(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    server.fake.assert_no_violations();
+    server.fake.with(|it| {
         let name = "custom.googleapis.com/opentelemetry/kvm/largepages{";
-        assert!(it.series.keys().any(|key| key.starts_with(name)), "{told}");
+        assert!(
+            it.series.keys().any(|key| key.starts_with(name)),
+            "{stderr}"
+        );
     });
 }
 
 #[test]
 fn what_cannot_be_mended_ends_the_program_and_says_how_to() {
     let home = tempfile::tempdir().unwrap();
-    let far = far(None);
+    let server = fake_server(None);
     let nowhere = "service.name: ''";
-    for (gcp, service, said) in [
+    for (gcp, service, messages) in [
         (
-            format!("{{project: p, metric: {{endpoint: '{}'}}}}", far.address),
+            format!("{{project: p, metric: {{endpoint: '{}'}}}}", server.address),
             String::new(),
             vec![
                 "no credentials were found: GOOGLE_APPLICATION_CREDENTIALS is not set".to_owned(),
@@ -224,12 +232,12 @@ fn what_cannot_be_mended_ends_the_program_and_says_how_to() {
             ],
         ),
         (
-            plain(&far, "").replace("project: p,", ""),
+            insecure_exporter(&server, "").replace("project: p,", ""),
             String::new(),
             vec!["no project is known".into(), "set `project`".into()],
         ),
         (
-            plain(&far, ""),
+            insecure_exporter(&server, ""),
             format!("resource: {{{nowhere}, service.instance.id: '', host.id: '', host.name: ''}}"),
             vec![
                 "would have no node_id".into(),
@@ -237,15 +245,15 @@ fn what_cannot_be_mended_ends_the_program_and_says_how_to() {
             ],
         ),
     ] {
-        let output = once(program(home.path()), &to(&tree(), &gcp, &service));
-        let told = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(1), "{told}");
-        for said in said {
-            assert!(told.contains(&said), "{said}: {told}");
+        let output = once(program(home.path()), &gcp_config(&tree(), &gcp, &service));
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        for message in messages {
+            assert!(stderr.contains(&message), "{message}: {stderr}");
         }
         let mut command = program(home.path());
         command.args(["validate", "--config", "-"]);
-        let valid = spawn(command, &to(&tree(), &gcp, &service))
+        let valid = spawn(command, &gcp_config(&tree(), &gcp, &service))
             .wait_with_output()
             .unwrap();
         assert!(
@@ -253,5 +261,5 @@ fn what_cannot_be_mended_ends_the_program_and_says_how_to() {
             "what is found out is not looked for by `validate`"
         );
     }
-    assert_eq!(far.fake.accepted_points(), 0);
+    assert_eq!(server.fake.accepted_points(), 0);
 }

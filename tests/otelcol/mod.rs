@@ -1,100 +1,25 @@
 //! Chained with the real OpenTelemetry Collector: what a tree shows is what arrives there.
 
-#![allow(clippy::unwrap_used)]
+mod points;
+mod process;
 
-mod common;
-#[path = "common/otelcol.rs"]
-mod otelcol;
-#[path = "common/peer.rs"]
-mod peer;
-
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
+use std::collections::BTreeSet;
 use std::io::{BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 
-use common::{collector, count, fault, lines_until, read_until, repository, run, signal, text};
-use otelcol::Upstream;
-use peer::{PLAIN, assert_accounted, to};
 use rustix::process::Signal;
 use serde_json::Value;
 
-/// Every point with all that belongs to it, as one line of JSON each, in the order in which they arrived.
-fn points(requests: &[Value]) -> Vec<String> {
-    let mut all = Vec::new();
-    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
-    for resource in requests
-        .iter()
-        .flat_map(|request| list(&request["resourceMetrics"]))
-    {
-        for scope in list(&resource["scopeMetrics"]) {
-            for metric in list(&scope["metrics"]) {
-                let (kind, data) = ["sum", "gauge"]
-                    .iter()
-                    .find_map(|kind| metric.get(kind).map(|data| (kind, data)))
-                    .unwrap();
-                for point in list(&data["dataPoints"]) {
-                    let mut line = String::new();
-                    write!(
-                        line,
-                        "{} {} {} {} ",
-                        metric["name"], metric["unit"], metric["description"], kind
-                    )
-                    .unwrap();
-                    write!(
-                        line,
-                        "{} {} ",
-                        data["aggregationTemporality"], data["isMonotonic"]
-                    )
-                    .unwrap();
-                    write!(
-                        line,
-                        "{} {} ",
-                        sorted(&resource["resource"]["attributes"]),
-                        scope["scope"]["name"]
-                    )
-                    .unwrap();
-                    let (start, time) = (
-                        point["startTimeUnixNano"].as_str().unwrap_or("0"),
-                        point["timeUnixNano"].as_str().unwrap(),
-                    );
-                    write!(
-                        line,
-                        "{} int={} double={:?} start={start} time={time}",
-                        sorted(&point["attributes"]),
-                        point["asInt"],
-                        point["asDouble"].as_f64()
-                    )
-                    .unwrap();
-                    all.push(line);
-                }
-            }
-        }
-    }
-    all
-}
-
-/// Says the first difference only: the lines are long, and many.
-fn assert_same(arrived: &[String], sent: &[String]) {
-    let differs = arrived
-        .iter()
-        .zip(sent)
-        .find(|(arrived, sent)| arrived != sent);
-    assert!(differs.is_none(), "{differs:#?}");
-    assert_eq!(arrived.len(), sent.len());
-}
-
-fn sorted(attributes: &Value) -> String {
-    let pairs = attributes.as_array().cloned().unwrap_or_default();
-    let pairs: BTreeMap<_, _> = pairs
-        .iter()
-        .map(|it| (it["key"].to_string(), it["value"].to_string()))
-        .collect();
-    format!("{pairs:?}")
-}
+use self::points::{assert_same, points, times};
+use self::process::Otelcol;
+use crate::common::alone::{CPU, alone};
+use crate::common::peer::{INSECURE, assert_accounted, otlp_config};
+use crate::common::{
+    self, assert_fault, collector, count, lines_until, read_until, repository, run, signal, text,
+};
 
 /// Both fixture trees, to the Collector and as JSON to standard output.
-fn config(port: u16) -> String {
+fn config(otlp: SocketAddr) -> String {
     let fixture = |path| {
         repository("tests/fixtures")
             .join(path)
@@ -104,7 +29,7 @@ fn config(port: u16) -> String {
     format!(
         "receivers:\n  statsfs: {{root: {}}}\n  statsfs/kvm: {{root: {}}}\n\
          processors:\n  metadata: {{rules: [{{match: {{name: 'net/rx_bytes'}}, scale: 0.5}}]}}\n  batch:\n\
-         exporters:\n  stdout: {{format: json}}\n  otlp: {{endpoint: '127.0.0.1:{port}', tls: {{insecure: true}}}}\n\
+         exporters:\n  stdout: {{format: json}}\n  otlp: {{endpoint: '{otlp}', tls: {{insecure: true}}}}\n\
          service:\n  resource: {{rack: 12, site: lab}}\n  pipelines: {{metrics: {{receivers: [statsfs, statsfs/kvm], processors: [metadata, batch], exporters: [stdout, otlp]}}}}\n",
         fixture("net-statsfs/sys/kernel/stats"),
         fixture("kvm-statsfs-liiling/sys/kernel/statsfs")
@@ -113,18 +38,18 @@ fn config(port: u16) -> String {
 
 #[test]
 fn every_series_arrives_equal_with_its_type_unit_start_and_resource() {
-    let Some(upstream) =
-        Upstream::start("every_series_arrives_equal_with_its_type_unit_start_and_resource")
+    let Some(otelcol) =
+        Otelcol::start("every_series_arrives_equal_with_its_type_unit_start_and_resource")
     else {
         return;
     };
-    let output = run(&config(upstream.grpc), &["--once"]);
+    let output = run(&config(otelcol.grpc), &["--once"]);
     assert!(output.status.success(), "{}", text(&output.stderr));
     let sent: Vec<Value> = text(&output.stdout)
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
-    let (mut sent, mut arrived) = (points(&sent), points(&upstream.end()));
+    let (mut sent, mut arrived) = (points(&sent), points(&otelcol.end()));
     sent.sort();
     arrived.sort();
     assert_eq!(sent.len(), 72 + 114);
@@ -149,14 +74,14 @@ fn every_series_arrives_equal_with_its_type_unit_start_and_resource() {
 
 #[test]
 fn sweeps_arrive_in_order() {
-    let Some(upstream) = Upstream::start("sweeps_arrive_in_order") else {
+    let Some(otelcol) = Otelcol::start("sweeps_arrive_in_order") else {
         return;
     };
     let tree = tempfile::tempdir().unwrap();
     std::fs::create_dir(tree.path().join("s")).unwrap();
     let counter = tree.path().join("s/c");
     std::fs::write(&counter, "0\n").unwrap();
-    let config = config(upstream.grpc).replace("{root: ", "{collection_interval: 20ms, root: ");
+    let config = config(otelcol.grpc).replace("{root: ", "{collection_interval: 20ms, root: ");
     let root = repository("tests/fixtures/net-statsfs/sys/kernel/stats")
         .display()
         .to_string();
@@ -175,7 +100,7 @@ fn sweeps_arrive_in_order() {
     signal(&child, Signal::TERM);
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
-    let arrived = points(&upstream.end());
+    let arrived = points(&otelcol.end());
     let times = arrived
         .iter()
         .filter(|line| line.contains("\"s/c\""))
@@ -189,39 +114,31 @@ fn sweeps_arrive_in_order() {
 
 #[test]
 fn the_collector_reads_the_json_of_stdout() {
-    let Some(upstream) = Upstream::start("the_collector_reads_the_json_of_stdout") else {
+    let Some(otelcol) = Otelcol::start("the_collector_reads_the_json_of_stdout") else {
         return;
     };
-    let only_stdout = config(1).replace("exporters: [stdout, otlp]", "exporters: [stdout]");
+    let only_stdout =
+        config(otelcol.grpc).replace("exporters: [stdout, otlp]", "exporters: [stdout]");
     let output = run(&only_stdout, &["--once"]);
     let mut sent = Vec::new();
     for line in text(&output.stdout).lines() {
-        let mut http = TcpStream::connect(("127.0.0.1", upstream.http)).unwrap();
+        let mut http = TcpStream::connect(otelcol.http).unwrap();
         write!(http, "POST /v1/metrics HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{line}", line.len()).unwrap();
         let mut answer = String::new();
         http.read_to_string(&mut answer).unwrap();
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
         sent.push(serde_json::from_str(line).unwrap());
     }
-    let (mut sent, mut arrived) = (points(&sent), points(&upstream.end()));
+    let (mut sent, mut arrived) = (points(&sent), points(&otelcol.end()));
     sent.sort();
     arrived.sort();
     assert_same(&arrived, &sent);
 }
 
-/// When the points of `s/c` were read, in the order in which they arrived.
-fn times(requests: &[Value]) -> Vec<u64> {
-    let lines = points(requests);
-    let lines = lines.iter().filter(|line| line.contains("\"s/c\""));
-    lines
-        .map(|line| line.rsplit_once("time=").unwrap().1.parse().unwrap())
-        .collect()
-}
-
 #[test]
 fn a_collector_that_comes_is_killed_comes_again_and_hangs_gets_every_sweep_in_order() {
     let test = "a_collector_that_comes_is_killed_comes_again_and_hangs_gets_every_sweep_in_order";
-    let Some(mut upstream) = Upstream::down(test, "") else {
+    let Some(mut otelcol) = Otelcol::stopped(test, "") else {
         return;
     };
     let tree = tempfile::tempdir().unwrap();
@@ -231,32 +148,32 @@ fn a_collector_that_comes_is_killed_comes_again_and_hangs_gets_every_sweep_in_or
         "{{collection_interval: 20ms, root: {}}}",
         tree.path().display()
     );
-    let address = format!("127.0.0.1:{}", upstream.grpc);
-    let more = format!("{PLAIN}, timeout: 300ms, sending_queue: {{queue_size: 1000000}}");
-    let mut child = collector(&to(&receiver, &address, &more), &[]);
-    let mut told = BufReader::new(child.stderr.take().unwrap());
+    let address = otelcol.grpc.to_string();
+    let more = format!("{INSECURE}, timeout: 300ms, sending_queue: {{queue_size: 1000000}}");
+    let mut child = collector(&otlp_config(&receiver, &address, &more), &[]);
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
     let fails = |line: &str| line.contains("sending fails and is tried again");
     let works = |line: &str| line.contains("sending works again");
-    lines_until(&mut told, fails);
-    upstream.up();
-    lines_until(&mut told, works);
-    upstream.stop(Signal::KILL);
-    lines_until(&mut told, fails);
-    upstream.up();
-    lines_until(&mut told, works);
-    upstream.signal(Signal::STOP);
-    let lines = lines_until(&mut told, fails);
+    lines_until(&mut stderr, fails);
+    otelcol.run();
+    lines_until(&mut stderr, works);
+    otelcol.stop(Signal::KILL);
+    lines_until(&mut stderr, fails);
+    otelcol.run();
+    lines_until(&mut stderr, works);
+    otelcol.signal(Signal::STOP);
+    let lines = lines_until(&mut stderr, fails);
     assert!(
         lines.last().unwrap().contains("no answer within 300ms"),
         "{lines:?}"
     );
-    upstream.signal(Signal::CONT);
-    lines_until(&mut told, works);
+    otelcol.signal(Signal::CONT);
+    lines_until(&mut stderr, works);
     signal(&child, Signal::TERM);
     let mut rest = String::new();
-    told.read_to_string(&mut rest).unwrap();
+    stderr.read_to_string(&mut rest).unwrap();
     assert!(child.wait().unwrap().success(), "{rest}");
-    let arrived = times(&upstream.end());
+    let arrived = times(&otelcol.end());
     // What was taken and not acknowledged comes again: what counts is when a sweep came first.
     let mut seen = BTreeSet::new();
     let first: Vec<u64> = arrived.into_iter().filter(|it| seen.insert(*it)).collect();
@@ -265,7 +182,7 @@ fn a_collector_that_comes_is_killed_comes_again_and_hangs_gets_every_sweep_in_or
     assert_eq!(first.len() as u64, sent, "each sweep: {rest}");
     assert_eq!(count(&rest, "points_read"), sent, "{rest}");
     assert_accounted(&rest);
-    fault(
+    assert_fault(
         "the upstream Collector is not there at the start, is killed, comes again, and hangs",
         "nothing that the queue holds, and it arrives in order",
         &rest,
@@ -275,6 +192,8 @@ fn a_collector_that_comes_is_killed_comes_again_and_hangs_gets_every_sweep_in_or
 
 #[test]
 fn a_collector_that_takes_one_mebibyte_gets_more_in_parts() {
+    // 40,000 files load the cores.
+    let _cpu = alone(&CPU);
     let test = "a_collector_that_takes_one_mebibyte_gets_more_in_parts";
     let tree = tempfile::tempdir().unwrap();
     let count = 40_000;
@@ -288,26 +207,26 @@ fn a_collector_that_takes_one_mebibyte_gets_more_in_parts() {
     let receiver = format!("{{root: {}}}", tree.path().display());
     // grpc-go holds the bytes that come in against its limit, and those that it makes of them.
     for compression in ["none", "gzip", "zstd"] {
-        let Some(mut upstream) = Upstream::down(test, "max_recv_msg_size_mib: 1") else {
+        let Some(mut otelcol) = Otelcol::stopped(test, "max_recv_msg_size_mib: 1") else {
             return;
         };
-        upstream.up();
-        let address = format!("127.0.0.1:{}", upstream.grpc);
-        let more = format!("{PLAIN}, compression: {compression}, timeout: 1m");
-        let config = to(&receiver, &address, &more)
+        otelcol.run();
+        let address = otelcol.grpc.to_string();
+        let more = format!("{INSECURE}, compression: {compression}, timeout: 1m");
+        let config = otlp_config(&receiver, &address, &more)
             .replace("batch: {}", "batch: {send_batch_size: 100000, timeout: 1m}")
             .replace("service:\n", "service:\n  shutdown_timeout: 1m\n");
         let output = run(&config, &["--once"]);
-        let told = text(&output.stderr);
-        assert!(output.status.success(), "{told}");
-        let said = told.matches("is larger than the peer takes").count();
-        assert_eq!(said, 1, "{told}");
-        assert!(told.contains("sending no more than 1048576"), "{told}");
-        assert_eq!(common::count(&told, "points_sent"), count, "{told}");
-        let arrived = points(&upstream.end());
+        let stderr = text(&output.stderr);
+        assert!(output.status.success(), "{stderr}");
+        let warnings = stderr.matches("is larger than the peer takes").count();
+        assert_eq!(warnings, 1, "{stderr}");
+        assert!(stderr.contains("sending no more than 1048576"), "{stderr}");
+        assert_eq!(common::count(&stderr, "points_sent"), count, "{stderr}");
+        let arrived = points(&otelcol.end());
         let series: BTreeSet<&String> = arrived.iter().collect();
         assert_eq!(series.len() as u64, count, "each once");
         assert_eq!(arrived.len() as u64, count, "none twice");
-        assert_accounted(&told);
+        assert_accounted(&stderr);
     }
 }

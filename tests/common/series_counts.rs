@@ -1,4 +1,4 @@
-//! What the program shows on its standard output, counted while it runs.
+//! Series on the standard output of the program, counted while it runs.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -7,19 +7,19 @@ use std::sync::{Arc, Condvar, Mutex};
 
 /// How often each series had a value, and how often it ended.
 #[derive(Clone, Debug, Default)]
-pub struct Shown(Arc<(Mutex<Counts>, Condvar)>);
+pub(crate) struct SeriesCounts(Arc<(Mutex<State>, Condvar)>);
 
 #[derive(Debug, Default)]
-struct Counts {
+struct State {
     series: BTreeMap<String, [u64; 2]>,
     is_over: bool,
 }
 
-impl Shown {
-    /// Reads what it shows, in the notation, from now on. No label has a blank in it.
-    pub fn by(child: &mut Child) -> Shown {
-        let shown = Shown::default();
-        let (to, from) = (shown.clone(), child.stdout.take().unwrap());
+impl SeriesCounts {
+    /// Reads the standard output, in the text notation, from now on. No label has a blank in it.
+    pub(crate) fn of(child: &mut Child) -> SeriesCounts {
+        let all = SeriesCounts::default();
+        let (to, from) = (all.clone(), child.stdout.take().unwrap());
         std::thread::spawn(move || {
             let (counts, more) = &*to.0;
             for line in BufReader::new(from).lines() {
@@ -34,16 +34,16 @@ impl Shown {
             counts.lock().unwrap().is_over = true;
             more.notify_all();
         });
-        shown
+        all
     }
 
     /// How often a series had a value.
-    pub fn values(&self, series: &str) -> u64 {
+    pub(crate) fn values(&self, series: &str) -> u64 {
         self.counts(series)[0]
     }
 
     /// How often a series ended.
-    pub fn ends(&self, series: &str) -> u64 {
+    pub(crate) fn ends(&self, series: &str) -> u64 {
         self.counts(series)[1]
     }
 
@@ -53,14 +53,14 @@ impl Shown {
     }
 
     /// Waits until a series has had so many more values.
-    pub fn wait_for(&self, series: &str, more: u64) {
+    pub(crate) fn wait_for(&self, series: &str, more: u64) {
         self.wait_until(series, self.values(series) + more);
     }
 
     /// Waits until a series has had so many values.
-    pub fn wait_until(&self, series: &str, values: u64) {
+    pub(crate) fn wait_until(&self, series: &str, values: u64) {
         let (counts, more) = &*self.0;
-        let lacks = |counts: &mut Counts| {
+        let lacks = |counts: &mut State| {
             let shown = counts.series.get(series).is_none_or(|it| it[0] < values);
             shown && !counts.is_over
         };

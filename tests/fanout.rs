@@ -1,18 +1,15 @@
-//! More than one way: exporters that stand still, pipelines of different pace, one exporter in two of them.
-
-#![allow(clippy::unwrap_used)]
-
-mod common;
+//! Fan-out: exporters that stand still, pipelines of different intervals, one exporter in two pipelines.
 
 use std::io::BufReader;
 use std::path::Path;
 use std::process::Child;
 
-use common::{
-    collector, fault, has, lacks, lines_until, memory, read_until, repository, signal, text, trace,
-    traced,
-};
 use rustix::process::Signal;
+
+use crate::common::{
+    self, assert_fault, collector, has_program, lacks, lines_until, memory, read_until, repository,
+    signal, text, trace, traced,
+};
 
 fn net(interval: &str) -> String {
     let root = repository("tests/fixtures/net-statsfs/sys/kernel/stats");
@@ -22,8 +19,8 @@ fn net(interval: &str) -> String {
     )
 }
 
-fn count(told: &str, pattern: &str) -> u64 {
-    common::find_count(told, pattern).unwrap_or_else(|| panic!("{pattern}: {told}"))
+fn expect_count(logs: &str, pattern: &str) -> u64 {
+    common::find_count(logs, pattern).unwrap_or_else(|| panic!("{pattern}: {logs}"))
 }
 
 #[test]
@@ -56,26 +53,26 @@ fn an_exporter_that_hangs_never_stalls_its_neighbour() {
     signal(&child, Signal::TERM);
     let mut rest = String::new();
     std::io::Read::read_to_string(&mut stdout, &mut rest).unwrap();
-    let told = text(&child.wait_with_output().unwrap().stderr);
+    let stderr = text(&child.wait_with_output().unwrap().stderr);
     let shown = 500 + rest.matches("net/collisions{device=/lo}").count() as u64;
     assert_eq!(
-        count(&told, " sweeps="),
+        expect_count(&stderr, " sweeps="),
         shown,
-        "no sweep is missing: {told}"
+        "no sweep is missing: {stderr}"
     );
-    assert_eq!(count(&told, " shutdown="), 5 * 72, "{told}");
-    let [handed, sent, dropped] =
-        [" points_handed=", " points_sent=", " points_dropped="].map(|name| count(&told, name));
-    assert_eq!(handed, sent + dropped, "{told}");
+    assert_eq!(expect_count(&stderr, " shutdown="), 5 * 72, "{stderr}");
+    let [handed, sent, dropped] = [" points_handed=", " points_sent=", " points_dropped="]
+        .map(|name| expect_count(&stderr, name));
+    assert_eq!(handed, sent + dropped, "{stderr}");
     assert_eq!(
-        count(&told, " points_read=") * 2,
+        expect_count(&stderr, " points_read=") * 2,
         handed,
-        "one receiver, two ways: {told}"
+        "one receiver, two exporters: {stderr}"
     );
-    fault(
+    assert_fault(
         "one of two exporters hangs",
-        "what its own queue cannot hold, and what is queued at the end; nothing on the other way",
-        &told,
+        "what its own queue cannot hold, and what is queued at the end; nothing of the other exporter",
+        &stderr,
         &["queue_full=N", "shutdown=360"],
     );
 }
@@ -87,7 +84,7 @@ fn opens(log: &Path, process: u32, file: &str) -> usize {
 
 #[test]
 fn two_pipelines_of_different_pace_read_each_file_once() {
-    if !has("strace") {
+    if !has_program("strace") {
         return lacks(
             "two_pipelines_of_different_pace_read_each_file_once",
             "strace",
@@ -118,28 +115,28 @@ fn two_pipelines_of_different_pace_read_each_file_once() {
     for line in common::lines(&output.stdout) {
         tally(&line);
     }
-    let told = text(&output.stderr);
-    assert!(output.status.success(), "{told}");
+    let stderr = text(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
     // Three interfaces, each with a file of that name.
-    assert_eq!(opens(&log, process, "tx_packets"), 3 * fast, "{told}");
-    let skipped = if told.contains("sweeps_skipped=") {
-        count(&told, "sweeps_skipped=")
+    assert_eq!(opens(&log, process, "tx_packets"), 3 * fast, "{stderr}");
+    let skipped = if stderr.contains("sweeps_skipped=") {
+        expect_count(&stderr, "sweeps_skipped=")
     } else {
         0
     };
     let ticks = fast as u64 + skipped;
     assert!(
         slow as u64 >= ticks / 10 && slow as u64 <= ticks / 10 + 1,
-        "each tenth tick: {slow} of {ticks}: {told}"
+        "each tenth tick: {slow} of {ticks}: {stderr}"
     );
-    let [read, dropped, handed] =
-        [" points_read=", " points_dropped=", " points_handed="].map(|name| count(&told, name));
-    assert_eq!(read * 2, dropped + handed, "{told}");
+    let [read, dropped, handed] = [" points_read=", " points_dropped=", " points_handed="]
+        .map(|name| expect_count(&stderr, name));
+    assert_eq!(read * 2, dropped + handed, "{stderr}");
 }
 
 #[test]
 fn a_receiver_with_no_way_out_that_is_due_reads_nothing() {
-    if !has("strace") {
+    if !has_program("strace") {
         return lacks(
             "a_receiver_with_no_way_out_that_is_due_reads_nothing",
             "strace",
@@ -157,11 +154,11 @@ fn a_receiver_with_no_way_out_that_is_due_reads_nothing() {
         "service:\n  telemetry: {logs: {summary_interval: 50ms}}\n",
     );
     let mut child = traced(&config, &log);
-    let mut told = BufReader::new(child.stderr.take().unwrap());
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
     let mut rest = child.stdout.take().unwrap();
     let reader = std::thread::spawn(move || std::io::read_to_string(&mut rest).unwrap());
-    lines_until(&mut told, |line| {
-        line.contains("sweeps=") && count(line, "sweeps=") >= 20
+    lines_until(&mut stderr, |line| {
+        line.contains("sweeps=") && expect_count(line, "sweeps=") >= 20
     });
     signal(&child, Signal::TERM);
     let process = child.id();

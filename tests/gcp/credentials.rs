@@ -1,4 +1,4 @@
-//! Who the program is to Google, and where it finds itself.
+//! Credentials, and the resource that is detected.
 
 use std::path::Path;
 use std::process::Command;
@@ -6,12 +6,13 @@ use std::process::Command;
 use rustix::process::Signal;
 use tonic::transport::{Identity, ServerTlsConfig};
 
-use crate::common::{has, lacks, signal, spawn, text};
-use crate::http::{TOKEN, http, machine};
-use crate::{Far, SECOND, far, once, plain, program, to, tree};
+use super::http::{TOKEN, http, machine};
+use super::{FakeServer, SECOND, fake_server, gcp_config, insecure_exporter, once, program, tree};
+use crate::common::alone::{CPU, alone};
+use crate::common::{has_program, lacks, signal, spawn, text};
 
-/// A far side by TLS, and its authority's file.
-fn secure(home: &Path) -> (Far, std::path::PathBuf) {
+/// A fake by TLS, and its authority's file.
+fn tls_server(home: &Path) -> (FakeServer, std::path::PathBuf) {
     let key = rcgen::KeyPair::generate().unwrap();
     let mut parameters = rcgen::CertificateParams::new(Vec::new()).unwrap();
     parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
@@ -22,29 +23,29 @@ fn secure(home: &Path) -> (Far, std::path::PathBuf) {
     let own = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
     let cert = own.signed_by(&key, &authority).unwrap().pem();
     let tls = ServerTlsConfig::new().identity(Identity::from_pem(cert, key.serialize_pem()));
-    (far(Some(tls)), file)
+    (fake_server(Some(tls)), file)
 }
 
-/// Sweeps once with these credentials; what was told, and the `authorization` of the first request.
+/// Sweeps once with these credentials; its standard error, the `authorization` of the first request, and the series.
 fn with_credentials(
     prepare: impl FnOnce(&mut Command, &Path),
     more: &str,
 ) -> (String, Option<String>, Vec<String>) {
     let home = tempfile::tempdir().unwrap();
-    let (far, authority) = secure(home.path());
+    let (server, authority) = tls_server(home.path());
     let mut command = program(home.path());
     command.env("SSL_CERT_FILE", authority);
     prepare(&mut command, home.path());
     let gcp = format!(
         "{{{more} detectors_timeout: 1s, retry_on_failure: {{initial_interval: 100ms, max_interval: 1s}}, metric: {{endpoint: '{}'}}}}",
-        far.address
+        server.address
     );
-    let output = once(command, &to(&tree(), &gcp, ""));
-    let header = far.fake.with(|it| {
+    let output = once(command, &gcp_config(&tree(), &gcp, ""));
+    let header = server.fake.with(|it| {
         let first = it.metadata.first()?.get("authorization")?;
         Some(first.to_str().unwrap().to_owned())
     });
-    let keys = far.fake.with(|it| it.series.keys().cloned().collect());
+    let keys = server.fake.with(|it| it.series.keys().cloned().collect());
     (text(&output.stderr), header, keys)
 }
 
@@ -56,7 +57,7 @@ fn an_authorized_user_is_found_by_name_and_in_gclouds_own_place() {
             r#"{{"type":"authorized_user","client_id":"c","client_secret":"s","refresh_token":"r","quota_project_id":"q","token_uri":"http://{}/token"}}"#,
             tokens.address
         );
-        let (told, header, _) = with_credentials(
+        let (stderr, header, _) = with_credentials(
             |command, home| {
                 let path = if named {
                     home.join("user.json")
@@ -71,17 +72,17 @@ fn an_authorized_user_is_found_by_name_and_in_gclouds_own_place() {
             },
             "",
         );
-        assert_eq!(header.as_deref(), Some("Bearer the-token"), "{told}");
+        assert_eq!(header.as_deref(), Some("Bearer the-token"), "{stderr}");
         assert!(
-            tokens.asked.lock().unwrap()[0].contains("refresh_token"),
-            "{told}"
+            tokens.requests.lock().unwrap()[0].contains("refresh_token"),
+            "{stderr}"
         );
     }
 }
 
 #[test]
 fn a_service_account_signs_for_itself() {
-    if !has("openssl") {
+    if !has_program("openssl") {
         return lacks("a_service_account_signs_for_itself", "openssl");
     }
     let key = Command::new("openssl")
@@ -98,7 +99,7 @@ fn a_service_account_signs_for_itself() {
         r#"{{"type":"service_account","project_id":"of-the-key","private_key_id":"k","private_key":{},"client_email":"a@p.iam.gserviceaccount.com"}}"#,
         serde_json::Value::from(text(&key.stdout))
     );
-    let (told, header, _) = with_credentials(
+    let (stderr, header, _) = with_credentials(
         |command, home| {
             std::fs::write(home.join("key.json"), account).unwrap();
             command.env("GOOGLE_APPLICATION_CREDENTIALS", home.join("key.json"));
@@ -107,7 +108,7 @@ fn a_service_account_signs_for_itself() {
     );
     assert!(
         header.is_some_and(|it| it.starts_with("Bearer ey") && it.matches('.').count() == 2),
-        "{told}"
+        "{stderr}"
     );
 }
 
@@ -116,7 +117,7 @@ fn an_external_account_exchanges_its_token() {
     let tokens = http(|_, _| {
         Some((200, r#"{"access_token":"the-token","issued_token_type":"urn:ietf:params:oauth:token-type:access_token","expires_in":3600,"token_type":"Bearer"}"#.into()))
     });
-    let (told, header, _) = with_credentials(
+    let (stderr, header, _) = with_credentials(
         |command, home| {
             std::fs::write(home.join("subject"), "subject-token").unwrap();
             let account = format!(
@@ -129,15 +130,17 @@ fn an_external_account_exchanges_its_token() {
         },
         "project: p,",
     );
-    assert_eq!(header.as_deref(), Some("Bearer the-token"), "{told}");
+    assert_eq!(header.as_deref(), Some("Bearer the-token"), "{stderr}");
     assert!(
-        tokens.asked.lock().unwrap()[0].contains("subject-token"),
-        "{told}"
+        tokens.requests.lock().unwrap()[0].contains("subject-token"),
+        "{stderr}"
     );
 }
 
 #[test]
 fn a_machine_of_googles_knows_its_account_its_project_and_where_it_is() {
+    // It counts on an answer of the metadata server within a second.
+    let _cpu = alone(&CPU);
     for (more, resource) in [
         (
             &[][..],
@@ -152,41 +155,45 @@ fn a_machine_of_googles_knows_its_account_its_project_and_where_it_is() {
         ),
     ] {
         let metadata = machine(more);
-        let (told, header, keys) = with_credentials(
+        let (stderr, header, keys) = with_credentials(
             |command, _| {
                 command.env("GCE_METADATA_HOST", &metadata.address);
             },
             "",
         );
-        assert_eq!(header.as_deref(), Some("Bearer the-token"), "{told}");
+        assert_eq!(header.as_deref(), Some("Bearer the-token"), "{stderr}");
         assert!(
             keys.iter().all(|key| key.ends_with(resource)) && !keys.is_empty(),
-            "{keys:?} {told}"
+            "{keys:?} {stderr}"
         );
     }
 }
 
 #[test]
 fn a_metadata_server_that_does_not_answer_holds_up_nothing_but_the_queue() {
-    let far = far(None);
+    let server = fake_server(None);
     let silent = http(|_, _| None);
     let home = tempfile::tempdir().unwrap();
     let mut command = program(home.path());
     command.env("GCE_METADATA_HOST", &silent.address);
     let output = once(
         command,
-        &to(&tree(), &plain(&far, "detectors_timeout: 300ms,"), ""),
+        &gcp_config(
+            &tree(),
+            &insecure_exporter(&server, "detectors_timeout: 300ms,"),
+            "",
+        ),
     );
-    let told = text(&output.stderr);
+    let stderr = text(&output.stderr);
     assert!(
-        output.status.success() && told.contains("did not answer within 300ms"),
-        "{told}"
+        output.status.success() && stderr.contains("did not answer within 300ms"),
+        "{stderr}"
     );
-    far.fake.assert_no_violations();
-    let keys: Vec<String> = far.fake.with(|it| it.series.keys().cloned().collect());
+    server.fake.assert_no_violations();
+    let keys: Vec<String> = server.fake.with(|it| it.series.keys().cloned().collect());
     assert!(
         keys.iter().all(|key| key.contains("of generic_task{")) && !keys.is_empty(),
-        "{told}"
+        "{stderr}"
     );
 }
 
@@ -203,25 +210,25 @@ fn a_token_that_cannot_be_had_at_first_is_asked_for_again() {
         r#"{{"type":"authorized_user","client_id":"c","client_secret":"s","refresh_token":"r","token_uri":"http://{}/token"}}"#,
         tokens.address
     );
-    let (told, header, _) = with_credentials(
+    let (stderr, header, _) = with_credentials(
         |command, home| {
             std::fs::write(home.join("user.json"), user).unwrap();
             command.env("GOOGLE_APPLICATION_CREDENTIALS", home.join("user.json"));
         },
         "project: p,",
     );
-    assert_eq!(header.as_deref(), Some("Bearer the-token"), "{told}");
+    assert_eq!(header.as_deref(), Some("Bearer the-token"), "{stderr}");
     assert!(
-        told.contains("there is no token: ") && told.contains("there is a token again"),
-        "{told}"
+        stderr.contains("there is no token: ") && stderr.contains("there is a token again"),
+        "{stderr}"
     );
 }
 
 #[test]
 fn a_token_is_fetched_anew_before_it_ends() {
     let home = tempfile::tempdir().unwrap();
-    let (far, authority) = secure(home.path());
-    far.fake.with(|it| it.interval = SECOND);
+    let (server, authority) = tls_server(home.path());
+    server.fake.with(|it| it.interval = SECOND);
     // Four minutes before its end a token is fetched anew: that is in a second.
     let tokens = http(|_, earlier| {
         Some((
@@ -247,18 +254,18 @@ fn a_token_is_fetched_anew_before_it_ends() {
     let receiver = tree().replace('}', ", collection_interval: 1s}");
     let gcp = format!(
         "{{project: p, metric: {{endpoint: '{}', min_interval: 1s}}}}",
-        far.address
+        server.address
     );
-    let child = spawn(command, &to(&receiver, &gcp, ""));
+    let child = spawn(command, &gcp_config(&receiver, &gcp, ""));
     let is_new = |it: &tonic::metadata::MetadataMap| {
         it.get("authorization")
             .is_some_and(|it| it == "Bearer token-1")
     };
-    while !far.fake.with(|it| it.metadata.iter().any(is_new)) {
+    while !server.fake.with(|it| it.metadata.iter().any(is_new)) {
         std::thread::yield_now();
     }
     signal(&child, Signal::INT);
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
-    far.fake.assert_no_violations();
+    server.fake.assert_no_violations();
 }

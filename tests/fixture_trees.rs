@@ -1,13 +1,10 @@
 //! The fixture trees, swept by the real binary, give what their expected files say.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
 use std::collections::BTreeSet;
 
-use common::{once, repository};
 use serde_json::Value;
+
+use crate::common::{self, once, repository};
 
 fn expected(name: &str) -> Vec<Value> {
     let text = std::fs::read_to_string(repository("tests/fixtures").join(name)).unwrap();
@@ -212,11 +209,11 @@ fn every_corner_of_a_schema_gives_what_its_expected_file_says() {
         std::fs::read_dir(root.join("expected")).unwrap().count()
     );
     // Each bad line costs itself: counted, and named in one line for all.
-    let told = common::text(&output.stderr);
+    let stderr = common::text(&output.stderr);
     assert_eq!(
-        told.matches("not understood in a `.schema`").count(),
+        stderr.matches("not understood in a `.schema`").count(),
         1,
-        "{told}"
+        "{stderr}"
     );
-    assert!(told.contains("schema_lines_failed="), "{told}");
+    assert!(stderr.contains("schema_lines_failed="), "{stderr}");
 }

@@ -1,7 +1,8 @@
-//! docs/faults.md: what is lost by each fault, and what is counted of it. Its rows are made by the tests that saw it.
+//! docs/faults.md: what is lost by each fault, and what is counted of it. The tests write its rows.
 
 use std::io::{Read, Seek, Write};
 
+use super::alone::{FAULTS, alone};
 use super::{find_count, repository};
 
 const HEAD: &str = "\
@@ -15,20 +16,21 @@ reasons but `points_rejected`, which is the upstream's. The tests write this fil
 |---|---|---|
 ";
 
-/// A test saw what a fault costs: `lost`, in words, and `counted` in the summary line of `told`: `max_elapsed_time=72`,
-/// `queue_full=N` for one that varies, and nothing at all where it is empty. What has no `=` are words too.
-pub fn fault(name: &str, lost: &str, told: &str, counted: &[&str]) {
+/// Checks what a fault costs, and that the table has its row: `lost`, in words, and `counted` in the summary line of
+/// `logs`: `max_elapsed_time=72`, `queue_full=N` for one that varies, and no point where it is empty. What has no `=` are
+/// words too.
+pub(crate) fn assert_fault(name: &str, lost: &str, logs: &str, counted: &[&str]) {
     for count in counted.iter().filter(|it| it.contains('=')) {
         if let Some(pattern) = count.strip_suffix('N') {
-            assert!(find_count(told, pattern) > Some(0), "{count}: {told}");
+            assert!(find_count(logs, pattern) > Some(0), "{count}: {logs}");
         } else {
             let (pattern, number) = count.split_at(count.find('=').unwrap() + 1);
-            assert_eq!(find_count(told, pattern), number.parse().ok(), "{told}");
+            assert_eq!(find_count(logs, pattern), number.parse().ok(), "{logs}");
         }
     }
     if counted.is_empty() {
         for pattern in [" points_dropped=", " points_rejected="] {
-            assert_eq!(find_count(told, pattern).unwrap_or_default(), 0, "{told}");
+            assert_eq!(find_count(logs, pattern).unwrap_or_default(), 0, "{logs}");
         }
     }
     let code = |it: &&str| {
@@ -45,6 +47,7 @@ pub fn fault(name: &str, lost: &str, told: &str, counted: &[&str]) {
     };
     let row = format!("| {name} | {lost} | {counts} |");
     let path = repository("docs/faults.md");
+    let _faults = alone(&FAULTS);
     if std::env::var_os("UPDATE_EXPECTED").is_some() {
         update(&path, name, &row);
     }
@@ -56,13 +59,12 @@ pub fn fault(name: &str, lost: &str, told: &str, counted: &[&str]) {
     );
 }
 
-/// Puts a row in the place of the one of its fault; the rows are sorted. One test at a time.
+/// Puts a row in the place of the one of its fault; the rows are sorted.
 fn update(path: &std::path::Path, name: &str, row: &str) {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     let mut options = std::fs::File::options();
     let options = options.read(true).write(true).create(true).truncate(false);
     let mut file = options.open(path).unwrap();
-    file.lock().unwrap();
     let mut text = String::new();
     file.read_to_string(&mut text).unwrap();
     let (is_row, same) = (|it: &&str| it.starts_with("| "), format!("| {name} | "));

@@ -1,8 +1,4 @@
-//! What happens to the tree, the clock and the program from outside: it goes on, and nothing is left behind.
-
-#![allow(clippy::unwrap_used)]
-
-mod common;
+//! What changes on the host while the program runs: a mount, permissions, the clock, a stop of the program itself.
 
 use std::fs;
 use std::io::{BufReader, Read};
@@ -10,17 +6,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{
-    BINARY, Shown, as_nobody, collector, config, count, find_count, held, is_root, lacks,
-    lines_until, points, signal, spawn, text,
-};
 use rustix::process::Signal;
 
-fn device(root: &Path, name: &str, value: &str) {
-    let device = root.join("s").join(name);
-    fs::create_dir_all(&device).unwrap();
-    fs::write(device.join("c"), format!("{value}\n")).unwrap();
-}
+use crate::common::{
+    self, BINARY, SeriesCounts, as_nobody, collector, config, count, descriptors_and_memory,
+    device, find_count, is_root, lacks, lines_until, read_points, signal, spawn, text,
+};
 
 fn receiver(root: &Path, options: &str) -> String {
     format!(
@@ -67,29 +58,32 @@ fn a_root_that_is_unmounted_ends_and_goes_on_when_it_is_mounted_again() {
         &config(&receiver(directory.path(), options), "batch: {}", "{}"),
         &[],
     );
-    let shown = Shown::by(&mut child);
+    let counts = SeriesCounts::of(&mut child);
     let series = "s/c{device=/d}";
-    shown.wait_for(series, 5);
-    let descriptors = held(&child).0;
+    counts.wait_for(series, 5);
+    let descriptors = descriptors_and_memory(&child).0;
     for times in 1..=3 {
         drop(mounted);
-        while shown.ends(series) < times {
+        while counts.ends(series) < times {
             assert!(child.try_wait().unwrap().is_none());
             std::thread::yield_now();
         }
         mounted = Mounted::on(directory.path());
-        shown.wait_for(series, 5);
-        assert_eq!(shown.ends(series), times);
+        counts.wait_for(series, 5);
+        assert_eq!(counts.ends(series), times);
     }
-    assert!(held(&child).0 <= descriptors, "{descriptors} before");
+    assert!(
+        descriptors_and_memory(&child).0 <= descriptors,
+        "{descriptors} before"
+    );
     signal(&child, Signal::TERM);
     let output = child.wait_with_output().unwrap();
-    let told = text(&output.stderr);
-    assert!(output.status.success(), "{told}");
-    let gone = told
+    let stderr = text(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    let gone = stderr
         .matches("has gone or was replaced; its series end")
         .count();
-    assert!(gone <= 6 && told.lines().count() <= 8, "{told}");
+    assert!(gone <= 6 && stderr.lines().count() <= 8, "{stderr}");
 }
 
 #[test]
@@ -110,15 +104,15 @@ fn permissions_that_are_taken_away_and_given_back_lose_nothing_but_the_time_betw
     command.args(["--config", "-"]);
     let receiver = receiver(&root, "rescan_interval: 50ms");
     let mut child = spawn(command, &config(&receiver, "batch: {}", "{}"));
-    let shown = Shown::by(&mut child);
-    let mut told = BufReader::new(child.stderr.take().unwrap());
+    let counts = SeriesCounts::of(&mut child);
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
     let mode = |path: &str, mode| {
         fs::set_permissions(root.join(path), PermissionsExt::from_mode(mode)).unwrap();
     };
     let [file, directory, stays] =
         ["file", "directory", "stays"].map(|name| format!("s/c{{device=/{name}}}"));
-    shown.wait_for(&directory, 5);
-    for (path, series, readable, says) in [
+    counts.wait_for(&directory, 5);
+    for (path, series, readable, warning) in [
         (
             "s/file/c",
             &file,
@@ -133,19 +127,19 @@ fn permissions_that_are_taken_away_and_given_back_lose_nothing_but_the_time_betw
         ),
     ] {
         mode(path, 0);
-        lines_until(&mut told, |line| line.contains(says));
-        let before = shown.values(series);
-        shown.wait_for(&stays, 20);
-        assert!(shown.values(series) <= before + 1, "{path}");
+        lines_until(&mut stderr, |line| line.contains(warning));
+        let before = counts.values(series);
+        counts.wait_for(&stays, 20);
+        assert!(counts.values(series) <= before + 1, "{path}");
         mode(path, readable);
-        shown.wait_for(series, 5);
+        counts.wait_for(series, 5);
     }
     for series in [&file, &directory, &stays] {
-        assert_eq!(shown.ends(series), 0, "{series}");
+        assert_eq!(counts.ends(series), 0, "{series}");
     }
     signal(&child, Signal::TERM);
     let mut rest = String::new();
-    told.read_to_string(&mut rest).unwrap();
+    stderr.read_to_string(&mut rest).unwrap();
     assert!(child.wait().unwrap().success());
     assert!(find_count(&rest, "permission=").unwrap() > 0, "{rest}");
 }
@@ -184,11 +178,11 @@ fn a_clock_that_is_set_back_and_forward_by_hours_does_no_harm() {
         let counters = "metadata: {rules: [{kind: counter}]}";
         let mut child = spawn(command, &config(&receiver, counters, "{format: json}"));
         let hour = 3_600_000_000_000;
-        let mut last = points(&mut child, |_, _| true)[0].2;
+        let mut last = read_points(&mut child, |_, _| true)[0].2;
         for (offset, hours) in [("-5h", -5), ("+3h", 8), ("-26h", -29), ("+0", 26)] {
             set(offset);
             let mut seen = 0;
-            let shown = points(&mut child, |_, _| {
+            let shown = read_points(&mut child, |_, _| {
                 seen += 1;
                 seen == 20
             });
@@ -205,8 +199,11 @@ fn a_clock_that_is_set_back_and_forward_by_hours_does_no_harm() {
         }
         signal(&child, Signal::TERM);
         let output = child.wait_with_output().unwrap();
-        let told = text(&output.stderr);
-        assert!(output.status.success() && !told.contains("WARN"), "{told}");
+        let stderr = text(&output.stderr);
+        assert!(
+            output.status.success() && !stderr.contains("WARN"),
+            "{stderr}"
+        );
     }
 }
 
@@ -216,19 +213,19 @@ fn a_program_that_is_stopped_for_a_while_counts_what_it_missed_and_goes_on() {
     (0..200).for_each(|number| device(tree.path(), &format!("d{number}"), "1"));
     let config = config(&receiver(tree.path(), "read: auto"), "batch: {}", "{}");
     let mut child = collector(&config, &[]);
-    let shown = Shown::by(&mut child);
-    // Another one tells the time.
+    let counts = SeriesCounts::of(&mut child);
+    // Another one is the clock.
     let mut clock = collector(&config, &[]);
-    let time = Shown::by(&mut clock);
+    let clock_counts = SeriesCounts::of(&mut clock);
     let series = "s/c{device=/d0}";
-    shown.wait_for(series, 50);
-    let (descriptors, memory) = held(&child);
+    counts.wait_for(series, 50);
+    let (descriptors, memory) = descriptors_and_memory(&child);
     signal(&child, Signal::STOP);
-    time.wait_for(series, 200);
-    let before = shown.values(series);
+    clock_counts.wait_for(series, 200);
+    let before = counts.values(series);
     signal(&child, Signal::CONT);
-    shown.wait_for(series, 50);
-    let (descriptors_now, memory_now) = held(&child);
+    counts.wait_for(series, 50);
+    let (descriptors_now, memory_now) = descriptors_and_memory(&child);
     assert!(
         descriptors_now <= descriptors + 2,
         "{descriptors_now} {descriptors}"
@@ -240,15 +237,18 @@ fn a_program_that_is_stopped_for_a_while_counts_what_it_missed_and_goes_on() {
     for child in [&child, &clock] {
         signal(child, Signal::TERM);
     }
-    let told = text(&child.wait_with_output().unwrap().stderr);
+    let stderr = text(&child.wait_with_output().unwrap().stderr);
     assert!(clock.wait().unwrap().success());
-    common::fault(
+    common::assert_fault(
         "the program is stopped for a while (`SIGSTOP`)",
         "what would have been read meanwhile",
-        &told,
+        &stderr,
         &["sweeps_skipped=N"],
     );
     // It was two hundred ticks at least, but for what was shown and not counted here yet.
-    assert!(count(&told, "sweeps_skipped") >= 150, "{before}: {told}");
-    assert!(!told.contains("WARN"), "{told}");
+    assert!(
+        count(&stderr, "sweeps_skipped") >= 150,
+        "{before}: {stderr}"
+    );
+    assert!(!stderr.contains("WARN"), "{stderr}");
 }

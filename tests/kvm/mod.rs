@@ -1,80 +1,22 @@
 //! A real VM, made through /dev/kvm, seen in debugfs.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
+mod host;
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Mutex;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use common::{Shown, collector, is_root, lacks, lines, read_until, repository, run, signal, text};
-use kvm_ioctls::{Kvm, VmFd};
+use kvm_ioctls::Kvm;
 use rustix::process::Signal;
 use serde_json::Value;
 
-/// debugfs, mounted for the test where it is not yet.
-struct Debugfs(PathBuf, Option<tempfile::TempDir>);
-
-impl Debugfs {
-    fn mount() -> Option<Debugfs> {
-        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
-        if let Some(mount) = mounts.lines().find(|line| line.contains(" - debugfs ")) {
-            return Some(Debugfs(mount.split(' ').nth(4).unwrap().into(), None));
-        }
-        let directory = tempfile::tempdir().unwrap();
-        let mounted = Command::new("mount")
-            .args(["-t", "debugfs", "none"])
-            .arg(directory.path())
-            .status();
-        mounted
-            .is_ok_and(|it| it.success())
-            .then(|| Debugfs(directory.path().to_owned(), Some(directory)))
-    }
-}
-
-impl Drop for Debugfs {
-    fn drop(&mut self) {
-        if self.1.is_some() {
-            let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
-        }
-    }
-}
-
-/// One test after the other: they look at the whole of debugfs's `kvm/`.
-static ONE: Mutex<()> = Mutex::new(());
-
-/// What the tests need; `None`, said on standard error, where it is not there.
-fn kvm(test: &str) -> Option<(Kvm, Debugfs)> {
-    let there = is_root()
-        && File::options()
-            .read(true)
-            .write(true)
-            .open("/dev/kvm")
-            .is_ok();
-    let made = there
-        .then(|| Some((Kvm::new().ok()?, Debugfs::mount()?)))
-        .flatten();
-    if made.is_none() {
-        lacks(test, "root, /dev/kvm and debugfs");
-    }
-    made
-}
-
-/// The thread that made the VM: what KVM calls the pid is that one's.
-fn maker() -> String {
-    let thread = fs::read_link("/proc/thread-self").unwrap();
-    thread.file_name().unwrap().to_str().unwrap().to_owned()
-}
-
-/// The VM's directory below `kvm/`.
-fn name(vm: &VmFd) -> String {
-    format!("{}-{}", maker(), vm.as_raw_fd())
-}
+use self::host::{kvm, maker, name};
+use crate::common::alone::{CPU, KVM, alone};
+use crate::common::{
+    self, SeriesCounts, collector, lines, read_until, repository, run, signal, text,
+};
 
 fn config(interval: &str, stdout: &str) -> String {
     let receiver = format!(
@@ -100,9 +42,7 @@ fn hidden(directory: &Path) -> usize {
 
 #[test]
 fn a_vm_is_seen_with_its_types_and_ends_when_it_goes() {
-    let _one = ONE
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    let _kvm = alone(&KVM);
     let Some((kvm, _debugfs)) = kvm("a_vm_is_seen_with_its_types_and_ends_when_it_goes") else {
         return;
     };
@@ -146,9 +86,7 @@ fn a_vm_is_seen_with_its_types_and_ends_when_it_goes() {
 
 #[test]
 fn what_lockdown_hides_is_said_once_and_not_tried_at_each_sweep() {
-    let _one = ONE
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    let _kvm = alone(&KVM);
     let Some((kvm, debugfs)) = kvm("what_lockdown_hides_is_said_once_and_not_tried_at_each_sweep")
     else {
         return;
@@ -165,29 +103,27 @@ fn what_lockdown_hides_is_said_once_and_not_tried_at_each_sweep() {
         sweeps == 20
     });
     signal(&child, Signal::TERM);
-    let told = text(&child.wait_with_output().unwrap().stderr);
+    let stderr = text(&child.wait_with_output().unwrap().stderr);
     if hidden(&directory) == 0 {
         // No lockdown on this kernel: then there is nothing that it hides.
-        assert!(!told.contains("lockdown"), "{told}");
+        assert!(!stderr.contains("lockdown"), "{stderr}");
         return;
     }
     let all = hidden(&debugfs.0.join("kvm"));
     assert!(
-        told.contains(&format!("lockdown={all}")),
-        "each once in twenty sweeps, {all} of them: {told}"
+        stderr.contains(&format!("lockdown={all}")),
+        "each once in twenty sweeps, {all} of them: {stderr}"
     );
     assert_eq!(
-        told.matches("hidden by the kernel's lockdown").count(),
+        stderr.matches("hidden by the kernel's lockdown").count(),
         1,
-        "{told}"
+        "{stderr}"
     );
 }
 
 #[test]
 fn a_vms_counters_count_since_it_was_made() {
-    let _one = ONE
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    let _kvm = alone(&KVM);
     let Some((kvm, _debugfs)) = kvm("a_vms_counters_count_since_it_was_made") else {
         return;
     };
@@ -235,9 +171,7 @@ fn a_vms_counters_count_since_it_was_made() {
 
 #[test]
 fn the_configuration_for_kvm_hosts_runs() {
-    let _one = ONE
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    let _kvm = alone(&KVM);
     let Some((kvm, _debugfs)) = kvm("the_configuration_for_kvm_hosts_runs") else {
         return;
     };
@@ -270,7 +204,7 @@ fn a_vm_elsewhere() -> (Child, String) {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args([
             "--exact",
-            "a_process_that_has_a_vm",
+            "kvm::a_process_that_has_a_vm",
             "--ignored",
             "--nocapture",
         ])
@@ -278,8 +212,8 @@ fn a_vm_elsewhere() -> (Child, String) {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let told = BufReader::new(child.stdout.as_mut().unwrap()).lines();
-    let name = told
+    let stdout = BufReader::new(child.stdout.as_mut().unwrap()).lines();
+    let name = stdout
         .map(|line| line.unwrap())
         .find_map(|line| Some(line.split_once("vm=")?.1.to_owned()));
     (child, name.unwrap())
@@ -287,9 +221,9 @@ fn a_vm_elsewhere() -> (Child, String) {
 
 #[test]
 fn a_vm_whose_process_is_killed_is_never_kept_alive() {
-    let _one = ONE
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    let _kvm = alone(&KVM);
+    // Two hundred processes load the cores.
+    let _cpu = alone(&CPU);
     let Some((kvm, debugfs)) = kvm("a_vm_whose_process_is_killed_is_never_kept_alive") else {
         return;
     };
@@ -300,8 +234,8 @@ fn a_vm_whose_process_is_killed_is_never_kept_alive() {
     for read in ["auto", "reopen"] {
         let config = config(&format!("10ms, read: {read}"), "{}");
         let mut child = collector(&config, &[]);
-        let shown = Shown::by(&mut child);
-        let sweeps = |vm: &str| shown.values(&format!("kvm/pages_4k{{vm={vm}}}"));
+        let counts = SeriesCounts::of(&mut child);
+        let sweeps = |vm: &str| counts.values(&format!("kvm/pages_4k{{vm={vm}}}"));
         let clock = name(&stays);
         for round in 0..100 {
             let (mut process, vm) = a_vm_elsewhere();

@@ -1,42 +1,35 @@
 //! The real OpenTelemetry Collector, as an upstream that writes down what it gets.
 
-#![allow(
-    dead_code,
-    unreachable_pub,
-    clippy::unwrap_used,
-    clippy::missing_panics_doc
-)]
-
 use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::common::{lacks, repository, signal};
+use crate::common::{free_address, lacks, repository, signal};
 
 /// A Collector that writes what it gets to a file.
-pub struct Upstream {
+pub(crate) struct Otelcol {
     binary: PathBuf,
     /// While it runs.
     child: Option<Child>,
-    pub grpc: u16,
-    pub http: u16,
+    pub(crate) grpc: SocketAddr,
+    pub(crate) http: SocketAddr,
     directory: tempfile::TempDir,
 }
 
-impl Upstream {
-    pub fn start(test: &str) -> Option<Upstream> {
-        let mut upstream = Upstream::down(test, "")?;
-        upstream.up();
-        Some(upstream)
+impl Otelcol {
+    pub(crate) fn start(test: &str) -> Option<Otelcol> {
+        let mut otelcol = Otelcol::stopped(test, "")?;
+        otelcol.run();
+        Some(otelcol)
     }
 
-    /// One that does not run yet; `grpc` are further keys of its receiver. `None`, said on standard error, where it was
+    /// One that does not run yet; `receiver` are further keys of its receiver. `None`, reported on standard error, where it was
     /// not built.
-    pub fn down(test: &str, grpc: &str) -> Option<Upstream> {
+    pub(crate) fn stopped(test: &str, receiver: &str) -> Option<Otelcol> {
         let binary =
             std::env::var_os("OTELCOL").map_or_else(|| repository(".tools/otelcol"), PathBuf::from);
         if !binary.is_file() {
@@ -46,23 +39,17 @@ impl Upstream {
             );
             return None;
         }
-        let free = || {
-            TcpListener::bind("127.0.0.1:0")
-                .unwrap()
-                .local_addr()
-                .unwrap()
-                .port()
-        };
-        let (more, grpc, http, directory) = (grpc, free(), free(), tempfile::tempdir().unwrap());
+        let directory = tempfile::tempdir().unwrap();
+        let (grpc, http) = (free_address(), free_address());
         // With a rotation it keeps no buffer: what it acknowledged is in the file, however it ends.
         let config = format!(
-            "receivers: {{otlp: {{protocols: {{grpc: {{endpoint: '127.0.0.1:{grpc}', {more}}}, http: {{endpoint: '127.0.0.1:{http}'}}}}}}}}\n\
+            "receivers: {{otlp: {{protocols: {{grpc: {{endpoint: '{grpc}', {receiver}}}, http: {{endpoint: '{http}'}}}}}}}}\n\
              exporters: {{file: {{path: {}/out.json, rotation: {{max_megabytes: 1000}}}}}}\n\
              service: {{telemetry: {{metrics: {{level: none}}}}, pipelines: {{metrics: {{receivers: [otlp], exporters: [file]}}}}}}\n",
             directory.path().display()
         );
         std::fs::write(directory.path().join("config.yaml"), config).unwrap();
-        Some(Upstream {
+        Some(Otelcol {
             binary,
             child: None,
             grpc,
@@ -72,7 +59,7 @@ impl Upstream {
     }
 
     /// Starts it, and waits until it is ready.
-    pub fn up(&mut self) {
+    pub(crate) fn run(&mut self) {
         let mut command = Command::new(&self.binary);
         command
             .arg("--config")
@@ -83,32 +70,32 @@ impl Upstream {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut told = BufReader::new(child.stderr.take().unwrap());
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();
         while !line.contains("Everything is ready") {
             line.clear();
             assert!(
-                told.read_line(&mut line).unwrap() > 0,
+                stderr.read_line(&mut line).unwrap() > 0,
                 "the Collector did not start"
             );
         }
         // Read on, so that it never waits for a reader.
-        std::thread::spawn(move || std::io::copy(&mut told, &mut std::io::sink()));
+        std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
         self.child = Some(child);
     }
 
-    pub fn signal(&self, what: Signal) {
+    pub(crate) fn signal(&self, what: Signal) {
         signal(self.child.as_ref().unwrap(), what);
     }
 
     /// Ends it by a signal.
-    pub fn stop(&mut self, how: Signal) {
+    pub(crate) fn stop(&mut self, how: Signal) {
         self.signal(how);
         self.child.take().unwrap().wait().unwrap();
     }
 
     /// Each request that it has written.
-    pub fn written(&self) -> Vec<Value> {
+    pub(crate) fn requests(&self) -> Vec<Value> {
         let text =
             std::fs::read_to_string(self.directory.path().join("out.json")).unwrap_or_default();
         // Not by lines: one that is killed may not have ended its last one, or is writing it now.
@@ -117,13 +104,13 @@ impl Upstream {
     }
 
     /// Ends it, and gives each request that it wrote.
-    pub fn end(mut self) -> Vec<Value> {
+    pub(crate) fn end(mut self) -> Vec<Value> {
         self.stop(Signal::TERM);
-        self.written()
+        self.requests()
     }
 }
 
-impl Drop for Upstream {
+impl Drop for Otelcol {
     /// A test that fails leaves none behind.
     fn drop(&mut self) {
         if let Some(mut child) = self.child.take() {

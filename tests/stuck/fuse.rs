@@ -1,4 +1,4 @@
-//! A file system of the test's own, whose files and directories do not answer when they are told not to.
+//! A file system of the test's own, whose files and directories can be made to hang.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsStr;
@@ -13,7 +13,7 @@ use fuser::{
 };
 
 /// Files of the value 1, mounted while this lives.
-pub(crate) struct Hanging {
+pub(crate) struct HangingFilesystem {
     pub(crate) directory: tempfile::TempDir,
     state: Arc<Mutex<State>>,
     _session: BackgroundSession,
@@ -35,9 +35,9 @@ enum Held {
     Directory(u64, ReplyDirectory),
 }
 
-impl Hanging {
+impl HangingFilesystem {
     /// Mounts it, with these files; `None` where that cannot be done.
-    pub(crate) fn mount(files: &[String]) -> Option<Hanging> {
+    pub(crate) fn mount(files: &[String]) -> Option<HangingFilesystem> {
         let directory = tempfile::tempdir().unwrap();
         let state = Arc::<Mutex<State>>::default();
         state.lock().unwrap().paths.push(String::new());
@@ -48,7 +48,7 @@ impl Hanging {
         config.mount_options = vec![MountOption::RO];
         let system = System(Arc::clone(&state));
         let session = fuser::spawn_mount(system, directory.path(), &config).ok()?;
-        Some(Hanging {
+        Some(HangingFilesystem {
             directory,
             state,
             _session: session,
@@ -69,7 +69,7 @@ impl Hanging {
         self.state.lock().unwrap().files.remove(file);
     }
 
-    /// This file or directory answers no more.
+    /// This file or directory hangs from now on.
     pub(crate) fn hang(&self, path: &str) {
         self.state.lock().unwrap().hangs.insert(path.into());
     }

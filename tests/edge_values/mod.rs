@@ -1,19 +1,17 @@
 //! Everything odd that a tree can hold (reference: the table of edge values), made for real and swept by the binary.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
+mod names;
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
-use common::{config, is_root, lines, run, text};
 use rustix::fs::{CWD, FileType, Mode};
+
+use self::names::odd_names;
+use crate::common::{config, is_root, lines, run, text};
 
 const U64_MAX_DOUBLE: &str = "1.8446744073709552e19";
 
@@ -164,25 +162,25 @@ fn every_row_of_the_table_is_read_or_skipped_as_it_says() {
         ),
         &["--once"],
     );
-    let told = text(&output.stderr);
-    assert!(output.status.success(), "{told}");
+    let stderr = text(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
     let mut found = lines(&output.stdout);
     found.sort();
     expected.sort();
     assert_eq!(found, expected);
     let counted = |reason: &str, count: usize| {
         assert!(
-            told.contains(&format!("{reason}={count}")),
-            "{reason}={count}: {told}"
+            stderr.contains(&format!("{reason}={count}")),
+            "{reason}={count}: {stderr}"
         );
     };
     reasons
         .iter()
         .for_each(|(reason, count)| counted(reason, *count));
-    assert!(told.contains("deeper than `limits.depth`"), "{told}");
+    assert!(stderr.contains("deeper than `limits.depth`"), "{stderr}");
     assert!(
-        told.lines().count() < 15,
-        "a line a cause, not one a file: {told}"
+        stderr.lines().count() < 15,
+        "a line a cause, not one a file: {stderr}"
     );
     // So that the temporary directory can be removed by its owner.
     for name in ["d_noexec", "d_noread"] {
@@ -264,156 +262,4 @@ fn what_is_no_file_of_a_value(root: &Path) -> Vec<String> {
         }
     }
     expected
-}
-
-/// Names that are not UTF-8, long, or full of characters that mean something elsewhere.
-fn odd_names(s: &Path) -> Vec<String> {
-    let mut expected = Vec::new();
-    let mut name = |raw: &[u8], line: String| {
-        fs::write(s.join(OsStr::from_bytes(raw)), "1\n").unwrap();
-        expected.push(format!("{line} 1 gauge"));
-    };
-    name(b"n_\xff\xfe_latin", "s/n_%FF%FE_latin{device=\"\"}".into());
-    name(b"n_\xff100%", "s/n_%FF100%25{device=\"\"}".into());
-    name(b"n_100%", "s/n_100%{device=\"\"}".into());
-    for odd in [
-        "n space",
-        "n:colon",
-        "n_new\nline",
-        "n\"quotes\"",
-        "n{braces}",
-        "n,comma",
-        "n=equals",
-        "n\\back",
-    ] {
-        let quoted = odd != "n:colon";
-        let line = format!("s/{odd}");
-        let line = if quoted {
-            serde_json::Value::from(line).to_string()
-        } else {
-            line
-        };
-        name(odd.as_bytes(), format!("{line}{{device=\"\"}}"));
-    }
-    for plain in ["n-dash", "n_dash", "N_upper", "n_upper"] {
-        name(plain.as_bytes(), format!("s/{plain}{{device=\"\"}}"));
-    }
-    let long = format!("n_{}", "x".repeat(253));
-    let whole = format!("s/{long}");
-    name(
-        long.as_bytes(),
-        format!(
-            "{}~{:08x}{{device=\"\"}}",
-            &whole[..246],
-            crc32c(whole.as_bytes())
-        ),
-    );
-    let long = format!("n_{}", "é".repeat(126));
-    let whole = format!("s/{long}");
-    name(
-        long.as_bytes(),
-        format!(
-            "{}~{:08x}{{device=\"\"}}",
-            &whole[..246],
-            crc32c(whole.as_bytes())
-        ),
-    );
-    expected
-}
-
-/// CRC-32C bit by bit (RFC 3720, appendix B.4): a second implementation, to hold the program's own to.
-fn crc32c(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(!0_u32, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
-            (crc >> 1) ^ (0x82f6_3b78 & (crc & 1).wrapping_neg())
-        })
-    })
-}
-
-#[test]
-fn what_is_too_much_is_counted_named_once_and_left_out() {
-    let directory = tempfile::tempdir().unwrap();
-    for file in [
-        "a/f1",
-        "a/f2",
-        "b/one/f",
-        "b/two/f",
-        "b/three/f",
-        "b/four/f",
-        "c/deep/er/f",
-    ] {
-        let path = directory.path().join(file);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, "1\n").unwrap();
-    }
-    let root = directory.path().display();
-    let sweep = |more: &str| {
-        let output = run(
-            &config(&format!("{{root: {root}, {more}}}"), "batch: {}", "{}"),
-            &["--once"],
-        );
-        (lines(&output.stdout).len(), text(&output.stderr))
-    };
-    let cases = [
-        (
-            "limits: {series: 4}",
-            4,
-            "more than `limits.series` allows",
-            "series_refused=3 (limit=3)",
-        ),
-        (
-            "limits: {directory_entries: 3}",
-            6,
-            "more entries than `limits.directory_entries`",
-            "entries_refused=",
-        ),
-        (
-            "limits: {depth: 2}",
-            6,
-            "deeper than `limits.depth`: c/deep/er;",
-            "directories_refused=1",
-        ),
-        (
-            "limits: {value_bytes: 1}",
-            0,
-            "larger than `limits.value_bytes`",
-            "too_large=7",
-        ),
-        (
-            "timeout: 1ns",
-            0,
-            "not read before the sweep's `timeout`",
-            "timeout=7",
-        ),
-    ];
-    for (more, shown, said, counted) in cases {
-        let (found, told) = sweep(more);
-        assert_eq!(found, shown, "{more}: {told}");
-        assert_eq!(told.matches(said).count(), 1, "{more}: {told}");
-        assert!(told.contains(counted), "{more}: {told}");
-    }
-    assert_eq!(sweep("subsystems: {include: [a, b], exclude: [b]}").0, 2);
-    assert_eq!(sweep("devices: {exclude: ['t*']}").0, 5);
-    assert_eq!(sweep("subsystem: x, layout: '{a}/{b}/{metric}'").0, 6);
-}
-
-#[test]
-fn names_that_are_spelt_the_same_as_text_are_one_series() {
-    let directory = tempfile::tempdir().unwrap();
-    fs::create_dir(directory.path().join("s")).unwrap();
-    fs::write(directory.path().join("s/n_%FF"), "1\n").unwrap();
-    fs::write(
-        directory
-            .path()
-            .join("s")
-            .join(OsStr::from_bytes(b"n_\xff")),
-        "2\n",
-    )
-    .unwrap();
-    let root = format!("{{root: {}}}", directory.path().display());
-    assert_eq!(
-        common::once(&root, "batch: {}"),
-        ["s/n_%FF{device=\"\"} 1"],
-        "the first in path order"
-    );
 }

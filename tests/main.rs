@@ -1,0 +1,34 @@
+//! The real binary, run as a user would run it: one module a subject.
+//!
+//! What needs a process of its own is a test binary of its own: `allocations` and `blocked`.
+
+#![allow(clippy::unwrap_used)]
+
+mod aggregate;
+mod broken_connections;
+mod budget;
+mod common;
+mod configuration;
+mod delivery;
+mod demand;
+mod documentation;
+mod edge_values;
+mod failed_files;
+mod fanout;
+mod faults;
+mod fixture_trees;
+mod gcp;
+mod host_changes;
+mod hotplug;
+mod kvm;
+mod lifecycle;
+mod limits;
+mod message_limit;
+mod otelcol;
+mod prometheus;
+mod scan_cost;
+mod start_times;
+mod stuck;
+mod tls;
+mod troubleshooting;
+mod unknown_keys;

@@ -1,0 +1,91 @@
+//! The program that sweeps a file system that can be made to hang.
+
+use std::io::{BufReader, Read};
+use std::process::{Child, ChildStderr};
+
+use rustix::process::Signal;
+
+use super::fuse::HangingFilesystem;
+use crate::common::{SeriesCounts, collector, config, lacks, lines_until, signal};
+
+/// Six files of a device in each of these subsystems.
+pub(super) fn files(subsystems: &[&str]) -> Vec<String> {
+    let files = |subsystem| (0..6).map(move |file| format!("{subsystem}/d/f{file}"));
+    subsystems.iter().flat_map(files).collect()
+}
+
+/// The file system, and the program that sweeps it.
+pub(super) struct Run {
+    pub(super) system: HangingFilesystem,
+    pub(super) child: Child,
+    pub(super) counts: SeriesCounts,
+    pub(super) stderr: BufReader<ChildStderr>,
+}
+
+impl Run {
+    /// Starts both; `None`, reported on standard error, where FUSE is not to be had.
+    pub(super) fn start(test: &str, subsystems: &[&str], options: &str) -> Option<Run> {
+        let Some(system) = HangingFilesystem::mount(&files(subsystems)) else {
+            lacks(test, "/dev/fuse, and root or fusermount3");
+            return None;
+        };
+        Some(Run::of(system, options))
+    }
+
+    pub(super) fn of(system: HangingFilesystem, options: &str) -> Run {
+        Run::with(system, options, &[])
+    }
+
+    pub(super) fn with(system: HangingFilesystem, options: &str, arguments: &[&str]) -> Run {
+        let receiver = format!(
+            "{{root: {}, collection_interval: 20ms, timeout: 300ms, {options}}}",
+            system.root().display()
+        );
+        let mut child = collector(&config(&receiver, "batch: {}", "{}"), arguments);
+        Run {
+            counts: SeriesCounts::of(&mut child),
+            stderr: BufReader::new(child.stderr.take().unwrap()),
+            system,
+            child,
+        }
+    }
+
+    /// Reads its standard error until this is in it.
+    pub(super) fn wait_for_log(&mut self, what: &str) {
+        lines_until(&mut self.stderr, |line| line.contains(what));
+    }
+
+    /// Threads that read; others write to standard output, for instance.
+    pub(super) fn threads(&self) -> usize {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        let names = tasks.map(|task| std::fs::read_to_string(task.unwrap().path().join("comm")));
+        names
+            .filter(|name| name.as_ref().is_ok_and(|it| it == "statsfs-read\n"))
+            .count()
+    }
+
+    /// Tells it to end, and waits until it has. The rest of its standard error.
+    pub(super) fn end(&mut self, stuck: &[&str]) -> String {
+        signal(&self.child, Signal::TERM);
+        self.ends(stuck)
+    }
+
+    /// Waits until it has ended; then what is still stuck in the kernel gets its answer, which it takes for the process to
+    /// go. The rest of its standard error.
+    pub(super) fn ends(&mut self, stuck: &[&str]) -> String {
+        let stat = format!("/proc/{0}/task/{0}/stat", self.child.id());
+        while !std::fs::read_to_string(&stat).unwrap().contains(") Z ") {
+            std::thread::yield_now();
+        }
+        stuck.iter().for_each(|path| self.system.answer(path));
+        assert_eq!(self.child.wait().unwrap().code(), Some(0));
+        let mut rest = String::new();
+        self.stderr.read_to_string(&mut rest).unwrap();
+        rest
+    }
+}
+
+/// The file's series.
+pub(super) fn series(subsystem: &str, file: &str) -> String {
+    format!("{subsystem}/{file}{{device=/d}}")
+}
