@@ -117,13 +117,13 @@ fn permissions_that_are_taken_away_and_given_back_lose_nothing_but_the_time_betw
             "s/file/c",
             &file,
             0o644,
-            "permission denied: s/file/c; passed over",
+            "permission denied; passed over component=\"statsfs\" detail=\"s/file/c\"",
         ),
         (
             "s/directory",
             &directory,
             0o755,
-            "cannot be listed: permission denied: s/directory; passed over",
+            "cannot be listed: permission denied; passed over component=\"statsfs\" detail=\"s/directory\"",
         ),
     ] {
         mode(path, 0);

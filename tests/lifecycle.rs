@@ -138,7 +138,7 @@ fn once_with_nothing_to_sweep_exits_1() {
     assert_eq!(output.status.code(), Some(1));
     let stderr = text(&output.stderr);
     assert!(
-        stderr.contains("not there: /no/such/tree (no such directory)")
+        stderr.contains("missing=\"/no/such/tree (no such directory)\"")
             && stderr.contains("nothing to sweep"),
         "{stderr}"
     );
@@ -168,7 +168,7 @@ fn a_root_that_comes_later_is_found_at_a_rescan() {
     );
     let mut child = collector(&config(&receiver, "batch: {}", "{}"), &[]);
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
-    lines_until(&mut stderr, |line| line.contains("not there"));
+    lines_until(&mut stderr, |line| line.contains("missing="));
     std::fs::create_dir_all(root.join("s")).unwrap();
     std::fs::write(root.join("s/f"), "1\n").unwrap();
     read_until(&mut child, |line| line == "s/f{device=\"\"} 1");
@@ -176,7 +176,7 @@ fn a_root_that_comes_later_is_found_at_a_rescan() {
     let mut rest = String::new();
     stderr.read_to_string(&mut rest).unwrap();
     assert!(rest.contains("is there now"), "{rest}");
-    assert!(!rest.contains("not there"), "warned of once: {rest}");
+    assert!(!rest.contains("missing="), "warned of once: {rest}");
     assert!(child.wait().unwrap().success());
 }
 
@@ -187,11 +187,13 @@ fn logs_are_as_the_configuration_says_but_for_rust_log() {
         "service:\n  telemetry: {logs: {encoding: json}}\n",
     );
     let output = run(&json, &["--once"]);
-    for line in text(&output.stderr).lines() {
-        serde_json::from_str::<serde_json::Value>(line)
-            .unwrap_or_else(|error| panic!("{error}: {line}"));
-    }
-    assert!(text(&output.stderr).contains("points_sent=72"));
+    let lines = json_lines(&output.stderr);
+    let summary = lines.last().unwrap();
+    assert_eq!(summary["message"], "summary");
+    assert_eq!(
+        summary["points_sent"], 72,
+        "a counter is a field: {summary}"
+    );
     let quiet = config(&net(), "batch: {}", "{}").replace(
         "service:\n",
         "service:\n  telemetry: {logs: {level: error}}\n",
@@ -203,6 +205,35 @@ fn logs_are_as_the_configuration_says_but_for_rust_log() {
         .env("RUST_LOG", "info");
     let output = spawn(command, &quiet).wait_with_output().unwrap();
     assert!(text(&output.stderr).contains("points_sent=72"));
+}
+
+fn json_lines(stderr: &[u8]) -> Vec<serde_json::Value> {
+    let parse =
+        |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+    text(stderr).lines().map(parse).collect()
+}
+
+#[test]
+fn where_logs_are_json_mistakes_in_the_configuration_and_the_last_error_are_too() {
+    let logs = "service:\n  telemetry: {logs: {encoding: json}}\n";
+    let broken = config(&net(), "batch: {timeot: 1s}", "{}").replace("service:\n", logs);
+    let output = run(&broken, &[]);
+    assert_eq!(output.status.code(), Some(2));
+    let lines = json_lines(&output.stderr);
+    let line = &lines[0];
+    assert_eq!(line["error"], "unknown key `timeot`", "{line}");
+    assert_eq!(line["path"], "processors.batch.timeot", "{line}");
+    assert_eq!(line["help"], "did you mean `timeout`?", "{line}");
+    assert_eq!(line["file"], "standard input", "{line}");
+    assert!(line["line"].is_u64() && line["column"].is_u64(), "{line}");
+    let nothing = config("{root: /no/such/tree}", "batch: {}", "{}").replace("service:\n", logs);
+    let output = run(&nothing, &["--once"]);
+    let lines = json_lines(&output.stderr);
+    let last = lines.last().unwrap();
+    assert_eq!(
+        last["error"], "nothing to sweep: no file was read",
+        "{last}"
+    );
 }
 
 #[test]

@@ -38,7 +38,7 @@ fn what_is_too_much_is_counted_named_once_and_left_out() {
         (
             "limits: {series: 4}",
             4,
-            "more than `limits.series` allows",
+            "more series than `limits.series` allows; passed over",
             "series_refused=3 (limit=3)",
         ),
         (
@@ -50,7 +50,7 @@ fn what_is_too_much_is_counted_named_once_and_left_out() {
         (
             "limits: {depth: 2}",
             6,
-            "deeper than `limits.depth`: c/deep/er;",
+            "deeper than `limits.depth`; passed over component=\"statsfs\" detail=\"c/deep/er\"",
             "directories_refused=1",
         ),
         (
@@ -102,7 +102,7 @@ fn an_entry_beyond_the_limit_stays_out_and_drives_none_out() {
     counts.wait_for("s/c{device=/new}", 1);
     signal(&child, Signal::TERM);
     let stderr = text(&child.wait_with_output().unwrap().stderr);
-    let line = "more entries than `limits.directory_entries`: s; passed over";
+    let line = "more entries than `limits.directory_entries`; passed over component=\"statsfs\" detail=\"s\"";
     assert_eq!(stderr.matches(line).count(), 1, "{stderr}");
     assert!(stderr.contains("entries_refused=1 (limit=1)"), "{stderr}");
 }
@@ -123,7 +123,7 @@ fn series_beyond_the_limit_are_counted_and_named_once() {
         stderr.contains("series_refused=600 (limit=600)"),
         "{stderr}"
     );
-    let line = "more than `limits.series` allows: s400/d/c (one of 600); passed over";
+    let line = "more series than `limits.series` allows; passed over component=\"statsfs\" detail=\"s400/d/c (one of 600)\"";
     assert_eq!(stderr.matches(line).count(), 1, "{stderr}");
     assert!(stderr.lines().count() <= 3, "{stderr}");
 }

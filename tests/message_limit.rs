@@ -71,7 +71,7 @@ fn it_gets_small_ones_whatever_the_compression_and_that_is_said_once() {
         );
         let series: HashSet<&String> = points[..72].iter().collect();
         assert_eq!(series.len(), 72, "each once in a sweep");
-        let warnings = stderr.matches("is larger than the peer takes").count();
+        let warnings = stderr.matches("larger than the peer takes").count();
         assert_eq!(warnings, 1, "{stderr}");
         assert_accounted(&stderr);
         assert_fault(

@@ -186,7 +186,9 @@ fn a_metadata_server_that_does_not_answer_holds_up_nothing_but_the_queue() {
     );
     let stderr = text(&output.stderr);
     assert!(
-        output.status.success() && stderr.contains("did not answer within 300ms"),
+        output.status.success()
+            && stderr.contains("the metadata server did not answer in time")
+            && stderr.contains("limit=300ms"),
         "{stderr}"
     );
     server.fake.assert_no_violations();
@@ -219,7 +221,7 @@ fn a_token_that_cannot_be_had_at_first_is_asked_for_again() {
     );
     assert_eq!(header.as_deref(), Some("Bearer the-token"), "{stderr}");
     assert!(
-        stderr.contains("there is no token: ") && stderr.contains("there is a token again"),
+        stderr.contains("there is no token: ") && stderr.contains("tokens are given again"),
         "{stderr}"
     );
 }

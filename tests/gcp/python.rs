@@ -1,12 +1,12 @@
 //! The real program to a server that is made of Google's own Python package: another reading of the same documents.
 
+use gcp_fake::python::{PYTHON_REQUIREMENT, PythonFake};
 use rustix::process::Signal;
 use serde_json::json;
 
 use super::{gcp_config, program, tree};
 use crate::common::alone::{KVM, alone};
 use crate::common::{count, lacks, repository, signal, spawn, text};
-use gcp_fake::python::{PYTHON_REQUIREMENT, PythonFake};
 
 /// The server with these settings; `None` where it is not installed.
 fn google(test: &str, settings: &serde_json::Value) -> Option<PythonFake> {
@@ -96,8 +96,8 @@ fn what_googles_own_package_refuses_costs_its_neighbours_nothing() {
     let name = "what_googles_own_package_refuses_costs_its_neighbours_nothing";
     let refuse = json!({
         "interval": 1,
-        "refuse": ["4242-11", "INVALID_ARGUMENT", "Unrecognized metric label.", -1],
-        "there": {"custom.googleapis.com/kvm/exits": ["GAUGE", "INT64"]},
+        "reject": ["4242-11", "INVALID_ARGUMENT", "Unrecognized metric label.", -1],
+        "descriptors": {"custom.googleapis.com/kvm/exits": ["GAUGE", "INT64"]},
     });
     let Some(google) = google(name, &refuse) else {
         return;
@@ -105,7 +105,8 @@ fn what_googles_own_package_refuses_costs_its_neighbours_nothing() {
     let (stderr, _) = sweep(&google);
     assert!(count(&stderr, "points_rejected") > 0, "{stderr}");
     assert!(
-        stderr.contains("is refused: Unrecognized metric label."),
+        stderr.contains("series rejected by the API")
+            && stderr.contains(": Unrecognized metric label."),
         "{stderr}"
     );
     assert!(

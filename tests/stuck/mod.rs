@@ -25,7 +25,7 @@ fn a_file_that_does_not_answer_costs_one_thread_and_one_line() {
     let threads = run.threads();
     run.system.hang("bad/d/f3");
     run.wait_for_log(
-        "does not answer within `timeout`; left alone until it does: bad/d/f3; passed over",
+        "does not answer within `timeout`; passed over until it does component=\"statsfs\" detail=\"bad/d/f3\"",
     );
     let (reads, values) = (run.system.reads("bad/d/f3"), run.counts.values(&stuck));
     // The others go on: those of other subsystems, and those beside it.
@@ -112,7 +112,7 @@ fn a_file_that_answers_again_is_read_again_though_its_table_was_remade_meanwhile
     let (gone, stuck) = ("bad/f0{device=/c}", "bad/f3{device=/e}");
     run.counts.wait_for(stuck, 3);
     run.system.hang("bad/e/f3");
-    run.wait_for_log("left alone until it does: bad/e/f3; passed over");
+    run.wait_for_log("passed over until it does component=\"statsfs\" detail=\"bad/e/f3\"");
     (0..3).for_each(|file| run.system.remove(&format!("bad/c/f{file}")));
     while run.counts.ends(gone) == 0 {
         std::thread::yield_now();
@@ -136,14 +136,14 @@ fn what_was_read_before_it_is_shown_and_once_ends() {
     system.hang("b/d/f5");
     let mut run = Run::with(system, "readers: 1", &["--once"]);
     run.counts.wait_for(&series("a", "f0"), 1);
-    run.wait_for_log("left alone until it does: b/d/f5");
+    run.wait_for_log("passed over until it does component=\"statsfs\" detail=\"b/d/f5\"");
     run.ends(&["b/d/f5"]);
 }
 
 #[test]
-fn with_too_many_of_them_their_subsystem_rests() {
+fn with_too_many_of_them_their_subsystem_is_suspended() {
     let _cpu = alone(&CPU);
-    let test = "with_too_many_of_them_their_subsystem_rests";
+    let test = "with_too_many_of_them_their_subsystem_is_suspended";
     let Some(mut run) = Run::start(test, &["bad", "good"], "max_stuck: 2") else {
         return;
     };
@@ -151,14 +151,14 @@ fn with_too_many_of_them_their_subsystem_rests() {
     let threads = run.threads();
     let stuck = ["bad/d/f1", "bad/d/f3", "bad/d/f5"];
     stuck.iter().for_each(|path| run.system.hang(path));
-    run.wait_for_log("bad rests: 2 threads wait for files that do not answer");
+    run.wait_for_log("subsystem suspended: threads wait for files that do not answer component=\"statsfs\" subsystem=\"bad\" threads=2");
     assert_eq!(run.system.waiting(), 2, "the third is not tried");
     let rests = run.counts.values(&series("bad", "f0"));
     run.counts.wait_for(&series("good", "f0"), 20);
     assert_eq!(run.counts.values(&series("bad", "f0")), rests);
     assert!(run.threads() <= threads + 2, "{} {threads}", run.threads());
     run.system.answer("bad/d/f1");
-    run.wait_for_log("bad is swept again");
+    run.wait_for_log("subsystem is swept again component=\"statsfs\" subsystem=\"bad\"");
     stuck.iter().for_each(|path| run.system.answer(path));
     run.counts.wait_for(&series("bad", "f5"), 3);
     let stderr = run.end(&[]);
@@ -174,9 +174,9 @@ fn with_more_of_them_than_threads_reading_goes_on_when_one_answers() {
     };
     run.counts.wait_for(&series("worse", "f0"), 3);
     run.system.hang("bad/d/f1");
-    run.wait_for_log("left alone until it does: bad/d/f1; passed over");
+    run.wait_for_log("passed over until it does component=\"statsfs\" detail=\"bad/d/f1\"");
     run.system.hang("worse/d/f1");
-    run.wait_for_log("left alone until it does: worse/d/f1; passed over");
+    run.wait_for_log("passed over until it does component=\"statsfs\" detail=\"worse/d/f1\"");
     assert_eq!(run.system.waiting(), 2);
     run.system.answer("bad/d/f1");
     run.counts.wait_for(&series("good", "f0"), 20);
@@ -197,7 +197,7 @@ fn a_directory_that_does_not_answer_is_named_and_what_is_known_is_swept_on() {
     let threads = run.threads();
     run.system.hang("bad");
     run.wait_for_log(
-        "does not answer when it is listed; what is known is swept on: bad; passed over",
+        "a directory does not answer when it is listed; what is known is swept on component=\"statsfs\" detail=\"bad\"",
     );
     run.system.add("good/d/new");
     run.counts.wait_for(&series("bad", "f0"), 20);

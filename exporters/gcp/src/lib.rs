@@ -1,8 +1,5 @@
 #![doc = include_str!("../README.md")]
 
-// Named here so that its feature `zlib-rs` is on for tonic.
-use flate2 as _;
-
 mod auth;
 mod config;
 mod map;

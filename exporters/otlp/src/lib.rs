@@ -1,15 +1,10 @@
 #![doc = include_str!("../README.md")]
 
-// Named so that its `zlib-rs` is there for tonic.
-use flate2 as _;
-
 mod answer;
-mod codec;
 mod config;
 mod message;
 
 use std::collections::VecDeque;
-use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -18,13 +13,14 @@ use bytes::Bytes;
 use http::uri::{PathAndQuery, Scheme, Uri};
 use pipeline::opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
 use pipeline::{Batch, Component, Context, Error, ExportError, Exporter, Result, async_trait};
+use pipeline_grpc::{BytesCodec, metadata};
 use tonic::client::Grpc;
 use tonic::codec::CompressionEncoding;
-use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue, MetadataMap};
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tonic::metadata::MetadataMap;
+use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Response, Status};
 
-pub use config::{Compression, Config, Keepalive, Tls};
+pub use config::Config;
 use message::Limit;
 
 /// For how long a connection may be in the making, TLS included: then another one is made. An attempt that is over does
@@ -61,36 +57,18 @@ impl Component for Otlp {
         endpoint = endpoint.user_agent(agent).map_err(Error::new)?;
         if uri.scheme() == Some(&Scheme::HTTPS) {
             endpoint = endpoint
-                .tls_config(tls(&config.tls, context)?)
+                .tls_config(config.tls.client_config(CONNECT, context)?)
                 .map_err(|error| Error::at("tls", error))?;
         }
         if let Some(keepalive) = &config.keepalive {
-            endpoint = endpoint
-                .http2_keep_alive_interval(keepalive.time.0)
-                .keep_alive_timeout(keepalive.timeout.0)
-                .keep_alive_while_idle(keepalive.permit_without_stream);
+            endpoint = keepalive.apply(endpoint);
         }
-        let mut headers = MetadataMap::new();
-        for (name, value) in &config.headers {
-            let at = format!("headers.{name}");
-            let key = AsciiMetadataKey::from_str(&name.to_ascii_lowercase())
-                .map_err(|_| Error::at(&at, format!("`{name}` is no header's name")))?;
-            let mut value = AsciiMetadataValue::try_from(value.expose())
-                .map_err(|_| Error::at(&at, "a header's value is printable ASCII"))?;
-            value.set_sensitive(true);
-            headers.insert(key, value);
-        }
-        let compression = match config.compression {
-            Compression::Zstd => Some(CompressionEncoding::Zstd),
-            Compression::Gzip => Some(CompressionEncoding::Gzip),
-            Compression::None => None,
-        };
         Ok(Otlp {
             id: Arc::clone(&context.id),
             endpoint,
             channel: OnceLock::new(),
-            headers,
-            compression,
+            headers: metadata(&config.headers)?,
+            compression: config.compression.encoding(),
             without_zstd: AtomicBool::new(false),
             limit: Limit::none(&context.id),
         })
@@ -192,7 +170,7 @@ impl Otlp {
         let path = PathAndQuery::from_static(
             "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
         );
-        grpc.unary(message, path, codec::Encoded)
+        grpc.unary(message, path, BytesCodec::new())
             .await
             .map(Response::into_inner)
     }
@@ -225,34 +203,4 @@ fn uri(config: &Config) -> Result<Uri, String> {
         return Err(format!("`{text}` has no port; OTLP over gRPC has 4317"));
     }
     Ok(uri)
-}
-
-fn tls(tls: &Tls, context: &Context) -> Result<ClientTlsConfig> {
-    let read = |key: &str, path: &std::path::Path| {
-        context
-            .read(path)
-            .map_err(|error| Error::at(format!("tls.{key}"), error))
-    };
-    let mut config = match &tls.ca_file {
-        Some(path) => {
-            ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read("ca_file", path)?))
-        }
-        None => ClientTlsConfig::new().with_native_roots(),
-    }
-    .timeout(CONNECT);
-    if let Some(name) = &tls.server_name_override {
-        config = config.domain_name(name);
-    }
-    match (&tls.cert_file, &tls.key_file) {
-        (Some(cert), Some(key)) => {
-            config = config.identity(Identity::from_pem(
-                read("cert_file", cert)?,
-                read("key_file", key)?,
-            ));
-        }
-        (None, None) => {}
-        (Some(_), None) => return Err(Error::at("tls.cert_file", "`cert_file` needs `key_file`")),
-        (None, Some(_)) => return Err(Error::at("tls.key_file", "`key_file` needs `cert_file`")),
-    }
-    Ok(config)
 }

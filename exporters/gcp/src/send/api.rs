@@ -1,6 +1,5 @@
 //! The client of the API: the connection, the headers, and requests that are already encoded.
 
-use pipeline::BuildInfo;
 use std::sync::{Arc, OnceLock};
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -10,10 +9,12 @@ use googleapis_tonic_google_monitoring_v3::google::monitoring::v3::{
     CreateMetricDescriptorRequest, CreateTimeSeriesRequest, GetMetricDescriptorRequest,
 };
 use http::uri::PathAndQuery;
+use pipeline::BuildInfo;
+use pipeline_grpc::BytesCodec;
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint};
 use tonic::client::Grpc;
-use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::codec::CompressionEncoding;
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
@@ -69,7 +70,7 @@ impl Api {
             name: format!("projects/{project}"),
             ..CreateTimeSeriesRequest::default()
         };
-        let mut request = Request::new([name.encode_to_vec().into(), series]);
+        let mut request = Request::new(vec![name.encode_to_vec().into(), series]);
         *request.metadata_mut() = self.headers(project).await?;
         grpc.ready()
             .await
@@ -79,7 +80,8 @@ impl Api {
         } else {
             "/google.monitoring.v3.MetricService/CreateTimeSeries"
         });
-        grpc.unary(request, path, EncodedCodec).await.map(drop)
+        let codec = BytesCodec::<()>::new();
+        grpc.unary(request, path, codec).await.map(drop)
     }
 
     pub(crate) async fn create_descriptor(
@@ -147,46 +149,6 @@ pub(crate) fn user_agent(
     );
     AsciiMetadataValue::try_from(text.as_str())
         .map_err(|_| "a header's value is printable ASCII".into())
-}
-
-/// A codec that sends bytes that are already encoded, and expects an empty response.
-#[derive(Debug)]
-struct EncodedCodec;
-
-impl Codec for EncodedCodec {
-    type Encode = [Bytes; 2];
-    type Decode = ();
-    type Encoder = EncodedCodec;
-    type Decoder = EncodedCodec;
-
-    fn encoder(&mut self) -> EncodedCodec {
-        EncodedCodec
-    }
-
-    fn decoder(&mut self) -> EncodedCodec {
-        EncodedCodec
-    }
-}
-
-impl Encoder for EncodedCodec {
-    type Item = [Bytes; 2];
-    type Error = Status;
-
-    fn encode(&mut self, parts: [Bytes; 2], out: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        parts.into_iter().for_each(|part| out.put(part));
-        Ok(())
-    }
-}
-
-impl Decoder for EncodedCodec {
-    type Item = ();
-    type Error = Status;
-
-    fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<()>, Status> {
-        <()>::decode(from)
-            .map(Some)
-            .map_err(|error| Status::internal(error.to_string()))
-    }
 }
 
 /// The client, shared by concurrent requests.

@@ -1,9 +1,9 @@
 //! Exports one request of the pipeline as requests of the API, and accounts for each point.
 
-use pipeline::telemetry::DropReason;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use pipeline::telemetry::DropReason;
 use pipeline::{Batch, BoxError, ExportError, Value};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;

@@ -1,7 +1,5 @@
 //! Decides which points are sent, and in which request of the API.
 
-use crate::send::drop_reasons::{DUPLICATE, ENDED, SERIES_REFUSED};
-use pipeline::telemetry::DropReason;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, MutexGuard, PoisonError};
 
@@ -9,6 +7,7 @@ use bytes::BytesMut;
 use googleapis_tonic_google_monitoring_v3::google::monitoring::v3::{
     Point, TimeInterval, TimeSeries,
 };
+use pipeline::telemetry::DropReason;
 use pipeline::{Batch, Value};
 use prost::Message;
 use prost_types::Timestamp;
@@ -18,6 +17,7 @@ use crate::map::series::point_value;
 use crate::map::tables::MappedTable;
 use crate::send::api::append_series;
 use crate::send::descriptors::{CreationOutcome, Descriptor};
+use crate::send::drop_reasons::{DUPLICATE, ENDED, SERIES_REFUSED};
 use crate::send::pace::{Admission, OutgoingPoint, Reading};
 use crate::send::series_states::SeriesStates;
 

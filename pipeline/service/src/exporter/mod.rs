@@ -21,6 +21,7 @@ use tokio::task::{JoinError, JoinSet};
 
 use crate::config::DeliveryConfig;
 use crate::processor::Request;
+
 use accounting::{Accounting, SHUTDOWN};
 use queue::{MemoryQueue, Queue};
 use retry::RetrySender;

@@ -19,6 +19,7 @@ use crate::failure_log::FailureLog;
 use crate::plan::Plan;
 use crate::read::{FinishedJob, Job, ReadFailure, ReaderPool};
 use crate::tables::{PendingBatch, TableId, Tables, want_interval};
+
 use failures::record_failures;
 use subsystems::Subsystems;
 

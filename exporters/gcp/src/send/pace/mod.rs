@@ -1,11 +1,12 @@
 //! Which points the API accepts of one series: in order, at most one per interval, with time intervals that do not overlap
 //! ([TimeInterval](https://cloud.google.com/monitoring/api/ref_v3/rest/v3/TimeInterval)). Pure: time is a parameter.
 
-use crate::send::drop_reasons::{BASELINE, COALESCED, IN_THE_FUTURE, OUT_OF_ORDER, TOO_OLD};
-use pipeline::telemetry::DropReason;
 use std::time::Duration;
 
+use pipeline::telemetry::DropReason;
+
 use crate::map::point_value::PointValue;
+use crate::send::drop_reasons::{BASELINE, COALESCED, IN_THE_FUTURE, OUT_OF_ORDER, TOO_OLD};
 
 const MILLI: u64 = 1_000_000;
 /// The maximum age of a point, ns.

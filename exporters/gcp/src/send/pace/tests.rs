@@ -166,7 +166,12 @@ fn a_clock_that_goes_back_waits_until_time_has_passed_what_was_sent() {
     );
     assert_eq!(
         shown,
-        ["baseline", "100..110 Int(1)", "out_of_order", "100..120 Int(4)"]
+        [
+            "baseline",
+            "100..110 Int(1)",
+            "out_of_order",
+            "100..120 Int(4)"
+        ]
     );
 }
 

@@ -1,0 +1,19 @@
+//! What components that speak gRPC share: TLS, keepalive, compression and headers with the Collector's keys
+//! ([configgrpc](https://github.com/open-telemetry/opentelemetry-collector/tree/main/config/configgrpc),
+//! [configtls](https://github.com/open-telemetry/opentelemetry-collector/tree/main/config/configtls)), and a codec that
+//! copies bytes.
+
+// Named so that its `zlib-rs` is there for tonic.
+use flate2 as _;
+
+mod codec;
+mod compression;
+mod headers;
+mod keepalive;
+mod tls;
+
+pub use codec::BytesCodec;
+pub use compression::Compression;
+pub use headers::metadata;
+pub use keepalive::Keepalive;
+pub use tls::Tls;
