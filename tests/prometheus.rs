@@ -80,7 +80,7 @@ fn promtool_finds_no_parse_error() {
     );
     assert!(
         text(&output.stderr).contains(
-            "s/n_dash would be s_n_dash for Prometheus, which s/n-dash is already; left out"
+            "series left out of the exposition component=\"stdout\" detail=\"s/n_dash would be s_n_dash for Prometheus, which s/n-dash is already\""
         ),
         "{}",
         text(&output.stderr)

@@ -113,7 +113,7 @@ fn a_kernels_tree_that_comes_later_does_not_count_since_the_boot() {
     );
     let mut child = collector(&config(&receiver, "metadata: {}", "{format: json}"), &[]);
     let mut stderr = std::io::BufReader::new(child.stderr.take().unwrap());
-    common::lines_until(&mut stderr, |line| line.contains("not there"));
+    common::lines_until(&mut stderr, |line| line.contains("missing="));
     let stat = fs::read_to_string("/proc/stat").unwrap();
     let boot = stat
         .lines()

@@ -8,14 +8,13 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use crate::common::repository;
 
 /// Texts that look like messages and are none.
-const NO_MESSAGES: [&str; 15] = [
-    "a value without a key",           // serde asks for the key first
-    "frame with invalid size",         // what the HTTP/2 library says, looked for
-    "a nonzero",                       // serde's word, looked for
-    "# HELP {name} {help}",            // an exposition
-    "statsfs-collector/{} (linux/{})", // the user agent
-    "statsfs-collector/{{{{version}}}} (linux/{})", // likewise
-    "failed with: ",                   // what the API puts before its reason, looked for
+const NO_MESSAGES: [&str; 14] = [
+    "a value without a key",       // serde asks for the key first
+    "frame with invalid size",     // what the HTTP/2 library says, looked for
+    "a nonzero",                   // serde's word, looked for
+    "# HELP {name} {help}",        // an exposition
+    "{name}/{version} (linux/{})", // what the peer is told
+    "failed with: ",               // what the API puts before its reason, looked for
     // How peers say that a message is too large, looked for:
     "larger than max",
     "than max ",
@@ -85,8 +84,8 @@ impl SourceTexts {
                     let names = match hash.as_str() {
                         // Of a map of counters; a function of that name sets something else.
                         "set" if bang == "." => 1,
-                        "Reason" | "Leave" | "Dropped" => 1,
-                        "add" | "add_once" | "count" | "dropped" | "drop_once" => 2,
+                        "Reason" | "loss" | "intended" | "sum" | "maximum" | "gauge" => 1,
+                        "record_for" | "record" | "record_once" | "count" => 1,
                         _ => 0,
                     };
                     self.counted(it.stream(), names);
@@ -186,7 +185,7 @@ fn all_that_the_program_may_say_has_a_line() {
     // The reading itself works: one of each kind.
     for known in [
         "{lost} points are lost",
-        "several values in one file",
+        "several values in one file; passed over",
         "{name} is empty",
     ] {
         assert!(

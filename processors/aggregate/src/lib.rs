@@ -21,7 +21,7 @@ use pipeline::telemetry::{Counter, DropReason};
 use rules::Rules;
 
 /// A row that cannot be a member of its group: series of another kind or unit, or one that is there already.
-const REFUSED: DropReason = DropReason::intended("refused");
+const REFUSED: DropReason = DropReason::loss("refused");
 /// Half a sweep is no sum.
 const UNFINISHED_SWEEP: DropReason = DropReason::loss("unfinished_sweep");
 /// A point that went into the point of its group.

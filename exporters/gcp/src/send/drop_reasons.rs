@@ -4,9 +4,9 @@ use pipeline::telemetry::DropReason;
 
 pub(crate) const BASELINE: DropReason = DropReason::intended("baseline");
 pub(crate) const COALESCED: DropReason = DropReason::intended("coalesced");
-pub(crate) const DUPLICATE: DropReason = DropReason::intended("duplicate");
+pub(crate) const DUPLICATE: DropReason = DropReason::loss("duplicate");
 pub(crate) const ENDED: DropReason = DropReason::intended("ended");
-pub(crate) const IN_THE_FUTURE: DropReason = DropReason::intended("in_the_future");
-pub(crate) const OUT_OF_ORDER: DropReason = DropReason::intended("out_of_order");
-pub(crate) const SERIES_REFUSED: DropReason = DropReason::intended("series_refused");
-pub(crate) const TOO_OLD: DropReason = DropReason::intended("too_old");
+pub(crate) const IN_THE_FUTURE: DropReason = DropReason::loss("in_the_future");
+pub(crate) const OUT_OF_ORDER: DropReason = DropReason::loss("out_of_order");
+pub(crate) const SERIES_REFUSED: DropReason = DropReason::loss("series_refused");
+pub(crate) const TOO_OLD: DropReason = DropReason::loss("too_old");
