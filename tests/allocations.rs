@@ -15,7 +15,7 @@ use pipeline::{
     formats::otlp::Encoder, telemetry::Counters,
 };
 use pipeline::{Factory, Registration, points};
-use processor_batch::Batch as Batching;
+use processor_batch::BatchProcessor;
 use processor_labels::Labels;
 use processor_metadata::Metadata;
 use receiver_statsfs::Statsfs;
@@ -87,7 +87,7 @@ async fn allocations(files: usize) -> u64 {
     let chain = [
         processor::<Metadata>("{rules: [{kind: counter}]}"),
         processor::<Labels>("{actions: [{rename: {label: device, to: dev}}]}"),
-        processor::<Batching>("{timeout: 0s}"),
+        processor::<BatchProcessor>("{timeout: 0s}"),
     ];
     let demand = chain
         .iter()

@@ -84,8 +84,8 @@ impl SourceTexts {
                     let names = match hash.as_str() {
                         // Of a map of counters; a function of that name sets something else.
                         "set" if bang == "." => 1,
-                        "Reason" | "loss" | "intended" | "sum" | "maximum" | "gauge" => 1,
-                        "record_for" | "record" | "record_once" | "count" => 1,
+                        "Reason" | "loss" | "intended" | "sum" | "maximum" | "gauge"
+                        | "record_for" | "record" | "record_once" | "count" => 1,
                         _ => 0,
                     };
                     self.counted(it.stream(), names);

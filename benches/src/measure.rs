@@ -167,8 +167,8 @@ impl Bench {
         command.env(COLLECTOR, &report).arg("--config").arg(&config);
         let output = command.output()?;
         let failed = || {
-            let told = String::from_utf8_lossy(&output.stderr).into_owned();
-            io::Error::other(format!("the collector failed: {told}"))
+            let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+            io::Error::other(format!("the collector failed: {stderr}"))
         };
         if !output.status.success() {
             return Err(failed());

@@ -92,8 +92,8 @@ pub(crate) fn veth(sysfs: &Path, files: usize) -> io::Result<Tree> {
     }
     let script = sysfs.with_extension("ip");
     fs::write(&script, batch)?;
-    let made = Command::new("ip").arg("-batch").arg(&script).status()?;
-    if !made.success() {
+    let status = Command::new("ip").arg("-batch").arg(&script).status()?;
+    if !status.success() {
         return Err(io::Error::other("ip cannot make veth pairs"));
     }
     let interfaces = fs::read_dir(&net)?.map(|entry| entry.map(|it| it.path().join("statistics")));

@@ -9,7 +9,7 @@ use serde::{Serialize, de::DeserializeOwned};
 /// What is taken is written as something that is taken for the same.
 fn check<T: DeserializeOwned + Serialize>(text: &str) {
     let mut node = Node::empty();
-    node.tree = Tree::String(text.into());
+    node.tree = NodeValue::String(text.into());
     let Some(taken) = attempt::<T>(&node).0 else {
         return;
     };

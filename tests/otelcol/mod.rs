@@ -221,7 +221,7 @@ fn a_collector_that_takes_one_mebibyte_gets_more_in_parts() {
         assert!(output.status.success(), "{stderr}");
         let warnings = stderr.matches("larger than the peer takes").count();
         assert_eq!(warnings, 1, "{stderr}");
-        assert!(stderr.contains("sending no more than 1048576"), "{stderr}");
+        assert!(stderr.contains("limit=1048576"), "{stderr}");
         assert_eq!(common::count(&stderr, "points_sent"), count, "{stderr}");
         let arrived = points(&otelcol.end());
         let series: BTreeSet<&String> = arrived.iter().collect();

@@ -27,7 +27,7 @@ use send::descriptors::Descriptors;
 use send::pace::Pace;
 use send::series_states::SeriesStates;
 
-pub use config::{Compression, Config, Detector, Impersonation, MetricConfig, ResourceFilter};
+pub use config::{Config, Detector, GcpCompression, Impersonation, MetricConfig, ResourceFilter};
 
 /// The default endpoint of Cloud Monitoring.
 const DEFAULT_ENDPOINT: &str = "monitoring.googleapis.com:443";
@@ -132,7 +132,7 @@ impl Gcp {
             endpoint,
             channel: OnceLock::new(),
             auth: OnceLock::new(),
-            gzip: metric.compression == Compression::Gzip,
+            gzip: metric.compression == GcpCompression::Gzip,
             is_service_time_series: metric.create_service_timeseries,
             destination_project_quota: config.destination_project_quota,
         };

@@ -21,7 +21,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Response, Status};
 
 pub use config::Config;
-use message::Limit;
+use message::MessageLimit;
 
 /// For how long a connection may be in the making, TLS included: then another one is made. An attempt that is over does
 /// not end it, and all others would wait for it.
@@ -39,7 +39,7 @@ pub struct Otlp {
     /// The peer does not know zstd: so it is for this connection.
     without_zstd: AtomicBool,
     /// How much of a request the peer takes at a time: likewise.
-    limit: Limit,
+    limit: MessageLimit,
 }
 
 pipeline::register! { exporter Otlp }
@@ -70,7 +70,7 @@ impl Component for Otlp {
             headers: metadata(&config.headers)?,
             compression: config.compression.encoding(),
             without_zstd: AtomicBool::new(false),
-            limit: Limit::none(&context.id),
+            limit: MessageLimit::none(&context.id),
         })
     }
 }

@@ -10,7 +10,7 @@ use pipeline::{Batch, TableSplitter};
 
 /// Parts requests to what a peer takes, which is learnt from its refusals.
 #[derive(Debug)]
-pub(crate) struct Limit {
+pub(crate) struct MessageLimit {
     component: Arc<str>,
     /// Bytes of a message, before compression: peers hold that against their limit too.
     bytes: AtomicUsize,
@@ -27,9 +27,9 @@ pub(crate) struct Message {
     pub(crate) size: usize,
 }
 
-impl Limit {
-    pub(crate) fn none(component: &Arc<str>) -> Limit {
-        Limit {
+impl MessageLimit {
+    pub(crate) fn none(component: &Arc<str>) -> MessageLimit {
+        MessageLimit {
             component: Arc::clone(component),
             bytes: AtomicUsize::new(usize::MAX),
             encoder: Mutex::default(),
@@ -132,7 +132,7 @@ mod tests {
         let mut encoder = Encoder::default();
         let sizes = request.iter().map(|it| encoder.encode(it).len());
         let sizes: Vec<usize> = sizes.collect();
-        let limit = Limit::none(&"otlp".into());
+        let limit = MessageLimit::none(&"otlp".into());
         let parted = || {
             let mut left: VecDeque<Batch> = request.iter().cloned().collect();
             std::iter::from_fn(|| limit.next(&mut left)).collect::<Vec<_>>()

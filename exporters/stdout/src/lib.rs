@@ -21,13 +21,13 @@ use tokio::sync::Notify;
 pub struct Config {
     /// How points are written.
     #[serde(default)]
-    pub format: Format,
+    pub format: OutputFormat,
 }
 
 /// How points are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Format {
+pub enum OutputFormat {
     /// A line a point, for people: `NAME{k=v,…} VALUE KIND UNIT`.
     #[default]
     Text,
@@ -40,7 +40,7 @@ pub enum Format {
 /// Writes to standard output.
 #[derive(Debug)]
 pub struct Stdout {
-    format: Format,
+    format: OutputFormat,
     exposition: Mutex<Exposition>,
     changed: Notify,
     /// Found out beside an export: the next one says so.
@@ -78,13 +78,13 @@ impl Component for Stdout {
 impl Exporter for Stdout {
     async fn export(&self, request: &[Batch]) -> Result<(), ExportError> {
         match self.format {
-            Format::Text => write(text::format(request)).await,
-            Format::Json => {
+            OutputFormat::Text => write(text::format(request)).await,
+            OutputFormat::Json => {
                 let line = serde_json::to_string(&otlp::to_request(request))
                     .map_err(ExportError::permanent)?;
                 write(line + "\n").await
             }
-            Format::Prometheus => {
+            OutputFormat::Prometheus => {
                 if self.reader_gone.load(Ordering::Relaxed) {
                     return Err(ExportError::Closed);
                 }
@@ -101,7 +101,7 @@ impl Exporter for Stdout {
     }
 
     async fn run(&self, end: Shutdown) -> Result<()> {
-        if self.format != Format::Prometheus {
+        if self.format != OutputFormat::Prometheus {
             end.wait().await;
             return Ok(());
         }

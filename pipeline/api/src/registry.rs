@@ -81,7 +81,8 @@ impl Registration {
         version: &'static str,
         file: &'static str,
     ) -> Registration {
-        let factory = Factory::Receiver(|node| decode_then::<T, _>(node, |made| Box::new(made)));
+        let factory =
+            Factory::Receiver(|node| decode_then::<T, _>(node, |component| Box::new(component)));
         Registration::of::<T>(crate_name, version, file, factory)
     }
 
@@ -92,7 +93,8 @@ impl Registration {
         version: &'static str,
         file: &'static str,
     ) -> Registration {
-        let factory = Factory::Processor(|node| decode_then::<T, _>(node, |made| Box::new(made)));
+        let factory =
+            Factory::Processor(|node| decode_then::<T, _>(node, |component| Box::new(component)));
         Registration::of::<T>(crate_name, version, file, factory)
     }
 
@@ -104,7 +106,7 @@ impl Registration {
         file: &'static str,
     ) -> Registration {
         let factory = Factory::Processor(|node| {
-            decode_then::<T, _>(node, |made| Box::new(Memo::<T>::new(made)))
+            decode_then::<T, _>(node, |stage| Box::new(Memo::<T>::new(stage)))
         });
         Registration::of::<T>(crate_name, version, file, factory)
     }
@@ -117,7 +119,7 @@ impl Registration {
         file: &'static str,
     ) -> Registration {
         let factory = Factory::Exporter(
-            |node| decode_then::<T, _>(node, |made| Box::new(made)),
+            |node| decode_then::<T, _>(node, |component| Box::new(component)),
             T::delivery,
         );
         Registration::of::<T>(crate_name, version, file, factory)

@@ -88,8 +88,11 @@ fn built<T>(
     context: &Context,
     errors: &mut Vec<Diagnostic>,
 ) -> Option<T> {
-    let it = component.registration;
-    let context = context.of(id, Scope::new(it.crate_name, it.version));
+    let registration = component.registration;
+    let context = context.of(
+        id,
+        Scope::new(registration.crate_name, registration.version),
+    );
     match (component.build)(&context) {
         Ok(built) => Some(built),
         Err(error) => {

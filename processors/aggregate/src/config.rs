@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// What is put together; the first rule that fits a series holds.
-    pub rules: Vec<Rule>,
+    pub rules: Vec<AggregateRule>,
     /// How long a member that shows nothing counts with what it last showed.
     pub carry: Duration,
 }
@@ -27,7 +27,7 @@ impl Default for Config {
 /// Which series become one, and how.
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Rule {
+pub struct AggregateRule {
     /// Which series.
     #[serde(default)]
     pub r#match: Match,

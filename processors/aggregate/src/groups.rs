@@ -12,9 +12,9 @@ use crate::config::Function;
 use crate::group::Group;
 
 /// Rows of a table at the most.
-const MOST_ROWS: usize = 4096;
+const MAX_ROWS: usize = 4096;
 
-/// What one resource's series are told by: the resource's hash, and [`Series::identity`].
+/// What one resource's series are told apart by: the resource's hash, and [`Series::identity`].
 pub(crate) type Key = (u64, u128);
 
 pub(crate) fn resource(resource: &Attributes) -> u64 {
@@ -79,30 +79,30 @@ impl Groups {
         &mut slot.expect("a group stays while it has members").1
     }
 
-    /// Makes a series a member of the group `made`; `None` where it cannot be one, which is said and counted.
+    /// Makes a series a member of the group `series`; `None` where it cannot be one, which is warned of and counted.
     pub(crate) fn join(
         &mut self,
         head: &Head,
         resource: u64,
         from: &Series,
-        made: Series,
+        series: Series,
         function: Function,
         out: &mut Outbox,
     ) -> Option<u32> {
-        let key = (resource, made.identity());
+        let key = (resource, series.identity());
         let group = match self.owners.get(&key) {
-            None => self.add(key, head, Group::new(made, function)),
+            None => self.add(key, head, Group::new(series, function)),
             Some(Owner::Group(group, subsystem)) if *subsystem == head.subsystem => {
                 let group = *group;
                 let have = &self.get_mut(group).series;
-                if have.kind != made.kind || have.unit != made.unit {
-                    refuse(from, &made, "which is of another kind or unit", out);
+                if have.kind != series.kind || have.unit != series.unit {
+                    refuse(from, &series, "which is of another kind or unit", out);
                     return None;
                 }
                 group
             }
             Some(_) => {
-                refuse(from, &made, "which another series is already", out);
+                refuse(from, &series, "which another series is already", out);
                 return None;
             }
         };
@@ -161,12 +161,12 @@ impl Groups {
         self.owners
             .insert(key, Owner::Group(at, Arc::clone(&head.subsystem)));
         let has_room = |it: &&mut OutputTable| {
-            it.groups.len() < MOST_ROWS
+            it.groups.len() < MAX_ROWS
                 && head.with_table_slot(Arc::clone(&it.head.table_slot)) == *it.head
         };
-        if let Some(made) = self.tables.iter_mut().rfind(has_room) {
-            made.groups.push(Some(at));
-            made.table = None;
+        if let Some(table) = self.tables.iter_mut().rfind(has_room) {
+            table.groups.push(Some(at));
+            table.table = None;
         } else {
             let slot = format!("{}/{}/{}", self.id, head.subsystem, self.next_slot);
             self.next_slot += 1;
@@ -217,18 +217,18 @@ impl Groups {
     ) -> Vec<Batch> {
         let mut batches = Vec::new();
         self.let_go();
-        for made in self
+        for output in self
             .tables
             .iter_mut()
             .filter(|it| it.head.subsystem == *subsystem)
         {
-            let table = made.table(&self.all);
+            let table = output.table(&self.all);
             let (mut values, mut starts) = (
                 Vec::with_capacity(table.len()),
                 Vec::with_capacity(table.len()),
             );
             let mut aggregated = 0;
-            for group in &made.groups {
+            for group in &output.groups {
                 let group = group.and_then(|it| self.all[it as usize].as_mut());
                 let (value, start, came) =
                     group.map_or_else(Default::default, |(_, it)| it.take(time));
@@ -237,13 +237,13 @@ impl Groups {
                 starts.push(start);
             }
             out.dropped(aggregated, AGGREGATED);
-            if *starts != *made.starts {
-                made.starts = starts.into();
+            if *starts != *output.starts {
+                output.starts = starts.into();
             }
             let sweep = Sweep::new(sweep.number, sweep.tick, false);
             let batch = Batch::new(
                 table,
-                Arc::clone(&made.starts),
+                Arc::clone(&output.starts),
                 Times::One(time),
                 values,
                 sweep,
@@ -286,11 +286,11 @@ impl OutputTable {
 }
 
 /// Counts and warns of a series that goes no further.
-pub(crate) fn refuse(from: &Series, made: &Series, why: &str, out: &Outbox) {
+pub(crate) fn refuse(from: &Series, series: &Series, why: &str, out: &Outbox) {
     let name = |it: &Series| pipeline::formats::text::identity(&it.name, &it.attributes);
     let counters = out.counters();
     counters.record_for(Counter::SERIES_REFUSED, "duplicate", 1);
     out.warnings().warn_with("duplicate series dropped", || {
-        format!("{} would become {}, {why}", name(from), name(made))
+        format!("{} would become {}, {why}", name(from), name(series))
     });
 }

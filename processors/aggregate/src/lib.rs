@@ -14,7 +14,7 @@ use pipeline::{
     Batch, Component, Context, Demand, Outbox, PerSeries, Processor, Result, TableMap, Value,
 };
 
-pub use config::{Config, Function, Rule};
+pub use config::{AggregateRule, Config, Function};
 use groups::Groups;
 use members::TableMembers;
 use pipeline::telemetry::{Counter, DropReason};

@@ -4,27 +4,27 @@ use std::sync::Arc;
 
 use pipeline::{Attributes, Error, Head, Kind, PerSeries, Result, Series, Temporality, Verdict};
 
-use crate::config::{Config, Function, Rule};
+use crate::config::{AggregateRule, Config, Function};
 
 /// The rules, checked.
 #[derive(Debug)]
-pub(crate) struct Rules(Vec<Rule>);
+pub(crate) struct Rules(Vec<AggregateRule>);
 
 impl Rules {
     pub(crate) fn new(config: Config) -> Result<Rules> {
         for (index, rule) in config.rules.iter().enumerate() {
-            let wrong = match (&rule.without, &rule.by) {
+            let error = match (&rule.without, &rule.by) {
                 (Some(_), None) | (None, Some(_)) => continue,
                 (None, None) => "says which labels go, in `without`, or which stay, in `by`",
                 (Some(_), Some(_)) => "takes either `without` or `by`",
             };
-            return Err(Error::at(format!("rules.{index}"), wrong));
+            return Err(Error::at(format!("rules.{index}"), error));
         }
         Ok(Rules(config.rules))
     }
 
     /// The rule for a series. Histograms have none: they go on as they are.
-    pub(crate) fn find(&self, series: &Series) -> Option<&Rule> {
+    pub(crate) fn find(&self, series: &Series) -> Option<&AggregateRule> {
         let number = matches!(series.kind, Kind::Unknown | Kind::Gauge | Kind::Sum { .. });
         let mut rules = self.0.iter().filter(|_| number);
         rules.find(|rule| rule.r#match.is_match(series))
@@ -32,7 +32,7 @@ impl Rules {
 
     /// Whether another series of this name may be put together with others.
     pub(crate) fn name(&self, name: &str) -> bool {
-        let name_fits = |rule: &Rule| {
+        let name_fits = |rule: &AggregateRule| {
             rule.r#match
                 .name
                 .as_ref()
@@ -43,7 +43,7 @@ impl Rules {
 }
 
 /// What a series becomes a member of.
-pub(crate) fn group(rule: &Rule, member: &Series) -> Series {
+pub(crate) fn group(rule: &AggregateRule, member: &Series) -> Series {
     let stays = |key: &str| match (&rule.without, &rule.by) {
         (Some(without), _) => !without.iter().any(|it| it == key),
         (None, by) => by.iter().flatten().any(|it| it == key),
@@ -52,17 +52,17 @@ pub(crate) fn group(rule: &Rule, member: &Series) -> Series {
     let kept: Attributes = kept
         .map(|(key, value)| (Arc::clone(key), value.clone()))
         .collect();
-    let mut made = Series::of(Arc::clone(&member.metric), Arc::new(kept));
+    let mut series = Series::of(Arc::clone(&member.metric), Arc::new(kept));
     let kind = kind(rule, &member.kind);
-    if kind != made.kind {
-        made.kind = kind;
+    if kind != series.kind {
+        series.kind = kind;
     }
-    made
+    series
 }
 
 /// What the values of a kind become. The sum of counters of which one may leave is no counter; a mean, and the
 /// smallest or largest, cannot be added up any more.
-fn kind(rule: &Rule, member: &Kind) -> Kind {
+fn kind(rule: &AggregateRule, member: &Kind) -> Kind {
     match (member, rule.function) {
         (
             Kind::Sum {

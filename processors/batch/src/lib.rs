@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use pipeline::config::{Duration, Pattern};
 use pipeline::{
-    Batch as Readings, Component, Context, Demand, Error, Outbox, Processor, Result, TableSplitter,
+    Batch, Component, Context, Demand, Error, Outbox, Processor, Result, TableSplitter,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -51,7 +51,7 @@ pub struct Subsystem {
 
 /// Joins the batches of one subsystem into requests.
 #[derive(Debug)]
-pub struct Batch {
+pub struct BatchProcessor {
     config: Arc<Config>,
     waiting: BTreeMap<Arc<str>, Waiting>,
     splitter: TableSplitter,
@@ -59,25 +59,25 @@ pub struct Batch {
 
 #[derive(Debug)]
 struct Waiting {
-    batches: Vec<Readings>,
+    batches: Vec<Batch>,
     points: usize,
     since: Instant,
 }
 
-pipeline::register! { processor Batch }
+pipeline::register! { processor BatchProcessor }
 
-impl Component for Batch {
+impl Component for BatchProcessor {
     const TYPE: &'static str = "batch";
     type Config = Config;
 
-    fn build(config: Config, _: &Context) -> Result<Batch> {
+    fn build(config: Config, _: &Context) -> Result<BatchProcessor> {
         if config.send_batch_max_size > 0 && config.send_batch_max_size < config.send_batch_size {
             return Err(Error::at(
                 "send_batch_max_size",
                 "is below `send_batch_size` (8192 by default)",
             ));
         }
-        Ok(Batch {
+        Ok(BatchProcessor {
             config: Arc::new(config),
             waiting: BTreeMap::new(),
             splitter: TableSplitter::default(),
@@ -85,8 +85,8 @@ impl Component for Batch {
     }
 }
 
-impl Processor for Batch {
-    fn process(&mut self, batch: Readings, out: &mut Outbox) -> Result<()> {
+impl Processor for BatchProcessor {
+    fn process(&mut self, batch: Batch, out: &mut Outbox) -> Result<()> {
         let subsystem = Arc::clone(&batch.table().head().subsystem);
         for batch in self.splitter.split(batch, self.config.send_batch_max_size) {
             let (points, last) = (batch.points(), batch.sweep().last);
@@ -151,7 +151,7 @@ impl Processor for Batch {
     }
 }
 
-impl Batch {
+impl BatchProcessor {
     fn send_all(&mut self, mut subsystems: Vec<Arc<str>>, out: &mut Outbox) {
         subsystems.sort_by_key(|name| {
             std::cmp::Reverse(self.config.of(name).map_or(0, |it| it.priority))

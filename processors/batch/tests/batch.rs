@@ -10,17 +10,20 @@ use pipeline::{
     Batch as Readings, Demand, Outbox, Processor, Sweep, Times, Value, Want, formats::text,
     telemetry::Counters,
 };
-use processor_batch::Batch;
+use processor_batch::BatchProcessor;
 
 const INPUT: &str = "kvm/exits{device=/1} 1\nkvm/exits{device=/2} 2\nkvm/exits{device=/3} 3\nnet/rx 4\nnet/tx end\nnet/no -\n";
 
 #[test]
 fn it_keeps_the_contracts() {
     let readme = include_str!("../README.md");
-    assert_contracts::<Batch>(readme, "{}", INPUT);
+    assert_contracts::<BatchProcessor>(readme, "{}", INPUT);
     let yaml = "{send_batch_size: 2, send_batch_max_size: 2, timeout: 1s, subsystems: [{match: kvm, interval: 30s, priority: 1}]}";
-    assert_contracts::<Batch>(readme, yaml, INPUT);
-    assert_eq!(mistakes::<Batch>("{send_batch_max_size: 5}").len(), 1);
+    assert_contracts::<BatchProcessor>(readme, yaml, INPUT);
+    assert_eq!(
+        mistakes::<BatchProcessor>("{send_batch_max_size: 5}").len(),
+        1
+    );
 }
 
 /// So many points of one subsystem.
@@ -57,7 +60,7 @@ fn a_request_goes_out_when_it_is_full_or_its_sweep_ends() {
         .build()
         .unwrap();
     let _guard = runtime.enter();
-    let mut stage = processor::<Batch>("{send_batch_size: 10}");
+    let mut stage = processor::<BatchProcessor>("{send_batch_size: 10}");
     assert_eq!(
         sizes(
             &mut *stage,
@@ -66,19 +69,20 @@ fn a_request_goes_out_when_it_is_full_or_its_sweep_ends() {
         ),
         [vec![4, 4, 4], vec![1]]
     );
-    let mut stage = processor::<Batch>("{send_batch_size: 4, send_batch_max_size: 5}");
+    let mut stage = processor::<BatchProcessor>("{send_batch_size: 4, send_batch_max_size: 5}");
     assert_eq!(
         sizes(&mut *stage, &mut out, &[(3, false), (3, false), (12, true)]),
         [vec![3], vec![3], vec![4], vec![4], vec![4]]
     );
-    let mut stage = processor::<Batch>("{send_batch_size: 100, timeout: 0s}");
+    let mut stage = processor::<BatchProcessor>("{send_batch_size: 100, timeout: 0s}");
     assert_eq!(sizes(&mut *stage, &mut out, &[(3, false)]), [vec![3]]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_request_that_does_not_fill_goes_out_after_the_time_out_the_more_important_first() {
     let mut out = Outbox::new(Counters::new("test"));
-    let mut stage = processor::<Batch>("{timeout: 200ms, subsystems: [{match: net, priority: 1}]}");
+    let mut stage =
+        processor::<BatchProcessor>("{timeout: 200ms, subsystems: [{match: net, priority: 1}]}");
     for batch in text::parse(INPUT).unwrap() {
         stage.process(batch.with_last(false), &mut out).unwrap();
     }
@@ -96,7 +100,7 @@ async fn a_request_that_does_not_fill_goes_out_after_the_time_out_the_more_impor
 
 #[test]
 fn a_subsystem_is_wanted_no_more_often_than_its_interval() {
-    let stage = processor::<Batch>(
+    let stage = processor::<BatchProcessor>(
         "{subsystems: [{match: k*, interval: 30s}, {match: kvm, interval: 1s}]}",
     );
     let demand = stage.demand(Demand::everything());
@@ -114,7 +118,7 @@ fn a_table_is_cut_once_in_equal_parts() {
         .build()
         .unwrap();
     let _guard = runtime.enter();
-    let mut stage = processor::<Batch>("{send_batch_size: 5, send_batch_max_size: 5}");
+    let mut stage = processor::<BatchProcessor>("{send_batch_size: 5, send_batch_max_size: 5}");
     let lines = rows(12);
     let first = text::parse(&lines).unwrap().remove(0);
     let later = Readings::new(

@@ -22,7 +22,7 @@ pub(crate) struct Catalog {
 
 /// What a catalog says of a metric.
 #[derive(Debug)]
-pub(crate) struct Entry {
+pub(crate) struct CatalogEntry {
     /// `None`: there is no number to export.
     pub(crate) kind: Option<Kind>,
     pub(crate) unit: Arc<str>,
@@ -34,8 +34,8 @@ pub(crate) struct Entry {
 #[derive(Debug)]
 struct Family {
     filesystems: Vec<String>,
-    exact: HashMap<String, Entry>,
-    globs: Vec<(Pattern, Entry)>,
+    exact: HashMap<String, CatalogEntry>,
+    globs: Vec<(Pattern, CatalogEntry)>,
 }
 
 #[derive(Deserialize)]
@@ -101,8 +101,8 @@ impl Catalog {
                 ));
             }
             for form in file.families {
-                let wrong = |why: String| format!("{name}: family `{}`: {why}", form.id);
-                for glob in directory_globs(&form.r#match).map_err(wrong)? {
+                let error = |why: String| format!("{name}: family `{}`: {why}", form.id);
+                for glob in directory_globs(&form.r#match).map_err(error)? {
                     directories.add(glob);
                     family_of.push(families.len());
                 }
@@ -118,7 +118,12 @@ impl Catalog {
     }
 
     /// What is known of a file.
-    pub(crate) fn find(&self, directory: &str, file: &str, filesystem: &str) -> Option<&Entry> {
+    pub(crate) fn find(
+        &self,
+        directory: &str,
+        file: &str,
+        filesystem: &str,
+    ) -> Option<&CatalogEntry> {
         let mut at: Vec<usize> = self
             .directories
             .matches(directory)
@@ -143,7 +148,7 @@ impl Catalog {
     }
 }
 
-impl Entry {
+impl CatalogEntry {
     /// Whether it is a sum, or the like, of those below, in this directory.
     pub(crate) fn is_aggregate(&self, directory: &str) -> bool {
         self.aggregates.is_match(directory)
@@ -151,8 +156,8 @@ impl Entry {
 }
 
 fn family(form: FamilyForm) -> Result<Family, String> {
-    let wrong = |why: String| format!("family `{}`: {why}", form.id);
-    let levels = Arc::new(level_set(&form.aggregates).map_err(wrong)?);
+    let error = |why: String| format!("family `{}`: {why}", form.id);
+    let levels = Arc::new(level_set(&form.aggregates).map_err(error)?);
     let mut family = Family {
         filesystems: form.filesystems,
         exact: HashMap::new(),
@@ -166,20 +171,20 @@ fn family(form: FamilyForm) -> Result<Family, String> {
             Type::Histogram | Type::Enum | Type::Config | Type::Info | Type::Text => None,
         };
         let aggregates = match &metric.aggregates {
-            Some(own) => Arc::new(level_set(own).map_err(wrong)?),
+            Some(own) => Arc::new(level_set(own).map_err(error)?),
             None => Arc::clone(&levels),
         };
-        let entry = Entry {
+        let entry = CatalogEntry {
             kind,
             unit: metric.unit.into(),
             description: metric.description.into(),
             aggregates,
         };
         if metric.name.contains(['*', '?', '[', '{']) {
-            let glob = Pattern::glob(&metric.name).map_err(wrong)?;
+            let glob = Pattern::glob(&metric.name).map_err(error)?;
             family.globs.push((glob, entry));
         } else if family.exact.insert(metric.name.clone(), entry).is_some() {
-            return Err(wrong(format!("`{}` stands twice", metric.name)));
+            return Err(error(format!("`{}` stands twice", metric.name)));
         }
     }
     Ok(family)
@@ -298,15 +303,15 @@ mod tests {
 
     #[test]
     fn the_form_is_strict() {
-        let wrong = |text: &str| Catalog::parse(&[("mine.yaml", text)]).unwrap_err();
-        assert!(wrong("version: 2\nfamilies: []").contains("mine.yaml: version 2"));
-        assert!(wrong("version: 1\nfamilies: []\nmore: 1").contains("unknown field `more`"));
+        let error = |text: &str| Catalog::parse(&[("mine.yaml", text)]).unwrap_err();
+        assert!(error("version: 2\nfamilies: []").contains("mine.yaml: version 2"));
+        assert!(error("version: 1\nfamilies: []\nmore: 1").contains("unknown field `more`"));
         assert!(
-            wrong("version: 1\nfamilies: [{id: a, match: [a/b], metrics: []}]")
+            error("version: 1\nfamilies: [{id: a, match: [a/b], metrics: []}]")
                 .contains("does not end in `/NAME`")
         );
-        assert!(wrong("version: 1\nfamilies: [{id: a, match: [a/NAME], metrics: [{name: b, type: count}]}]").contains("unknown variant `count`"));
-        assert!(wrong("version: 1\nfamilies: [{id: a, match: [a/NAME], metrics: [{name: b, type: bool}, {name: b, type: bool}]}]").contains("stands twice"));
+        assert!(error("version: 1\nfamilies: [{id: a, match: [a/NAME], metrics: [{name: b, type: count}]}]").contains("unknown variant `count`"));
+        assert!(error("version: 1\nfamilies: [{id: a, match: [a/NAME], metrics: [{name: b, type: bool}, {name: b, type: bool}]}]").contains("stands twice"));
     }
 
     #[test]

@@ -13,7 +13,7 @@ pub struct Config {
     /// Who is asked what a metric is, in this order; the first answer holds, for kind, unit and description each.
     pub sources: Vec<MetadataSource>,
     /// What the user says; of several rules that fit, the first that says something of a field holds.
-    pub rules: Vec<Rule>,
+    pub rules: Vec<MetadataRule>,
     /// Catalog files of the user's own, asked before the one that is built in.
     pub catalogs: Vec<PathBuf>,
     /// What becomes of a metric whose kind nobody knows.
@@ -80,7 +80,7 @@ pub enum Aggregates {
 /// What the user says of some metrics.
 #[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct Rule {
+pub struct MetadataRule {
     /// Which.
     pub r#match: Match,
     /// What it is.

@@ -4,7 +4,7 @@ use pipeline::Value;
 
 /// What is remembered of a row: most take no more than a count.
 #[derive(Clone, Debug)]
-pub(crate) enum Row {
+pub(crate) enum RowMemory {
     /// A gauge, as it is.
     Plain,
     /// What counts since a start.
@@ -13,19 +13,19 @@ pub(crate) enum Row {
     Scaled(Box<(f64, Option<Count>)>),
 }
 
-impl Row {
-    pub(crate) fn new(counts: bool, scale: Option<f64>) -> Row {
+impl RowMemory {
+    pub(crate) fn new(counts: bool, scale: Option<f64>) -> RowMemory {
         match scale {
-            Some(scale) => Row::Scaled(Box::new((scale, counts.then(Count::default)))),
-            None if counts => Row::Counts(Count::default()),
-            None => Row::Plain,
+            Some(scale) => RowMemory::Scaled(Box::new((scale, counts.then(Count::default)))),
+            None if counts => RowMemory::Counts(Count::default()),
+            None => RowMemory::Plain,
         }
     }
 
     /// What values are multiplied by.
     pub(crate) fn scale(&self) -> Option<f64> {
         match self {
-            Row::Scaled(it) => Some(it.0),
+            RowMemory::Scaled(it) => Some(it.0),
             _ => None,
         }
     }
@@ -33,9 +33,9 @@ impl Row {
     /// Since when it counts, if it does.
     pub(crate) fn count(&mut self) -> Option<&mut Count> {
         match self {
-            Row::Plain => None,
-            Row::Counts(count) => Some(count),
-            Row::Scaled(it) => it.1.as_mut(),
+            RowMemory::Plain => None,
+            RowMemory::Counts(count) => Some(count),
+            RowMemory::Scaled(it) => it.1.as_mut(),
         }
     }
 }

@@ -15,8 +15,8 @@ use pipeline::{
 };
 
 use catalog::Catalog;
-pub use config::{Aggregates, Config, MetadataSource, Rule, RuleKind, Unmatched};
-use counts::{Row, scaled};
+pub use config::{Aggregates, Config, MetadataRule, MetadataSource, RuleKind, Unmatched};
+use counts::{RowMemory, scaled};
 use types::Types;
 
 /// What fuzz targets reach.
@@ -33,7 +33,7 @@ pub mod fuzzing {
 
 /// Says what each metric is.
 pub struct Metadata {
-    memo: Memo<Types, Row>,
+    memo: Memo<Types, RowMemory>,
     /// The starts of each table as they last went out: most sweeps change none.
     starts: TableMap<Arc<[u64]>>,
     candidates: HashSet<Arc<str>>,
@@ -98,7 +98,7 @@ impl Processor for Metadata {
                 {
                     candidates.insert(Arc::clone(&incoming.name));
                 }
-                Row::new(series.kind.is_cumulative(), types.scale(incoming))
+                RowMemory::new(series.kind.is_cumulative(), types.scale(incoming))
             });
         let rewritten = rewrite.apply(&batch);
         out.dropped(batch.points() - rewritten.points(), DropReason::FILTERED);

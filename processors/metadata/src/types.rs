@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use pipeline::{Head, Kind, PerSeries, Series, Source, Verdict};
 
-use crate::catalog::{Catalog, Entry};
-use crate::config::{Aggregates, Config, MetadataSource, Rule, Unmatched};
+use crate::catalog::{Catalog, CatalogEntry};
+use crate::config::{Aggregates, Config, MetadataRule, MetadataSource, Unmatched};
 
 /// Answers what a metric is, from rules, declarations, catalogs and modes.
 #[derive(Debug)]
@@ -34,12 +34,12 @@ impl Types {
         if !is_auto || !source.is_some_and(|source| source.file.same_name_below) {
             return false;
         }
-        let rules: Vec<&Rule> = self.rules(series).collect();
+        let rules: Vec<&MetadataRule> = self.rules(series).collect();
         self.is_aggregate(&rules, source, self.entry(source))
             .is_none()
     }
 
-    fn rules(&self, series: &Series) -> impl Iterator<Item = &Rule> {
+    fn rules(&self, series: &Series) -> impl Iterator<Item = &MetadataRule> {
         let asked = self.config.sources.contains(&MetadataSource::Rules);
         self.config
             .rules
@@ -48,7 +48,7 @@ impl Types {
     }
 
     /// What the catalog knows, if it is asked at all.
-    fn entry(&self, source: Option<&Source>) -> Option<&Entry> {
+    fn entry(&self, source: Option<&Source>) -> Option<&CatalogEntry> {
         let source = source.filter(|_| self.config.sources.contains(&MetadataSource::Catalog))?;
         self.catalog.find(
             &source.directory.path,
@@ -60,9 +60,9 @@ impl Types {
     /// What is said of its being a sum; `None` if nobody says anything.
     fn is_aggregate(
         &self,
-        rules: &[&Rule],
+        rules: &[&MetadataRule],
         source: Option<&Source>,
-        entry: Option<&Entry>,
+        entry: Option<&CatalogEntry>,
     ) -> Option<bool> {
         let declared = source.and_then(|source| source.file.declared.as_ref());
         let answer = |asked: &MetadataSource| match asked {
@@ -81,7 +81,7 @@ impl PerSeries for Types {
     fn rewrite(&self, _: &Head, series: &mut Series) -> Verdict {
         let source = series.source.clone();
         let source = source.as_ref();
-        let rules: Vec<&Rule> = self.rules(series).collect();
+        let rules: Vec<&MetadataRule> = self.rules(series).collect();
         if rules.iter().any(|rule| rule.drop) {
             return Verdict::Drop;
         }
@@ -121,7 +121,7 @@ impl PerSeries for Types {
             None if self.config.unmatched == Unmatched::Drop => return Verdict::Drop,
             None => Kind::Gauge,
         };
-        let text = |rule: &dyn Fn(&Rule) -> Option<Arc<str>>,
+        let text = |rule: &dyn Fn(&MetadataRule) -> Option<Arc<str>>,
                     declared: Option<Arc<str>>,
                     entry: Option<&Arc<str>>| {
             self.config.sources.iter().find_map(|asked| match asked {

@@ -138,13 +138,13 @@ pub struct FormatRule {
     /// The path below the root, the subsystem first.
     pub r#match: Pattern,
     /// The format.
-    pub r#as: Format,
+    pub r#as: ValueFormat,
 }
 
 /// The format of a file's content.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Format {
+pub enum ValueFormat {
     /// A decimal integer.
     #[default]
     Int,

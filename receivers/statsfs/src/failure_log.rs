@@ -17,11 +17,11 @@ const MAX_RECORDED_ONCE: usize = 65_536;
 pub(crate) struct FailureLog {
     counters: Counters,
     warnings: Warnings,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<PendingFailures>>,
 }
 
 #[derive(Default)]
-struct State {
+struct PendingFailures {
     /// By reason and cause: the first subjects, and the number of all.
     pending: BTreeMap<(&'static str, &'static str), (Vec<String>, u64)>,
     recorded_once: HashSet<u64>,
@@ -93,7 +93,7 @@ impl FailureLog {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, PendingFailures> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -2,7 +2,7 @@
 
 use pipeline::Value;
 
-use crate::config::Format;
+use crate::config::ValueFormat;
 use crate::discovery::name::{escape, shorten};
 
 /// No text makes it panic.
@@ -12,7 +12,12 @@ pub fn schema(text: &str) {
 
 /// No content makes it panic, and none without a minus becomes negative.
 pub fn value(bytes: &[u8]) {
-    for format in [Format::Int, Format::Float, Format::Hex, Format::Bool] {
+    for format in [
+        ValueFormat::Int,
+        ValueFormat::Float,
+        ValueFormat::Hex,
+        ValueFormat::Bool,
+    ] {
         let parsed = crate::read::value::parse(bytes, format);
         let is_negative = matches!(parsed, Ok((Value::Int(it), _)) if it < 0);
         assert!(!is_negative || bytes.contains(&b'-'));

@@ -18,7 +18,7 @@ use pipeline::{
     Component, Context, Demand, Error, Outlet, Receiver, ReceiverClock, Result, async_trait,
 };
 
-pub use config::{Config, Filter, Format, FormatRule, Limits, Priority, Read};
+pub use config::{Config, Filter, FormatRule, Limits, Priority, Read, ValueFormat};
 pub use layout::Layout;
 
 /// Sweeps a tree of small files, one value a file.

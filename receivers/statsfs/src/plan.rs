@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pipeline::Attributes;
 
-use crate::config::{Config, Filter, Format, FormatRule, Limits, Priority, Read};
+use crate::config::{Config, Filter, FormatRule, Limits, Priority, Read, ValueFormat};
 use crate::layout::Layout;
 
 /// A receiver's configuration as scans and sweeps use it.
@@ -66,7 +66,12 @@ impl Plan {
     }
 
     /// How the file at this path is read: as the user says, as `.schema` says, as an integer.
-    pub(crate) fn format(&self, directory: &str, file: &str, declared: Option<Format>) -> Format {
+    pub(crate) fn format(
+        &self,
+        directory: &str,
+        file: &str,
+        declared: Option<ValueFormat>,
+    ) -> ValueFormat {
         if self.formats.is_empty() {
             return declared.unwrap_or_default();
         }

@@ -91,7 +91,7 @@ pub struct MetricConfig {
     /// No TLS and no credentials. Only with an `endpoint` of your own.
     pub use_insecure: bool,
     /// How requests are compressed.
-    pub compression: Compression,
+    pub compression: GcpCompression,
     /// Creates no descriptors. The API creates them from the first point, without description and unit.
     pub skip_create_descriptor: bool,
     /// Writes by `CreateServiceTimeSeries`, for Google's own services; creates no descriptors.
@@ -141,7 +141,7 @@ impl Default for MetricConfig {
             known_domains: domains.map(String::from).to_vec(),
             endpoint: None,
             use_insecure: false,
-            compression: Compression::None,
+            compression: GcpCompression::None,
             skip_create_descriptor: false,
             create_service_timeseries: false,
             resource_filters: Vec::new(),
@@ -178,7 +178,7 @@ impl ResourceFilter {
 
 /// How requests are compressed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-pub enum Compression {
+pub enum GcpCompression {
     /// Not at all.
     #[default]
     #[serde(rename = "none", alias = "")]

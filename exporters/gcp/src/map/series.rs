@@ -20,7 +20,7 @@ use crate::send::pace::SeriesKind;
 /// The unit of a boolean gauge.
 const BOOL: &str = "{gcp.BOOL}";
 
-type Labels = BTreeMap<String, String>;
+type LabelMap = BTreeMap<String, String>;
 
 /// The fields that all series of a table share.
 #[derive(Debug)]
@@ -29,8 +29,8 @@ pub(crate) struct CommonFields {
     pub(crate) resource: MonitoredResource,
     /// The resource, encoded as a field of a `TimeSeries`.
     pub(crate) encoded_resource: Bytes,
-    /// Labels added to each series. They override its own labels.
-    labels: Labels,
+    /// LabelMap added to each series. They override its own labels.
+    labels: LabelMap,
 }
 
 /// A series as the API identifies it.
@@ -55,7 +55,7 @@ pub(crate) fn common_fields(
     let text = |key: &str| attributes.get(key).map(ToString::to_string);
     let own = text("gcp.project.id").filter(|id| !id.is_empty());
     let project = own.as_deref().or(project).ok_or(NO_PROJECT)?;
-    let mut labels = Labels::new();
+    let mut labels = LabelMap::new();
     let mut set = |key: &str, value: String| {
         if !value.is_empty() {
             labels.insert(label_key(key), label_value(value));
@@ -95,7 +95,7 @@ pub(crate) fn metric(
     common: &CommonFields,
     series: &Series,
 ) -> Result<Metric, String> {
-    let mut labels = Labels::new();
+    let mut labels = LabelMap::new();
     for (key, value) in series.attributes.iter() {
         // If two keys map to one, the first stays. If that makes two series the same, their ids show it.
         labels

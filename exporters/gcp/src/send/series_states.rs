@@ -14,12 +14,12 @@ const COUNTER_RETENTION: u64 = 25 * HOUR;
 /// The states of all series, by id.
 #[derive(Debug, Default)]
 pub(crate) struct SeriesStates {
-    states: HashMap<u128, Entry>,
+    states: HashMap<u128, SeriesEntry>,
     last_cleanup: u64,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct SeriesEntry {
     owner: u64,
     /// When it was last looked up, unix ns.
     last_seen: u64,
@@ -29,7 +29,7 @@ struct Entry {
 impl SeriesStates {
     /// The state of a series; `None` where another series maps to the same id and owns it.
     pub(crate) fn get(&mut self, mapped: &MappedSeries, now: u64) -> Option<&mut SeriesState> {
-        let entry = self.states.entry(mapped.id).or_insert_with(|| Entry {
+        let entry = self.states.entry(mapped.id).or_insert_with(|| SeriesEntry {
             owner: mapped.owner,
             last_seen: now,
             state: SeriesState::default(),

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use serde::de::{self, DeserializeOwned, DeserializeSeed, Deserializer, IntoDeserializer, Visitor};
 
-use super::node::{Node, Tree};
+use super::node::{Node, NodeValue};
 use super::problem::{DecodeError, DecodeErrorKind, Problem, problem};
 use super::types::Secret;
 
@@ -122,7 +122,7 @@ impl<'a> Reader<'a, '_> {
 
     fn wants<T>(&self, what: &str) -> Result<T, DecodeError> {
         let hint = match (&self.node.tree, what) {
-            (Tree::Number(_) | Tree::Bool(_), "a string") => "; put it in quotes",
+            (NodeValue::Number(_) | NodeValue::Bool(_), "a string") => "; put it in quotes",
             _ => "",
         };
         self.blame(Err(de::Error::custom(format_args!(
@@ -134,8 +134,8 @@ impl<'a> Reader<'a, '_> {
     fn map<V: Visitor<'a>>(&self, visitor: V) -> Result<V::Value, DecodeError> {
         static NONE: &[(String, Node)] = &[];
         let items = match &self.node.tree {
-            Tree::Map(map) => map.as_slice(),
-            Tree::Null => NONE,
+            NodeValue::Map(map) => map.as_slice(),
+            NodeValue::Null => NONE,
             _ => return self.wants("a map"),
         };
         self.blame(visitor.visit_map(Items {
@@ -147,7 +147,7 @@ impl<'a> Reader<'a, '_> {
 
     fn list<V: Visitor<'a>>(&self, visitor: V) -> Result<V::Value, DecodeError> {
         match &self.node.tree {
-            Tree::List(list) => self.blame(visitor.visit_seq(Elements {
+            NodeValue::List(list) => self.blame(visitor.visit_seq(Elements {
                 items: list.iter(),
                 reader: *self,
             })),
@@ -159,7 +159,7 @@ impl<'a> Reader<'a, '_> {
     fn scalar<V: Visitor<'a>>(&self, visitor: V, what: &str) -> Result<V::Value, DecodeError> {
         let typed;
         let tree = match &self.node.tree {
-            Tree::Untyped(text) => {
+            NodeValue::Untyped(text) => {
                 typed =
                     Node::from(serde_yaml::from_str(text).unwrap_or(serde_yaml::Value::Null)).tree;
                 &typed
@@ -167,17 +167,19 @@ impl<'a> Reader<'a, '_> {
             tree => tree,
         };
         match tree {
-            Tree::Number(number) if what != "true or false" => {
+            NodeValue::Number(number) if what != "true or false" => {
                 self.blame(visit_number(number, visitor))
             }
-            Tree::Bool(it) if what == "true or false" => self.blame(visitor.visit_bool(*it)),
+            NodeValue::Bool(it) if what == "true or false" => self.blame(visitor.visit_bool(*it)),
             _ => self.wants(what),
         }
     }
 
     fn text<V: Visitor<'a>>(&self, visitor: V) -> Result<V::Value, DecodeError> {
         match &self.node.tree {
-            Tree::String(text) | Tree::Untyped(text) => self.blame(visitor.visit_str(text)),
+            NodeValue::String(text) | NodeValue::Untyped(text) => {
+                self.blame(visitor.visit_str(text))
+            }
             _ => self.wants("a string"),
         }
     }
@@ -211,12 +213,14 @@ impl<'a> Deserializer<'a> for Reader<'a, '_> {
 
     fn deserialize_any<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         match &self.node.tree {
-            Tree::Null => self.blame(visitor.visit_unit()),
-            Tree::Bool(it) => self.blame(visitor.visit_bool(*it)),
-            Tree::Number(number) => self.blame(visit_number(number, visitor)),
-            Tree::String(text) | Tree::Untyped(text) => self.blame(visitor.visit_str(text)),
-            Tree::List(_) => self.list(visitor),
-            Tree::Map(_) => self.map(visitor),
+            NodeValue::Null => self.blame(visitor.visit_unit()),
+            NodeValue::Bool(it) => self.blame(visitor.visit_bool(*it)),
+            NodeValue::Number(number) => self.blame(visit_number(number, visitor)),
+            NodeValue::String(text) | NodeValue::Untyped(text) => {
+                self.blame(visitor.visit_str(text))
+            }
+            NodeValue::List(_) => self.list(visitor),
+            NodeValue::Map(_) => self.map(visitor),
         }
     }
 
@@ -229,7 +233,7 @@ impl<'a> Deserializer<'a> for Reader<'a, '_> {
     }
 
     fn deserialize_option<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, DecodeError> {
-        if matches!(self.node.tree, Tree::Null) {
+        if matches!(self.node.tree, NodeValue::Null) {
             visitor.visit_none()
         } else {
             visitor.visit_some(self)
@@ -244,8 +248,8 @@ impl<'a> Deserializer<'a> for Reader<'a, '_> {
         if name == Secret::NAME {
             self.trace.secrets.borrow_mut().push(spell(self.path));
         }
-        let made = visitor.visit_newtype_struct(self);
-        self.blame(made)
+        let value = visitor.visit_newtype_struct(self);
+        self.blame(value)
     }
 
     fn deserialize_struct<V: Visitor<'a>>(
@@ -280,10 +284,10 @@ impl<'a> Deserializer<'a> for Reader<'a, '_> {
         visitor: V,
     ) -> Result<V::Value, DecodeError> {
         match &self.node.tree {
-            Tree::String(text) | Tree::Untyped(text) => {
+            NodeValue::String(text) | NodeValue::Untyped(text) => {
                 self.blame(visitor.visit_enum(text.as_str().into_deserializer()))
             }
-            Tree::Map(map) if map.len() == 1 => {
+            NodeValue::Map(map) if map.len() == 1 => {
                 let items = Items {
                     rest: map.iter(),
                     value: None,
@@ -294,7 +298,7 @@ impl<'a> Deserializer<'a> for Reader<'a, '_> {
             tree => {
                 // Beside a choice nothing else stands: what is no choice itself is the mistake.
                 let keys = match tree {
-                    Tree::Map(map) => map.as_slice(),
+                    NodeValue::Map(map) => map.as_slice(),
                     _ => &[],
                 };
                 let is_unknown = |key: &&String| !allowed.contains(&key.as_str());
@@ -306,7 +310,7 @@ impl<'a> Deserializer<'a> for Reader<'a, '_> {
                     .map(|it| format!("`{it}`"))
                     .collect::<Vec<_>>()
                     .join(", ");
-                let how = if matches!(tree, Tree::Map(_)) {
+                let how = if matches!(tree, NodeValue::Map(_)) {
                     "a map of one key, "
                 } else {
                     ""

@@ -6,7 +6,7 @@ mod problem;
 mod types;
 
 pub use decode::{Decoded, attempt, decode};
-pub use node::{Node, Origin, Tree};
+pub use node::{Node, NodeValue, Origin};
 pub use problem::{Expected, Problem};
 pub use types::{ByteSize, Duration, Pattern, Regex, Secret};
 

@@ -6,7 +6,7 @@ use std::ops::Range;
 #[derive(Clone, Debug, Default)]
 pub struct Node {
     /// The value.
-    pub tree: Tree,
+    pub tree: NodeValue,
     /// Where it was written; `None` for what no user wrote.
     pub origin: Option<Origin>,
     /// Whether it came out of a file (`${file:…}`): shown as `[REDACTED]`.
@@ -26,7 +26,7 @@ pub struct Origin {
 
 /// The value itself.
 #[derive(Clone, Debug, Default)]
-pub enum Tree {
+pub enum NodeValue {
     /// Nothing was written: the default.
     #[default]
     Null,
@@ -49,7 +49,7 @@ impl Node {
     #[must_use]
     pub fn empty() -> Node {
         Node {
-            tree: Tree::Map(Vec::new()),
+            tree: NodeValue::Map(Vec::new()),
             ..Node::default()
         }
     }
@@ -58,7 +58,7 @@ impl Node {
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Node> {
         match &self.tree {
-            Tree::Map(map) => map
+            NodeValue::Map(map) => map
                 .iter()
                 .find(|(have, _)| have == key)
                 .map(|(_, node)| node),
@@ -68,7 +68,7 @@ impl Node {
 
     /// Takes a key out of a map.
     pub fn take(&mut self, key: &str) -> Option<Node> {
-        let Tree::Map(map) = &mut self.tree else {
+        let NodeValue::Map(map) = &mut self.tree else {
             return None;
         };
         let at = map.iter().position(|(have, _)| have == key)?;
@@ -82,7 +82,7 @@ impl Node {
             return Some(self);
         };
         match &self.tree {
-            Tree::List(list) => list
+            NodeValue::List(list) => list
                 .iter()
                 .find(|(index, _)| index.to_string() == *first)?
                 .1
@@ -97,7 +97,7 @@ impl Node {
             return false;
         };
         match &mut self.tree {
-            Tree::Map(map) => {
+            NodeValue::Map(map) => {
                 let Some(at) = map.iter().position(|(have, _)| have == first) else {
                     return false;
                 };
@@ -108,7 +108,7 @@ impl Node {
                     map[at].1.remove(rest)
                 }
             }
-            Tree::List(list) => {
+            NodeValue::List(list) => {
                 let Some(at) = list
                     .iter()
                     .position(|(index, _)| index.to_string() == *first)
@@ -130,16 +130,16 @@ impl Node {
     #[must_use]
     pub fn describe(&self) -> String {
         match &self.tree {
-            Tree::Null => "nothing".into(),
-            Tree::Bool(it) => format!("the truth value `{it}`"),
-            Tree::Number(it) => format!("the number `{it}`"),
-            Tree::String(it) if it.is_empty() => "an empty string".into(),
-            Tree::String(it) => format!("the string `{it}`"),
-            Tree::Untyped(it) if it.is_empty() => "an empty string, from `${…}`".into(),
-            Tree::Untyped(_) => "the text that `${…}` gave".into(),
-            Tree::List(_) => "a list".into(),
-            Tree::Map(map) if map.len() == 1 => "a map of one key".into(),
-            Tree::Map(map) => format!("a map of {} keys", map.len()),
+            NodeValue::Null => "nothing".into(),
+            NodeValue::Bool(it) => format!("the truth value `{it}`"),
+            NodeValue::Number(it) => format!("the number `{it}`"),
+            NodeValue::String(it) if it.is_empty() => "an empty string".into(),
+            NodeValue::String(it) => format!("the string `{it}`"),
+            NodeValue::Untyped(it) if it.is_empty() => "an empty string, from `${…}`".into(),
+            NodeValue::Untyped(_) => "the text that `${…}` gave".into(),
+            NodeValue::List(_) => "a list".into(),
+            NodeValue::Map(map) if map.len() == 1 => "a map of one key".into(),
+            NodeValue::Map(map) => format!("a map of {} keys", map.len()),
         }
     }
 }
@@ -149,14 +149,14 @@ impl From<serde_yaml::Value> for Node {
     fn from(value: serde_yaml::Value) -> Node {
         use serde_yaml::Value;
         let tree = match value {
-            Value::Null => Tree::Null,
-            Value::Bool(it) => Tree::Bool(it),
-            Value::Number(it) => Tree::Number(it),
-            Value::String(it) => Tree::String(it),
+            Value::Null => NodeValue::Null,
+            Value::Bool(it) => NodeValue::Bool(it),
+            Value::Number(it) => NodeValue::Number(it),
+            Value::String(it) => NodeValue::String(it),
             Value::Sequence(list) => {
-                Tree::List(list.into_iter().map(Node::from).enumerate().collect())
+                NodeValue::List(list.into_iter().map(Node::from).enumerate().collect())
             }
-            Value::Mapping(map) => Tree::Map(
+            Value::Mapping(map) => NodeValue::Map(
                 map.into_iter()
                     .map(|(key, value)| (key_text(&key), value.into()))
                     .collect(),

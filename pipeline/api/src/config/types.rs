@@ -72,7 +72,7 @@ impl fmt::Display for Duration {
 
 impl<'de> Deserialize<'de> for Duration {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-        from.deserialize_any(Text(
+        from.deserialize_any(TextVisitor(
             "a duration such as `10s`, `1m30s` or `200ms`",
             |text: &str| {
                 Duration::parse(text).ok_or_else(|| {
@@ -107,7 +107,7 @@ pub struct ByteSize(pub u64);
 
 impl<'de> Deserialize<'de> for ByteSize {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<ByteSize, D::Error> {
-        from.deserialize_any(Text("a size such as `4KiB`", |text: &str| {
+        from.deserialize_any(TextVisitor("a size such as `4KiB`", |text: &str| {
             let parsed = text
                 .parse::<bytesize::ByteSize>()
                 .map(|size| ByteSize(size.as_u64()));
@@ -203,7 +203,7 @@ impl Regex {
 
 impl<'de> Deserialize<'de> for Regex {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Regex, D::Error> {
-        from.deserialize_str(Text("a regular expression", Regex::parse))
+        from.deserialize_str(TextVisitor("a regular expression", Regex::parse))
     }
 }
 
@@ -322,9 +322,9 @@ impl JsonSchema for Pattern {
 }
 
 /// A visitor of one text, or of a whole number where the type takes one.
-struct Text<P>(&'static str, P);
+struct TextVisitor<P>(&'static str, P);
 
-impl<T, P: FnOnce(&str) -> Result<T, String>> Visitor<'_> for Text<P> {
+impl<T, P: FnOnce(&str) -> Result<T, String>> Visitor<'_> for TextVisitor<P> {
     type Value = T;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

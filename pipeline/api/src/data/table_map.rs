@@ -17,9 +17,9 @@ const SUCCESSION: Duration = Duration::from_mins(1);
 ///
 /// Where a table is remade, the new one has the slot of the old one
 /// ([`Head::table_slot`](crate::Head::table_slot)): [`TableMap::remove_predecessor`] hands over what was known of that.
-pub struct TableMap<V>(HashMap<usize, Entry<V>>);
+pub struct TableMap<V>(HashMap<usize, KnownTable<V>>);
 
-struct Entry<V> {
+struct KnownTable<V> {
     table: Weak<Table>,
     slot: Arc<str>,
     /// When it was found that nobody holds the table any more.
@@ -54,12 +54,14 @@ impl<V> TableMap<V> {
             self.0.retain(|_, entry| !entry.is_gone());
         }
         let entry = self.0.entry(address);
-        &mut entry.or_insert_with(|| Entry::new(table, value())).value
+        &mut entry
+            .or_insert_with(|| KnownTable::new(table, value()))
+            .value
     }
 
     /// Sets what is known of this table.
     pub fn insert(&mut self, table: &Arc<Table>, value: V) {
-        self.0.insert(address(table), Entry::new(table, value));
+        self.0.insert(address(table), KnownTable::new(table, value));
     }
 
     /// What is known of the table that had this one's slot before it.
@@ -82,7 +84,7 @@ impl<V> TableMap<V> {
     /// Removes what is known of tables that have gone, and whose slot no other table has taken for a minute.
     pub fn remove_gone(&mut self) -> Vec<V> {
         let now = Instant::now();
-        let is_over = |entry: &mut Entry<V>| {
+        let is_over = |entry: &mut KnownTable<V>| {
             entry.is_gone() && now - *entry.gone_since.get_or_insert(now) >= SUCCESSION
         };
         let removed = self.0.extract_if(|_, entry| is_over(entry));
@@ -145,9 +147,9 @@ pub(crate) fn address(table: &Arc<Table>) -> usize {
     Arc::as_ptr(table) as usize
 }
 
-impl<V> Entry<V> {
-    fn new(table: &Arc<Table>, value: V) -> Entry<V> {
-        Entry {
+impl<V> KnownTable<V> {
+    fn new(table: &Arc<Table>, value: V) -> KnownTable<V> {
+        KnownTable {
             table: Arc::downgrade(table),
             slot: Arc::clone(&table.head().table_slot),
             gone_since: None,

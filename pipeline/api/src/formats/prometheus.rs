@@ -27,7 +27,7 @@ struct Latest {
     values: Vec<Value>,
 }
 
-struct Family<'a> {
+struct MetricFamily<'a> {
     kind: &'static str,
     metric: &'a str,
     help: &'a str,
@@ -82,7 +82,7 @@ impl Exposition {
         }
         let mut latest = std::mem::take(&mut self.tables);
         let tables: Vec<(Arc<Table>, &Latest)> = latest.iter().collect();
-        let mut families: BTreeMap<String, Family<'_>> = BTreeMap::new();
+        let mut families: BTreeMap<String, MetricFamily<'_>> = BTreeMap::new();
         for (table, latest) in &tables {
             for (series, value) in table.series().iter().zip(&latest.values) {
                 let number = match value {
@@ -130,7 +130,7 @@ impl Exposition {
         &mut self,
         series: &'a Series,
         number: &str,
-        families: &mut BTreeMap<String, Family<'a>>,
+        families: &mut BTreeMap<String, MetricFamily<'a>>,
     ) {
         let (kind, suffix) = match series.kind {
             Kind::Sum {
@@ -157,13 +157,15 @@ impl Exposition {
             self.refuse(series, "collision", &why);
             return;
         }
-        let family = families.entry(name.clone()).or_insert_with(|| Family {
-            kind,
-            metric: &series.name,
-            help: &series.description,
-            lines: Vec::new(),
-            labels: HashSet::new(),
-        });
+        let family = families
+            .entry(name.clone())
+            .or_insert_with(|| MetricFamily {
+                kind,
+                metric: &series.name,
+                help: &series.description,
+                lines: Vec::new(),
+                labels: HashSet::new(),
+            });
         family.lines.push(format!("{name}{labels} {number}\n"));
         family.labels.insert(labels);
     }

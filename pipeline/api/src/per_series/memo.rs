@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::identities::{Identities, Identity, identity};
-use super::rewrite::{Known, PreviousRows, Row, TableRewrite};
+use super::rewrite::{Known, PreviousRows, RewrittenRow, TableRewrite};
 use super::{PerSeries, Verdict};
 use crate::channel::Outbox;
 use crate::component::Processor;
@@ -85,7 +85,7 @@ impl<T: PerSeries, C: Clone> Memo<T, C> {
         // A row that ends in this very batch leaves its identity to one that begins.
         let ends = |row: &usize| matches!(batch.values()[*row], Value::Ended);
         let living = (0..table.len()).filter(|row| !ends(row));
-        let mut rows: Vec<Option<Row<C>>> = Vec::new();
+        let mut rows: Vec<Option<RewrittenRow<C>>> = Vec::new();
         rows.resize_with(table.len(), || None);
         for at in living.chain((0..table.len()).filter(ends)) {
             let incoming = &table.series()[at];
@@ -95,7 +95,7 @@ impl<T: PerSeries, C: Clone> Memo<T, C> {
             match self.claim(address(table), &row.series, ends(&at)) {
                 Ok(()) => rows[at] = Some(row),
                 Err((identity, owner)) => {
-                    let is_owner = |row: &Option<Row<C>>| {
+                    let is_owner = |row: &Option<RewrittenRow<C>>| {
                         let row = row.as_ref();
                         row.is_some_and(|row| self::identity(&row.series) == identity)
                     };
@@ -115,12 +115,12 @@ impl<T: PerSeries, C: Clone> Memo<T, C> {
         head: &Head,
         incoming: &Series,
         mut column: impl FnMut(&T, &Series, &Series) -> C,
-    ) -> Option<Row<C>> {
+    ) -> Option<RewrittenRow<C>> {
         let mut series = incoming.clone();
         let verdict = self.stage.rewrite(head, &mut series);
         (verdict == Verdict::Keep).then(|| {
             let column = column(&self.stage, incoming, &series);
-            Row { series, column }
+            RewrittenRow { series, column }
         })
     }
 

@@ -19,7 +19,7 @@ pub struct TableRewrite<C> {
 }
 
 /// A row that goes on.
-pub(super) struct Row<C> {
+pub(super) struct RewrittenRow<C> {
     pub(super) series: Series,
     pub(super) column: C,
 }
@@ -57,7 +57,11 @@ impl<C> TableRewrite<C> {
 
 impl<C> Known<C> {
     /// The rewrite of these rows.
-    pub(super) fn new(table: &Arc<Table>, head: Head, rows_out: Vec<Option<Row<C>>>) -> Known<C> {
+    pub(super) fn new(
+        table: &Arc<Table>,
+        head: Head,
+        rows_out: Vec<Option<RewrittenRow<C>>>,
+    ) -> Known<C> {
         let mut is_changed = head != **table.head();
         let count = rows_out.iter().filter(|row| row.is_some()).count();
         let mut series_out = Vec::with_capacity(count);
@@ -133,11 +137,11 @@ impl<C: Clone> PreviousRows<C> {
     }
 
     /// What became of this very row before.
-    pub(super) fn find(&self, incoming: &Series) -> Option<Row<C>> {
+    pub(super) fn find(&self, incoming: &Series) -> Option<RewrittenRow<C>> {
         let row = *self.rows.get(&addresses(incoming))?;
         let is_same = self.known.series_in[row].is_same_row(incoming);
         let row_out = self.known.rewrite.row_out(row).filter(|_| is_same)?;
-        Some(Row {
+        Some(RewrittenRow {
             series: self.known.series_out()[row_out].clone(),
             column: self.known.rewrite.column[row_out].clone(),
         })

@@ -22,11 +22,11 @@ const MAX_BYTES: usize = 1_000;
 #[derive(Clone, Debug)]
 pub struct Warnings {
     component: Arc<str>,
-    limit: Arc<Mutex<Limit>>,
+    limit: Arc<Mutex<WarningLimit>>,
 }
 
 #[derive(Debug, Default)]
-struct Limit {
+struct WarningLimit {
     kinds: HashSet<u64>,
     /// When the last warning beyond the number of kinds was logged.
     last: Option<Instant>,

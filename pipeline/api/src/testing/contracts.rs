@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 use super::{assert_readme, context, mistakes, node, processor, registration, run};
-use crate::config::{Node, Tree};
+use crate::config::{Node, NodeValue};
 use crate::formats::text;
 use crate::telemetry::Counters;
 use crate::{
@@ -36,12 +36,13 @@ pub fn assert_contracts<T: Component>(readme: &str, yaml: &str, input: &str) {
         Factory::Receiver(decode) => {
             let context = context();
             let decoded = decode(&node(yaml)).expect("decoded before");
-            let made = (decoded.value)(&context).expect("built before");
-            assert_receiver_ends(made, &context.counters);
+            let receiver = (decoded.value)(&context).expect("built before");
+            assert_receiver_ends(receiver, &context.counters);
         }
         Factory::Exporter(decode, _) => {
-            let made = decode(&node(yaml)).map(|it| (it.value)(&context()).expect("built before"));
-            assert_exporter_ends(&*made.expect("decoded before"));
+            let exporter =
+                decode(&node(yaml)).map(|it| (it.value)(&context()).expect("built before"));
+            assert_exporter_ends(&*exporter.expect("decoded before"));
         }
     }
 }
@@ -52,12 +53,12 @@ fn assert_unknown_keys_refused<T: Component>(whole: &Node) {
         Factory::Processor(decode) => decode(node).err(),
         Factory::Exporter(decode, _) => decode(node).err(),
     };
-    let mut bogus = if matches!(whole.tree, Tree::Map(_)) {
+    let mut bogus = if matches!(whole.tree, NodeValue::Map(_)) {
         whole.clone()
     } else {
         Node::empty()
     };
-    if let Tree::Map(map) = &mut bogus.tree {
+    if let NodeValue::Map(map) = &mut bogus.tree {
         map.push(("bogus_key".into(), Node::default()));
     }
     let problems = refused(&bogus).unwrap_or_else(|| {

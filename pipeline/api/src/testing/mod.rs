@@ -48,7 +48,7 @@ pub fn processor<T: Component>(yaml: &str) -> Box<dyn Processor> {
 /// What is wrong with this configuration: the path and the message of each mistake.
 #[must_use]
 pub fn mistakes<T: Component>(yaml: &str) -> Vec<String> {
-    let told = |problems: Vec<crate::config::Problem>| {
+    let messages = |problems: Vec<crate::config::Problem>| {
         problems
             .into_iter()
             .map(|it| format!("{}: {}", it.path.join("."), it.message))
@@ -62,13 +62,13 @@ pub fn mistakes<T: Component>(yaml: &str) -> Vec<String> {
     };
     match &registration::<T>().factory {
         Factory::Receiver(decode) => {
-            decode(&node(yaml)).map_or_else(told, |it| built((it.value)(&context()).map(drop)))
+            decode(&node(yaml)).map_or_else(messages, |it| built((it.value)(&context()).map(drop)))
         }
         Factory::Processor(decode) => {
-            decode(&node(yaml)).map_or_else(told, |it| built((it.value)(&context()).map(drop)))
+            decode(&node(yaml)).map_or_else(messages, |it| built((it.value)(&context()).map(drop)))
         }
         Factory::Exporter(decode, _) => {
-            decode(&node(yaml)).map_or_else(told, |it| built((it.value)(&context()).map(drop)))
+            decode(&node(yaml)).map_or_else(messages, |it| built((it.value)(&context()).map(drop)))
         }
     }
 }
@@ -82,10 +82,10 @@ pub fn process(processor: &mut dyn Processor, input: &str) -> String {
 
 /// A processor of this type and configuration makes `output` of `input`.
 pub fn check<T: Component>(yaml: &str, input: &str, output: &str) {
-    let made = process(&mut *processor::<T>(yaml), input);
+    let processed = process(&mut *processor::<T>(yaml), input);
     let expected = text::parse(output).unwrap_or_else(|why| panic!("the test's output: {why}"));
     let expected = text::format(&expected);
-    assert_eq!(made, expected, "\nof {input}\nby {yaml}");
+    assert_eq!(processed, expected, "\nof {input}\nby {yaml}");
 }
 
 /// Checks every folder below `cases`: `config.yaml`, `input.txt`, `output.txt`.

@@ -10,7 +10,8 @@ use pipeline::{BuildInfo, Context, FdBudget};
 
 use super::{Failure, Sources};
 use crate::config::{
-    Config, Diagnostic, Encoding, Loaded, Logs, Text, check, encoding, load, render, render_json,
+    Config, Diagnostic, Encoding, Loaded, Logs, SourceText, check, encoding, load, render,
+    render_json,
 };
 use crate::graph::{self, Graph};
 use crate::resource;
@@ -58,7 +59,8 @@ pub(super) fn prepare(
         }
     });
     let is_json = report == Report::AsLogged && encoding(&loaded) == Encoding::Json;
-    let render: fn(&[Diagnostic], &[Text]) -> String = if is_json { render_json } else { render };
+    let render: fn(&[Diagnostic], &[SourceText]) -> String =
+        if is_json { render_json } else { render };
     let text = render(&loaded.diagnostics, &loaded.texts);
     // A reader that has gone away is no error.
     let _ = std::io::stderr().write_all(text.as_bytes());

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use pipeline::config::{DELIVERY_KEYS, Decoded, Expected, Node, Problem, Tree, attempt};
+use pipeline::config::{DELIVERY_KEYS, Decoded, Expected, Node, NodeValue, Problem, attempt};
 use pipeline::{Factory, Registration};
 use serde::de::DeserializeOwned;
 
 use super::diagnostic::{Diagnostic, nearest};
 use super::load::Loaded;
-use super::service::{DeliveryConfig, Pipeline, RetryOnFailure, SendingQueue, Service};
+use super::service::{DeliveryConfig, PipelineConfig, RetryOnFailure, SendingQueue, Service};
 use super::{Config, ConfiguredComponent};
 
 const SECTIONS: [&str; 5] = [
@@ -45,7 +45,7 @@ pub(crate) fn check(loaded: &mut Loaded) -> Option<Config> {
         return None;
     }
     let node = &loaded.node;
-    if let Tree::Map(map) = &node.tree {
+    if let NodeValue::Map(map) = &node.tree {
         for (key, value) in map
             .iter()
             .filter(|(key, _)| !SECTIONS.contains(&key.as_str()))
@@ -65,7 +65,7 @@ pub(crate) fn check(loaded: &mut Loaded) -> Option<Config> {
         secrets: &mut secrets,
     };
     let service = check.service();
-    let used = |id: &str, of: fn(&Pipeline) -> &Vec<String>| {
+    let used = |id: &str, of: fn(&PipelineConfig) -> &Vec<String>| {
         service.as_ref().map_or(1, |service| {
             service
                 .pipelines
@@ -218,15 +218,15 @@ impl Check<'_> {
 
     pub(super) fn section(&mut self, name: &str) -> Vec<(String, Node)> {
         match self.node.get(name).map(|node| (&node.tree, node)) {
-            Some((Tree::Map(map), _)) => map.clone(),
-            None | Some((Tree::Null, _)) => Vec::new(),
+            Some((NodeValue::Map(map), _)) => map.clone(),
+            None | Some((NodeValue::Null, _)) => Vec::new(),
             Some((_, node)) => {
-                let wrong = Diagnostic::error(format!(
+                let diagnostic = Diagnostic::error(format!(
                     "expected a map from ids to components, found {}",
                     node.describe()
                 ));
                 self.diagnostics
-                    .push(wrong.at_value(node.origin.as_ref()).path(&[name]));
+                    .push(diagnostic.at_value(node.origin.as_ref()).path(&[name]));
                 Vec::new()
             }
         }

@@ -8,7 +8,7 @@ use pipeline::config::{Expected, Origin, Problem};
 
 /// A text that is part of the configuration: a file, standard input, a `--set`.
 #[derive(Debug)]
-pub(crate) struct Text {
+pub(crate) struct SourceText {
     pub(crate) name: String,
     pub(crate) text: String,
 }
@@ -91,7 +91,7 @@ impl Diagnostic {
         }
     }
 
-    pub(crate) fn render(&self, texts: &[Text]) -> String {
+    pub(crate) fn render(&self, texts: &[SourceText]) -> String {
         let level = if self.is_error {
             Level::ERROR
         } else {
@@ -130,7 +130,7 @@ impl Diagnostic {
 }
 
 /// All of them, in the order of the texts; errors last, so that they stand nearest to the prompt.
-pub(crate) fn render(all: &[Diagnostic], texts: &[Text]) -> String {
+pub(crate) fn render(all: &[Diagnostic], texts: &[SourceText]) -> String {
     let place = |it: &Diagnostic| it.place.as_ref().map(|(text, span)| (*text, span.start));
     let mut sorted: Vec<&Diagnostic> = all.iter().collect();
     sorted.sort_by_key(|it| (it.is_error, place(it)));
@@ -142,7 +142,7 @@ pub(crate) fn render(all: &[Diagnostic], texts: &[Text]) -> String {
 }
 
 /// All of them as JSON, one a line, with the fields that logs have.
-pub(crate) fn render_json(all: &[Diagnostic], texts: &[Text]) -> String {
+pub(crate) fn render_json(all: &[Diagnostic], texts: &[SourceText]) -> String {
     let lines = all.iter().map(|it| {
         let (level, message) = if it.is_error {
             ("ERROR", "a mistake in the configuration")

@@ -2,10 +2,10 @@
 
 use std::io::Read;
 
-use pipeline::config::{Node, Origin, Tree};
+use pipeline::config::{Node, NodeValue, Origin};
 use serde_yaml::Value;
 
-use super::diagnostic::{Diagnostic, Text};
+use super::diagnostic::{Diagnostic, SourceText};
 use super::index::Index;
 use super::substitute::{Env, substitute};
 
@@ -13,7 +13,7 @@ use super::substitute::{Env, substitute};
 #[derive(Debug)]
 pub(crate) struct Loaded {
     pub(crate) node: Node,
-    pub(crate) texts: Vec<Text>,
+    pub(crate) texts: Vec<SourceText>,
     pub(crate) diagnostics: Vec<Diagnostic>,
     /// A text could not be read at all: whatever else is missing may have been in it.
     pub(crate) is_partial: bool,
@@ -80,23 +80,25 @@ impl Loaded {
         self.is_partial |= !matches!(
             parsed,
             Ok(Node {
-                tree: Tree::Map(_),
+                tree: NodeValue::Map(_),
                 ..
             })
         );
-        self.texts.push(Text {
+        self.texts.push(SourceText {
             name: name.into(),
             text,
         });
         match parsed {
             Ok(Node {
-                tree: Tree::Null, ..
+                tree: NodeValue::Null,
+                ..
             }) => self
                 .diagnostics
                 .push(Diagnostic::error(format!("{name} is empty"))),
             Ok(
                 node @ Node {
-                    tree: Tree::Map(_), ..
+                    tree: NodeValue::Map(_),
+                    ..
                 },
             ) => merge(&mut self.node, node, &mut Vec::new(), &mut self.diagnostics),
             Ok(node) => {
@@ -111,7 +113,7 @@ impl Loaded {
     /// `a.b=v`: the value is YAML.
     pub(super) fn set(&mut self, set: &str) {
         let number = self.texts.len();
-        self.texts.push(Text {
+        self.texts.push(SourceText {
             name: "--set".into(),
             text: set.into(),
         });
@@ -140,7 +142,7 @@ impl Loaded {
         place_all(&mut node, &origin);
         for key in path.split('.').rev() {
             node = Node {
-                tree: Tree::Map(vec![(key.into(), node)]),
+                tree: NodeValue::Map(vec![(key.into(), node)]),
                 origin: Some(origin.clone()),
                 redacted: false,
             };
@@ -217,10 +219,10 @@ fn place(node: &mut Node, index: &Index, text: usize, path: &mut Vec<String>) {
         path.pop();
     };
     match &mut node.tree {
-        Tree::Map(map) => map
+        NodeValue::Map(map) => map
             .iter_mut()
             .for_each(|(key, child)| below(key.clone(), child)),
-        Tree::List(list) => list
+        NodeValue::List(list) => list
             .iter_mut()
             .for_each(|(at, child)| below(at.to_string(), child)),
         _ => {}
@@ -231,10 +233,10 @@ fn place(node: &mut Node, index: &Index, text: usize, path: &mut Vec<String>) {
 fn place_all(node: &mut Node, origin: &Origin) {
     node.origin = Some(origin.clone());
     match &mut node.tree {
-        Tree::Map(map) => map
+        NodeValue::Map(map) => map
             .iter_mut()
             .for_each(|(_, child)| place_all(child, origin)),
-        Tree::List(list) => list
+        NodeValue::List(list) => list
             .iter_mut()
             .for_each(|(_, child)| place_all(child, origin)),
         _ => {}
@@ -243,14 +245,14 @@ fn place_all(node: &mut Node, origin: &Origin) {
 
 fn merge(base: &mut Node, over: Node, path: &mut Vec<String>, diagnostics: &mut Vec<Diagnostic>) {
     let Node {
-        tree: Tree::Map(have),
+        tree: NodeValue::Map(have),
         ..
     } = base
     else {
         *base = over;
         return;
     };
-    if let Tree::Map(more) = over.tree {
+    if let NodeValue::Map(more) = over.tree {
         for (key, value) in more {
             match have.iter_mut().find(|(name, _)| *name == key) {
                 Some((_, node)) => {
@@ -262,7 +264,7 @@ fn merge(base: &mut Node, over: Node, path: &mut Vec<String>, diagnostics: &mut 
             }
         }
     } else {
-        if matches!(over.tree, Tree::Null) && !have.is_empty() {
+        if matches!(over.tree, NodeValue::Null) && !have.is_empty() {
             let text = format!(
                 "`{}` is empty here, which erases what was given before",
                 path.join(".")

@@ -17,7 +17,7 @@ use pipeline::config::{Node, Origin, attempt};
 use pipeline::{Build, Exporter, Processor, Receiver, Registration};
 
 pub(crate) use check::check;
-pub(crate) use diagnostic::{Diagnostic, Text, render, render_json};
+pub(crate) use diagnostic::{Diagnostic, SourceText, render, render_json};
 #[cfg(fuzzing)]
 pub(crate) use fuzzing::load_and_check;
 pub(crate) use load::{Loaded, load};

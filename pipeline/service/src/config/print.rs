@@ -1,6 +1,6 @@
 //! `print-config`: the configuration after merging and substitution, secrets hidden.
 
-use pipeline::config::{Node, Tree};
+use pipeline::config::{Node, NodeValue};
 use serde_yaml::Value;
 
 /// As YAML; every secret, and what came out of a file, as `[REDACTED]`.
@@ -19,20 +19,20 @@ fn value(node: &Node, path: &mut Vec<String>, secrets: &[Vec<String>]) -> Value 
         value
     };
     match &node.tree {
-        Tree::Null => Value::Null,
-        Tree::Bool(it) => Value::Bool(*it),
-        Tree::Number(it) => Value::Number(it.clone()),
-        Tree::String(it) => Value::String(it.clone()),
-        Tree::Untyped(it) => serde_yaml::from_str(it)
+        NodeValue::Null => Value::Null,
+        NodeValue::Bool(it) => Value::Bool(*it),
+        NodeValue::Number(it) => Value::Number(it.clone()),
+        NodeValue::String(it) => Value::String(it.clone()),
+        NodeValue::Untyped(it) => serde_yaml::from_str(it)
             .ok()
             .filter(|it: &Value| it.is_number() || it.is_bool())
             .unwrap_or_else(|| Value::String(it.clone())),
-        Tree::List(list) => Value::Sequence(
+        NodeValue::List(list) => Value::Sequence(
             list.iter()
                 .map(|(index, child)| below(&index.to_string(), child))
                 .collect(),
         ),
-        Tree::Map(map) => Value::Mapping(
+        NodeValue::Map(map) => Value::Mapping(
             map.iter()
                 .map(|(key, child)| (Value::String(key.clone()), below(key, child)))
                 .collect(),

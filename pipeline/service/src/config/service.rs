@@ -31,7 +31,7 @@ pub(crate) struct Service {
     #[serde(default)]
     pub(crate) extensions: Vec<String>,
     /// `metrics` or `metrics/<name>`.
-    pub(crate) pipelines: BTreeMap<String, Pipeline>,
+    pub(crate) pipelines: BTreeMap<String, PipelineConfig>,
 }
 
 fn channel_capacity() -> NonZeroU16 {
@@ -92,7 +92,7 @@ pub(crate) enum Encoding {
 /// One of `service.pipelines:`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Pipeline {
+pub(crate) struct PipelineConfig {
     #[serde(default)]
     pub(crate) receivers: Vec<String>,
     #[serde(default)]

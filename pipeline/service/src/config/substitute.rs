@@ -2,7 +2,7 @@
 //! structure ([the Collector's rules](https://opentelemetry.io/docs/collector/configuration/#environment-variables),
 //! but that an unset variable without a default is an error).
 
-use pipeline::config::{Node, Tree};
+use pipeline::config::{Node, NodeValue};
 
 use super::diagnostic::Diagnostic;
 
@@ -17,27 +17,27 @@ pub(super) fn substitute(
     diagnostics: &mut Vec<Diagnostic>,
 ) {
     match &mut node.tree {
-        Tree::Map(map) => {
+        NodeValue::Map(map) => {
             for (key, value) in map {
                 path.push(key.clone());
                 substitute(value, env, path, diagnostics);
                 path.pop();
             }
         }
-        Tree::List(list) => {
+        NodeValue::List(list) => {
             for (index, value) in list {
                 path.push(index.to_string());
                 substitute(value, env, path, diagnostics);
                 path.pop();
             }
         }
-        Tree::String(text) if text.contains('$') => match expand(text, env) {
+        NodeValue::String(text) if text.contains('$') => match expand(text, env) {
             Ok(done) => {
                 node.redacted |= done.from_file;
                 node.tree = if done.whole {
-                    Tree::Untyped(done.text)
+                    NodeValue::Untyped(done.text)
                 } else {
-                    Tree::String(done.text)
+                    NodeValue::String(done.text)
                 };
             }
             Err(message) => diagnostics.push(

@@ -15,11 +15,11 @@ const REQUESTS_RETRIED: Counter = Counter::sum("requests_retried");
 pub(super) struct Accounting {
     counters: Counters,
     warnings: Warnings,
-    state: Arc<State>,
+    state: Arc<AccountingState>,
 }
 
 #[derive(Default)]
-struct State {
+struct AccountingState {
     /// Points that were handed over and are neither sent nor dropped yet.
     queued: AtomicU64,
     /// The last attempt failed.

@@ -88,14 +88,14 @@ impl SummaryReporter {
 
 /// A counter over all components, and by reason.
 #[derive(Default)]
-struct Sum {
+struct CounterSum {
     value: u64,
     by_reason: BTreeMap<&'static str, u64>,
 }
 
 /// By name, those that stand first in front.
-fn sums(values: &[CounterValue]) -> Vec<(&'static str, Sum)> {
-    let mut sums: BTreeMap<Counter, Sum> = BTreeMap::new();
+fn sums(values: &[CounterValue]) -> Vec<(&'static str, CounterSum)> {
+    let mut sums: BTreeMap<Counter, CounterSum> = BTreeMap::new();
     for CounterValue {
         counter,
         reason,
@@ -117,7 +117,7 @@ fn sums(values: &[CounterValue]) -> Vec<(&'static str, Sum)> {
 }
 
 /// `points_read=7 points_dropped=3 (filtered=2 not_due=1)`.
-fn console(sums: &[(&str, Sum)]) -> String {
+fn console(sums: &[(&str, CounterSum)]) -> String {
     let mut text = String::new();
     for (name, sum) in sums {
         let separator = if text.is_empty() { "" } else { " " };
@@ -134,7 +134,7 @@ fn console(sums: &[(&str, Sum)]) -> String {
 }
 
 /// `{"points_read":7,"points_dropped":3,"points_dropped.filtered":2,"points_dropped.not_due":1}`.
-fn json(sums: &[(&str, Sum)]) -> String {
+fn json(sums: &[(&str, CounterSum)]) -> String {
     let mut object = serde_json::Map::new();
     for (name, sum) in sums {
         object.insert((*name).into(), sum.value.into());

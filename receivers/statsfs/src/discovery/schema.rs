@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use pipeline::{Declared, Kind};
 
-use crate::config::Format;
+use crate::config::ValueFormat;
 
 /// What a `.schema` says.
 #[derive(Debug, Default)]
@@ -23,7 +23,7 @@ pub(crate) struct Schema {
 pub(crate) struct MetricEntry {
     pub(crate) declared: Arc<Declared>,
     /// How the file is read, where TYPE says so.
-    pub(crate) format: Option<Format>,
+    pub(crate) format: Option<ValueFormat>,
     /// The line where it begins.
     pub(crate) line: usize,
 }
@@ -43,7 +43,7 @@ struct MetricDraft {
     name: Option<String>,
     flag: Option<Kind>,
     typed: bool,
-    format: Option<Format>,
+    format: Option<ValueFormat>,
     declared: Declared,
 }
 
@@ -114,8 +114,8 @@ impl MetricDraft {
             ("FLAG", "GAUGE" | "FLOATING") => self.flag = Some(Kind::Gauge),
             ("FLAG", "UPDOWN") => self.flag = Some(Kind::UP_DOWN_COUNTER),
             ("TYPE", "INT") => self.typed = true,
-            ("TYPE", "FLOAT") => (self.typed, self.format) = (true, Some(Format::Float)),
-            ("TYPE", "BOOL") => (self.typed, self.format) = (true, Some(Format::Bool)),
+            ("TYPE", "FLOAT") => (self.typed, self.format) = (true, Some(ValueFormat::Float)),
+            ("TYPE", "BOOL") => (self.typed, self.format) = (true, Some(ValueFormat::Bool)),
             ("DESC", "" | "(null)") => {}
             ("DESC", text) => self.declared.description = Some(text.into()),
             ("UNIT", unit) => self.declared.unit = Some(unit.into()),
@@ -204,7 +204,7 @@ mod tests {
         let entry = &schema.metrics["a"];
         assert_eq!(
             (entry.declared.kind.clone(), entry.format),
-            (Some(Kind::Gauge), Some(Format::Float))
+            (Some(Kind::Gauge), Some(ValueFormat::Float))
         );
         assert_eq!(entry.declared.unit.as_deref(), Some("By"));
         assert_eq!(

@@ -4,7 +4,7 @@ use std::ffi::CString;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::config::Format;
+use crate::config::ValueFormat;
 use crate::directory_id::DirectoryId;
 
 /// The files of a table, directory by directory.
@@ -13,7 +13,7 @@ pub(crate) struct Rows {
     pub(crate) groups: Vec<RowGroup>,
     pub(crate) files: Vec<Arc<CString>>,
     /// One per file; empty where all are integers.
-    pub(crate) formats: Vec<Format>,
+    pub(crate) formats: Vec<ValueFormat>,
 }
 
 /// Consecutive rows whose files are in one directory.
@@ -32,11 +32,11 @@ pub(crate) struct RowGroup {
 
 impl Rows {
     /// Sets the format of an existing row.
-    pub(crate) fn set_format(&mut self, row: u32, format: Format) {
-        if self.formats.is_empty() && format == Format::Int {
+    pub(crate) fn set_format(&mut self, row: u32, format: ValueFormat) {
+        if self.formats.is_empty() && format == ValueFormat::Int {
             return;
         }
-        self.formats.resize(self.files.len(), Format::Int);
+        self.formats.resize(self.files.len(), ValueFormat::Int);
         self.formats[row as usize] = format;
     }
 

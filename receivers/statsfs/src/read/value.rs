@@ -2,7 +2,7 @@
 
 use pipeline::Value;
 
-use crate::config::Format;
+use crate::config::ValueFormat;
 
 /// Why a file gives no value: the reason of a counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,9 +44,9 @@ impl Reason {
 }
 
 /// A value, and whether it lost precision: an unsigned number beyond `i64` becomes a double.
-pub(crate) fn parse(bytes: &[u8], format: Format) -> Result<(Value, bool), Reason> {
+pub(crate) fn parse(bytes: &[u8], format: ValueFormat) -> Result<(Value, bool), Reason> {
     let text = std::str::from_utf8(bytes.trim_ascii()).map_err(|_| Reason::NOT_NUMERIC)?;
-    if format == Format::Int
+    if format == ValueFormat::Int
         && let Ok(it) = text.parse()
     {
         return Ok((Value::Int(it), false));
@@ -63,13 +63,13 @@ pub(crate) fn parse(bytes: &[u8], format: Format) -> Result<(Value, bool), Reaso
         });
     }
     match format {
-        Format::Int => beyond(text),
-        Format::Float => match text.parse::<f64>() {
+        ValueFormat::Int => beyond(text),
+        ValueFormat::Float => match text.parse::<f64>() {
             Ok(it) if it.is_finite() => Ok((Value::Double(it), false)),
             Ok(_) if text.starts_with(|c: char| c.is_ascii_digit()) => Err(Reason::OUT_OF_RANGE),
             _ => Err(Reason::NOT_NUMERIC),
         },
-        Format::Hex => {
+        ValueFormat::Hex => {
             let digits = text
                 .strip_prefix("0x")
                 .or_else(|| text.strip_prefix("0X"))
@@ -84,7 +84,7 @@ pub(crate) fn parse(bytes: &[u8], format: Format) -> Result<(Value, bool), Reaso
                 .map(unsigned)
                 .map_err(|_| Reason::OUT_OF_RANGE)
         }
-        Format::Bool => match text.to_ascii_lowercase().as_str() {
+        ValueFormat::Bool => match text.to_ascii_lowercase().as_str() {
             "1" | "y" | "yes" | "true" | "on" | "enabled" => Ok((Value::Int(1), false)),
             "0" | "n" | "no" | "false" | "off" | "disabled" => Ok((Value::Int(0), false)),
             _ => Err(Reason::NOT_NUMERIC),
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn numbers_are_read_as_the_kernel_writes_them() {
-        let int = |text: &str| parse(text.as_bytes(), Format::Int).map(|(value, _)| value);
+        let int = |text: &str| parse(text.as_bytes(), ValueFormat::Int).map(|(value, _)| value);
         for (text, value) in [
             ("42\n", 42),
             ("42", 42),
@@ -131,7 +131,7 @@ mod tests {
             assert_eq!(int(text), Ok(Value::Int(value)), "{text:?}");
         }
         assert_eq!(
-            parse(b"18446744073709551615\n", Format::Int),
+            parse(b"18446744073709551615\n", ValueFormat::Int),
             Ok((Value::Double(18_446_744_073_709_551_615.0), true))
         );
         assert_eq!(
@@ -180,30 +180,39 @@ mod tests {
                 .iter()
                 .for_each(|text| assert_eq!(int(text), Err(reason), "{text:?}"));
         }
-        assert_eq!(parse(b"\xff\xfe", Format::Int), Err(Reason::NOT_NUMERIC));
+        assert_eq!(
+            parse(b"\xff\xfe", ValueFormat::Int),
+            Err(Reason::NOT_NUMERIC)
+        );
     }
 
     #[test]
     fn other_formats_are_read_where_they_are_asked_for() {
         assert_eq!(
-            parse(b"1.5\n", Format::Float),
+            parse(b"1.5\n", ValueFormat::Float),
             Ok((Value::Double(1.5), false))
         );
         assert_eq!(
-            parse(b"1e3", Format::Float),
+            parse(b"1e3", ValueFormat::Float),
             Ok((Value::Double(1000.0), false))
         );
-        assert_eq!(parse(b"inf", Format::Float), Err(Reason::NOT_NUMERIC));
-        assert_eq!(parse(b"1e999", Format::Float), Err(Reason::OUT_OF_RANGE));
-        assert_eq!(parse(b"0x1f", Format::Hex), Ok((Value::Int(31), false)));
+        assert_eq!(parse(b"inf", ValueFormat::Float), Err(Reason::NOT_NUMERIC));
         assert_eq!(
-            parse(b"0xffffffffffffffff", Format::Hex).unwrap(),
+            parse(b"1e999", ValueFormat::Float),
+            Err(Reason::OUT_OF_RANGE)
+        );
+        assert_eq!(
+            parse(b"0x1f", ValueFormat::Hex),
+            Ok((Value::Int(31), false))
+        );
+        assert_eq!(
+            parse(b"0xffffffffffffffff", ValueFormat::Hex).unwrap(),
             (Value::Double(18_446_744_073_709_551_615.0), true)
         );
-        assert_eq!(parse(b"0x+1", Format::Hex), Err(Reason::NOT_NUMERIC));
-        assert_eq!(parse(b"Y\n", Format::Bool), Ok((Value::Int(1), false)));
-        assert_eq!(parse(b"off", Format::Bool), Ok((Value::Int(0), false)));
-        assert_eq!(parse(b"2", Format::Bool), Err(Reason::NOT_NUMERIC));
+        assert_eq!(parse(b"0x+1", ValueFormat::Hex), Err(Reason::NOT_NUMERIC));
+        assert_eq!(parse(b"Y\n", ValueFormat::Bool), Ok((Value::Int(1), false)));
+        assert_eq!(parse(b"off", ValueFormat::Bool), Ok((Value::Int(0), false)));
+        assert_eq!(parse(b"2", ValueFormat::Bool), Err(Reason::NOT_NUMERIC));
     }
 
     #[test]
@@ -215,7 +224,12 @@ mod tests {
             let bytes: Vec<u8> = (0..random.usize(..24))
                 .map(|_| ODD[random.usize(..ODD.len())])
                 .collect();
-            for format in [Format::Int, Format::Float, Format::Hex, Format::Bool] {
+            for format in [
+                ValueFormat::Int,
+                ValueFormat::Float,
+                ValueFormat::Hex,
+                ValueFormat::Bool,
+            ] {
                 let is_negative =
                     matches!(parse(&bytes, format), Ok((Value::Int(it), _)) if it < 0);
                 assert!(

@@ -68,14 +68,14 @@ pub(super) fn parse_explicit(text: &str) -> Option<(Value, Vec<f64>)> {
     if !is_whole || !bounds.is_sorted_by(|a, b| a < b) {
         return None;
     }
-    let mut it = Histogram {
+    let mut histogram = Histogram {
         counts,
         ..Histogram::default()
     };
     for part in parts {
-        end(part, &mut it.sum, &mut it.range)?;
+        end(part, &mut histogram.sum, &mut histogram.range)?;
     }
-    Some((Value::Histogram(Arc::new(it)), bounds))
+    Some((Value::Histogram(Arc::new(histogram)), bounds))
 }
 
 pub(super) fn parse_exponential(text: &str) -> Option<Value> {
@@ -91,7 +91,7 @@ pub(super) fn parse_exponential(text: &str) -> Option<Value> {
     };
     let scale = parts.next()?.strip_prefix("scale:")?.parse().ok()?;
     let (zero_count, zero_threshold) = zero(parts.next()?.strip_prefix("zero:")?)?;
-    let mut it = ExponentialHistogram {
+    let mut histogram = ExponentialHistogram {
         scale,
         zero_count,
         zero_threshold,
@@ -99,10 +99,10 @@ pub(super) fn parse_exponential(text: &str) -> Option<Value> {
     };
     for part in parts {
         let side = match part.chars().next()? {
-            '+' => &mut it.positive,
-            '-' => &mut it.negative,
+            '+' => &mut histogram.positive,
+            '-' => &mut histogram.negative,
             _ => {
-                end(part, &mut it.sum, &mut it.range)?;
+                end(part, &mut histogram.sum, &mut histogram.range)?;
                 continue;
             }
         };
@@ -110,7 +110,7 @@ pub(super) fn parse_exponential(text: &str) -> Option<Value> {
         let counts = counts.split(',').map(|count| count.parse().ok());
         *side = (index.parse().ok()?, counts.collect::<Option<_>>()?);
     }
-    Some(Value::ExponentialHistogram(Arc::new(it)))
+    Some(Value::ExponentialHistogram(Arc::new(histogram)))
 }
 
 /// What may stand at the end: a sum, a range.

@@ -33,13 +33,13 @@ pub(in crate::exporter) struct MemoryQueue {
     by_points: bool,
     waits: bool,
     /// One a consumer; none when the queue is closed.
-    senders: Mutex<Vec<mpsc::UnboundedSender<Entry>>>,
-    receivers: Vec<tokio::sync::Mutex<mpsc::UnboundedReceiver<Entry>>>,
+    senders: Mutex<Vec<mpsc::UnboundedSender<QueueEntry>>>,
+    receivers: Vec<tokio::sync::Mutex<mpsc::UnboundedReceiver<QueueEntry>>>,
     give_up: Shutdown,
 }
 
 /// A request, and its part of the queue's size.
-type Entry = (Request, OwnedSemaphorePermit);
+type QueueEntry = (Request, OwnedSemaphorePermit);
 
 impl MemoryQueue {
     /// An empty queue. Without one there is one request under way at a time, and what is above waits.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use pipeline::Series;
 
-use crate::config::Format;
+use crate::config::ValueFormat;
 use crate::directory_id::DirectoryId;
 
 /// The changes that a scan finds.
@@ -26,7 +26,7 @@ pub(crate) struct Changes {
 #[derive(Debug)]
 pub(crate) struct DiscoveredFile {
     pub(crate) file: Arc<CString>,
-    pub(crate) format: Format,
+    pub(crate) format: ValueFormat,
     /// The start time of its series, unix ns; 0 where it is not known.
     pub(crate) start_time: u64,
     pub(crate) series: Series,

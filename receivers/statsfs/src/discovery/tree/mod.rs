@@ -33,7 +33,7 @@ use interner::Interner;
 pub(crate) use start_time::ScanTimes;
 
 /// Takes the changes that a scan `sink` takes the changes.
-pub(crate) type Sink = Box<dyn FnMut(Changes) + Send>;
+pub(crate) type ChangeSink = Box<dyn FnMut(Changes) + Send>;
 
 /// The first scan hands its changes over after this many directories.
 const FIRST_SCAN_DIRECTORIES: usize = 64;
@@ -76,7 +76,7 @@ pub(crate) struct Tree {
     pub(crate) last_sweep_end: u64,
     changes: Changes,
     current_directory: Arc<Mutex<String>>,
-    sink: Sink,
+    sink: ChangeSink,
 }
 
 impl Tree {
@@ -90,7 +90,7 @@ impl Tree {
         (boot, absent_at): (u64, u64),
         current_directory: Arc<Mutex<String>>,
         fd_budget: FdBudget,
-        sink: Sink,
+        sink: ChangeSink,
     ) -> Result<Tree, Errno> {
         let root = rustix::fs::open(
             &root_path,
