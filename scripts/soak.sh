@@ -4,8 +4,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=${1:-3600}
-binary=${BINARY:-target/release/statsfs-collector}
-[ -x "$binary" ] || cargo build --release
+binary=${BINARY:-target/dist/statsfs-collector}
+[ -x "$binary" ] || cargo build --profile dist
 place=$(mktemp -d /dev/shm/soak.XXXXXX)
 trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$place"' EXIT
 

@@ -31,3 +31,8 @@ pub const BUILD_INFO: BuildInfo = BuildInfo {
     description: "Reads kernel statistics trees, one value a file, into an OpenTelemetry pipeline",
     default_config: include_str!("../configs/default.yaml"),
 };
+
+/// The Rust of README.md is compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

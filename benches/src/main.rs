@@ -1,4 +1,4 @@
-//! `cargo run --release -p benchmarks`: what a value costs, side by side in one run of half an hour; with an argument a
+//! `cargo run --profile dist -p benchmarks`: what a value costs, side by side in one run of half an hour; with an argument a
 //! part of it: `costs [tmpfs|veth|kvm]`, `churn`, `scale` (up to a million files), `size`. Everything that is measured is
 //! a process of its own, by its CPU time; the cost of the start is taken off by running each twice, few sweeps and many.
 
@@ -63,10 +63,15 @@ fn everything() -> io::Result<()> {
 /// What a value costs, by tree and by how much of the pipeline it goes through; with a name, only trees of that name.
 fn costs(only: &str) -> io::Result<()> {
     let place = memory()?;
+    // In a network of our own there is nothing to download from: Go builds first.
+    let demo = measure::build_demo_agent(place.path());
+    if let Err(error) = &demo {
+        report::lacks("demo agent", error)?;
+    }
     // What takes root, and a kernel that has it, is left out by name.
     let sysfs = place.path().join("sys");
     let own = trees::own_network(&sysfs);
-    let bench = Bench::new(place.path())?;
+    let bench = Bench::new(place.path(), demo.ok())?;
     report::head(&bench)?;
     let is_meant = |name: &str| only.is_empty() || only == name;
     for files in SIZES.into_iter().filter(|_| is_meant("tmpfs")) {
@@ -75,11 +80,11 @@ fn costs(only: &str) -> io::Result<()> {
         std::fs::remove_dir_all(&tree.root)?;
     }
     for files in SIZES.into_iter().filter(|_| is_meant("veth")) {
-        let made = match &own {
+        let tree = match &own {
             Ok(()) => trees::veth(&sysfs, files).map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
         };
-        match made {
+        match tree {
             Ok(tree) => report::costs(&bench, &tree)?,
             Err(error) => report::lacks("veth", &error)?,
         }
@@ -102,7 +107,7 @@ const SIZES: [usize; 3] = [1_000, 10_000, 100_000];
 /// How cost and memory grow with the number of files: hard links in many subsystems.
 fn scale() -> io::Result<()> {
     let place = memory()?;
-    let bench = Bench::new(place.path())?;
+    let bench = Bench::new(place.path(), None)?;
     report::growth_head()?;
     for (files, subsystems) in [(1_000, 1), (10_000, 10), (100_000, 100), (1_000_000, 1_000)] {
         let tree = trees::tmpfs(place.path(), files, subsystems, true)?;
@@ -115,7 +120,7 @@ fn scale() -> io::Result<()> {
 /// What change costs: 1 % of the devices come and go at each sweep.
 fn churn() -> io::Result<()> {
     let place = memory()?;
-    let bench = Bench::new(place.path())?;
+    let bench = Bench::new(place.path(), None)?;
     let tree: Tree = trees::tmpfs(place.path(), 10_000, 10, false)?;
     report::churn(&bench, &tree, Path::new(place.path()), Pipeline::Null)
 }

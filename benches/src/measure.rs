@@ -77,7 +77,8 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
-    pub(crate) fn new(place: &Path) -> io::Result<Bench> {
+    /// `demo` is the demo agent, where it is to be measured and was built.
+    pub(crate) fn new(place: &Path, demo: Option<PathBuf>) -> io::Result<Bench> {
         let mut sink = Command::new(std::env::current_exe()?);
         sink.env(SINK, "1").stdout(Stdio::piped());
         // A network namespace of our own begins with its loopback down; where it is another's, it is up.
@@ -95,7 +96,7 @@ impl Bench {
         perf.args(["stat", "-x,", "-e", "raw_syscalls:sys_enter", "true"]);
         let perf = quiet(perf).status().is_ok_and(|it| it.success());
         Ok(Bench {
-            demo: demo(place),
+            demo,
             place: place.to_owned(),
             sink,
             address: address.trim().to_owned(),
@@ -271,14 +272,20 @@ fn two(text: &str) -> io::Result<Cost> {
     })
 }
 
-/// Builds the demo agent, where Go is there.
-fn demo(place: &Path) -> Option<PathBuf> {
+/// Builds the demo agent. It takes Go, and the network for what Go has not downloaded yet.
+pub(crate) fn build_demo_agent(place: &Path) -> Result<PathBuf, String> {
     let binary = place.join("demo-agent-binary");
     let mut go = Command::new("go");
     go.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/demo-agent"));
     go.args(["build", "-o"]).arg(&binary).arg(".");
-    let built = quiet(go).status().is_ok_and(|it| it.success());
-    built.then_some(binary)
+    let output = go.output().map_err(|error| format!("`go`: {error}"))?;
+    if output.status.success() {
+        return Ok(binary);
+    }
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let last: Vec<&str> = stderr.lines().rev().take(3).collect();
+    let last: Vec<&str> = last.into_iter().rev().collect();
+    Err(format!("`go build`: {}", last.join("; ")))
 }
 
 fn quiet(mut command: Command) -> Command {

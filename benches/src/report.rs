@@ -35,9 +35,6 @@ pub(crate) fn lacks(what: &str, why: &str) -> io::Result<()> {
 }
 
 pub(crate) fn head(bench: &Bench) -> io::Result<()> {
-    if bench.demo.is_none() {
-        lacks("demo agent", "Go is not there, or could not build it")?;
-    }
     if !bench.perf {
         lacks("syscalls", "perf is not there, or may not count them")?;
     }
@@ -102,7 +99,7 @@ pub(crate) fn costs(bench: &Bench, tree: &Tree) -> io::Result<()> {
 pub(crate) fn sizes() -> io::Result<()> {
     let binary = std::env::current_exe()?.with_file_name("statsfs-collector");
     let Ok(size) = fs::metadata(&binary) else {
-        return lacks("\nthe program", "`cargo build --release` makes it");
+        return lacks("\nthe program", "`cargo build --profile dist` makes it");
     };
     say(&format!(
         "\nthe program, stripped: {:.1} MiB",

@@ -1,7 +1,115 @@
-//! What the author of a component sees: tables and batches, demand, the component traits, and their registration.
+//! What the author of a component for statsfs-collector needs: the kinds of components, the data that flows between them,
+//! and what checks a component alone.
 //!
-//! Start with [`PerSeries`] for a processor that looks at names and labels, [`Processor`] for one that needs values,
-//! [`Receiver`] and [`Exporter`] for the ends; then [`register!`].
+//! A component is a type that is [built](Component::build) from its part of the YAML, and one line that
+//! [registers](register!) it; a distribution that links the crate then knows the type. There are four kinds:
+//!
+//! | kind | what it is | registered as |
+//! |---|---|---|
+//! | [`PerSeries`] | a processor of names and labels: a pure function of one series, called once for each series | `per_series` |
+//! | [`Processor`] | a processor that needs values: a state machine of batches | `processor` |
+//! | [`Receiver`] | a source | `receiver` |
+//! | [`Exporter`] | a sink | `exporter` |
+//!
+//! # A processor of names and labels
+//!
+//! ```
+//! use pipeline::{Component, Context, Head, PerSeries, Result, Series, Verdict};
+//!
+//! /// What the user writes: `prefix: {text: node_}`.
+//! #[derive(serde::Deserialize, schemars::JsonSchema)]
+//! #[serde(deny_unknown_fields)]
+//! pub struct Config {
+//!     /// What stands before each name.
+//!     text: String,
+//! }
+//!
+//! pub struct Prefix(Config);
+//!
+//! pipeline::register! { per_series Prefix }
+//!
+//! impl Component for Prefix {
+//!     const TYPE: &'static str = "prefix";
+//!     type Config = Config;
+//!
+//!     fn build(config: Config, _: &Context) -> Result<Prefix> {
+//!         Ok(Prefix(config))
+//!     }
+//! }
+//!
+//! impl PerSeries for Prefix {
+//!     fn rewrite(&self, _: &Head, series: &mut Series) -> Verdict {
+//!         if series.attributes.get("device").is_none() {
+//!             return Verdict::Drop; // such files are never read
+//!         }
+//!         series.name = format!("{}{}", self.0.text, series.name).into();
+//!         Verdict::Keep
+//!     }
+//! }
+//!
+//! pipeline::testing::check::<Prefix>(
+//!     "text: node_",
+//!     "net/rx{device=/eth0} 5 counter By\nnet/all 7 gauge",
+//!     "node_net/rx{device=/eth0} 5 counter By",
+//! );
+//! ```
+//!
+//! `pipeline::testing::check` (of the feature `testing`) takes points in the [notation](formats::text); `assert_contracts` beside it holds a component to what
+//! every component keeps, its README among that.
+//!
+//! # A processor that needs values
+//!
+//! ```
+//! use pipeline::telemetry::DropReason;
+//! use pipeline::{Batch, Component, Context, Outbox, Processor, Result, Value};
+//!
+//! /// What points are dropped for: it is what the user asks for, no loss.
+//! const ZERO: DropReason = DropReason::intended("zero");
+//!
+//! /// Lets no zero through.
+//! pub struct NonZero;
+//!
+//! pipeline::register! { processor NonZero }
+//!
+//! # #[derive(serde::Deserialize, schemars::JsonSchema)]
+//! # #[serde(deny_unknown_fields)]
+//! # pub struct Config {}
+//! impl Component for NonZero {
+//!     const TYPE: &'static str = "non_zero";
+//!     type Config = Config;
+//! #   fn build(_: Config, _: &Context) -> Result<NonZero> { Ok(NonZero) }
+//! }
+//!
+//! impl Processor for NonZero {
+//!     fn process(&mut self, batch: Batch, out: &mut Outbox) -> Result<()> {
+//!         let absent = |value: &Value| {
+//!             if *value == Value::Int(0) { Value::Absent } else { value.clone() }
+//!         };
+//!         let rest = batch.with_values(batch.values().iter().map(absent).collect());
+//!         out.dropped(batch.points() - rest.points(), ZERO);
+//!         out.pass(rest);
+//!         Ok(())
+//!     }
+//! }
+//!
+//! pipeline::testing::check::<NonZero>("{}", "s/a 0\ns/b 1", "s/b 1");
+//! ```
+//!
+//! What it knows of the tables that it has seen stands in a [`TableMap`], which forgets those that have gone.
+//!
+//! # A distribution
+//!
+//! ```ignore
+//! use my_crate as _; // linked, and so registered
+//! use statsfs_collector::{BUILD_INFO, BuildInfo};
+//!
+//! fn main() -> std::process::ExitCode {
+//!     let (name, version) = (env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
+//!     statsfs_collector::main(BuildInfo { name, version, ..BUILD_INFO })
+//! }
+//! ```
+//!
+//! A receiver, an exporter and a whole distribution stand in the repository's `examples/`.
 
 mod build_info;
 mod channel;
