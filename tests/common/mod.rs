@@ -2,7 +2,6 @@
 
 pub(crate) mod alone;
 mod fault_table;
-mod lacks;
 pub(crate) mod peer;
 mod points;
 mod ports;
@@ -18,7 +17,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Signal;
 
 pub(crate) use fault_table::assert_fault;
-pub(crate) use lacks::lacks;
+pub(crate) use pipeline::testing::lacks;
 pub(crate) use points::read_points;
 pub(crate) use ports::free_address;
 pub(crate) use series_counts::SeriesCounts;

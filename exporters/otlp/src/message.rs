@@ -55,7 +55,7 @@ impl MessageLimit {
                 break;
             }
             if size > most && rows > 1 {
-                // Parts are as large as fits if all rows are alike; those that are not are cut again.
+                // Parts are as large as fits if all rows are alike; those that are not are split again.
                 let rows = (rows / size.div_ceil(most)).max(1);
                 let parts = locked(&self.splitter).split(batch, rows);
                 parts.into_iter().rev().for_each(|it| left.push_front(it));

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// What is put together; the first rule that fits a series holds.
+    /// What is put together; the first rule that matches a series holds.
     pub rules: Vec<AggregateRule>,
     /// How long a member that shows nothing counts with what it last showed.
     pub carry: Duration,

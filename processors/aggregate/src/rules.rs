@@ -32,13 +32,13 @@ impl Rules {
 
     /// Whether another series of this name may be put together with others.
     pub(crate) fn name(&self, name: &str) -> bool {
-        let name_fits = |rule: &AggregateRule| {
+        let name_matches = |rule: &AggregateRule| {
             rule.r#match
                 .name
                 .as_ref()
                 .is_none_or(|it| it.is_match(name))
         };
-        self.0.iter().any(name_fits)
+        self.0.iter().any(name_matches)
     }
 }
 

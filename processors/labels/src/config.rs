@@ -15,7 +15,7 @@ pub struct Config {
     pub actions: Vec<Action>,
 }
 
-/// One action. Each may have a `match`: it is done to the series that fit, as they are when their turn comes.
+/// One action. Each may have a `match`: it is done to the series that match, as they are when their turn comes.
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
@@ -31,9 +31,9 @@ pub enum Action {
     Map(Map),
     /// Replaces what a regular expression finds in a label's value, or in the metric's name.
     Replace(Replace),
-    /// Keeps the series that fit, and drops all others.
+    /// Keeps the series that match, and drops all others.
     Keep(Only),
-    /// Drops the series that fit.
+    /// Drops the series that match.
     Drop(Only),
     /// Gives the metric another name.
     Name(Name),

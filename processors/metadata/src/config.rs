@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub struct Config {
     /// Who is asked what a metric is, in this order; the first answer holds, for kind, unit and description each.
     pub sources: Vec<MetadataSource>,
-    /// What the user says; of several rules that fit, the first that says something of a field holds.
+    /// What the user says; of several rules that match, the first that says something of a field holds.
     pub rules: Vec<MetadataRule>,
     /// Catalog files of the user's own, asked before the one that is built in.
     pub catalogs: Vec<PathBuf>,

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use tonic::{Code, Status};
 
 use crate::host::Host;
-use crate::lacks::lacks;
+use pipeline::testing::lacks;
 
 /// The fake that a scenario runs against.
 #[derive(Clone, Copy)]

@@ -6,8 +6,6 @@ mod both_fakes;
 mod contracts;
 mod errors;
 mod host;
-#[path = "../../../../tests/common/lacks.rs"]
 #[allow(unreachable_pub)]
-mod lacks;
 mod limits;
 mod mapping;

@@ -2,6 +2,7 @@
 //! contracts that every component keeps, checked by one call. Everything here panics where a test would fail.
 
 mod contracts;
+mod lacks;
 mod readme;
 
 use std::path::Path;
@@ -15,6 +16,7 @@ use crate::{
 };
 
 pub use contracts::{assert_contracts, assert_honest};
+pub use lacks::lacks;
 pub use readme::{assert_readme, blocks};
 
 /// A context for a component under test.

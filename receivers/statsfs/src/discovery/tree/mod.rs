@@ -202,7 +202,7 @@ impl Tree {
                 "{} links passed over; `follow_links: true` follows those in the root",
                 self.links_passed
             ),
-            0 => "no file fits `layout`, `subsystems` and `devices`".into(),
+            0 => "no file matches `layout`, `subsystems` and `devices`".into(),
             files => format!("{files} files, which nothing downstream wants"),
         }
     }
