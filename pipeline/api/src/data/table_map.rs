@@ -12,12 +12,19 @@ use super::Table;
 /// How long what is known of a table that has gone waits for the table that takes its slot: longer than a sweep.
 const SUCCESSION: Duration = Duration::from_mins(1);
 
+/// How many may wait at the most, beyond as many as ever lived at once: tables that come once and go are not piled up.
+const MAX_WAITING: usize = 8;
+
 /// A value for each table, by the table's address, which a [`Weak`] beside it keeps from being used again. What is known
 /// of a table is forgotten when nobody holds the table any more.
 ///
 /// Where a table is remade, the new one has the slot of the old one
 /// ([`Head::table_slot`](crate::Head::table_slot)): [`TableMap::remove_predecessor`] hands over what was known of that.
-pub struct TableMap<V>(HashMap<usize, KnownTable<V>>);
+pub struct TableMap<V> {
+    tables: HashMap<usize, KnownTable<V>>,
+    /// How many tables lived at once, at the most.
+    max_living: usize,
+}
 
 struct KnownTable<V> {
     table: Weak<Table>,
@@ -31,7 +38,10 @@ impl<V> TableMap<V> {
     /// Nothing is known of any table.
     #[must_use]
     pub fn new() -> TableMap<V> {
-        TableMap(HashMap::new())
+        TableMap {
+            tables: HashMap::new(),
+            max_living: 0,
+        }
     }
 
     /// What is known of this very table.
@@ -42,7 +52,7 @@ impl<V> TableMap<V> {
 
     /// The same, to be changed.
     pub fn get_mut(&mut self, table: &Arc<Table>) -> Option<&mut V> {
-        let entry = self.0.get_mut(&address(table));
+        let entry = self.tables.get_mut(&address(table));
         entry.map(|entry| &mut entry.value)
     }
 
@@ -50,10 +60,10 @@ impl<V> TableMap<V> {
     /// have gone.
     pub fn get_or_insert_with(&mut self, table: &Arc<Table>, value: impl FnOnce() -> V) -> &mut V {
         let address = address(table);
-        if !self.0.contains_key(&address) {
-            self.0.retain(|_, entry| !entry.is_gone());
+        if !self.tables.contains_key(&address) {
+            self.tables.retain(|_, entry| !entry.is_gone());
         }
-        let entry = self.0.entry(address);
+        let entry = self.tables.entry(address);
         &mut entry
             .or_insert_with(|| KnownTable::new(table, value()))
             .value
@@ -61,7 +71,8 @@ impl<V> TableMap<V> {
 
     /// Sets what is known of this table.
     pub fn insert(&mut self, table: &Arc<Table>, value: V) {
-        self.0.insert(address(table), KnownTable::new(table, value));
+        self.tables
+            .insert(address(table), KnownTable::new(table, value));
     }
 
     /// What is known of the table that had this one's slot before it.
@@ -81,32 +92,42 @@ impl<V> TableMap<V> {
         self.remove_at(address(table))
     }
 
-    /// Removes what is known of tables that have gone, and whose slot no other table has taken for a minute.
+    /// Removes what is known of tables that have gone, and whose slot no other table has taken for a minute; of more of
+    /// those than ever lived at once, the ones that went first.
     pub fn remove_gone(&mut self) -> Vec<V> {
         let now = Instant::now();
-        let is_over = |entry: &mut KnownTable<V>| {
-            entry.is_gone() && now - *entry.gone_since.get_or_insert(now) >= SUCCESSION
+        let gone = self.tables.iter_mut().filter(|(_, known)| known.is_gone());
+        let mut waiting: Vec<(Instant, usize)> = gone
+            .map(|(address, known)| (*known.gone_since.get_or_insert(now), *address))
+            .collect();
+        let living = self.tables.len() - waiting.len();
+        self.max_living = self.max_living.max(living);
+        waiting.sort_unstable();
+        let too_many = waiting.len().saturating_sub(self.max_living + MAX_WAITING);
+        let is_over = |(position, (since, _)): &(usize, &(Instant, usize))| {
+            *position < too_many || now - *since >= SUCCESSION
         };
-        let removed = self.0.extract_if(|_, entry| is_over(entry));
-        removed.map(|(_, entry)| entry.value).collect()
+        let over = waiting.iter().enumerate().filter(is_over);
+        over.filter_map(|(_, (_, address))| self.remove_at(*address))
+            .collect()
     }
 
     /// Keeps what `keep` says, which is asked with whether the table has gone.
     pub fn retain(&mut self, mut keep: impl FnMut(bool, &mut V) -> bool) {
-        self.0
+        self.tables
             .retain(|_, entry| keep(entry.is_gone(), &mut entry.value));
     }
 
     /// What is known of all tables, in the order of their slots.
     pub fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
-        let mut entries: Vec<_> = self.0.values_mut().collect();
+        let mut entries: Vec<_> = self.tables.values_mut().collect();
         entries.sort_by(|a, b| a.slot.cmp(&b.slot));
         entries.into_iter().map(|entry| &mut entry.value)
     }
 
     /// The tables that somebody holds, in the order of their slots, and what is known of each.
     pub fn iter(&self) -> impl Iterator<Item = (Arc<Table>, &V)> {
-        let mut entries: Vec<_> = self.0.values().collect();
+        let mut entries: Vec<_> = self.tables.values().collect();
         entries.sort_by(|a, b| a.slot.cmp(&b.slot));
         let entries = entries.into_iter();
         entries.filter_map(|entry| Some((entry.table.upgrade()?, &entry.value)))
@@ -115,30 +136,30 @@ impl<V> TableMap<V> {
     /// Of how many tables something is known.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.tables.len()
     }
 
     /// Whether nothing is known of any table.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.tables.is_empty()
     }
 
     fn predecessor_address(&self, table: &Arc<Table>) -> Option<usize> {
         let (slot, own) = (&table.head().table_slot, address(table));
-        let mut entries = self.0.iter();
+        let mut entries = self.tables.iter();
         let found = entries.find(|(address, entry)| entry.slot == *slot && **address != own);
         found.map(|(address, _)| *address)
     }
 
     /// What is known of the table that has, or had, this address.
     pub(crate) fn at(&self, address: usize) -> Option<&V> {
-        self.0.get(&address).map(|entry| &entry.value)
+        self.tables.get(&address).map(|entry| &entry.value)
     }
 
     /// Removes what is known of the table that has, or had, this address.
     pub(crate) fn remove_at(&mut self, address: usize) -> Option<V> {
-        self.0.remove(&address).map(|entry| entry.value)
+        self.tables.remove(&address).map(|entry| entry.value)
     }
 }
 
@@ -171,7 +192,7 @@ impl<V> Default for TableMap<V> {
 impl<V> fmt::Debug for TableMap<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TableMap")
-            .field("tables", &self.0.len())
+            .field("tables", &self.tables.len())
             .finish_non_exhaustive()
     }
 }
@@ -218,6 +239,17 @@ mod tests {
         tokio::time::advance(SUCCESSION).await;
         assert_eq!(map.remove_gone(), ["gone"]);
         assert_eq!((map.len(), map.get(&stays)), (1, Some(&"stays")));
+    }
+
+    #[test]
+    fn tables_that_come_once_and_go_are_not_piled_up() {
+        let mut map = TableMap::new();
+        for number in 0..1_000 {
+            let once = table(&format!("s{number}/0"));
+            map.remove_gone();
+            map.insert(&once, number);
+        }
+        assert!(map.len() <= 1 + 1 + MAX_WAITING, "{}", map.len());
     }
 
     #[test]

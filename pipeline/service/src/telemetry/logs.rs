@@ -4,15 +4,17 @@ use std::fmt;
 use std::io::IsTerminal;
 
 use serde_json::Value;
+use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::format::{Format, Json, JsonFields, Writer};
+use tracing_subscriber::fmt::format::{Format, Full, Json, JsonFields, Writer};
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::config::{Encoding, Level, Logs};
 
-/// The field of a summary in JSON: an object of counters, which are written as fields of their own.
+/// The field with the counters of a summary: written as fields of their own.
 pub(super) const COUNTERS: &str = "counters";
 
 /// Sets the logs up, once a process.
@@ -38,7 +40,7 @@ pub(crate) fn start(logs: &Logs) {
     let set = match logs.encoding {
         Encoding::Console => builder
             .with_ansi(std::io::stderr().is_terminal())
-            .event_format(format)
+            .event_format(ConsoleFormat(format))
             .try_init(),
         Encoding::Json => builder
             .fmt_fields(JsonFields::new())
@@ -49,8 +51,55 @@ pub(crate) fn start(logs: &Logs) {
     drop(set);
 }
 
+/// The usual format, but that a summary's counters stand in it as they are.
+struct ConsoleFormat(Format<Full>);
+
 /// The usual format, but that a summary's counters are fields beside the others.
 struct JsonFormat(Format<Json>);
+
+impl<S, N> FormatEvent<S, N> for ConsoleFormat
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut summary = Summary::default();
+        event.record(&mut summary);
+        let Some(counters) = summary.counters else {
+            return self.0.format_event(context, writer, event);
+        };
+        SystemTime.format_time(&mut writer)?;
+        write!(writer, " {:>5} summary", event.metadata().level())?;
+        if let Some(component) = summary.component {
+            write!(writer, " component={component:?}")?;
+        }
+        writeln!(writer, ": {counters}")
+    }
+}
+
+/// The fields of a summary.
+#[derive(Default)]
+struct Summary {
+    counters: Option<String>,
+    component: Option<String>,
+}
+
+impl Visit for Summary {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        match field.name() {
+            COUNTERS => self.counters = Some(value.to_owned()),
+            "component" => self.component = Some(value.to_owned()),
+            _ => {}
+        }
+    }
+
+    fn record_debug(&mut self, _: &Field, _: &dyn fmt::Debug) {}
+}
 
 impl<S, N> FormatEvent<S, N> for JsonFormat
 where

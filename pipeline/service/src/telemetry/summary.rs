@@ -55,17 +55,11 @@ impl SummaryReporter {
         if all.is_empty() || self.last.as_ref() == Some(&text) {
             return;
         }
-        match self.encoding {
-            Encoding::Console => tracing::info!("summary: {text}"),
-            Encoding::Json => tracing::info!({ COUNTERS } = text, "summary"),
-        }
+        tracing::info!({ COUNTERS } = text, "summary");
         if tracing::enabled!(tracing::Level::DEBUG) {
             for part in all.chunk_by(|a, b| a.component == b.component) {
                 let (component, text) = (&*part[0].component, self.format(part));
-                match self.encoding {
-                    Encoding::Console => tracing::debug!(component, "summary: {text}"),
-                    Encoding::Json => tracing::debug!(component, { COUNTERS } = text, "summary"),
-                }
+                tracing::debug!({ COUNTERS } = text, component, "summary");
             }
         }
         self.last = Some(text);
