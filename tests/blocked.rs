@@ -49,15 +49,15 @@ fn main() -> ExitCode {
     if std::env::var_os(PROGRAM).is_some() {
         return statsfs_collector::main(statsfs_collector::BUILD_INFO);
     }
-    let place = tempfile::tempdir().unwrap();
-    std::fs::create_dir(place.path().join("s")).unwrap();
-    std::fs::write(place.path().join("s/one"), "1\n").unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::create_dir(directory.path().join("s")).unwrap();
+    std::fs::write(directory.path().join("s/one"), "1\n").unwrap();
     let config = format!(
         "receivers: {{statsfs: {{root: '{}'}}}}\nprocessors: {{block: {{}}}}\nexporters: {{stdout: {{}}}}\n\
          service: {{shutdown_timeout: 1ms, pipelines: {{metrics: {{receivers: [statsfs], processors: [block], exporters: [stdout]}}}}}}\n",
-        place.path().display()
+        directory.path().display()
     );
-    let path = place.path().join("config.yaml");
+    let path = directory.path().join("config.yaml");
     std::fs::write(&path, config).unwrap();
     // It passes signals on, and ends what does not.
     let mut program = Command::new("timeout");

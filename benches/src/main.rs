@@ -62,20 +62,20 @@ fn everything() -> io::Result<()> {
 
 /// What a value costs, by tree and by how much of the pipeline it goes through; with a name, only trees of that name.
 fn costs(only: &str) -> io::Result<()> {
-    let place = memory()?;
+    let directory = memory()?;
     // In a network of our own there is nothing to download from: Go builds first.
-    let demo = measure::build_demo_agent(place.path());
+    let demo = measure::build_demo_agent(directory.path());
     if let Err(error) = &demo {
         report::lacks("demo agent", error)?;
     }
     // What takes root, and a kernel that has it, is left out by name.
-    let sysfs = place.path().join("sys");
+    let sysfs = directory.path().join("sys");
     let own = trees::own_network(&sysfs);
-    let bench = Bench::new(place.path(), demo.ok())?;
+    let bench = Bench::new(directory.path(), demo.ok())?;
     report::head(&bench)?;
     let is_meant = |name: &str| only.is_empty() || only == name;
     for files in SIZES.into_iter().filter(|_| is_meant("tmpfs")) {
-        let tree = trees::tmpfs(place.path(), files, 10, false)?;
+        let tree = trees::tmpfs(directory.path(), files, 10, false)?;
         report::costs(&bench, &tree)?;
         std::fs::remove_dir_all(&tree.root)?;
     }
@@ -90,7 +90,7 @@ fn costs(only: &str) -> io::Result<()> {
         }
     }
     for vcpus in [1, 8].into_iter().filter(|_| is_meant("kvm")) {
-        let debugfs = place.path().join(format!("debug{vcpus}"));
+        let debugfs = directory.path().join(format!("debug{vcpus}"));
         match trees::kvm(&debugfs, vcpus) {
             Ok((tree, vms)) => {
                 report::costs(&bench, &tree)?;
@@ -106,11 +106,11 @@ const SIZES: [usize; 3] = [1_000, 10_000, 100_000];
 
 /// How cost and memory grow with the number of files: hard links in many subsystems.
 fn scale() -> io::Result<()> {
-    let place = memory()?;
-    let bench = Bench::new(place.path(), None)?;
+    let directory = memory()?;
+    let bench = Bench::new(directory.path(), None)?;
     report::growth_head()?;
     for (files, subsystems) in [(1_000, 1), (10_000, 10), (100_000, 100), (1_000_000, 1_000)] {
-        let tree = trees::tmpfs(place.path(), files, subsystems, true)?;
+        let tree = trees::tmpfs(directory.path(), files, subsystems, true)?;
         report::growth(&bench, &tree)?;
         std::fs::remove_dir_all(&tree.root)?;
     }
@@ -119,8 +119,8 @@ fn scale() -> io::Result<()> {
 
 /// What change costs: 1 % of the devices come and go at each sweep.
 fn churn() -> io::Result<()> {
-    let place = memory()?;
-    let bench = Bench::new(place.path(), None)?;
-    let tree: Tree = trees::tmpfs(place.path(), 10_000, 10, false)?;
-    report::churn(&bench, &tree, Path::new(place.path()), Pipeline::Null)
+    let directory = memory()?;
+    let bench = Bench::new(directory.path(), None)?;
+    let tree: Tree = trees::tmpfs(directory.path(), 10_000, 10, false)?;
+    report::churn(&bench, &tree, Path::new(directory.path()), Pipeline::Null)
 }

@@ -68,7 +68,7 @@ impl Cost {
 
 /// What all measurements share.
 pub(crate) struct Bench {
-    place: PathBuf,
+    directory: PathBuf,
     sink: Child,
     address: String,
     /// The demo agent, where Go built it.
@@ -78,7 +78,7 @@ pub(crate) struct Bench {
 
 impl Bench {
     /// `demo` is the demo agent, where it is to be measured and was built.
-    pub(crate) fn new(place: &Path, demo: Option<PathBuf>) -> io::Result<Bench> {
+    pub(crate) fn new(directory: &Path, demo: Option<PathBuf>) -> io::Result<Bench> {
         let mut sink = Command::new(std::env::current_exe()?);
         sink.env(SINK, "1").stdout(Stdio::piped());
         // A network namespace of our own begins with its loopback down; where it is another's, it is up.
@@ -97,7 +97,7 @@ impl Bench {
         let perf = quiet(perf).status().is_ok_and(|it| it.success());
         Ok(Bench {
             demo,
-            place: place.to_owned(),
+            directory: directory.to_owned(),
             sink,
             address: address.trim().to_owned(),
             perf,
@@ -152,9 +152,12 @@ impl Bench {
         interval: &str,
         count: bool,
     ) -> io::Result<Cost> {
-        let config = self.place.join("config.yaml");
+        let config = self.directory.join("config.yaml");
         fs::write(&config, self.config(tree, pipeline, sweeps, interval))?;
-        let (report, counted) = (self.place.join("report"), self.place.join("syscalls"));
+        let (report, counted) = (
+            self.directory.join("report"),
+            self.directory.join("syscalls"),
+        );
         let _ = fs::remove_file(&report);
         let mut command = if count {
             let mut perf = Command::new("perf");
@@ -230,7 +233,7 @@ impl Bench {
     }
 
     fn list(&self, tree: &Tree) -> io::Result<PathBuf> {
-        let list = self.place.join("list");
+        let list = self.directory.join("list");
         let mut text = String::new();
         for directory in &tree.directories {
             let _ = writeln!(text, "{}", directory.display());
@@ -273,8 +276,8 @@ fn two(text: &str) -> io::Result<Cost> {
 }
 
 /// Builds the demo agent. It takes Go, and the network for what Go has not downloaded yet.
-pub(crate) fn build_demo_agent(place: &Path) -> Result<PathBuf, String> {
-    let binary = place.join("demo-agent-binary");
+pub(crate) fn build_demo_agent(directory: &Path) -> Result<PathBuf, String> {
+    let binary = directory.join("demo-agent-binary");
     let mut go = Command::new("go");
     go.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/demo-agent"));
     go.args(["build", "-o"]).arg(&binary).arg(".");

@@ -60,7 +60,7 @@ pub(crate) fn costs(bench: &Bench, tree: &Tree) -> io::Result<()> {
     }
     let least = median(&floor);
     let line = |what: &str, costs: &[Cost], more: &str| {
-        let (low, high) = spread(costs);
+        let (low, high) = min_to_max(costs);
         let ns = median(costs);
         let ratio = ns / least;
         say(&format!(
@@ -147,7 +147,7 @@ pub(crate) fn growth(bench: &Bench, tree: &Tree) -> io::Result<()> {
         costs.push(bench.sweeps(tree, Pipeline::Otlp("none"), sweeps, false)?);
     }
     let last = costs[0];
-    let (low, high) = spread(&costs);
+    let (low, high) = min_to_max(&costs);
     let (resident, base) = (last.memory * 1024, 15 << 20);
     let series = resident.saturating_sub(base) / once;
     say(&format!(
@@ -232,7 +232,7 @@ fn median(costs: &[Cost]) -> f64 {
     all[all.len() / 2]
 }
 
-fn spread(costs: &[Cost]) -> (f64, f64) {
+fn min_to_max(costs: &[Cost]) -> (f64, f64) {
     let each = costs.iter().map(Cost::ns);
     each.fold((f64::MAX, 0.0), |(low, high), ns| {
         (low.min(ns), high.max(ns))

@@ -1,4 +1,4 @@
-//! A configuration: loaded, substituted, checked, and every mistake told.
+//! A configuration: loaded, substituted, checked, and every mistake shown.
 
 #![no_main]
 

@@ -106,7 +106,7 @@ fn what_googles_own_package_refuses_costs_its_neighbours_nothing() {
     assert!(count(&stderr, "points_rejected") > 0, "{stderr}");
     assert!(
         stderr.contains("series rejected by the API")
-            && stderr.contains(": Unrecognized metric label."),
+            && stderr.contains("detail=\"Unrecognized metric label."),
         "{stderr}"
     );
     assert!(

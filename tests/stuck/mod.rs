@@ -151,7 +151,7 @@ fn with_too_many_of_them_their_subsystem_is_suspended() {
     let threads = run.threads();
     let stuck = ["bad/d/f1", "bad/d/f3", "bad/d/f5"];
     stuck.iter().for_each(|path| run.system.hang(path));
-    run.wait_for_log("subsystem suspended: threads wait for files that do not answer component=\"statsfs\" subsystem=\"bad\" threads=2");
+    run.wait_for_log("subsystem suspended: threads wait for files that do not answer component=\"statsfs\" detail=\"bad: 2 threads\"");
     assert_eq!(run.system.waiting(), 2, "the third is not tried");
     let rests = run.counts.values(&series("bad", "f0"));
     run.counts.wait_for(&series("good", "f0"), 20);

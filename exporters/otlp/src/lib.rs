@@ -90,7 +90,7 @@ impl Exporter for Otlp {
                 Ok(response) => (answer::accepted(response), None),
                 Err(status) => match answer::too_large(&status) {
                     Some(stated) if !message.is_single() => {
-                        self.limit.learn(message.size, stated);
+                        self.limit.lower(message.size, stated);
                         message.put_back(&mut left);
                         continue;
                     }
@@ -110,7 +110,7 @@ impl Exporter for Otlp {
                 Ok(()) => Ok((0, String::new())),
                 Err(ExportError::Partial { rejected, message }) => Ok((rejected, message)),
                 Err(ExportError::Permanent { source }) => Err(source),
-                // Nothing is settled: it is all of the request still.
+                // Nothing is done with: it is all of the request still.
                 Err(other) => return Err(other),
             };
             let left = left.into();

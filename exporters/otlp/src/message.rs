@@ -41,7 +41,7 @@ impl MessageLimit {
     /// The next message of what is left, in order: whole batches, or some rows of one that is too large by itself; a
     /// single row may still be. `None` at the end.
     pub(crate) fn next(&self, left: &mut VecDeque<Batch>) -> Option<Message> {
-        let most = self.bytes.load(Ordering::Relaxed);
+        let max_bytes = self.bytes.load(Ordering::Relaxed);
         let mut message = Message {
             batches: Vec::new(),
             parts: Vec::new(),
@@ -50,13 +50,13 @@ impl MessageLimit {
         while let Some(batch) = left.pop_front() {
             let bytes = locked(&self.encoder).encode(&batch);
             let (size, rows) = (bytes.len(), batch.table().len());
-            if !message.batches.is_empty() && message.size.saturating_add(size) > most {
+            if !message.batches.is_empty() && message.size.saturating_add(size) > max_bytes {
                 left.push_front(batch);
                 break;
             }
-            if size > most && rows > 1 {
+            if size > max_bytes && rows > 1 {
                 // Parts are as large as fits if all rows are alike; those that are not are split again.
-                let rows = (rows / size.div_ceil(most)).max(1);
+                let rows = (rows / size.div_ceil(max_bytes)).max(1);
                 let parts = locked(&self.splitter).split(batch, rows);
                 parts.into_iter().rev().for_each(|it| left.push_front(it));
             } else if batch.points() > 0 {
@@ -68,19 +68,19 @@ impl MessageLimit {
         (!message.batches.is_empty()).then_some(message)
     }
 
-    /// Learns from a message that was too large: the limit that the peer stated (0: none), or else half of what it
+    /// Lowers the limit after a message that was too large: the limit that the peer stated (0: none), or else half of what it
     /// was.
-    pub(crate) fn learn(&self, size: usize, stated: usize) {
-        let most = match stated {
+    pub(crate) fn lower(&self, size: usize, stated: usize) {
+        let max_bytes = match stated {
             1.. if stated < size => stated,
             _ => (size / 2).max(1),
         };
-        self.bytes.fetch_min(most, Ordering::Relaxed);
+        self.bytes.fetch_min(max_bytes, Ordering::Relaxed);
         if !self.is_warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 component = &*self.component,
                 bytes = size,
-                limit = most,
+                limit = max_bytes,
                 "a message is larger than the peer takes; sending no more than the limit at a time"
             );
         }
@@ -140,15 +140,15 @@ mod tests {
         let whole = parted();
         assert_eq!(whole.len(), 1);
         assert_eq!(whole[0].size, sizes.iter().sum::<usize>());
-        limit.learn(whole[0].size, sizes[0] + sizes[1]);
+        limit.lower(whole[0].size, sizes[0] + sizes[1]);
         let (first, again) = (parted(), parted());
         assert_eq!(first[0].batches.len(), 2, "the first two together");
-        let most = sizes[0] + sizes[1];
-        assert!(first.len() > 10 && first.iter().all(|it| it.size <= most));
+        let max_bytes = sizes[0] + sizes[1];
+        assert!(first.len() > 10 && first.iter().all(|it| it.size <= max_bytes));
         let all: Vec<Batch> = first.iter().flat_map(|it| it.batches.clone()).collect();
         assert_eq!(points(&all), 1020);
         assert_eq!(text::format(&all), text::format(&request));
-        // A table is cut once.
+        // A table is split once.
         let pairs = first.iter().zip(&again);
         assert!(
             pairs
@@ -156,7 +156,7 @@ mod tests {
                 .all(|(a, b)| { Arc::ptr_eq(a.batches[0].table(), b.batches[0].table()) })
         );
         // No limit is too small for it to come to an end.
-        limit.learn(3, 0);
+        limit.lower(3, 0);
         assert!(parted().iter().all(Message::is_single));
         limit.forget();
         assert_eq!(parted().len(), 1);

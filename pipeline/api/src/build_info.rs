@@ -15,7 +15,7 @@ pub struct BuildInfo {
 }
 
 impl BuildInfo {
-    /// What peers are told: `statsfs-collector/0.2.0 (linux/x86_64)`.
+    /// As peers know it: `statsfs-collector/0.2.0 (linux/x86_64)`.
     #[must_use]
     pub fn user_agent(&self) -> String {
         let BuildInfo { name, version, .. } = self;

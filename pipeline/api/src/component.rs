@@ -86,7 +86,7 @@ pub trait Exporter: Send + Sync + 'static {
         Ok(())
     }
 
-    /// Runs beside the exports. Told to end after the last export.
+    /// Runs beside the exports. It hears the shutdown after the last export.
     ///
     /// # Errors
     /// One that ends the program.
@@ -143,7 +143,7 @@ pub enum ExportError {
         /// What it says; may also come with nothing refused.
         message: String,
     },
-    /// A part of the request is settled, which is no failure: the rest is to be exported at once, with a time-out of its
+    /// A part of the request is done with, which is no failure: the rest is to be exported at once, with a time-out of its
     /// own.
     Part {
         /// How many points of the part the far side rejected, and what it says; or why it refused all of them for good.

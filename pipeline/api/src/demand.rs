@@ -103,9 +103,9 @@ impl Demand {
     /// How often the series is wanted, by the output that wants it most often.
     #[must_use]
     pub fn want(&self, head: &Head, series: &Series) -> Want {
-        let mut most = Want::Never;
-        (self.question)(head, series, &mut |want| most = most.or(want));
-        most
+        let mut want_of_all = Want::Never;
+        (self.question)(head, series, &mut |want| want_of_all = want_of_all.or(want));
+        want_of_all
     }
 
     /// How often each output wants it.

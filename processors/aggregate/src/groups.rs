@@ -143,7 +143,7 @@ impl Groups {
     }
 
     /// Whoever was refused one of these is to be looked at anew, unless they are taken again.
-    pub(crate) fn note_given_back(&mut self, keys: &[Key]) {
+    pub(crate) fn record_given_back(&mut self, keys: &[Key]) {
         let is_free = keys.iter().any(|key| !self.owners.contains_key(key));
         self.given_back += u64::from(is_free);
     }
@@ -194,7 +194,7 @@ impl Groups {
     }
 
     /// Takes the rows of groups that are no more, and tables that have no others.
-    fn let_go(&mut self) {
+    fn remove_gone(&mut self) {
         if std::mem::take(&mut self.gone) == 0 {
             return;
         }
@@ -216,7 +216,7 @@ impl Groups {
         out: &Outbox,
     ) -> Vec<Batch> {
         let mut batches = Vec::new();
-        self.let_go();
+        self.remove_gone();
         for output in self
             .tables
             .iter_mut()

@@ -54,7 +54,7 @@ impl TableMembers {
                 groups.leave(ended.group, out);
             }
         }
-        let (looked, mut refused) = (groups.given_back(), false);
+        let (given_back_before, mut refused) = (groups.given_back(), false);
         let (mut members, mut others, mut taken) = (Vec::new(), Vec::new(), Vec::new());
         let head = table.head();
         let resource = resource(&head.resource);
@@ -103,7 +103,7 @@ impl TableMembers {
         known
             .into_values()
             .for_each(|it| groups.leave(it.group, out));
-        groups.note_given_back(&given_back);
+        groups.record_given_back(&given_back);
         let others = (others.len() < table.len()).then(|| {
             let series = others
                 .iter()
@@ -117,7 +117,7 @@ impl TableMembers {
             members,
             others,
             taken,
-            refused: refused.then_some(looked),
+            refused: refused.then_some(given_back_before),
         }
     }
 
@@ -189,7 +189,7 @@ impl TableMembers {
     /// Gives back all that it has of the groups.
     pub(crate) fn forget(&self, groups: &mut Groups, out: &mut Outbox) {
         groups.free(&self.taken);
-        groups.note_given_back(&self.taken);
+        groups.record_given_back(&self.taken);
         self.members
             .iter()
             .for_each(|it| groups.leave(it.group, out));

@@ -55,19 +55,19 @@ fn a_rule_says_which_labels_go_or_which_stay() {
 }
 
 /// One table from sweep to sweep, a second each; times are in seconds.
-struct Shown {
+struct ShownTable {
     table: Arc<Table>,
     starts: Vec<u64>,
 }
 
-impl Shown {
-    /// The series of these lines of the notation, all begun at this second, at a place of their own.
-    fn new(place: &str, lines: &str, start: u64) -> Shown {
+impl ShownTable {
+    /// The series of these lines of the notation, all begun at this second, in a slot of their own.
+    fn new(slot: &str, lines: &str, start: u64) -> ShownTable {
         let parsed = text::parse(lines).unwrap().remove(0);
-        let head = Arc::new(parsed.table().head().with_table_slot(place.into()));
+        let head = Arc::new(parsed.table().head().with_table_slot(slot.into()));
         let series = parsed.table().series().to_vec();
         let starts = vec![start * SECOND; series.len()];
-        Shown {
+        ShownTable {
             table: Table::new(head, series),
             starts,
         }
@@ -127,8 +127,8 @@ const TWO: &str = "s/c{cpu=0} 0 counter\ns/c{cpu=1} 0 counter\n";
 fn a_group_is_whole_when_its_sweep_ends_and_keeps_its_table() {
     let mut stage = Stage::new("without: [cpu], function: sum");
     let (one, two) = (
-        Shown::new("a", TWO, 5),
-        Shown::new("b", "s/c{cpu=2} 0 counter\ns/d 0 gauge", 3),
+        ShownTable::new("a", TWO, 5),
+        ShownTable::new("b", "s/c{cpu=2} 0 counter\ns/d 0 gauge", 3),
     );
     let mut tables = Vec::new();
     for second in 10..13 {
@@ -152,7 +152,7 @@ fn a_group_is_whole_when_its_sweep_ends_and_keeps_its_table() {
 #[test]
 fn a_member_that_shows_nothing_counts_with_what_it_last_showed_for_a_while() {
     let mut stage = Stage::new("without: [cpu], function: sum");
-    let shown = Shown::new("a", TWO, 0);
+    let shown = ShownTable::new("a", TWO, 0);
     let value = |it: Option<(Value, u64)>| it.map(|it| it.0);
     let both = shown.batch(100, true, &ints(&[1, 2]));
     assert_eq!(value(stage.one(both)), Some(Value::Int(3)));
@@ -170,8 +170,8 @@ fn a_member_that_shows_nothing_counts_with_what_it_last_showed_for_a_while() {
 #[test]
 fn members_read_at_different_paces_do_not_make_a_sum_jump() {
     let mut stage = Stage::new("without: [cpu], function: sum");
-    let often = Shown::new("a", "s/c{cpu=0} 0 counter", 0);
-    let seldom = Shown::new("b", "s/c{cpu=1} 0 counter", 0);
+    let often = ShownTable::new("a", "s/c{cpu=0} 0 counter", 0);
+    let seldom = ShownTable::new("b", "s/c{cpu=1} 0 counter", 0);
     for second in 10..20 {
         let is_due = second % 5 == 0;
         let sent = stage.process(often.batch(second, !is_due, &ints(&[1])));
@@ -192,7 +192,7 @@ fn a_group_goes_on_while_a_member_lives_and_ends_with_the_last() {
         (", members_leave: false", [Some(3), Some(3), None]),
     ] {
         let mut stage = Stage::new(&format!("without: [cpu], function: sum{more}"));
-        let shown = Shown::new("a", TWO, 0);
+        let shown = ShownTable::new("a", TWO, 0);
         let sweeps = [
             ints(&[1, 2]),
             vec![END, Value::Int(2)],
@@ -213,7 +213,7 @@ fn a_group_goes_on_while_a_member_lives_and_ends_with_the_last() {
 #[test]
 fn a_counter_of_counters_never_falls() {
     let mut stage = Stage::new("without: [cpu], function: sum, members_leave: false");
-    let first = Shown::new("a", TWO, 5);
+    let first = ShownTable::new("a", TWO, 5);
     let out = stage.one(first.batch(10, true, &ints(&[100, 10])));
     assert_eq!(out, Some((Value::Int(110), 5)));
     let reset = first.batch(11, true, &ints(&[3, 11]));
@@ -222,8 +222,8 @@ fn a_counter_of_counters_never_falls() {
     assert_eq!(stage.one(gone), None);
     // One that began since the last sweep, and one that is older than that.
     let (young, old) = (
-        Shown::new("b", "s/c{cpu=7} 0 counter", 11),
-        Shown::new("c", "s/c{cpu=8} 0 counter", 1),
+        ShownTable::new("b", "s/c{cpu=7} 0 counter", 11),
+        ShownTable::new("c", "s/c{cpu=8} 0 counter", 1),
     );
     assert_eq!(stage.one(young.batch(12, false, &ints(&[20]))), None);
     let out = stage.one(old.batch(12, true, &ints(&[1_000_000])));
@@ -236,14 +236,14 @@ fn a_counter_of_counters_never_falls() {
 #[test]
 fn a_table_that_is_remade_keeps_what_its_members_showed_and_lets_the_others_go() {
     let mut stage = Stage::new("without: [cpu], function: sum");
-    let before = Shown::new("a", TWO, 5);
+    let before = ShownTable::new("a", TWO, 5);
     let out = stage.one(before.batch(10, true, &ints(&[1, 2])));
     assert_eq!(out, Some((Value::Int(3), 5)));
-    let after = Shown::new("a", "s/c{cpu=1} 0 counter\ns/c{cpu=2} 0 counter", 5);
+    let after = ShownTable::new("a", "s/c{cpu=1} 0 counter\ns/c{cpu=2} 0 counter", 5);
     let out = stage.one(after.batch(11, true, &[NOTHING, Value::Int(4)]));
     assert_eq!(out, Some((Value::Int(6), 5)));
     // A table without its groups: they are no more, and neither is their table.
-    let other = Shown::new("a", "s/d 0 gauge", 5);
+    let other = ShownTable::new("a", "s/d 0 gauge", 5);
     let sent = stage.process(other.batch(12, true, &ints(&[9])));
     assert_eq!(text::format(&sent), "s/d 9 gauge\n");
     let again = stage.process(before.batch(13, true, &ints(&[1, 2])));
@@ -254,8 +254,8 @@ fn a_table_that_is_remade_keeps_what_its_members_showed_and_lets_the_others_go()
 #[test]
 fn what_nobody_holds_any_more_is_forgotten_when_it_is_too_old_to_count() {
     let mut stage = Stage::new("without: [cpu], function: sum");
-    let stays = Shown::new("a", "s/c{cpu=0} 0 counter", 0);
-    let goes = Shown::new("b", "s/c{cpu=1} 0 counter", 0);
+    let stays = ShownTable::new("a", "s/c{cpu=0} 0 counter", 0);
+    let goes = ShownTable::new("b", "s/c{cpu=1} 0 counter", 0);
     assert_eq!(stage.one(goes.batch(10, false, &ints(&[2]))), None);
     drop(goes);
     for (second, sum) in [(10, 3), (20, 3), (21, 1)] {
@@ -267,7 +267,7 @@ fn what_nobody_holds_any_more_is_forgotten_when_it_is_too_old_to_count() {
 #[test]
 fn deltas_are_added_up_as_they_come() {
     let mut stage = Stage::new("without: [cpu], function: sum");
-    let shown = Shown::new("a", &TWO.replace("counter", "counter:delta"), 9);
+    let shown = ShownTable::new("a", &TWO.replace("counter", "counter:delta"), 9);
     let sent = stage.process(shown.batch(10, true, &ints(&[1, 2])));
     assert_eq!(text::format(&sent), "s/c 3 counter:delta\n");
     let sent = stage.process(shown.batch(11, true, &[Value::Int(4), NOTHING]));
@@ -277,7 +277,7 @@ fn deltas_are_added_up_as_they_come() {
 #[test]
 fn half_a_sweep_is_no_sum() {
     let mut stage = Stage::new("without: [cpu], function: sum");
-    let shown = Shown::new("a", TWO, 0);
+    let shown = ShownTable::new("a", TWO, 0);
     assert!(
         stage
             .process(shown.batch(10, false, &ints(&[1, 2])))
@@ -291,20 +291,20 @@ fn half_a_sweep_is_no_sum() {
 #[test]
 fn a_group_that_another_series_is_already_is_refused() {
     let mut stage = Stage::new("match: {labels: {cpu: '*'}}, without: [cpu], function: sum");
-    let shown = Shown::new("a", "s/c 0 counter\ns/c{cpu=0} 0 counter", 0);
+    let shown = ShownTable::new("a", "s/c 0 counter\ns/c{cpu=0} 0 counter", 0);
     let sent = stage.process(shown.batch(10, true, &ints(&[7, 7])));
     assert_eq!(text::format(&sent), "s/c 7 counter\n");
     // When the series is no more, there is a group.
     let mut stage = Stage::new("match: {labels: {cpu: '*'}}, without: [cpu], function: sum");
     let (file, member) = (
-        Shown::new("a", "s/c 0 counter", 0),
-        Shown::new("b", "s/c{cpu=0} 0 counter", 0),
+        ShownTable::new("a", "s/c 0 counter", 0),
+        ShownTable::new("b", "s/c{cpu=0} 0 counter", 0),
     );
     for (second, file, expected) in [
         (10, file, "s/c 7 counter\n"),
         (
             11,
-            Shown::new("a", "s/d 0 counter", 0),
+            ShownTable::new("a", "s/d 0 counter", 0),
             "s/c 3 updown\ns/d 7 counter\n",
         ),
     ] {
@@ -314,8 +314,8 @@ fn a_group_that_another_series_is_already_is_refused() {
     }
     // The other way round, the group came first.
     let mut stage = Stage::new("match: {labels: {cpu: '*'}}, without: [cpu], function: sum");
-    let first = Shown::new("a", "s/c{cpu=0} 0 counter", 0);
-    let later = Shown::new("b", "s/c 0 counter", 0);
+    let first = ShownTable::new("a", "s/c{cpu=0} 0 counter", 0);
+    let later = ShownTable::new("b", "s/c 0 counter", 0);
     assert!(
         stage
             .process(first.batch(10, false, &ints(&[1])))
@@ -348,19 +348,19 @@ fn many_groups_go_on_in_tables_of_a_few_thousand_and_leave_them() {
         let line = |vm| format!("s/c{{cpu=0,vm={vm:05}}} 0 counter\n");
         range.map(line).collect()
     };
-    let all = Shown::new("a", &lines(0..10_000), 0);
+    let all = ShownTable::new("a", &lines(0..10_000), 0);
     let sent = stage.process(all.batch(10, true, &vec![Value::Int(1); 10_000]));
     let rows: Vec<usize> = sent.iter().map(|it| it.table().len()).collect();
     assert_eq!(rows, [4096, 4096, 1808]);
     // A tenth goes: their rows stay for the time being; then half does.
-    let most = Shown::new("a", &lines(1000..10_000), 0);
+    let most = ShownTable::new("a", &lines(1000..10_000), 0);
     let sent = stage.process(most.batch(11, true, &vec![Value::Int(1); 9000]));
     let rows: Vec<_> = sent
         .iter()
         .map(|it| (it.table().len(), it.points()))
         .collect();
     assert_eq!(rows, [(4096, 3096), (4096, 4096), (1808, 1808)]);
-    let few = Shown::new("a", &lines(5000..10_000), 0);
+    let few = ShownTable::new("a", &lines(5000..10_000), 0);
     let sent = stage.process(few.batch(12, true, &vec![Value::Int(1); 5000]));
     let rows: Vec<_> = sent
         .iter()
@@ -372,18 +372,18 @@ fn many_groups_go_on_in_tables_of_a_few_thousand_and_leave_them() {
 #[test]
 fn one_that_comes_in_the_place_of_one_that_ends_is_no_member_twice() {
     let mut stage = Stage::new("without: [cpu], function: sum");
-    let first = Shown::new("a", TWO, 0);
+    let first = ShownTable::new("a", TWO, 0);
     let out = stage.one(first.batch(10, true, &ints(&[1, 2])));
     assert_eq!(out.map(|it| it.0), Some(Value::Int(3)));
     // The old row still stands before the new one, then it leaves, and then all do.
-    let both = Shown::new("a", &format!("{TWO}s/c{{cpu=0}} 0 counter"), 0);
+    let both = ShownTable::new("a", &format!("{TWO}s/c{{cpu=0}} 0 counter"), 0);
     let values = [END, Value::Int(2), Value::Int(5)];
     let out = stage.one(both.batch(11, true, &values));
     assert_eq!(out.map(|it| it.0), Some(Value::Int(7)));
-    let later = Shown::new("a", TWO, 0);
+    let later = ShownTable::new("a", TWO, 0);
     let out = stage.one(later.batch(12, true, &[NOTHING, Value::Int(2)]));
     assert_eq!(out.map(|it| it.0), Some(Value::Int(7)));
-    let other = Shown::new("a", "s/c 0 gauge", 0);
+    let other = ShownTable::new("a", "s/c 0 gauge", 0);
     let mut out = None;
     for second in 13..15 {
         out = stage.one(other.batch(second, true, &ints(&[9])));

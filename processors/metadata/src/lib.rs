@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
-use pipeline::telemetry::{DropReason, one_line};
+use pipeline::telemetry::{DropReason, bounded};
 use pipeline::{
     Batch, Component, Context, Demand, Error, Memo, Outbox, Processor, Result, TableMap,
 };
@@ -149,7 +149,7 @@ fn log_candidates(component: &str, candidates: &BTreeSet<Arc<str>>) {
     };
     tracing::info!(
         component,
-        metrics = &*one_line(&format!("{first}{more}")),
+        metrics = &*bounded(&format!("{first}{more}")),
         "metrics stand at several levels, and nothing says whether the upper ones are sums; kept (a rule can say `aggregate: true` or `false`)"
     );
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use pipeline::telemetry::{Counter, Counters, Warnings};
+use pipeline::telemetry::{Counter, Counters, WarningOutcome, Warnings};
 
 /// How many subjects a warning names.
 const MAX_NAMED: usize = 3;
@@ -82,15 +82,19 @@ impl FailureLog {
 
     /// Warns of the new failures: one line per cause, with the first subjects and the number of the others.
     pub(crate) fn flush(&self) {
-        for ((_, cause), (subjects, count)) in std::mem::take(&mut self.lock().pending) {
-            let named = subjects.join(", ");
-            match count - subjects.len() as u64 {
-                0 => self.warnings.warn(cause, &named),
-                more => self
-                    .warnings
-                    .warn(cause, &format!("{named} and {more} more")),
+        self.lock().pending.retain(|(_, cause), (subjects, count)| {
+            let mut named = subjects.join(", ");
+            let more = *count - subjects.len() as u64;
+            if more > 0 {
+                named = format!("{named} and {more} more");
             }
-        }
+            self.warnings.warn(cause, &named) == WarningOutcome::Postponed
+        });
+    }
+
+    /// The receiver's other warnings.
+    pub(crate) fn warnings(&self) -> &Warnings {
+        &self.warnings
     }
 
     fn lock(&self) -> MutexGuard<'_, PendingFailures> {

@@ -19,7 +19,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 
 /// The series of the tree once it no longer changes, with the values that each may have: several, where files are the same series.
-type Expected = BTreeMap<String, BTreeSet<i64>>;
+type ExpectedValues = BTreeMap<String, BTreeSet<i64>>;
 
 /// Changes the tree at random.
 struct Mutator<'a> {
@@ -127,7 +127,7 @@ impl Mutator<'_> {
 }
 
 /// The series of a directory and of all below.
-fn walk(subsystem: &str, directory: &Path, device: &str, found: &mut Expected) {
+fn walk(subsystem: &str, directory: &Path, device: &str, found: &mut ExpectedValues) {
     let schema = fs::read_to_string(directory.join(".schema")).unwrap_or_default();
     let label = schema.lines().find_map(|line| line.strip_prefix("k "));
     let attributes = match label {
@@ -147,8 +147,8 @@ fn walk(subsystem: &str, directory: &Path, device: &str, found: &mut Expected) {
     }
 }
 
-fn expected(root: &Path) -> Expected {
-    let mut found = Expected::new();
+fn expected(root: &Path) -> ExpectedValues {
+    let mut found = ExpectedValues::new();
     for entry in fs::read_dir(root).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
@@ -202,7 +202,7 @@ impl ReceivedSeries {
     }
 
     /// The first difference from the expected series.
-    fn differs(&self, expected: &Expected) -> Option<String> {
+    fn differs(&self, expected: &ExpectedValues) -> Option<String> {
         let stale = self.live.keys().find(|it| !expected.contains_key(*it));
         let lost = expected.keys().find(|it| !self.live.contains_key(*it));
         let mut live = self.live.iter();
@@ -282,7 +282,7 @@ fn sweep(runtime: &Runtime, seed: u64) {
         }
         rests.store(true, Ordering::Release);
     };
-    let mut look = async || {
+    let mut check = async || {
         let _releases = Releases(&sweeps);
         let (mut there, mut since, mut right, mut ends) = (None, 0, 0, 0);
         while let Some(batches) = from.recv().await {
@@ -301,7 +301,7 @@ fn sweep(runtime: &Runtime, seed: u64) {
                 None if right == 0 => right = number,
                 // Ends of what never had a value may still be under way.
                 None if number < right + 4 => ends = received.ends,
-                None => assert_eq!(received.ends, ends, "an end is said once"),
+                None => assert_eq!(received.ends, ends, "an end is sent once"),
                 Some(why) if right > 0 => panic!("it was right, and is not: {why}"),
                 Some(why) => assert!(number < since + 2_000, "{why}"),
             }
@@ -312,7 +312,7 @@ fn sweep(runtime: &Runtime, seed: u64) {
     };
     std::thread::scope(|scope| {
         scope.spawn(changes);
-        runtime.block_on(look());
+        runtime.block_on(check());
     });
     shutdown.send(true).unwrap();
     runtime.block_on(async {

@@ -10,7 +10,7 @@ use googleapis_tonic_google_monitoring_v3::google::api::{
     LabelDescriptor, Metric, MetricDescriptor,
 };
 use pipeline::Series;
-use pipeline::telemetry::one_line;
+use pipeline::telemetry::Warnings;
 use tokio::sync::{OnceCell, Semaphore};
 use tokio::task::JoinSet;
 use tonic::{Code, Status};
@@ -106,6 +106,7 @@ impl Descriptors {
         &self,
         api: Option<&SharedApi>,
         descriptors: Vec<Arc<Descriptor>>,
+        warnings: &Warnings,
     ) -> Result<(), Status> {
         let permits = Arc::new(Semaphore::new(MAX_CONCURRENT_CREATIONS));
         let mut tasks = JoinSet::new();
@@ -137,12 +138,9 @@ impl Descriptors {
         }
         // One log line: usually all fail for the same reason.
         if let [(status, descriptor), more @ ..] = &*refused {
-            tracing::warn!(
-                metric_type = &*one_line(&descriptor.metric_type),
-                more = more.len(),
-                error = &*one_line(&explain(status)),
-                "descriptors of metrics were not created"
-            );
+            let (more, metric_type) = (more.len(), &descriptor.metric_type);
+            let detail = format!("{} ({metric_type} and {more} more)", explain(status));
+            warnings.warn("descriptors of metrics were not created", &detail);
         }
         result
     }

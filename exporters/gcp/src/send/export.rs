@@ -50,6 +50,7 @@ impl Gcp {
             .create(
                 creates_descriptors.then_some(&self.api),
                 uncreated_descriptors(request, &tables),
+                &self.warnings,
             )
             .await
             .map_err(|status| ExportError::retryable(outcome::explain(&status)))?;
@@ -163,7 +164,10 @@ impl Gcp {
                         let label =
                             table.describe_series(in_flight.point_ref.row, &descriptor.metric_type);
                         let resource = &table.common.resource;
-                        format!("{label} of {}{:?}: {why}", resource.r#type, resource.labels)
+                        format!(
+                            "{why} ({label} of {}{:?})",
+                            resource.r#type, resource.labels
+                        )
                     });
                 }
             }

@@ -351,7 +351,7 @@ mod tests {
         assert_eq!(millis("1.5s"), Some(1_500));
         assert_eq!(millis("200ms"), Some(200));
         assert_eq!(millis("0"), Some(0));
-        for wrong in [
+        for invalid in [
             "",
             "10",
             "5 s",
@@ -363,7 +363,7 @@ mod tests {
             "9999999999h",
             "1..5s",
         ] {
-            assert_eq!(millis(wrong), None, "{wrong}");
+            assert_eq!(millis(invalid), None, "{invalid}");
         }
     }
 

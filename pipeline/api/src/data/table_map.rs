@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::Table;
 
 /// How long what is known of a table that has gone waits for the table that takes its slot: longer than a sweep.
-const SUCCESSION: Duration = Duration::from_mins(1);
+const SUCCESSION: Duration = Duration::from_mins(10);
 
 /// How many may wait at the most, beyond as many as ever lived at once: tables that come once and go are not piled up.
 const MAX_WAITING: usize = 8;
@@ -92,7 +92,7 @@ impl<V> TableMap<V> {
         self.remove_at(address(table))
     }
 
-    /// Removes what is known of tables that have gone, and whose slot no other table has taken for a minute; of more of
+    /// Removes what is known of tables that have gone, and whose slot no other table has taken for ten minutes; of more of
     /// those than ever lived at once, the ones that went first.
     pub fn remove_gone(&mut self) -> Vec<V> {
         let now = Instant::now();
@@ -110,6 +110,12 @@ impl<V> TableMap<V> {
         let over = waiting.iter().enumerate().filter(is_over);
         over.filter_map(|(_, (_, address))| self.remove_at(*address))
             .collect()
+    }
+
+    /// What is known of tables that have gone, and is not removed yet.
+    pub(crate) fn gone_mut(&mut self) -> impl Iterator<Item = &mut V> {
+        let gone = self.tables.values_mut().filter(|known| known.is_gone());
+        gone.map(|known| &mut known.value)
     }
 
     /// Keeps what `keep` says, which is asked with whether the table has gone.
@@ -230,7 +236,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_table_that_nobody_takes_the_slot_of_is_forgotten_after_a_minute() {
+    async fn a_table_that_nobody_takes_the_slot_of_is_forgotten_after_a_while() {
         let mut map = TableMap::new();
         map.insert(&table("s/0"), "gone");
         let stays = table("s/1");

@@ -68,7 +68,9 @@ impl Exposition {
                 unwritten: Some(Arc::clone(table)),
                 values: batch.values().to_vec(),
             };
-            self.tables.remove_predecessor(table);
+            if self.tables.get(table).is_none() {
+                self.tables.remove_predecessor(table);
+            }
             self.tables.insert(table, latest);
             self.changed = true;
         }

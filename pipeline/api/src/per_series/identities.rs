@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_waits_is_told_once_and_forgotten_when_gone() {
+    fn who_waits_is_given_back_once_and_forgotten_when_gone() {
         let mut identities = Identities::default();
         let (first, second, third) = (1, 2, 3);
         assert_eq!(identities.claim(first, (0, 7), false), Ok(()));

@@ -124,15 +124,19 @@ impl<T: PerSeries, C: Clone> Memo<T, C> {
         })
     }
 
-    /// Forgets the tables that have gone, and the one whose slot this one takes: gives what was known of that.
+    /// Forgets the table whose slot this one takes, and gives what was known of it. The identities of tables that have
+    /// gone are given back; what is known of their rows waits for those that take their slots.
     fn forget_others(&mut self, table: &Arc<Table>) -> Option<Known<C>> {
         let predecessor = self.tables.remove_predecessor(table);
-        let gone = self.tables.remove_gone();
-        let forgotten = predecessor.iter().chain(&gone);
-        let identities = forgotten.map(|known| (known.address, known.identities()));
-        let mut is_any = false;
-        for (address, identities) in identities.collect::<Vec<_>>() {
-            is_any = true;
+        let forgotten = self.tables.remove_gone();
+        let identities = |known: &Known<C>| (known.address, known.identities());
+        let removed = predecessor.iter().chain(&forgotten);
+        let mut released: Vec<_> = removed.map(identities).collect();
+        let gone = self.tables.gone_mut();
+        let newly_gone = gone.filter_map(|known| known.release_table().then(|| identities(known)));
+        released.extend(newly_gone);
+        let is_any = !released.is_empty();
+        for (address, identities) in released {
             self.release(address, identities);
         }
         if is_any {
@@ -211,5 +215,59 @@ impl<T, C> fmt::Debug for Memo<T, C> {
         f.debug_struct("Memo")
             .field("tables", &self.tables)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::data::{AnyValue, Scope, Sweep, Times};
+    use crate::telemetry::{Counter, Counters};
+
+    /// Takes the label away that tells two devices apart.
+    struct WithoutDevice;
+
+    impl PerSeries for WithoutDevice {
+        fn rewrite(&self, _: &Head, series: &mut Series) -> Verdict {
+            Arc::make_mut(&mut series.attributes).remove("device");
+            Verdict::Keep
+        }
+    }
+
+    /// A batch of a new table in this slot, with the series of one device.
+    fn batch(slot: &str, device: &str) -> Batch {
+        let (resource, scope) = (Arc::default(), Arc::new(Scope::default()));
+        let head = Head::new(resource, scope, "s".into(), slot.into());
+        let attributes = [("device", AnyValue::from(device))].into_iter().collect();
+        let series = Series::new("s/c", Arc::new(attributes));
+        let table = Table::new(Arc::new(head), vec![series]);
+        let sweep = Sweep::new(0, Duration::from_secs(1), true);
+        let starts = vec![0].into();
+        Batch::new(table, starts, Times::One(1), vec![Value::Int(1)], sweep)
+    }
+
+    #[test]
+    fn a_table_that_has_gone_leaves_its_identities_to_one_in_another_slot() {
+        let counters = Counters::new("test");
+        let mut out = Outbox::new(counters.clone());
+        let mut stages = [WithoutDevice, WithoutDevice].map(Memo::<_, ()>::new);
+        let mut points = |batch: Batch| {
+            let mut batches = vec![batch];
+            for stage in &mut stages {
+                for batch in batches {
+                    stage.process(batch, &mut out).expect("it never fails");
+                }
+                batches = out.take().concat();
+            }
+            batches.iter().map(Batch::points).sum::<usize>()
+        };
+        let first = batch("s/0", "a");
+        assert_eq!(points(first.clone()), 1);
+        assert_eq!(points(batch("s/1", "b")), 0, "while the first one lives");
+        drop(first);
+        assert_eq!(points(batch("s/2", "c")), 1);
+        assert_eq!(counters.total(Counter::SERIES_REFUSED.name()), 1);
     }
 }

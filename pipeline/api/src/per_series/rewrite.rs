@@ -27,9 +27,12 @@ pub(super) struct RewrittenRow<C> {
 /// What is known of a table that came in.
 pub(super) struct Known<C> {
     pub(super) address: usize,
+    /// Its table has gone, and what is known waits for a successor.
+    is_gone: bool,
     /// As it goes on.
     pub(super) head: Arc<Head>,
     series_in: Arc<Vec<Series>>,
+    series_out: Arc<Vec<Series>>,
     pub(super) rewrite: TableRewrite<C>,
 }
 
@@ -67,14 +70,14 @@ impl<C> Known<C> {
         let mut series_out = Vec::with_capacity(count);
         let mut column = Vec::with_capacity(count);
         let mut rows = Vec::with_capacity(count);
-        let mut shared = Shared::default();
+        let mut interner = Interner::default();
         for (row, row_out) in rows_out.into_iter().enumerate() {
             let incoming = &table.series()[row];
             let Some(mut row_out) = row_out else {
                 is_changed = true;
                 continue;
             };
-            shared.share(incoming, &mut row_out.series);
+            interner.share(incoming, &mut row_out.series);
             is_changed |= row_out.series != *incoming;
             rows.push(u32::try_from(row).unwrap_or(u32::MAX));
             series_out.push(row_out.series);
@@ -86,23 +89,39 @@ impl<C> Known<C> {
         } else {
             Arc::new(head)
         };
+        let series_in = table.shared_series();
+        let series_out = if is_changed {
+            Arc::new(series_out)
+        } else {
+            Arc::clone(&series_in)
+        };
+        let new_table = || Table::shared(Arc::clone(&head), Arc::clone(&series_out));
         let rewrite = TableRewrite {
-            table: is_changed.then(|| Table::new(Arc::clone(&head), series_out)),
+            table: is_changed.then(new_table),
             rows: (!is_whole).then_some(rows),
             column,
         };
         Known {
             address: address(table),
+            is_gone: false,
             head,
-            series_in: table.shared_series(),
+            series_in,
+            series_out,
             rewrite,
         }
     }
 
     /// The series that go on.
     pub(super) fn series_out(&self) -> &[Series] {
-        let table = self.rewrite.table.as_ref();
-        table.map_or(&self.series_in, |table| table.series())
+        &self.series_out
+    }
+
+    /// The table that came in has gone: the one that goes on goes too. Whether that is new.
+    pub(super) fn release_table(&mut self) -> bool {
+        !std::mem::replace(&mut self.is_gone, true) && {
+            self.rewrite.table = None;
+            true
+        }
     }
 
     /// The identities of the series that go on.
@@ -157,12 +176,12 @@ fn addresses(series: &Series) -> (usize, usize) {
 
 /// Equal metrics of a table are one metric; equal attribute sets that were made of one set are one set.
 #[derive(Default)]
-struct Shared {
+struct Interner {
     metrics: HashSet<Arc<Metric>>,
     attributes: HashMap<usize, HashSet<Arc<Attributes>>>,
 }
 
-impl Shared {
+impl Interner {
     fn share(&mut self, incoming: &Series, series: &mut Series) {
         if !Arc::ptr_eq(&series.metric, &incoming.metric) {
             intern(&mut self.metrics, &mut series.metric);

@@ -177,8 +177,10 @@ impl Counters {
     /// The component has ended: its counts go over to another one, so that sums stay as they are.
     pub fn end(self, heir: &Counters) {
         locked(&self.all).retain(|_, counts| !Arc::ptr_eq(counts, &self.own));
+        let mut kept = locked(&heir.own);
         for (key, value) in std::mem::take(&mut *locked(&self.own)) {
-            heir.record_key(key, value);
+            let sum = kept.entry(key).or_default();
+            *sum = key.counter.combine(*sum, value);
         }
     }
 

@@ -6,4 +6,4 @@ mod warnings;
 
 pub use counters::{Counter, CounterKind, CounterValue, Counters};
 pub use drop_reason::DropReason;
-pub use warnings::{Warnings, one_line};
+pub use warnings::{WarningOutcome, Warnings, bounded};

@@ -1,9 +1,9 @@
 //! One limit for all warnings: each kind of failure is logged once, and then counted by whoever counts it.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -11,10 +11,13 @@ use tokio::time::Instant;
 /// So many kinds of failure are logged at once; then one a minute, whatever its kind.
 const MAX_KINDS: usize = 50;
 
-/// From one warning to the next where there are more kinds.
+/// So many times a message's details are looked at, to see whether they are of a new kind; then once a minute.
+const MAX_LOOKS: u32 = 50;
+
+/// From one warning to the next where there are more.
 const INTERVAL: Duration = Duration::from_mins(1);
 
-/// The most bytes that are shown of a text that comes from elsewhere.
+/// The most bytes that are logged of a text that comes from elsewhere.
 const MAX_BYTES: usize = 1_000;
 
 /// Logs the warnings of one component: of each kind of failure the first one. Two are of one kind if they have the same
@@ -30,6 +33,21 @@ struct WarningLimit {
     kinds: HashSet<u64>,
     /// When the last warning beyond the number of kinds was logged.
     last: Option<Instant>,
+    /// By message: how often its details were looked at, and when last.
+    looks: HashMap<&'static str, (u32, Instant)>,
+    /// By message, for what may be logged again: when it last was.
+    repeated: HashMap<&'static str, Instant>,
+}
+
+/// What became of a warning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WarningOutcome {
+    /// It was logged.
+    Logged,
+    /// One of its kind was logged before.
+    Known,
+    /// There are too many kinds: it may be logged later.
+    Postponed,
 }
 
 impl Warnings {
@@ -42,68 +60,87 @@ impl Warnings {
         }
     }
 
-    /// Logs a warning, unless one of its kind was logged before: what happened, in constant words, and the details, on
-    /// one line and cut off after 1,000 bytes.
-    pub fn warn(&self, message: &'static str, detail: &str) {
-        if self.is_due(message, detail) {
-            let component = &*self.component;
-            tracing::warn!(component, detail = &*one_line(detail), "{message}");
+    /// Logs a warning, unless one of its kind was logged before: what happened, in constant words, and the details, cut off
+    /// after 1,000 bytes.
+    #[allow(clippy::must_use_candidate)] // most do not ask
+    pub fn warn(&self, message: &'static str, detail: &str) -> WarningOutcome {
+        let outcome = self.lock().outcome(message, detail);
+        if outcome == WarningOutcome::Logged {
+            self.log(message, detail);
         }
+        outcome
     }
 
-    /// Whether a warning of this kind is to be logged now; `detail` is made only where it has to be known.
+    /// The same for what may come very often: `detail` is called for the first fifty times only, and then once a minute.
     pub fn warn_with(&self, message: &'static str, detail: impl FnOnce() -> String) {
-        if !self.is_silent() {
+        if self.lock().is_to_be_looked_at(message) {
             self.warn(message, &detail());
         }
     }
 
-    fn is_due(&self, message: &str, detail: &str) -> bool {
-        let mut hasher = DefaultHasher::new();
-        (message, kind(detail)).hash(&mut hasher);
-        let kind = hasher.finish();
-        let mut limit = self.limit.lock().unwrap_or_else(PoisonError::into_inner);
-        if limit.kinds.contains(&kind) {
-            return false;
-        }
-        if limit.kinds.len() < MAX_KINDS {
-            return limit.kinds.insert(kind);
-        }
+    /// Logs that something is so again: a state that comes and goes. Once a minute at the most for each message.
+    pub fn warn_again(&self, message: &'static str, detail: &str) {
         let now = Instant::now();
-        let is_due = limit.last.is_none_or(|last| now - last >= INTERVAL);
-        if is_due {
-            limit.last = Some(now);
+        let mut limit = self.lock();
+        let last = limit.repeated.get(message);
+        if last.is_none_or(|last| now - *last >= INTERVAL) {
+            limit.repeated.insert(message, now);
+            drop(limit);
+            self.log(message, detail);
         }
-        is_due
     }
 
-    /// Whether nothing at all would be logged now.
-    fn is_silent(&self) -> bool {
-        let limit = self.limit.lock().unwrap_or_else(PoisonError::into_inner);
-        limit.kinds.len() >= MAX_KINDS && limit.last.is_some_and(|last| last.elapsed() < INTERVAL)
+    fn log(&self, message: &'static str, detail: &str) {
+        let component = &*self.component;
+        let detail = bounded(detail);
+        let detail = (!detail.is_empty()).then_some(&*detail);
+        tracing::warn!(component, detail, "{message}");
+    }
+
+    fn lock(&self) -> MutexGuard<'_, WarningLimit> {
+        self.limit.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A text on one line: control characters are escaped, and what is beyond 1,000 bytes is cut off.
+impl WarningLimit {
+    fn outcome(&mut self, message: &str, detail: &str) -> WarningOutcome {
+        let mut hasher = DefaultHasher::new();
+        (message, kind(detail)).hash(&mut hasher);
+        let kind = hasher.finish();
+        if self.kinds.contains(&kind) {
+            return WarningOutcome::Known;
+        }
+        if self.kinds.len() < MAX_KINDS {
+            self.kinds.insert(kind);
+            return WarningOutcome::Logged;
+        }
+        let now = Instant::now();
+        if self.last.is_some_and(|last| now - last < INTERVAL) {
+            return WarningOutcome::Postponed;
+        }
+        self.last = Some(now);
+        WarningOutcome::Logged
+    }
+
+    fn is_to_be_looked_at(&mut self, message: &'static str) -> bool {
+        let now = Instant::now();
+        let (looks, last) = self.looks.entry(message).or_insert((0, now));
+        let is_due = *looks < MAX_LOOKS || now - *last >= INTERVAL;
+        if is_due {
+            (*looks, *last) = (looks.saturating_add(1), now);
+        }
+        is_due
+    }
+}
+
+/// As much of a text as is logged: what is beyond 1,000 bytes is cut off. Logs quote it, so that it stays on its line.
 #[must_use]
-pub fn one_line(text: &str) -> Cow<'_, str> {
+pub fn bounded(text: &str) -> Cow<'_, str> {
     let end = text.floor_char_boundary(MAX_BYTES);
-    let (shown, is_cut) = (&text[..end], end < text.len());
-    if !is_cut && !shown.contains(char::is_control) {
+    if end == text.len() {
         return Cow::Borrowed(text);
     }
-    let mut line = String::with_capacity(shown.len() + 3);
-    for c in shown.chars() {
-        if c.is_control() {
-            line.extend(c.escape_default());
-        } else {
-            line.push(c);
-        }
-    }
-    if is_cut {
-        line.push('…');
-    }
-    Cow::Owned(line)
+    Cow::Owned(format!("{}…", &text[..end]))
 }
 
 /// The text without what tells two failures of one kind apart: words with digits in them, and long hexadecimal words.
@@ -113,8 +150,8 @@ fn kind(detail: &str) -> String {
         is_hexadecimal || word.contains(|c: char| c.is_ascii_digit())
     };
     let mut kind = String::with_capacity(detail.len().min(MAX_BYTES));
-    let shown = &detail[..detail.floor_char_boundary(MAX_BYTES)];
-    for part in shown.split_inclusive(|c: char| !c.is_alphanumeric()) {
+    let logged = &detail[..detail.floor_char_boundary(MAX_BYTES)];
+    for part in logged.split_inclusive(|c: char| !c.is_alphanumeric()) {
         let word = part.trim_end_matches(|c: char| !c.is_alphanumeric());
         kind.push_str(if is_id(word) { "#" } else { word });
         kind.push_str(&part[word.len()..]);
@@ -140,27 +177,44 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_one_line_of_bounded_length() {
-        assert_eq!(one_line("a\nb\u{1b}[31m"), "a\\nb\\u{1b}[31m");
-        assert_eq!(one_line("plain ö"), "plain ö");
+    fn a_text_is_of_bounded_length() {
+        assert_eq!(bounded("plain ö"), "plain ö");
         let long = "é".repeat(2_000);
-        assert!(one_line(&long).len() <= MAX_BYTES + 3 && one_line(&long).ends_with('…'));
+        assert!(bounded(&long).len() <= MAX_BYTES + 3 && bounded(&long).ends_with('…'));
     }
 
     #[tokio::test(start_paused = true)]
     async fn each_kind_is_logged_once_and_after_many_one_a_minute() {
+        use WarningOutcome::{Known, Logged, Postponed};
         let warnings = Warnings::new(&"test".into());
-        assert!(warnings.is_due("broken", "file 1"));
-        assert!(!warnings.is_due("broken", "file 2"));
+        assert_eq!(warnings.warn("broken", "file 1"), Logged);
+        assert_eq!(warnings.warn("broken", "file 2"), Known);
         let word = |number: usize| "x".repeat(number + 1);
-        for number in 1..MAX_KINDS {
-            assert!(warnings.is_due("broken", &word(number)));
+        for number in 1..=MAX_KINDS {
+            assert_eq!(warnings.warn("broken", &word(number)), Logged);
         }
-        assert!(warnings.is_due("broken", &word(MAX_KINDS)));
-        assert!(!warnings.is_due("broken", &word(MAX_KINDS + 1)));
-        assert!(warnings.is_silent());
+        assert_eq!(warnings.warn("broken", &word(MAX_KINDS + 1)), Postponed);
         tokio::time::advance(INTERVAL).await;
-        assert!(warnings.is_due("broken", &word(MAX_KINDS + 1)));
-        assert!(!warnings.is_due("broken", "file 3"), "known from before");
+        assert_eq!(warnings.warn("broken", &word(MAX_KINDS + 1)), Logged);
+        assert_eq!(warnings.warn("broken", "file 3"), Known, "from before");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn details_that_come_very_often_are_made_a_few_times_and_then_once_a_minute() {
+        let warnings = Warnings::new(&"test".into());
+        let mut made = 0;
+        for number in 0..10_000 {
+            warnings.warn_with("duplicate", || {
+                made += 1;
+                format!("series {number}")
+            });
+        }
+        assert_eq!(made, MAX_LOOKS);
+        tokio::time::advance(INTERVAL).await;
+        warnings.warn_with("duplicate", || {
+            made += 1;
+            String::new()
+        });
+        assert_eq!(made, MAX_LOOKS + 1);
     }
 }

@@ -19,8 +19,8 @@ use crate::{
 ///
 /// - a processor's demand is honest (what it said need not be read, it would not have let out), it lets everything out
 ///   at the end or counts it as dropped, it passes the end of a sweep on, and the same table in is the same table out;
-/// - a receiver ends when it is told to, and opens nothing that nobody wants;
-/// - an exporter's own task ends when it is told to.
+/// - a receiver ends when it hears the shutdown, and opens nothing that nobody wants;
+/// - an exporter's own task ends when it hears the shutdown.
 ///
 /// `yaml` is a configuration that uses as much as it can; `input`, for a processor, are points in the notation.
 pub fn assert_contracts<T: Component>(readme: &str, yaml: &str, input: &str) {
@@ -173,7 +173,7 @@ fn assert_receiver_ends(receiver: Box<dyn Receiver>, counters: &Counters) {
         end.send_replace(true);
         let ran = tokio::time::timeout(LONG, ran)
             .await
-            .expect("a receiver ends when it is told to");
+            .expect("a receiver ends when it hears the shutdown");
         ran.expect("no panic").expect("no error");
         assert_eq!(
             counters.total("files_read"),
@@ -193,7 +193,7 @@ fn assert_exporter_ends(exporter: &dyn Exporter) {
         end.send_replace(true);
         tokio::time::timeout(LONG, exporter.run(Shutdown::new(hear)))
             .await
-            .expect("it ends when it is told to")
+            .expect("it ends when it hears the shutdown")
             .expect("no error");
     });
 }

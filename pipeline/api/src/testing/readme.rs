@@ -235,18 +235,18 @@ mod tests {
         Duration::from_secs(300)
     }
 
-    struct Shown;
+    struct ShownComponent;
 
-    impl Component for Shown {
+    impl Component for ShownComponent {
         const TYPE: &'static str = "shown";
         type Config = Config;
 
-        fn build(_: Config, _: &Context) -> crate::Result<Shown> {
-            Ok(Shown)
+        fn build(_: Config, _: &Context) -> crate::Result<ShownComponent> {
+            Ok(ShownComponent)
         }
     }
 
-    impl PerSeries for Shown {
+    impl PerSeries for ShownComponent {
         fn rewrite(&self, _: &Head, _: &mut Series) -> Verdict {
             Verdict::Keep
         }
@@ -257,7 +257,7 @@ mod tests {
 
     #[test]
     fn a_readme_is_held_equal_to_the_schema() {
-        let of = Registration::per_series::<Shown>("a", "0", "a.rs");
+        let of = Registration::per_series::<ShownComponent>("a", "0", "a.rs");
         assert_readme(&of, README);
         for (right, wrong) in [
             ("`none`", "none"),

@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use pipeline::BuildInfo;
+use pipeline::telemetry::bounded;
 
 #[derive(Debug, Parser)]
 #[command(
@@ -51,9 +52,9 @@ struct Sources {
 }
 
 /// What a command ends with, other than success.
-enum Failure {
+enum CommandError {
     /// Exit 1, with this text.
-    Running(String),
+    Runtime(String),
     /// Exit 2; what is wrong was reported.
     Configuration,
 }
@@ -84,11 +85,11 @@ pub(crate) fn main(build_info: BuildInfo) -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::Running(error)) => {
-            tracing::error!(error, "ended with an error");
+        Err(CommandError::Runtime(error)) => {
+            tracing::error!(error = &*bounded(&error), "ended with an error");
             ExitCode::from(1)
         }
-        Err(Failure::Configuration) => ExitCode::from(2),
+        Err(CommandError::Configuration) => ExitCode::from(2),
     }
 }
 

@@ -8,13 +8,10 @@ use std::time::Duration;
 use pipeline::telemetry::Counters;
 use pipeline::{BuildInfo, Context, FdBudget};
 
-use super::{Failure, Sources};
-use crate::config::{
-    Config, Diagnostic, Encoding, Loaded, Logs, SourceText, check, encoding, load, render,
-    render_json,
-};
+use super::{CommandError, Sources};
+use crate::config::{Config, Encoding, Loaded, Logs, check, load, log, logs, render};
 use crate::graph::{self, Graph};
-use crate::resource;
+use crate::{resource, telemetry};
 
 /// How mistakes are reported.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -40,7 +37,7 @@ pub(super) fn prepare(
     sources: &Sources,
     build_info: BuildInfo,
     report: Report,
-) -> Result<Prepared, Failure> {
+) -> Result<Prepared, CommandError> {
     let env = |name: &str| std::env::var(name).ok();
     let default = build_info.default_config;
     let mut loaded = load(&sources.config, &sources.set, default, &env);
@@ -58,12 +55,15 @@ pub(super) fn prepare(
             }
         }
     });
-    let is_json = report == Report::AsLogged && encoding(&loaded) == Encoding::Json;
-    let render: fn(&[Diagnostic], &[SourceText]) -> String =
-        if is_json { render_json } else { render };
-    let text = render(&loaded.diagnostics, &loaded.texts);
-    // A reader that has gone away is no error.
-    let _ = std::io::stderr().write_all(text.as_bytes());
+    let logs = logs(&loaded);
+    if report == Report::AsLogged && logs.encoding == Encoding::Json {
+        telemetry::start(&logs);
+        log(&loaded.diagnostics, &loaded.texts);
+    } else {
+        let text = render(&loaded.diagnostics, &loaded.texts);
+        // A reader that has gone away is no error.
+        let _ = std::io::stderr().write_all(text.as_bytes());
+    }
     let has_errors = loaded.diagnostics.iter().any(|it| it.is_error);
     match built {
         Some((graph, counters, secrets, logs, shutdown_timeout)) if !has_errors => Ok(Prepared {
@@ -74,7 +74,7 @@ pub(super) fn prepare(
             logs,
             shutdown_timeout,
         }),
-        _ => Err(Failure::Configuration),
+        _ => Err(CommandError::Configuration),
     }
 }
 

@@ -3,11 +3,11 @@
 use pipeline::BuildInfo;
 
 use super::prepare::{Report, prepare};
-use super::{Failure, Sources};
+use super::{CommandError, Sources};
 use crate::config::print;
 
 /// Prints the configuration after merging and substitution, secrets hidden; the embedded default as it is written.
-pub(super) fn print_config(sources: &Sources, build_info: BuildInfo) -> Result<(), Failure> {
+pub(super) fn print_config(sources: &Sources, build_info: BuildInfo) -> Result<(), CommandError> {
     let prepared = prepare(sources, build_info, Report::Text)?;
     if sources.config.is_empty() && sources.set.is_empty() {
         super::print(build_info.default_config);

@@ -4,11 +4,15 @@ use pipeline::BuildInfo;
 use tokio::runtime::Builder;
 
 use super::prepare::{Report, prepare};
-use super::{Failure, Sources};
+use super::{CommandError, Sources};
 use crate::{supervise, telemetry};
 
 /// Runs until a signal, or the end of `--once`.
-pub(super) fn run(sources: &Sources, once: bool, build_info: BuildInfo) -> Result<(), Failure> {
+pub(super) fn run(
+    sources: &Sources,
+    once: bool,
+    build_info: BuildInfo,
+) -> Result<(), CommandError> {
     let prepared = prepare(sources, build_info, Report::AsLogged)?;
     telemetry::start(&prepared.logs);
     let options = supervise::Options {
@@ -20,7 +24,7 @@ pub(super) fn run(sources: &Sources, once: bool, build_info: BuildInfo) -> Resul
     };
     // One thread runs the components: two would wake one another at each hand-over, which costs more than what they do.
     // The supervisor has its own: a component that blocks holds up its pipeline, never a signal.
-    let failed = |error| Failure::Running(format!("cannot start: {error}"));
+    let failed = |error| CommandError::Runtime(format!("cannot start: {error}"));
     let workers = Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -34,5 +38,5 @@ pub(super) fn run(sources: &Sources, once: bool, build_info: BuildInfo) -> Resul
     let result = supervisor.block_on(run);
     // What hangs in a read or a write may hang on: the process ends all the same.
     workers.shutdown_background();
-    result.map_err(Failure::Running)
+    result.map_err(CommandError::Runtime)
 }

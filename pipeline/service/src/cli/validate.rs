@@ -3,9 +3,9 @@
 use pipeline::BuildInfo;
 
 use super::prepare::{Report, prepare};
-use super::{Failure, Sources};
+use super::{CommandError, Sources};
 
 /// Reports every mistake; starts nothing.
-pub(super) fn validate(sources: &Sources, build_info: BuildInfo) -> Result<(), Failure> {
+pub(super) fn validate(sources: &Sources, build_info: BuildInfo) -> Result<(), CommandError> {
     prepare(sources, build_info, Report::Text).map(drop)
 }

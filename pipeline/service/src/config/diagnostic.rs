@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use pipeline::config::{Expected, Origin, Problem};
+use pipeline::telemetry::bounded;
 
 /// A text that is part of the configuration: a file, standard input, a `--set`.
 #[derive(Debug)]
@@ -129,46 +130,64 @@ impl Diagnostic {
     }
 }
 
-/// All of them, in the order of the texts; errors last, so that they stand nearest to the prompt.
+/// All of them as text.
 pub(crate) fn render(all: &[Diagnostic], texts: &[SourceText]) -> String {
-    let place = |it: &Diagnostic| it.place.as_ref().map(|(text, span)| (*text, span.start));
-    let mut sorted: Vec<&Diagnostic> = all.iter().collect();
-    sorted.sort_by_key(|it| (it.is_error, place(it)));
     let mut out = String::new();
-    for diagnostic in sorted {
+    for diagnostic in sorted(all) {
         let _ = writeln!(out, "{}\n", diagnostic.render(texts));
     }
     out
 }
 
-/// All of them as JSON, one a line, with the fields that logs have.
-pub(crate) fn render_json(all: &[Diagnostic], texts: &[SourceText]) -> String {
-    let lines = all.iter().map(|it| {
-        let (level, message) = if it.is_error {
-            ("ERROR", "a mistake in the configuration")
+/// The same as logs, one line each: for a program whose logs are read by programs.
+pub(crate) fn log(all: &[Diagnostic], texts: &[SourceText]) {
+    for diagnostic in sorted(all) {
+        let error = &*bounded(&diagnostic.message);
+        let path = diagnostic.path.join(".");
+        let help = diagnostic.help.as_deref();
+        let place = diagnostic.place.as_ref();
+        let file = place.map(|(text, _)| texts[*text].name.as_str());
+        let (line, column) = place
+            .map(|(text, span)| position(&texts[*text].text, span.start))
+            .unzip();
+        if diagnostic.is_error {
+            tracing::error!(
+                error,
+                path,
+                file,
+                line,
+                column,
+                help,
+                "a mistake in the configuration"
+            );
         } else {
-            ("WARN", "odd in the configuration")
-        };
-        let mut line = serde_json::json!({
-            "level": level,
-            "message": message,
-            "error": it.message,
-            "path": it.path.join("."),
-        });
-        if let Some((text, span)) = &it.place {
-            let source = &texts[*text].text;
-            let start = source.floor_char_boundary(span.start);
-            let column_of = source[..start].rfind('\n').map_or(0, |at| at + 1);
-            line["file"] = texts[*text].name.as_str().into();
-            line["line"] = (1 + source[..start].matches('\n').count()).into();
-            line["column"] = (1 + source[column_of..start].chars().count()).into();
+            tracing::warn!(
+                error,
+                path,
+                file,
+                line,
+                column,
+                help,
+                "odd in the configuration"
+            );
         }
-        if let Some(help) = &it.help {
-            line["help"] = help.as_str().into();
-        }
-        format!("{line}\n")
-    });
-    lines.collect()
+    }
+}
+
+/// In the order of the texts; errors last, so that they stand nearest to the prompt.
+fn sorted(all: &[Diagnostic]) -> Vec<&Diagnostic> {
+    let place = |it: &Diagnostic| it.place.as_ref().map(|(text, span)| (*text, span.start));
+    let mut sorted: Vec<&Diagnostic> = all.iter().collect();
+    sorted.sort_by_key(|it| (it.is_error, place(it)));
+    sorted
+}
+
+/// Line and column, from 1, of a byte.
+fn position(text: &str, at: usize) -> (usize, usize) {
+    let at = text.floor_char_boundary(at);
+    let line_start = text[..at].rfind('\n').map_or(0, |end| end + 1);
+    let line = 1 + text[..at].matches('\n').count();
+    (line, 1 + text[line_start..at].chars().count())
 }
 
 /// «did you mean …», or all that would be right.

@@ -17,7 +17,7 @@ use pipeline::config::{Node, Origin, attempt};
 use pipeline::{Build, Exporter, Processor, Receiver, Registration};
 
 pub(crate) use check::check;
-pub(crate) use diagnostic::{Diagnostic, SourceText, render, render_json};
+pub(crate) use diagnostic::{Diagnostic, log, render};
 #[cfg(fuzzing)]
 pub(crate) use fuzzing::load_and_check;
 pub(crate) use load::{Loaded, load};
@@ -54,9 +54,9 @@ impl<T> std::fmt::Debug for ConfiguredComponent<T> {
 }
 
 /// How the logs are written, as far as the configuration can be read: it may have mistakes elsewhere.
-pub(crate) fn encoding(loaded: &Loaded) -> Encoding {
-    let path = ["service", "telemetry", "logs", "encoding"].map(String::from);
+pub(crate) fn logs(loaded: &Loaded) -> Logs {
+    let path = ["service", "telemetry", "logs"].map(String::from);
     let node = loaded.node.at(&path);
-    let decoded = node.and_then(|node| attempt::<Encoding>(node).0);
-    decoded.map_or(Logs::default().encoding, |decoded| decoded.value)
+    let decoded = node.and_then(|node| attempt::<Logs>(node).0);
+    decoded.map_or_else(Logs::default, |decoded| decoded.value)
 }

@@ -171,8 +171,8 @@ impl RetryOnFailure {
     /// The keys that cannot be as they are, by the Collector's own rules
     /// ([configretry](https://github.com/open-telemetry/opentelemetry-collector/tree/main/config/configretry)).
     pub(crate) fn mistakes(&self) -> Vec<(&'static str, &'static str)> {
-        let most = self.max_elapsed_time;
-        let bounded = self.enabled && !most.0.is_zero();
+        let max_elapsed = self.max_elapsed_time;
+        let bounded = self.enabled && !max_elapsed.0.is_zero();
         let rules = [
             (
                 !(0.0..=1.0).contains(&self.randomization_factor),
@@ -185,12 +185,12 @@ impl RetryOnFailure {
                 "may not be negative",
             ),
             (
-                bounded && most < self.initial_interval,
+                bounded && max_elapsed < self.initial_interval,
                 "max_elapsed_time",
                 "may not be below `initial_interval`, but for 0: for ever",
             ),
             (
-                bounded && most < self.max_interval,
+                bounded && max_elapsed < self.max_interval,
                 "max_elapsed_time",
                 "may not be below `max_interval`, but for 0: for ever",
             ),

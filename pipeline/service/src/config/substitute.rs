@@ -172,14 +172,14 @@ mod tests {
         assert!(text(&nested(17)).is_err() && text(&nested(100_000)).is_err());
         assert!(expand("${env:HOST}", &env).unwrap().whole);
         assert!(!expand("${env:HOST}${env:HOST}", &env).unwrap().whole);
-        for wrong in [
+        for invalid in [
             "${env:NO}",
             "${env:HOST",
             "${http://x}",
             "${}",
             "${file:/no/such}",
         ] {
-            assert!(text(wrong).is_err(), "{wrong}");
+            assert!(text(invalid).is_err(), "{invalid}");
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use pipeline::telemetry::{Counter, Counters, DropReason, Warnings, one_line};
+use pipeline::telemetry::{Counter, Counters, DropReason, Warnings};
 
 /// What is left when the time for draining is over.
 pub(super) const SHUTDOWN: DropReason = DropReason::loss("shutdown");
@@ -86,9 +86,8 @@ impl Accounting {
     pub(super) fn retried(&self, error: &str) {
         self.counters.record(REQUESTS_RETRIED, 1);
         if !self.state.is_failing.swap(true, Ordering::Relaxed) {
-            let component = &**self.counters.component();
-            let detail = &*one_line(error);
-            tracing::warn!(component, detail, "sending fails and is tried again");
+            let message = "sending fails and is tried again";
+            self.warnings.warn_again(message, error);
         }
     }
 

@@ -38,7 +38,7 @@ pub(crate) struct ExporterTask {
 }
 
 impl ExporterTask {
-    /// The senders around an exporter; `reader_gone` is told when nobody reads any more what it writes.
+    /// The senders around an exporter; `reader_gone` is notified when nobody reads any more what it writes.
     pub(crate) fn new(
         exporter: Arc<dyn Exporter>,
         config: DeliveryConfig,
@@ -79,7 +79,16 @@ impl ExporterTask {
             for (consumer, request) in by_consumer(request, task.consumers) {
                 let points = points(&request);
                 task.accounting.handed(points);
-                if let Err(refusal) = task.queue.offer(consumer, request).await {
+                let offered = task.queue.offer(consumer, request);
+                tokio::pin!(offered);
+                let offered = loop {
+                    tokio::select! {
+                        offered = &mut offered => break offered,
+                        // A consumer that broke down would never make room.
+                        Some(ended) = consumers.join_next() => resume_panic(ended),
+                    }
+                };
+                if let Err(refusal) = offered {
                     task.accounting.unqueued(points);
                     task.accounting
                         .dropped(points, refusal.reason, refusal.message, "");

@@ -22,7 +22,7 @@ pub(super) struct RetrySender {
     next: TimeoutSender,
     retry: RetryOnFailure,
     accounting: Accounting,
-    /// Told when nobody reads any more what the exporter writes.
+    /// Notified when nobody reads any more what the exporter writes.
     reader_gone: Arc<Notify>,
 }
 
@@ -30,7 +30,7 @@ pub(super) struct RetrySender {
 enum Attempt {
     /// Nothing: all points are accounted for.
     Done,
-    /// The rest, at once: a part is settled, and the rest has all the time that a request has.
+    /// The rest, at once: a part is accounted for, and the rest has all the time that a request has.
     Rest(Vec<Batch>),
     /// The request, later.
     Failed {
@@ -98,13 +98,13 @@ impl RetrySender {
         };
         let all = points(request).saturating_sub(dropped);
         match outcome {
-            Ok(()) => self.settled(all, Ok((0, String::new()))),
+            Ok(()) => self.record_final(all, Ok((0, String::new()))),
             Err(ExportError::Partial { rejected, message }) => {
-                self.settled(all, Ok((rejected, message)))
+                self.record_final(all, Ok((rejected, message)))
             }
-            Err(ExportError::Permanent { source }) => self.settled(all, Err(source)),
+            Err(ExportError::Permanent { source }) => self.record_final(all, Err(source)),
             Err(ExportError::Part { part, left }) => {
-                self.settled(all.saturating_sub(points(&left)), part);
+                self.record_final(all.saturating_sub(points(&left)), part);
                 Attempt::Rest(left)
             }
             Err(ExportError::Closed) => {
@@ -136,9 +136,9 @@ impl RetrySender {
         }
     }
 
-    /// Points that are not tried again: how many were rejected, and what is said of it, or why all of them were refused
+    /// Points that are not tried again: how many were rejected, and the message that came with it, or why all of them were refused
     /// for good.
-    fn settled(&self, all: u64, part: Result<(u64, String), BoxError>) -> Attempt {
+    fn record_final(&self, all: u64, part: Result<(u64, String), BoxError>) -> Attempt {
         match part {
             Ok((rejected, message)) => {
                 let rejected = rejected.min(all);

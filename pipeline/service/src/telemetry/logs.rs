@@ -15,7 +15,10 @@ use tracing_subscriber::registry::LookupSpan;
 use crate::config::{Encoding, Level, Logs};
 
 /// The field with the counters of a summary: written as fields of their own.
-pub(super) const COUNTERS: &str = "counters";
+const COUNTERS: &str = "counters";
+
+/// The target of summaries.
+pub(super) const SUMMARY: &str = "pipeline_service::summary";
 
 /// Sets the logs up, once a process.
 pub(crate) fn start(logs: &Logs) {
@@ -69,7 +72,9 @@ where
         event: &Event<'_>,
     ) -> fmt::Result {
         let mut summary = Summary::default();
-        event.record(&mut summary);
+        if event.metadata().target() == SUMMARY {
+            event.record(&mut summary);
+        }
         let Some(counters) = summary.counters else {
             return self.0.format_event(context, writer, event);
         };
@@ -112,7 +117,7 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        if event.fields().all(|field| field.name() != COUNTERS) {
+        if event.metadata().target() != SUMMARY {
             return self.0.format_event(context, writer, event);
         }
         let mut line = String::new();

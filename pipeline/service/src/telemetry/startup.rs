@@ -1,7 +1,7 @@
 //! What the receivers found at their first look: one line for all.
 
 use pipeline::StartupReport;
-use pipeline::telemetry::one_line;
+use pipeline::telemetry::bounded;
 
 /// Collects start-up reports, and logs one line when each receiver has reported.
 #[derive(Default)]
@@ -30,8 +30,8 @@ impl StartupReporter {
     /// Adds a report; `None` when there will be no more.
     pub(crate) fn add(&mut self, report: Option<StartupReport>) {
         match report {
-            Some(StartupReport::Sweeps(text)) => self.sweeps.push(text),
-            Some(StartupReport::Missing(text)) => self.missing.push(text),
+            Some(StartupReport::Sweeps(text)) => self.sweeps.push(bounded(&text).into_owned()),
+            Some(StartupReport::Missing(text)) => self.missing.push(bounded(&text).into_owned()),
             None => self.log(),
         }
         if self.sweeps.len() + self.missing.len() >= self.receivers {
@@ -51,8 +51,7 @@ impl StartupReporter {
         } else {
             self.sweeps.join("; ")
         };
-        let (found, missing) = (one_line(&found), self.missing.join("; "));
-        let (found, missing) = (&*found, &*one_line(&missing));
+        let missing = self.missing.join("; ");
         if missing.is_empty() {
             tracing::info!(found, "sweeping");
         } else if self.is_default && !self.sweeps.is_empty() {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use pipeline::telemetry::{Counter, CounterValue, Counters};
 use tokio::time::{Instant, Interval, interval_at};
 
-use super::logs::COUNTERS;
+use super::logs::SUMMARY;
 use crate::config::Encoding;
 
 /// Counters that stand first, in this order.
@@ -55,11 +55,11 @@ impl SummaryReporter {
         if all.is_empty() || self.last.as_ref() == Some(&text) {
             return;
         }
-        tracing::info!({ COUNTERS } = text, "summary");
-        if tracing::enabled!(tracing::Level::DEBUG) {
+        tracing::info!(target: SUMMARY, counters = text, "summary");
+        if tracing::enabled!(target: SUMMARY, tracing::Level::DEBUG) {
             for part in all.chunk_by(|a, b| a.component == b.component) {
                 let (component, text) = (&*part[0].component, self.format(part));
-                tracing::debug!({ COUNTERS } = text, component, "summary");
+                tracing::debug!(target: SUMMARY, counters = text, component, "summary");
             }
         }
         self.last = Some(text);

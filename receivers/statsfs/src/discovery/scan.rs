@@ -128,11 +128,9 @@ impl Scanner {
         let cpu = cpu_time();
         let lost_tree = self.tree.take_if(|tree| !tree.is_root_unchanged());
         if lost_tree.is_some() {
-            tracing::warn!(
-                component = &*self.context.id,
-                root = display_path(&self.path),
-                "the root has gone or was replaced; its series end"
-            );
+            let message = "the root has gone or was replaced; its series end";
+            let warnings = self.failure_log.warnings();
+            warnings.warn_again(message, &display_path(&self.path));
             self.absent_at = request.last_sweep_end;
             // This fails only when the receiver is dropped: then the thread ends as well.
             let _ = self.events.blocking_send(ScanEvent::RootGone);

@@ -46,10 +46,8 @@ impl Sweeps {
             }
             self.failure_log.flush();
             if self.readers.is_halted() {
-                tracing::warn!(
-                    component = &*self.context.id,
-                    "nothing is read below this root any more: all threads that `max_stuck` allows wait for files that do not answer"
-                );
+                let message = "nothing is read below this root any more: all threads that `max_stuck` allows wait for files that do not answer";
+                self.failure_log.warnings().warn_again(message, "");
             }
         }
         Ok(sweep_ends)
@@ -61,12 +59,10 @@ impl Sweeps {
         let suspended = has_stuck && self.readers.stalled_count() >= self.readers.max_stuck();
         if self.subsystems.set_suspended(subsystem, suspended) {
             if suspended {
-                tracing::warn!(
-                    component = &*self.context.id,
-                    subsystem = &**subsystem,
-                    threads = self.readers.stalled_count(),
-                    "subsystem suspended: threads wait for files that do not answer"
-                );
+                let message = "subsystem suspended: threads wait for files that do not answer";
+                let threads = self.readers.stalled_count();
+                let detail = format!("{subsystem}: {threads} threads");
+                self.failure_log.warnings().warn_again(message, &detail);
             } else {
                 tracing::info!(
                     component = &*self.context.id,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pipeline::Context;
-use pipeline::telemetry::{Counter, Counters, one_line};
+use pipeline::telemetry::{Counter, Counters, bounded};
 
 use super::budget::{Load, skip_factors};
 use crate::counters::{
@@ -143,7 +143,7 @@ impl Subsystems {
             tracing::warn!(
                 component = &*self.context.id,
                 max_cpu_percent = self.plan.max_cpu_percent,
-                subsystems = &*one_line(&less.join(", ")),
+                subsystems = &*bounded(&less.join(", ")),
                 "reading would take more than `max_cpu_percent`; some subsystems are swept less often"
             );
         }

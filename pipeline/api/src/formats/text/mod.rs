@@ -169,7 +169,7 @@ mod tests {
             ),
             "{once}"
         );
-        for wrong in [
+        for invalid in [
             "a",
             "a{b} 1",
             "a{b=c 1",
@@ -183,7 +183,7 @@ mod tests {
             "a scale:1 exponential",
             "a 1 gauge:delta",
         ] {
-            assert!(parse(wrong).is_err(), "{wrong}");
+            assert!(parse(invalid).is_err(), "{invalid}");
         }
     }
 

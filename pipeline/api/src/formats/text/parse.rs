@@ -78,12 +78,12 @@ pub fn parse(text: &str) -> Result<Vec<Batch>, String> {
         values.push(value);
     }
     let batches = subsystems.into_iter().map(|(subsystem, (series, values))| {
-        let place = Arc::from(format!("text/{subsystem}/0"));
+        let slot = Arc::from(format!("text/{subsystem}/0"));
         let head = Head::new(
             Arc::default(),
             Arc::new(Scope::default()),
             subsystem.into(),
-            place,
+            slot,
         );
         let starts = series.iter().map(|_| 0).collect();
         let sweep = Sweep::new(0, Duration::from_secs(10), true);

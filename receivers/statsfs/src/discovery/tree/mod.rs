@@ -32,7 +32,7 @@ use file_list::FileList;
 use interner::Interner;
 pub(crate) use start_time::ScanTimes;
 
-/// Takes the changes that a scan `sink` takes the changes.
+/// Takes the changes that a scan finds.
 pub(crate) type ChangeSink = Box<dyn FnMut(Changes) + Send>;
 
 /// The first scan hands its changes over after this many directories.
