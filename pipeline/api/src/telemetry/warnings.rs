@@ -14,6 +14,9 @@ const MAX_KINDS: usize = 50;
 /// So many times a message's details are looked at, to see whether they are of a new kind; then once a minute.
 const MAX_LOOKS: u32 = 50;
 
+/// So many times a minute the same message is logged of a state that comes and goes.
+const MAX_REPEATED: u32 = 10;
+
 /// From one warning to the next where there are more.
 const INTERVAL: Duration = Duration::from_mins(1);
 
@@ -35,8 +38,8 @@ struct WarningLimit {
     last: Option<Instant>,
     /// By message: how often its details were looked at, and when last.
     looks: HashMap<&'static str, (u32, Instant)>,
-    /// By message, for what may be logged again: when it last was.
-    repeated: HashMap<&'static str, Instant>,
+    /// By message, for what may be logged again: how often it was since then, in this minute.
+    repeated: HashMap<&'static str, (u32, Instant)>,
 }
 
 /// What became of a warning.
@@ -78,14 +81,9 @@ impl Warnings {
         }
     }
 
-    /// Logs that something is so again: a state that comes and goes. Once a minute at the most for each message.
+    /// Logs that something is so again: a state that comes and goes. Ten times a minute at the most for each message.
     pub fn warn_again(&self, message: &'static str, detail: &str) {
-        let now = Instant::now();
-        let mut limit = self.lock();
-        let last = limit.repeated.get(message);
-        if last.is_none_or(|last| now - *last >= INTERVAL) {
-            limit.repeated.insert(message, now);
-            drop(limit);
+        if self.lock().may_repeat(message) {
             self.log(message, detail);
         }
     }
@@ -120,6 +118,16 @@ impl WarningLimit {
         }
         self.last = Some(now);
         WarningOutcome::Logged
+    }
+
+    fn may_repeat(&mut self, message: &'static str) -> bool {
+        let now = Instant::now();
+        let (count, since) = self.repeated.entry(message).or_insert((0, now));
+        if now - *since >= INTERVAL {
+            (*count, *since) = (0, now);
+        }
+        *count = count.saturating_add(1);
+        *count <= MAX_REPEATED
     }
 
     fn is_to_be_looked_at(&mut self, message: &'static str) -> bool {
@@ -197,6 +205,18 @@ mod tests {
         tokio::time::advance(INTERVAL).await;
         assert_eq!(warnings.warn("broken", &word(MAX_KINDS + 1)), Logged);
         assert_eq!(warnings.warn("broken", "file 3"), Known, "from before");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_state_that_comes_and_goes_is_logged_each_time_but_ten_times_a_minute() {
+        let warnings = Warnings::new(&"test".into());
+        let count = || {
+            let logged = (0..100).filter(|_| warnings.lock().may_repeat("failing"));
+            logged.count()
+        };
+        assert_eq!((count(), count()), (10, 0));
+        tokio::time::advance(INTERVAL).await;
+        assert_eq!(count(), 10);
     }
 
     #[tokio::test(start_paused = true)]
