@@ -7,6 +7,7 @@ use pipeline::{Factory, Registration};
 use serde::de::DeserializeOwned;
 
 use super::diagnostic::{Diagnostic, nearest};
+use super::hint::hint;
 use super::load::Loaded;
 use super::service::{DeliveryConfig, PipelineConfig, RetryOnFailure, SendingQueue, Service};
 use super::{Config, ConfiguredComponent};
@@ -17,25 +18,6 @@ const SECTIONS: [&str; 5] = [
     "exporters",
     "extensions",
     "service",
-];
-/// Types that users of the Collector look for, and where it is done here.
-const ALIASES: [(&str, &str, &str); 16] = [
-    ("exporter", "debug", "stdout"),
-    ("exporter", "logging", "stdout"),
-    ("exporter", "file", "stdout` with `format: json"),
-    ("exporter", "prometheus", "stdout` with `format: prometheus"),
-    ("exporter", "otlp_grpc", "otlp"),
-    ("exporter", "otlpgrpc", "otlp"),
-    ("exporter", "otlphttp", "otlp"),
-    ("exporter", "otlp_http", "otlp"),
-    ("exporter", "googlecloud", "gcp"),
-    ("exporter", "stackdriver", "gcp"),
-    ("processor", "attributes", "labels"),
-    ("processor", "filter", "labels"),
-    ("processor", "transform", "labels"),
-    ("processor", "metricstransform", "labels"),
-    ("processor", "resource", "service.resource"),
-    ("processor", "resourcedetection", "service.resource"),
 ];
 
 /// Checks what was loaded, reports what is wrong, and gives what could be decoded all the same.
@@ -272,24 +254,10 @@ impl Check<'_> {
                 .collect::<Vec<_>>()
                 .join(", ");
             let types: Vec<_> = known.iter().map(|it| it.type_name).collect();
-            let near = nearest(name, &types);
-            let theirs = |(of, theirs, _): &&(&str, &str, &str)| *of == kind && *theirs == name;
-            let hint = match ALIASES.iter().find(theirs) {
-                Some((_, _, "service.resource")) => "`service.resource` does that here".into(),
-                // Behind a type's name may stand one of its options.
-                Some((_, _, ours)) if types.iter().any(|it| ours.split('`').next() == Some(it)) => {
-                    format!("it is called `{ours}` here")
-                }
-                Some((_, _, ours)) => {
-                    format!("it is called `{ours}` here, which this binary has not linked")
-                }
-                None if near.starts_with("did you mean") => near,
-                None => "a crate that has it must be linked: `use its_crate as _;` in the distribution's main.rs".into(),
-            };
             Diagnostic::error(format!(
                 "this binary has no {kind} of type `{name}`; it has {has}"
             ))
-            .help(hint)
+            .help(hint(kind, name, &types))
         };
         self.diagnostics
             .push(diagnostic.at_key(node.origin.as_ref()).path(&[section, id]));

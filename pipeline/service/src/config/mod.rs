@@ -4,6 +4,7 @@ mod check;
 mod diagnostic;
 #[cfg(any(test, fuzzing))]
 mod fuzzing;
+mod hint;
 mod index;
 mod load;
 mod pipelines;
