@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use pipeline::text::{format, parse};
+use pipeline::formats::text::{format, parse};
 
 libfuzzer_sys::fuzz_target!(|text: &str| {
     if let Ok(batches) = parse(text) {

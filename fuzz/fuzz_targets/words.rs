@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use pipeline::config::{ByteSize, Duration, Node, Pattern, Regex, Tree, attempt};
+use pipeline::config::{ByteSize, Duration, Node, NodeValue, Pattern, Regex, attempt};
 use receiver_statsfs::Layout;
 use serde::{Serialize, de::DeserializeOwned};
 
