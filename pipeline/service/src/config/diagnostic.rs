@@ -105,7 +105,7 @@ impl Diagnostic {
             // A mark covers whole characters; a value of several lines is marked on its first one, which is all that
             // is shown: with the whole text each of many mistakes would take the longer.
             let start = source.floor_char_boundary(span.start);
-            let line = source[..start].rfind('\n').map_or(0, |at| at + 1);
+            let (line, line_number) = line_of(source, start);
             let line_end = source[start..]
                 .find('\n')
                 .map_or(source.len(), |at| start + at);
@@ -116,7 +116,7 @@ impl Diagnostic {
             group = group.element(
                 Snippet::source(&source[line..line_end])
                     .path(texts[*text].name.as_str())
-                    .line_start(1 + source[..line].matches('\n').count())
+                    .line_start(line_number)
                     .annotation(mark),
             );
         } else if !label.is_empty() {
@@ -185,9 +185,14 @@ fn sorted(all: &[Diagnostic]) -> Vec<&Diagnostic> {
 /// Line and column, from 1, of a byte.
 fn position(text: &str, at: usize) -> (usize, usize) {
     let at = text.floor_char_boundary(at);
-    let line_start = text[..at].rfind('\n').map_or(0, |end| end + 1);
-    let line = 1 + text[..at].matches('\n').count();
-    (line, 1 + text[line_start..at].chars().count())
+    let (start, number) = line_of(text, at);
+    (number, 1 + text[start..at].chars().count())
+}
+
+/// Where the line begins that has this character, and its number, from 1.
+fn line_of(text: &str, at: usize) -> (usize, usize) {
+    let start = text[..at].rfind('\n').map_or(0, |end| end + 1);
+    (start, 1 + text[..start].matches('\n').count())
 }
 
 /// «did you mean …», or all that would be right.

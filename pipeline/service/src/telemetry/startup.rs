@@ -51,10 +51,8 @@ impl StartupReporter {
         } else {
             self.sweeps.join("; ")
         };
-        let missing = self.missing.join("; ");
-        if missing.is_empty() {
-            tracing::info!(found, "sweeping");
-        } else if self.is_default && !self.sweeps.is_empty() {
+        let missing = (!self.missing.is_empty()).then(|| self.missing.join("; "));
+        if missing.is_none() || (self.is_default && !self.sweeps.is_empty()) {
             tracing::info!(found, missing, "sweeping");
         } else {
             tracing::warn!(
