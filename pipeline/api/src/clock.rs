@@ -54,6 +54,12 @@ impl ReceiverClock {
         }
     }
 
+    /// Whether there is one tick only.
+    #[must_use]
+    pub fn is_once(&self) -> bool {
+        self.once
+    }
+
     /// A tick each interval, the first one after `delay`. Missed ticks are skipped and counted, never made up for.
     #[must_use]
     pub fn ticks(&self, interval: Duration, delay: Duration) -> Ticks {

@@ -6,11 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::build_info::BuildInfo;
 use crate::data::{Attributes, Scope};
-use crate::fd_budget::FdBudget;
+use crate::budget::Budget;
 use crate::telemetry::Counters;
 
 /// Descriptors to keep, where nobody says how many the process may have.
 const DEFAULT_FD_BUDGET: usize = 256;
+
+/// Half of what every kernel allows a user.
+const DEFAULT_WATCH_BUDGET: usize = 4096;
 
 /// Given to [`Component::build`](crate::Component::build).
 #[derive(Clone, Debug)]
@@ -26,8 +29,10 @@ pub struct Context {
     pub counters: Counters,
     /// The distribution that runs.
     pub build_info: BuildInfo,
-    /// What may be kept open between sweeps, all receivers together.
-    pub fd_budget: FdBudget,
+    /// The descriptors that may be kept open between sweeps, all receivers together.
+    pub fd_budget: Budget,
+    /// The inotify watches that may be kept, likewise.
+    pub watch_budget: Budget,
     host_root: PathBuf,
     read: Arc<Mutex<Vec<PathBuf>>>,
 }
@@ -47,7 +52,8 @@ impl Context {
             resource,
             counters,
             build_info: BuildInfo::default(),
-            fd_budget: FdBudget::new(DEFAULT_FD_BUDGET),
+            fd_budget: Budget::new(DEFAULT_FD_BUDGET),
+            watch_budget: Budget::new(DEFAULT_WATCH_BUDGET),
             host_root: host_root.into(),
             read: Arc::default(),
         }
@@ -61,8 +67,17 @@ impl Context {
 
     /// The same, with so many descriptors to keep.
     #[must_use]
-    pub fn with_fd_budget(self, fd_budget: FdBudget) -> Context {
+    pub fn with_fd_budget(self, fd_budget: Budget) -> Context {
         Context { fd_budget, ..self }
+    }
+
+    /// The same, with so many inotify watches to keep.
+    #[must_use]
+    pub fn with_watch_budget(self, watch_budget: Budget) -> Context {
+        Context {
+            watch_budget,
+            ..self
+        }
     }
 
     /// The same for one component.

@@ -111,6 +111,7 @@
 //!
 //! A receiver, an exporter and a whole distribution stand in the repository's `examples/`.
 
+mod budget;
 mod build_info;
 mod channel;
 mod clock;
@@ -120,7 +121,6 @@ mod context;
 mod data;
 mod demand;
 mod error;
-mod fd_budget;
 pub mod formats;
 mod matching;
 mod per_series;
@@ -130,6 +130,7 @@ pub mod telemetry;
 #[allow(clippy::missing_panics_doc)] // its functions are assertions
 pub mod testing;
 
+pub use budget::Budget;
 pub use build_info::BuildInfo;
 pub use channel::{Closed, Outbox, Outlet, StartupReport};
 pub use clock::{ReceiverClock, Shutdown, Ticks, now_unix_nano};
@@ -143,7 +144,6 @@ pub use data::{
 };
 pub use demand::{Demand, Verdict, Want};
 pub use error::{BoxError, Error, Result, with_causes};
-pub use fd_budget::FdBudget;
 pub use matching::Match;
 pub use per_series::{Memo, PerSeries, TableRewrite};
 pub use registry::{Build, Decode, Factory, Registration};

@@ -1,6 +1,7 @@
 //! The configuration as the user writes it.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use pipeline::AnyValue;
 use pipeline::config::{ByteSize, Duration, Pattern};
@@ -68,6 +69,9 @@ pub struct Config {
     /// Whether symbolic links directly in the root are followed, one level: for `/sys/class/*`.
     #[serde(default)]
     pub follow_links: bool,
+    /// Directories into which links in the root may lead, beside the root's own file system.
+    #[serde(default)]
+    pub links_into: Vec<PathBuf>,
 }
 
 fn one() -> usize {
@@ -162,12 +166,20 @@ pub enum ValueFormat {
 pub struct Limits {
     /// The maximum of series of this receiver.
     pub series: usize,
+    /// The maximum of directories, with series or without.
+    pub directories: usize,
     /// The maximum depth of directories below the root.
     pub depth: usize,
     /// The maximum size of a value's file.
     pub value_bytes: ByteSize,
     /// The maximum size of a `.schema`.
     pub schema_bytes: ByteSize,
+    /// The maximum size of all `.schema` files together.
+    pub schema_total_bytes: ByteSize,
+    /// The maximum of labels in a `.schema`.
+    pub labels: usize,
+    /// The maximum size of the labels in a `.schema`, names and values, all of them together.
+    pub label_bytes: ByteSize,
     /// The maximum of entries in a directory.
     pub directory_entries: usize,
 }
@@ -176,9 +188,13 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             series: 1_000_000,
+            directories: 100_000,
             depth: 16,
             value_bytes: ByteSize(4 * 1024),
             schema_bytes: ByteSize(256 * 1024),
+            schema_total_bytes: ByteSize(64 << 20),
+            labels: 32,
+            label_bytes: ByteSize(4 * 1024),
             directory_entries: 100_000,
         }
     }

@@ -62,6 +62,18 @@ impl FailureLog {
         cause: &'static str,
         subject: String,
     ) {
+        self.record_many_once(counter, reason, cause, subject, 1);
+    }
+
+    /// The same for so many failures of one subject.
+    pub(crate) fn record_many_once(
+        &self,
+        counter: Counter,
+        reason: &'static str,
+        cause: &'static str,
+        subject: String,
+        count: u64,
+    ) {
         let mut hasher = DefaultHasher::new();
         (reason, cause, &subject).hash(&mut hasher);
         let mut state = self.lock();
@@ -71,6 +83,7 @@ impl FailureLog {
         let is_new = state.recorded_once.insert(hasher.finish());
         drop(state);
         if is_new {
+            self.count(counter, reason, count - 1);
             self.record(counter, reason, cause, || subject);
         }
     }

@@ -7,7 +7,14 @@ use crate::discovery::name::{escape, shorten};
 
 /// No text makes it panic.
 pub fn schema(text: &str) {
-    crate::discovery::schema::parse(text);
+    let limits = crate::discovery::schema::SchemaLimits {
+        labels: 32,
+        label_bytes: 4096,
+    };
+    let schema = crate::discovery::schema::parse(text, &limits);
+    let labels = schema.labels.unwrap_or_default();
+    let size = labels.iter().map(|(name, value)| name.len() + value.len());
+    assert!(labels.len() <= limits.labels && size.sum::<usize>() <= limits.label_bytes);
 }
 
 /// No content makes it panic, and none without a minus becomes negative.

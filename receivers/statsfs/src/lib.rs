@@ -11,6 +11,7 @@ mod layout;
 mod plan;
 mod read;
 mod receiver;
+mod root;
 mod sweep;
 mod tables;
 
@@ -104,7 +105,8 @@ impl Receiver for Statsfs {
         } else {
             clock.ticks(interval, config.initial_delay.0)
         };
-        let mut task = receiver::StatsfsTask::start(config, context, demand)?;
+        let once = clock.is_once();
+        let mut task = receiver::StatsfsTask::start(config, context, demand, once)?;
         task.run(ticks, out, clock.shutdown).await
     }
 }

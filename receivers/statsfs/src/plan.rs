@@ -1,5 +1,6 @@
 //! What the configuration means.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use pipeline::Attributes;
 
 use crate::config::{Config, Filter, FormatRule, Limits, Priority, Read, ValueFormat};
 use crate::layout::Layout;
+use crate::read::STALL_TIMEOUT;
 
 /// A receiver's configuration as scans and sweeps use it.
 #[derive(Debug)]
@@ -17,6 +19,7 @@ pub(crate) struct Plan {
     pub(crate) interval: Duration,
     pub(crate) rescan_interval: Duration,
     pub(crate) max_cpu_percent: u32,
+    pub(crate) max_stuck: usize,
     read: Read,
     priorities: Vec<Priority>,
     pub(crate) subsystems: Filter,
@@ -25,6 +28,7 @@ pub(crate) struct Plan {
     formats: Vec<FormatRule>,
     pub(crate) limits: Limits,
     pub(crate) follow_links: bool,
+    pub(crate) links_into: Vec<PathBuf>,
 }
 
 impl Plan {
@@ -36,6 +40,7 @@ impl Plan {
             interval: config.collection_interval.0,
             rescan_interval: config.rescan_interval.0,
             max_cpu_percent: config.max_cpu_percent,
+            max_stuck: config.max_stuck,
             read: config.read,
             priorities: config.priorities,
             subsystems: config.subsystems,
@@ -44,6 +49,7 @@ impl Plan {
             formats: config.formats,
             limits: config.limits,
             follow_links: config.follow_links,
+            links_into: config.links_into,
         }
     }
 
@@ -56,6 +62,11 @@ impl Plan {
             Read::Keep => true,
             Read::Reopen => false,
         }
+    }
+
+    /// How long a directory may take. A sweep's time may be shorter than it takes to list one.
+    pub(crate) fn directory_timeout(&self) -> Duration {
+        self.timeout.max(STALL_TIMEOUT)
     }
 
     /// The priority of a subsystem.

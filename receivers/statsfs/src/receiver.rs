@@ -1,7 +1,7 @@
 //! The receiver's task: ticks, scans of the tree, sweeps, and the batches that it sends. It never blocks.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pipeline::telemetry::Counter;
@@ -12,9 +12,9 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::sleep_until;
 
 use crate::config::Config;
-use crate::counters::{CPU_MICROSECONDS, DIRECTORIES_FAILED};
+use crate::counters::CPU_MICROSECONDS;
 use crate::discovery::{
-    ChangeProbe, DemandedChanges, OpenRoot, ScanEvent, ScanReport, ScanRequest, Scanner,
+    ChangeProbe, DemandedChanges, ScanEvent, ScanReport, ScanRequest, ScannedTree, Scanner,
     display_path,
 };
 use crate::failure_log::FailureLog;
@@ -22,7 +22,7 @@ use crate::plan::Plan;
 use crate::read::ReaderPool;
 use crate::sweep::Sweeps;
 
-/// A sweep waits at most this long for its scan.
+/// A sweep waits at most this long for its scan; for the first scan, only if a directory does not answer.
 const MAX_SCAN_WAIT: Duration = Duration::from_millis(100);
 
 /// How often the readers and the scan are checked for being stuck.
@@ -36,13 +36,13 @@ pub(crate) struct StatsfsTask {
     failure_log: FailureLog,
     sweeps: Sweeps,
     jobs_done: Arc<Notify>,
-    requests: std::sync::mpsc::Sender<ScanRequest>,
     events: mpsc::Receiver<ScanEvent>,
-    /// The directory that is being listed.
-    current_directory: Arc<Mutex<String>>,
+    scanner: Scanner,
     last_full_scan: Option<Instant>,
-    /// When the scan under way was requested, and whether there was a warning that it does not answer.
-    scan_under_way: Option<(Instant, bool)>,
+    /// When the scan under way was requested.
+    scan_under_way: Option<Instant>,
+    /// Whether there is one sweep only, of all that there is.
+    once: bool,
     /// The tick whose sweeps wait for the scan.
     waiting_tick: Option<u64>,
     /// Whether the tree was scanned at all.
@@ -55,9 +55,13 @@ pub(crate) struct StatsfsTask {
 
 impl StatsfsTask {
     /// Starts the threads; nothing is read yet.
-    pub(crate) fn start(config: Config, context: Context, demand: Demand) -> Result<StatsfsTask> {
+    pub(crate) fn start(
+        config: Config,
+        context: Context,
+        demand: Demand,
+        once: bool,
+    ) -> Result<StatsfsTask> {
         let jobs_done = Arc::new(Notify::new());
-        let (requests, request_queue) = std::sync::mpsc::channel();
         let (root, readers, max_stuck) = (config.root.clone(), config.readers, config.max_stuck);
         let plan = Arc::new(Plan::new(config));
         // One byte more than a value may have, to detect longer ones.
@@ -66,18 +70,16 @@ impl StatsfsTask {
         let buffer = buffer.saturating_add(1);
         let readers = ReaderPool::new(readers, max_stuck, plan.timeout, buffer, notify);
         let failure_log = FailureLog::new(context.counters.clone());
-        let current_directory = Arc::new(Mutex::new(root.clone()));
         let (event_sender, events) = mpsc::channel(4);
-        let scanner = Scanner::new(
+        let scanner = Scanner::start(
             root.clone(),
             Arc::clone(&plan),
             demand,
             context.clone(),
             failure_log.clone(),
-            Arc::clone(&current_directory),
             event_sender,
         );
-        scanner.spawn(request_queue).map_err(Error::new)?;
+        let scanner = scanner.map_err(Error::new)?;
         let sweeps = Sweeps::new(
             Arc::clone(&plan),
             context.clone(),
@@ -91,11 +93,11 @@ impl StatsfsTask {
             failure_log,
             sweeps,
             jobs_done,
-            requests,
             events,
-            current_directory,
+            scanner,
             last_full_scan: None,
             scan_under_way: None,
+            once,
             waiting_tick: None,
             is_scanned: false,
             change_probe: None,
@@ -121,7 +123,9 @@ impl StatsfsTask {
             if ticks_ended && self.waiting_tick.is_none() && self.sweeps.is_idle() {
                 return Ok(());
             }
-            let busy = self.sweeps.is_reading() || self.scan_under_way.is_some();
+            let busy = self.sweeps.is_reading()
+                || self.scan_under_way.is_some()
+                || self.scanner.is_stalled;
             let due = tokio::time::Instant::now() + STUCK_CHECK_INTERVAL;
             next_stuck_check = busy.then(|| next_stuck_check.unwrap_or(due));
             let ready = !ticks_ended && self.waiting_tick.is_none();
@@ -130,8 +134,10 @@ impl StatsfsTask {
                 biased;
                 () = self.jobs_done.notified() => batches = self.sweeps.collect().map_err(Error::new)?,
                 event = self.events.recv() => match event {
+                    None | Some(ScanEvent::BrokenDown) => {
+                        return Err(Error::new("a scanning thread has broken down"));
+                    }
                     Some(event) => self.handle_event(event, &out),
-                    None => return Err(Error::new("the scanning thread has broken down")),
                 },
                 () = &mut shutdown, if !is_shutting_down => {
                     // A sweep that still waits for its scan does not start.
@@ -187,21 +193,26 @@ impl StatsfsTask {
             refused = std::mem::take(&mut self.sweeps.tables.refused);
         }
         self.sweeps.tables.forget_ending_rows();
-        self.scan_under_way = Some((Instant::now(), false));
+        self.scan_under_way = Some(Instant::now());
         let request = ScanRequest {
             full,
             refused,
             last_sweep_end: self.sweeps.tables.last_sweep_end,
             unchanged_at: self.unchanged_at.take(),
         };
-        self.requests.send(request).map_err(Error::new)
+        self.scanner.request(request).map_err(Error::new)
     }
 
     fn handle_event(&mut self, event: ScanEvent, out: &Outlet) {
         match event {
-            ScanEvent::RootGone => self.sweeps.tables.end_all(),
+            ScanEvent::RootGone => {
+                self.sweeps.tables.end_all();
+                self.sweeps.set_root(None);
+            }
+            ScanEvent::RootOpened(root) => self.sweeps.set_root(Some(root)),
             ScanEvent::Changes(changes) => self.apply_changes(changes),
             ScanEvent::Finished(report) => self.finish_scan(report, out),
+            ScanEvent::BrokenDown => {}
         }
     }
 
@@ -239,11 +250,10 @@ impl StatsfsTask {
                 format!("{first} (one of {count})"),
             );
         }
-        self.sweeps.set_root(report.tree.as_ref().ok());
         if !std::mem::replace(&mut self.is_scanned, true) {
             out.report_startup(self.startup_report(&report.tree));
         }
-        self.change_probe = report.tree.ok().and_then(|root| root.change_probe);
+        self.change_probe = report.tree.ok().and_then(|tree| tree.change_probe);
         if let Some(number) = self.waiting_tick.take() {
             self.start_sweeps(number);
         }
@@ -256,42 +266,25 @@ impl StatsfsTask {
         }
     }
 
-    /// Looks for files that do not answer, and for a scan that takes too long.
+    /// Looks for files and directories that do not answer.
     fn check_stuck(&mut self) -> std::io::Result<Vec<Batch>> {
-        if let Some((since, named)) = &mut self.scan_under_way {
-            if since.elapsed() >= self.plan.timeout && !std::mem::replace(named, true) {
-                let current = self
-                    .current_directory
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner);
-                let subject = if current.is_empty() {
-                    self.root.clone()
-                } else {
-                    current.clone()
-                };
-                drop(current);
-                self.failure_log.record(
-                    DIRECTORIES_FAILED,
-                    "stuck",
-                    "a directory does not answer when it is listed; what is known is swept on",
-                    || subject,
-                );
-                self.failure_log.flush();
-            }
-            if since.elapsed() >= MAX_SCAN_WAIT
-                && self.is_scanned
-                && let Some(number) = self.waiting_tick.take()
-            {
-                self.start_sweeps(number);
-            }
+        self.scanner.check_stalled()?;
+        let waits_for_all = self.once || !self.is_scanned && !self.scanner.is_stalled;
+        if self
+            .scan_under_way
+            .is_some_and(|since| since.elapsed() >= MAX_SCAN_WAIT)
+            && !waits_for_all
+            && let Some(number) = self.waiting_tick.take()
+        {
+            self.start_sweeps(number);
         }
         self.sweeps.give_up_stuck()
     }
 
     /// The start-up report: what is swept, or why nothing is.
-    fn startup_report(&self, tree: &Result<OpenRoot, String>) -> StartupReport {
-        let root = match tree {
-            Ok(root) => root,
+    fn startup_report(&self, tree: &Result<ScannedTree, String>) -> StartupReport {
+        let tree = match tree {
+            Ok(tree) => tree,
             Err(why) => return StartupReport::Missing(format!("{} ({why})", self.root)),
         };
         let subsystems = self.sweeps.tables.series_by_subsystem();
@@ -304,18 +297,18 @@ impl StatsfsTask {
             names.push(format!("{} more subsystems", subsystems.len() - 8));
         }
         let names = if names.is_empty() {
-            format!("no series: {}", root.why_nothing)
+            format!("no series: {}", tree.why_nothing)
         } else {
             names.join(", ")
         };
-        let filesystem = match &*root.filesystem {
+        let filesystem = match &*tree.filesystem {
             "" => String::new(),
             known => format!(" ({known})"),
         };
         StartupReport::Sweeps(format!(
             "{names} in {} directories below {}{filesystem}",
-            root.directories,
-            display_path(&root.path)
+            tree.directories,
+            display_path(&tree.path)
         ))
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pipeline::telemetry::Counters;
-use pipeline::{BuildInfo, Context, FdBudget};
+use pipeline::{BuildInfo, Context, Budget};
 
 use super::{CommandError, Sources};
 use crate::config::{Config, Encoding, Loaded, Logs, check, load, log, logs, render};
@@ -86,10 +86,11 @@ fn context(config: &Config, counters: &Counters, build_info: BuildInfo) -> Conte
     Context::new(Arc::new(resource), counters.clone(), host_root)
         .with_build_info(build_info)
         .with_fd_budget(fd_budget())
+        .with_watch_budget(watch_budget())
 }
 
 /// What receivers may keep open: three quarters of what the process may have, once it has all that it is allowed.
-fn fd_budget() -> FdBudget {
+fn fd_budget() -> Budget {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
@@ -99,8 +100,19 @@ fn fd_budget() -> FdBudget {
     // Where it cannot be raised, it is what it was.
     let _ = setrlimit(Resource::Nofile, raised);
     let current = getrlimit(Resource::Nofile).current.unwrap_or(MAX_FDS);
-    FdBudget::new(usize::try_from(current.min(MAX_FDS) / 4 * 3).unwrap_or_default())
+    Budget::new(usize::try_from(current.min(MAX_FDS) / 4 * 3).unwrap_or_default())
 }
+
+/// The inotify watches that receivers may keep: half of those that the user may have, since its other programs need some too
+/// ([inotify(7)](https://man7.org/linux/man-pages/man7/inotify.7.html)).
+fn watch_budget() -> Budget {
+    let limit = std::fs::read_to_string("/proc/sys/fs/inotify/max_user_watches");
+    let limit = limit.ok().and_then(|limit| limit.trim().parse().ok());
+    Budget::new(limit.unwrap_or(MIN_USER_WATCHES) / 2)
+}
+
+/// `max_user_watches` of the oldest kernels, and the least that newer ones choose.
+const MIN_USER_WATCHES: usize = 8192;
 
 /// More than this are not kept, whatever is allowed: each costs the kernel some kilobytes.
 const MAX_FDS: u64 = 1 << 20;

@@ -4,15 +4,17 @@ use std::collections::{BTreeSet, HashMap};
 use std::ffi::CStr;
 use std::fs::File;
 use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 
+use pipeline::Budget;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use rustix::io::Errno;
 
 use crate::directory_id::DirectoryId;
+use crate::root::descriptor_path;
 
 /// File systems that send inotify events for entries that come and go. sysfs does not, and its link counts do not change.
 const INOTIFY_FILESYSTEMS: [&str; 13] = [
@@ -21,11 +23,12 @@ const INOTIFY_FILESYSTEMS: [&str; 13] = [
 ];
 
 /// The inotify watches on the directories of a tree.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Watcher {
     inotify: Option<Arc<OwnedFd>>,
     change_probe: Option<Arc<ChangeProbe>>,
     directories: HashMap<i32, Vec<DirectoryId>>,
+    budget: Budget,
 }
 
 /// What a read of the inotify queue gives.
@@ -49,7 +52,7 @@ pub(crate) struct InotifyEvents {
 }
 
 impl Watcher {
-    pub(crate) fn new(filesystem: &str) -> Watcher {
+    pub(crate) fn new(filesystem: &str, budget: Budget) -> Watcher {
         let is_supported = INOTIFY_FILESYSTEMS.contains(&filesystem);
         let inotify = is_supported
             .then(|| inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok())
@@ -60,22 +63,25 @@ impl Watcher {
             inotify,
             change_probe: change_probe.map(Arc::new),
             directories: HashMap::new(),
+            budget,
         }
     }
 
-    /// Adds a watch on a directory; returns its descriptor, or none if the directory has to be polled.
-    pub(crate) fn add(&mut self, path: &Path, id: DirectoryId) -> Option<i32> {
+    /// Where a visit may add a watch on a directory, which is to be registered then. None if the directory has to be polled:
+    /// where no watch is left, for example.
+    pub(crate) fn reserve(&self) -> Option<Arc<OwnedFd>> {
         let inotify = self.inotify.as_ref()?;
-        let events = WatchFlags::CREATE
-            | WatchFlags::DELETE
-            | WatchFlags::MOVED_FROM
-            | WatchFlags::MOVED_TO
-            | WatchFlags::ONLYDIR;
-        // It fails at the kernel's limit of watches, for example: then the directory is polled.
-        let watch = inotify::add_watch(inotify, path, events).ok()?;
-        // Two links may lead to one directory.
-        self.directories.entry(watch).or_default().push(id);
-        Some(watch)
+        self.budget.take().then(|| Arc::clone(inotify))
+    }
+
+    /// Registers the watch that a visit has added where it might add one.
+    pub(crate) fn register(&mut self, watch: Option<i32>, id: DirectoryId) {
+        let known = watch.is_none_or(|watch| self.directories.contains_key(&watch));
+        self.budget.give(usize::from(known));
+        if let Some(watch) = watch {
+            // Two links may lead to one directory.
+            self.directories.entry(watch).or_default().push(id);
+        }
     }
 
     /// Removes the watch on a directory, which may have been moved elsewhere.
@@ -87,6 +93,7 @@ impl Watcher {
         ids.retain(|other| *other != id);
         if ids.is_empty() {
             self.directories.remove(&watch);
+            self.budget.give(1);
             if let Some(inotify) = &self.inotify {
                 let _ = inotify::remove_watch(inotify, watch);
             }
@@ -128,8 +135,10 @@ impl Watcher {
                 return WatchResult::Overflow;
             }
             if flags.contains(ReadFlags::IGNORED) {
-                let ids = self.directories.remove(&event.wd());
-                events.removed.extend(ids.unwrap_or_default());
+                if let Some(ids) = self.directories.remove(&event.wd()) {
+                    self.budget.give(1);
+                    events.removed.extend(ids);
+                }
                 continue;
             }
             let parents = self.directories.get(&event.wd()).into_iter().flatten();
@@ -142,6 +151,25 @@ impl Watcher {
             }
         }
     }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.budget.give(self.directories.len());
+    }
+}
+
+/// Adds a watch on a directory that is open, and not on what its path leads to by now. Returns its descriptor; none if it
+/// cannot be watched.
+pub(crate) fn add_watch(inotify: &OwnedFd, directory: BorrowedFd<'_>) -> Option<i32> {
+    let events = WatchFlags::CREATE
+        | WatchFlags::DELETE
+        | WatchFlags::MOVED_FROM
+        | WatchFlags::MOVED_TO
+        | WatchFlags::ONLYDIR
+        // The root is watched for moves as well.
+        | WatchFlags::MASK_ADD;
+    inotify::add_watch(inotify, descriptor_path(directory), events).ok()
 }
 
 /// Asks the kernel whether nothing has changed: no inotify event, and no mount added or removed.

@@ -11,5 +11,5 @@ mod tree;
 pub(crate) use demand::DemandedChanges;
 pub(crate) use inotify::ChangeProbe;
 pub(crate) use mount::display_path;
-pub(crate) use scan::{OpenRoot, ScanEvent, ScanReport, ScanRequest, Scanner};
+pub(crate) use scan::{OpenRoot, ScanEvent, ScanReport, ScanRequest, ScannedTree, Scanner};
 pub(crate) use tree::{DirectoryRef, DiscoveredFile};

@@ -2,7 +2,7 @@
 
 use std::os::fd::OwnedFd;
 
-use pipeline::FdBudget;
+use pipeline::Budget;
 
 use super::rows::Rows;
 
@@ -14,11 +14,11 @@ pub(crate) struct FdCache {
     files: Vec<Option<OwnedFd>>,
     directories: Vec<Option<OwnedFd>>,
     open: usize,
-    fd_budget: FdBudget,
+    fd_budget: Budget,
 }
 
 impl FdCache {
-    pub(crate) fn new(fd_budget: FdBudget) -> FdCache {
+    pub(crate) fn new(fd_budget: Budget) -> FdCache {
         FdCache {
             seekable: true,
             files: Vec::new(),

@@ -11,15 +11,16 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::fd_cache::FdCache;
 use super::rows::{RowGroup, Rows};
-use super::syscalls::{open_directory, open_file, read, read_at_start};
+use super::syscalls::{open_file, read, read_at_start};
 use super::value::{Reason, parse};
+use crate::root::Root;
 
 /// One table to read, and its readings afterwards. A source that gives many values in one read would be
 /// another kind of job: the pool knows only that a job fills the rows of a table.
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) rows: Arc<Rows>,
-    pub(crate) root: Option<Arc<OwnedFd>>,
+    pub(crate) root: Option<Arc<Root>>,
     /// Whether files are kept open.
     pub(crate) keep_open: bool,
     pub(crate) fds: FdCache,
@@ -211,11 +212,11 @@ struct CurrentDirectory<'a> {
 }
 
 impl CurrentDirectory<'_> {
-    fn open(&mut self, root: Option<&OwnedFd>, cost: &mut ReadCost) -> Result<&OwnedFd, Errno> {
+    fn open(&mut self, root: Option<&Root>, cost: &mut ReadCost) -> Result<&OwnedFd, Errno> {
         let root = root.ok_or(Errno::NOENT)?;
         let opened = self.opened.get_or_insert_with(|| {
             cost.syscalls += 1;
-            open_directory(root.as_fd(), &self.group.below, self.group.follow_link)
+            root.open_directory(&self.group.below, self.group.follow_link)
         });
         opened.as_ref().map_err(|errno| *errno)
     }

@@ -11,7 +11,7 @@ use super::job::Job;
 use super::work_queue::{FinishedJob, Progress, WorkQueue};
 
 /// After this time without progress a reader is stalled: a replacement reads the other jobs.
-const STALL_TIMEOUT: Duration = Duration::from_millis(100);
+pub(crate) const STALL_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// No more jobs are queued while this many rows wait. Small tables are read one after the other without a wake-up between
 /// them, and an urgent table waits behind no more than these.

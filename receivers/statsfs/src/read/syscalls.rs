@@ -3,12 +3,15 @@
 use std::ffi::CStr;
 use std::mem::MaybeUninit;
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::time::Instant;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir};
 use rustix::io::Errno;
 
-/// How files are opened. A FIFO that has taken a file's place opens without a writer, and reads as empty.
+/// How files are opened: by one name in a directory that is open, so that no link leads elsewhere. A sweep does not ask of
+/// each file again what the scan has seen, that it is a regular one, because nobody can put a worse one in its place: it
+/// takes CAP_MKNOD to make a device, and a link to a device in another file system is no hard link; the file systems that a
+/// user may mount have no devices (`nodev`). A FIFO opens without a writer and is not waited for; a socket cannot be opened.
 const FILE_FLAGS: OFlags = OFlags::RDONLY
     .union(OFlags::NOFOLLOW)
     .union(OFlags::NONBLOCK)
@@ -24,63 +27,54 @@ pub(crate) struct DirectoryListing {
     pub(crate) is_truncated: bool,
 }
 
-/// Opens a directory below the root.
-pub(crate) fn open_directory(
-    root: BorrowedFd<'_>,
-    below: &Path,
-    follow_link: bool,
-) -> Result<OwnedFd, Errno> {
-    let follow_link = if follow_link {
-        OFlags::empty()
-    } else {
-        OFlags::NOFOLLOW
-    };
-    let flags =
-        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NONBLOCK | follow_link;
-    let below = if below.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        below
-    };
-    rustix::fs::openat(root, below, flags, Mode::empty())
-}
-
-/// Lists an open directory from its start, at most `max` entries.
-pub(crate) fn list(directory: BorrowedFd<'_>, max: usize) -> Result<DirectoryListing, Errno> {
+/// Lists an open directory from its start, at most `max` entries. One that never ends is given up at `deadline`: the
+/// error is ETIMEDOUT.
+pub(crate) fn list(
+    directory: BorrowedFd<'_>,
+    max: usize,
+    deadline: Instant,
+) -> Result<DirectoryListing, Errno> {
     rustix::fs::seek(directory, rustix::fs::SeekFrom::Start(0))?;
     let mut buffer = [MaybeUninit::<u8>::uninit(); 16 * 1024];
     let mut entries = RawDir::new(directory, &mut buffer);
     let mut listed = DirectoryListing::default();
     while let Some(entry) = entries.next() {
         let entry = entry?;
-        let name = entry.file_name();
-        if matches!(name.to_bytes(), b"." | b"..") {
-            continue;
-        }
-        if listed.entries.len() >= max {
-            listed.is_truncated = true;
-            break;
-        }
-        let mut kind = entry.file_type();
+        let (name, mut kind, inode) = (entry.file_name(), entry.file_type(), entry.ino());
         if kind == FileType::Unknown {
-            let stat = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW);
-            kind = stat.map_or(FileType::Unknown, |stat| {
-                FileType::from_raw_mode(stat.st_mode)
-            });
+            kind = stat_entry(directory, name).map_or(kind, |it| it.kind);
         }
-        listed.entries.push((name.into(), kind, entry.ino()));
+        if !matches!(name.to_bytes(), b"." | b"..") {
+            if listed.entries.len() >= max {
+                listed.is_truncated = true;
+                break;
+            }
+            listed.entries.push((name.into(), kind, inode));
+        }
+        if entries.is_buffer_empty() && Instant::now() > deadline {
+            return Err(Errno::TIMEDOUT);
+        }
     }
     Ok(listed)
 }
 
-/// One entry of an open directory, as a listing has it; none where it does not exist.
-pub(crate) fn stat_entry(directory: BorrowedFd<'_>, name: &CStr) -> DirectoryListing {
-    let stat = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW);
-    let entry = stat.map(|it| (name.into(), FileType::from_raw_mode(it.st_mode), it.st_ino));
-    DirectoryListing {
-        entries: entry.into_iter().collect(),
-        is_truncated: false,
-    }
+/// What `stat` says of an entry.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EntryStat {
+    pub(crate) kind: FileType,
+    pub(crate) inode: u64,
+    /// The permission bits.
+    pub(crate) mode: u16,
+}
+
+/// One entry of an open directory.
+pub(crate) fn stat_entry(directory: BorrowedFd<'_>, name: &CStr) -> Result<EntryStat, Errno> {
+    let stat = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    Ok(EntryStat {
+        kind: FileType::from_raw_mode(stat.st_mode),
+        inode: stat.st_ino,
+        mode: u16::try_from(stat.st_mode & 0o7777).unwrap_or_default(),
+    })
 }
 
 /// Opens a file of an open directory.
@@ -98,11 +92,13 @@ pub(crate) fn read_at_start(file: &OwnedFd, buffer: &mut [u8]) -> Result<usize, 
     retry_interrupted(|| rustix::io::pread(file, &mut *buffer, 0))
 }
 
-/// The whole file, or its first `max` + 1 bytes.
+/// The whole file, or its first `max` + 1 bytes. Nothing is read of what is no regular file (EINVAL), nor after `deadline`
+/// (ETIMEDOUT).
 pub(crate) fn read_whole(
     directory: BorrowedFd<'_>,
     name: &CStr,
     max: usize,
+    deadline: Instant,
 ) -> Result<Vec<u8>, Errno> {
     let file = open_file(directory, name)?;
     if FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode) != FileType::RegularFile {
@@ -117,6 +113,9 @@ pub(crate) fn read_whole(
         if all.len() > max {
             all.truncate(max.saturating_add(1));
             return Ok(all);
+        }
+        if Instant::now() > deadline {
+            return Err(Errno::TIMEDOUT);
         }
     }
 }

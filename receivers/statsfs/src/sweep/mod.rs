@@ -7,7 +7,6 @@ mod stuck;
 mod subsystems;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,6 +17,7 @@ use crate::discovery::OpenRoot;
 use crate::failure_log::FailureLog;
 use crate::plan::Plan;
 use crate::read::{FinishedJob, Job, ReadFailure, ReaderPool};
+use crate::root::Root;
 use crate::tables::{PendingBatch, TableId, Tables, want_interval};
 
 use failures::record_failures;
@@ -41,7 +41,7 @@ pub(crate) struct Sweeps {
 
 /// The root of the tree, and how its files are read.
 struct SweepRoot {
-    fd: Arc<OwnedFd>,
+    root: Arc<Root>,
     keep_open: bool,
     /// Whether EPERM means lockdown here.
     locked_down: bool,
@@ -99,9 +99,9 @@ impl Sweeps {
     }
 
     /// Sets the root for the next jobs; without one, sweeps only end series.
-    pub(crate) fn set_root(&mut self, open_root: Option<&OpenRoot>) {
+    pub(crate) fn set_root(&mut self, open_root: Option<OpenRoot>) {
         self.root = open_root.map(|open_root| SweepRoot {
-            fd: Arc::clone(&open_root.root),
+            root: open_root.root,
             keep_open: self.plan.keeps_open(&open_root.filesystem),
             locked_down: matches!(&*open_root.filesystem, "debugfs" | "tracefs"),
         });
@@ -229,7 +229,7 @@ impl Sweeps {
             self.tables.free_descriptors(wanted, want);
         }
         let table = self.tables.get_mut(id)?;
-        let root = self.root.as_ref().map(|root| Arc::clone(&root.fd));
+        let root = self.root.as_ref().map(|root| Arc::clone(&root.root));
         table.start_read(
             sweep.number,
             self.plan.interval,

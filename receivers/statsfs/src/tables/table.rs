@@ -1,15 +1,15 @@
 //! One table: its rows, their states, and the jobs that read them.
 
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pipeline::{FdBudget, Head, Series, Source, Table, Want};
+use pipeline::{Budget, Head, Series, Source, Table, Want};
 
 use super::row_state::{RowActions, RowState, RowStates};
 use crate::directory_id::DirectoryId;
 use crate::discovery::{DirectoryRef, DiscoveredFile};
 use crate::read::{FdCache, Job, Readings, RowGroup, Rows};
+use crate::root::Root;
 
 /// A table, and the state of its rows.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ pub(crate) struct TableState {
     fds: Option<FdCache>,
     /// Rows that ended while a reader had the descriptors.
     ended_while_read: Vec<u32>,
-    fd_budget: FdBudget,
+    fd_budget: Budget,
 }
 
 /// A table as it is sent: it stays the same for a whole sweep, whatever changes meanwhile.
@@ -57,7 +57,7 @@ pub(crate) struct PendingBatch {
 }
 
 impl TableState {
-    pub(crate) fn new(head: Arc<Head>, wants: Arc<[Want]>, fd_budget: FdBudget) -> TableState {
+    pub(crate) fn new(head: Arc<Head>, wants: Arc<[Want]>, fd_budget: Budget) -> TableState {
         let want = wants.iter().copied().fold(Want::Never, Want::or);
         TableState {
             head,
@@ -227,7 +227,7 @@ impl TableState {
         &mut self,
         number: u64,
         tick: Duration,
-        (root, keep_open): (Option<Arc<OwnedFd>>, bool),
+        (root, keep_open): (Option<Arc<Root>>, bool),
         deadline: Instant,
     ) -> Option<(Job, PendingBatch)> {
         let TableSnapshot {

@@ -39,6 +39,6 @@ pub(crate) struct DirectoryRef {
     pub(crate) subsystem: Arc<str>,
     /// The path below the root.
     pub(crate) below: Arc<Path>,
-    /// Whether it may be a symbolic link in the root.
+    /// Whether the first part of that path may be a symbolic link.
     pub(crate) follow_link: bool,
 }

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 
-use pipeline::{Attributes, FdBudget, SourceDirectory};
+use pipeline::{Attributes, Budget, SourceDirectory};
 
 use super::file_list::FileList;
 use crate::directory_id::DirectoryId;
@@ -28,9 +28,15 @@ pub(super) struct Directory {
     pub(super) children: BTreeMap<Box<CStr>, DirectoryId>,
     pub(super) files: FileList,
     pub(super) schema: Option<Arc<Schema>>,
+    /// Whether it has a `.schema` that was read, understood or not.
+    pub(super) has_schema: bool,
+    /// The size of its `.schema`, as far as that is kept.
+    pub(super) schema_bytes: usize,
     pub(super) attributes: Arc<Attributes>,
     /// The start time of its counters, unix ns; 0 where it is not known.
     pub(super) start_time: u64,
+    /// Its counters do not start before: it continues the series of a directory that was last read then, unix ns.
+    pub(super) not_before: u64,
     /// The inotify watch; a directory without one is polled.
     pub(super) watch: Option<i32>,
     pub(super) open: Option<OpenDirectory>,
@@ -39,8 +45,8 @@ pub(super) struct Directory {
 /// A directory that is kept open. Dropping it returns its descriptor to the budget.
 #[derive(Debug)]
 pub(super) struct OpenDirectory {
-    pub(super) fd: OwnedFd,
-    pub(super) fd_budget: FdBudget,
+    pub(super) fd: Arc<OwnedFd>,
+    pub(super) fd_budget: Budget,
 }
 
 impl Drop for OpenDirectory {

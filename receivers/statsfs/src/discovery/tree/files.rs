@@ -6,22 +6,20 @@ use std::sync::Arc;
 
 use pipeline::telemetry::Counter;
 use pipeline::{Series, Source, SourceFile};
-use rustix::fs::AtFlags;
-use rustix::io::Errno;
 
 use super::file_list::FileEntry;
+use super::visit::Found;
 use super::{DiscoveredFile, Tree};
-use crate::counters::{DIRECTORIES_FAILED, SCHEMA_LINES_FAILED};
+use crate::counters::SCHEMA_LINES_FAILED;
 use crate::directory_id::DirectoryId;
 use crate::discovery::name::escape;
-use crate::failure_log::FailureLog;
 
 impl Tree {
     pub(super) fn update_files(
         &mut self,
         id: DirectoryId,
         files: BTreeSet<Box<CStr>>,
-        failure_log: &FailureLog,
+        found: &Found,
     ) {
         let Some((subsystem, _)) = self.directories[&id].subsystem.clone() else {
             return;
@@ -40,7 +38,7 @@ impl Tree {
                 .iter()
                 .filter(|(name, _)| !texts.contains(name.as_bytes()))
             {
-                failure_log.record_once(
+                self.failure_log.record_once(
                     SCHEMA_LINES_FAILED,
                     "schema",
                     "not understood in a `.schema`; passed over",
@@ -62,26 +60,12 @@ impl Tree {
         let known = &self.directories[&id].files;
         let files = files.into_iter().filter(|name| known.get(name).is_none());
         let files: Vec<Arc<CString>> = files.map(|name| self.interner.file_name(name)).collect();
-        let modes = self.with_open(id, |fd| {
-            let mode = |name: &Arc<CString>| {
-                rustix::fs::statat(fd, name.as_c_str(), AtFlags::SYMLINK_NOFOLLOW)
-                    .map(|stat| u16::try_from(stat.st_mode & 0o7777).unwrap_or_default())
+        for name in files {
+            // It was removed since it was listed, or is something else by now.
+            let Some(mode) = found.mode(&name) else {
+                continue;
             };
-            files.iter().map(mode).collect::<Vec<_>>()
-        });
-        let modes = match modes {
-            Ok(modes) => modes,
-            Err(Errno::NOENT | Errno::NODEV | Errno::NOTDIR) => return,
-            Err(_) => {
-                let path = self.display_path(&self.directories[&id].path);
-                let cause = "cannot be listed; passed over";
-                return failure_log.record_once(DIRECTORIES_FAILED, "directory", cause, path);
-            }
-        };
-        for (name, mode) in files.into_iter().zip(modes) {
-            // A file without a stat was removed since it was listed.
-            let Ok(mode) = mode else { continue };
-            self.mark_ancestors(id, &name, failure_log);
+            self.mark_ancestors(id, &name);
             let original = self.duplicate_of(id, &subsystem, &name);
             if let Some(original) = &original {
                 let directory = &self.directories[&id];
@@ -90,7 +74,7 @@ impl Tree {
                     directory.path,
                     escape(name.to_bytes())
                 );
-                failure_log.record_once(
+                self.failure_log.record_once(
                     Counter::SERIES_REFUSED,
                     "duplicate",
                     "series that cannot be told apart; passed over",
@@ -109,7 +93,7 @@ impl Tree {
                 self.duplicates.insert((id, Arc::clone(&name)));
             } else {
                 let last_scan = self.last_scan;
-                if let Some(mut discovered) = self.discovered_file(id, &name, failure_log) {
+                if let Some(mut discovered) = self.discovered_file(id, &name) {
                     if last_scan != 0 {
                         discovered.start_time = discovered.start_time.max(last_scan);
                     }
@@ -165,7 +149,7 @@ impl Tree {
     }
 
     /// Adds the duplicates whose originals were removed.
-    pub(super) fn retry_duplicates(&mut self, failure_log: &FailureLog) {
+    pub(super) fn retry_duplicates(&mut self) {
         for (id, name) in std::mem::take(&mut self.duplicates) {
             // It may have been added with other labels since.
             let is_waiting = |file: &FileEntry| file.duplicate;
@@ -185,14 +169,14 @@ impl Tree {
                     file.duplicate = false;
                 }
             });
-            if let Some(discovered) = self.discovered_file(id, &name, failure_log) {
+            if let Some(discovered) = self.discovered_file(id, &name) {
                 self.add_file(id, discovered);
             }
         }
     }
 
     /// A new file marks those of the same name in its ancestors: they may be sums.
-    fn mark_ancestors(&mut self, id: DirectoryId, name: &Arc<CString>, failure_log: &FailureLog) {
+    fn mark_ancestors(&mut self, id: DirectoryId, name: &Arc<CString>) {
         let mut ancestor = self.directories[&id].parent;
         while let Some(current) = ancestor {
             let Some(directory) = self.directories.get_mut(&current) else {
@@ -211,7 +195,7 @@ impl Tree {
                 continue;
             }
             // A file that this scan has added is replaced in the list.
-            let discovered = self.discovered_file(current, name, failure_log);
+            let discovered = self.discovered_file(current, name);
             let mut added = self.changes.added.iter_mut().rev();
             let added = added
                 .find(|(directory_ref, _)| directory_ref.directory == current)
@@ -247,7 +231,6 @@ impl Tree {
         &mut self,
         id: DirectoryId,
         name: &Arc<CString>,
-        failure_log: &FailureLog,
     ) -> Option<DiscoveredFile> {
         let directory = self.directories.get(&id)?;
         let file = directory.files.get(name)?;
@@ -259,7 +242,7 @@ impl Tree {
         let declared = entry.map(|entry| {
             let (declared, agrees) = self.interner.declared(&metric, &entry.declared);
             if !agrees {
-                failure_log.record_once(
+                self.failure_log.record_once(
                     SCHEMA_LINES_FAILED,
                     "schema",
                     "not understood in a `.schema`; passed over",

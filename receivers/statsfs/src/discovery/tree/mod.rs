@@ -8,29 +8,33 @@ mod interner;
 mod labels;
 mod refresh;
 mod remove;
+mod schemas;
 mod select;
 mod start_time;
+mod visit;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::ffi::CString;
-use std::os::fd::{AsFd, OwnedFd};
+use std::ffi::{CStr, CString};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use pipeline::{Attributes, FdBudget, SourceDirectory};
-use rustix::fs::{Mode, OFlags};
-use rustix::io::Errno;
+use pipeline::{Attributes, Context, SourceDirectory};
 
 use super::inotify::{ChangeProbe, WatchResult, Watcher};
 use crate::directory_id::DirectoryId;
 use crate::failure_log::FailureLog;
 use crate::plan::Plan;
-use crate::read::syscalls::open_directory;
+use crate::root::Root;
 pub(crate) use changes::{Changes, DirectoryRef, DiscoveredFile};
 use directory::{Directory, OpenDirectory};
 use file_list::FileList;
 use interner::Interner;
+pub(crate) use refresh::DOES_NOT_ANSWER;
+use schemas::Schemas;
 pub(crate) use start_time::ScanTimes;
+use visit::VisitScope;
+pub(crate) use visit::{Visit, Visited};
 
 /// Takes the changes that a scan finds.
 pub(crate) type ChangeSink = Box<dyn FnMut(Changes) + Send>;
@@ -50,8 +54,7 @@ const KERNEL_FILESYSTEMS: [&str; 7] = [
 pub(crate) struct Tree {
     plan: Arc<Plan>,
     root_path: PathBuf,
-    root: Arc<OwnedFd>,
-    identity: (u64, u64),
+    root: Arc<Root>,
     pub(crate) filesystem: Arc<str>,
     directories: HashMap<DirectoryId, Directory>,
     root_id: DirectoryId,
@@ -60,8 +63,10 @@ pub(crate) struct Tree {
     /// Links in the root that were not followed.
     links_passed: usize,
     open_directories: usize,
-    fd_budget: FdBudget,
+    context: Context,
+    failure_log: FailureLog,
     interner: Interner,
+    schemas: Schemas,
     /// Directories of a subsystem that have the same labels.
     same_labels: HashMap<(Arc<str>, Arc<Attributes>), Vec<DirectoryId>>,
     /// When the tree was last scanned, unix ns; 0 at the first scan.
@@ -75,39 +80,36 @@ pub(crate) struct Tree {
     /// When the last sweep of it ended, unix ns.
     pub(crate) last_sweep_end: u64,
     changes: Changes,
-    current_directory: Arc<Mutex<String>>,
     sink: ChangeSink,
+    times: ScanTimes,
+    /// What the scan has still to look at; the last one is next, so that a subtree is finished before what follows it.
+    queue: Vec<(DirectoryId, VisitScope)>,
+    /// Directories that are being looked at, and whether that has to be done again.
+    under_way: BTreeMap<DirectoryId, bool>,
 }
 
 impl Tree {
-    /// Opens the root; nothing is scanned yet. `boot` is when the kernel was booted, `absent_at` when the root was last
-    /// looked for and missing, unix ns, 0 for never; `current_directory` is set to the directory that is being listed;
-    /// `sink` takes the changes.
-    pub(crate) fn open(
+    /// The tree of an open root; nothing is scanned yet. `boot` is when the kernel was booted, `absent_at` when the root
+    /// was last looked for and missing, unix ns, 0 for never; `sink` takes the changes.
+    pub(crate) fn new(
         plan: Arc<Plan>,
-        root_path: PathBuf,
-        filesystem_of: impl Fn(u64) -> String,
-        (boot, absent_at): (u64, u64),
-        current_directory: Arc<Mutex<String>>,
-        fd_budget: FdBudget,
+        (root_path, root): (PathBuf, Root),
+        filesystem: Arc<str>,
+        (times, absent_at): (ScanTimes, u64),
+        context: Context,
+        failure_log: FailureLog,
         sink: ChangeSink,
-    ) -> Result<Tree, Errno> {
-        let root = rustix::fs::open(
-            &root_path,
-            OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NONBLOCK,
-            Mode::empty(),
-        )?;
-        let stat = rustix::fs::fstat(&root)?;
-        let filesystem: Arc<str> = filesystem_of(stat.st_dev).into();
+    ) -> Tree {
         let subsystem = plan.subsystem.clone().map(|name| (name, 0));
         let path = plan.subsystem.clone().unwrap_or_default();
-        let watcher = Watcher::new(&filesystem);
+        let watcher = Watcher::new(&filesystem, context.watch_budget.clone());
         watcher.add_root(&root_path);
+        let (_, inode) = root.identity();
         let mut tree = Tree {
+            schemas: Schemas::new(&plan.limits),
             plan,
             root_path,
             root: Arc::new(root),
-            identity: (stat.st_dev, stat.st_ino),
             filesystem,
             directories: HashMap::new(),
             root_id: 0,
@@ -115,7 +117,8 @@ impl Tree {
             watcher,
             links_passed: 0,
             open_directories: 0,
-            fd_budget,
+            context,
+            failure_log,
             interner: Interner::default(),
             same_labels: HashMap::new(),
             last_scan: absent_at,
@@ -124,33 +127,24 @@ impl Tree {
             polled: BTreeSet::new(),
             last_sweep_end: 0,
             changes: Changes::default(),
-            current_directory,
             sink,
+            times,
+            queue: Vec::new(),
+            under_way: BTreeMap::new(),
         };
         let start_time = match absent_at {
-            0 if tree.is_kernel_filesystem() => boot,
+            0 if tree.is_kernel_filesystem() => times.boot,
             absent_at => absent_at,
         };
-        tree.root_id = tree.insert(
-            None,
-            Path::new("").into(),
-            path,
-            subsystem,
-            stat.st_ino,
-            start_time,
-        );
-        Ok(tree)
+        let below = Path::new("").into();
+        tree.root_id = tree.insert(None, below, path, subsystem, inode, start_time);
+        tree
     }
 
-    /// Whether the root is still the directory that was opened.
-    pub(crate) fn is_root_unchanged(&self) -> bool {
-        rustix::fs::stat(&self.root_path)
-            .is_ok_and(|stat| (stat.st_dev, stat.st_ino) == self.identity)
-    }
-
-    /// Scans for changes: the whole tree at the first call and with `full`; else only handles inotify events
-    /// and the polled directories.
-    pub(crate) fn scan(&mut self, full: bool, times: ScanTimes, failure_log: &FailureLog) {
+    /// Begins to scan for changes: the whole tree at the first time and with `full`; else only what inotify tells of, and
+    /// the polled directories.
+    pub(crate) fn begin_scan(&mut self, full: bool, times: ScanTimes) {
+        self.times = times;
         let root_id = self.root_id;
         match self.watcher.read_events() {
             WatchResult::Events(mut events) if !full && self.is_scanned => {
@@ -162,31 +156,127 @@ impl Tree {
                     self.remove_directory(id);
                 }
                 events.changed.extend(&self.polled);
-                for (id, name) in events.subdirectories {
-                    if !events.changed.contains(&id) {
-                        self.refresh_entry(id, &name, times, failure_log);
-                    }
-                }
-                for id in events.changed {
-                    self.refresh(id, false, times, failure_log);
-                }
+                let changed = &events.changed;
+                let entries = events.subdirectories.into_iter();
+                let entries = entries.filter(|(id, _)| !changed.contains(id));
+                let entries = entries.map(|(id, name)| (id, VisitScope::Entry(name)));
+                let directory =
+                    |id: &DirectoryId| (*id, VisitScope::Directory { recursive: false });
+                let mut visits: Vec<_> = entries.collect();
+                visits.extend(changed.iter().map(directory));
+                self.queue.extend(visits.into_iter().rev());
             }
             _ => {
                 self.close_directories();
                 self.interner.forget_unused();
-                self.refresh(self.root_id, true, times, failure_log);
+                self.schemas.forget_unused();
+                // It finds whatever else was to be looked at.
+                self.queue.clear();
+                let scope = VisitScope::Directory { recursive: true };
+                self.queue.push((self.root_id, scope));
             }
         }
-        self.retry_duplicates(failure_log);
+    }
+
+    /// What to look at next; `None` if nothing is left but what is being looked at.
+    pub(crate) fn next_visit(&mut self) -> Option<Visit> {
+        while let Some((id, scope)) = self.queue.pop() {
+            let Some(directory) = self.directories.get(&id) else {
+                continue;
+            };
+            if let Some(again) = self.under_way.get_mut(&id) {
+                *again = true;
+                continue;
+            }
+            let is_recursive = scope == VisitScope::Directory { recursive: true };
+            let wants_watch = directory.watch.is_none() && is_recursive;
+            let visit = Visit {
+                directory: id,
+                path: self.display_path(&directory.path).into(),
+                root: Arc::clone(&self.root),
+                below: Arc::clone(&directory.below),
+                follow_link: self.plan.follow_links,
+                open: directory.open.as_ref().map(|open| Arc::clone(&open.fd)),
+                inotify: wants_watch.then(|| self.watcher.reserve()).flatten(),
+                has_schema: directory.has_schema,
+                wants_modified: directory.files.is_empty() && self.has_creation_time(directory),
+                max_entries: self.plan.limits.directory_entries,
+                max_schema_bytes: schemas::bytes(self.plan.limits.schema_bytes),
+                timeout: self.plan.directory_timeout(),
+                scope,
+            };
+            self.under_way.insert(id, false);
+            return Some(visit);
+        }
+        None
+    }
+
+    /// The entries that a visit has to ask for before it is applied: the modes of files that are new.
+    pub(crate) fn entries_to_stat(
+        &mut self,
+        visit: &Visit,
+        visited: &mut Visited,
+    ) -> Vec<Box<CStr>> {
+        let id = visit.directory;
+        let Ok(found) = &mut visited.found else {
+            return Vec::new();
+        };
+        if !self.directories.contains_key(&id) || matches!(visit.scope, VisitScope::Entry(_)) {
+            return Vec::new();
+        }
+        self.parse_schema(id, found);
+        self.unknown_entries(id, found)
+    }
+
+    /// Updates the tree with what a visit has found.
+    pub(crate) fn apply(&mut self, visit: Visit, visited: Visited) {
+        let id = visit.directory;
+        let again = self.under_way.remove(&id).unwrap_or_default();
+        if visit.inotify.is_some() {
+            self.watcher.register(visited.watch, id);
+            if !self.directories.contains_key(&id)
+                && let Some(watch) = visited.watch
+            {
+                self.watcher.remove(watch, id);
+            }
+            self.update(id, |directory| directory.watch = visited.watch);
+        }
+        if !self.directories.contains_key(&id) {
+            return;
+        }
+        match visit.scope {
+            VisitScope::Directory { recursive } => self.refresh(id, recursive, visited.found),
+            VisitScope::Entry(name) => self.refresh_entry(id, &name, visited.found),
+        }
+        if again {
+            let scope = VisitScope::Directory { recursive: true };
+            self.queue.push((id, scope));
+        }
+        self.flush_first_scan();
+    }
+
+    /// Whether this is a visit of this tree, and not of one whose root has gone since.
+    pub(crate) fn is_own(&self, visit: &Visit) -> bool {
+        Arc::ptr_eq(&self.root, &visit.root)
+    }
+
+    /// Ends a scan: nothing is left to look at but what does not answer.
+    pub(crate) fn finish_scan(&mut self) {
+        self.retry_duplicates();
         self.is_scanned = true;
-        self.last_scan = times.now.max(1);
+        self.last_scan = self.times.now.max(1);
+        self.flush();
+    }
+
+    /// Hands over the changes so far.
+    pub(crate) fn flush(&mut self) {
         (self.sink)(std::mem::take(&mut self.changes));
     }
 
     /// Hands over the changes of a first scan so far, to bound memory.
     fn flush_first_scan(&mut self) {
         if !self.is_scanned && self.changes.added.len() >= FIRST_SCAN_DIRECTORIES {
-            (self.sink)(std::mem::take(&mut self.changes));
+            self.flush();
         }
     }
 
@@ -219,43 +309,18 @@ impl Tree {
             .filter(|_| self.polled.is_empty())
     }
 
-    /// Calls `with` with the open directory. Polled directories are kept open, up to a maximum.
-    fn with_open<T>(
-        &mut self,
-        id: DirectoryId,
-        with: impl FnOnce(&OwnedFd) -> T,
-    ) -> Result<T, Errno> {
-        let directory = self.directories.get(&id).ok_or(Errno::NOENT)?;
-        if let Some(directory) = &directory.open {
-            return Ok(with(&directory.fd));
-        }
-        let follow_link = self.is_link_followed(directory);
-        let fd = open_directory(self.root.as_fd(), &directory.below, follow_link)?;
-        let result = with(&fd);
-        if self.polled.contains(&id)
+    /// Keeps a polled directory open, up to a maximum of them.
+    fn keep_open(&mut self, id: DirectoryId, fd: Arc<OwnedFd>) {
+        let is_open = self.directories.get(&id).is_none_or(|it| it.open.is_some());
+        if !is_open
+            && self.polled.contains(&id)
             && self.open_directories < MAX_OPEN_DIRECTORIES
-            && self.fd_budget.take()
+            && self.context.fd_budget.take()
         {
-            let fd_budget = self.fd_budget.clone();
+            let fd_budget = self.context.fd_budget.clone();
             self.update(id, |it| it.open = Some(OpenDirectory { fd, fd_budget }));
             self.open_directories += 1;
         }
-        Ok(result)
-    }
-
-    /// Sets the directory that is being listed, for the warning should it not answer.
-    fn set_current_directory(&self, path: &str) {
-        let mut current = self
-            .current_directory
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        current.clear();
-        current.push_str(path);
-    }
-
-    /// Whether a directory may be a symbolic link: only in the root, and with `follow_links`.
-    fn is_link_followed(&self, directory: &Directory) -> bool {
-        self.plan.follow_links && directory.below.components().count() == 1
     }
 
     /// A reference to a directory, for its files.
@@ -265,12 +330,12 @@ impl Tree {
             directory: id,
             subsystem: directory.subsystem.as_ref()?.0.clone(),
             below: Arc::clone(&directory.below),
-            follow_link: self.is_link_followed(directory),
+            follow_link: self.plan.follow_links,
         })
     }
 
     /// The root itself, open.
-    pub(crate) fn root(&self) -> &Arc<OwnedFd> {
+    pub(crate) fn root(&self) -> &Arc<Root> {
         &self.root
     }
 
@@ -315,8 +380,6 @@ impl Tree {
     ) -> DirectoryId {
         let id = self.next_id;
         self.next_id += 1;
-        // The watch is added before the listing, so that no entry in between is missed.
-        let watch = self.watcher.add(&self.root_path.join(&below), id);
         let source = SourceDirectory::new(Arc::clone(&path), Arc::clone(&self.filesystem));
         let directory = Directory {
             parent,
@@ -330,7 +393,10 @@ impl Tree {
             schema: None,
             attributes: Arc::default(),
             start_time,
-            watch,
+            not_before: 0,
+            has_schema: false,
+            schema_bytes: 0,
+            watch: None,
             open: None,
         };
         self.directories.insert(id, directory);

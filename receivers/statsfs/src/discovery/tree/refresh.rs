@@ -1,70 +1,90 @@
-//! A directory is listed, and the tree is updated with what changed in it.
+//! What a visit has found of a directory is compared with the tree, which is updated.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CStr;
-use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
+use rustix::fs::FileType;
 use rustix::io::Errno;
 
-use super::{ScanTimes, Tree};
-use crate::counters::{DIRECTORIES_FAILED, ENTRIES_REFUSED};
+use super::Tree;
+use super::visit::{Found, FoundSchema, VisitScope};
+use crate::counters::{DIRECTORIES_FAILED, DIRECTORIES_REFUSED, ENTRIES_REFUSED};
 use crate::directory_id::DirectoryId;
 use crate::discovery::name::escape;
-use crate::failure_log::FailureLog;
-use crate::read::syscalls::{DirectoryListing, list, stat_entry};
+use crate::read::syscalls::DirectoryListing;
+
+/// What is said of a directory that is given up.
+pub(crate) const DOES_NOT_ANSWER: &str =
+    "a directory does not answer when it is listed; what is known is swept on";
 
 impl Tree {
-    /// Lists a directory and updates the tree. New subdirectories are scanned to their depth, with `recursive` also known ones.
+    /// Updates a directory. New subdirectories are looked at next, with `recursive` also known ones.
     pub(super) fn refresh(
         &mut self,
         id: DirectoryId,
         recursive: bool,
-        times: ScanTimes,
-        failure_log: &FailureLog,
+        found: Result<Found, Errno>,
     ) {
-        let Some(directory) = self.directories.get(&id) else {
-            return;
-        };
-        let path = Arc::clone(&directory.path);
-        self.set_current_directory(&path);
-        let max_entries = self.plan.limits.directory_entries;
-        let listed = match self
-            .with_open(id, |fd| list(fd.as_fd(), max_entries))
-            .and_then(|listed| listed)
-        {
-            Ok(listed) if listed.is_truncated => self.prefer_known_entries(id, listed, max_entries),
-            Ok(listed) => listed,
+        let path = Arc::clone(&self.directories[&id].path);
+        let mut found = match found {
+            Ok(found) => found,
             Err(Errno::NOENT | Errno::NODEV | Errno::NOTDIR) if id != self.root_id => {
                 return self.remove_directory(id);
             }
-            Err(errno) => {
-                let cause = if errno == Errno::ACCESS {
-                    "cannot be listed: permission denied; passed over"
-                } else {
-                    "cannot be listed; passed over"
-                };
-                let subject = self.display_path(&path);
-                return failure_log.record_once(DIRECTORIES_FAILED, "directory", cause, subject);
-            }
+            Err(errno) => return self.refuse_directory(&path, errno),
         };
-        if listed.is_truncated {
-            self.warn_too_many_entries(&path, failure_log);
+        if found.listing.is_truncated {
+            self.prefer_known_entries(id, &mut found);
+            self.warn_too_many_entries(&path);
         }
-        let (children, files, has_schema) = self.select_entries(id, &listed, failure_log);
+        let (children, files) = self.select_entries(id, &found.listing);
 
         let names = self.directories[&id].children.keys().cloned().collect();
         let removed = self.remove_missing_children(id, names, &children);
 
-        // The `.schema` is read at a full scan, and whenever it is created or removed.
-        let directory = &self.directories[&id];
-        if recursive || has_schema != directory.schema.is_some() {
-            self.update_schema(id, has_schema, failure_log);
+        if let Some(creation_time) = found.modified {
+            self.start_at(id, creation_time);
         }
-        self.update_files(id, files, failure_log);
-        self.update_children(id, children, &removed, recursive, times, failure_log);
+        match std::mem::replace(&mut found.schema, FoundSchema::Unread) {
+            FoundSchema::Parsed(schema, size) => {
+                self.update_schema(id, schema, size);
+                self.update(id, |directory| directory.has_schema = true);
+            }
+            FoundSchema::Absent if recursive || self.directories[&id].has_schema => {
+                self.update_schema(id, None, 0);
+                self.update(id, |directory| directory.has_schema = false);
+            }
+            _ => {}
+        }
+        self.update_files(id, files, &found);
+        self.update_children(id, children, &removed, recursive);
         self.update_polled(id);
+        self.keep_open(id, found.open);
+    }
+
+    /// A directory cannot be listed: it is counted, and named once.
+    fn refuse_directory(&self, path: &str, errno: Errno) {
+        let (reason, cause) = match errno {
+            Errno::TIMEDOUT => ("stuck", DOES_NOT_ANSWER),
+            Errno::ACCESS => (
+                "directory",
+                "cannot be listed: permission denied; passed over",
+            ),
+            Errno::LOOP => (
+                "link",
+                "it leads through a link, and only those directly in the root are followed, to what is no link itself; passed over",
+            ),
+            Errno::XDEV => (
+                "link",
+                "a link to another file system, which `links_into` does not name; passed over",
+            ),
+            _ => ("directory", "cannot be listed; passed over"),
+        };
+        let subject = self.display_path(path);
+        self.failure_log
+            .record_once(DIRECTORIES_FAILED, reason, cause, subject);
     }
 
     /// Updates one entry of a directory after an inotify event: one device among thousands costs no listing of all.
@@ -72,61 +92,77 @@ impl Tree {
         &mut self,
         id: DirectoryId,
         name: &CStr,
-        times: ScanTimes,
-        failure_log: &FailureLog,
+        found: Result<Found, Errno>,
     ) {
-        let Ok(entry) = self.with_open(id, |fd| stat_entry(fd.as_fd(), name)) else {
-            return self.refresh(id, false, times, failure_log);
+        let Ok(found) = found else {
+            let scope = VisitScope::Directory { recursive: false };
+            return self.queue.push((id, scope));
         };
-        let (children, ..) = self.select_entries(id, &entry, failure_log);
+        let (children, _) = self.select_entries(id, &found.listing);
         let directory = &self.directories[&id];
         let is_known = directory.children.contains_key(name);
         let entry_count = directory.children.len() + directory.files.len();
         if !is_known && !children.is_empty() && entry_count >= self.plan.limits.directory_entries {
-            return self.warn_too_many_entries(&Arc::clone(&directory.path), failure_log);
+            return self.warn_too_many_entries(&directory.path);
         }
         let names = is_known.then(|| name.into()).into_iter().collect();
         let removed = self.remove_missing_children(id, names, &children);
-        self.update_children(id, children, &removed, false, times, failure_log);
+        self.update_children(id, children, &removed, false);
         self.update_polled(id);
+    }
+
+    /// The entries that have to be asked for before this can be applied: files that are new, and what a truncated listing
+    /// does not tell of.
+    pub(super) fn unknown_entries(&self, id: DirectoryId, found: &Found) -> Vec<Box<CStr>> {
+        let directory = &self.directories[&id];
+        let labels_stay = match &found.schema {
+            FoundSchema::Parsed(schema, _) => {
+                self.labels_with(id, schema.as_deref()) == *directory.attributes
+            }
+            FoundSchema::Absent => self.labels_with(id, None) == *directory.attributes,
+            _ => true,
+        };
+        let listed = found.listing.entries.iter();
+        let regular = listed.filter(|(_, kind, _)| *kind == FileType::RegularFile);
+        let new = regular.filter(|(name, ..)| {
+            !name.to_bytes().starts_with(b".")
+                && (!labels_stay || directory.files.get(name).is_none())
+        });
+        let mut names: Vec<Box<CStr>> = new.map(|(name, ..)| name.clone()).collect();
+        if found.listing.is_truncated {
+            let listed = found.listing.entries.iter();
+            let seen: BTreeSet<&CStr> = listed.map(|(name, ..)| &**name).collect();
+            let files = directory.files.names().map(|name| name.as_c_str());
+            let known = directory.children.keys().map(|name| &**name).chain(files);
+            names.extend(known.filter(|name| !seen.contains(name)).map(Box::from));
+        }
+        names
     }
 
     /// The entries to use of a directory that has too many: first those that are known and still exist, then others, up to
     /// the limit. A truncated listing does not mean that other entries are gone.
-    fn prefer_known_entries(
-        &mut self,
-        id: DirectoryId,
-        listed: DirectoryListing,
-        max_entries: usize,
-    ) -> DirectoryListing {
+    fn prefer_known_entries(&self, id: DirectoryId, found: &mut Found) {
         let directory = &self.directories[&id];
         let is_known = |name: &CStr| {
             directory.children.contains_key(name) || directory.files.get(name).is_some()
         };
+        let listed = std::mem::take(&mut found.listing.entries);
+        let seen: BTreeSet<Box<CStr>> = listed.iter().map(|(name, ..)| name.clone()).collect();
         let (mut entries, others): (Vec<_>, Vec<_>) = listed
-            .entries
             .into_iter()
             .partition(|(name, ..)| is_known(name) || name.to_bytes() == b".schema");
-        let seen: BTreeSet<&CStr> = entries.iter().map(|(name, ..)| &**name).collect();
-        let files = directory.files.names().map(|name| name.as_c_str());
-        let known = directory.children.keys().map(|name| &**name).chain(files);
-        let unseen = known.filter(|name| !seen.contains(name));
-        let unseen: Vec<Box<CStr>> = unseen.map(Box::from).collect();
-        let still_there = self.with_open(id, |fd| {
-            let stat = |name: Box<CStr>| stat_entry(fd.as_fd(), &name).entries;
-            unseen.into_iter().flat_map(stat).collect::<Vec<_>>()
-        });
-        entries.extend(still_there.unwrap_or_default());
+        let still_there = found.stats.iter().filter(|(name, _)| !seen.contains(*name));
+        entries.extend(still_there.map(|(name, it)| (name.clone(), it.kind, it.inode)));
         entries.extend(others);
-        entries.truncate(max_entries);
-        DirectoryListing {
+        entries.truncate(self.plan.limits.directory_entries);
+        found.listing = DirectoryListing {
             entries,
             is_truncated: true,
-        }
+        };
     }
 
-    fn warn_too_many_entries(&self, path: &str, failure_log: &FailureLog) {
-        failure_log.record_once(
+    fn warn_too_many_entries(&self, path: &str) {
+        self.failure_log.record_once(
             ENTRIES_REFUSED,
             "limit",
             "more entries than `limits.directory_entries`; passed over",
@@ -134,43 +170,50 @@ impl Tree {
         );
     }
 
-    /// Adds new children and scans them to their depth; with `recursive`, known ones are scanned too.
+    /// Adds new children, to be looked at next; with `recursive`, known ones are looked at too.
     fn update_children(
         &mut self,
         id: DirectoryId,
         children: BTreeMap<Box<CStr>, u64>,
         removed: &BTreeSet<Box<CStr>>,
         recursive: bool,
-        times: ScanTimes,
-        failure_log: &FailureLog,
     ) {
         let directory = &self.directories[&id];
         let (path, below) = (Arc::clone(&directory.path), Arc::clone(&directory.below));
+        let subsystem = directory.subsystem.clone();
+        let start_time = self.start_time(id);
+        let mut visits = Vec::new();
         for (name, inode) in children {
-            let Some(directory) = self.directories.get(&id) else {
-                return;
-            };
-            if let Some(child) = directory.children.get(&name).copied() {
+            if let Some(child) = self.directories[&id].children.get(&name).copied() {
                 if recursive {
-                    self.refresh(child, true, times, failure_log);
+                    visits.push((child, VisitScope::Directory { recursive: true }));
                 }
                 continue;
             }
-            let child_below = below.join(std::ffi::OsStr::from_bytes(name.to_bytes()));
             let text = escape(name.to_bytes());
-            let (child_path, subsystem) = match &directory.subsystem {
+            if self.directories.len() >= self.plan.limits.directories {
+                self.failure_log.record_once(
+                    DIRECTORIES_REFUSED,
+                    "limit",
+                    "more directories than `limits.directories`; passed over",
+                    format!("{}/{text}", self.display_path(&path)),
+                );
+                continue;
+            }
+            let child_below = below.join(std::ffi::OsStr::from_bytes(name.to_bytes()));
+            let (child_path, subsystem) = match &subsystem {
                 None => (text.clone(), Some((Arc::from(text), 0))),
                 Some((subsystem, depth)) => (
                     format!("{path}/{text}"),
                     Some((Arc::clone(subsystem), depth + 1)),
                 ),
             };
-            let start_time = self.start_time(id, &child_below, times);
             // It replaces a directory and continues its series: it starts when that was last read.
-            let start_time = if removed.contains(&name) {
-                start_time.max(self.last_sweep_end)
+            let is_replacement = removed.contains(&name);
+            let not_before = if is_replacement {
+                self.last_sweep_end
             } else {
-                start_time
+                0
             };
             let child = self.insert(
                 Some(id),
@@ -178,14 +221,16 @@ impl Tree {
                 child_path.into(),
                 subsystem,
                 inode,
-                start_time,
+                start_time.max(not_before),
             );
+            self.update(child, |directory| directory.not_before = not_before);
             self.update(id, |directory| {
                 directory.children.insert(name, child);
             });
-            self.refresh(child, true, times, failure_log);
-            self.flush_first_scan();
+            visits.push((child, VisitScope::Directory { recursive: true }));
         }
+        // The last one is next.
+        self.queue.extend(visits.into_iter().rev());
     }
 
     /// Updates whether a directory is polled, which depends on its content.

@@ -65,6 +65,7 @@ impl Tree {
             return;
         };
         self.polled.remove(&id);
+        self.schemas.replace(0, directory.schema_bytes);
         if let Some(watch) = directory.watch {
             self.watcher.remove(watch, id);
         }

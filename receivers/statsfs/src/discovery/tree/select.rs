@@ -9,21 +9,18 @@ use super::Tree;
 use crate::counters::DIRECTORIES_REFUSED;
 use crate::directory_id::DirectoryId;
 use crate::discovery::name::escape;
-use crate::failure_log::FailureLog;
 use crate::read::syscalls::DirectoryListing;
 
 impl Tree {
-    /// Selects from a listing: directories with their inodes, regular files, and whether there is a `.schema`.
-    #[allow(clippy::type_complexity)]
+    /// Selects from a listing: directories with their inodes, and regular files.
     pub(super) fn select_entries(
         &mut self,
         id: DirectoryId,
         listed: &DirectoryListing,
-        failure_log: &FailureLog,
-    ) -> (BTreeMap<Box<CStr>, u64>, BTreeSet<Box<CStr>>, bool) {
+    ) -> (BTreeMap<Box<CStr>, u64>, BTreeSet<Box<CStr>>) {
         let directory = &self.directories[&id];
         let mut links = 0;
-        let (mut children, mut files, mut has_schema) = (BTreeMap::new(), BTreeSet::new(), false);
+        let (mut children, mut files) = (BTreeMap::new(), BTreeSet::new());
         let depth = directory.below.components().count();
         let has_files = directory.subsystem.as_ref().is_some_and(|(_, depth)| {
             self.plan
@@ -35,7 +32,6 @@ impl Tree {
             let is_link =
                 *kind == FileType::Symlink && self.plan.follow_links && id == self.root_id;
             match kind {
-                _ if name.to_bytes() == b".schema" => has_schema = true,
                 _ if name.to_bytes().starts_with(b".") => {}
                 FileType::RegularFile if has_files => drop(files.insert(name.clone())),
                 _ if *kind == FileType::Directory || is_link => {
@@ -50,7 +46,7 @@ impl Tree {
                             .is_none_or(|layout| layout.is_match(*depth, &text)),
                     };
                     if is_selected && depth >= self.plan.limits.depth {
-                        failure_log.record_once(
+                        self.failure_log.record_once(
                             DIRECTORIES_REFUSED,
                             "limit",
                             "deeper than `limits.depth`; passed over",
@@ -67,6 +63,6 @@ impl Tree {
         if id == self.root_id {
             self.links_passed = self.links_passed.max(links);
         }
-        (children, files, has_schema)
+        (children, files)
     }
 }

@@ -1,11 +1,9 @@
 //! The start time of a directory's counters.
 
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
-
-use rustix::fs::AtFlags;
 
 use super::Tree;
+use super::directory::Directory;
 use crate::directory_id::DirectoryId;
 
 /// The times that the start times of new directories are computed from.
@@ -18,43 +16,39 @@ pub(crate) struct ScanTimes {
 }
 
 impl Tree {
-    /// The start time of a directory that is new.
-    pub(super) fn start_time(&self, parent: DirectoryId, below: &Path, times: ScanTimes) -> u64 {
-        let (parent_since, subsystem) = self
-            .directories
-            .get(&parent)
-            .map_or((0, None), |it| (it.start_time, it.subsystem.clone()));
-        let name = below
-            .file_name()
-            .map(OsStrExt::as_bytes)
-            .unwrap_or_default();
-        match subsystem {
-            // The debugfs directory kvm/<pid>-<fd> is created with its VM, 6 ms later as measured.
-            Some((subsystem, 0))
-                if &*self.filesystem == "debugfs" && &*subsystem == "kvm" && is_vm(name) =>
-            {
-                let stat = rustix::fs::statat(&self.root, below, AtFlags::SYMLINK_NOFOLLOW);
-                let creation_time = stat.map_or(0, |stat| {
-                    u64::try_from(stat.st_mtime).unwrap_or_default() * 1_000_000_000
-                        + stat.st_mtime_nsec
-                });
-                if creation_time > 0 && creation_time <= times.now {
-                    creation_time
-                } else {
-                    self.last_scan
-                }
-            }
+    /// The start time of a directory that is new, as far as it is known before it was looked at.
+    pub(super) fn start_time(&self, parent: DirectoryId) -> u64 {
+        let parent = self.directories.get(&parent);
+        let parent_since = parent.map_or(0, |it| it.start_time);
+        let has_subsystem = parent.is_some_and(|it| it.subsystem.is_some());
+        match self.last_scan {
             // A directory within a new one has the start time of its parent.
-            Some(_) if self.last_scan == 0 && parent_since > 0 => parent_since,
-            _ if self.last_scan == 0 => {
-                if self.is_kernel_filesystem() {
-                    times.boot
-                } else {
-                    0
-                }
-            }
-            _ => self.last_scan.max(parent_since),
+            0 if has_subsystem && parent_since > 0 => parent_since,
+            0 if self.is_kernel_filesystem() => self.times.boot,
+            0 => 0,
+            last_scan => last_scan.max(parent_since),
         }
+    }
+
+    /// Whether a directory is created with the object that it is of, so that its counters start then: debugfs's
+    /// `kvm/<pid>-<fd>` comes with its VM, 6 ms later as measured.
+    pub(super) fn has_creation_time(&self, directory: &Directory) -> bool {
+        let name = directory.below.file_name().map(OsStrExt::as_bytes);
+        let is_kvm = matches!(&directory.subsystem, Some((name, 1)) if &**name == "kvm");
+        is_kvm && &*self.filesystem == "debugfs" && name.is_some_and(is_vm)
+    }
+
+    /// The start time of a directory whose creation time is this.
+    pub(super) fn start_at(&mut self, id: DirectoryId, creation_time: u64) {
+        let is_past = creation_time > 0 && creation_time <= self.times.now;
+        let start_time = if is_past {
+            creation_time
+        } else {
+            self.last_scan
+        };
+        self.update(id, |directory| {
+            directory.start_time = start_time.max(directory.not_before);
+        });
     }
 }
 

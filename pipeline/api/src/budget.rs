@@ -1,17 +1,18 @@
-//! Descriptors that receivers may keep open between sweeps: a part of what the process may have, shared by all.
+//! What the kernel gives a process or a user so many of, descriptors and inotify watches: receivers may keep a part of it,
+//! all of them together.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// How many descriptors may still be kept. Clones share one number.
+/// How many may still be kept. Clones share one number.
 #[derive(Clone, Debug)]
-pub struct FdBudget(Arc<AtomicUsize>);
+pub struct Budget(Arc<AtomicUsize>);
 
-impl FdBudget {
+impl Budget {
     /// So many.
     #[must_use]
-    pub fn new(count: usize) -> FdBudget {
-        FdBudget(Arc::new(AtomicUsize::new(count)))
+    pub fn new(count: usize) -> Budget {
+        Budget(Arc::new(AtomicUsize::new(count)))
     }
 
     /// Takes one; false if there is none left.
@@ -23,7 +24,7 @@ impl FdBudget {
             .is_ok()
     }
 
-    /// Gives some back that were closed.
+    /// Gives some back that are no longer kept.
     pub fn give(&self, count: usize) {
         self.0.fetch_add(count, Ordering::Relaxed);
     }
@@ -34,7 +35,7 @@ impl FdBudget {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Takes all that are left: the process has fewer than was thought.
+    /// Takes all that are left: there are fewer than was thought.
     pub fn exhaust(&self) {
         self.0.store(0, Ordering::Relaxed);
     }

@@ -1,0 +1,248 @@
+//! The root of a tree. Whatever is opened below it is resolved beneath it and through no link: others may write into the
+//! tree, and exchange a directory for a link while it is read.
+
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
+use rustix::io::Errno;
+
+/// How directories are opened.
+const DIRECTORY_FLAGS: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::CLOEXEC)
+    .union(OFlags::NONBLOCK);
+
+/// No link is followed, neither a symbolic one nor one of `/proc/<pid>`.
+const NO_LINKS: ResolveFlags = ResolveFlags::NO_SYMLINKS.union(ResolveFlags::NO_MAGICLINKS);
+
+/// An open root.
+#[derive(Debug)]
+pub(crate) struct Root {
+    fd: OwnedFd,
+    device: u64,
+    inode: u64,
+    /// Where a link in the root may lead, beside the root's own file system.
+    links_into: Vec<PathBuf>,
+}
+
+impl Root {
+    /// Opens it. The path is the user's own: links in it are followed, as are those of `links_into`.
+    pub(crate) fn open(path: &Path, links_into: &[PathBuf]) -> Result<Root, Errno> {
+        let fd = rustix::fs::open(path, DIRECTORY_FLAGS, Mode::empty())?;
+        let Stat { st_dev, st_ino, .. } = rustix::fs::fstat(&fd)?;
+        // A path that does not exist yet is taken as it is written.
+        let canonical = |path: &PathBuf| path.canonicalize().unwrap_or_else(|_| path.clone());
+        Ok(Root {
+            fd,
+            device: st_dev,
+            inode: st_ino,
+            links_into: links_into.iter().map(canonical).collect(),
+        })
+    }
+
+    /// The device number of its file system, and its inode.
+    pub(crate) fn identity(&self) -> (u64, u64) {
+        (self.device, self.inode)
+    }
+
+    /// Opens a directory below the root. With `follow_link` the first part of the path may be a symbolic link.
+    ///
+    /// # Errors
+    /// `ELOOP` where a part is a link, `EXDEV` where a link leads to another file system.
+    pub(crate) fn open_directory(&self, below: &Path, follow_link: bool) -> Result<OwnedFd, Errno> {
+        if below.as_os_str().is_empty() {
+            return rustix::fs::openat(&self.fd, ".", DIRECTORY_FLAGS, Mode::empty());
+        }
+        match open_beneath(self.fd.as_fd(), below) {
+            Err(Errno::LOOP) if follow_link => {}
+            opened => return opened,
+        }
+        let mut parts = below.components();
+        let first = parts.next().map_or(OsStr::new("."), Component::as_os_str);
+        let target = self.open_link(first)?;
+        match parts.as_path() {
+            rest if rest.as_os_str().is_empty() => Ok(target),
+            rest => open_beneath(target.as_fd(), rest),
+        }
+    }
+
+    /// Opens what a link in the root leads to. What was opened is checked, so that it does not matter who changes the
+    /// link, or what it leads to, meanwhile.
+    fn open_link(&self, name: &OsStr) -> Result<OwnedFd, Errno> {
+        let text = match rustix::fs::readlinkat(&self.fd, name, Vec::new()) {
+            // It is no link: another part is one.
+            Err(Errno::INVAL) => return Err(Errno::LOOP),
+            text => text?,
+        };
+        let path = Path::new(OsStr::from_bytes(text.to_bytes()));
+        let target = open_through_no_link(self.fd.as_fd(), path, NO_LINKS)?;
+        let is_allowed = rustix::fs::fstat(&target)?.st_dev == self.device || {
+            let place = std::fs::read_link(descriptor_path(target.as_fd())).unwrap_or_default();
+            self.links_into.iter().any(|into| place.starts_with(into))
+        };
+        is_allowed.then_some(target).ok_or(Errno::XDEV)
+    }
+}
+
+/// The path by which a call that takes a path reaches what is open.
+pub(crate) fn descriptor_path(open: BorrowedFd<'_>) -> String {
+    format!("/proc/self/fd/{}", open.as_raw_fd())
+}
+
+fn open_beneath(directory: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd, Errno> {
+    open_through_no_link(directory, path, NO_LINKS.union(ResolveFlags::BENEATH))
+}
+
+fn open_through_no_link(
+    directory: BorrowedFd<'_>,
+    path: &Path,
+    resolve: ResolveFlags,
+) -> Result<OwnedFd, Errno> {
+    match rustix::fs::openat2(directory, path, DIRECTORY_FLAGS, Mode::empty(), resolve) {
+        // Linux before 5.6, or a sandbox that does not know the call: old ones answer EPERM.
+        Err(Errno::NOSYS | Errno::PERM) => open_part_by_part(directory, path, resolve),
+        opened => opened,
+    }
+}
+
+/// The same without `openat2`: each part is opened in the one before.
+fn open_part_by_part(
+    directory: BorrowedFd<'_>,
+    path: &Path,
+    resolve: ResolveFlags,
+) -> Result<OwnedFd, Errno> {
+    let open = |at: BorrowedFd<'_>, part: &OsStr, flags: OFlags| {
+        match rustix::fs::openat(at, part, flags, Mode::empty()) {
+            // What `openat2` says of a link, instead of what O_DIRECTORY does.
+            Err(Errno::NOTDIR) if is_link(at, part) => Err(Errno::LOOP),
+            opened => opened,
+        }
+    };
+    let step = DIRECTORY_FLAGS.union(OFlags::PATH).union(OFlags::NOFOLLOW);
+    let mut at = open(directory, OsStr::new("."), step)?;
+    for part in path.components() {
+        let leaves = matches!(part, Component::ParentDir | Component::RootDir);
+        if leaves && resolve.contains(ResolveFlags::BENEATH) {
+            return Err(Errno::XDEV);
+        }
+        at = open(at.as_fd(), part.as_os_str(), step)?;
+    }
+    rustix::fs::openat(&at, ".", DIRECTORY_FLAGS, Mode::empty())
+}
+
+fn is_link(directory: BorrowedFd<'_>, name: &OsStr) -> bool {
+    let stat = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW);
+    stat.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Symlink)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{create_dir_all, write};
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    /// `tree/s/d` and links, and `elsewhere/d`, on the same file system.
+    fn tree() -> tempfile::TempDir {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |below: &str| directory.path().join(below);
+        ["tree/s/d", "elsewhere/d"]
+            .iter()
+            .for_each(|below| create_dir_all(path(below)).unwrap());
+        for (target, link) in [
+            ("../elsewhere", "tree/out"),
+            ("s", "tree/in"),
+            ("out", "tree/twice"),
+            ("../../elsewhere", "tree/s/out"),
+            ("/proc/self", "tree/proc"),
+            ("/proc/self/cwd", "tree/magic"),
+        ] {
+            symlink(target, path(link)).unwrap();
+        }
+        write(path("tree/file"), "1").unwrap();
+        directory
+    }
+
+    #[test]
+    fn nothing_is_opened_through_a_link_but_the_first_part_where_that_is_asked_for() {
+        let directory = tree();
+        let root = Root::open(&directory.path().join("tree"), &[]).unwrap();
+        let open = |below: &str, follow| root.open_directory(Path::new(below), follow).map(drop);
+        for follow in [false, true] {
+            assert_eq!(open("", follow), Ok(()));
+            assert_eq!(open("s/d", follow), Ok(()));
+            assert_eq!(open("s/out", follow), Err(Errno::LOOP));
+            assert_eq!(open("s/out/d", follow), Err(Errno::LOOP));
+            assert_eq!(open("../elsewhere", follow), Err(Errno::XDEV));
+            assert_eq!(open("file", follow), Err(Errno::NOTDIR));
+            assert_eq!(open("none/d", follow), Err(Errno::NOENT));
+            assert_eq!(open("magic", follow), Err(Errno::LOOP));
+            assert_eq!(
+                open("twice/d", follow),
+                Err(Errno::LOOP),
+                "a link to a link"
+            );
+        }
+        for below in ["out", "out/d", "in/d"] {
+            assert_eq!(open(below, false), Err(Errno::LOOP));
+            assert_eq!(open(below, true), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_link_may_leave_the_file_system_only_to_where_it_is_allowed() {
+        let directory = tree();
+        let path = directory.path().join("tree");
+        let open = |links_into: &[PathBuf]| {
+            let root = Root::open(&path, links_into).unwrap();
+            root.open_directory(Path::new("far"), true).map(drop)
+        };
+        symlink("/sys/kernel", path.join("far")).unwrap();
+        assert_eq!(open(&[]), Err(Errno::XDEV));
+        assert_eq!(
+            open(&["/sys/kern".into(), "/sys/class".into()]),
+            Err(Errno::XDEV)
+        );
+        assert_eq!(open(&["/sys".into()]), Ok(()));
+    }
+
+    #[test]
+    fn without_openat2_the_same_is_opened_and_the_same_refused() {
+        let directory = tree();
+        let root = Root::open(&directory.path().join("tree"), &[]).unwrap();
+        let beneath = NO_LINKS.union(ResolveFlags::BENEATH);
+        for (path, resolve) in [
+            ("s/d", beneath),
+            ("out", beneath),
+            ("out/d", beneath),
+            ("s/out", beneath),
+            ("file", beneath),
+            ("none", beneath),
+            ("s/../s", beneath),
+            ("../elsewhere/d", beneath),
+            ("../elsewhere/d", NO_LINKS),
+            ("/sys/kernel", NO_LINKS),
+            ("/proc/self/cwd", NO_LINKS),
+        ] {
+            let at = root.fd.as_fd();
+            let one = open_part_by_part(at, Path::new(path), resolve).map(|fd| identity(&fd));
+            let other = rustix::fs::openat2(at, path, DIRECTORY_FLAGS, Mode::empty(), resolve);
+            let other = other.map(|fd| identity(&fd));
+            // Going up and down again is beneath for the kernel; no path of a tree does.
+            let other = if path == "s/../s" {
+                Err(Errno::XDEV)
+            } else {
+                other
+            };
+            assert_eq!(one, other, "{path}");
+        }
+    }
+
+    fn identity(fd: &OwnedFd) -> (u64, u64) {
+        let stat = rustix::fs::fstat(fd).unwrap();
+        (stat.st_dev, stat.st_ino)
+    }
+}
