@@ -4,9 +4,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::budget::Budget;
 use crate::build_info::BuildInfo;
 use crate::data::{Attributes, Scope};
-use crate::budget::Budget;
 use crate::telemetry::Counters;
 
 /// Descriptors to keep, where nobody says how many the process may have.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pipeline::telemetry::Counters;
-use pipeline::{BuildInfo, Context, Budget};
+use pipeline::{Budget, BuildInfo, Context};
 
 use super::{CommandError, Sources};
 use crate::config::{Config, Encoding, Loaded, Logs, check, load, log, logs, render};

@@ -1,0 +1,294 @@
+//! A tree into which others may write: what a local user makes of it while root reads it.
+
+use std::fs;
+use std::io::{BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::Child;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::fs::{CWD, FileType, Gid, Mode, RenameFlags, Uid, renameat_with};
+use rustix::process::Signal;
+
+use crate::common::alone::{CPU, alone};
+use crate::common::{
+    SeriesCounts, collector, config, count_after, is_root, lacks, lines, lines_until, memory, run,
+    signal, text,
+};
+
+const SECRET: &str = "31337";
+
+/// A tree of nobody's, and beside it a directory of root's that nobody may look into.
+struct Hosts {
+    _directory: tempfile::TempDir,
+    tree: PathBuf,
+    secret: PathBuf,
+}
+
+/// `tree/sub/dev/inner/c`, and `secret/inner/c` and other names. `None`, reported on standard error, without root.
+fn hosts(test: &str) -> Option<Hosts> {
+    if !is_root() {
+        lacks(test, "root");
+        return None;
+    }
+    let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+    let (tree, secret) = (
+        directory.path().join("tree"),
+        directory.path().join("secret"),
+    );
+    fs::create_dir_all(tree.join("sub/dev/inner")).unwrap();
+    fs::write(tree.join("sub/dev/inner/c"), "7\n").unwrap();
+    fs::create_dir_all(secret.join("inner")).unwrap();
+    fs::write(secret.join("c"), SECRET).unwrap();
+    for name in ["c", "private_name"] {
+        fs::write(secret.join("inner").join(name), SECRET).unwrap();
+    }
+    let (mode, nobody) = (0o700, Some(65_534));
+    for path in [directory.path(), &tree] {
+        fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    for below in ["", "sub", "sub/dev", "sub/dev/inner", "sub/dev/inner/c"] {
+        std::os::unix::fs::chown(tree.join(below), nobody, nobody).unwrap();
+    }
+    Some(Hosts {
+        _directory: directory,
+        tree,
+        secret,
+    })
+}
+
+/// This thread alone is nobody from now on, and has no capability.
+fn become_nobody() {
+    let (uid, gid) = (Uid::from_raw(65_534), Gid::from_raw(65_534));
+    rustix::thread::set_thread_groups(&[]).unwrap();
+    rustix::thread::set_thread_res_gid(gid, gid, gid).unwrap();
+    rustix::thread::set_thread_res_uid(uid, uid, uid).unwrap();
+}
+
+/// Runs an attack by nobody, again and again, while the tree is swept, until there were so many sweeps. Returns what the
+/// program said.
+fn attacked(hosts: &Hosts, options: &str, sweeps: usize, attack: impl FnMut() + Send) -> String {
+    let (receiver, ends) = (
+        format!(
+            "{{root: {}, collection_interval: 2ms, rescan_interval: 10ms, {options}}}",
+            hosts.tree.display()
+        ),
+        AtomicBool::new(false),
+    );
+    let mut child = collector(&config(&receiver, "batch: {}", "{}"), &[]);
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            become_nobody();
+            let mut attack = attack;
+            while !ends.load(Ordering::Relaxed) {
+                attack();
+            }
+        });
+        let mut seen = 0;
+        let shown = lines_until(&mut stdout, |line| {
+            seen += usize::from(line.starts_with("sub/steady"));
+            seen == sweeps
+        });
+        ends.store(true, Ordering::Relaxed);
+        let logs = end(child, &mut stdout);
+        format!("{shown:?}{logs}")
+    })
+}
+
+/// Ends the program. Returns the rest of what it said.
+fn end(mut child: Child, stdout: &mut impl Read) -> String {
+    signal(&child, Signal::TERM);
+    let (mut logs, mut rest) = (String::new(), String::new());
+    stdout.read_to_string(&mut rest).unwrap();
+    let mut stderr = child.stderr.take().unwrap();
+    stderr.read_to_string(&mut logs).unwrap();
+    assert!(child.wait().unwrap().success(), "{logs}");
+    rest + &logs
+}
+
+/// Something that is never touched, to count sweeps by.
+fn steady(hosts: &Hosts) {
+    fs::create_dir(hosts.tree.join("sub/quiet")).unwrap();
+    fs::write(hosts.tree.join("sub/quiet/steady"), "1\n").unwrap();
+}
+
+fn exchange(one: &Path, other: &Path) {
+    renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE).unwrap();
+}
+
+#[test]
+fn a_directory_that_is_exchanged_for_a_link_shows_nothing_of_roots() {
+    let _cpu = alone(&CPU);
+    let test = "a_directory_that_is_exchanged_for_a_link_shows_nothing_of_roots";
+    for (options, exchanged) in [
+        ("", "sub/dev"),
+        ("read: keep", "sub/dev"),
+        ("readers: 2", "sub/dev/inner"),
+        ("follow_links: true", "sub/dev"),
+        ("subsystem: sub, follow_links: true", "sub/dev"),
+    ] {
+        let Some(hosts) = hosts(test) else { return };
+        steady(&hosts);
+        let (directory, link) = (hosts.tree.join(exchanged), hosts.tree.join("sub/link"));
+        let target = if exchanged.ends_with("inner") {
+            hosts.secret.join("inner")
+        } else {
+            hosts.secret.clone()
+        };
+        std::os::unix::fs::symlink(target, &link).unwrap();
+        let said = attacked(&hosts, options, 300, || exchange(&directory, &link));
+        assert!(!said.contains(SECRET), "{options}: {said}");
+        assert!(!said.contains("private_name"), "{options}: {said}");
+    }
+}
+
+#[test]
+fn a_file_that_is_exchanged_for_something_else_is_not_read() {
+    let _cpu = alone(&CPU);
+    let test = "a_file_that_is_exchanged_for_something_else_is_not_read";
+    for kind in ["link", "device", "fifo", "socket"] {
+        let Some(hosts) = hosts(test) else { return };
+        steady(&hosts);
+        let (file, other) = (
+            hosts.tree.join("sub/dev/inner/c"),
+            hosts.tree.join("sub/other"),
+        );
+        let mut listener = None;
+        match kind {
+            "link" => std::os::unix::fs::symlink(hosts.secret.join("c"), &other).unwrap(),
+            "device" => std::os::unix::fs::symlink("/dev/zero", &other).unwrap(),
+            "fifo" => {
+                rustix::fs::mknodat(CWD, &other, FileType::Fifo, Mode::RWXU, 0).unwrap();
+            }
+            _ => listener = Some(std::os::unix::net::UnixListener::bind(&other).unwrap()),
+        }
+        let said = attacked(&hosts, "", 200, || exchange(&file, &other));
+        drop(listener);
+        assert!(!said.contains(SECRET), "{kind}: {said}");
+        assert!(!said.contains("stuck"), "{kind}: {said}");
+    }
+}
+
+#[test]
+fn a_link_in_the_root_leads_to_another_file_system_only_where_that_is_allowed() {
+    let directory = tempfile::tempdir().unwrap();
+    let (root, elsewhere) = (
+        directory.path().join("root"),
+        tempfile::tempdir_in("/dev/shm").unwrap(),
+    );
+    fs::create_dir_all(root.join("real/d")).unwrap();
+    fs::write(root.join("real/d/c"), "1\n").unwrap();
+    fs::create_dir_all(elsewhere.path().join("s/d")).unwrap();
+    fs::write(elsewhere.path().join("s/d/c"), "2\n").unwrap();
+    for (target, link) in [
+        (PathBuf::from("real"), "near"),
+        (elsewhere.path().join("s"), "far"),
+        ("/proc/self".into(), "process"),
+        ("/proc/self/cwd".into(), "magic"),
+    ] {
+        std::os::unix::fs::symlink(target, root.join(link)).unwrap();
+    }
+    let sweep = |options: &str| {
+        let receiver = format!("{{root: {}, {options}}}", root.display());
+        let output = run(&config(&receiver, "batch: {}", "{}"), &["--once"]);
+        let mut lines = lines(&output.stdout);
+        lines.sort();
+        (lines.join("|"), text(&output.stderr))
+    };
+    let (real, near, far) = (
+        "real/c{device=/d} 1",
+        "near/c{device=/d} 1",
+        "far/c{device=/d} 2",
+    );
+    assert_eq!(sweep("follow_links: false").0, real);
+    let (shown, logs) = sweep("follow_links: true");
+    assert_eq!(shown, format!("{near}|{real}"));
+    let message = "a link to another file system, which `links_into` does not name; passed over component=\"statsfs\" detail=\"far\"";
+    assert!(logs.contains(message), "{logs}");
+    assert!(logs.contains("link=3"), "{logs}");
+    let links_into = format!("links_into: [{}]", elsewhere.path().display());
+    let (shown, _) = sweep(&format!("follow_links: true, {links_into}"));
+    assert_eq!(shown, format!("{far}|{near}|{real}"));
+}
+
+#[test]
+fn what_schemas_cost_is_bounded_in_all() {
+    let _cpu = alone(&CPU);
+    let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+    let root = directory.path().join("root");
+    let mistakes = format!("LABEL\nl 1\n\nMETRIC\n{}", "x\n".repeat(120_000));
+    let value = "v".repeat(1000);
+    let labels: String = (0..200).map(|it| format!("l{it} {value}\n")).collect();
+    fs::create_dir_all(&root).unwrap();
+    fs::write(root.join("mistakes"), mistakes).unwrap();
+    fs::write(root.join("labels"), format!("LABEL\n{labels}")).unwrap();
+    for device in 0..200 {
+        let path = root.join(format!("s/d{device}"));
+        fs::create_dir_all(&path).unwrap();
+        fs::write(path.join(format!("c{device}")), "1\n").unwrap();
+        let content = ["mistakes", "labels"][device % 2];
+        fs::hard_link(root.join(content), path.join(".schema")).unwrap();
+    }
+    let sweep = |limits: &str, series: &[String]| {
+        let receiver = format!(
+            "{{root: {}, collection_interval: 20ms, limits: {limits}}}",
+            root.display()
+        );
+        let mut child = collector(&config(&receiver, "batch: {}", "{}"), &[]);
+        let counts = SeriesCounts::of(&mut child);
+        series.iter().for_each(|it| counts.wait_for(it, 2));
+        let kilobytes = memory(&child);
+        (kilobytes, end(child, &mut std::io::empty()))
+    };
+    // Four of the labels are just within 4 KiB.
+    let labelled = format!("s/c199{{l0={value},l1={value},l2={value},l3={value}}}");
+    let (kilobytes, logs) = sweep("{}", &["s/c198{l=1}".into(), labelled]);
+    assert!(kilobytes < 64 * 1024, "{kilobytes} KiB resident: {logs}");
+    let message = "not understood in a `.schema`; passed over";
+    assert_eq!(logs.matches(message).count(), 1, "{logs}");
+    let counted = count_after(&logs, " schema_lines_failed=");
+    assert_eq!(counted, 100 * (120_000 + 1) + 100 * 196, "{logs}");
+    let (_, logs) = sweep("{schema_total_bytes: 1MiB}", &["s/c99{device=/d99}".into()]);
+    let message =
+        "all `.schema` files together are larger than `limits.schema_total_bytes`; passed over";
+    assert_eq!(logs.matches(message).count(), 1, "{logs}");
+    let counted = count_after(&logs, " schemas_failed=");
+    assert!((190..200).contains(&counted), "{logs}");
+}
+
+#[test]
+fn directories_without_series_count_and_take_half_of_the_watches_at_the_most() {
+    let _cpu = alone(&CPU);
+    let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+    let root = directory.path().join("root");
+    for number in 0..1000 {
+        fs::create_dir_all(root.join(format!("s/d{number:04}/empty"))).unwrap();
+    }
+    fs::write(root.join("s/d0000/c"), "1\n").unwrap();
+    let receiver = format!(
+        "{{root: {}, collection_interval: 20ms, limits: {{directories: 500}}}}",
+        root.display()
+    );
+    let mut child = collector(&config(&receiver, "batch: {}", "{}"), &[]);
+    let counts = SeriesCounts::of(&mut child);
+    counts.wait_for("s/c{device=/d0000}", 3);
+    let watches: usize = fs::read_dir(format!("/proc/{}/fdinfo", child.id()))
+        .unwrap()
+        .filter_map(|info| fs::read_to_string(info.unwrap().path()).ok())
+        .map(|info| info.matches("inotify wd:").count())
+        .sum();
+    let limit = fs::read_to_string("/proc/sys/fs/inotify/max_user_watches").unwrap();
+    let limit: usize = limit.trim().parse().unwrap();
+    // Those of the directories, and of what leads to the root.
+    let above = root.ancestors().count();
+    assert!(watches <= (500 + above).min(limit / 2 + above), "{watches}");
+    let logs = end(child, &mut std::io::empty());
+    let message = "more directories than `limits.directories`; passed over component=\"statsfs\" detail=\"s/d0498";
+    assert!(logs.contains(message), "{logs}");
+    // The root, the subsystem, and 498 devices; what is below these is beyond.
+    assert!(
+        logs.contains("directories_refused=1000 (limit=1000)"),
+        "{logs}"
+    );
+}
