@@ -25,6 +25,10 @@ struct State {
     paths: Vec<String>,
     files: BTreeSet<String>,
     hangs: BTreeSet<String>,
+    /// Directories that give `.` for ever.
+    endless: BTreeSet<String>,
+    /// Directories that give a hundred thousand entries, one after the other.
+    slow: BTreeSet<String>,
     reads: BTreeMap<String, u64>,
     /// What was asked meanwhile.
     held: HashMap<String, Vec<Held>>,
@@ -74,10 +78,22 @@ impl HangingFilesystem {
         self.state.lock().unwrap().hangs.insert(path.into());
     }
 
+    /// This directory gives `.` for ever, until it `answer`s.
+    pub(crate) fn list_for_ever(&self, path: &str) {
+        self.state.lock().unwrap().endless.insert(path.into());
+    }
+
+    /// This directory gives a hundred thousand entries slowly, until it `answer`s.
+    pub(crate) fn list_slowly(&self, path: &str) {
+        self.state.lock().unwrap().slow.insert(path.into());
+    }
+
     /// It answers again, also what was asked meanwhile.
     pub(crate) fn answer(&self, path: &str) {
         let mut state = self.state.lock().unwrap();
         state.hangs.remove(path);
+        state.endless.remove(path);
+        state.slow.remove(path);
         for held in state.held.remove(path).unwrap_or_default() {
             match held {
                 Held::File(reply) => reply.data(b"1\n"),
@@ -214,13 +230,31 @@ impl Filesystem for System {
         number: INodeNo,
         _: FileHandle,
         offset: u64,
-        reply: ReplyDirectory,
+        mut reply: ReplyDirectory,
     ) {
         let mut state = self.0.lock().unwrap();
         let path = state.path(number).to_owned();
         if state.hangs.contains(&path) {
             let held = Held::Directory(offset, reply);
             state.held.entry(path).or_default().push(held);
+        } else if state.endless.contains(&path) {
+            let _ = reply.add(number, offset + 1, FileType::Directory, ".");
+            reply.ok();
+        } else if state.slow.contains(&path) {
+            drop(state);
+            // The delay is this file system's own, and nobody else's.
+            std::thread::spawn(move || {
+                std::thread::sleep(Duration::from_millis(2));
+                if offset < 100_000 {
+                    let _ = reply.add(
+                        number,
+                        offset + 1,
+                        FileType::RegularFile,
+                        format!("e{offset}"),
+                    );
+                }
+                reply.ok();
+            });
         } else {
             state.list(&path, offset, reply);
         }

@@ -2,6 +2,7 @@
 //!
 //! Each test has the cores to itself: where they are loaded, a file that does answer may be late too.
 
+mod first_scan;
 mod fuse;
 mod run;
 

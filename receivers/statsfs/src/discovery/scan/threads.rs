@@ -59,6 +59,25 @@ enum Replacement {
     Active,
 }
 
+impl Threads {
+    /// The active thread may wait for a directory that does not answer, and could not be replaced. Returns whether it is
+    /// now, by one that has come back.
+    fn replace_stalled(&mut self) -> bool {
+        let mut calls = self.calls.values_mut();
+        let stalled = calls.find(|call| call.is_stalled());
+        stalled
+            .map(|call| call.replacement = Replacement::Active)
+            .is_some()
+    }
+}
+
+impl Call {
+    /// Whether somebody else should go on with the scan meanwhile.
+    fn is_stalled(&self) -> bool {
+        self.replacement == Replacement::Possible && self.since.elapsed() >= STALL_TIMEOUT
+    }
+}
+
 impl Scanner {
     /// Scans nothing yet.
     pub(crate) fn start(
@@ -110,15 +129,11 @@ impl Scanner {
         let mut replaced = calls.values().filter(|call| is_replaced(call)).count();
         let mut replacements = 0;
         for call in calls.values_mut() {
-            let time = call.since.elapsed();
-            if time >= STALL_TIMEOUT
-                && call.replacement == Replacement::Possible
-                && replaced < max_stuck
-            {
+            if call.is_stalled() && replaced < max_stuck {
                 call.replacement = Replacement::Active;
                 (replaced, replacements) = (replaced + 1, replacements + 1);
             }
-            if time >= timeout && !call.is_given_up {
+            if call.since.elapsed() >= timeout && !call.is_given_up {
                 call.is_given_up = true;
                 let log = &scan.failure_log;
                 let subject = call.path.to_string();
@@ -151,7 +166,8 @@ impl Scanner {
 impl Shared {
     /// Runs a thread until it is replaced, or until nobody can request a scan any more.
     fn run(&self, number: u64) {
-        // A replacement goes on with the scan that is under way.
+        // A replacement hands over what was found, and goes on with the scan that is under way.
+        self.lock().scan.flush();
         while self.scan(number) {
             let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
             let request = requests.recv();
@@ -198,6 +214,9 @@ impl Shared {
         let mut replacement = Replacement::Possible;
         let mut state = self.lock();
         loop {
+            if replacement == Replacement::Active && state.replace_stalled() {
+                replacement = Replacement::Possible;
+            }
             let is_active = replacement != Replacement::Active;
             // One that was replaced leaves what is to be looked at next to the other, if that is at work.
             let goes_on = is_active || !state.scan.is_scanning();

@@ -22,6 +22,15 @@ pub(crate) struct Changes {
     pub(crate) changed: Vec<(DirectoryId, DiscoveredFile)>,
 }
 
+impl Changes {
+    pub(super) fn is_empty(&self) -> bool {
+        self.added.is_empty()
+            && self.removed_directories.is_empty()
+            && self.removed_files.is_empty()
+            && self.changed.is_empty()
+    }
+}
+
 /// A file that can be read, and its series.
 #[derive(Debug)]
 pub(crate) struct DiscoveredFile {

@@ -270,7 +270,9 @@ impl Tree {
 
     /// Hands over the changes so far.
     pub(crate) fn flush(&mut self) {
-        (self.sink)(std::mem::take(&mut self.changes));
+        if !self.changes.is_empty() {
+            (self.sink)(std::mem::take(&mut self.changes));
+        }
     }
 
     /// Hands over the changes of a first scan so far, to bound memory.
