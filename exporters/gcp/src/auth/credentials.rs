@@ -5,10 +5,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use google_cloud_auth::credentials::{Builder, CacheableResource, Credentials, impersonated};
-use http::{Extensions, HeaderMap};
+use http::{Extensions, HeaderMap, HeaderValue};
+use pipeline::telemetry::bounded;
 use pipeline::with_causes;
 use tonic::Status;
 
+use crate::auth::metadata_server::MetadataServer;
+use crate::auth::metadata_token::MetadataCredentials;
 use crate::auth::sources::CredentialSources;
 use crate::config::Impersonation;
 
@@ -69,6 +72,7 @@ impl Auth {
             Err(_) => format!("no answer within {TOKEN_TIMEOUT:?}"),
         };
         self.failing.store(true, Ordering::Relaxed);
+        let why = bounded(&why);
         Err(Status::unavailable(format!("there is no token: {why}")))
     }
 
@@ -83,32 +87,43 @@ fn build_credentials(
     sources: &CredentialSources,
     impersonate: Option<&Impersonation>,
 ) -> Result<Credentials, String> {
-    if sources.credentials_file().is_none() && sources.metadata_server().is_none() {
-        return Err(format!("no credentials were found: {}", sources.describe()));
-    }
-    let explain = |error: google_cloud_auth::build_errors::Error| {
-        let place = match sources.credentials_file() {
-            Some(path) => format!("the credentials in {}", path.display()),
-            None => "the metadata server's credentials".into(),
-        };
-        format!(
-            "{place} cannot be used: {}",
-            with_causes(error.to_string(), &error)
-        )
-    };
     let Some(target) = impersonate else {
-        return Builder::default()
-            .with_scopes([WRITE_SCOPE])
-            .build()
-            .map_err(explain);
+        return own_credentials(sources, WRITE_SCOPE);
     };
-    let own = Builder::default()
-        .with_scopes([IMPERSONATION_SCOPE])
-        .build()
-        .map_err(explain)?;
+    let own = own_credentials(sources, IMPERSONATION_SCOPE)?;
     let builder = impersonated::Builder::from_source_credentials(own)
         .with_target_principal(&target.target_principal)
         .with_delegates(&target.delegates)
         .with_scopes([WRITE_SCOPE]);
-    builder.build().map_err(explain)
+    builder.build().map_err(|error| {
+        let why = with_causes(error.to_string(), &error);
+        format!("`impersonate` cannot be used: {why}")
+    })
+}
+
+/// The account of the credentials file, or of this machine.
+fn own_credentials(
+    sources: &CredentialSources,
+    scope: &'static str,
+) -> Result<Credentials, String> {
+    if let Some(path) = sources.credentials_file() {
+        let credentials = Builder::default().with_scopes([scope]).build();
+        return credentials.map_err(|error| {
+            let why = with_causes(error.to_string(), &error);
+            format!(
+                "the credentials in {} cannot be used: {why}",
+                path.display()
+            )
+        });
+    }
+    let Some(host) = sources.metadata_server() else {
+        return Err(format!("no credentials were found: {}", sources.describe()));
+    };
+    let server = MetadataServer::new(host)
+        .map_err(|why| format!("the metadata server's credentials cannot be used: {why}"))?;
+    let quota_project = sources.quota_project.as_deref().map(HeaderValue::from_str);
+    let quota_project = quota_project
+        .transpose()
+        .map_err(|_| "GOOGLE_CLOUD_QUOTA_PROJECT is no project".to_owned())?;
+    Ok(MetadataCredentials::new(server, scope, quota_project).into())
 }

@@ -2,4 +2,7 @@
 
 pub(crate) mod credentials;
 pub(crate) mod detect;
+mod metadata_key;
+mod metadata_server;
+mod metadata_token;
 pub(crate) mod sources;
