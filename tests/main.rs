@@ -19,6 +19,7 @@ mod faults;
 mod fixture_trees;
 mod gcp;
 mod host_changes;
+mod hostile_upstream;
 mod hotplug;
 mod kvm;
 mod lifecycle;

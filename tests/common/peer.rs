@@ -26,6 +26,10 @@ pub(crate) enum Answer {
     Accept,
     Refuse(Code, Option<Duration>),
     Partial(i64, &'static str),
+    /// Refuses it with this text.
+    Say(Code, String),
+    /// Takes it, with a message of so many bytes.
+    Ramble(usize),
     /// Takes it, and never says so.
     Hang,
 }
@@ -73,6 +77,13 @@ impl MetricsService for Peer {
                 response.partial_success = Some(ExportMetricsPartialSuccess {
                     rejected_data_points,
                     error_message: message.into(),
+                });
+            }
+            Some(Answer::Say(code, text)) => return Err(Status::new(code, text)),
+            Some(Answer::Ramble(bytes)) => {
+                response.partial_success = Some(ExportMetricsPartialSuccess {
+                    rejected_data_points: 0,
+                    error_message: "é".repeat(bytes / 2),
                 });
             }
             Some(Answer::Hang) => std::future::pending().await,

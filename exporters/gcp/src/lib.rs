@@ -36,7 +36,7 @@ const DEFAULT_ENDPOINT: &str = "monitoring.googleapis.com:443";
 const KEEPALIVE: Duration = Duration::from_secs(5);
 
 /// So long a detection holds that is not enough to map points by.
-const DETECTION_INTERVAL: Duration = Duration::from_secs(5);
+const DETECTION_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The wall clock, unix ns.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;

@@ -122,6 +122,7 @@ pub(crate) fn describe(status: &Status) -> String {
 mod tests {
     use std::time::Duration;
 
+    use pipeline::opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsPartialSuccess;
     use tonic_types::ErrorDetails;
 
     use super::*;
@@ -148,6 +149,27 @@ mod tests {
         let unstated = "Received message larger than max";
         assert_eq!(large(Code::ResourceExhausted, unstated), Some(0));
         assert_eq!(large(Code::ResourceExhausted, "slow down"), None);
+    }
+
+    #[test]
+    fn of_its_words_no_more_is_kept_than_is_logged() {
+        let words = "é".repeat(1_000_000);
+        let ExportError::Permanent { source } = refused(&Status::invalid_argument(&words)) else {
+            panic!("it is not retried");
+        };
+        let refusal = source.to_string();
+        assert!(refusal.len() < 1_010 && refusal.ends_with('…'));
+        let part = ExportMetricsPartialSuccess {
+            rejected_data_points: 1,
+            error_message: words,
+        };
+        let answer = ExportMetricsServiceResponse {
+            partial_success: Some(part),
+        };
+        let Err(ExportError::Partial { message, .. }) = accepted(answer) else {
+            panic!("a part was rejected");
+        };
+        assert!(message.capacity() < 1_010 && message.ends_with('…'));
     }
 
     #[test]
