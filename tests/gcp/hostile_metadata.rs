@@ -95,25 +95,40 @@ fn an_answer_without_an_end_costs_no_memory_and_no_other_pipeline() {
 
 #[test]
 fn a_token_without_an_end_costs_no_memory() {
-    let home = tempfile::tempdir().unwrap();
-    let (server, authority) = tls_server(home.path());
-    let mut command = program(home.path());
-    command
-        .env("GCE_METADATA_HOST", endless())
-        .env("SSL_CERT_FILE", authority)
-        .args(["--config", "-"]);
-    let gcp = format!(
-        "{{project: p, detectors: [], metric: {{endpoint: '{}'}}}}",
-        server.address
-    );
-    let mut child = spawn(command, &beside_stdout(&gcp));
-    let mut logs = Logs::of(&mut child);
-    let line = logs.wait_for("there is no token");
-    assert!(line.contains("more than 65536 bytes"), "{line}");
-    let peak = peak_memory(&child);
-    assert!(peak < MAX_KIB, "{peak} KiB");
-    signal(&child, Signal::TERM);
-    child.wait().unwrap();
+    for of_user in [false, true] {
+        let home = tempfile::tempdir().unwrap();
+        let (server, authority) = tls_server(home.path());
+        let mut command = program(home.path());
+        command
+            .env("SSL_CERT_FILE", authority)
+            .args(["--config", "-"]);
+        if of_user {
+            let file = home.path().join("user.json");
+            std::fs::write(&file, user_of(&endless())).unwrap();
+            command.env("GOOGLE_APPLICATION_CREDENTIALS", file);
+        } else {
+            command.env("GCE_METADATA_HOST", endless());
+        }
+        let gcp = format!(
+            "{{project: p, detectors: [], metric: {{endpoint: '{}'}}}}",
+            server.address
+        );
+        let mut child = spawn(command, &beside_stdout(&gcp));
+        let mut logs = Logs::of(&mut child);
+        let line = logs.wait_for("there is no token");
+        assert!(line.contains("more than 65536 bytes"), "{line}");
+        let peak = peak_memory(&child);
+        assert!(peak < MAX_KIB, "{peak} KiB");
+        signal(&child, Signal::TERM);
+        child.wait().unwrap();
+    }
+}
+
+/// A file of a user's credentials whose tokens come from this address.
+fn user_of(address: &str) -> String {
+    format!(
+        r#"{{"type":"authorized_user","client_id":"c","client_secret":"s","refresh_token":"r","token_uri":"http://{address}/token"}}"#
+    )
 }
 
 #[test]
@@ -231,11 +246,7 @@ fn credentials_that_come_late_are_found_and_meanwhile_the_others_go_on() {
     assert!(line.contains("the credentials in"), "{line}");
     assert_stdout_goes_on(&mut child);
     let tokens = http(|_, _| Some((200, TOKEN.into())));
-    let user = format!(
-        r#"{{"type":"authorized_user","client_id":"c","client_secret":"s","refresh_token":"r","token_uri":"http://{}/token"}}"#,
-        tokens.address
-    );
-    std::fs::write(file, user).unwrap();
+    std::fs::write(file, user_of(&tokens.address)).unwrap();
     logs.wait_for("sending works again");
     signal(&child, Signal::TERM);
     child.wait().unwrap();

@@ -1,5 +1,6 @@
 //! The account that writes: Google's application default credentials.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,11 +9,12 @@ use google_cloud_auth::credentials::{Builder, CacheableResource, Credentials, im
 use http::{Extensions, HeaderMap, HeaderValue};
 use pipeline::telemetry::bounded;
 use pipeline::with_causes;
+use reqwest::{Client, redirect};
 use tonic::Status;
 
 use crate::auth::metadata_server::MetadataServer;
-use crate::auth::metadata_token::MetadataCredentials;
 use crate::auth::sources::CredentialSources;
+use crate::auth::token::{FetchedCredentials, TokenSource, UserAccount};
 use crate::config::Impersonation;
 
 /// The scope that writing needs.
@@ -106,24 +108,45 @@ fn own_credentials(
     sources: &CredentialSources,
     scope: &'static str,
 ) -> Result<Credentials, String> {
+    let quota_project = |configured: Option<&str>| {
+        let project = sources.quota_project.as_deref().or(configured);
+        project
+            .map(HeaderValue::from_str)
+            .transpose()
+            .map_err(|_| "the project for quotas is none".to_owned())
+    };
     if let Some(path) = sources.credentials_file() {
-        let credentials = Builder::default().with_scopes([scope]).build();
-        return credentials.map_err(|error| {
-            let why = with_causes(error.to_string(), &error);
+        let explain = |why| {
             format!(
                 "the credentials in {} cannot be used: {why}",
                 path.display()
             )
-        });
+        };
+        if let Some(account) = user_account(path) {
+            let project = quota_project(account.quota_project_id.as_deref()).map_err(explain)?;
+            let client = Client::builder()
+                .redirect(redirect::Policy::none())
+                .timeout(TOKEN_TIMEOUT)
+                .build();
+            let client = client.map_err(|error| explain(with_causes(error.to_string(), &error)))?;
+            let source = TokenSource::User(client, account);
+            return Ok(FetchedCredentials::new(source, scope, project).into());
+        }
+        let credentials = Builder::default().with_scopes([scope]).build();
+        return credentials.map_err(|error| explain(with_causes(error.to_string(), &error)));
     }
     let Some(host) = sources.metadata_server() else {
         return Err(format!("no credentials were found: {}", sources.describe()));
     };
-    let server = MetadataServer::new(host)
-        .map_err(|why| format!("the metadata server's credentials cannot be used: {why}"))?;
-    let quota_project = sources.quota_project.as_deref().map(HeaderValue::from_str);
-    let quota_project = quota_project
-        .transpose()
-        .map_err(|_| "GOOGLE_CLOUD_QUOTA_PROJECT is no project".to_owned())?;
-    Ok(MetadataCredentials::new(server, scope, quota_project).into())
+    let explain = |why| format!("the metadata server's credentials cannot be used: {why}");
+    let source = TokenSource::Metadata(MetadataServer::new(host).map_err(explain)?);
+    let project = quota_project(None).map_err(explain)?;
+    Ok(FetchedCredentials::new(source, scope, project).into())
+}
+
+/// The account in the file, if it is a user's. What else is wrong with the file google-cloud-auth says.
+fn user_account(path: &Path) -> Option<UserAccount> {
+    let file: serde_json::Value = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
+    (file.get("type")? == "authorized_user").then_some(())?;
+    serde_json::from_value(file).ok()
 }

@@ -7,10 +7,11 @@ use pipeline::Attributes;
 use pipeline::telemetry::{Warnings, bounded};
 use tokio::time::{sleep, timeout};
 
+use crate::auth::http::HttpError;
 use crate::auth::metadata_key::{
     CLUSTER, CLUSTER_LOCATION, HOST_NAME, INSTANCE, MetadataKey, PROJECT, ZONE,
 };
-use crate::auth::metadata_server::{MetadataError, MetadataServer};
+use crate::auth::metadata_server::MetadataServer;
 use crate::auth::sources::CredentialSources;
 
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
@@ -82,9 +83,10 @@ async fn query_metadata_server(
             Ok(text) if text.is_empty() => return None,
             Ok(text) if (key.is_match)(&text) => return Some(text),
             Ok(text) => format!("found {:?}", bounded(&text)),
-            Err(MetadataError::Missing) => return None,
-            Err(MetadataError::Unexpected(why)) => why,
-            Err(MetadataError::Unavailable(why)) => {
+            // It has no such key.
+            Err(HttpError::Refused(..)) => return None,
+            Err(HttpError::Unexpected(why)) => why,
+            Err(HttpError::Unavailable(why)) => {
                 *last_error = why;
                 sleep(RETRY_PAUSE).await;
                 continue;
