@@ -8,9 +8,9 @@ use tonic::Code;
 use crate::common::peer::{Answer, INSECURE, Peer, assert_accounted, net_receiver, otlp_config};
 use crate::common::{collector, count, free_address, peak_memory, run, signal, text};
 
-/// One sweep of 72 points to a peer with these answers: how many messages it took, and what the program logged.
-fn sweep_once(answers: impl IntoIterator<Item = Answer>) -> (usize, String) {
-    let (peer, address) = (Peer::with(answers), free_address());
+/// One sweep of 72 points to a peer: how many messages it took, and what the program logged.
+fn sweep_once(peer: &Peer) -> (usize, String) {
+    let address = free_address();
     let server = peer.serve(address, None, true);
     let config = otlp_config(&net_receiver(), &address.to_string(), INSECURE);
     let output = run(&config, &["--once"]);
@@ -46,18 +46,24 @@ fn what_it_says_is_cut_before_it_is_kept_or_logged() {
 
 #[test]
 fn an_answer_that_is_too_large_is_not_read_and_its_request_is_sent_once() {
-    let (received, stderr) = sweep_once([Answer::Ramble(3_600_000)]);
-    assert_eq!((received, count(&stderr, "points_sent")), (1, 72));
-    assert_eq!(count(&stderr, "requests_retried"), 0, "{stderr}");
-    let why = "its answer has more than 1048575 bytes and was not read";
-    assert!(stderr.contains(why), "{stderr}");
+    for compresses in [false, true] {
+        let peer = Peer {
+            compresses,
+            ..Peer::with([Answer::Ramble(3_600_000)])
+        };
+        let (received, stderr) = sweep_once(&peer);
+        assert_eq!((received, count(&stderr, "points_sent")), (1, 72));
+        assert_eq!(count(&stderr, "requests_retried"), 0, "{stderr}");
+        let why = "its answer has more than 1048575 bytes and was not read";
+        assert!(stderr.contains(why), "{stderr}");
+    }
 }
 
 #[test]
 fn one_lie_about_its_limit_does_not_part_requests_into_points() {
     let lie = "grpc: received message larger than max (5000000 vs. 1)";
     for code in [Code::ResourceExhausted, Code::OutOfRange] {
-        let (received, stderr) = sweep_once([Answer::Say(code, lie.into())]);
+        let (received, stderr) = sweep_once(&Peer::with([Answer::Say(code, lie.into())]));
         assert!((2..6).contains(&received), "{received}: {stderr}");
         assert_eq!(count(&stderr, "points_sent"), 72, "{stderr}");
     }
@@ -67,7 +73,7 @@ fn one_lie_about_its_limit_does_not_part_requests_into_points() {
 fn a_refusal_of_many_words_is_cut_and_one_of_too_many_is_a_refusal_still() {
     for bytes in [30_000, 1_000_000] {
         let refusal = Answer::Say(Code::InvalidArgument, "w".repeat(bytes));
-        let (received, stderr) = sweep_once([refusal]);
+        let (received, stderr) = sweep_once(&Peer::with([refusal]));
         assert_eq!((received, count(&stderr, "points_sent")), (0, 0));
         assert!(stderr.contains("permanent=72"), "{stderr}");
         assert!(stderr.len() < 8 << 10, "{} bytes of log", stderr.len());

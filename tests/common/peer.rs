@@ -41,6 +41,8 @@ pub(crate) struct Peer {
     pub(crate) headers: Arc<Mutex<Vec<String>>>,
     /// Bytes of a message at the most.
     pub(crate) limit: Option<usize>,
+    /// Its answers are compressed.
+    pub(crate) compresses: bool,
 }
 
 #[tonic::async_trait]
@@ -113,6 +115,9 @@ impl Peer {
             MetricsServiceServer::new(self.clone()).accept_compressed(CompressionEncoding::Gzip);
         if zstd {
             service = service.accept_compressed(CompressionEncoding::Zstd);
+        }
+        if self.compresses {
+            service = service.send_compressed(CompressionEncoding::Gzip);
         }
         if let Some(limit) = self.limit {
             service = service.max_decoding_message_size(limit);

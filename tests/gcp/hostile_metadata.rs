@@ -252,3 +252,24 @@ fn credentials_that_come_late_are_found_and_meanwhile_the_others_go_on() {
     child.wait().unwrap();
     assert!(server.fake.accepted_points() > 0);
 }
+
+#[test]
+fn where_no_exporter_works_the_program_ends() {
+    let home = tempfile::tempdir().unwrap();
+    let server = fake_server(None);
+    let without_project = insecure_exporter(&server, "").replace("project: p,", "");
+    for (gcp, why) in [
+        ("{project: p}", "no credentials were found"),
+        (&*without_project, "no project is known"),
+    ] {
+        let config = gcp_config(&tree(), gcp, "")
+            .replace("  gcp: ", &format!("  gcp/two: {gcp}\n  gcp: "))
+            .replace("exporters: [gcp]", "exporters: [gcp, gcp/two]");
+        let mut command = program(home.path());
+        command.args(["--config", "-"]);
+        let output = spawn(command, &config).wait_with_output().unwrap();
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        assert!(stderr.contains(why), "{stderr}");
+    }
+}
