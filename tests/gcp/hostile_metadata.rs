@@ -24,7 +24,7 @@ fn endless() -> String {
         let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n";
         let mut sent = stream.write_all(head.as_bytes());
         while sent.is_ok() {
-            sent = stream.write_all(&[b'a'; 1 << 16]);
+            sent = stream.write_all(&[b'a'; 8 << 10]);
         }
     };
     std::thread::spawn(move || {
@@ -186,9 +186,9 @@ fn redirecting(code: u16, target: String, body: String) -> String {
 
 #[test]
 fn one_that_comes_late_is_found_and_meanwhile_the_others_go_on() {
+    static IS_THERE: AtomicBool = AtomicBool::new(false);
     let home = tempfile::tempdir().unwrap();
     let server = fake_server(None);
-    static IS_THERE: AtomicBool = AtomicBool::new(false);
     let metadata = http(|path, _| {
         let value = match path.strip_prefix("/computeMetadata/v1/")? {
             _ if !IS_THERE.load(Ordering::Relaxed) => return Some((503, String::new())),
