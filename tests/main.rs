@@ -20,6 +20,7 @@ mod fixture_trees;
 mod gcp;
 mod host_changes;
 mod hostile_tree;
+mod hostile_upstream;
 mod hotplug;
 mod kvm;
 mod lifecycle;

@@ -111,12 +111,23 @@ pub(crate) fn count(logs: &str, name: &str) -> u64 {
 
 /// Resident memory in KiB.
 pub(crate) fn memory(child: &Child) -> u64 {
+    memory_as(child, "VmRSS:")
+}
+
+/// The most of it that there was.
+pub(crate) fn peak_memory(child: &Child) -> u64 {
+    memory_as(child, "VmHWM:")
+}
+
+fn memory_as(child: &Child, key: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .unwrap();
-    line.split_whitespace().next().unwrap().parse().unwrap()
+    let line = status.lines().find_map(|line| line.strip_prefix(key));
+    line.unwrap()
+        .split_whitespace()
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap()
 }
 
 /// Open descriptors, and resident memory in KiB.

@@ -26,6 +26,10 @@ pub(crate) enum Answer {
     Accept,
     Refuse(Code, Option<Duration>),
     Partial(i64, &'static str),
+    /// Refuses it with this text.
+    Say(Code, String),
+    /// Takes it, with a message of so many bytes.
+    Ramble(usize),
     /// Takes it, and never says so.
     Hang,
 }
@@ -37,6 +41,8 @@ pub(crate) struct Peer {
     pub(crate) headers: Arc<Mutex<Vec<String>>>,
     /// Bytes of a message at the most.
     pub(crate) limit: Option<usize>,
+    /// Its answers are compressed.
+    pub(crate) compresses: bool,
 }
 
 #[tonic::async_trait]
@@ -75,6 +81,13 @@ impl MetricsService for Peer {
                     error_message: message.into(),
                 });
             }
+            Some(Answer::Say(code, text)) => return Err(Status::new(code, text)),
+            Some(Answer::Ramble(bytes)) => {
+                response.partial_success = Some(ExportMetricsPartialSuccess {
+                    rejected_data_points: 0,
+                    error_message: "é".repeat(bytes / 2),
+                });
+            }
             Some(Answer::Hang) => std::future::pending().await,
             Some(Answer::Accept) | None => {}
         }
@@ -102,6 +115,9 @@ impl Peer {
             MetricsServiceServer::new(self.clone()).accept_compressed(CompressionEncoding::Gzip);
         if zstd {
             service = service.accept_compressed(CompressionEncoding::Zstd);
+        }
+        if self.compresses {
+            service = service.send_compressed(CompressionEncoding::Gzip);
         }
         if let Some(limit) = self.limit {
             service = service.max_decoding_message_size(limit);

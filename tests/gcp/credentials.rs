@@ -12,7 +12,7 @@ use crate::common::alone::{CPU, alone};
 use crate::common::{has_program, lacks, signal, spawn, text};
 
 /// A fake by TLS, and its authority's file.
-fn tls_server(home: &Path) -> (FakeServer, std::path::PathBuf) {
+pub(super) fn tls_server(home: &Path) -> (FakeServer, std::path::PathBuf) {
     let key = rcgen::KeyPair::generate().unwrap();
     let mut parameters = rcgen::CertificateParams::new(Vec::new()).unwrap();
     parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
@@ -188,7 +188,7 @@ fn a_metadata_server_that_does_not_answer_holds_up_nothing_but_the_queue() {
     assert!(
         output.status.success()
             && stderr.contains("the metadata server did not answer in time")
-            && stderr.contains("limit=300ms"),
+            && stderr.contains("within 300ms"),
         "{stderr}"
     );
     server.fake.assert_no_violations();

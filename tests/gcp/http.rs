@@ -75,7 +75,7 @@ pub(crate) fn machine(more: &'static [(&'static str, &'static str)]) -> Http {
     http(move |path, _| {
         let key = path.strip_prefix("/computeMetadata/v1/")?;
         let known = [
-            ("project/project-id", "p-1"),
+            ("project/project-id", "project-1"),
             ("instance/zone", "projects/12/zones/europe-west1-b"),
             ("instance/id", "4242"),
             ("instance/hostname", "node-7.c.p-1.internal"),

@@ -2,6 +2,7 @@
 //! from which resource.
 
 mod credentials;
+mod hostile_metadata;
 mod http;
 mod python;
 

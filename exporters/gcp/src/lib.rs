@@ -15,7 +15,8 @@ use pipeline::{
     Batch, Component, Context, Delivery, Demand, Error, ExportError, Exporter, Result, Shutdown,
     Want, async_trait, now_unix_nano,
 };
-use tokio::sync::{OnceCell, watch};
+use tokio::sync::watch;
+use tokio::time::Instant;
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 
 use auth::credentials::Auth;
@@ -34,6 +35,9 @@ const DEFAULT_ENDPOINT: &str = "monitoring.googleapis.com:443";
 /// The interval of keepalive pings, and how long to wait for their answer. Together they are less than the time-out.
 const KEEPALIVE: Duration = Duration::from_secs(5);
 
+/// So long a detection holds that is not enough to map points by.
+const DETECTION_INTERVAL: Duration = Duration::from_secs(1);
+
 /// The wall clock, unix ns.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 
@@ -49,9 +53,11 @@ pub struct Gcp {
     tables: MappedTables,
     descriptors: Descriptors,
     series_states: Mutex<SeriesStates>,
-    detected: OnceCell<DetectedResource>,
-    /// An error that ends the program: no retry can fix it.
-    fatal_error: watch::Sender<Option<String>>,
+    /// What was detected last, and when.
+    detected: tokio::sync::Mutex<Option<(Arc<DetectedResource>, Instant)>>,
+    /// Why points cannot be mapped: they have no project, or no resource of their own. As long as it is so the detection is
+    /// made anew: on a machine that boots, the metadata server may come later.
+    mapping_error: watch::Sender<Option<String>>,
 }
 
 pipeline::register! { exporter Gcp }
@@ -146,25 +152,33 @@ impl Gcp {
             tables: MappedTables::default(),
             descriptors: Descriptors::default(),
             series_states: Mutex::default(),
-            detected: OnceCell::new(),
-            fatal_error: watch::Sender::new(None),
+            detected: tokio::sync::Mutex::default(),
+            mapping_error: watch::Sender::new(None),
             config,
         }
     }
 
-    /// The detected resource. The first caller runs the detection; the others wait for it.
-    async fn detected_resource(&self) -> &DetectedResource {
-        let find = async || {
-            let sources = CredentialSources::from_environment(self.product_name_file.clone());
-            if self.config.detectors.is_empty() {
-                return DetectedResource {
-                    project: sources.project,
-                    ..DetectedResource::default()
-                };
+    /// The detected resource. One caller runs the detection; the others wait for it.
+    async fn detected_resource(&self) -> Arc<DetectedResource> {
+        let mut detected = self.detected.lock().await;
+        if let Some((resource, since)) = &*detected {
+            let is_enough = self.mapping_error.borrow().is_none();
+            if is_enough || since.elapsed() < DETECTION_INTERVAL {
+                return Arc::clone(resource);
             }
-            detect(&sources, self.config.detectors_timeout.0).await
+        }
+        let sources = CredentialSources::from_environment(self.product_name_file.clone());
+        let resource = if self.config.detectors.is_empty() {
+            DetectedResource {
+                project: sources.project,
+                ..DetectedResource::default()
+            }
+        } else {
+            detect(&sources, self.config.detectors_timeout.0, &self.warnings).await
         };
-        self.detected.get_or_init(find).await
+        let resource = Arc::new(resource);
+        *detected = Some((Arc::clone(&resource), Instant::now()));
+        resource
     }
 }
 
@@ -184,12 +198,12 @@ impl Exporter for Gcp {
     }
 
     async fn run(&self, shutdown: Shutdown) -> Result<()> {
-        let mut fatal_error = self.fatal_error.subscribe();
+        let mut mapping_error = self.mapping_error.subscribe();
         tokio::select! {
             () = shutdown.wait() => Ok(()),
             why = async {
                 self.detected_resource().await;
-                fatal_error.wait_for(Option::is_some).await.map(|why| why.clone())
+                mapping_error.wait_for(Option::is_some).await.map(|why| why.clone())
             } => match why {
                 Ok(Some(why)) => Err(Error::new(why)),
                 // The sender belongs to this exporter and outlives this future.

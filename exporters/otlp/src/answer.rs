@@ -1,8 +1,11 @@
 //! What a peer's answer means: OTLP's rules
-//! ([OTLP/gRPC response](https://opentelemetry.io/docs/specs/otlp/#otlpgrpc-response)).
+//! ([OTLP/gRPC response](https://opentelemetry.io/docs/specs/otlp/#otlpgrpc-response)). Of its words no more is kept than
+//! is logged.
 
 use pipeline::opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
+use pipeline::telemetry::bounded;
 use pipeline::{ExportError, with_causes};
+use pipeline_grpc::MAX_ANSWER_BYTES;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
@@ -12,11 +15,19 @@ pub(crate) fn accepted(response: ExportMetricsServiceResponse) -> Result<(), Exp
         Some(part) if part.rejected_data_points != 0 || !part.error_message.is_empty() => {
             Err(ExportError::Partial {
                 rejected: u64::try_from(part.rejected_data_points).unwrap_or_default(),
-                message: part.error_message,
+                message: bounded(&part.error_message).into_owned(),
             })
         }
         _ => Ok(()),
     }
+}
+
+/// A message whose answer is too large to be read: it has arrived, and counts as accepted.
+pub(crate) fn unread() -> Result<(), ExportError> {
+    Err(ExportError::Partial {
+        rejected: 0,
+        message: format!("its answer has more than {MAX_ANSWER_BYTES} bytes and was not read"),
+    })
 }
 
 /// How gRPC's implementations say that a message is too large, and what stands before the limit: grpc-go and gRPC's
@@ -91,25 +102,27 @@ const MISTAKEN: [(&str, &str); 2] = [
     ),
 ];
 
-/// The code, the message, and the causes below it that say more.
+/// The code, the message, and the causes below it that say more, as far as they are logged.
 pub(crate) fn describe(status: &Status) -> String {
     let code = format!("{:?}", status.code());
-    let mut text = if status.message().is_empty() {
+    let text = if status.message().is_empty() {
         code
     } else {
         format!("{code}: {}", status.message())
     };
-    text = with_causes(text, status);
-    if let Some((_, mend)) = MISTAKEN.iter().find(|(said, _)| text.contains(said)) {
-        text = format!("{text} ({mend})");
+    let text = with_causes(text, status);
+    let text = bounded(&text);
+    match MISTAKEN.iter().find(|(said, _)| text.contains(said)) {
+        Some((_, mend)) => format!("{text} ({mend})"),
+        None => text.into_owned(),
     }
-    text
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
+    use pipeline::opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsPartialSuccess;
     use tonic_types::ErrorDetails;
 
     use super::*;
@@ -136,6 +149,27 @@ mod tests {
         let unstated = "Received message larger than max";
         assert_eq!(large(Code::ResourceExhausted, unstated), Some(0));
         assert_eq!(large(Code::ResourceExhausted, "slow down"), None);
+    }
+
+    #[test]
+    fn of_its_words_no_more_is_kept_than_is_logged() {
+        let words = "é".repeat(1_000_000);
+        let ExportError::Permanent { source } = refused(&Status::invalid_argument(&words)) else {
+            panic!("it is not retried");
+        };
+        let refusal = source.to_string();
+        assert!(refusal.len() < 1_010 && refusal.ends_with('…'));
+        let part = ExportMetricsPartialSuccess {
+            rejected_data_points: 1,
+            error_message: words,
+        };
+        let answer = ExportMetricsServiceResponse {
+            partial_success: Some(part),
+        };
+        let Err(ExportError::Partial { message, .. }) = accepted(answer) else {
+            panic!("a part was rejected");
+        };
+        assert!(message.capacity() < 4_096 && message.ends_with('…'));
     }
 
     #[test]

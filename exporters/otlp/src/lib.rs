@@ -13,7 +13,9 @@ use bytes::Bytes;
 use http::uri::{PathAndQuery, Scheme, Uri};
 use pipeline::opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
 use pipeline::{Batch, Component, Context, Error, ExportError, Exporter, Result, async_trait};
-use pipeline_grpc::{BytesCodec, metadata};
+use pipeline_grpc::{
+    BytesCodec, MAX_ANSWER_BYTES, MAX_HEADER_BYTES, is_answer_too_large, metadata,
+};
 use tonic::client::Grpc;
 use tonic::codec::CompressionEncoding;
 use tonic::metadata::MetadataMap;
@@ -52,6 +54,7 @@ impl Component for Otlp {
         let uri = uri(&config).map_err(|why| Error::at("endpoint", why))?;
         let mut endpoint = Endpoint::from(uri.clone())
             .tcp_nodelay(true)
+            .http2_max_header_list_size(MAX_HEADER_BYTES)
             .connect_timeout(CONNECT);
         let agent = context.build_info.user_agent();
         endpoint = endpoint.user_agent(agent).map_err(Error::new)?;
@@ -88,6 +91,8 @@ impl Exporter for Otlp {
         while let Some(message) = self.limit.next(&mut left) {
             let (part, status) = match self.attempt(message.parts.clone()).await {
                 Ok(response) => (answer::accepted(response), None),
+                // The peer has it: to send it again, or in parts, would send it twice.
+                Err(status) if is_answer_too_large(&status) => (answer::unread(), None),
                 Err(status) => match answer::too_large(&status) {
                     Some(stated) if !message.is_single() => {
                         self.limit.lower(message.size, stated);
@@ -161,7 +166,8 @@ impl Otlp {
         }
         grpc = grpc
             .accept_compressed(CompressionEncoding::Zstd)
-            .accept_compressed(CompressionEncoding::Gzip);
+            .accept_compressed(CompressionEncoding::Gzip)
+            .max_decoding_message_size(MAX_ANSWER_BYTES);
         grpc.ready()
             .await
             .map_err(|error| Status::from_error(error.into()))?;

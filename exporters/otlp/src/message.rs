@@ -1,19 +1,28 @@
 //! What goes into one message: all of a request, or as much as the peer takes.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use pipeline::formats::otlp::Encoder;
 use pipeline::{Batch, TableSplitter};
+use tokio::time::Instant;
+
+/// One refusal lowers the limit to this at the most. What is smaller has to be refused itself, and then halves it: a peer
+/// that says that it takes a byte is not believed.
+const LEAST_STATED: usize = 64 << 10;
+
+/// After this time the peer is asked anew: it may take more by then.
+const FORGET_AFTER: Duration = Duration::from_hours(1);
 
 /// Parts requests to what a peer takes, which is learnt from its refusals.
 #[derive(Debug)]
 pub(crate) struct MessageLimit {
     component: Arc<str>,
-    /// Bytes of a message, before compression: peers hold that against their limit too.
-    bytes: AtomicUsize,
+    /// Bytes of a message, before compression (peers hold that against their limit too), and when that was learnt.
+    learnt: Mutex<Option<(usize, Instant)>>,
     encoder: Mutex<Encoder>,
     splitter: Mutex<TableSplitter>,
     is_warned: AtomicBool,
@@ -31,7 +40,7 @@ impl MessageLimit {
     pub(crate) fn none(component: &Arc<str>) -> MessageLimit {
         MessageLimit {
             component: Arc::clone(component),
-            bytes: AtomicUsize::new(usize::MAX),
+            learnt: Mutex::default(),
             encoder: Mutex::default(),
             splitter: Mutex::default(),
             is_warned: AtomicBool::new(false),
@@ -41,7 +50,7 @@ impl MessageLimit {
     /// The next message of what is left, in order: whole batches, or some rows of one that is too large by itself; a
     /// single row may still be. `None` at the end.
     pub(crate) fn next(&self, left: &mut VecDeque<Batch>) -> Option<Message> {
-        let max_bytes = self.bytes.load(Ordering::Relaxed);
+        let max_bytes = self.bytes();
         let mut message = Message {
             batches: Vec::new(),
             parts: Vec::new(),
@@ -68,14 +77,18 @@ impl MessageLimit {
         (!message.batches.is_empty()).then_some(message)
     }
 
-    /// Lowers the limit after a message that was too large: the limit that the peer stated (0: none), or else half of what it
-    /// was.
+    /// Lowers the limit after a message that was too large: to the limit that the peer stated (0: none), or else to half of
+    /// what the message was.
     pub(crate) fn lower(&self, size: usize, stated: usize) {
+        let half = size / 2;
         let max_bytes = match stated {
-            1.. if stated < size => stated,
-            _ => (size / 2).max(1),
+            1.. if stated < size => stated.max(half.min(LEAST_STATED)),
+            _ => half,
         };
-        self.bytes.fetch_min(max_bytes, Ordering::Relaxed);
+        let max_bytes = max_bytes.max(1);
+        if max_bytes < self.bytes() {
+            *locked(&self.learnt) = Some((max_bytes, Instant::now()));
+        }
         if !self.is_warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 component = &*self.component,
@@ -88,7 +101,12 @@ impl MessageLimit {
 
     /// The next connection may be to another peer.
     pub(crate) fn forget(&self) {
-        self.bytes.store(usize::MAX, Ordering::Relaxed);
+        *locked(&self.learnt) = None;
+    }
+
+    fn bytes(&self) -> usize {
+        let learnt = locked(&self.learnt).filter(|(_, since)| since.elapsed() < FORGET_AFTER);
+        learnt.map_or(usize::MAX, |(bytes, _)| bytes)
     }
 }
 
@@ -115,8 +133,8 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn a_message_is_whole_batches_while_they_fit_and_rows_where_one_does_not() {
+    #[tokio::test(start_paused = true)]
+    async fn a_message_is_whole_batches_while_they_fit_and_rows_where_one_does_not() {
         let lines = |name: &str, count: usize| -> String {
             let rows = (0..count).map(|row| format!("{name}/c{{device=/{row:04}}} {row}\n"));
             rows.collect()
@@ -140,7 +158,10 @@ mod tests {
         let whole = parted();
         assert_eq!(whole.len(), 1);
         assert_eq!(whole[0].size, sizes.iter().sum::<usize>());
-        limit.lower(whole[0].size, sizes[0] + sizes[1]);
+        while limit.bytes() > sizes[0] + sizes[1] {
+            let refused = whole[0].size.min(limit.bytes());
+            limit.lower(refused, sizes[0] + sizes[1]);
+        }
         let (first, again) = (parted(), parted());
         assert_eq!(first[0].batches.len(), 2, "the first two together");
         let max_bytes = sizes[0] + sizes[1];
@@ -160,5 +181,26 @@ mod tests {
         assert!(parted().iter().all(Message::is_single));
         limit.forget();
         assert_eq!(parted().len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stated_limit_is_believed_down_to_a_floor_and_asked_anew() {
+        let limit = MessageLimit::none(&"otlp".into());
+        limit.lower(5_000_000, 4_000_000);
+        assert_eq!(limit.bytes(), 4_000_000);
+        limit.lower(4_000_000, 1);
+        assert_eq!(limit.bytes(), LEAST_STATED);
+        limit.lower(5_000_000, 4_000_000);
+        assert_eq!(limit.bytes(), LEAST_STATED, "an answer that comes late");
+        // What is smaller is refused itself.
+        limit.lower(60_000, 1);
+        assert_eq!(limit.bytes(), 30_000);
+        limit.lower(30_000, 20_000);
+        assert_eq!(limit.bytes(), 20_000);
+        limit.lower(2, 1);
+        limit.lower(1, 0);
+        assert_eq!(limit.bytes(), 1);
+        tokio::time::advance(FORGET_AFTER).await;
+        assert_eq!(limit.bytes(), usize::MAX);
     }
 }

@@ -81,7 +81,7 @@ pub trait Exporter: Send + Sync + 'static {
     /// Called before anything is read: TLS files, credentials, sockets.
     ///
     /// # Errors
-    /// One that ends the program.
+    /// Why it cannot export yet. It is started again later if another exporter works; if none does, the program ends.
     async fn start(&self) -> Result<()> {
         Ok(())
     }
@@ -89,7 +89,7 @@ pub trait Exporter: Send + Sync + 'static {
     /// Runs beside the exports. It hears the shutdown after the last export.
     ///
     /// # Errors
-    /// One that ends the program.
+    /// Why nothing it exports will arrive. It is run again later if another exporter works; if none does, the program ends.
     async fn run(&self, end: Shutdown) -> Result<()> {
         end.wait().await;
         Ok(())

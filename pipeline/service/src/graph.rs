@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use pipeline::telemetry::Counters;
 use pipeline::{
-    Context, Demand, Exporter, Outlet, Processor, Receiver, ReceiverClock, Scope, Shutdown,
+    Context, Demand, Exporter as _, Outlet, Processor, Receiver, ReceiverClock, Scope, Shutdown,
     StartupReport,
 };
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::config::{Config, ConfiguredComponent, DeliveryConfig, Diagnostic};
-use crate::exporter::ExporterTask;
+use crate::exporter::{ExporterTask, StartedExporter};
 use crate::fanout::{Output, fanout};
 use crate::processor::{Request, run_processor};
 
@@ -20,7 +20,7 @@ use crate::processor::{Request, run_processor};
 pub(crate) struct Graph {
     receivers: BTreeMap<String, Box<dyn Receiver>>,
     pipelines: Vec<Pipeline>,
-    pub(crate) exporters: BTreeMap<String, (Arc<dyn Exporter>, DeliveryConfig)>,
+    pub(crate) exporters: BTreeMap<String, (Arc<StartedExporter>, DeliveryConfig)>,
     capacity: usize,
 }
 
@@ -53,9 +53,10 @@ pub(crate) fn build(mut config: Config, context: &Context) -> Result<Graph, Vec<
         for id in &pipeline.exporters {
             if let Some((component, delivery)) = config.exporters.remove(id) {
                 let exporter = built(component, "exporters", id, context, &mut errors);
+                let exporter = exporter.map(|it| Arc::new(StartedExporter::new(it)));
                 graph
                     .exporters
-                    .extend(exporter.map(|it| (id.clone(), (Arc::from(it), delivery))));
+                    .extend(exporter.map(|it| (id.clone(), (it, delivery))));
             }
         }
         let mut processors = Vec::new();

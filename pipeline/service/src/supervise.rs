@@ -1,5 +1,6 @@
 //! Runs a graph from start to end: signals, draining, the deadline, and what the program answers.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use pipeline::Shutdown;
@@ -7,10 +8,10 @@ use pipeline::telemetry::{Counter, Counters};
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::config::Encoding;
+use crate::exporter::OwnTasks;
 use crate::graph::{Ended, Graph, RunningGraph, spawn};
 use crate::telemetry::{StartupReporter, SummaryReporter};
 
@@ -25,9 +26,6 @@ pub(crate) struct Options {
     pub(crate) encoding: Encoding,
 }
 
-/// The exporters' own tasks, by id.
-type ExporterTasks = JoinSet<(String, pipeline::Result<()>)>;
-
 /// Runs until a signal, the end of `--once`, a closed reader, or a component's error; the components run on `workers`.
 pub(crate) async fn run(
     graph: Graph,
@@ -37,9 +35,9 @@ pub(crate) async fn run(
 ) -> Result<(), String> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
-    let (exporters_end, exporters_shutdown) = watch::channel(false);
-    let mut exporters =
-        start_exporters(&graph, &Shutdown::new(exporters_shutdown), workers).await?;
+    let exporters = graph.exporters.iter();
+    let exporters = exporters.map(|(id, (exporter, _))| (id.clone(), Arc::clone(exporter)));
+    let mut exporters = OwnTasks::start(exporters.collect(), &counters, workers).await?;
     let (end, shutdown) = watch::channel(false);
     let mut running = {
         let _spawned_there = workers.enter();
@@ -67,11 +65,10 @@ pub(crate) async fn run(
                 Ok(Ended::Receiver(id, Err(error))) => { failure.get_or_insert(format!("{id}: {error}")); true }
                 Err(panic) => { failure.get_or_insert(format!("a component broke down: {panic}")); true }
             },
-            Some(ended) = exporters.join_next() => {
-                let error = error_of(ended);
-                let is_error = error.is_some();
-                failure = failure.or(error);
-                is_error
+            error = exporters.failure() => {
+                failure.get_or_insert(error);
+                forced = exporters.is_all_failing();
+                true
             }
         };
         if forced {
@@ -84,32 +81,12 @@ pub(crate) async fn run(
         }
     }
     startup.log();
-    let exporter_failure = finish(running, exporters, exporters_end, &counters).await;
+    let exporter_failure = finish(running, exporters, &counters).await;
     summary.log_last(&counters);
     if let Some(failure) = failure.or(exporter_failure) {
         return Err(failure);
     }
     exit_result(options, &counters)
-}
-
-/// Starts the exporters one after the other, and then their own tasks.
-async fn start_exporters(
-    graph: &Graph,
-    shutdown: &Shutdown,
-    workers: &Handle,
-) -> Result<ExporterTasks, String> {
-    let mut tasks = JoinSet::new();
-    for (id, (exporter, _)) in &graph.exporters {
-        let starting = exporter.clone();
-        let started = workers.spawn(async move { starting.start().await }).await;
-        started
-            .map_err(|panic| panic.to_string())
-            .and_then(|result| result.map_err(|error| error.to_string()))
-            .map_err(|error| format!("{id}: {error}"))?;
-        let (id, exporter, shutdown) = (id.clone(), exporter.clone(), shutdown.clone());
-        tasks.spawn_on(async move { (id, exporter.run(shutdown).await) }, workers);
-    }
-    Ok(tasks)
 }
 
 /// How long it takes at the most to count what is left.
@@ -119,8 +96,7 @@ const COUNTING: Duration = Duration::from_secs(1);
 /// last export; gives the first error of one.
 async fn finish(
     mut running: RunningGraph,
-    mut exporters: ExporterTasks,
-    end: watch::Sender<bool>,
+    mut exporters: OwnTasks,
     counters: &Counters,
 ) -> Option<String> {
     running.give_up.send_replace(true);
@@ -136,23 +112,9 @@ async fn finish(
     if points > 0 {
         tracing::warn!(points, "points could not be sent in time and are lost");
     }
-    end.send_replace(true);
     let mut failure = None;
-    let ended = async {
-        while let Some(ended) = exporters.join_next().await {
-            failure = failure.take().or(error_of(ended));
-        }
-    };
-    let _ = timeout(COUNTING, ended).await;
+    let _ = timeout(COUNTING, exporters.end(&mut failure)).await;
     failure
-}
-
-/// What an exporter's own task ended with, where that is an error.
-fn error_of(ended: Result<(String, pipeline::Result<()>), JoinError>) -> Option<String> {
-    match ended {
-        Ok((id, result)) => result.err().map(|error| format!("{id}: {error}")),
-        Err(panic) => Some(format!("a component broke down: {panic}")),
-    }
 }
 
 /// With `--once`, the exit code says whether everything arrived.

@@ -1,15 +1,20 @@
 //! The account that writes: Google's application default credentials.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use google_cloud_auth::credentials::{Builder, CacheableResource, Credentials, impersonated};
-use http::{Extensions, HeaderMap};
+use http::{Extensions, HeaderMap, HeaderValue};
+use pipeline::telemetry::bounded;
 use pipeline::with_causes;
+use reqwest::{Client, redirect};
 use tonic::Status;
 
+use crate::auth::metadata_server::MetadataServer;
 use crate::auth::sources::CredentialSources;
+use crate::auth::token::{FetchedCredentials, TokenSource, UserAccount};
 use crate::config::Impersonation;
 
 /// The scope that writing needs.
@@ -69,6 +74,7 @@ impl Auth {
             Err(_) => format!("no answer within {TOKEN_TIMEOUT:?}"),
         };
         self.failing.store(true, Ordering::Relaxed);
+        let why = bounded(&why);
         Err(Status::unavailable(format!("there is no token: {why}")))
     }
 
@@ -83,32 +89,64 @@ fn build_credentials(
     sources: &CredentialSources,
     impersonate: Option<&Impersonation>,
 ) -> Result<Credentials, String> {
-    if sources.credentials_file().is_none() && sources.metadata_server().is_none() {
-        return Err(format!("no credentials were found: {}", sources.describe()));
-    }
-    let explain = |error: google_cloud_auth::build_errors::Error| {
-        let place = match sources.credentials_file() {
-            Some(path) => format!("the credentials in {}", path.display()),
-            None => "the metadata server's credentials".into(),
-        };
-        format!(
-            "{place} cannot be used: {}",
-            with_causes(error.to_string(), &error)
-        )
-    };
     let Some(target) = impersonate else {
-        return Builder::default()
-            .with_scopes([WRITE_SCOPE])
-            .build()
-            .map_err(explain);
+        return own_credentials(sources, WRITE_SCOPE);
     };
-    let own = Builder::default()
-        .with_scopes([IMPERSONATION_SCOPE])
-        .build()
-        .map_err(explain)?;
+    let own = own_credentials(sources, IMPERSONATION_SCOPE)?;
     let builder = impersonated::Builder::from_source_credentials(own)
         .with_target_principal(&target.target_principal)
         .with_delegates(&target.delegates)
         .with_scopes([WRITE_SCOPE]);
-    builder.build().map_err(explain)
+    builder.build().map_err(|error| {
+        let why = with_causes(error.to_string(), &error);
+        format!("`impersonate` cannot be used: {why}")
+    })
+}
+
+/// The account of the credentials file, or of this machine.
+fn own_credentials(
+    sources: &CredentialSources,
+    scope: &'static str,
+) -> Result<Credentials, String> {
+    let quota_project = |configured: Option<&str>| {
+        let project = sources.quota_project.as_deref().or(configured);
+        project
+            .map(HeaderValue::from_str)
+            .transpose()
+            .map_err(|_| "the project for quotas is none".to_owned())
+    };
+    if let Some(path) = sources.credentials_file() {
+        let explain = |why| {
+            format!(
+                "the credentials in {} cannot be used: {why}",
+                path.display()
+            )
+        };
+        if let Some(account) = user_account(path) {
+            let project = quota_project(account.quota_project_id.as_deref()).map_err(explain)?;
+            let client = Client::builder()
+                .redirect(redirect::Policy::none())
+                .timeout(TOKEN_TIMEOUT)
+                .build();
+            let client = client.map_err(|error| explain(with_causes(error.to_string(), &error)))?;
+            let source = TokenSource::User(client, account);
+            return Ok(FetchedCredentials::new(source, scope, project).into());
+        }
+        let credentials = Builder::default().with_scopes([scope]).build();
+        return credentials.map_err(|error| explain(with_causes(error.to_string(), &error)));
+    }
+    let Some(host) = sources.metadata_server() else {
+        return Err(format!("no credentials were found: {}", sources.describe()));
+    };
+    let explain = |why| format!("the metadata server's credentials cannot be used: {why}");
+    let source = TokenSource::Metadata(MetadataServer::new(host).map_err(explain)?);
+    let project = quota_project(None).map_err(explain)?;
+    Ok(FetchedCredentials::new(source, scope, project).into())
+}
+
+/// The account in the file, if it is a user's. What else is wrong with the file google-cloud-auth says.
+fn user_account(path: &Path) -> Option<UserAccount> {
+    let file: serde_json::Value = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
+    (file.get("type")? == "authorized_user").then_some(())?;
+    serde_json::from_value(file).ok()
 }

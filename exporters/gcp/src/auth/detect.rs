@@ -4,12 +4,16 @@
 use std::time::Duration;
 
 use pipeline::Attributes;
+use pipeline::telemetry::{Warnings, bounded};
 use tokio::time::{sleep, timeout};
 
+use crate::auth::http::HttpError;
+use crate::auth::metadata_key::{
+    CLUSTER, CLUSTER_LOCATION, HOST_NAME, INSTANCE, MetadataKey, PROJECT, ZONE,
+};
+use crate::auth::metadata_server::MetadataServer;
 use crate::auth::sources::CredentialSources;
 
-/// How long one request may take. The server runs on the host itself.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
 /// The project and the resource attributes that were detected.
@@ -37,53 +41,66 @@ impl DetectedResource {
 }
 
 /// Queries the metadata server, if there is one, for at most `limit`.
-pub(crate) async fn detect(sources: &CredentialSources, limit: Duration) -> DetectedResource {
-    let Some(host) = sources.metadata_server() else {
-        return DetectedResource {
-            project: sources.project.clone(),
-            attributes: Attributes::default(),
-        };
-    };
-    let detected = timeout(limit, query_metadata_server(&host)).await.unwrap_or_else(|_| {
-        tracing::warn!(
-            host,
-            limit = ?limit,
-            "the metadata server did not answer in time; the resource is what the configuration says"
-        );
-        DetectedResource::default()
-    });
+pub(crate) async fn detect(
+    sources: &CredentialSources,
+    limit: Duration,
+    warnings: &Warnings,
+) -> DetectedResource {
+    let mut detected = DetectedResource::default();
+    if let Some(host) = sources.metadata_server() {
+        let mut last_error = String::new();
+        let query = query_metadata_server(&host, warnings, &mut last_error);
+        if let Ok(answered) = timeout(limit, query).await {
+            detected = answered;
+        } else {
+            warnings.warn(
+                "the metadata server did not answer in time; the resource is what the configuration says",
+                &format!("{host}, within {limit:?}: {last_error}"),
+            );
+        }
+    }
     DetectedResource {
         project: sources.project.clone().or(detected.project),
         ..detected
     }
 }
 
-async fn query_metadata_server(host: &str) -> DetectedResource {
-    // The metadata server is on the host itself: no proxy.
-    let Ok(client) = reqwest::Client::builder()
-        .no_proxy()
-        .timeout(REQUEST_TIMEOUT)
-        .build()
-    else {
-        return DetectedResource::default();
-    };
-    let get = async |key: &str| loop {
-        let url = format!("http://{host}/computeMetadata/v1/{key}");
-        let request = client.get(url).header("metadata-flavor", "Google");
-        match request.send().await {
-            Ok(response) if response.status().is_success() => {
-                let text = response.text().await.unwrap_or_default();
-                return Some(text.trim().to_owned()).filter(|text| !text.is_empty());
-            }
-            // The server answered, and has no such key.
-            Ok(response) if response.status().is_client_error() => return None,
-            Ok(_) | Err(_) => sleep(RETRY_PAUSE).await,
+async fn query_metadata_server(
+    host: &str,
+    warnings: &Warnings,
+    last_error: &mut String,
+) -> DetectedResource {
+    let server = match MetadataServer::new(host.to_owned()) {
+        Ok(server) => server,
+        Err(why) => {
+            *last_error = why;
+            // The time that is left passes, as with a server that is not there.
+            return std::future::pending().await;
         }
     };
-    let project = get("project/project-id").await;
-    let zone = get("instance/zone").await;
-    let id = get("instance/id").await;
-    let cluster = get("instance/attributes/cluster-name").await;
+    let mut get = async |key: MetadataKey| loop {
+        let unexpected = match server.get(key.path).await {
+            Ok(text) if text.is_empty() => return None,
+            Ok(text) if (key.is_match)(&text) => return Some(text),
+            Ok(text) => format!("found {:?}", bounded(&text)),
+            // It has no such key.
+            Err(HttpError::Refused(..)) => return None,
+            Err(HttpError::Unexpected(why)) => why,
+            Err(HttpError::Unavailable(why)) => {
+                *last_error = why;
+                sleep(RETRY_PAUSE).await;
+                continue;
+            }
+        };
+        let (path, expected) = (key.path, key.expected);
+        let detail = format!("{path} of {host}: expected {expected}; {unexpected}");
+        warnings.warn("an answer of the metadata server is not used", &detail);
+        return None;
+    };
+    let project = get(PROJECT).await;
+    let zone = get(ZONE).await;
+    let id = get(INSTANCE).await;
+    let cluster = get(CLUSTER).await;
     let mut attributes = Attributes::default();
     attributes.set("cloud.provider", "gcp");
     // projects/123/zones/europe-west1-b
@@ -102,13 +119,13 @@ async fn query_metadata_server(host: &str) -> DetectedResource {
     if cluster.is_some() {
         set("cloud.platform", Some("gcp_kubernetes_engine".into()));
         set("k8s.cluster.name", cluster);
-        let node = get("instance/hostname").await;
+        let node = get(HOST_NAME).await;
         set(
             "k8s.node.name",
             node.map(|name| name.split('.').next().unwrap_or_default().to_owned()),
         );
         // A regional cluster is located in its region, not in the node's zone.
-        let place = get("instance/attributes/cluster-location").await;
+        let place = get(CLUSTER_LOCATION).await;
         let is_zone = |place: &String| place.matches('-').count() == 2;
         match place.or(zone) {
             Some(place) if is_zone(&place) => set("cloud.availability_zone", Some(place)),

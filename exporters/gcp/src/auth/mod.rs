@@ -2,4 +2,8 @@
 
 pub(crate) mod credentials;
 pub(crate) mod detect;
+mod http;
+mod metadata_key;
+mod metadata_server;
 pub(crate) mod sources;
+mod token;

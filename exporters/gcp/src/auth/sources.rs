@@ -21,6 +21,8 @@ pub(crate) struct CredentialSources {
     pub(crate) product_name_file: PathBuf,
     /// `GOOGLE_CLOUD_PROJECT`, or the project named in the credentials file.
     pub(crate) project: Option<String>,
+    /// `GOOGLE_CLOUD_QUOTA_PROJECT`.
+    pub(crate) quota_project: Option<String>,
 }
 
 impl CredentialSources {
@@ -39,6 +41,7 @@ impl CredentialSources {
             metadata_host: text("GCE_METADATA_HOST"),
             product_name_file,
             project: text("GOOGLE_CLOUD_PROJECT"),
+            quota_project: text("GOOGLE_CLOUD_QUOTA_PROJECT"),
         };
         if sources.project.is_none() {
             sources.project = sources.credentials_file().and_then(project_in_file);

@@ -10,7 +10,7 @@ use googleapis_tonic_google_monitoring_v3::google::monitoring::v3::{
 };
 use http::uri::PathAndQuery;
 use pipeline::BuildInfo;
-use pipeline_grpc::BytesCodec;
+use pipeline_grpc::{BytesCodec, MAX_ANSWER_BYTES, is_answer_too_large};
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint};
 use tonic::client::Grpc;
@@ -65,7 +65,9 @@ impl Api {
         if self.gzip {
             grpc = grpc.send_compressed(CompressionEncoding::Gzip);
         }
-        grpc = grpc.accept_compressed(CompressionEncoding::Gzip);
+        grpc = grpc
+            .accept_compressed(CompressionEncoding::Gzip)
+            .max_decoding_message_size(MAX_ANSWER_BYTES);
         let name = CreateTimeSeriesRequest {
             name: format!("projects/{project}"),
             ..CreateTimeSeriesRequest::default()
@@ -81,7 +83,11 @@ impl Api {
             "/google.monitoring.v3.MetricService/CreateTimeSeries"
         });
         let codec = BytesCodec::<()>::new();
-        grpc.unary(request, path, codec).await.map(drop)
+        match grpc.unary(request, path, codec).await {
+            // The request has arrived, and an answer says nothing but that it was accepted.
+            Err(status) if is_answer_too_large(&status) => Ok(()),
+            answer => answer.map(drop),
+        }
     }
 
     pub(crate) async fn create_descriptor(
@@ -94,7 +100,7 @@ impl Api {
             metric_descriptor: Some(descriptor),
         });
         *request.metadata_mut() = self.headers(project).await?;
-        let mut client = MetricServiceClient::new(self.connect()?.clone());
+        let mut client = self.descriptor_client()?;
         Ok(client.create_metric_descriptor(request).await?.into_inner())
     }
 
@@ -107,8 +113,13 @@ impl Api {
             name: format!("projects/{project}/metricDescriptors/{metric_type}"),
         });
         *request.metadata_mut() = self.headers(project).await?;
-        let mut client = MetricServiceClient::new(self.connect()?.clone());
+        let mut client = self.descriptor_client()?;
         Ok(client.get_metric_descriptor(request).await?.into_inner())
+    }
+
+    fn descriptor_client(&self) -> Result<MetricServiceClient<Channel>, Status> {
+        let client = MetricServiceClient::new(self.connect()?.clone());
+        Ok(client.max_decoding_message_size(MAX_ANSWER_BYTES))
     }
 
     async fn headers(&self, project: &str) -> Result<MetadataMap, Status> {

@@ -38,12 +38,15 @@ impl Gcp {
         let detected = self.detected_resource().await;
         let tables: Result<Vec<_>, String> = request
             .iter()
-            .map(|batch| self.tables.get_or_map(self, detected, batch.table()))
+            .map(|batch| self.tables.get_or_map(self, &detected, batch.table()))
             .collect();
-        let tables = tables.map_err(|why| {
-            self.fatal_error.send_replace(Some(why.clone()));
-            ExportError::permanent(why)
-        })?;
+        self.mapping_error.send_if_modified(|error| {
+            let found = tables.as_ref().err().cloned();
+            let is_other = *error != found;
+            *error = found;
+            is_other
+        });
+        let tables = tables.map_err(ExportError::retryable)?;
         let creates_descriptors =
             !self.config.metric.skip_create_descriptor && !self.api.is_service_time_series;
         self.descriptors

@@ -7,8 +7,10 @@
 //! Handed = sent + rejected + dropped + queued: [`Accounting`] counts each point that passes.
 
 mod accounting;
+mod own_tasks;
 mod queue;
 mod retry;
+mod started;
 mod timeout;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -26,6 +28,9 @@ use accounting::{Accounting, SHUTDOWN};
 use queue::{MemoryQueue, Queue};
 use retry::RetrySender;
 use timeout::TimeoutSender;
+
+pub(crate) use own_tasks::OwnTasks;
+pub(crate) use started::StartedExporter;
 
 /// One exporter's task: takes requests from its channel, and ends when all of them were sent or dropped.
 pub(crate) struct ExporterTask {

@@ -5,6 +5,8 @@ use std::ops::RangeInclusive;
 
 use googleapis_tonic_google_monitoring_v3::google::monitoring::v3::CreateTimeSeriesSummary;
 use googleapis_tonic_google_monitoring_v3::google::rpc;
+use pipeline::telemetry::bounded;
+use pipeline::with_causes;
 use prost::Message;
 use tonic::{Code, Status};
 
@@ -83,8 +85,9 @@ pub(crate) fn parse_error(status: &Status, series: usize) -> RequestOutcome {
     let message = status.message();
     let mut named = vec![None; series];
     for (indices, reason) in named_series(message) {
-        for index in indices.into_iter().flatten() {
-            if let Some(slot) = named.get_mut(index) {
+        for (first, last) in indices.into_iter().map(RangeInclusive::into_inner) {
+            let last = last.min(series.saturating_sub(1));
+            for slot in named.get_mut(first..=last).into_iter().flatten() {
                 slot.get_or_insert_with(|| reason.clone());
             }
         }
@@ -103,7 +106,9 @@ pub(crate) fn parse_error(status: &Status, series: usize) -> RequestOutcome {
             request_error,
         };
     }
+    // There are no more than series.
     let errors = summary.as_ref().map_or(&[][..], |it| &it.errors);
+    let errors = &errors[..errors.len().min(series)];
     let outcomes: Vec<SeriesOutcome> = named
         .into_iter()
         .map(|reason| match reason {
@@ -161,7 +166,8 @@ fn named_series(message: &str) -> Vec<(Vec<RangeInclusive<usize>>, String)> {
         let reason = reason
             .trim_start_matches(|c: char| !c.is_alphanumeric())
             .trim();
-        Some((indices, reason.to_owned()))
+        // Each of its series gets it, and a warning shows no more of it.
+        Some((indices, bounded(reason).into_owned()))
     });
     all.collect()
 }
@@ -227,7 +233,7 @@ pub(crate) fn is_retryable(code: Code) -> bool {
     )
 }
 
-/// What an error of a whole request means, and how to fix it.
+/// What an error of a whole request means, as far as it is logged, and how to fix it.
 pub(crate) fn explain(status: &Status) -> String {
     let advice = match status.code() {
         Code::PermissionDenied => {
@@ -240,10 +246,11 @@ pub(crate) fn explain(status: &Status) -> String {
         }
         _ => "",
     };
-    let mut text = format!("{:?}: {}", status.code(), status.message());
-    text = pipeline::with_causes(text, status);
+    let text = format!("{:?}: {}", status.code(), status.message());
+    let text = with_causes(text, status);
+    let text = bounded(&text);
     if advice.is_empty() {
-        text
+        text.into_owned()
     } else {
         format!("{text} ({advice})")
     }

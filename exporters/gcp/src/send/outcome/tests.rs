@@ -179,3 +179,21 @@ fn the_summary_says_what_was_refused_without_a_name_and_what_may_go_later() {
     assert_eq!(rejected_and_retryable(&status, 4), (vec![3], vec![1]));
     assert_eq!(parse_error(&status, 4).unnamed_rejections, 0);
 }
+
+#[test]
+fn a_message_that_names_too_much_costs_no_more_than_its_series() {
+    let long = "long ".repeat(1_000);
+    let text = format!("{long}: timeSeries[1-18446744073709551615]; a b: timeSeries[7-2]");
+    let outcome = parse_error(&invalid(&text), 3);
+    let [
+        SeriesOutcome::RetryNow,
+        SeriesOutcome::Rejected(first),
+        SeriesOutcome::Rejected(second),
+    ] = &outcome.outcomes[..]
+    else {
+        panic!("{outcome:?}");
+    };
+    assert!(first.len() < 1_010 && first.ends_with('…'), "{first}");
+    assert_eq!(first, second);
+    assert!(explain(&invalid(&text)).len() < 1_010);
+}

@@ -1,0 +1,62 @@
+//! An exporter that may not have started yet.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use pipeline::{Batch, Demand, ExportError, Exporter, Result, Shutdown, async_trait};
+
+/// Until the exporter has started, each export fails with what the start failed with, and is tried again as any other.
+pub(crate) struct StartedExporter {
+    exporter: Arc<dyn Exporter>,
+    start: Mutex<Start>,
+}
+
+/// How far the start has come.
+enum Start {
+    Ahead,
+    Done,
+    Failed(String),
+}
+
+impl StartedExporter {
+    pub(crate) fn new(exporter: Box<dyn Exporter>) -> StartedExporter {
+        StartedExporter {
+            exporter: Arc::from(exporter),
+            start: Mutex::new(Start::Ahead),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Start> {
+        self.start.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Exporter for StartedExporter {
+    /// Starts it, unless it has started already.
+    async fn start(&self) -> Result<()> {
+        if matches!(*self.lock(), Start::Done) {
+            return Ok(());
+        }
+        let result = self.exporter.start().await;
+        *self.lock() = match &result {
+            Ok(()) => Start::Done,
+            Err(error) => Start::Failed(error.to_string()),
+        };
+        result
+    }
+
+    async fn run(&self, end: Shutdown) -> Result<()> {
+        self.exporter.run(end).await
+    }
+
+    async fn export(&self, request: &[Batch]) -> Result<(), ExportError> {
+        if let Start::Failed(error) = &*self.lock() {
+            return Err(ExportError::retryable(error.clone()));
+        }
+        self.exporter.export(request).await
+    }
+
+    fn demand(&self) -> Demand {
+        self.exporter.demand()
+    }
+}
