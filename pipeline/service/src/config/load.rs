@@ -1,8 +1,9 @@
 //! From files, standard input and `--set`s to one tree: parsed, merged, substituted.
 
-use std::io::Read;
+use std::fs::File;
+use std::io;
 
-use pipeline::config::{Node, NodeValue, Origin};
+use pipeline::config::{MAX_FILE_BYTES, Node, NodeValue, Origin, read_bounded};
 use serde_yaml::Value;
 
 use super::diagnostic::{Diagnostic, SourceText};
@@ -27,16 +28,12 @@ pub(crate) fn load(files: &[String], sets: &[String], default: &str, env: Env<'_
         loaded.add("the embedded default", default.into());
     }
     for file in files {
-        let (name, text) = if file == "-" {
-            let mut text = String::new();
-            (
-                "standard input",
-                std::io::stdin().read_to_string(&mut text).map(|_| text),
-            )
+        let (name, read) = if file == "-" {
+            ("standard input", read_text(io::stdin()))
         } else {
-            (file.as_str(), std::fs::read_to_string(file))
+            (file.as_str(), File::open(file).and_then(read_text))
         };
-        match text {
+        match read {
             Ok(text) => loaded.add(name, text),
             Err(error) => {
                 let diagnostic = Diagnostic::error(format!("cannot read {name}: {error}"));
@@ -55,6 +52,12 @@ pub(crate) fn load(files: &[String], sets: &[String], default: &str, env: Env<'_
         &mut loaded.diagnostics,
     );
     loaded
+}
+
+/// The text of a configuration, which may well come through a pipe: it is waited for, but has its bound.
+fn read_text(from: impl io::Read) -> io::Result<String> {
+    let bytes = read_bounded(from, MAX_FILE_BYTES)?;
+    String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
 /// How deep a `--set` may go: as deep as YAML is read.

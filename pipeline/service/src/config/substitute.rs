@@ -2,7 +2,9 @@
 //! structure ([the Collector's rules](https://opentelemetry.io/docs/collector/configuration/#environment-variables),
 //! but that an unset variable without a default is an error).
 
-use pipeline::config::{Node, NodeValue};
+use std::path::Path;
+
+use pipeline::config::{Node, NodeValue, read_file};
 
 use super::diagnostic::Diagnostic;
 
@@ -62,6 +64,9 @@ fn expand(text: &str, env: Env<'_>) -> Result<Expanded, String> {
     expand_at(text, env, 0)
 }
 
+/// The most bytes of a file that is a value.
+const MAX_BYTES: u64 = 1 << 20;
+
 /// How deep a default may stand within defaults.
 const DEEPEST: usize = 16;
 
@@ -114,8 +119,9 @@ fn closing(text: &str) -> Option<usize> {
 /// What stands between the braces.
 fn resolve(inner: &str, env: Env<'_>, depth: usize) -> Result<(String, bool), String> {
     if let Some(path) = inner.strip_prefix("file:") {
-        let mut text = std::fs::read_to_string(path)
-            .map_err(|error| format!("cannot read `{path}`: {error}"))?;
+        let unreadable = |why: &dyn std::fmt::Display| format!("cannot read `{path}`: {why}");
+        let bytes = read_file(Path::new(path), MAX_BYTES).map_err(|error| unreadable(&error))?;
+        let mut text = String::from_utf8(bytes).map_err(|_| unreadable(&"it is not UTF-8"))?;
         if text.ends_with('\n') {
             text.pop();
         }
