@@ -4,6 +4,7 @@ mod decode;
 mod node;
 mod problem;
 mod read;
+mod reader;
 mod types;
 
 pub use decode::{Decoded, attempt, decode};
