@@ -7,6 +7,7 @@ use pipeline::config::{MAX_FILE_BYTES, Node, NodeValue, Origin, read_bounded};
 use serde_yaml::Value;
 
 use super::diagnostic::{Diagnostic, SourceText};
+use super::hide::Substituted;
 use super::index::Index;
 use super::substitute::{Env, substitute};
 
@@ -16,6 +17,8 @@ pub(crate) struct Loaded {
     pub(crate) node: Node,
     pub(crate) texts: Vec<SourceText>,
     pub(crate) diagnostics: Vec<Diagnostic>,
+    /// What variables and files gave: in no message.
+    pub(crate) values: Vec<Substituted>,
     /// A text could not be read at all: whatever else is missing may have been in it.
     pub(crate) is_partial: bool,
 }
@@ -45,12 +48,7 @@ pub(crate) fn load(files: &[String], sets: &[String], default: &str, env: Env<'_
     for set in sets {
         loaded.set(set);
     }
-    substitute(
-        &mut loaded.node,
-        env,
-        &mut Vec::new(),
-        &mut loaded.diagnostics,
-    );
+    loaded.substitute(env);
     loaded
 }
 
@@ -70,8 +68,14 @@ impl Loaded {
             node: Node::empty(),
             texts: Vec::new(),
             diagnostics: Vec::new(),
+            values: Vec::new(),
             is_partial: false,
         }
+    }
+
+    pub(super) fn substitute(&mut self, env: Env<'_>) {
+        let (node, path) = (&mut self.node, &mut Vec::new());
+        substitute(node, env, path, &mut self.values, &mut self.diagnostics);
     }
 
     pub(super) fn add(&mut self, name: &str, mut text: String) {
@@ -147,7 +151,7 @@ impl Loaded {
             node = Node {
                 tree: NodeValue::Map(vec![(key.into(), node)]),
                 origin: Some(origin.clone()),
-                redacted: false,
+                ..Node::default()
             };
         }
         merge(&mut self.node, node, &mut Vec::new(), &mut self.diagnostics);
