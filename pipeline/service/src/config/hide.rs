@@ -6,10 +6,12 @@ use super::diagnostic::Diagnostic;
 #[derive(Debug)]
 pub(crate) struct Substituted {
     /// The path of the value that it stands in.
-    pub(super) path: Vec<String>,
+    path: Vec<String>,
     /// As it is written: `${env:NAME}`.
-    pub(super) reference: String,
-    pub(super) value: String,
+    reference: String,
+    value: String,
+    /// The value and its lines, each also as Rust writes it in quotes.
+    forms: Vec<String>,
 }
 
 /// Values shorter than this are hidden as whole words only, and only in what is said of their own key: `1` stands in many
@@ -62,23 +64,31 @@ fn hidden(text: &str, path: &[String], values: &[Substituted]) -> String {
 }
 
 impl Substituted {
+    pub(super) fn new(path: &[String], reference: String, value: String) -> Substituted {
+        let lines = value.lines().map(str::trim);
+        let whole = std::iter::once(&*value).filter(|it| !it.is_empty());
+        let forms = whole.chain(lines.filter(|line| !is_short(line)));
+        let forms = forms.flat_map(|form| [form.to_owned(), form.escape_debug().to_string()]);
+        Substituted {
+            path: path.to_vec(),
+            reference,
+            forms: forms.collect(),
+            value,
+        }
+    }
+
     /// How much of the text from there on is the value, one of its lines, or a part of it that is quoted or long.
     fn find_at(&self, text: &str, at: usize, path: &[String]) -> Option<usize> {
         let rest = &text[at..];
         let is_about = path.starts_with(&self.path) || self.path.starts_with(path);
-        let is_short = |form: &str| form.chars().count() < SHORT;
-        let is_hidden = |form: &&str| {
-            !form.is_empty()
-                && rest.starts_with(*form)
+        let is_hidden = |form: &&String| {
+            rest.starts_with(form.as_str())
                 && (!is_short(form) || (is_about && is_word(text, at, form.len())))
         };
-        let debug = self.value.escape_debug().to_string();
-        let whole = [self.value.as_str(), debug.as_str()].into_iter();
-        let lines = self.value.lines().map(str::trim);
-        let lines = lines.filter(|line| !is_short(line));
-        let whole = whole.chain(lines).filter(is_hidden).map(str::len).max();
+        let forms = self.forms.iter().filter(is_hidden);
         let quoted = || is_about.then(|| self.quoted_at(text, at))?;
-        whole.or_else(quoted).or_else(|| self.run_at(rest))
+        let found = forms.map(String::len).max().or_else(quoted);
+        found.or_else(|| self.run_at(rest))
     }
 
     /// A part of the value between backticks.
@@ -98,6 +108,10 @@ impl Substituted {
     }
 }
 
+fn is_short(form: &str) -> bool {
+    form.chars().count() < SHORT
+}
+
 /// Whether this part of a text is no part of a longer word.
 fn is_word(text: &str, at: usize, length: usize) -> bool {
     let before = text[..at].chars().next_back();
@@ -114,11 +128,7 @@ mod tests {
 
     fn shown(value: &str, text: &str) -> String {
         let path = ["exporters", "x", "key"].map(String::from);
-        let value = Substituted {
-            path: path.to_vec(),
-            reference: "${env:X}".into(),
-            value: value.into(),
-        };
+        let value = Substituted::new(&path, "${env:X}".into(), value.into());
         hidden(text, &path, &[value])
     }
 
@@ -154,12 +164,8 @@ mod tests {
     #[test]
     fn a_short_value_is_hidden_as_a_word_and_where_its_key_is_meant() {
         assert_eq!(shown("1", "`1` is below 10"), "`${env:X}` is below 10");
-        let value = || Substituted {
-            path: vec!["a".into()],
-            reference: "${env:X}".into(),
-            value: "1".into(),
-        };
-        let elsewhere = hidden("at least 1", &["b".into()], &[value()]);
+        let value = Substituted::new(&["a".into()], "${env:X}".into(), "1".into());
+        let elsewhere = hidden("at least 1", &["b".into()], &[value]);
         assert_eq!(elsewhere, "at least 1");
         assert_eq!(shown("", "nothing"), "nothing");
     }

@@ -39,14 +39,9 @@ pub(super) fn substitute(
             Ok(done) => {
                 node.redacted |= done.from_file;
                 node.written = done.has_reference.then(|| text.clone());
+                let given = done.values.into_iter();
                 values.extend(
-                    done.values
-                        .into_iter()
-                        .map(|(reference, value)| Substituted {
-                            path: path.clone(),
-                            reference,
-                            value,
-                        }),
+                    given.map(|(reference, value)| Substituted::new(path, reference, value)),
                 );
                 node.tree = if done.whole {
                     NodeValue::Untyped(done.text)
