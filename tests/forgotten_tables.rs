@@ -51,7 +51,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// Tables, and names in each: a million for each component where they are optimized, in half a minute; nearly two million for
+/// Tables, and names in each: a million for each component where they are optimized, in half a minute; nearly a million for
 /// all of them where they are not.
 const TABLES: u64 = if cfg!(debug_assertions) {
     2_000

@@ -85,7 +85,6 @@ pub(super) fn in_words(wanted: &str) -> &str {
         "usize" | "u64" | "u32" | "u16" | "u8" => "a whole number, 0 or more",
         "i64" | "i32" => "a whole number",
         "f64" | "f32" => "a number",
-        "path string" => "a path",
         wanted if wanted.starts_with("enum ") => "a map of one key",
         wanted if wanted.starts_with("a nonzero") => "a whole number, 1 or more",
         wanted => wanted,

@@ -7,7 +7,7 @@ use super::processor;
 use crate::formats::text;
 use crate::telemetry::Counters;
 use crate::{
-    Attributes, Batch, Component, Exporter, Head, Kind, Outbox, Scope, Series, Source,
+    Attributes, Batch, Component, Exporter, Head, Kind, Outbox, Processor, Scope, Series, Source,
     SourceDirectory, SourceFile, Sweep, Table, Times, Value,
 };
 
@@ -108,14 +108,15 @@ impl Held {
 /// it makes.
 pub(super) fn assert_tables_forgotten<T: Component>(yaml: &str, input: &str) {
     let input = text::parse(input).unwrap_or_else(|why| panic!("the test's input: {why}"));
-    assert_forgotten::<T>(yaml, |number| batch_of_its_own(number, 2));
+    assert_forgotten(&mut *processor::<T>(yaml), |number| {
+        batch_of_its_own(number, 2)
+    });
     for of in &input {
-        assert_forgotten::<T>(yaml, |number| once(number, of));
+        assert_forgotten(&mut *processor::<T>(yaml), |number| once(number, of));
     }
 }
 
-fn assert_forgotten<T: Component>(yaml: &str, batch: impl Fn(u64) -> Batch) {
-    let mut stage = processor::<T>(yaml);
+fn assert_forgotten(stage: &mut dyn Processor, batch: impl Fn(u64) -> Batch) {
     let mut out = Outbox::new(Counters::new("test"));
     let mut held = Held::default();
     for number in 0..TABLES {
@@ -139,4 +140,47 @@ pub async fn assert_exporter_forgets_tables(exporter: &dyn Exporter) {
         drop(exporter.export(&[batch]).await);
     }
     held.assert_few();
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+    use crate::{Result, TableMap};
+
+    /// Counts the batches of each table, and of each name.
+    #[derive(Default)]
+    struct Counts {
+        tables: TableMap<u64>,
+        names: HashMap<Arc<str>, u64>,
+        keeps_names: bool,
+    }
+
+    impl Processor for Counts {
+        fn process(&mut self, batch: Batch, out: &mut Outbox) -> Result<()> {
+            *self.tables.get_or_insert_with(batch.table(), || 0) += 1;
+            if self.keeps_names {
+                let names = batch.table().series().iter();
+                names.for_each(|it| *self.names.entry(Arc::clone(&it.name)).or_default() += 1);
+            }
+            out.pass(batch);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_stands_in_a_table_map_is_forgotten() {
+        assert_forgotten(&mut Counts::default(), |number| batch_of_its_own(number, 2));
+    }
+
+    #[test]
+    #[should_panic(expected = "names are held")]
+    fn a_map_of_names_is_found() {
+        let mut counts = Counts {
+            keeps_names: true,
+            ..Counts::default()
+        };
+        assert_forgotten(&mut counts, |number| batch_of_its_own(number, 2));
+    }
 }
