@@ -166,7 +166,8 @@ impl<const IS_GCP: bool> Service<http::Request<Body>> for Sink<IS_GCP> {
     }
 }
 
-async fn serve() -> SocketAddr {
+/// Within a runtime.
+fn serve() -> SocketAddr {
     let incoming = TcpIncoming::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = incoming.local_addr().unwrap();
     let server = Server::builder()
@@ -183,7 +184,7 @@ async fn run_exporter(case: &str) {
         let stdout = Stdout::build(decode(&config).unwrap().value, &context()).unwrap();
         return export(case, &stdout, &time).await;
     }
-    let address = serve().await;
+    let address = serve();
     if case == "otlp" {
         let config = node(&format!(
             "{{endpoint: 'http://{address}', compression: none}}"
@@ -222,7 +223,7 @@ fn run(case: &str) {
             "{carry: 1m, rules: [{without: [device], function: sum}]}",
         ),
         "batch" => {
-            process::<BatchProcessor>(case, "{send_batch_size: 30, send_batch_max_size: 30}")
+            process::<BatchProcessor>(case, "{send_batch_size: 30, send_batch_max_size: 30}");
         }
         _ => {
             let runtime = tokio::runtime::Builder::new_current_thread()

@@ -18,12 +18,7 @@ pub struct Exposition {
     /// The metric that has a family, where two end up with one name: the first keeps it.
     families: HashMap<String, Arc<str>>,
     changed: bool,
-    /// How many tables were left when it was last written.
-    tables_written: usize,
 }
-
-/// So many tables more than twice as many as were left may wait to be written, and are held for that.
-const MAX_UNWRITTEN: usize = 10_000;
 
 #[derive(Debug)]
 struct Latest {
@@ -50,7 +45,6 @@ impl Exposition {
             tables: TableMap::new(),
             families: HashMap::new(),
             changed: false,
-            tables_written: 0,
         }
     }
 
@@ -63,8 +57,7 @@ impl Exposition {
             let known = known.or_else(|| self.tables.predecessor(table));
             known.is_some_and(|latest| latest.unwritten.is_some())
         };
-        let is_full = self.tables.len() >= 2 * self.tables_written + MAX_UNWRITTEN;
-        let previous = if is_full || request.iter().any(is_unwritten) {
+        let previous = if request.iter().any(is_unwritten) {
             self.write()
         } else {
             String::new()
@@ -130,7 +123,6 @@ impl Exposition {
         drop(tables);
         latest.values_mut().for_each(|it| it.unwritten = None);
         latest.retain(|is_gone, _| !is_gone);
-        self.tables_written = latest.len();
         self.tables = latest;
         out
     }

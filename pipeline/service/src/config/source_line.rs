@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn what_is_not_seen_is_escaped_and_the_mark_stays_where_it_was() {
         let text = "first\n\u{202e}key: \u{1b}[2Jvalue\r\nlast";
-        let start = text.find("\u{1b}").unwrap();
+        let start = text.find('\u{1b}').unwrap();
         let line = SourceLine::new(text, &(start..start + 9));
         assert_eq!(
             (line.text.as_str(), line.number),

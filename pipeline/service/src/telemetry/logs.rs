@@ -232,24 +232,28 @@ mod tests {
     }
 
     /// Texts of odd characters and of any.
-    fn texts() -> impl Iterator<Item = String> {
-        let seed = fastrand::u64(..);
-        eprintln!("seed {seed}");
+    fn texts(seed: u64) -> impl Iterator<Item = String> {
         let mut random = fastrand::Rng::with_seed(seed);
         let odd = "\n\r\t\u{1b}\0\u{7f}\u{85}\u{9b}\u{61c}\u{200e}\u{2028}\u{202e}\u{2066}\u{feff}\u{e0001}\"\\";
         let odd: Vec<char> = odd.chars().collect();
         (0..3_000).map(move |_| {
-            let character = |random: &mut fastrand::Rng| match random.bool() {
-                true => odd[random.usize(..odd.len())],
-                false => random.char(..),
+            let character = |random: &mut fastrand::Rng| {
+                if random.bool() {
+                    odd[random.usize(..odd.len())]
+                } else {
+                    random.char(..)
+                }
             };
             (0..8).map(|_| character(&mut random)).collect()
         })
     }
 
-    fn assert_one_line(line: &str) {
+    fn assert_one_line(line: &str, seed: u64) {
         let line = line.strip_suffix('\n').unwrap();
-        assert!(!line.contains(is_control_or_format), "{line:?}");
+        assert!(
+            !line.contains(is_control_or_format),
+            "seed {seed}: {line:?}"
+        );
     }
 
     #[test]
@@ -267,12 +271,13 @@ mod tests {
             let lines = written.take();
             let expected = r#"WARN span{text=plain}: text: plain detail="plain" shown=plain raw=plain error=plain"#;
             assert!(lines.contains(expected), "{lines}");
-            for text in texts() {
+            let seed = fastrand::u64(..);
+            for text in texts(seed) {
                 log(&text);
                 let lines = written.take();
                 let (first, second) = lines.split_at(lines.find('\n').unwrap() + 1);
-                assert_one_line(first);
-                assert_one_line(second);
+                assert_one_line(first, seed);
+                assert_one_line(second, seed);
             }
         });
     }
@@ -288,12 +293,13 @@ mod tests {
             .event_format(JsonFormat(format))
             .finish();
         tracing::subscriber::with_default(subscriber, || {
-            for text in texts() {
+            let seed = fastrand::u64(..);
+            for text in texts(seed) {
                 log(&text);
                 let lines = written.take();
                 let (first, second) = lines.split_at(lines.find('\n').unwrap() + 1);
-                assert_one_line(first);
-                assert_one_line(second);
+                assert_one_line(first, seed);
+                assert_one_line(second, seed);
                 let read: Value = serde_json::from_str(first).unwrap();
                 assert_eq!(read["detail"], *text);
                 let read: Value = serde_json::from_str(second).unwrap();

@@ -206,9 +206,12 @@ mod tests {
                 "\n", "\r", "\t", "\u{1b}", "\u{7f}", "\u{9b}", "\u{2029}", "\u{202e}", "\u{2066}",
                 "\u{61c}", " ", "\"", "\\",
             ];
-            let mut part = || match random.bool() {
-                true => odd[random.usize(..odd.len())].to_owned(),
-                false => random.char(..).to_string(),
+            let mut part = || {
+                if random.bool() {
+                    odd[random.usize(..odd.len())].to_owned()
+                } else {
+                    random.char(..).to_string()
+                }
             };
             (0..4).map(|_| part()).collect()
         };
