@@ -1,6 +1,6 @@
 //! The real binary, run as a user would run it: one module a subject.
 //!
-//! What needs a process of its own is a test binary of its own: `allocations` and `blocked`.
+//! What needs a process of its own is a test binary of its own: `allocations`, `blocked`, `canary` and `forgotten_tables`.
 
 #![allow(clippy::unwrap_used)]
 
@@ -34,3 +34,4 @@ mod stuck;
 mod tls;
 mod troubleshooting;
 mod unknown_keys;
+mod untrusted_text;

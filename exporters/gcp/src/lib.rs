@@ -87,6 +87,11 @@ impl Component for Gcp {
             ));
         }
         let text = metric.endpoint.as_deref().unwrap_or(DEFAULT_ENDPOINT);
+        if text.contains('@') {
+            // Not shown: there may be a password before it.
+            let why = "an endpoint has no user and no password";
+            return Err(Error::at("metric.endpoint", why));
+        }
         let scheme = if metric.use_insecure { "http" } else { "https" };
         let parsed: Result<Uri, _> = format!("{scheme}://{text}").parse();
         let uri = parsed

@@ -185,6 +185,10 @@ impl Otlp {
 /// The endpoint with its scheme: `http` where TLS is off.
 fn uri(config: &Config) -> Result<Uri, String> {
     let text = &config.endpoint;
+    if text.contains('@') {
+        // Not shown: there may be a password before it.
+        return Err("an endpoint has no user and no password; set `headers`".into());
+    }
     let has_scheme = text.contains("://");
     let scheme = if config.tls.insecure { "http" } else { "https" };
     let whole = if has_scheme {

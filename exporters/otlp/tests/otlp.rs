@@ -1,12 +1,40 @@
 //! The contracts, and endpoints.
 
+#![allow(clippy::unwrap_used)]
+
 use exporter_otlp::Otlp;
-use pipeline::testing::{assert_contracts, mistakes};
+use pipeline::Component;
+use pipeline::config::decode;
+use pipeline::testing::{
+    assert_contracts, assert_exporter_forgets_tables, context, mistakes, node,
+};
 
 #[test]
 fn it_keeps_the_contracts() {
     let yaml = "{endpoint: 'localhost:4317', tls: {insecure: true}, headers: {Authorization: 'Bearer x'}, compression: none}";
     assert_contracts::<Otlp>(include_str!("../README.md"), yaml, "");
+}
+
+#[tokio::test]
+async fn what_is_known_of_a_table_dies_with_it() {
+    // Nobody listens there: each request is encoded, and fails.
+    let decoded = decode(&node("{endpoint: '127.0.0.1:1', tls: {insecure: true}}"));
+    let otlp = Otlp::build(decoded.unwrap().value, &context()).unwrap();
+    assert_exporter_forgets_tables(&otlp).await;
+}
+
+#[test]
+fn a_user_and_a_password_in_an_endpoint_are_refused_and_not_shown() {
+    for endpoint in [
+        "http://user:hunter2@a:1",
+        "user:hunter2@a:1",
+        "https://hunter2@a",
+        "http://user:hunter2@a:99999",
+    ] {
+        let found = mistakes::<Otlp>(&format!("{{endpoint: '{endpoint}'}}"));
+        let expected = "endpoint: an endpoint has no user and no password; set `headers`";
+        assert_eq!(found, [expected], "{endpoint}");
+    }
 }
 
 #[test]

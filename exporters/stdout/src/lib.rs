@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use pipeline::formats::prometheus::Exposition;
 use pipeline::formats::{otlp, text};
+use pipeline::telemetry::json_escaped;
 use pipeline::{
     Batch, BoxError, Component, Context, Delivery, ExportError, Exporter, Result, Shutdown,
     async_trait,
@@ -82,7 +83,7 @@ impl Exporter for Stdout {
             OutputFormat::Json => {
                 let line = serde_json::to_string(&otlp::to_request(request))
                     .map_err(ExportError::permanent)?;
-                write(line + "\n").await
+                write(format!("{}\n", json_escaped(&line))).await
             }
             OutputFormat::Prometheus => {
                 if self.reader_gone.load(Ordering::Relaxed) {

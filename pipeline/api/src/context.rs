@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::budget::Budget;
 use crate::build_info::BuildInfo;
+use crate::config::{MAX_FILE_BYTES, read_file};
 use crate::data::{Attributes, Scope};
 use crate::telemetry::Counters;
 
@@ -91,16 +92,17 @@ impl Context {
         }
     }
 
-    /// Reads a file that the configuration names: all that a `build` may open, so that `validate` knows the paths.
+    /// Reads a file that the configuration names: all that a `build` may open, so that `validate` knows the paths. It is
+    /// a regular file of 16 MiB at the most; nothing else is read, or waited for.
     ///
     /// # Errors
-    /// What the operating system says, the path first.
+    /// What the operating system says or what it is instead, the path first.
     pub fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         self.read
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(path.to_owned());
-        std::fs::read(path).map_err(|error| {
+        read_file(path, MAX_FILE_BYTES).map_err(|error| {
             io::Error::new(
                 error.kind(),
                 format!("cannot read {}: {error}", path.display()),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use percent_encoding::percent_decode_str;
+use pipeline::config::{MAX_FILE_BYTES, read_file};
 use pipeline::{AnyValue, Attributes, BuildInfo};
 use uuid::Uuid;
 
@@ -17,7 +18,8 @@ pub(crate) fn resource(
     build_info: BuildInfo,
 ) -> Attributes {
     let read = |path: &str| {
-        let text = std::fs::read_to_string(host_root.join(path)).ok()?;
+        let bytes = read_file(&host_root.join(path), MAX_FILE_BYTES).ok()?;
+        let text = String::from_utf8(bytes).ok()?;
         Some(text.trim().to_owned()).filter(|text| !text.is_empty())
     };
     let mut all = Attributes::default();

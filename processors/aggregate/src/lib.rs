@@ -39,7 +39,12 @@ pub struct Aggregate {
     subsystems: BTreeMap<Arc<str>, TableMap<TableMembers>>,
     /// The latest reading of each subsystem's sweep that has not ended yet, unix ns.
     read: BTreeMap<Arc<str>, u64>,
+    /// How many subsystems there were when those that have gone were last forgotten.
+    subsystems_left: usize,
 }
+
+/// Those that have gone are looked for once there are so many subsystems more than twice as many as were left.
+const MORE_SUBSYSTEMS: usize = 64;
 
 pipeline::register! { processor Aggregate }
 
@@ -55,6 +60,7 @@ impl Component for Aggregate {
             groups: Groups::new(&context.id),
             subsystems: BTreeMap::new(),
             read: BTreeMap::new(),
+            subsystems_left: 0,
         })
     }
 }
@@ -121,16 +127,18 @@ impl Aggregate {
                     carried += members.add_up(oldest, &mut self.groups);
                 }
             }
-            tables.retain(|is_gone, members| {
-                let is_over = is_gone && !members.any_counts(oldest);
-                if is_over {
-                    members.forget(&mut self.groups, out);
-                }
-                !is_over
-            });
+            forget_gone(tables, oldest, &mut self.groups, out);
             if tables.is_empty() {
                 self.subsystems.remove(subsystem);
             }
+        }
+        // A subsystem that has gone ends no sweep any more.
+        if self.subsystems.len() >= 2 * self.subsystems_left + MORE_SUBSYSTEMS {
+            self.subsystems.retain(|_, tables| {
+                forget_gone(tables, oldest, &mut self.groups, out);
+                !tables.is_empty()
+            });
+            self.subsystems_left = self.subsystems.len();
         }
         out.counters().record(VALUES_CARRIED, carried);
         if let Some(read) = read {
@@ -142,6 +150,22 @@ impl Aggregate {
         };
         rest.push(last);
     }
+}
+
+/// Forgets tables that have gone, and whose members do not count any more.
+fn forget_gone(
+    tables: &mut TableMap<TableMembers>,
+    oldest: u64,
+    groups: &mut Groups,
+    out: &mut Outbox,
+) {
+    tables.retain(|is_gone, members| {
+        let is_over = is_gone && !members.any_counts(oldest);
+        if is_over {
+            members.forget(groups, out);
+        }
+        !is_over
+    });
 }
 
 impl fmt::Debug for Aggregate {

@@ -31,11 +31,15 @@ pub mod fuzzing {
     }
 }
 
+/// So many candidates are named in all: names that come once and go are not kept for ever.
+const MAX_CANDIDATES: usize = 500;
+
 /// Says what each metric is.
 pub struct Metadata {
     memo: Memo<Types, RowMemory>,
     /// The starts of each table as they last went out: most sweeps change none.
     starts: TableMap<Arc<[u64]>>,
+    /// Those that were named.
     candidates: HashSet<Arc<str>>,
 }
 
@@ -93,7 +97,8 @@ impl Processor for Metadata {
         let rewrite = self
             .memo
             .get_or_compute(&batch, out, |types, incoming, series| {
-                if types.is_candidate(incoming)
+                if self.candidates.len() < MAX_CANDIDATES
+                    && types.is_candidate(incoming)
                     && self.candidates.insert(Arc::clone(&incoming.name))
                 {
                     candidates.insert(Arc::clone(&incoming.name));

@@ -26,9 +26,19 @@ const MAX_CONCURRENT_CREATIONS: usize = 10;
 /// A project, and a metric type in it.
 type DescriptorKey = (Arc<str>, String);
 
+/// So many descriptors of metrics that have gone are kept at least: a metric that comes back is not created again.
+const MAX_UNUSED: usize = 500;
+
 /// The descriptors of all metrics, by project and type.
 #[derive(Debug, Default)]
-pub(crate) struct Descriptors(Mutex<HashMap<DescriptorKey, Arc<Descriptor>>>);
+pub(crate) struct Descriptors(Mutex<DescriptorMap>);
+
+#[derive(Debug, Default)]
+struct DescriptorMap {
+    all: HashMap<DescriptorKey, Arc<Descriptor>>,
+    /// Of how many some series had their descriptors, when that was last counted.
+    used: usize,
+}
 
 /// The descriptor of a metric in a project.
 #[derive(Debug)]
@@ -70,7 +80,8 @@ impl Descriptors {
         let kind = metric_kind(&series.kind);
         let key = (Arc::clone(project), metric.r#type.clone());
         let mut descriptors = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let descriptor = descriptors.entry(key).or_insert_with(|| {
+        descriptors.forget_unused();
+        let descriptor = descriptors.all.entry(key).or_insert_with(|| {
             Arc::new(Descriptor {
                 project: Arc::clone(project),
                 metric_type: metric.r#type.clone(),
@@ -143,6 +154,16 @@ impl Descriptors {
             warnings.warn("descriptors of metrics were not created", &detail);
         }
         result
+    }
+}
+
+impl DescriptorMap {
+    /// Forgets the descriptors that no mapped table has, once there may be as many of them as used ones.
+    fn forget_unused(&mut self) {
+        if self.all.len() >= 2 * self.used + MAX_UNUSED {
+            self.all.retain(|_, it| Arc::strong_count(it) > 1);
+            self.used = self.all.len();
+        }
     }
 }
 

@@ -2,9 +2,9 @@
 
 use exporter_gcp::{Config, Gcp};
 use pipeline::Exporter;
-use pipeline::testing::{assert_contracts, mistakes};
+use pipeline::testing::{assert_contracts, assert_exporter_forgets_tables, mistakes};
 
-use crate::host::config;
+use crate::host::{Host, config};
 
 const README: &str = include_str!("../../README.md");
 
@@ -99,6 +99,11 @@ fn keys_of_the_reference_that_are_not_taken_are_refused_with_the_reason() {
             "metric.endpoint",
             "`host:port`",
         ),
+        (
+            "{metric: {endpoint: 'u:p@localhost:1'}}",
+            "metric.endpoint",
+            "no user and no password",
+        ),
         ("{metric: {min_interval: 0s}}", "metric.min_interval", "1ms"),
         (
             "{metric: {compression: zstd}}",
@@ -116,6 +121,13 @@ fn keys_of_the_reference_that_are_not_taken_are_refused_with_the_reason() {
             "{yaml}: {found:?}"
         );
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_known_of_a_table_dies_with_it() {
+    let yaml = "{project: p, metric: {skip_create_descriptor: true}}";
+    let host = Host::new(yaml).await;
+    assert_exporter_forgets_tables(&host.gcp).await;
 }
 
 #[test]

@@ -3,11 +3,14 @@
 mod decode;
 mod node;
 mod problem;
+mod read;
+mod reader;
 mod types;
 
 pub use decode::{Decoded, attempt, decode};
 pub use node::{Node, NodeValue, Origin};
 pub use problem::{Expected, Problem};
+pub use read::{MAX_FILE_BYTES, read_bounded, read_file};
 pub use types::{ByteSize, Duration, Pattern, Regex, Secret};
 
 /// What the service takes out of an exporter's map before the exporter's own configuration is decoded: the time-out,

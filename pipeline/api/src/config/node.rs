@@ -11,6 +11,8 @@ pub struct Node {
     pub origin: Option<Origin>,
     /// Whether it came out of a file (`${file:…}`): shown as `[REDACTED]`.
     pub redacted: bool,
+    /// As it was written, if `${…}` stands in it: an error shows this, and never the value.
+    pub written: Option<String>,
 }
 
 /// A place in one of the texts that make up the configuration: byte ranges.
@@ -62,6 +64,14 @@ impl Node {
                 .iter()
                 .find(|(have, _)| have == key)
                 .map(|(_, node)| node),
+            _ => None,
+        }
+    }
+
+    /// The text, if it is one.
+    pub(crate) fn text(&self) -> Option<&str> {
+        match &self.tree {
+            NodeValue::String(text) | NodeValue::Untyped(text) => Some(text),
             _ => None,
         }
     }
@@ -129,14 +139,19 @@ impl Node {
     /// In words, for «found …»: never the text of what came out of `${…}`.
     #[must_use]
     pub fn describe(&self) -> String {
+        if let Some(written) = &self.written {
+            return match self.text() {
+                Some("") => format!("an empty string, from `{written}`"),
+                _ => format!("the value of `{written}`"),
+            };
+        }
         match &self.tree {
             NodeValue::Null => "nothing".into(),
             NodeValue::Bool(it) => format!("the truth value `{it}`"),
             NodeValue::Number(it) => format!("the number `{it}`"),
             NodeValue::String(it) if it.is_empty() => "an empty string".into(),
             NodeValue::String(it) => format!("the string `{it}`"),
-            NodeValue::Untyped(it) if it.is_empty() => "an empty string, from `${…}`".into(),
-            NodeValue::Untyped(_) => "the text that `${…}` gave".into(),
+            NodeValue::Untyped(_) => "the value of `${…}`".into(),
             NodeValue::List(_) => "a list".into(),
             NodeValue::Map(map) if map.len() == 1 => "a map of one key".into(),
             NodeValue::Map(map) => format!("a map of {} keys", map.len()),
@@ -165,8 +180,7 @@ impl From<serde_yaml::Value> for Node {
         };
         Node {
             tree,
-            origin: None,
-            redacted: false,
+            ..Node::default()
         }
     }
 }

@@ -60,6 +60,7 @@ pub(super) fn problem(node: &Node, mut path: Vec<String>, kind: DecodeErrorKind)
             Expected::Value(value, allowed),
         ),
         DecodeErrorKind::Message(message) => (plain(message), Expected::Unspecified),
+        DecodeErrorKind::WithoutValue(message) => (message, Expected::Unspecified),
     };
     let origin = node.at(&path).and_then(|at| at.origin.clone());
     Problem {
@@ -75,13 +76,19 @@ fn plain(message: String) -> String {
     let Some((found, wanted)) = message.rsplit_once(", expected ") else {
         return message;
     };
-    let wanted = match wanted {
+    format!("{found}, expected {}", in_words(wanted))
+}
+
+/// What serde expects, as a user would say it.
+pub(super) fn in_words(wanted: &str) -> &str {
+    match wanted {
         "usize" | "u64" | "u32" | "u16" | "u8" => "a whole number, 0 or more",
         "i64" | "i32" => "a whole number",
+        "f64" | "f32" => "a number",
+        wanted if wanted.starts_with("enum ") => "a map of one key",
         wanted if wanted.starts_with("a nonzero") => "a whole number, 1 or more",
-        _ => return message,
-    };
-    format!("{found}, expected {wanted}")
+        wanted => wanted,
+    }
 }
 
 /// Why a node could not be decoded.
@@ -93,6 +100,8 @@ pub(super) struct DecodeError {
 #[derive(Debug)]
 pub(super) enum DecodeErrorKind {
     Message(String),
+    /// It quotes nothing that came out of `${…}`.
+    WithoutValue(String),
     Missing(&'static str),
     UnknownField(String, Vec<String>),
     UnknownVariant(String, Vec<String>),

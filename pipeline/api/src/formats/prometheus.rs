@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use crate::data::{Attributes, Batch, Kind, Series, Table, TableMap, Value};
-use crate::telemetry::{Counter, Counters, Warnings};
+use crate::telemetry::{Counter, Counters, Warnings, without_controls};
 
 /// The latest values of every series.
 #[derive(Debug)]
@@ -100,6 +100,12 @@ impl Exposition {
                 self.line(series, &number, &mut families);
             }
         }
+        if self.families.len() > families.len() {
+            // Those whose metrics have gone: the name is free again.
+            let all = tables.iter().flat_map(|(table, _)| table.series());
+            let names: HashSet<&str> = all.map(|series| &*series.name).collect();
+            self.families.retain(|_, owner| names.contains(&**owner));
+        }
         let mut out = String::new();
         for (name, mut family) in families {
             // A metric that nobody describes is called what it is called elsewhere.
@@ -108,7 +114,7 @@ impl Exposition {
             } else {
                 family.help
             };
-            let help = help.replace('\\', "\\\\").replace('\n', "\\n");
+            let help = escape(help);
             let _ = writeln!(out, "# HELP {name} {help}");
             let _ = writeln!(out, "# TYPE {name} {}", family.kind);
             family.lines.sort_unstable();
@@ -182,11 +188,7 @@ fn labels(attributes: &Attributes) -> String {
         if !keys.insert(key.clone()) {
             continue;
         }
-        let value = value
-            .to_string()
-            .replace('\\', "\\\\")
-            .replace('"', "\\\"")
-            .replace('\n', "\\n");
+        let value = escape(&value.to_string()).replace('"', "\\\"");
         let _ = write!(
             out,
             "{}{key}=\"{value}\"",
@@ -197,6 +199,12 @@ fn labels(attributes: &Attributes) -> String {
         out.push('}');
     }
     out
+}
+
+/// As the format writes a backslash and a line break; it knows nothing for other characters that are not seen.
+fn escape(text: &str) -> String {
+    let escaped = text.replace('\\', "\\\\").replace('\n', "\\n");
+    without_controls(&escaped).into_owned()
 }
 
 /// Odd characters become `_`; a digit may not be first. Colons may stand in names, not in labels.
@@ -233,5 +241,26 @@ mod tests {
         assert_eq!(text, expected);
         assert_eq!(counters.total("series_refused"), 1);
         assert_eq!(exposition.write(), "", "nothing new");
+    }
+
+    #[test]
+    fn no_control_or_format_character_is_in_it_but_the_end_of_a_line() {
+        let batches =
+            text::parse("s/a{k=\"\\t\\u001b[2J\\u202e\\u2028\\n\\u009b\"} 1 gauge").unwrap();
+        let mut exposition = Exposition::new(Counters::new("stdout"));
+        exposition.take(&batches);
+        let expected = "# HELP s_a s/a\n# TYPE s_a gauge\ns_a{k=\"\u{fffd}\u{fffd}[2J\u{fffd}\u{fffd}\\n\u{fffd}\"} 1\n";
+        assert_eq!(exposition.write(), expected);
+    }
+
+    #[test]
+    fn what_is_known_of_a_table_dies_with_it() {
+        let mut exposition = Exposition::new(Counters::new("stdout"));
+        for number in 0..1_000 {
+            exposition.take(&text::parse(&format!("s/once{number} 1 gauge")).unwrap());
+            exposition.write();
+        }
+        let known = (exposition.tables.len(), exposition.families.len());
+        assert!(known.0 <= 2 && known.1 <= 2, "{known:?}");
     }
 }

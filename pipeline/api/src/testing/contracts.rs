@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
+use super::forgets::assert_tables_forgotten;
 use super::{assert_readme, context, mistakes, node, processor, registration, run};
 use crate::config::{Node, NodeValue};
 use crate::formats::text;
@@ -18,7 +19,8 @@ use crate::{
 /// at its default, and names it ([`assert_readme`]); unknown keys are refused; and by kind:
 ///
 /// - a processor's demand is honest (what it said need not be read, it would not have let out), it lets everything out
-///   at the end or counts it as dropped, it passes the end of a sweep on, and the same table in is the same table out;
+///   at the end or counts it as dropped, it passes the end of a sweep on, the same table in is the same table out, and
+///   what it knows of a table dies with the table;
 /// - a receiver ends when it hears the shutdown, and opens nothing that nobody wants;
 /// - an exporter's own task ends when it hears the shutdown.
 ///
@@ -32,6 +34,7 @@ pub fn assert_contracts<T: Component>(readme: &str, yaml: &str, input: &str) {
             assert_honest::<T>(yaml, input);
             assert_complete::<T>(yaml, input);
             assert_same_table::<T>(yaml, input);
+            assert_tables_forgotten::<T>(yaml, input);
         }
         Factory::Receiver(decode) => {
             let context = context();

@@ -2,6 +2,7 @@
 //! contracts that every component keeps, checked by one call. Everything here panics where a test would fail.
 
 mod contracts;
+mod forgets;
 mod lacks;
 mod readme;
 
@@ -16,6 +17,7 @@ use crate::{
 };
 
 pub use contracts::{assert_contracts, assert_honest};
+pub use forgets::{assert_exporter_forgets_tables, batch_of_its_own};
 pub use lacks::lacks;
 pub use readme::{assert_readme, blocks};
 

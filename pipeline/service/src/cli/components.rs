@@ -3,13 +3,14 @@
 use std::fmt::Write as _;
 
 use pipeline::Registration;
+use pipeline::telemetry::escaped;
 
 /// Prints a table of all that is linked.
 pub(super) fn components() {
     let header = ["TYPE", "KIND", "CRATE", "VERSION", "FILE"].map(String::from);
     let rows = Registration::all().into_iter().map(|it| {
         let kind = it.factory.kind();
-        [it.type_name, kind, it.crate_name, it.version, it.file].map(String::from)
+        [it.type_name, kind, it.crate_name, it.version, it.file].map(|it| escaped(it).into_owned())
     });
     let table: Vec<[String; 5]> = std::iter::once(header).chain(rows).collect();
     let width = |column: usize| table.iter().map(|row| row[column].len()).max().unwrap_or(0);

@@ -61,6 +61,7 @@ enum CommandError {
 
 /// Runs the command line.
 pub(crate) fn main(build_info: BuildInfo) -> ExitCode {
+    crate::telemetry::log_panics();
     let command = Cli::command()
         .name(build_info.name)
         .version(build_info.version)

@@ -9,7 +9,7 @@ use pipeline::telemetry::Counters;
 use pipeline::{Budget, BuildInfo, Context};
 
 use super::{CommandError, Sources};
-use crate::config::{Config, Encoding, Loaded, Logs, check, load, log, logs, render};
+use crate::config::{Config, Encoding, Loaded, Logs, check, hide, load, log, logs, render};
 use crate::graph::{self, Graph};
 use crate::{resource, telemetry};
 
@@ -55,6 +55,7 @@ pub(super) fn prepare(
             }
         }
     });
+    hide(&mut loaded.diagnostics, &loaded.values);
     let logs = logs(&loaded);
     if report == Report::AsLogged && logs.encoding == Encoding::Json {
         telemetry::start(&logs);

@@ -5,7 +5,9 @@ use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use pipeline::config::{Expected, Origin, Problem};
-use pipeline::telemetry::bounded;
+use pipeline::telemetry::{bounded, escaped};
+
+use super::source_line::{self, SourceLine};
 
 /// A text that is part of the configuration: a file, standard input, a `--set`.
 #[derive(Debug)]
@@ -98,25 +100,16 @@ impl Diagnostic {
         } else {
             Level::WARNING
         };
-        let mut group = Group::with_title(level.primary_title(self.message.as_str()));
-        let label = self.help.as_deref().unwrap_or_default();
+        let mut group = Group::with_title(level.primary_title(escaped(&self.message)));
+        let label = &*escaped(self.help.as_deref().unwrap_or_default());
         if let Some((text, span)) = &self.place {
-            let source = &texts[*text].text;
-            // A mark covers whole characters; a value of several lines is marked on its first one, which is all that
-            // is shown: with the whole text each of many mistakes would take the longer.
-            let start = source.floor_char_boundary(span.start);
-            let (line, line_number) = line_of(source, start);
-            let line_end = source[start..]
-                .find('\n')
-                .map_or(source.len(), |at| start + at);
-            let end = source.ceil_char_boundary(span.end.clamp(start, line_end));
-            let mark = AnnotationKind::Primary
-                .span(start - line..end - line)
-                .label(label);
+            let SourceText { name, text } = &texts[*text];
+            let line = SourceLine::new(text, span);
+            let mark = AnnotationKind::Primary.span(line.mark).label(label);
             group = group.element(
-                Snippet::source(&source[line..line_end])
-                    .path(texts[*text].name.as_str())
-                    .line_start(line_number)
+                Snippet::source(line.text)
+                    .path(escaped(name))
+                    .line_start(line.number)
                     .annotation(mark),
             );
         } else if !label.is_empty() {
@@ -124,7 +117,7 @@ impl Diagnostic {
         }
         let path = format!("at {}", self.path.join("."));
         if !self.path.is_empty() {
-            group = group.element(Level::NOTE.message(path.as_str()));
+            group = group.element(Level::NOTE.message(escaped(&path)));
         }
         Renderer::plain().render(&[group])
     }
@@ -185,14 +178,8 @@ fn sorted(all: &[Diagnostic]) -> Vec<&Diagnostic> {
 /// Line and column, from 1, of a byte.
 fn position(text: &str, at: usize) -> (usize, usize) {
     let at = text.floor_char_boundary(at);
-    let (start, number) = line_of(text, at);
+    let (start, number) = source_line::line_of(text, at);
     (number, 1 + text[start..at].chars().count())
-}
-
-/// Where the line begins that has this character, and its number, from 1.
-fn line_of(text: &str, at: usize) -> (usize, usize) {
-    let start = text[..at].rfind('\n').map_or(0, |end| end + 1);
-    (start, 1 + text[..start].matches('\n').count())
 }
 
 /// «did you mean …», or all that would be right.

@@ -1,19 +1,13 @@
 //! A configuration of any text, from loading to its diagnostics: what the fuzz target and the random test run.
 
 use super::load::Loaded;
-use super::substitute::substitute;
 
 /// Loads a text as a file and as a `--set`, substitutes without an environment, checks it, and shows what is wrong.
 pub(crate) fn load_and_check(text: &str) {
     let mut loaded = Loaded::empty();
     loaded.add("random.yaml", text.into());
     loaded.set(text);
-    substitute(
-        &mut loaded.node,
-        &|_| None,
-        &mut Vec::new(),
-        &mut loaded.diagnostics,
-    );
+    loaded.substitute(&|_| None);
     drop(super::check(&mut loaded));
     super::render(&loaded.diagnostics, &loaded.texts);
 }

@@ -1,11 +1,13 @@
 //! From files, standard input and `--set`s to one tree: parsed, merged, substituted.
 
-use std::io::Read;
+use std::fs::File;
+use std::io;
 
-use pipeline::config::{Node, NodeValue, Origin};
+use pipeline::config::{MAX_FILE_BYTES, Node, NodeValue, Origin, read_bounded};
 use serde_yaml::Value;
 
 use super::diagnostic::{Diagnostic, SourceText};
+use super::hide::Substituted;
 use super::index::Index;
 use super::substitute::{Env, substitute};
 
@@ -15,6 +17,8 @@ pub(crate) struct Loaded {
     pub(crate) node: Node,
     pub(crate) texts: Vec<SourceText>,
     pub(crate) diagnostics: Vec<Diagnostic>,
+    /// What variables and files gave: in no message.
+    pub(crate) values: Vec<Substituted>,
     /// A text could not be read at all: whatever else is missing may have been in it.
     pub(crate) is_partial: bool,
 }
@@ -27,16 +31,12 @@ pub(crate) fn load(files: &[String], sets: &[String], default: &str, env: Env<'_
         loaded.add("the embedded default", default.into());
     }
     for file in files {
-        let (name, text) = if file == "-" {
-            let mut text = String::new();
-            (
-                "standard input",
-                std::io::stdin().read_to_string(&mut text).map(|_| text),
-            )
+        let (name, read) = if file == "-" {
+            ("standard input", read_text(io::stdin()))
         } else {
-            (file.as_str(), std::fs::read_to_string(file))
+            (file.as_str(), File::open(file).and_then(read_text))
         };
-        match text {
+        match read {
             Ok(text) => loaded.add(name, text),
             Err(error) => {
                 let diagnostic = Diagnostic::error(format!("cannot read {name}: {error}"));
@@ -48,13 +48,14 @@ pub(crate) fn load(files: &[String], sets: &[String], default: &str, env: Env<'_
     for set in sets {
         loaded.set(set);
     }
-    substitute(
-        &mut loaded.node,
-        env,
-        &mut Vec::new(),
-        &mut loaded.diagnostics,
-    );
+    loaded.substitute(env);
     loaded
+}
+
+/// The text of a configuration, which may well come through a pipe: it is waited for, but has its bound.
+fn read_text(from: impl io::Read) -> io::Result<String> {
+    let bytes = read_bounded(from, MAX_FILE_BYTES)?;
+    String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
 /// How deep a `--set` may go: as deep as YAML is read.
@@ -67,8 +68,14 @@ impl Loaded {
             node: Node::empty(),
             texts: Vec::new(),
             diagnostics: Vec::new(),
+            values: Vec::new(),
             is_partial: false,
         }
+    }
+
+    pub(super) fn substitute(&mut self, env: Env<'_>) {
+        let (node, path) = (&mut self.node, &mut Vec::new());
+        substitute(node, env, path, &mut self.values, &mut self.diagnostics);
     }
 
     pub(super) fn add(&mut self, name: &str, mut text: String) {
@@ -144,7 +151,7 @@ impl Loaded {
             node = Node {
                 tree: NodeValue::Map(vec![(key.into(), node)]),
                 origin: Some(origin.clone()),
-                redacted: false,
+                ..Node::default()
             };
         }
         merge(&mut self.node, node, &mut Vec::new(), &mut self.diagnostics);

@@ -4,12 +4,14 @@ mod check;
 mod diagnostic;
 #[cfg(any(test, fuzzing))]
 mod fuzzing;
+mod hide;
 mod hint;
 mod index;
 mod load;
 mod pipelines;
 mod print;
 mod service;
+mod source_line;
 mod substitute;
 
 use std::collections::BTreeMap;
@@ -21,6 +23,7 @@ pub(crate) use check::check;
 pub(crate) use diagnostic::{Diagnostic, log, render};
 #[cfg(fuzzing)]
 pub(crate) use fuzzing::load_and_check;
+pub(crate) use hide::hide;
 pub(crate) use load::{Loaded, load};
 pub(crate) use print::print;
 use service::Service;

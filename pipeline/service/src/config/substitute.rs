@@ -2,38 +2,47 @@
 //! structure ([the Collector's rules](https://opentelemetry.io/docs/collector/configuration/#environment-variables),
 //! but that an unset variable without a default is an error).
 
-use pipeline::config::{Node, NodeValue};
+use std::path::Path;
+
+use pipeline::config::{Node, NodeValue, read_file};
 
 use super::diagnostic::Diagnostic;
+use super::hide::Substituted;
 
 /// Where variables come from.
 pub(crate) type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// Substitutes in all leaves of a node.
+/// Substitutes in all leaves of a node, and records what `${env:…}` and `${file:…}` gave.
 pub(super) fn substitute(
     node: &mut Node,
     env: Env<'_>,
     path: &mut Vec<String>,
+    values: &mut Vec<Substituted>,
     diagnostics: &mut Vec<Diagnostic>,
 ) {
     match &mut node.tree {
         NodeValue::Map(map) => {
             for (key, value) in map {
                 path.push(key.clone());
-                substitute(value, env, path, diagnostics);
+                substitute(value, env, path, values, diagnostics);
                 path.pop();
             }
         }
         NodeValue::List(list) => {
             for (index, value) in list {
                 path.push(index.to_string());
-                substitute(value, env, path, diagnostics);
+                substitute(value, env, path, values, diagnostics);
                 path.pop();
             }
         }
         NodeValue::String(text) if text.contains('$') => match expand(text, env) {
             Ok(done) => {
                 node.redacted |= done.from_file;
+                node.written = done.has_reference.then(|| text.clone());
+                let given = done.values.into_iter();
+                values.extend(
+                    given.map(|(reference, value)| Substituted::new(path, reference, value)),
+                );
                 node.tree = if done.whole {
                     NodeValue::Untyped(done.text)
                 } else {
@@ -55,12 +64,19 @@ struct Expanded {
     text: String,
     /// The leaf is one `${…}` and nothing else.
     whole: bool,
+    /// A `${…}` stands in it.
+    has_reference: bool,
     from_file: bool,
+    /// What variables and files gave, each behind the reference to it.
+    values: Vec<(String, String)>,
 }
 
 fn expand(text: &str, env: Env<'_>) -> Result<Expanded, String> {
     expand_at(text, env, 0)
 }
+
+/// The most bytes of a file that is a value.
+const MAX_BYTES: u64 = 1 << 20;
 
 /// How deep a default may stand within defaults.
 const DEEPEST: usize = 16;
@@ -83,10 +99,12 @@ fn expand_at(text: &str, env: Env<'_>, depth: usize) -> Result<Expanded, String>
             let end = closing(inner).ok_or_else(|| {
                 format!("`{rest}` has no closing brace; a literal dollar is written `$$`")
             })?;
-            let (value, from_file) = resolve(&inner[..end], env, depth)?;
+            let value = resolve(&inner[..end], env, depth)?;
             done.whole = at == 0 && rest.len() == text.len() && end + 3 == rest.len();
-            done.text.push_str(&value);
-            done.from_file |= from_file;
+            done.has_reference = true;
+            done.text.push_str(&value.text);
+            done.from_file |= value.from_file;
+            done.values.extend(value.values);
             rest = &inner[end + 1..];
         } else {
             done.text.push('$');
@@ -112,14 +130,21 @@ fn closing(text: &str) -> Option<usize> {
 }
 
 /// What stands between the braces.
-fn resolve(inner: &str, env: Env<'_>, depth: usize) -> Result<(String, bool), String> {
+fn resolve(inner: &str, env: Env<'_>, depth: usize) -> Result<Expanded, String> {
+    let given = |text: String, from_file| Expanded {
+        values: vec![(format!("${{{inner}}}"), text.clone())],
+        text,
+        from_file,
+        ..Expanded::default()
+    };
     if let Some(path) = inner.strip_prefix("file:") {
-        let mut text = std::fs::read_to_string(path)
-            .map_err(|error| format!("cannot read `{path}`: {error}"))?;
+        let unreadable = |why: &dyn std::fmt::Display| format!("cannot read `{path}`: {why}");
+        let bytes = read_file(Path::new(path), MAX_BYTES).map_err(|error| unreadable(&error))?;
+        let mut text = String::from_utf8(bytes).map_err(|_| unreadable(&"it is not UTF-8"))?;
         if text.ends_with('\n') {
             text.pop();
         }
-        return Ok((text, true));
+        return Ok(given(text, true));
     }
     let variable = inner.strip_prefix("env:").unwrap_or(inner);
     let (name, default) = variable
@@ -132,10 +157,8 @@ fn resolve(inner: &str, env: Env<'_>, depth: usize) -> Result<(String, bool), St
         ));
     }
     match (env(name), default) {
-        (Some(value), _) => Ok((value, false)),
-        (None, Some(default)) => {
-            expand_at(default, env, depth + 1).map(|done| (done.text, done.from_file))
-        }
+        (Some(value), _) => Ok(given(value, false)),
+        (None, Some(default)) => expand_at(default, env, depth + 1),
         (None, None) => Err(format!(
             "the environment variable `{name}` is not set; `${{env:{name}:-default}}` gives it a default"
         )),

@@ -4,6 +4,6 @@ mod logs;
 mod startup;
 mod summary;
 
-pub(crate) use logs::start;
+pub(crate) use logs::{log_panics, start};
 pub(crate) use startup::StartupReporter;
 pub(crate) use summary::SummaryReporter;

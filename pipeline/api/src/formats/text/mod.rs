@@ -1,7 +1,7 @@
 //! The notation: `NAME{k=v,…} VALUE [KIND [UNIT]]`, one point a line. It parses back.
 //!
-//! A name, key or value that is empty, begins with `#` or has one of `,={}"\`, a blank or a control character is a
-//! JSON string. Doubles carry `.` or `e`; absent is `-`, ended is `end`; a kind that nobody knows is left out, or
+//! A name, key or value that is empty, begins with `#` or has one of `,={}"\`, a blank, a control or a format character
+//! is a JSON string, in which the latter two are escaped. Doubles carry `.` or `e`; absent is `-`, ended is `end`; a kind that nobody knows is left out, or
 //! `unknown` where a unit follows. A histogram's value is what it counted up to each bound, `1.0:2,3.0:0,inf:1`; an
 //! exponential one's is `scale:0`, `zero:COUNT`, then `+INDEX:COUNT,…` and `-INDEX:COUNT,…` from the first bucket on;
 //! both may end in `;sum:S` and `;range:MIN..MAX`. Lines are sorted by name, then labels. Time,
@@ -13,6 +13,7 @@ mod parse;
 use std::fmt::Write as _;
 
 use crate::data::{Attributes, Batch, Kind, Temporality, Value};
+use crate::telemetry::{is_control_or_format, json_escaped};
 
 pub use parse::parse;
 
@@ -83,10 +84,12 @@ pub fn identity(name: &str, attributes: &Attributes) -> String {
 
 fn quoted(text: &str) -> String {
     let odd = |c: char| {
-        matches!(c, ',' | '=' | '{' | '}' | '"' | '\\') || c.is_whitespace() || c.is_control()
+        matches!(c, ',' | '=' | '{' | '}' | '"' | '\\')
+            || c.is_whitespace()
+            || is_control_or_format(c)
     };
     if text.is_empty() || text.starts_with('#') || text.contains(odd) {
-        serde_json::Value::from(text).to_string()
+        json_string(text)
     } else {
         text.to_owned()
     }
@@ -94,12 +97,16 @@ fn quoted(text: &str) -> String {
 
 /// A unit stands last in its line, and `{exit}` is a unit: only blanks and quotes would be taken amiss.
 fn quoted_unit(unit: &str) -> String {
-    let odd = unit.contains(|c: char| c == '"' || c.is_whitespace() || c.is_control());
-    if odd {
-        serde_json::Value::from(unit).to_string()
+    let odd = |c: char| c == '"' || c.is_whitespace() || is_control_or_format(c);
+    if unit.contains(odd) {
+        json_string(unit)
     } else {
         unit.to_owned()
     }
+}
+
+fn json_string(text: &str) -> String {
+    json_escaped(&serde_json::Value::from(text).to_string()).into_owned()
 }
 
 fn value(value: &Value, kind: &Kind) -> String {
@@ -151,7 +158,10 @@ fn kind_word(kind: &Kind) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::data::{Series, Table};
 
     #[test]
     fn what_is_written_reads_back() {
@@ -188,8 +198,54 @@ mod tests {
     }
 
     #[test]
+    fn names_labels_and_units_of_any_text_are_on_one_line_and_read_back() {
+        let seed = fastrand::u64(..);
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut any = move || -> String {
+            let odd = [
+                "\n", "\r", "\t", "\u{1b}", "\u{7f}", "\u{9b}", "\u{2029}", "\u{202e}", "\u{2066}",
+                "\u{61c}", " ", "\"", "\\",
+            ];
+            let mut part = || {
+                if random.bool() {
+                    odd[random.usize(..odd.len())].to_owned()
+                } else {
+                    random.char(..).to_string()
+                }
+            };
+            (0..4).map(|_| part()).collect()
+        };
+        for _ in 0..20_000 {
+            let (name, key, label, unit) = (any(), any(), any(), any());
+            let mut series =
+                Series::new(&*name, Arc::new([(&*key, &*label)].into_iter().collect()));
+            (series.kind, series.unit) = (Kind::Gauge, unit.into());
+            let parsed = parse("s 1 gauge").unwrap();
+            let table = Table::new(Arc::clone(parsed[0].table().head()), vec![series.clone()]);
+            let written = format(&[parsed[0].with_table(table, None)]);
+            let line = written.strip_suffix('\n').unwrap();
+            assert!(
+                !line.contains(is_control_or_format),
+                "seed {seed}: {line:?}"
+            );
+            let again = parse(&written).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
+            let read = &again[0].table().series()[0];
+            assert_eq!(
+                (&read.name, &read.attributes),
+                (&series.name, &series.attributes),
+                "seed {seed}"
+            );
+            assert_eq!(
+                (&read.unit, &read.kind),
+                (&series.unit, &series.kind),
+                "seed {seed}"
+            );
+        }
+    }
+
+    #[test]
     fn no_text_makes_it_panic_and_what_parses_is_written_as_it_was_read() {
-        const PARTS: [&str; 32] = [
+        const PARTS: [&str; 36] = [
             "a",
             "s/m",
             "{",
@@ -222,6 +278,10 @@ mod tests {
             "ö",
             "\t",
             "\u{85}",
+            "\u{202e}",
+            "\u{2028}",
+            "\u{feff}",
+            "\u{e0001}",
         ];
         let seed = fastrand::u64(..);
         let mut random = fastrand::Rng::with_seed(seed);
