@@ -219,10 +219,10 @@ fn what_schemas_cost_is_bounded_in_all() {
     let root = directory.path().join("root");
     let mistakes = format!("LABEL\nl 1\n\nMETRIC\n{}", "x\n".repeat(120_000));
     let value = "v".repeat(1000);
-    let labels: String = (0..200).map(|it| format!("l{it} {value}\n")).collect();
+    let labels: Vec<String> = (0..200).map(|it| format!("l{it} {value}\n")).collect();
     fs::create_dir_all(&root).unwrap();
     fs::write(root.join("mistakes"), mistakes).unwrap();
-    fs::write(root.join("labels"), format!("LABEL\n{labels}")).unwrap();
+    fs::write(root.join("labels"), format!("LABEL\n{}", labels.concat())).unwrap();
     for device in 0..200 {
         let path = root.join(format!("s/d{device}"));
         fs::create_dir_all(&path).unwrap();

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use google_cloud_auth::credentials::{Builder, CacheableResource, Credentials, impersonated};
 use http::{Extensions, HeaderMap, HeaderValue};
+use pipeline::config::{MAX_FILE_BYTES, read_file};
 use pipeline::telemetry::bounded;
 use pipeline::with_causes;
 use reqwest::{Client, redirect};
@@ -146,7 +147,8 @@ fn own_credentials(
 
 /// The account in the file, if it is a user's. What else is wrong with the file google-cloud-auth says.
 fn user_account(path: &Path) -> Option<UserAccount> {
-    let file: serde_json::Value = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
+    let file: serde_json::Value =
+        serde_json::from_slice(&read_file(path, MAX_FILE_BYTES).ok()?).ok()?;
     (file.get("type")? == "authorized_user").then_some(())?;
     serde_json::from_value(file).ok()
 }

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use pipeline::Context;
+use pipeline::config::{MAX_FILE_BYTES, read_file};
 
 /// The host name of the metadata server on every Google Cloud machine.
 const METADATA_SERVER: &str = "metadata.google.internal";
@@ -63,8 +64,8 @@ impl CredentialSources {
     /// The metadata server's address: as the environment names it, else its usual name on a Google Cloud machine.
     pub(crate) fn metadata_server(&self) -> Option<String> {
         let is_googles = || {
-            let name = std::fs::read_to_string(&self.product_name_file).unwrap_or_default();
-            name.trim().starts_with("Google")
+            let name = read_file(&self.product_name_file, MAX_FILE_BYTES).unwrap_or_default();
+            name.trim_ascii().starts_with(b"Google")
         };
         let configured = self.metadata_host.clone();
         configured.or_else(|| is_googles().then(|| METADATA_SERVER.to_owned()))
@@ -89,7 +90,8 @@ impl CredentialSources {
 
 /// The project named in a credentials file.
 fn project_in_file(path: &Path) -> Option<String> {
-    let file: serde_json::Value = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
+    let file: serde_json::Value =
+        serde_json::from_slice(&read_file(path, MAX_FILE_BYTES).ok()?).ok()?;
     let text = |key: &str| file.get(key)?.as_str().map(str::to_owned);
     text("project_id").or_else(|| text("quota_project_id"))
 }

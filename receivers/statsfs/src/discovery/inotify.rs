@@ -67,6 +67,11 @@ impl Watcher {
         }
     }
 
+    /// Whether the file system sends events.
+    pub(crate) fn is_supported(&self) -> bool {
+        self.inotify.is_some()
+    }
+
     /// Where a visit may add a watch on a directory, which is to be registered then. None if the directory has to be polled:
     /// where no watch is left, for example.
     pub(crate) fn reserve(&self) -> Option<Arc<OwnedFd>> {
@@ -192,5 +197,52 @@ impl ChangeProbe {
             PollFd::new(&self.mounts, PollFlags::PRI),
         ];
         poll(&mut descriptors, Some(&Timespec::default())) == Ok(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+
+    use super::*;
+
+    #[test]
+    fn no_more_watches_are_kept_than_there_may_be_and_all_are_given_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let open = |name: &str| {
+            let path = directory.path().join(name);
+            std::fs::create_dir_all(&path).unwrap();
+            File::open(path).unwrap()
+        };
+        let budget = Budget::new(2);
+        let mut watcher = Watcher::new("tmpfs", budget.clone());
+        let mut add = |name: &str, id| {
+            let inotify = watcher.reserve()?;
+            let watch = add_watch(&inotify, open(name).as_fd());
+            watcher.register(watch, id);
+            watch
+        };
+        let first = add("a", 1).unwrap();
+        assert_eq!(
+            add("a", 2),
+            Some(first),
+            "the same directory by another way"
+        );
+        assert_eq!(budget.left(), 1);
+        add("b", 3).unwrap();
+        assert_eq!(add("c", 4), None, "none is left");
+        watcher.remove(first, 1);
+        assert_eq!(budget.left(), 0, "somebody has it still");
+        watcher.remove(first, 2);
+        assert_eq!(budget.left(), 1);
+        std::fs::remove_dir(directory.path().join("b")).unwrap();
+        watcher.read_events();
+        assert_eq!(budget.left(), 2, "the kernel has removed it");
+        watcher.reserve().unwrap();
+        watcher.register(None, 5);
+        let inotify = watcher.reserve().unwrap();
+        watcher.register(add_watch(&inotify, open("d").as_fd()), 6);
+        drop(watcher);
+        assert_eq!(budget.left(), 2);
     }
 }

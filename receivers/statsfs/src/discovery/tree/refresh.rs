@@ -235,10 +235,12 @@ impl Tree {
 
     /// Updates whether a directory is polled, which depends on its content.
     fn update_polled(&mut self, id: DirectoryId) {
+        // Where others have watches, the tree is not scanned otherwise: all that has none is listed.
+        let is_watched = self.watcher.is_supported();
         let polled = self
             .directories
             .get(&id)
-            .is_some_and(|it| it.watch.is_none() && self.holds_devices(it));
+            .is_some_and(|it| it.watch.is_none() && (is_watched || self.holds_devices(it)));
         if polled {
             self.polled.insert(id);
         } else {
