@@ -11,8 +11,8 @@ use rustix::process::Signal;
 
 use crate::common::alone::{CPU, alone};
 use crate::common::{
-    SeriesCounts, collector, config, count_after, is_root, lacks, lines, lines_until, memory, run,
-    signal, text,
+    SeriesCounts, assert_fault, collector, config, count_after, is_root, lacks, lines, lines_until,
+    memory, run, signal, text,
 };
 
 const SECRET: &str = "31337";
@@ -140,6 +140,12 @@ fn a_directory_that_is_exchanged_for_a_link_shows_nothing_of_roots() {
         let said = attacked(&hosts, options, 300, || exchange(&directory, &link));
         assert!(!said.contains(SECRET), "{options}: {said}");
         assert!(!said.contains("private_name"), "{options}: {said}");
+        assert_fault(
+            "a directory is exchanged for a link, again and again",
+            "its own values while it is none; nothing that the link leads to is read",
+            &said,
+            &["reads_failed=N"],
+        );
     }
 }
 
@@ -206,7 +212,12 @@ fn a_link_in_the_root_leads_to_another_file_system_only_where_that_is_allowed() 
     assert_eq!(shown, format!("{near}|{real}"));
     let message = "a link to another file system, which `links_into` does not name; passed over component=\"statsfs\" detail=\"far\"";
     assert!(logs.contains(message), "{logs}");
-    assert!(logs.contains("link=3"), "{logs}");
+    assert_fault(
+        "a link in the root leads to another file system, or through a further link",
+        "nothing that may be read: what it leads to is not opened",
+        &logs,
+        &["link=3"],
+    );
     let links_into = format!("links_into: [{}]", elsewhere.path().display());
     let (shown, _) = sweep(&format!("follow_links: true, {links_into}"));
     assert_eq!(shown, format!("{far}|{near}|{real}"));
@@ -253,6 +264,12 @@ fn what_schemas_cost_is_bounded_in_all() {
     let message =
         "all `.schema` files together are larger than `limits.schema_total_bytes`; passed over";
     assert_eq!(logs.matches(message).count(), 1, "{logs}");
+    assert_fault(
+        "there is more in `.schema` files than the limits allow",
+        "what is declared beyond; the files are read all the same",
+        &logs,
+        &["limit=N"],
+    );
     let counted = count_after(&logs, " schemas_failed=");
     assert!((190..200).contains(&counted), "{logs}");
 }
@@ -287,8 +304,10 @@ fn directories_without_series_count_and_take_half_of_the_watches_at_the_most() {
     let message = "more directories than `limits.directories`; passed over component=\"statsfs\" detail=\"s/d0498";
     assert!(logs.contains(message), "{logs}");
     // The root, the subsystem, and 498 devices; what is below these is beyond.
-    assert!(
-        logs.contains("directories_refused=1000 (limit=1000)"),
-        "{logs}"
+    assert_fault(
+        "there are more directories than `limits.directories`",
+        "those beyond, here 1,000 empty ones; none that is known",
+        &logs,
+        &["directories_refused=1000"],
     );
 }
