@@ -115,10 +115,16 @@ fn change(root: &Path, outside: &Path, changes: &[u8]) {
             7 => fs::remove_file(&one),
             8 => fs::rename(&one, &other),
             9 | 10 => exchange(&one, &other),
-            11 => symlink(outside.join(["", "d0", "d0/d1", "f0"][usize::from(bytes[2] % 4)]), &one),
+            11 => symlink(
+                outside.join(["", "d0", "d0/d1", "f0"][usize::from(bytes[2] % 4)]),
+                &one,
+            ),
             12 => symlink(&other, &one),
             13 => mknodat(CWD, &one, FileType::Fifo, Mode::RWXU, 0).map_err(Into::into),
-            14 => fs::write(one.join(".schema"), &changes[usize::from(bytes[2]) % changes.len()..]),
+            14 => fs::write(
+                one.join(".schema"),
+                &changes[usize::from(bytes[2]) % changes.len()..],
+            ),
             _ => fs::hard_link(one.join(".schema"), other.join(".schema")),
         };
     }
