@@ -104,9 +104,23 @@ fn the_only_sweep_is_of_all_that_answers() {
     assert!(logs.contains(NAMED), "{logs}");
     for subsystem in BESIDE {
         for file in 0..6 {
-            run.counts
-                .wait_until(&series(subsystem, &format!("f{file}")), 1);
+            let series = series(subsystem, &format!("f{file}"));
+            run.counts.wait_until(&series, 1);
         }
     }
     assert_eq!(run.counts.values(&series("bad", "f0")), 0);
+}
+
+#[test]
+fn the_only_sweep_does_not_wait_for_ever_where_more_of_them_hang_than_threads() {
+    let _cpu = alone(&CPU);
+    let Some(system) = mount("the_only_sweep_does_not_wait_for_ever") else {
+        return;
+    };
+    let hang = ["bad", "zzz"];
+    hang.iter().for_each(|path| system.hang(path));
+    let mut run = Run::with(system, "max_stuck: 1, rescan_interval: 1h", &["--once"]);
+    let logs = run.ends(&hang);
+    assert!(logs.contains(NAMED), "{logs}");
+    run.counts.wait_until(&series("aaa", "f0"), 1);
 }

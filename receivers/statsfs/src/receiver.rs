@@ -269,7 +269,11 @@ impl StatsfsTask {
     /// Looks for files and directories that do not answer.
     fn check_stuck(&mut self) -> std::io::Result<Vec<Batch>> {
         self.scanner.check_stalled()?;
-        let waits_for_all = self.once || !self.is_scanned && !self.scanner.is_stalled;
+        let waits_for_all = if self.once {
+            !self.scanner.is_halted
+        } else {
+            !self.is_scanned && !self.scanner.is_stalled
+        };
         if self
             .scan_under_way
             .is_some_and(|since| since.elapsed() >= MAX_SCAN_WAIT)

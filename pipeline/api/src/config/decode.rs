@@ -11,7 +11,7 @@ use super::reader::{Reader, Trace};
 pub struct Decoded<T> {
     /// The value.
     pub value: T,
-    /// The paths of all [`Secret`]s in it.
+    /// The paths of all [`Secret`](super::Secret)s in it.
     pub secrets: Vec<Vec<String>>,
 }
 

@@ -27,6 +27,8 @@ pub(crate) struct Scanner {
     next_thread: u64,
     /// Whether a thread was waiting for a directory that does not answer, when this was last looked for.
     pub(crate) is_stalled: bool,
+    /// Whether every thread was, so that nothing is found until one of the directories answers.
+    pub(crate) is_halted: bool,
 }
 
 struct Shared {
@@ -105,6 +107,7 @@ impl Scanner {
             events,
             next_thread: 0,
             is_stalled: false,
+            is_halted: false,
         };
         scanner.spawn()?;
         Ok(scanner)
@@ -145,6 +148,7 @@ impl Scanner {
         self.is_stalled = calls
             .values()
             .any(|call| is_replaced(call) || call.is_given_up);
+        self.is_halted = !calls.is_empty() && calls.values().all(|call| call.is_given_up);
         drop(state);
         (0..replacements).try_for_each(|_| self.spawn())
     }
