@@ -48,6 +48,12 @@ fn what_is_too_much_is_counted_named_once_and_left_out() {
             "entries_refused=",
         ),
         (
+            "limits: {files: 4}",
+            4,
+            "more files than `limits.files`; passed over",
+            "entries_refused=3 (limit=3)",
+        ),
+        (
             "limits: {depth: 2}",
             6,
             "deeper than `limits.depth`; passed over component=\"statsfs\" detail=\"c/deep/er\"",

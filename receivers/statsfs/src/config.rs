@@ -166,6 +166,8 @@ pub enum ValueFormat {
 pub struct Limits {
     /// The maximum of series of this receiver.
     pub series: usize,
+    /// The maximum of files, with series or without.
+    pub files: usize,
     /// The maximum of directories, with series or without.
     pub directories: usize,
     /// The maximum depth of directories below the root.
@@ -188,6 +190,7 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             series: 1_000_000,
+            files: 2_000_000,
             directories: 100_000,
             depth: 16,
             value_bytes: ByteSize(4 * 1024),

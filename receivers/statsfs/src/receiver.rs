@@ -22,7 +22,8 @@ use crate::plan::Plan;
 use crate::read::ReaderPool;
 use crate::sweep::Sweeps;
 
-/// A sweep waits at most this long for its scan; for the first scan, only if a directory does not answer.
+/// A sweep waits at most this long for its scan; for the first scan as long as a sweep may take, unless a directory does not
+/// answer. The only sweep of `--once` waits for all of it.
 const MAX_SCAN_WAIT: Duration = Duration::from_millis(100);
 
 /// How often the readers and the scan are checked for being stuck.
@@ -269,15 +270,16 @@ impl StatsfsTask {
     /// Looks for files and directories that do not answer.
     fn check_stuck(&mut self) -> std::io::Result<Vec<Batch>> {
         self.scanner.check_stalled()?;
-        let waits_for_all = if self.once {
-            !self.scanner.is_halted
+        let patience = if self.is_scanned || self.scanner.is_stalled {
+            MAX_SCAN_WAIT
         } else {
-            !self.is_scanned && !self.scanner.is_stalled
+            self.plan.timeout.max(MAX_SCAN_WAIT)
         };
-        if self
-            .scan_under_way
-            .is_some_and(|since| since.elapsed() >= MAX_SCAN_WAIT)
-            && !waits_for_all
+        let may_start = !self.once || self.scanner.is_halted;
+        if may_start
+            && self
+                .scan_under_way
+                .is_some_and(|since| since.elapsed() >= patience)
             && let Some(number) = self.waiting_tick.take()
         {
             self.start_sweeps(number);

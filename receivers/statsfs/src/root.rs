@@ -18,6 +18,9 @@ const DIRECTORY_FLAGS: OFlags = OFlags::RDONLY
 /// No link is followed, neither a symbolic one nor one of `/proc/<pid>`.
 const NO_LINKS: ResolveFlags = ResolveFlags::NO_SYMLINKS.union(ResolveFlags::NO_MAGICLINKS);
 
+/// No link, and nothing that is not beneath.
+const BENEATH: ResolveFlags = NO_LINKS.union(ResolveFlags::BENEATH);
+
 /// An open root.
 #[derive(Debug)]
 pub(crate) struct Root {
@@ -56,7 +59,7 @@ impl Root {
         if below.as_os_str().is_empty() {
             return rustix::fs::openat(&self.fd, ".", DIRECTORY_FLAGS, Mode::empty());
         }
-        match open_beneath(self.fd.as_fd(), below) {
+        match open_through_no_link(self.fd.as_fd(), below, BENEATH) {
             Err(Errno::LOOP) if follow_link => {}
             opened => return opened,
         }
@@ -65,7 +68,11 @@ impl Root {
         let target = self.open_link(first)?;
         match parts.as_path() {
             rest if rest.as_os_str().is_empty() => Ok(target),
-            rest => open_beneath(target.as_fd(), rest),
+            // What is mounted below the target is another file system again.
+            rest => {
+                let resolve = BENEATH.union(ResolveFlags::NO_XDEV);
+                open_through_no_link(target.as_fd(), rest, resolve)
+            }
         }
     }
 
@@ -79,7 +86,7 @@ impl Root {
         };
         let path = Path::new(OsStr::from_bytes(text.to_bytes()));
         let target = open_through_no_link(self.fd.as_fd(), path, NO_LINKS)?;
-        let is_allowed = rustix::fs::fstat(&target)?.st_dev == self.device || {
+        let is_allowed = device(&target)? == self.device || {
             let place = std::fs::read_link(descriptor_path(target.as_fd())).unwrap_or_default();
             self.links_into.iter().any(|into| place.starts_with(into))
         };
@@ -90,10 +97,6 @@ impl Root {
 /// The path by which a call that takes a path reaches what is open.
 pub(crate) fn descriptor_path(open: BorrowedFd<'_>) -> String {
     format!("/proc/self/fd/{}", open.as_raw_fd())
-}
-
-fn open_beneath(directory: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd, Errno> {
-    open_through_no_link(directory, path, NO_LINKS.union(ResolveFlags::BENEATH))
 }
 
 fn open_through_no_link(
@@ -128,9 +131,17 @@ fn open_part_by_part(
         if leaves && resolve.contains(ResolveFlags::BENEATH) {
             return Err(Errno::XDEV);
         }
-        at = open(at.as_fd(), part.as_os_str(), step)?;
+        let next = open(at.as_fd(), part.as_os_str(), step)?;
+        if resolve.contains(ResolveFlags::NO_XDEV) && device(&next)? != device(&at)? {
+            return Err(Errno::XDEV);
+        }
+        at = next;
     }
     rustix::fs::openat(&at, ".", DIRECTORY_FLAGS, Mode::empty())
+}
+
+fn device(open: &OwnedFd) -> Result<u64, Errno> {
+    rustix::fs::fstat(open).map(|stat| stat.st_dev)
 }
 
 fn is_link(directory: BorrowedFd<'_>, name: &OsStr) -> bool {
@@ -210,10 +221,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_mounted_below_a_links_target_is_another_file_system_again() {
+        // `/` has `/proc` mounted on it, and a tree on the same file system leads there.
+        let here = tempfile::tempdir().unwrap();
+        symlink("/", here.path().join("all")).unwrap();
+        let root = Root::open(here.path(), &[PathBuf::from("/")]).unwrap();
+        let open = |below: &str| root.open_directory(Path::new(below), true).map(drop);
+        assert_eq!(open("all"), Ok(()));
+        assert_eq!(open("all/etc"), Ok(()));
+        assert_eq!(open("all/proc"), Err(Errno::XDEV));
+        assert_eq!(open("all/sys/kernel"), Err(Errno::XDEV));
+    }
+
+    #[test]
     fn without_openat2_the_same_is_opened_and_the_same_refused() {
         let directory = tree();
         let root = Root::open(&directory.path().join("tree"), &[]).unwrap();
-        let beneath = NO_LINKS.union(ResolveFlags::BENEATH);
+        let (beneath, on_it) = (BENEATH, ResolveFlags::NO_XDEV.union(NO_LINKS));
         for (path, resolve) in [
             ("s/d", beneath),
             ("out", beneath),
@@ -226,6 +250,8 @@ mod tests {
             ("../elsewhere/d", NO_LINKS),
             ("/sys/kernel", NO_LINKS),
             ("/proc/self/cwd", NO_LINKS),
+            ("s/d", BENEATH.union(ResolveFlags::NO_XDEV)),
+            ("/proc", on_it),
         ] {
             let at = root.fd.as_fd();
             let one = open_part_by_part(at, Path::new(path), resolve).map(|fd| identity(&fd));

@@ -148,7 +148,8 @@ impl Scanner {
         self.is_stalled = calls
             .values()
             .any(|call| is_replaced(call) || call.is_given_up);
-        self.is_halted = !calls.is_empty() && calls.values().all(|call| call.is_given_up);
+        self.is_halted =
+            replacements == 0 && !calls.is_empty() && calls.values().all(|call| call.is_given_up);
         drop(state);
         (0..replacements).try_for_each(|_| self.spawn())
     }
@@ -226,6 +227,10 @@ impl Shared {
             let goes_on = is_active || !state.scan.is_scanning();
             if goes_on && let Some(visit) = state.scan.next_visit() {
                 let path = Arc::clone(&visit.path);
+                if !state.calls.is_empty() {
+                    // This may be the last thread that is not stalled.
+                    state.scan.flush();
+                }
                 let call = || visit.visit();
                 let (relocked, mut visited) =
                     self.outside(state, number, &path, &mut replacement, call);

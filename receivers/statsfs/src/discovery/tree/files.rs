@@ -10,7 +10,7 @@ use pipeline::{Series, Source, SourceFile};
 use super::file_list::FileEntry;
 use super::visit::Found;
 use super::{DiscoveredFile, Tree};
-use crate::counters::SCHEMA_LINES_FAILED;
+use crate::counters::{ENTRIES_REFUSED, SCHEMA_LINES_FAILED};
 use crate::directory_id::DirectoryId;
 use crate::discovery::name::escape;
 
@@ -46,6 +46,7 @@ impl Tree {
                 );
             }
         }
+        self.file_count -= removed.len();
         for name in removed {
             self.update(id, |directory| {
                 directory.files.remove(&name);
@@ -65,6 +66,16 @@ impl Tree {
             let Some(mode) = found.mode(&name) else {
                 continue;
             };
+            if self.file_count >= self.plan.limits.files {
+                self.failure_log.record_once(
+                    ENTRIES_REFUSED,
+                    "limit",
+                    "more files than `limits.files`; passed over",
+                    format!("{}/{}", self.directories[&id].path, escape(name.to_bytes())),
+                );
+                continue;
+            }
+            self.file_count += 1;
             self.mark_ancestors(id, &name);
             let original = self.duplicate_of(id, &subsystem, &name);
             if let Some(original) = &original {
@@ -92,7 +103,9 @@ impl Tree {
             if original.is_some() {
                 self.duplicates.insert((id, Arc::clone(&name)));
             } else {
-                let last_scan = self.last_scan;
+                // What came since then has not counted before; at its first listing a directory's own start holds.
+                let is_new = self.directories[&id].is_listed;
+                let last_scan = if is_new { self.last_scan } else { 0 };
                 if let Some(mut discovered) = self.discovered_file(id, &name) {
                     if last_scan != 0 {
                         discovered.start_time = discovered.start_time.max(last_scan);
@@ -194,20 +207,25 @@ impl Tree {
             if file.duplicate {
                 continue;
             }
-            // A file that this scan has added is replaced in the list.
-            let discovered = self.discovered_file(current, name);
-            let mut added = self.changes.added.iter_mut().rev();
-            let added = added
-                .find(|(directory_ref, _)| directory_ref.directory == current)
-                .and_then(|(_, files)| files.iter_mut().find(|it| it.file == *name));
-            match (added, discovered) {
-                (Some(added), Some(discovered)) => *added = discovered,
-                (None, discovered) => self
-                    .changes
-                    .changed
-                    .extend(discovered.map(|file| (current, file))),
-                _ => {}
+            self.change_file(current, name);
+        }
+    }
+
+    /// The series or the declaration of a known file has changed.
+    pub(super) fn change_file(&mut self, id: DirectoryId, name: &Arc<CString>) {
+        let discovered = self.discovered_file(id, name);
+        // A file that this scan has added is replaced in the list.
+        let mut added = self.changes.added.iter_mut().rev();
+        let added = added
+            .find(|(directory_ref, _)| directory_ref.directory == id)
+            .and_then(|(_, files)| files.iter_mut().find(|it| it.file == *name));
+        match (added, discovered) {
+            (Some(added), Some(discovered)) => *added = discovered,
+            (None, discovered) => {
+                let changed = discovered.map(|file| (id, file));
+                self.changes.changed.extend(changed);
             }
+            _ => {}
         }
     }
 

@@ -126,10 +126,7 @@ impl Tree {
             .into_iter()
             .flat_map(|it| it.files.names());
         for name in names.cloned().collect::<Vec<_>>() {
-            let discovered = self.discovered_file(id, &name);
-            self.changes
-                .changed
-                .extend(discovered.map(|file| (id, file)));
+            self.change_file(id, &name);
         }
     }
 }

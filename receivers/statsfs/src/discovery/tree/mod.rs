@@ -18,6 +18,7 @@ use std::ffi::{CStr, CString};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use pipeline::{Attributes, Context, SourceDirectory};
 
@@ -41,6 +42,9 @@ pub(crate) type ChangeSink = Box<dyn FnMut(Changes) + Send>;
 
 /// The first scan hands its changes over after this many directories.
 const FIRST_SCAN_DIRECTORIES: usize = 64;
+
+/// A scan hands its changes over at least this often.
+const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The maximum of polled directories that are kept open; the others are opened for each scan.
 const MAX_OPEN_DIRECTORIES: usize = 64;
@@ -82,6 +86,9 @@ pub(crate) struct Tree {
     changes: Changes,
     sink: ChangeSink,
     times: ScanTimes,
+    last_flush: Instant,
+    /// How many files the directories have.
+    file_count: usize,
     /// What the scan has still to look at; the last one is next, so that a subtree is finished before what follows it.
     queue: Vec<(DirectoryId, VisitScope)>,
     /// Directories that are being looked at, and whether that has to be done again.
@@ -129,6 +136,8 @@ impl Tree {
             changes: Changes::default(),
             sink,
             times,
+            last_flush: Instant::now(),
+            file_count: 0,
             queue: Vec::new(),
             under_way: BTreeMap::new(),
         };
@@ -188,6 +197,13 @@ impl Tree {
                 *again = true;
                 continue;
             }
+            let scope = match scope {
+                // The first listing is that of a new directory, whatever it was asked for.
+                VisitScope::Directory { .. } if !directory.is_listed => {
+                    VisitScope::Directory { recursive: true }
+                }
+                scope => scope,
+            };
             let is_recursive = scope == VisitScope::Directory { recursive: true };
             let wants_watch = directory.watch.is_none() && is_recursive;
             let visit = Visit {
@@ -252,7 +268,7 @@ impl Tree {
             let scope = VisitScope::Directory { recursive: true };
             self.queue.push((id, scope));
         }
-        self.flush_first_scan();
+        self.flush_early();
     }
 
     /// Whether this is a visit of this tree, and not of one whose root has gone since.
@@ -270,14 +286,16 @@ impl Tree {
 
     /// Hands over the changes so far.
     pub(crate) fn flush(&mut self) {
+        self.last_flush = Instant::now();
         if !self.changes.is_empty() {
             (self.sink)(std::mem::take(&mut self.changes));
         }
     }
 
-    /// Hands over the changes of a first scan so far, to bound memory.
-    fn flush_first_scan(&mut self) {
-        if !self.is_scanned && self.changes.added.len() >= FIRST_SCAN_DIRECTORIES {
+    /// Hands over the changes so far: of a first scan, to bound memory; of a slow one, since others wait for them.
+    fn flush_early(&mut self) {
+        let is_large = !self.is_scanned && self.changes.added.len() >= FIRST_SCAN_DIRECTORIES;
+        if is_large || self.last_flush.elapsed() >= FLUSH_INTERVAL {
             self.flush();
         }
     }
@@ -396,6 +414,7 @@ impl Tree {
             attributes: Arc::default(),
             start_time,
             not_before: 0,
+            is_listed: false,
             has_schema: false,
             schema_bytes: 0,
             watch: None,

@@ -60,6 +60,7 @@ impl Tree {
         }
         self.update_files(id, files, &found);
         self.update_children(id, children, &removed, recursive);
+        self.update(id, |directory| directory.is_listed = true);
         self.update_polled(id);
         self.keep_open(id, found.open);
     }

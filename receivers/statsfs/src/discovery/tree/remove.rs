@@ -33,6 +33,13 @@ impl Tree {
             return;
         };
         let files = std::mem::take(&mut directory.files);
+        self.file_count -= files.len();
+        if !files.is_empty() {
+            // What was added and not handed over yet never existed.
+            let changes = &mut self.changes;
+            changes.added.retain(|(added, _)| added.directory != id);
+            changes.changed.retain(|(directory, _)| *directory != id);
+        }
         let key = directory
             .subsystem
             .clone()

@@ -16,6 +16,8 @@ pub(super) struct Schemas {
     /// The size of those that the directories have, each counted, equal or not: each has to be read.
     bytes: usize,
     known: HashMap<Box<[u8]>, Weak<Schema>>,
+    /// The size of the contents that are known.
+    known_bytes: usize,
 }
 
 impl Schemas {
@@ -28,12 +30,14 @@ impl Schemas {
             max_bytes: bytes(limits.schema_total_bytes),
             bytes: 0,
             known: HashMap::new(),
+            known_bytes: 0,
         }
     }
 
     /// A rescan begins: contents that no directory has any more are removed.
     pub(super) fn forget_unused(&mut self) {
         self.known.retain(|_, schema| schema.strong_count() > 0);
+        self.known_bytes = self.known.keys().map(|content| content.len()).sum();
     }
 
     /// Whether a directory may have so many bytes in place of those it had.
@@ -51,6 +55,10 @@ impl Schemas {
         if let Some(schema) = self.known.get(&*content).and_then(Weak::upgrade) {
             return schema;
         }
+        if self.known_bytes >= self.max_bytes {
+            self.forget_unused();
+        }
+        self.known_bytes += content.len();
         let schema = Arc::new(parse(&String::from_utf8_lossy(&content), &self.limits));
         self.known.insert(content.into(), Arc::downgrade(&schema));
         schema

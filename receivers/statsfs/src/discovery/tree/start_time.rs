@@ -18,15 +18,10 @@ pub(crate) struct ScanTimes {
 impl Tree {
     /// The start time of a directory that is new, as far as it is known before it was looked at.
     pub(super) fn start_time(&self, parent: DirectoryId) -> u64 {
-        let parent = self.directories.get(&parent);
-        let parent_since = parent.map_or(0, |it| it.start_time);
-        let has_subsystem = parent.is_some_and(|it| it.subsystem.is_some());
-        match self.last_scan {
-            // A directory within a new one has the start time of its parent.
-            0 if has_subsystem && parent_since > 0 => parent_since,
-            0 if self.is_kernel_filesystem() => self.times.boot,
-            0 => 0,
-            last_scan => last_scan.max(parent_since),
+        match self.directories.get(&parent) {
+            // What is found at its first listing was there with it, however late it answers.
+            Some(parent) if !parent.is_listed => parent.start_time,
+            parent => parent.map_or(0, |it| it.start_time).max(self.last_scan),
         }
     }
 

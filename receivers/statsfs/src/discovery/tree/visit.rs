@@ -112,7 +112,11 @@ impl Visit {
         if self.wants_modified {
             let stat = rustix::fs::fstat(directory)?;
             let seconds = u64::try_from(stat.st_mtime).unwrap_or_default();
-            modified = Some(seconds * 1_000_000_000 + stat.st_mtime_nsec);
+            modified = Some(
+                seconds
+                    .saturating_mul(1_000_000_000)
+                    .saturating_add(stat.st_mtime_nsec),
+            );
         }
         match &self.scope {
             VisitScope::Entry(name) => {
