@@ -3,7 +3,6 @@
 use std::fs;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::Child;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{CWD, FileType, Gid, Mode, RenameFlags, Uid, renameat_with};
@@ -11,8 +10,8 @@ use rustix::process::Signal;
 
 use crate::common::alone::{CPU, alone};
 use crate::common::{
-    SeriesCounts, assert_fault, collector, config, count_after, is_root, lacks, lines, lines_until,
-    memory, run, signal, text,
+    SeriesCounts, assert_fault, collector, config, count_after, end, ended, is_root, lacks, lines,
+    lines_until, memory, run, signal, text,
 };
 
 const SECRET: &str = "31337";
@@ -91,20 +90,11 @@ fn attacked(hosts: &Hosts, options: &str, sweeps: usize, attack: impl FnMut() + 
             seen == sweeps
         });
         ends.store(true, Ordering::Relaxed);
-        let logs = end(child, &mut stdout);
-        format!("{shown:?}{logs}")
+        signal(&child, Signal::TERM);
+        let mut rest = String::new();
+        stdout.read_to_string(&mut rest).unwrap();
+        format!("{shown:?}{rest}{}", ended(child))
     })
-}
-
-/// Ends the program. Returns the rest of what it said.
-fn end(mut child: Child, stdout: &mut impl Read) -> String {
-    signal(&child, Signal::TERM);
-    let (mut logs, mut rest) = (String::new(), String::new());
-    stdout.read_to_string(&mut rest).unwrap();
-    let mut stderr = child.stderr.take().unwrap();
-    stderr.read_to_string(&mut logs).unwrap();
-    assert!(child.wait().unwrap().success(), "{logs}");
-    rest + &logs
 }
 
 /// Something that is never touched, to count sweeps by.
@@ -250,7 +240,7 @@ fn what_schemas_cost_is_bounded_in_all() {
         let counts = SeriesCounts::of(&mut child);
         series.iter().for_each(|it| counts.wait_for(it, 2));
         let kilobytes = memory(&child);
-        (kilobytes, end(child, &mut std::io::empty()))
+        (kilobytes, end(child))
     };
     // Four of the labels are just within 4 KiB.
     let labelled = format!("s/c199{{l0={value},l1={value},l2={value},l3={value}}}");
@@ -300,7 +290,7 @@ fn directories_without_series_count_and_take_half_of_the_watches_at_the_most() {
     // Those of the directories, and of what leads to the root.
     let above = root.ancestors().count();
     assert!(watches <= (500 + above).min(limit / 2 + above), "{watches}");
-    let logs = end(child, &mut std::io::empty());
+    let logs = end(child);
     let message = "more directories than `limits.directories`; passed over component=\"statsfs\" detail=\"s/d0498";
     assert!(logs.contains(message), "{logs}");
     // The root, the subsystem, and 498 devices; what is below these is beyond.

@@ -1,12 +1,9 @@
 //! An OTLP upstream that says too much, or what is not so: it costs neither memory nor points.
 
-use std::io::Read;
-
-use rustix::process::Signal;
 use tonic::Code;
 
 use crate::common::peer::{Answer, INSECURE, Peer, assert_accounted, net_receiver, otlp_config};
-use crate::common::{collector, count, free_address, peak_memory, run, signal, text};
+use crate::common::{collector, count, end, free_address, peak_memory, run, text};
 
 /// One sweep of 72 points to a peer: how many messages it took, and what the program logged.
 fn sweep_once(peer: &Peer) -> (usize, String) {
@@ -27,16 +24,12 @@ fn what_it_says_is_cut_before_it_is_kept_or_logged() {
     let (peer, address) = (Peer::with(ramble()), free_address());
     let server = peer.serve(address, None, true);
     let receiver = net_receiver().replace("{root", "{collection_interval: 5ms, root");
-    let mut child = collector(&otlp_config(&receiver, &address.to_string(), INSECURE), &[]);
+    let child = collector(&otlp_config(&receiver, &address.to_string(), INSECURE), &[]);
     while !peer.answers.lock().unwrap().is_empty() {
         std::thread::yield_now();
     }
     let peak = peak_memory(&child);
-    signal(&child, Signal::TERM);
-    let mut stderr = String::new();
-    let mut pipe = child.stderr.take().unwrap();
-    pipe.read_to_string(&mut stderr).unwrap();
-    assert!(child.wait().unwrap().success(), "{stderr}");
+    let stderr = end(child);
     drop(server);
     assert!(peak < 100 << 10, "{peak} KiB");
     assert!(stderr.len() < 64 << 10, "{} bytes of log", stderr.len());

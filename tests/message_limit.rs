@@ -1,17 +1,15 @@
 //! A peer that takes messages of some size at the most: it gets what fits, and each point once.
 
 use std::collections::HashSet;
-use std::io::Read;
 
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use prost::Message;
-use rustix::process::Signal;
 use tonic::Code;
 
 use crate::common::alone::{CPU, alone};
 use crate::common::peer::{Answer, INSECURE, Peer, assert_accounted, net_receiver, otlp_config};
-use crate::common::{assert_fault, collector, count, count_after, free_address, run, signal, text};
+use crate::common::{assert_fault, collector, count, count_after, end, free_address, run, text};
 
 /// The fixture's 72 points are about four of these.
 const LIMIT: usize = 2048;
@@ -51,15 +49,11 @@ fn it_gets_small_ones_whatever_the_compression_and_that_is_said_once() {
         let server = peer.serve(address, None, true);
         let receiver = net_receiver().replace("{root", "{collection_interval: 10ms, root");
         let more = format!("{INSECURE}, compression: {compression}");
-        let mut child = collector(&otlp_config(&receiver, &address.to_string(), &more), &[]);
+        let child = collector(&otlp_config(&receiver, &address.to_string(), &more), &[]);
         while points(&peer.received.lock().unwrap()).len() < 5 * 72 {
             std::thread::yield_now();
         }
-        signal(&child, Signal::TERM);
-        let mut stderr = String::new();
-        let mut pipe = child.stderr.take().unwrap();
-        pipe.read_to_string(&mut stderr).unwrap();
-        assert!(child.wait().unwrap().success(), "{stderr}");
+        let stderr = end(child);
         drop(server);
         let got = peer.received.lock().unwrap();
         assert!(got.iter().all(|it| it.encoded_len() <= LIMIT));

@@ -8,7 +8,7 @@ mod ports;
 mod series_counts;
 mod tree;
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -200,6 +200,20 @@ pub(crate) fn lines_until(
             return all;
         }
     }
+}
+
+/// Tells the program to end, which has to succeed. The rest of its standard error.
+pub(crate) fn end(child: Child) -> String {
+    signal(&child, Signal::TERM);
+    ended(child)
+}
+
+/// Waits for the end of the program, which has to succeed. The rest of its standard error.
+pub(crate) fn ended(mut child: Child) -> String {
+    let (mut logs, mut pipe) = (String::new(), child.stderr.take().unwrap());
+    pipe.read_to_string(&mut logs).unwrap();
+    assert!(child.wait().unwrap().success(), "{logs}");
+    logs
 }
 
 pub(crate) fn signal(child: &Child, signal: Signal) {

@@ -27,13 +27,14 @@ pub(crate) struct Root {
     fd: OwnedFd,
     device: u64,
     inode: u64,
-    /// Where a link in the root may lead, beside the root's own file system.
-    links_into: Vec<PathBuf>,
+    /// If links in the root are followed, where they may lead beside the root's own file system.
+    links_into: Option<Vec<PathBuf>>,
 }
 
 impl Root {
-    /// Opens it. The path is the user's own: links in it are followed, as are those of `links_into`.
-    pub(crate) fn open(path: &Path, links_into: &[PathBuf]) -> Result<Root, Errno> {
+    /// Opens it. The path is the user's own: links in it are followed, as are those of `links_into`. Without these, links in
+    /// the root are not followed.
+    pub(crate) fn open(path: &Path, links_into: Option<&[PathBuf]>) -> Result<Root, Errno> {
         let fd = rustix::fs::open(path, DIRECTORY_FLAGS, Mode::empty())?;
         let Stat { st_dev, st_ino, .. } = rustix::fs::fstat(&fd)?;
         // A path that does not exist yet is taken as it is written.
@@ -42,7 +43,7 @@ impl Root {
             fd,
             device: st_dev,
             inode: st_ino,
-            links_into: links_into.iter().map(canonical).collect(),
+            links_into: links_into.map(|paths| paths.iter().map(canonical).collect()),
         })
     }
 
@@ -51,21 +52,24 @@ impl Root {
         (self.device, self.inode)
     }
 
-    /// Opens a directory below the root. With `follow_link` the first part of the path may be a symbolic link.
+    /// Opens a directory below the root. Where links in the root are followed, the first part of the path may be one.
     ///
     /// # Errors
     /// `ELOOP` where a part is a link, `EXDEV` where a link leads to another file system.
-    pub(crate) fn open_directory(&self, below: &Path, follow_link: bool) -> Result<OwnedFd, Errno> {
+    pub(crate) fn open_directory(&self, below: &Path) -> Result<OwnedFd, Errno> {
         if below.as_os_str().is_empty() {
             return rustix::fs::openat(&self.fd, ".", DIRECTORY_FLAGS, Mode::empty());
         }
-        match open_through_no_link(self.fd.as_fd(), below, BENEATH) {
-            Err(Errno::LOOP) if follow_link => {}
-            opened => return opened,
-        }
+        let links_into = match (
+            open_through_no_link(self.fd.as_fd(), below, BENEATH),
+            &self.links_into,
+        ) {
+            (Err(Errno::LOOP), Some(links_into)) => links_into,
+            (opened, _) => return opened,
+        };
         let mut parts = below.components();
         let first = parts.next().map_or(OsStr::new("."), Component::as_os_str);
-        let target = self.open_link(first)?;
+        let target = self.open_link(first, links_into)?;
         match parts.as_path() {
             rest if rest.as_os_str().is_empty() => Ok(target),
             // What is mounted below the target is another file system again.
@@ -78,7 +82,7 @@ impl Root {
 
     /// Opens what a link in the root leads to. What was opened is checked, so that it does not matter who changes the
     /// link, or what it leads to, meanwhile.
-    fn open_link(&self, name: &OsStr) -> Result<OwnedFd, Errno> {
+    fn open_link(&self, name: &OsStr, links_into: &[PathBuf]) -> Result<OwnedFd, Errno> {
         let text = match rustix::fs::readlinkat(&self.fd, name, Vec::new()) {
             // It is no link: another part is one.
             Err(Errno::INVAL) => return Err(Errno::LOOP),
@@ -88,7 +92,7 @@ impl Root {
         let target = open_through_no_link(self.fd.as_fd(), path, NO_LINKS)?;
         let is_allowed = device(&target)? == self.device || {
             let place = std::fs::read_link(descriptor_path(target.as_fd())).unwrap_or_default();
-            self.links_into.iter().any(|into| place.starts_with(into))
+            links_into.iter().any(|into| place.starts_with(into))
         };
         is_allowed.then_some(target).ok_or(Errno::XDEV)
     }
@@ -180,8 +184,11 @@ mod tests {
     #[test]
     fn nothing_is_opened_through_a_link_but_the_first_part_where_that_is_asked_for() {
         let directory = tree();
-        let root = Root::open(&directory.path().join("tree"), &[]).unwrap();
-        let open = |below: &str, follow| root.open_directory(Path::new(below), follow).map(drop);
+        let open = |below: &str, follow: bool| {
+            let links_into = follow.then_some(&[][..]);
+            let root = Root::open(&directory.path().join("tree"), links_into).unwrap();
+            root.open_directory(Path::new(below)).map(drop)
+        };
         for follow in [false, true] {
             assert_eq!(open("", follow), Ok(()));
             assert_eq!(open("s/d", follow), Ok(()));
@@ -208,8 +215,8 @@ mod tests {
         let directory = tree();
         let path = directory.path().join("tree");
         let open = |links_into: &[PathBuf]| {
-            let root = Root::open(&path, links_into).unwrap();
-            root.open_directory(Path::new("far"), true).map(drop)
+            let root = Root::open(&path, Some(links_into)).unwrap();
+            root.open_directory(Path::new("far")).map(drop)
         };
         symlink("/sys/kernel", path.join("far")).unwrap();
         assert_eq!(open(&[]), Err(Errno::XDEV));
@@ -225,8 +232,8 @@ mod tests {
         // `/` has `/proc` mounted on it, and a tree on the same file system leads there.
         let here = tempfile::tempdir().unwrap();
         symlink("/", here.path().join("all")).unwrap();
-        let root = Root::open(here.path(), &[PathBuf::from("/")]).unwrap();
-        let open = |below: &str| root.open_directory(Path::new(below), true).map(drop);
+        let root = Root::open(here.path(), Some(&[PathBuf::from("/")])).unwrap();
+        let open = |below: &str| root.open_directory(Path::new(below)).map(drop);
         assert_eq!(open("all"), Ok(()));
         assert_eq!(open("all/etc"), Ok(()));
         assert_eq!(open("all/proc"), Err(Errno::XDEV));
@@ -236,7 +243,7 @@ mod tests {
     #[test]
     fn without_openat2_the_same_is_opened_and_the_same_refused() {
         let directory = tree();
-        let root = Root::open(&directory.path().join("tree"), &[]).unwrap();
+        let root = Root::open(&directory.path().join("tree"), None).unwrap();
         let (beneath, on_it) = (BENEATH, ResolveFlags::NO_XDEV.union(NO_LINKS));
         for (path, resolve) in [
             ("s/d", beneath),

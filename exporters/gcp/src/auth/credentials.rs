@@ -7,14 +7,13 @@ use std::time::Duration;
 
 use google_cloud_auth::credentials::{Builder, CacheableResource, Credentials, impersonated};
 use http::{Extensions, HeaderMap, HeaderValue};
-use pipeline::config::{MAX_FILE_BYTES, read_file};
 use pipeline::telemetry::bounded;
 use pipeline::with_causes;
 use reqwest::{Client, redirect};
 use tonic::Status;
 
 use crate::auth::metadata_server::MetadataServer;
-use crate::auth::sources::CredentialSources;
+use crate::auth::sources::{CredentialSources, read_credentials};
 use crate::auth::token::{FetchedCredentials, TokenSource, UserAccount};
 use crate::config::Impersonation;
 
@@ -147,8 +146,7 @@ fn own_credentials(
 
 /// The account in the file, if it is a user's. What else is wrong with the file google-cloud-auth says.
 fn user_account(path: &Path) -> Option<UserAccount> {
-    let file: serde_json::Value =
-        serde_json::from_slice(&read_file(path, MAX_FILE_BYTES).ok()?).ok()?;
+    let file = read_credentials(path)?;
     (file.get("type")? == "authorized_user").then_some(())?;
     serde_json::from_value(file).ok()
 }

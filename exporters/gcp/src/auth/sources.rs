@@ -88,10 +88,14 @@ impl CredentialSources {
     }
 }
 
+/// What a credentials file says, if it can be read. Why it cannot google-cloud-auth says.
+pub(crate) fn read_credentials(path: &Path) -> Option<serde_json::Value> {
+    serde_json::from_slice(&read_file(path, MAX_FILE_BYTES).ok()?).ok()
+}
+
 /// The project named in a credentials file.
 fn project_in_file(path: &Path) -> Option<String> {
-    let file: serde_json::Value =
-        serde_json::from_slice(&read_file(path, MAX_FILE_BYTES).ok()?).ok()?;
+    let file = read_credentials(path)?;
     let text = |key: &str| file.get(key)?.as_str().map(str::to_owned);
     text("project_id").or_else(|| text("quota_project_id"))
 }

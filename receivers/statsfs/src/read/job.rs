@@ -216,7 +216,7 @@ impl CurrentDirectory<'_> {
         let root = root.ok_or(Errno::NOENT)?;
         let opened = self.opened.get_or_insert_with(|| {
             cost.syscalls += 1;
-            root.open_directory(&self.group.below, self.group.follow_link)
+            root.open_directory(&self.group.below)
         });
         opened.as_ref().map_err(|errno| *errno)
     }

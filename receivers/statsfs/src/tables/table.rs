@@ -108,7 +108,6 @@ impl TableState {
             None => rows.groups.push(RowGroup {
                 directory: directory_ref.directory,
                 below: Arc::clone(&directory_ref.below),
-                follow_link: directory_ref.follow_link,
                 start_time: discovered.start_time,
                 end,
             }),

@@ -110,7 +110,7 @@ impl ScanState {
             let path = find_root(&root, &context)?;
             let into = plan.links_into.iter();
             let into: Vec<PathBuf> = into.map(|path| context.host_path(path)).collect();
-            match Root::open(&path, &into) {
+            match Root::open(&path, plan.follow_links.then_some(&into)) {
                 Ok(root) => {
                     let filesystem = filesystem_of(root.identity().0, &context);
                     Ok((path, root, filesystem.into()))

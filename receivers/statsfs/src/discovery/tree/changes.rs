@@ -48,6 +48,4 @@ pub(crate) struct DirectoryRef {
     pub(crate) subsystem: Arc<str>,
     /// The path below the root.
     pub(crate) below: Arc<Path>,
-    /// Whether the first part of that path may be a symbolic link.
-    pub(crate) follow_link: bool,
 }

@@ -105,10 +105,9 @@ impl Tree {
             } else {
                 // What came since then has not counted before; at its first listing a directory's own start holds.
                 let is_new = self.directories[&id].is_listed;
-                let last_scan = if is_new { self.last_scan } else { 0 };
                 if let Some(mut discovered) = self.discovered_file(id, &name) {
-                    if last_scan != 0 {
-                        discovered.start_time = discovered.start_time.max(last_scan);
+                    if is_new {
+                        discovered.start_time = discovered.start_time.max(self.last_scan);
                     }
                     self.add_file(id, discovered);
                 }

@@ -8,21 +8,22 @@ mod interner;
 mod labels;
 mod refresh;
 mod remove;
+mod scan;
 mod schemas;
 mod select;
 mod start_time;
 mod visit;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use pipeline::{Attributes, Context, SourceDirectory};
 
-use super::inotify::{ChangeProbe, WatchResult, Watcher};
+use super::inotify::{ChangeProbe, Watcher};
 use crate::directory_id::DirectoryId;
 use crate::failure_log::FailureLog;
 use crate::plan::Plan;
@@ -39,12 +40,6 @@ pub(crate) use visit::{Visit, Visited};
 
 /// Takes the changes that a scan finds.
 pub(crate) type ChangeSink = Box<dyn FnMut(Changes) + Send>;
-
-/// The first scan hands its changes over after this many directories.
-const FIRST_SCAN_DIRECTORIES: usize = 64;
-
-/// A scan hands its changes over at least this often.
-const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The maximum of polled directories that are kept open; the others are opened for each scan.
 const MAX_OPEN_DIRECTORIES: usize = 64;
@@ -150,164 +145,9 @@ impl Tree {
         tree
     }
 
-    /// Begins to scan for changes: the whole tree at the first time and with `full`; else only what inotify tells of, and
-    /// the polled directories.
-    pub(crate) fn begin_scan(&mut self, full: bool, times: ScanTimes) {
-        self.times = times;
-        let root_id = self.root_id;
-        match self.watcher.read_events() {
-            WatchResult::Events(mut events) if !full && self.is_scanned => {
-                for id in events.removed.into_iter().filter(|id| *id != root_id) {
-                    // A directory with the same inode may have replaced it.
-                    events
-                        .changed
-                        .extend(self.directories.get(&id).and_then(|it| it.parent));
-                    self.remove_directory(id);
-                }
-                events.changed.extend(&self.polled);
-                let changed = &events.changed;
-                let entries = events.subdirectories.into_iter();
-                let entries = entries.filter(|(id, _)| !changed.contains(id));
-                let entries = entries.map(|(id, name)| (id, VisitScope::Entry(name)));
-                let directory =
-                    |id: &DirectoryId| (*id, VisitScope::Directory { recursive: false });
-                let mut visits: Vec<_> = entries.collect();
-                visits.extend(changed.iter().map(directory));
-                self.queue.extend(visits.into_iter().rev());
-            }
-            _ => {
-                self.close_directories();
-                self.interner.forget_unused();
-                self.schemas.forget_unused();
-                // It finds whatever else was to be looked at.
-                self.queue.clear();
-                let scope = VisitScope::Directory { recursive: true };
-                self.queue.push((self.root_id, scope));
-            }
-        }
-    }
-
-    /// What to look at next; `None` if nothing is left but what is being looked at.
-    pub(crate) fn next_visit(&mut self) -> Option<Visit> {
-        while let Some((id, scope)) = self.queue.pop() {
-            let Some(directory) = self.directories.get(&id) else {
-                continue;
-            };
-            if let Some(again) = self.under_way.get_mut(&id) {
-                *again = true;
-                continue;
-            }
-            let scope = match scope {
-                // The first listing is that of a new directory, whatever it was asked for.
-                VisitScope::Directory { .. } if !directory.is_listed => {
-                    VisitScope::Directory { recursive: true }
-                }
-                scope => scope,
-            };
-            let is_recursive = scope == VisitScope::Directory { recursive: true };
-            let wants_watch = directory.watch.is_none() && is_recursive;
-            let visit = Visit {
-                directory: id,
-                path: self.display_path(&directory.path).into(),
-                root: Arc::clone(&self.root),
-                below: Arc::clone(&directory.below),
-                follow_link: self.plan.follow_links,
-                open: directory.open.as_ref().map(|open| Arc::clone(&open.fd)),
-                inotify: wants_watch.then(|| self.watcher.reserve()).flatten(),
-                has_schema: directory.has_schema,
-                wants_modified: directory.files.is_empty() && self.has_creation_time(directory),
-                max_entries: self.plan.limits.directory_entries,
-                max_schema_bytes: schemas::bytes(self.plan.limits.schema_bytes),
-                timeout: self.plan.directory_timeout(),
-                scope,
-            };
-            self.under_way.insert(id, false);
-            return Some(visit);
-        }
-        None
-    }
-
-    /// The entries that a visit has to ask for before it is applied: the modes of files that are new.
-    pub(crate) fn entries_to_stat(
-        &mut self,
-        visit: &Visit,
-        visited: &mut Visited,
-    ) -> Vec<Box<CStr>> {
-        let id = visit.directory;
-        let Ok(found) = &mut visited.found else {
-            return Vec::new();
-        };
-        if !self.directories.contains_key(&id) || matches!(visit.scope, VisitScope::Entry(_)) {
-            return Vec::new();
-        }
-        self.parse_schema(id, found);
-        self.unknown_entries(id, found)
-    }
-
-    /// Updates the tree with what a visit has found.
-    pub(crate) fn apply(&mut self, visit: Visit, visited: Visited) {
-        let id = visit.directory;
-        let again = self.under_way.remove(&id).unwrap_or_default();
-        if visit.inotify.is_some() {
-            self.watcher.register(visited.watch, id);
-            if !self.directories.contains_key(&id)
-                && let Some(watch) = visited.watch
-            {
-                self.watcher.remove(watch, id);
-            }
-            self.update(id, |directory| directory.watch = visited.watch);
-        }
-        if !self.directories.contains_key(&id) {
-            return;
-        }
-        match visit.scope {
-            VisitScope::Directory { recursive } => self.refresh(id, recursive, visited.found),
-            VisitScope::Entry(name) => self.refresh_entry(id, &name, visited.found),
-        }
-        if again {
-            let scope = VisitScope::Directory { recursive: true };
-            self.queue.push((id, scope));
-        }
-        self.flush_early();
-    }
-
-    /// Whether this is a visit of this tree, and not of one whose root has gone since.
-    pub(crate) fn is_own(&self, visit: &Visit) -> bool {
-        Arc::ptr_eq(&self.root, &visit.root)
-    }
-
-    /// Ends a scan: nothing is left to look at but what does not answer.
-    pub(crate) fn finish_scan(&mut self) {
-        self.retry_duplicates();
-        self.is_scanned = true;
-        self.last_scan = self.times.now.max(1);
-        self.flush();
-    }
-
-    /// Hands over the changes so far.
-    pub(crate) fn flush(&mut self) {
-        self.last_flush = Instant::now();
-        if !self.changes.is_empty() {
-            (self.sink)(std::mem::take(&mut self.changes));
-        }
-    }
-
-    /// Hands over the changes so far: of a first scan, to bound memory; of a slow one, since others wait for them.
-    fn flush_early(&mut self) {
-        let is_large = !self.is_scanned && self.changes.added.len() >= FIRST_SCAN_DIRECTORIES;
-        if is_large || self.last_flush.elapsed() >= FLUSH_INTERVAL {
-            self.flush();
-        }
-    }
-
     /// Why there is nothing to sweep, as far as the tree can tell.
     pub(crate) fn why_nothing(&self) -> String {
-        match self
-            .directories
-            .values()
-            .map(|it| it.files.len())
-            .sum::<usize>()
-        {
+        match self.file_count {
             0 if self.links_passed > 0 => format!(
                 "{} links passed over; `follow_links: true` follows those in the root",
                 self.links_passed
@@ -350,7 +190,6 @@ impl Tree {
             directory: id,
             subsystem: directory.subsystem.as_ref()?.0.clone(),
             below: Arc::clone(&directory.below),
-            follow_link: self.plan.follow_links,
         })
     }
 
@@ -368,11 +207,11 @@ impl Tree {
     }
 
     /// A directory's path for messages: a root of subsystems has none of its own.
-    fn display_path(&self, path: &str) -> String {
+    fn display_path(&self, path: &Arc<str>) -> Arc<str> {
         if path.is_empty() {
-            super::mount::display_path(&self.root_path)
+            super::mount::display_path(&self.root_path).into()
         } else {
-            path.to_owned()
+            Arc::clone(path)
         }
     }
 

@@ -66,7 +66,7 @@ impl Tree {
     }
 
     /// A directory cannot be listed: it is counted, and named once.
-    fn refuse_directory(&self, path: &str, errno: Errno) {
+    fn refuse_directory(&self, path: &Arc<str>, errno: Errno) {
         let (reason, cause) = match errno {
             Errno::TIMEDOUT => ("stuck", DOES_NOT_ANSWER),
             Errno::ACCESS => (
@@ -83,7 +83,7 @@ impl Tree {
             ),
             _ => ("directory", "cannot be listed; passed over"),
         };
-        let subject = self.display_path(path);
+        let subject = self.display_path(path).to_string();
         self.failure_log
             .record_once(DIRECTORIES_FAILED, reason, cause, subject);
     }
@@ -162,12 +162,12 @@ impl Tree {
         };
     }
 
-    fn warn_too_many_entries(&self, path: &str) {
+    fn warn_too_many_entries(&self, path: &Arc<str>) {
         self.failure_log.record_once(
             ENTRIES_REFUSED,
             "limit",
             "more entries than `limits.directory_entries`; passed over",
-            self.display_path(path),
+            self.display_path(path).to_string(),
         );
     }
 

@@ -27,7 +27,6 @@ pub(crate) struct Visit {
     pub(crate) path: Arc<str>,
     pub(super) root: Arc<Root>,
     pub(super) below: Arc<Path>,
-    pub(super) follow_link: bool,
     /// The directory, where it is kept open.
     pub(super) open: Option<Arc<OwnedFd>>,
     /// Where to add a watch, if it has none and may have one.
@@ -94,7 +93,7 @@ impl Visit {
         let open = if let Some(open) = &self.open {
             Ok(Arc::clone(open))
         } else {
-            let opened = self.root.open_directory(&self.below, self.follow_link);
+            let opened = self.root.open_directory(&self.below);
             opened.map(Arc::new)
         };
         if let (Ok(open), Some(inotify)) = (&open, &self.inotify) {
