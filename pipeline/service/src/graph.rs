@@ -1,6 +1,6 @@
 //! The graph: `build` makes every component and starts nothing; `spawn` is the one function that makes tasks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use pipeline::telemetry::Counters;
@@ -8,11 +8,11 @@ use pipeline::{
     Context, Demand, Exporter as _, Outlet, Processor, Receiver, ReceiverClock, Scope, Shutdown,
     StartupReport,
 };
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::config::{Config, ConfiguredComponent, DeliveryConfig, Diagnostic};
-use crate::exporter::{ExporterTask, StartedExporter};
+use crate::exporter::{ExporterTask, StartedExporter, Surroundings};
 use crate::fanout::{Output, fanout};
 use crate::processor::{Request, run_processor};
 
@@ -130,14 +130,16 @@ pub(crate) struct RunningGraph {
     pub(crate) startup_reports: mpsc::UnboundedReceiver<StartupReport>,
     /// How many receivers there are.
     pub(crate) receivers: usize,
-    /// The reader of an exporter is gone for good.
-    pub(crate) reader_gone: Arc<Notify>,
+    /// How many exporters there are.
+    pub(crate) exporters: usize,
 }
 
 /// How a task ended.
 pub(crate) enum Ended {
     /// A receiver, by its id.
     Receiver(String, pipeline::Result<()>),
+    /// An exporter, by its id, of which nobody reads any more what it writes.
+    ClosedExporter(String),
     /// Anything else: its channel has closed.
     Stage,
 }
@@ -150,24 +152,31 @@ pub(crate) fn spawn(
     counters: &Counters,
 ) -> RunningGraph {
     let mut tasks = JoinSet::new();
-    let reader_gone = Arc::new(Notify::new());
     let (give_up, hear_give_up) = watch::channel(false);
     let capacity = graph.capacity;
     let mut exporters: BTreeMap<String, Output> = BTreeMap::new();
+    let shared = shared_exporters(&graph.pipelines);
     for (id, (exporter, config)) in graph.exporters {
         let (to, from) = mpsc::channel(capacity);
         let demand = exporter.demand();
+        let surroundings = Surroundings {
+            once,
+            is_shared: shared.contains(&id),
+        };
         let task = ExporterTask::new(
             exporter,
             config,
+            surroundings,
             counters.of(&id),
-            Arc::clone(&reader_gone),
             Shutdown::new(hear_give_up.clone()),
         );
-        exporters.insert(id, Output { to, demand });
+        exporters.insert(id.clone(), Output { to, demand });
         tasks.spawn(async move {
-            task.run(from).await;
-            Ended::Stage
+            if task.run(from).await {
+                Ended::Stage
+            } else {
+                Ended::ClosedExporter(id)
+            }
         });
     }
     let mut receiver_outputs: BTreeMap<String, Vec<Output>> = BTreeMap::new();
@@ -196,7 +205,7 @@ pub(crate) fn spawn(
             receiver_outputs.entry(id).or_default().push(output);
         }
     }
-    drop(exporters);
+    let exporters = exporters.len();
     let (startup, startup_reports) = mpsc::unbounded_channel();
     let receivers = graph.receivers.len();
     for (id, receiver) in graph.receivers {
@@ -221,8 +230,23 @@ pub(crate) fn spawn(
         give_up,
         startup_reports,
         receivers,
-        reader_gone,
+        exporters,
     }
+}
+
+/// The exporters that get data of a receiver that another exporter gets too.
+fn shared_exporters(pipelines: &[Pipeline]) -> BTreeSet<String> {
+    let mut by_receiver: BTreeMap<&str, BTreeSet<&String>> = BTreeMap::new();
+    for pipeline in pipelines {
+        for id in &pipeline.receivers {
+            by_receiver
+                .entry(id)
+                .or_default()
+                .extend(&pipeline.exporters);
+        }
+    }
+    let shared = by_receiver.into_values().filter(|ids| ids.len() > 1);
+    shared.flatten().cloned().collect()
 }
 
 /// What all outputs want.

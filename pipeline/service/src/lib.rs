@@ -7,6 +7,7 @@ mod fanout;
 mod graph;
 mod processor;
 mod resource;
+mod signals;
 mod supervise;
 mod telemetry;
 

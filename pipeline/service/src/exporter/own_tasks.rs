@@ -91,6 +91,11 @@ impl OwnTasks {
         self.failing.is_all()
     }
 
+    /// This exporter takes no more: it is none of those that the others are tried again for.
+    pub(crate) fn closed(&self, id: &str) {
+        self.failing.insert(id);
+    }
+
     /// Tells them that the last export is over, and waits for their ends. Gives the first error of one to `failure`.
     pub(crate) async fn end(&mut self, failure: &mut Option<String>) {
         self.end.send_replace(true);
