@@ -230,7 +230,7 @@ fn a_full_queue_drops_the_newest_and_counts_them() {
     let config = otlp_config(
         &receiver,
         &address.to_string(),
-        &format!("{INSECURE}, sending_queue: {{queue_size: 3}}"),
+        &format!("{INSECURE}, timeout: 100ms, sending_queue: {{queue_size: 3}}"),
     )
     .replace("service:\n", "service:\n  shutdown_timeout: 100ms\n");
     let mut child = collector(&config, &[]);
@@ -247,7 +247,7 @@ fn a_full_queue_drops_the_newest_and_counts_them() {
     assert_accounted(&rest);
     assert_fault(
         "the sending queue is full",
-        "the newest requests, as long as it is",
+        "the newest requests, as long as it is and nothing was sent for the `timeout`",
         &rest,
         &["queue_full=N"],
     );

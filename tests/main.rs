@@ -35,3 +35,4 @@ mod tls;
 mod troubleshooting;
 mod unknown_keys;
 mod untrusted_text;
+mod whole_sweeps;

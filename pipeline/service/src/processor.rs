@@ -57,7 +57,8 @@ fn record_error(result: pipeline::Result<()>, points: usize, out: &Outbox) {
 async fn send(to: &mpsc::Sender<Request>, out: &mut Outbox) -> bool {
     for request in out.take() {
         if let Err(unsent) = to.send(request).await {
-            out.counters().dropped(DropReason::CLOSED, points(&unsent.0));
+            out.counters()
+                .dropped(DropReason::CLOSED, points(&unsent.0));
         }
     }
     !to.is_closed()

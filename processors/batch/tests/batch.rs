@@ -83,7 +83,9 @@ fn a_request_goes_out_when_it_is_full() {
 /// The subsystems of each request.
 fn subsystems(sent: &[Vec<Readings>]) -> Vec<Vec<String>> {
     let name = |batch: &Readings| batch.table().head().subsystem.to_string();
-    let names = sent.iter().map(|request| request.iter().map(name).collect());
+    let names = sent
+        .iter()
+        .map(|request| request.iter().map(name).collect());
     names.collect()
 }
 

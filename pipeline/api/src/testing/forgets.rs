@@ -128,7 +128,9 @@ fn assert_forgotten(stage: &mut dyn Processor, batch: impl Fn(u64) -> Batch) {
         out.take().concat().iter().for_each(|it| held.add(it));
     }
     // What it holds back is not what it knows.
-    stage.flush(&mut out).unwrap_or_else(|error| panic!("{error}"));
+    stage
+        .flush(&mut out)
+        .unwrap_or_else(|error| panic!("{error}"));
     drop(out.take());
     held.assert_few();
 }

@@ -28,7 +28,9 @@ pub(crate) use load::{Loaded, load};
 pub(crate) use print::print;
 use service::Service;
 pub use service::delivery_config;
-pub(crate) use service::{DeliveryConfig, Encoding, Level, Logs, RetryOnFailure, SendingQueue, Sizer};
+pub(crate) use service::{
+    DeliveryConfig, Encoding, Level, Logs, RetryOnFailure, SendingQueue, Sizer,
+};
 
 /// A configuration whose every value has its type; nothing is built yet.
 #[derive(Debug)]

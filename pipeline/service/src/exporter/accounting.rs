@@ -74,12 +74,20 @@ impl Accounting {
 
     /// The exporter gets on: it sends, or has nothing to send.
     pub(super) fn got_on(&self) {
-        *self.state.got_on.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        *self
+            .state
+            .got_on
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
     /// When it last got on.
     pub(super) fn last_got_on(&self) -> Instant {
-        *self.state.got_on.lock().unwrap_or_else(PoisonError::into_inner)
+        *self
+            .state
+            .got_on
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Points are dropped, which is warned of.

@@ -12,6 +12,8 @@ mod own_tasks;
 mod queue;
 mod retry;
 mod started;
+#[cfg(test)]
+mod tests;
 mod timeout;
 
 use std::sync::Arc;
@@ -24,7 +26,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
 use crate::config::DeliveryConfig;
-use crate::processor::{Request, close};
+use crate::processor::Request;
 
 use accounting::{Accounting, SHUTDOWN};
 use overflow::Overflow;
@@ -110,7 +112,13 @@ impl ExporterTask {
                 && let Some((turn, request)) = self.queue.next()
             {
                 let (sender, accounting) = (Arc::clone(&self.sender), self.accounting.clone());
-                under_way.spawn(send(sender, accounting, self.give_up.clone(), turn, request));
+                under_way.spawn(send(
+                    sender,
+                    accounting,
+                    self.give_up.clone(),
+                    turn,
+                    request,
+                ));
             }
             if !is_open && under_way.is_empty() {
                 return true;
@@ -166,8 +174,15 @@ impl ExporterTask {
 
     /// Moves what waits into the queue, as far as there is room.
     fn fill_queue(&mut self) {
-        while self.overflow.first().is_some_and(|it| self.queue.has_room(it)) {
-            self.overflow.pop().into_iter().for_each(|it| self.queue.push(it));
+        while self
+            .overflow
+            .first()
+            .is_some_and(|it| self.queue.has_room(it))
+        {
+            self.overflow
+                .pop()
+                .into_iter()
+                .for_each(|it| self.queue.push(it));
         }
     }
 
@@ -186,29 +201,35 @@ impl ExporterTask {
     }
 
     /// Ends it: what it still has, and what is on its way, is counted as dropped.
-    async fn close(
-        mut self,
-        mut under_way: JoinSet<Finished>,
-        from: mpsc::Receiver<Request>,
-    ) {
+    async fn close(mut self, mut under_way: JoinSet<Finished>, mut from: mpsc::Receiver<Request>) {
         let component = &**self.counters.component();
-        tracing::info!(component, "nobody reads any more what it writes: it has ended");
+        tracing::info!(
+            component,
+            "nobody reads any more what it writes: it has ended"
+        );
+        from.close();
+        while let Some(request) = from.recv().await {
+            self.accounting.handed(points(&request));
+            self.drop_closed(points(&request));
+        }
         loop {
             self.fill_queue();
             while let Some((turn, request)) = self.queue.next() {
-                let points = points(&request);
-                self.accounting.dropped_silently(points, DropReason::CLOSED);
-                self.accounting.unqueued(points);
+                self.drop_closed(points(&request));
                 self.queue.done(turn);
             }
             let Some(finished) = under_way.join_next().await else {
-                break;
+                return;
             };
             let finished = unwound(finished);
             self.accounting.unqueued(finished.points);
             self.queue.done(finished.turn);
         }
-        close(from, &self.counters).await;
+    }
+
+    fn drop_closed(&self, points: u64) {
+        self.accounting.dropped_silently(points, DropReason::CLOSED);
+        self.accounting.unqueued(points);
     }
 }
 

@@ -183,8 +183,7 @@ mod tests {
             while left > 0 || !queue.is_empty() {
                 if left > 0 && random.bool() {
                     left -= 1;
-                    let subsystems: Vec<usize> =
-                        (0..5).filter(|_| random.u8(0..3) == 0).collect();
+                    let subsystems: Vec<usize> = (0..5).filter(|_| random.u8(0..3) == 0).collect();
                     let mut one = request(&subsystems);
                     for batch in &mut one {
                         next_value += 1;
