@@ -1,14 +1,14 @@
 //! Fan-out: exporters that stand still, pipelines of different intervals, one exporter in two pipelines.
 
-use std::io::BufReader;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::Child;
 
 use rustix::process::Signal;
 
 use crate::common::{
-    self, assert_fault, collector, has_program, lacks, lines_until, memory, read_until, repository,
-    signal, text, trace, traced,
+    self, assert_fault, collector, has_program, lacks, lines_until, memory, repository, signal,
+    text, trace, traced,
 };
 
 fn net(interval: &str) -> String {
@@ -109,13 +109,14 @@ fn two_pipelines_of_different_pace_read_each_file_once() {
         slow += usize::from(line.starts_with("net/tx_packets{device=/lo,way=slow}"));
         fast == 35
     };
-    read_until(&mut child, &mut tally);
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    lines_until(&mut stdout, &mut tally);
     signal(&child, Signal::TERM);
+    for line in stdout.lines() {
+        tally(&line.unwrap());
+    }
     let process = child.id();
     let output = child.wait_with_output().unwrap();
-    for line in common::lines(&output.stdout) {
-        tally(&line);
-    }
     let stderr = text(&output.stderr);
     assert!(output.status.success(), "{stderr}");
     // Three interfaces, each with a file of that name.
