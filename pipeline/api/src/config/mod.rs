@@ -5,6 +5,7 @@ mod node;
 mod problem;
 mod read;
 mod reader;
+pub mod schema;
 mod types;
 
 pub use decode::{Decoded, attempt, decode};

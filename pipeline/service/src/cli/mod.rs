@@ -6,6 +6,7 @@ mod print_config;
 mod run;
 mod validate;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -43,8 +44,9 @@ enum Command {
 /// Where the configuration comes from.
 #[derive(Args, Debug)]
 struct Sources {
-    /// A YAML file, or - for standard input. Given several times they are merged: maps deep, lists replaced
-    #[arg(long, value_name = "FILE|-", global = true)]
+    /// A YAML file, or - for standard input. Given several times they are merged: maps deep, lists replaced. A name that ends in
+    /// .yaml, .yml or .json needs no --config before it
+    #[arg(short, long, value_name = "FILE|-", global = true)]
     config: Vec<String>,
     /// Change one value, written as YAML: --set exporters.otlp.endpoint=host:4317
     #[arg(long, value_name = "A.B=V", global = true)]
@@ -66,7 +68,7 @@ pub(crate) fn main(build_info: BuildInfo) -> ExitCode {
         .name(build_info.name)
         .version(build_info.version)
         .about(build_info.description);
-    let matches = command.try_get_matches();
+    let matches = command.try_get_matches_from(with_options(std::env::args_os().collect()));
     let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
@@ -92,6 +94,27 @@ pub(crate) fn main(build_info: BuildInfo) -> ExitCode {
         }
         Err(CommandError::Configuration) => ExitCode::from(2),
     }
+}
+
+/// The arguments with a `--config` before each bare name of a configuration.
+fn with_options(arguments: Vec<OsString>) -> Vec<OsString> {
+    let mut all: Vec<OsString> = Vec::new();
+    let mut arguments = arguments.into_iter();
+    all.extend(arguments.next());
+    let mut is_value = false;
+    for argument in arguments {
+        let text = argument.to_string_lossy();
+        let is_name = !text.starts_with('-')
+            && [".yaml", ".yml", ".json"]
+                .iter()
+                .any(|it| text.ends_with(it));
+        if is_name && !is_value {
+            all.push("--config".into());
+        }
+        is_value = matches!(&*text, "--config" | "-c" | "--set");
+        all.push(argument);
+    }
+    all
 }
 
 /// A command's own answer, where no exporter runs. A reader that has gone away is no error.

@@ -28,6 +28,7 @@ pub(super) struct Prepared {
     pub(super) graph: Graph,
     pub(super) counters: Counters,
     pub(super) secrets: Vec<Vec<String>>,
+    pub(super) typed: Vec<Vec<String>>,
     pub(super) logs: Logs,
     pub(super) shutdown_timeout: Duration,
 }
@@ -45,10 +46,11 @@ pub(super) fn prepare(
         let counters = Counters::new("service");
         let context = context(&config, &counters, build_info);
         let secrets = std::mem::take(&mut config.secrets);
+        let typed = std::mem::take(&mut config.typed);
         let logs = std::mem::take(&mut config.service.telemetry.logs);
         let shutdown_timeout = config.service.shutdown_timeout.0;
         match graph::build(config, &context) {
-            Ok(graph) => Some((graph, counters, secrets, logs, shutdown_timeout)),
+            Ok(graph) => Some((graph, counters, (secrets, typed), logs, shutdown_timeout)),
             Err(errors) => {
                 loaded.diagnostics.extend(errors);
                 None
@@ -67,14 +69,17 @@ pub(super) fn prepare(
     }
     let has_errors = loaded.diagnostics.iter().any(|it| it.is_error);
     match built {
-        Some((graph, counters, secrets, logs, shutdown_timeout)) if !has_errors => Ok(Prepared {
-            loaded,
-            graph,
-            counters,
-            secrets,
-            logs,
-            shutdown_timeout,
-        }),
+        Some((graph, counters, (secrets, typed), logs, shutdown_timeout)) if !has_errors => {
+            Ok(Prepared {
+                loaded,
+                graph,
+                counters,
+                secrets,
+                typed,
+                logs,
+                shutdown_timeout,
+            })
+        }
         _ => Err(CommandError::Configuration),
     }
 }

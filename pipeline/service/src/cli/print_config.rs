@@ -12,7 +12,11 @@ pub(super) fn print_config(sources: &Sources, build_info: BuildInfo) -> Result<(
     if sources.config.is_empty() && sources.set.is_empty() {
         super::print(build_info.default_config);
     } else {
-        super::print(&print(&prepared.loaded.node, &prepared.secrets));
+        super::print(&print(
+            &prepared.loaded.node,
+            &prepared.secrets,
+            &prepared.typed,
+        ));
     }
     Ok(())
 }

@@ -42,6 +42,8 @@ pub(crate) struct Config {
         BTreeMap<String, (ConfiguredComponent<Box<dyn Exporter>>, DeliveryConfig)>,
     /// The paths of all secrets.
     pub(crate) secrets: Vec<Vec<String>>,
+    /// The paths of what `${…}` gave and was not read as text.
+    pub(crate) typed: Vec<Vec<String>>,
 }
 
 /// A component that can be built.
