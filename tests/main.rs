@@ -29,6 +29,7 @@ mod message_limit;
 mod otelcol;
 mod prometheus;
 mod scan_cost;
+mod schema;
 mod start_times;
 mod stuck;
 mod tls;

@@ -4,12 +4,14 @@ mod components;
 mod prepare;
 mod print_config;
 mod run;
+mod schema;
 mod validate;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap_complete::Shell;
 use pipeline::BuildInfo;
 use pipeline::telemetry::bounded;
 
@@ -36,7 +38,20 @@ enum Command {
     /// Check a configuration and build every component, without reading a kernel tree or the network
     Validate,
     /// Print the configuration after merging and substitution, secrets hidden
-    PrintConfig,
+    PrintConfig {
+        /// With every option at its default
+        #[arg(long)]
+        defaults: bool,
+    },
+    /// Print a JSON schema of the configuration, for editors
+    Schema,
+    /// Print what a shell completes the command line by
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+    /// Print the manual page, as roff
+    Man,
     /// List the component types of this binary: type, kind, crate, version, file
     Components,
 }
@@ -68,6 +83,7 @@ pub(crate) fn main(build_info: BuildInfo) -> ExitCode {
         .name(build_info.name)
         .version(build_info.version)
         .about(build_info.description);
+    let mut documented = command.clone();
     let matches = command.try_get_matches_from(with_options(std::env::args_os().collect()));
     let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
@@ -80,7 +96,25 @@ pub(crate) fn main(build_info: BuildInfo) -> ExitCode {
     let result = match cli.command.unwrap_or(Command::Run) {
         Command::Run => run::run(&cli.sources, cli.once, build_info),
         Command::Validate => validate::validate(&cli.sources, build_info),
-        Command::PrintConfig => print_config::print_config(&cli.sources, build_info),
+        Command::PrintConfig { defaults } => {
+            print_config::print_config(&cli.sources, defaults, build_info)
+        }
+        Command::Schema => {
+            schema::print_schema(build_info);
+            Ok(())
+        }
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut documented, build_info.name, &mut script);
+            print(&String::from_utf8_lossy(&script));
+            Ok(())
+        }
+        Command::Man => {
+            let mut page = Vec::new();
+            let written = clap_mangen::Man::new(documented).render(&mut page);
+            print(&String::from_utf8_lossy(&page));
+            written.map_err(|error| CommandError::Runtime(error.to_string()))
+        }
         Command::Components => {
             components::components();
             Ok(())

@@ -10,6 +10,7 @@ mod index;
 mod load;
 mod pipelines;
 mod print;
+mod schema;
 mod service;
 mod source_line;
 mod substitute;
@@ -26,6 +27,7 @@ pub(crate) use fuzzing::load_and_check;
 pub(crate) use hide::hide;
 pub(crate) use load::{Loaded, load};
 pub(crate) use print::print;
+pub(crate) use schema::{add_defaults, schema};
 use service::Service;
 pub use service::delivery_config;
 pub(crate) use service::{

@@ -34,11 +34,10 @@ impl Printed<'_> {
             NodeValue::Null => Value::Null,
             NodeValue::Bool(it) => Value::Bool(*it),
             NodeValue::Number(it) => Value::Number(it.clone()),
-            NodeValue::String(it) => text(it),
             NodeValue::Untyped(it) if is_typed => {
                 serde_yaml::from_str(it).unwrap_or_else(|_| text(it))
             }
-            NodeValue::Untyped(it) => text(it),
+            NodeValue::String(it) | NodeValue::Untyped(it) => text(it),
             NodeValue::List(list) => {
                 let items = list.iter();
                 let items = items.map(|(index, child)| below(&index.to_string(), child));
