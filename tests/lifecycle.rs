@@ -288,6 +288,28 @@ fn logs_are_as_the_configuration_says_but_for_rust_log() {
     assert!(text(&output.stderr).contains("points_sent=72"));
 }
 
+#[test]
+fn at_debug_it_says_what_it_does_itself_and_where() {
+    let (peer, address) = (Peer::default(), free_address());
+    let _server = peer.serve(address, None, true);
+    let yaml = to_upstream(&address.to_string(), "shutdown_timeout: 5s");
+    let logs = |level: &str| {
+        let mut command = Command::new(BINARY);
+        command.args(["--once", "--config", "-"]);
+        command.env("RUST_LOG", level);
+        let child = spawn(command, &yaml);
+        text(&child.wait_with_output().unwrap().stderr)
+    };
+    let debug = logs("debug");
+    assert!(debug.contains(" INFO pipeline_service::"), "{debug}");
+    assert!(
+        !debug.contains(" h2::") && !debug.contains(" hyper"),
+        "{debug}"
+    );
+    assert!(logs("trace").contains(" h2::"), "frames are shown at trace");
+    assert!(!logs("info").contains("pipeline_service::"));
+}
+
 fn json_lines(stderr: &[u8]) -> Vec<serde_json::Value> {
     let parse =
         |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
