@@ -95,6 +95,22 @@ fn what_the_peer_refuses_of_a_request_is_rejected_not_sent() {
 }
 
 #[test]
+fn a_warning_of_the_peer_that_took_all_is_told_as_that_and_an_empty_one_is_not() {
+    for (message, told) in [("careful", 1), ("", 0)] {
+        let (peer, address) = (Peer::with([Answer::Partial(0, message)]), free_address());
+        let _server = peer.serve(address, None, true);
+        let config = otlp_config(&net_receiver(), &address.to_string(), INSECURE);
+        let output = run(&config, &["--once"]);
+        let stderr = text(&output.stderr);
+        assert!(output.status.success(), "{stderr}");
+        let warning = "the far side took a request, and warns";
+        assert_eq!(stderr.matches(warning).count(), told, "{stderr}");
+        assert_eq!(stderr.matches("WARN").count(), told, "{stderr}");
+        assert_eq!(count(&stderr, "points_sent"), 72, "{stderr}");
+    }
+}
+
+#[test]
 fn a_peer_that_does_not_answer_is_asked_again() {
     // It counts on an answer within 100 ms.
     let _cpu = alone(&CPU);

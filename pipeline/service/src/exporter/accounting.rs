@@ -59,8 +59,11 @@ impl Accounting {
             tracing::info!(component, "sending works again");
         }
         self.sent_in_part(sent, rejected);
-        if !message.is_empty() || rejected > 0 {
+        if rejected > 0 {
             let text = "the far side took a request in part";
+            self.warnings.warn(text, message);
+        } else if !message.is_empty() {
+            let text = "the far side took a request, and warns";
             self.warnings.warn(text, message);
         }
     }
