@@ -8,6 +8,8 @@ use pipeline::Kind;
 use pipeline::config::Pattern;
 use serde::Deserialize;
 
+use crate::config::Start;
+
 /// What this project knows.
 pub(crate) const BUILT_IN: &str = include_str!("../catalog.yaml");
 
@@ -27,6 +29,7 @@ pub(crate) struct CatalogEntry {
     pub(crate) kind: Option<Kind>,
     pub(crate) unit: Arc<str>,
     pub(crate) description: Arc<str>,
+    pub(crate) start: Start,
     /// The levels at which it is a sum of those below.
     aggregates: Arc<GlobSet>,
 }
@@ -56,6 +59,8 @@ struct FamilyForm {
     r#match: Vec<String>,
     #[serde(default)]
     aggregates: Vec<String>,
+    #[serde(default)]
+    start: Start,
     metrics: Vec<MetricForm>,
 }
 
@@ -69,6 +74,7 @@ struct MetricForm {
     #[serde(default)]
     description: String,
     aggregates: Option<Vec<String>>,
+    start: Option<Start>,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -178,6 +184,7 @@ fn family(form: FamilyForm) -> Result<Family, String> {
             kind,
             unit: metric.unit.into(),
             description: metric.description.into(),
+            start: metric.start.unwrap_or(form.start),
             aggregates,
         };
         if metric.name.contains(['*', '?', '[', '{']) {

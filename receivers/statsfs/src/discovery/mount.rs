@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use pipeline::Context;
 
+use super::tree::Boot;
+
 /// What mountinfo says of a mount ([proc_pid_mountinfo(5)](https://man7.org/linux/man-pages/man5/proc_pid_mountinfo.5.html)).
 #[derive(Debug, PartialEq, Eq)]
 struct Mount {
@@ -93,8 +95,23 @@ fn unescape(field: &[u8]) -> Vec<u8> {
     out
 }
 
+/// The kernel's boot, as far as it can be known.
+pub(crate) fn boot(context: &Context) -> Boot {
+    let is_sysfs = |mount: &&Mount| mount.whole && mount.filesystem == "sysfs";
+    // It comes with the kernel's own parameters, after the built-in drivers and before the first program.
+    let last = mounts(context)
+        .iter()
+        .rfind(is_sysfs)
+        .map(|mount| context.host_path(&mount.point).join("module/kernel"))
+        .and_then(|path| rustix::fs::stat(&path).ok());
+    Boot {
+        time: boot_unix_nano(context),
+        sysfs_inode: last.map_or(0, |stat| stat.st_ino),
+    }
+}
+
 /// When the kernel was booted, unix ns; 0 if /proc/stat does not say.
-pub(crate) fn boot_unix_nano(context: &Context) -> u64 {
+fn boot_unix_nano(context: &Context) -> u64 {
     let stat =
         std::fs::read_to_string(context.host_path(Path::new("/proc/stat"))).unwrap_or_default();
     let seconds = stat
