@@ -178,7 +178,7 @@ mod tests {
         assert_eq!(row.start(&Value::Int(5), 0, 10), 1);
         assert_eq!(row.start(&Value::Ended, 0, 20), 1);
         assert_eq!(row.start(&Value::Int(3), 0, 30), 30);
-        assert_eq!(row.start(&Value::Int(2), 0, 40), 30, "a reset");
+        assert_eq!(row.start(&Value::Int(2), 0, 40), 31, "a reset");
     }
 
     #[test]
