@@ -38,8 +38,8 @@ impl FarEnd {
     /// Takes a point. Whatever came before: a start is not after its point, and another one than before is not before the
     /// last point.
     fn take(&mut self, point: Point) {
-        assert!(0 < point.start && point.start <= point.time, "{point:?}");
         let Some(value) = point.value else { return };
+        assert!(0 < point.start && point.start <= point.time, "{point:?}");
         let last = self.series.get(&point.series);
         let counted = match last {
             Some((last, _)) if last.start == point.start => {

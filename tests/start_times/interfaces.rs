@@ -2,7 +2,7 @@
 
 use std::net::UdpSocket;
 use std::os::unix::fs::MetadataExt;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::{fs, process};
 
 use super::far_end::{FarEnd, Sender};
@@ -157,21 +157,22 @@ fn an_interface_that_is_moved_in_does_not_bring_what_it_sent_elsewhere() {
     let elsewhere = format!(
         "ip link add {moved} type veth peer name {moved}p && ip link set {moved}p up && ip link set {moved} up && \
          ip addr add 198.18.1.1/30 dev {moved} && ip neigh add 198.18.1.2 lladdr 02:00:00:00:00:02 dev {moved} && \
-         for i in {{1..100}}; do echo $i > /dev/udp/198.18.1.2/9; done && ip link set {moved} netns {}",
+         for i in {{1..100}}; do echo $i > /dev/udp/198.18.1.2/9; done && ip link set {moved} netns {} && read",
         process::id()
     );
-    let made = Command::new("unshare")
+    // The namespace, and the peer in it, live as long as its input does.
+    let mut namespace = Command::new("unshare")
         .args(["-n", "bash", "-c", &elsewhere])
-        .output();
-    let made = made.unwrap();
-    assert!(made.status.success(), "{}", text(&made.stderr));
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
     let came = sender.until(&mut far_end, |point| point.series == series(&moved));
     let first = came.iter().find(|point| point.series == series(&moved));
     let first = first.unwrap();
     assert!(first.is_baseline() && first.value > Some(1000), "{first:?}");
+    drop(namespace.stdin.take());
+    namespace.wait().unwrap();
     sender.end(&mut far_end);
-    // Its peer has ended with the namespace, and it with its peer, sooner or later.
-    ip(&format!("link delete {moved}"));
 }
 
 #[test]

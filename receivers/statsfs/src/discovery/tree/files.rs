@@ -102,10 +102,8 @@ impl Tree {
             });
             if original.is_some() {
                 self.duplicates.insert((id, Arc::clone(&name)));
-            } else {
-                if let Some(discovered) = self.discovered_file(id, &name) {
-                    self.add_file(id, discovered);
-                }
+            } else if let Some(discovered) = self.discovered_file(id, &name) {
+                self.add_file(id, discovered);
             }
         }
         self.update(id, |directory| directory.files.shrink());
