@@ -176,6 +176,42 @@ fn an_interface_that_is_moved_in_does_not_bring_what_it_sent_elsewhere() {
 }
 
 #[test]
+fn an_interface_that_is_new_counts_since_the_last_look_where_somebody_says_that_it_may() {
+    let test =
+        "an_interface_that_is_new_counts_since_the_last_look_where_somebody_says_that_it_may";
+    let Some(pair) = Pair::new(test, 'n') else {
+        return;
+    };
+    let new = pair.renamed();
+    let before = pipeline::now_unix_nano();
+    let mut far_end = FarEnd::default();
+    let config = sweep(&format!("lo, {new}"), "{rules: [{start: device}]}");
+    let mut sender = Sender::start(&config);
+    sender.until(&mut far_end, |point| point.series == series("lo"));
+    do_ip(&format!("link set {}p down", pair.name));
+    do_ip(&format!("link set {}p name {new}", pair.name));
+    let renamed = sender.until(&mut far_end, |point| point.series == series(&new));
+    let renamed = renamed.iter().find(|point| point.series == series(&new));
+    assert!(renamed.unwrap().is_baseline(), "{renamed:?}");
+    do_ip(&format!("link delete {new}"));
+    sender.until(&mut far_end, |point| {
+        point.series == series(&new) && point.value.is_none()
+    });
+    do_ip(&format!(
+        "link add {new} type veth peer name {}p",
+        pair.name
+    ));
+    let came = sender.until(&mut far_end, |point| point.series == series(&new));
+    let first = came.iter().find(|point| point.series == series(&new));
+    let first = first.unwrap();
+    assert!(
+        before < first.start && first.start < first.time,
+        "{first:?}"
+    );
+    sender.end(&mut far_end);
+}
+
+#[test]
 fn a_restart_is_neither_a_reset_nor_a_spike() {
     let Some(pair) = Pair::new("a_restart_is_neither_a_reset_nor_a_spike", 's') else {
         return;

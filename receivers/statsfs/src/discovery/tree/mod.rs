@@ -76,7 +76,7 @@ pub(crate) struct Tree {
     boot: Boot,
     /// When this scan began, unix ns.
     now: u64,
-    /// The highest inode number so far, and when this scan began.
+    /// The highest inode number that was listed so far, selected or not, and when this scan began.
     last_inode: u64,
     last_inode_before: u64,
     last_flush: Instant,
@@ -230,7 +230,6 @@ impl Tree {
         self.next_id += 1;
         let mut source = SourceDirectory::new(Arc::clone(&path), Arc::clone(&self.filesystem));
         source.created = self.created(parent, inode);
-        self.last_inode = self.last_inode.max(inode);
         let directory = Directory {
             parent,
             below,

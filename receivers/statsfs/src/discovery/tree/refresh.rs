@@ -42,6 +42,8 @@ impl Tree {
             self.prefer_known_entries(id, &mut found);
             self.warn_too_many_entries(&path);
         }
+        let inodes = found.listing.entries.iter().map(|(.., inode)| *inode);
+        self.last_inode = inodes.fold(self.last_inode, u64::max);
         let (children, files) = self.select_entries(id, &found.listing);
 
         let names = self.directories[&id].children.keys().cloned().collect();
