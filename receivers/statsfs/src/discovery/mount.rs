@@ -8,6 +8,10 @@ use pipeline::Context;
 
 use super::tree::Boot;
 
+/// The type of sysfs, as `statfs` tells it
+/// ([statfs(2)](https://man7.org/linux/man-pages/man2/statfs.2.html)).
+const SYSFS_MAGIC: rustix::fs::FsWord = 0x6265_6572;
+
 /// What mountinfo says of a mount ([proc_pid_mountinfo(5)](https://man7.org/linux/man-pages/man5/proc_pid_mountinfo.5.html)).
 #[derive(Debug, PartialEq, Eq)]
 struct Mount {
@@ -97,13 +101,10 @@ fn unescape(field: &[u8]) -> Vec<u8> {
 
 /// The kernel's boot, as far as it can be known.
 pub(crate) fn boot(context: &Context) -> Boot {
-    let is_sysfs = |mount: &&Mount| mount.whole && mount.filesystem == "sysfs";
-    // It comes with the kernel's own parameters, after the built-in drivers and before the first program.
-    let last = mounts(context)
-        .iter()
-        .rfind(is_sysfs)
-        .map(|mount| context.host_path(&mount.point).join("module/kernel"))
-        .and_then(|path| rustix::fs::stat(&path).ok());
+    // It comes with the kernel's own parameters: after many built-in drivers, and before the first program.
+    let last = context.host_path(Path::new("/sys/module/kernel"));
+    let is_sysfs = rustix::fs::statfs(&last).is_ok_and(|it| it.f_type == SYSFS_MAGIC);
+    let last = is_sysfs.then(|| rustix::fs::stat(&last).ok()).flatten();
     Boot {
         time: boot_unix_nano(context),
         sysfs_inode: last.map_or(0, |stat| stat.st_ino),
