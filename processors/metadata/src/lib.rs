@@ -15,7 +15,7 @@ use pipeline::{
 };
 
 use catalog::Catalog;
-pub use config::{Aggregates, Config, MetadataRule, MetadataSource, RuleKind, Unmatched};
+pub use config::{Aggregates, Config, MetadataRule, MetadataSource, RuleKind, Start, Unmatched};
 use counts::{RowMemory, scaled};
 use types::Types;
 
@@ -103,7 +103,7 @@ impl Processor for Metadata {
                 {
                     candidates.insert(Arc::clone(&incoming.name));
                 }
-                RowMemory::new(series.kind.is_cumulative(), types.scale(incoming))
+                RowMemory::new(&series.kind, types.start(incoming), types.scale(incoming))
             });
         let rewritten = rewrite.apply(&batch);
         out.dropped(batch.points() - rewritten.points(), DropReason::FILTERED);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pipeline::{Head, Kind, PerSeries, Series, Source, Verdict};
 
 use crate::catalog::{Catalog, CatalogEntry};
-use crate::config::{Aggregates, Config, MetadataRule, MetadataSource, Unmatched};
+use crate::config::{Aggregates, Config, MetadataRule, MetadataSource, Start, Unmatched};
 
 /// Answers what a metric is, from rules, declarations, catalogs and modes.
 #[derive(Debug)]
@@ -25,6 +25,20 @@ impl Types {
     /// What values of this series are multiplied by.
     pub(crate) fn scale(&self, series: &Series) -> Option<f64> {
         self.rules(series).find_map(|rule| rule.scale)
+    }
+
+    /// The start of the series, unix ns; 0: its first value is the baseline.
+    pub(crate) fn start(&self, series: &Series) -> u64 {
+        let Some(source) = &series.source else {
+            return 0;
+        };
+        let start = self.config.sources.iter().find_map(|asked| match asked {
+            MetadataSource::Rules => self.rules(series).find_map(|rule| rule.start),
+            MetadataSource::Declared => None,
+            MetadataSource::Catalog => self.entry(Some(source)).map(|entry| entry.start),
+            MetadataSource::Mode => is_counter_by_mode(source).then_some(Start::Device),
+        });
+        start.unwrap_or_default().since(source.directory.created)
     }
 
     /// Whether the series may be a sum, but nobody says whether it is, and it is kept for that.

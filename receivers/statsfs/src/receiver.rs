@@ -198,7 +198,6 @@ impl StatsfsTask {
         let request = ScanRequest {
             full,
             refused,
-            last_sweep_end: self.sweeps.tables.last_sweep_end,
             unchanged_at: self.unchanged_at.take(),
         };
         self.scanner.request(request).map_err(Error::new)

@@ -23,8 +23,6 @@ pub(crate) struct ScanRequest {
     pub(crate) full: bool,
     /// Files that were refused by `limits.series`, to be offered again.
     pub(crate) refused: BTreeSet<(DirectoryId, Arc<CString>)>,
-    /// When the last sweep ended, unix ns.
-    pub(crate) last_sweep_end: u64,
     /// When the kernel last told that nothing had changed since the last scan, unix ns.
     pub(crate) unchanged_at: Option<u64>,
 }
