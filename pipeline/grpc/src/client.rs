@@ -69,10 +69,8 @@ fn failed(error: Error) -> Status {
 /// Whether h2 refuses the answer: its headers are larger than is taken, or have too many frames, or are none. The peer has
 /// the request then, and would answer the same again.
 fn is_unreadable(error: &Error) -> bool {
-    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
-    let error = causes
-        .filter_map(|it| it.downcast_ref::<h2::Error>())
-        .next();
+    let mut causes = std::iter::successors(error.source(), |cause| (*cause).source());
+    let error = causes.find_map(|it| it.downcast_ref::<h2::Error>());
     error.is_some_and(|it| {
         let are_too_many = it.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM);
         it.is_library() && (it.is_reset() || are_too_many)
