@@ -5,10 +5,12 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc;
 use std::thread;
 
+use h2::Reason;
 use rcgen::{CertificateParams, KeyPair};
 use tonic::transport::{Identity, ServerTlsConfig};
 
 use crate::common::peer::{INSECURE, Peer, assert_accounted, net_receiver, otlp_config};
+use crate::common::strict_peer::{Reaction, StrictPeer};
 use crate::common::{assert_fault, count, free_address, run, text};
 
 /// Listens; `broken` has the first connections, all later ones are led to `behind`.
@@ -60,6 +62,8 @@ fn a_peer_that_accepts_and_resets_is_tried_again() {
     let stderr = text(&output.stderr);
     assert!(output.status.success(), "{stderr}");
     assert_eq!(peer.received.lock().unwrap().len(), 1);
+    // One that says nothing is not there: what it would know is not asked.
+    assert_eq!(*peer.headers.lock().unwrap(), ["zstd "]);
     assert_eq!(count(&stderr, "points_sent"), 72, "{stderr}");
     assert_eq!(
         stderr.matches("sending fails and is tried again").count(),
@@ -73,6 +77,54 @@ fn a_peer_that_accepts_and_resets_is_tried_again() {
         &stderr,
         &[],
     );
+}
+
+#[test]
+fn a_proxy_s_page_and_a_connection_that_ends_in_an_answer_are_tried_again() {
+    let page = Some("<html>Bad Gateway</html>");
+    for (reaction, said) in [
+        (Reaction::Http(429, None), "HTTP 429 Too Many Requests"),
+        (
+            Reaction::Http(502, page),
+            "HTTP 502 Bad Gateway (text/html)",
+        ),
+        (
+            Reaction::Http(502, None),
+            "HTTP 502 Bad Gateway (no content",
+        ),
+        (Reaction::Http(503, page), "HTTP 503 Service Unavailable"),
+        (Reaction::Http(504, page), "HTTP 504 Gateway Timeout"),
+        (
+            Reaction::Half,
+            "h2 protocol error: error reading a body from connection",
+        ),
+        (Reaction::Reset(Reason::REFUSED_STREAM), "h2 protocol error"),
+        (
+            Reaction::Reset(Reason::ENHANCE_YOUR_CALM),
+            "h2 protocol error",
+        ),
+    ] {
+        let peer = StrictPeer::serve(move |_, number| match number {
+            0..3 => reaction,
+            _ => Reaction::Take,
+        });
+        let config = otlp_config(&net_receiver(), &peer.address.to_string(), INSECURE);
+        let output = run(&config, &["--once"]);
+        let stderr = text(&output.stderr);
+        assert!(output.status.success(), "{stderr}");
+        // Nothing of it is for the compression.
+        assert_eq!(peer.encodings(), ["zstd"; 4], "{stderr}");
+        assert!(stderr.contains(&format!("Unavailable: {said}")), "{stderr}");
+        assert_eq!(count(&stderr, "requests_retried"), 3, "{stderr}");
+        assert_eq!(count(&stderr, "points_sent"), 72, "{stderr}");
+        assert_accounted(&stderr);
+        assert_fault(
+            "a proxy before the upstream answers in its place (429, 502, 503, 504), or a connection ends in an answer",
+            "nothing: it is tried again",
+            &stderr,
+            &[],
+        );
+    }
 }
 
 #[test]

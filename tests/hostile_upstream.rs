@@ -64,7 +64,7 @@ fn one_lie_about_its_limit_does_not_part_requests_into_points() {
 
 #[test]
 fn a_refusal_of_many_words_is_cut_and_one_of_too_many_is_a_refusal_still() {
-    for bytes in [30_000, 1_000_000] {
+    for bytes in [30_000, 100_000, 1_000_000] {
         let refusal = Answer::Say(Code::InvalidArgument, "w".repeat(bytes));
         let (received, stderr) = sweep_once(&Peer::with([refusal]));
         assert_eq!((received, count(&stderr, "points_sent")), (0, 0));

@@ -8,6 +8,7 @@ mod aggregate;
 mod broken_connections;
 mod budget;
 mod common;
+mod compression;
 mod configuration;
 mod delivery;
 mod demand;

@@ -6,6 +6,7 @@ pub(crate) mod peer;
 mod points;
 mod ports;
 mod series_counts;
+pub(crate) mod strict_peer;
 mod tree;
 
 use std::io::{BufRead, BufReader, Read, Write};

@@ -1,7 +1,7 @@
 //! Chained with the real OpenTelemetry Collector: what a tree shows is what arrives there.
 
 mod points;
-mod process;
+pub(crate) mod process;
 
 use std::collections::BTreeSet;
 use std::io::{BufReader, Read, Write};

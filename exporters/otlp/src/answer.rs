@@ -54,7 +54,8 @@ pub(crate) fn too_large(status: &Status) -> Option<usize> {
     Some(limit.unwrap_or_default())
 }
 
-/// A refused one: to be tried again by its code; one that has exhausted a resource only where the peer says when.
+/// A refused one: to be tried again by its code, which is UNAVAILABLE where the connection has failed; one that has
+/// exhausted a resource only where the peer says when.
 pub(crate) fn refused(status: &Status) -> ExportError {
     let after = status
         .get_details_retry_info()
@@ -66,8 +67,6 @@ pub(crate) fn refused(status: &Status) -> ExportError {
         | Code::OutOfRange
         | Code::Unavailable
         | Code::DataLoss => true,
-        // No answer of the peer's, but what became of the connection.
-        Code::Unknown | Code::Internal => is_transport(status),
         Code::ResourceExhausted => after.is_some(),
         _ => false,
     };
@@ -82,12 +81,6 @@ pub(crate) fn refused(status: &Status) -> ExportError {
     } else {
         ExportError::Permanent { source }
     }
-}
-
-fn is_transport(status: &Status) -> bool {
-    let source = std::error::Error::source(status);
-    std::iter::successors(source, |cause| cause.source())
-        .any(<dyn std::error::Error + 'static>::is::<tonic::transport::Error>)
 }
 
 /// What a side that speaks TLS and one that does not say of each other, and the mend.

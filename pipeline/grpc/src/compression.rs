@@ -8,7 +8,7 @@ use tonic::codec::CompressionEncoding;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Compression {
-    /// zstd, and gzip for a peer that does not know zstd: as small, at a tenth of the time.
+    /// zstd: as small as gzip, at a tenth of the time.
     #[default]
     Zstd,
     /// gzip.

@@ -10,7 +10,7 @@ use googleapis_tonic_google_monitoring_v3::google::monitoring::v3::{
 };
 use http::uri::PathAndQuery;
 use pipeline::BuildInfo;
-use pipeline_grpc::{BytesCodec, MAX_ANSWER_BYTES, is_answer_too_large};
+use pipeline_grpc::{BytesCodec, Client, MAX_ANSWER_BYTES, is_answer_too_large};
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint};
 use tonic::client::Grpc;
@@ -40,7 +40,7 @@ pub(crate) struct Api {
 }
 
 impl Api {
-    pub(crate) fn connect(&self) -> Result<&Channel, Status> {
+    pub(crate) fn connect(&self) -> Result<Client, Status> {
         if let Some(endpoint) = &self.endpoint {
             let lazily = || {
                 endpoint
@@ -48,10 +48,11 @@ impl Api {
                     .http2_max_header_list_size(MAX_HEADER_BYTES)
                     .connect_lazy()
             };
-            return Ok(self.channel.get_or_init(lazily));
+            return Ok(Client::new(self.channel.get_or_init(lazily).clone()));
         }
-        self.channel
-            .get()
+        let channel = self.channel.get().cloned();
+        channel
+            .map(Client::new)
             .ok_or_else(|| Status::unavailable("there is no connection"))
     }
 
@@ -61,7 +62,7 @@ impl Api {
         project: &str,
         series: Bytes,
     ) -> Result<(), Status> {
-        let mut grpc = Grpc::new(self.connect()?.clone());
+        let mut grpc = Grpc::new(self.connect()?);
         if self.gzip {
             grpc = grpc.send_compressed(CompressionEncoding::Gzip);
         }
@@ -74,9 +75,7 @@ impl Api {
         };
         let mut request = Request::new(vec![name.encode_to_vec().into(), series]);
         *request.metadata_mut() = self.headers(project).await?;
-        grpc.ready()
-            .await
-            .map_err(|error| Status::from_error(error.into()))?;
+        grpc.ready().await?;
         let path = PathAndQuery::from_static(if self.is_service_time_series {
             "/google.monitoring.v3.MetricService/CreateServiceTimeSeries"
         } else {
@@ -117,8 +116,8 @@ impl Api {
         Ok(client.get_metric_descriptor(request).await?.into_inner())
     }
 
-    fn descriptor_client(&self) -> Result<MetricServiceClient<Channel>, Status> {
-        let client = MetricServiceClient::new(self.connect()?.clone());
+    fn descriptor_client(&self) -> Result<MetricServiceClient<Client>, Status> {
+        let client = MetricServiceClient::new(self.connect()?);
         Ok(client.max_decoding_message_size(MAX_ANSWER_BYTES))
     }
 
