@@ -22,6 +22,7 @@ mod host_changes;
 mod hostile_tree;
 mod hostile_upstream;
 mod hotplug;
+mod join;
 mod kvm;
 mod lifecycle;
 mod limits;

@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use crate::config::{Config, ConfiguredComponent, DeliveryConfig, Diagnostic};
 use crate::exporter::{ExporterTask, StartedExporter};
 use crate::fanout::{Output, fanout};
+use crate::join::Joins;
 use crate::processor::{Request, run_processor};
 
 /// All components, built, and how they hang together.
@@ -153,9 +154,11 @@ pub(crate) fn spawn(
     let reader_gone = Arc::new(Notify::new());
     let (give_up, hear_give_up) = watch::channel(false);
     let capacity = graph.capacity;
+    let pipelines = graph.pipelines.iter();
+    let joins = Joins::new(pipelines.map(|it| (&*it.name, it.receivers.len(), &*it.exporters)));
     let mut exporters: BTreeMap<String, Output> = BTreeMap::new();
     for (id, (exporter, config)) in graph.exporters {
-        let (to, from) = mpsc::channel(capacity);
+        let (mut to, from) = mpsc::channel(capacity);
         let demand = exporter.demand();
         let task = ExporterTask::new(
             exporter,
@@ -164,29 +167,36 @@ pub(crate) fn spawn(
             Arc::clone(&reader_gone),
             Shutdown::new(hear_give_up.clone()),
         );
-        exporters.insert(id, Output { to, demand });
         tasks.spawn(async move {
             task.run(from).await;
             Ended::Stage
         });
+        if let Some((name, stage)) = joins.before(&id, once) {
+            let stage = Box::new(stage);
+            to = spawn_processor(stage, to, capacity, counters.of(&name), &mut tasks);
+        }
+        exporters.insert(id, Output { to, demand });
     }
     let mut receiver_outputs: BTreeMap<String, Vec<Output>> = BTreeMap::new();
     for pipeline in graph.pipelines {
-        let outputs = pipeline.exporters.iter().filter_map(|id| exporters.get(id));
-        let outputs: Vec<Output> = outputs.cloned().collect();
+        let own = counters.of(&pipeline.name);
+        let outputs = pipeline.exporters.iter().filter_map(|id| {
+            let mut output = exporters.get(id)?.clone();
+            if let Some(stage) = joins.end_of(&pipeline.name, id) {
+                let (stage, own) = (Box::new(stage), own.clone());
+                output.to = spawn_processor(stage, output.to, capacity, own, &mut tasks);
+            }
+            Some(output)
+        });
+        let outputs: Vec<Output> = outputs.collect();
         let mut demand = joined_demand(&outputs);
         let mut to = match &outputs[..] {
             [only] if only.demand.is_everything() => only.to.clone(),
-            _ => spawn_fanout(outputs, capacity, counters.of(&pipeline.name), &mut tasks),
+            _ => spawn_fanout(outputs, capacity, own, &mut tasks),
         };
         for (id, stage) in pipeline.processors.into_iter().rev() {
             demand = stage.demand(demand);
-            let (above, from) = mpsc::channel(capacity);
-            let (below, counters) = (std::mem::replace(&mut to, above), counters.of(&id));
-            tasks.spawn(async move {
-                run_processor(stage, from, below, counters).await;
-                Ended::Stage
-            });
+            to = spawn_processor(stage, to, capacity, counters.of(&id), &mut tasks);
         }
         for id in pipeline.receivers {
             let output = Output {
@@ -231,6 +241,22 @@ fn joined_demand(outputs: &[Output]) -> Demand {
     demands
         .reduce(Demand::or)
         .unwrap_or_else(Demand::everything)
+}
+
+/// Starts a processor that sends to `below`.
+fn spawn_processor(
+    stage: Box<dyn Processor>,
+    below: mpsc::Sender<Request>,
+    capacity: usize,
+    counters: Counters,
+    tasks: &mut JoinSet<Ended>,
+) -> mpsc::Sender<Request> {
+    let (to, from) = mpsc::channel(capacity);
+    tasks.spawn(async move {
+        run_processor(stage, from, below, counters).await;
+        Ended::Stage
+    });
+    to
 }
 
 /// Starts a fan-out to these outputs.
