@@ -35,4 +35,5 @@ mod stuck;
 mod tls;
 mod troubleshooting;
 mod unknown_keys;
+mod unmatched_rules;
 mod untrusted_text;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use pipeline::telemetry::Counters;
+use pipeline::telemetry::{Counters, RuleLog};
 use pipeline::{
     Context, Demand, Exporter as _, Outlet, Processor, Receiver, ReceiverClock, Scope, Shutdown,
     StartupReport,
@@ -22,6 +22,7 @@ pub(crate) struct Graph {
     receivers: BTreeMap<String, Box<dyn Receiver>>,
     pipelines: Vec<Pipeline>,
     pub(crate) exporters: BTreeMap<String, (Arc<StartedExporter>, DeliveryConfig)>,
+    pub(crate) rules: RuleLog,
     capacity: usize,
 }
 
@@ -40,6 +41,7 @@ pub(crate) fn build(mut config: Config, context: &Context) -> Result<Graph, Vec<
         receivers: BTreeMap::new(),
         pipelines: Vec::new(),
         exporters: BTreeMap::new(),
+        rules: context.rules.clone(),
         capacity: service.channel_capacity.get().into(),
     };
     for (name, pipeline) in service.pipelines {

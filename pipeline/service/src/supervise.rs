@@ -38,13 +38,14 @@ pub(crate) async fn run(
     let exporters = graph.exporters.iter();
     let exporters = exporters.map(|(id, (exporter, _))| (id.clone(), Arc::clone(exporter)));
     let mut exporters = OwnTasks::start(exporters.collect(), &counters, workers).await?;
+    let rules = graph.rules.clone();
     let (end, shutdown) = watch::channel(false);
     let mut running = {
         let _spawned_there = workers.enter();
         spawn(graph, &Shutdown::new(shutdown), options.once, &counters)
     };
     let mut receiving = running.receivers;
-    let mut startup = StartupReporter::new(running.receivers, options.is_default);
+    let mut startup = StartupReporter::new(running.receivers, options.is_default, rules);
     let mut summary = SummaryReporter::new(options.summary_interval, options.encoding);
     let mut deadline: Option<Instant> = None;
     let mut failure: Option<String> = None;

@@ -84,7 +84,7 @@ impl Component for Metadata {
             .collect();
         let catalog = Catalog::parse(&texts).map_err(Error::new)?;
         Ok(Metadata {
-            memo: Memo::new(Types::new(config, catalog)),
+            memo: Memo::new(Types::new(config, catalog, context)),
             starts: TableMap::new(),
             candidates: HashSet::new(),
         })

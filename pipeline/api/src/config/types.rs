@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
@@ -230,7 +230,8 @@ pub struct Pattern(Arc<Matcher>);
 
 #[derive(Debug)]
 enum Matcher {
-    Glob(globset::GlobMatcher),
+    /// With what its text would be as a regular expression, once somebody asks.
+    Glob(globset::GlobMatcher, OnceLock<Option<regex::Regex>>),
     Regex(regex::Regex),
 }
 
@@ -254,16 +255,47 @@ impl Pattern {
         // A set says what a matcher would panic at: braces too deep for a regular expression.
         let glob = glob.and_then(|glob| globset::GlobSet::new([glob.clone()]).map(|_| glob));
         let glob = glob.map_err(|error| format!("`{text}` is not a glob: {}", error.kind()))?;
-        Ok(Pattern(Arc::new(Matcher::Glob(glob.compile_matcher()))))
+        let glob = Matcher::Glob(glob.compile_matcher(), OnceLock::new());
+        Ok(Pattern(Arc::new(glob)))
     }
 
     /// Whether this text looks so.
     #[must_use]
     pub fn is_match(&self, text: &str) -> bool {
         match &*self.0 {
-            Matcher::Glob(glob) => glob.is_match(text),
+            Matcher::Glob(glob, _) => glob.is_match(text),
             Matcher::Regex(regex) => regex.is_match(text),
         }
+    }
+
+    /// The part of a path that it begins with, if that is a name: `kvm` of `kvm/**`.
+    #[must_use]
+    pub fn first_part(&self) -> Option<&str> {
+        let Matcher::Glob(glob, _) = &*self.0 else {
+            return None;
+        };
+        let (first, _) = glob.glob().glob().split_once('/')?;
+        let is_name = !first.is_empty() && !first.contains(['*', '?', '[', '{', '\\']);
+        is_name.then_some(first)
+    }
+
+    /// Why a text that does not match nearly does: this was meant as a regular expression, or one character is wrong.
+    #[must_use]
+    pub fn near_miss(&self, text: &str) -> Option<String> {
+        let Matcher::Glob(glob, regex) = &*self.0 else {
+            return None;
+        };
+        let glob = glob.glob().glob();
+        let regex = regex.get_or_init(|| regex::Regex::new(glob).ok());
+        if !regex.as_ref().is_some_and(|regex| regex.is_match(text)) {
+            let is_near = glob.len().abs_diff(text.len()) <= 1
+                && text.len() > 2
+                && strsim::osa_distance(glob, text) == 1;
+            return is_near.then(|| format!("there is `{text}`, and no `{glob}`"));
+        }
+        Some(format!(
+            "`{glob}` is a glob, which has to match all of a text; `{{regex: \"{glob}\"}}` would match `{text}`"
+        ))
     }
 }
 
@@ -298,7 +330,7 @@ impl<'de> Deserialize<'de> for Pattern {
 impl Serialize for Pattern {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         match &*self.0 {
-            Matcher::Glob(glob) => to.serialize_str(glob.glob().glob()),
+            Matcher::Glob(glob, _) => to.serialize_str(glob.glob().glob()),
             Matcher::Regex(regex) => {
                 let mut map = to.serialize_map(Some(1))?;
                 map.serialize_entry("regex", regex.as_str())?;
@@ -374,6 +406,10 @@ mod tests {
         assert!(!glob("kvm/*").is_match("kvm/1-2/exits"));
         assert!(glob("kvm/**").is_match("kvm/1-2/exits"));
         assert!(glob("/dev{0,1}").is_match("/dev1"));
+        assert_eq!(glob("kvm/*").first_part(), Some("kvm"));
+        assert_eq!(glob("k*/a").first_part().or(glob("kvm").first_part()), None);
+        assert!(glob("kvm/.*").near_miss("kvm/exits").is_some());
+        assert_eq!(glob("kvm/.*").near_miss("net/rx"), None);
         assert!(Pattern::glob("a[").is_err());
         for depth in [300, 2_000, 100_000] {
             let nested = format!("{}a{}", "{".repeat(depth), "}".repeat(depth));

@@ -30,6 +30,8 @@ pub(super) struct Directory {
     pub(super) schema: Option<Arc<Schema>>,
     /// Whether it was listed at all: it may not have answered.
     pub(super) is_listed: bool,
+    /// Whether it had a directory that may be a device, selected or not.
+    pub(super) has_device: bool,
     /// Whether it has a `.schema` that was read, understood or not.
     pub(super) has_schema: bool,
     /// The size of its `.schema`, as far as that is kept.
