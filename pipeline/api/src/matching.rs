@@ -34,8 +34,8 @@ impl Match {
         if let Some(pattern) = &self.name
             && !pattern.is_match(&series.name)
         {
-            let near_miss = pattern.near_miss(&series.name);
-            first = Some(near_miss.or_else(|| renamed(pattern, series))?);
+            let near_miss = || pattern.near_miss(&series.name);
+            first = Some(renamed(pattern, series).or_else(near_miss)?);
         }
         for (key, pattern) in &self.labels {
             let near_miss = match series.attributes.get(key).map(ToString::to_string) {

@@ -81,6 +81,9 @@ pub(crate) async fn run(
             deadline = Some(Instant::now() + options.shutdown_timeout);
         }
     }
+    while let Ok(report) = running.startup_reports.try_recv() {
+        startup.add(Some(report));
+    }
     startup.log();
     let exporter_failure = finish(running, exporters, &counters).await;
     summary.log_last(&counters);

@@ -118,7 +118,7 @@ fn groups(with: &str) -> Vec<&str> {
 
 /// Whether an expression takes the whole of each text that it is found in: it is anchored at both ends, or takes anything.
 fn takes_all(regex: &regex::Regex) -> bool {
-    const ANYTHING: &str = "/a-0.ö %";
+    const ANYTHING: &str = "/a-0.ö\t%";
     let is_anchored = regex_syntax::parse(regex.as_str()).is_ok_and(|hir| {
         let properties = hir.properties();
         properties.look_set_prefix().contains(Look::Start)

@@ -123,7 +123,7 @@ impl Processor for Metadata {
                 let value = scaled.unwrap_or_else(|| {
                     overflows += 1;
                     let series = &rewritten.table().series()[at];
-                    let detail = || format!("{} times {scale}", series.name);
+                    let detail = || format!("{} times {scale:?}", series.name);
                     out.warnings().warn_with(TOO_LARGE, detail);
                     Value::Absent
                 });
