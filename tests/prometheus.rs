@@ -194,8 +194,14 @@ fn what_nobody_reads_is_closed_and_not_sent() {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         let null = std::fs::File::open("/dev/null").unwrap();
-        for stdout in [Stdio::from(writer), Stdio::from(null)] {
-            let mut command = Command::new(common::BINARY);
+        let cases = [
+            ("\"$0\" \"$@\"", Stdio::from(writer)),
+            ("\"$0\" \"$@\"", Stdio::from(null)),
+            ("\"$0\" \"$@\" >&-", Stdio::piped()),
+        ];
+        for (script, stdout) in cases {
+            let mut command = Command::new("sh");
+            command.args(["-c", script, common::BINARY]);
             command.args(["--once", "--config", "-"]).stdout(stdout);
             command.stdin(Stdio::piped()).stderr(Stdio::piped());
             let mut child = command.spawn().unwrap();

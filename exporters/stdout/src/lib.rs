@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+mod at_start;
+
 use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::os::fd::AsFd;
@@ -83,6 +85,9 @@ impl Component for Stdout {
 #[async_trait]
 impl Exporter for Stdout {
     async fn export(&self, request: &[Batch]) -> Result<(), ExportError> {
+        if at_start::was_closed() {
+            return Err(ExportError::Closed);
+        }
         match self.format {
             OutputFormat::Text => write(text::format(request)).await,
             OutputFormat::Json => {

@@ -77,12 +77,13 @@ fn check_replace(replace: &Replace) -> Result<(), (&'static str, String)> {
         Err(_) => regex.capture_names().flatten().any(|name| name == group),
     };
     if let Some(group) = groups(&replace.with).into_iter().find(|group| !has(group)) {
-        let mut why = format!("the expression has no group `{group}`");
+        let why = format!("the expression has no group `{group}`");
         let is_known = |end: &usize| group.is_char_boundary(*end) && has(&group[..*end]);
-        if let Some(end) = (1..group.len()).rev().find(is_known) {
+        let end = (1..group.len()).rev().find(is_known);
+        let why = end.map_or(why.clone(), |end| {
             let (known, rest) = group.split_at(end);
-            why += &format!("; `$${{{known}}}{rest}` is the group `{known}` and then `{rest}`");
-        }
+            format!("{why}; `$${{{known}}}{rest}` is the group `{known}` and then `{rest}`")
+        });
         return Err(("replace.with", why));
     }
     if replace.with.is_empty() && takes_all(regex) {
