@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use crate::config::{Config, ConfiguredComponent, DeliveryConfig, Diagnostic};
 use crate::exporter::{ExporterTask, StartedExporter};
 use crate::fanout::{Output, fanout};
-use crate::join::Joins;
+use crate::join::{FirstOfEach, Joins, SlotsOf};
 use crate::processor::{Request, run_processor};
 
 /// All components, built, and how they hang together.
@@ -157,7 +157,7 @@ pub(crate) fn spawn(
     let (give_up, hear_give_up) = watch::channel(false);
     let capacity = graph.capacity;
     let pipelines = graph.pipelines.iter();
-    let joins = Joins::new(pipelines.map(|it| (&*it.name, it.receivers.len(), &*it.exporters)));
+    let joins = Joins::new(pipelines.map(|it| (&*it.name, &*it.exporters)));
     let mut exporters: BTreeMap<String, Output> = BTreeMap::new();
     for (id, (exporter, config)) in graph.exporters {
         let (mut to, from) = mpsc::channel(capacity);
@@ -173,8 +173,8 @@ pub(crate) fn spawn(
             task.run(from).await;
             Ended::Stage
         });
-        if let Some((name, stage)) = joins.before(&id, once) {
-            let stage = Box::new(stage);
+        if let Some(name) = joins.before(&id) {
+            let stage = Box::new(FirstOfEach::new(once));
             to = spawn_processor(stage, to, capacity, counters.of(&name), &mut tasks);
         }
         exporters.insert(id, Output { to, demand });
@@ -184,8 +184,8 @@ pub(crate) fn spawn(
         let own = counters.of(&pipeline.name);
         let outputs = pipeline.exporters.iter().filter_map(|id| {
             let mut output = exporters.get(id)?.clone();
-            if let Some(stage) = joins.end_of(&pipeline.name, id) {
-                let (stage, own) = (Box::new(stage), own.clone());
+            if joins.before(id).is_some() {
+                let (stage, own) = (Box::new(SlotsOf::stage(&pipeline.name)), own.clone());
                 output.to = spawn_processor(stage, output.to, capacity, own, &mut tasks);
             }
             Some(output)
@@ -194,11 +194,15 @@ pub(crate) fn spawn(
         let mut demand = joined_demand(&outputs);
         let mut to = match &outputs[..] {
             [only] if only.demand.is_everything() => only.to.clone(),
-            _ => spawn_fanout(outputs, capacity, own, &mut tasks),
+            _ => spawn_fanout(outputs, capacity, own.clone(), &mut tasks),
         };
         for (id, stage) in pipeline.processors.into_iter().rev() {
             demand = stage.demand(demand);
             to = spawn_processor(stage, to, capacity, counters.of(&id), &mut tasks);
+        }
+        if pipeline.receivers.len() > 1 {
+            let stage = Box::new(FirstOfEach::new(once));
+            to = spawn_processor(stage, to, capacity, own, &mut tasks);
         }
         for id in pipeline.receivers {
             let output = Output {

@@ -1,55 +1,38 @@
-//! Where several receivers or pipelines lead to one exporter: each series goes through once.
+//! Where several receivers lead to one pipeline, or several pipelines to one exporter: each series goes through once.
 //!
-//! Two stages, each a task of its own where it is needed at all. What comes by one of several pipelines gets table slots of
-//! that pipeline, since two that come of one receiver have the same. Then, before the exporter, the first series of an
-//! identity stays, and others are dropped, counted and named. A table is looked at once; what is known dies with it.
+//! The first series of an identity stays; others are dropped, counted and named. What comes by one of several pipelines gets
+//! table slots of that pipeline before, since two that come of one receiver have the same. A table is looked at once, and what
+//! is known dies with it: some 40 bytes a series, where there is such a stage at all.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use pipeline::{Batch, Head, Memo, Outbox, PerSeries, Processor, Result, Series, Table, Verdict};
 
-/// Which pipelines lead to each exporter, and how many ways there are from a receiver to it.
-pub(crate) struct Joins(BTreeMap<String, Join>);
-
-#[derive(Default)]
-struct Join {
-    pipelines: Vec<String>,
-    ways: usize,
-}
+/// The pipelines that lead to each exporter, where they are several.
+pub(crate) struct Joins(BTreeMap<String, Vec<String>>);
 
 impl Joins {
-    /// Of pipelines with their names, the number of their receivers, and the ids of their exporters.
-    pub(crate) fn new<'a>(
-        pipelines: impl Iterator<Item = (&'a str, usize, &'a [String])>,
-    ) -> Joins {
-        let mut joins: BTreeMap<String, Join> = BTreeMap::new();
-        for (name, receivers, exporters) in pipelines {
+    /// Of pipelines with their names and the ids of their exporters.
+    pub(crate) fn new<'a>(pipelines: impl Iterator<Item = (&'a str, &'a [String])>) -> Joins {
+        let mut joins: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (name, exporters) in pipelines {
             for exporter in exporters {
-                let join = joins.entry(exporter.clone()).or_default();
-                join.pipelines.push(name.to_owned());
-                join.ways += receivers;
+                let names = joins.entry(exporter.clone()).or_default();
+                names.push(name.to_owned());
             }
         }
+        joins.retain(|_, names| names.len() > 1);
         Joins(joins)
     }
 
-    /// The stage before an exporter that several ways lead to, and what it is called: by its pipelines. With `one_sweep`
-    /// it knows all tables until the end: a receiver may be done, and its tables gone, before another one begins.
-    pub(crate) fn before(&self, exporter: &str, one_sweep: bool) -> Option<(String, FirstOfEach)> {
-        let join = self.0.get(exporter).filter(|join| join.ways > 1)?;
-        Some((join.pipelines.join(", "), FirstOfEach::new(one_sweep)))
-    }
-
-    /// The stage at the end of a pipeline, where it is not the only one that leads to the exporter.
-    pub(crate) fn end_of(&self, pipeline: &str, exporter: &str) -> Option<Memo<SlotsOf>> {
-        let join = self.0.get(exporter)?;
-        let is_shared = join.pipelines.len() > 1;
-        is_shared.then(|| Memo::new(SlotsOf(pipeline.to_owned())))
+    /// The names of the pipelines that come together before an exporter; `None` where one alone leads to it.
+    pub(crate) fn before(&self, exporter: &str) -> Option<String> {
+        self.0.get(exporter).map(|names| names.join(", "))
     }
 }
 
-/// Lets the first series of each identity through.
+/// The stage that lets the first series of each identity through.
 pub(crate) struct FirstOfEach {
     memo: Memo<AllSeries>,
     /// What is held until the end.
@@ -66,7 +49,9 @@ impl PerSeries for AllSeries {
 }
 
 impl FirstOfEach {
-    fn new(one_sweep: bool) -> FirstOfEach {
+    /// With `one_sweep` it knows all tables until the end: a receiver may be done, and its tables gone, before another one
+    /// begins.
+    pub(crate) fn new(one_sweep: bool) -> FirstOfEach {
         FirstOfEach {
             memo: Memo::new(AllSeries),
             tables: one_sweep.then(Vec::new),
@@ -83,8 +68,14 @@ impl Processor for FirstOfEach {
     }
 }
 
-/// Gives tables slots of this pipeline.
+/// The stage that gives tables slots of this pipeline.
 pub(crate) struct SlotsOf(String);
+
+impl SlotsOf {
+    pub(crate) fn stage(pipeline: &str) -> Memo<SlotsOf> {
+        Memo::new(SlotsOf(pipeline.to_owned()))
+    }
+}
 
 impl PerSeries for SlotsOf {
     fn rewrite(&self, _: &Head, _: &mut Series) -> Verdict {
@@ -117,17 +108,11 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_joined_has_a_stage() {
+    fn pipelines_are_joined_where_several_lead_to_one_exporter() {
         let (one, both) = (["a".to_owned()], ["a".to_owned(), "b".to_owned()]);
-        let joins = Joins::new([("m/1", 1, &both[..]), ("m/2", 1, &one[..])].into_iter());
-        assert_eq!(
-            joins.before("a", false).map(|(name, _)| name),
-            Some("m/1, m/2".into())
-        );
-        assert!(joins.end_of("m/1", "a").is_some());
-        assert!(joins.before("b", false).is_none() && joins.end_of("m/1", "b").is_none());
-        let joins = Joins::new([("m", 2, &one[..])].into_iter());
-        assert!(joins.before("a", false).is_some() && joins.end_of("m", "a").is_none());
+        let joins = Joins::new([("m/1", &both[..]), ("m/2", &one[..])].into_iter());
+        assert_eq!(joins.before("a").as_deref(), Some("m/1, m/2"));
+        assert_eq!(joins.before("b"), None);
     }
 
     #[test]
@@ -135,7 +120,7 @@ mod tests {
         let counters = Counters::new("m/1, m/2");
         let mut out = Outbox::new(counters.clone());
         let batch = &text::parse("net/rx{device=/eth0} 1 counter\nnet/tx - counter").unwrap()[0];
-        let mut ways = ["m/1", "m/2"].map(|it| Memo::<_, ()>::new(SlotsOf(it.into())));
+        let mut ways = ["m/1", "m/2"].map(SlotsOf::stage);
         let mut first_of_each = FirstOfEach::new(false);
         for sweep in 1..4 {
             let [first, second] = ways.each_mut().map(|way| process(way, batch, &mut out));
@@ -173,6 +158,6 @@ mod tests {
     fn what_is_known_of_a_table_dies_with_it() {
         let batch = |number| batch_of_its_own(number, 2);
         assert_processor_forgets_tables(&mut FirstOfEach::new(false), batch);
-        assert_processor_forgets_tables(&mut Memo::<_, ()>::new(SlotsOf("m".into())), batch);
+        assert_processor_forgets_tables(&mut SlotsOf::stage("m"), batch);
     }
 }
