@@ -420,3 +420,21 @@ fn host_root_prefixes_what_is_read_of_the_host() {
         );
     }
 }
+
+#[test]
+fn a_group_that_an_expression_does_not_have_is_refused_with_the_mend() {
+    let labels =
+        r#"labels: {actions: [{replace: {label: device, regex: "^/(.*)$", with: "$1_x"}}]}"#;
+    let config = common::config("{root: /sys/class/net}", labels, "{}");
+    let output = validate(&config);
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    let why = "the expression has no group `1_x`; `$${1}_x` is the group `1` and then `_x`";
+    assert!(stderr.contains(why), "{stderr}");
+    assert!(
+        stderr.contains("processors.labels.actions.0.replace.with"),
+        "{stderr}"
+    );
+    let output = validate(&config.replace("$1_x", "$${1}_x"));
+    assert!(output.status.success(), "{}", text(&output.stderr));
+}

@@ -40,13 +40,14 @@ pub(crate) async fn run(
         started = OwnTasks::start(exporters.collect(), &counters, workers) => started?,
         _ = signals.next() => return exit_result(options, &counters),
     };
+    let rules = graph.rules.clone();
     let (end, shutdown) = watch::channel(false);
     let mut running = {
         let _spawned_there = workers.enter();
         spawn(graph, &Shutdown::new(shutdown), options.once, &counters)
     };
     let (mut receiving, mut exporting) = (running.receivers, running.exporters);
-    let mut startup = StartupReporter::new(running.receivers, options.is_default);
+    let mut startup = StartupReporter::new(running.receivers, options.is_default, rules);
     let mut summary = SummaryReporter::new(options.summary_interval, options.encoding);
     let mut deadline: Option<Instant> = None;
     let mut failure: Option<String> = None;
@@ -79,6 +80,9 @@ pub(crate) async fn run(
             let _ = end.send(true);
             deadline = Some(Instant::now() + options.shutdown_timeout);
         }
+    }
+    while let Ok(report) = running.startup_reports.try_recv() {
+        startup.add(Some(report));
     }
     startup.log();
     let exporter_failure = finish(running, exporters, &counters).await;

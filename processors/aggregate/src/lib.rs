@@ -57,7 +57,7 @@ impl Component for Aggregate {
     fn build(config: Config, context: &Context) -> Result<Aggregate> {
         let carry = u64::try_from(config.carry.0.as_nanos()).unwrap_or(u64::MAX);
         Ok(Aggregate {
-            rules: Arc::new(Rules::new(config)?),
+            rules: Arc::new(Rules::new(config, context)?),
             carry,
             groups: Groups::new(&context.id),
             subsystems: BTreeMap::new(),

@@ -124,19 +124,21 @@ impl Last {
     }
 }
 
-/// A value times a factor. Whole numbers stay whole where they can; histograms stay as they are.
-pub(crate) fn scaled(value: &Value, scale: f64) -> Value {
+/// A value times a factor; `None` where that is beyond all numbers. Whole numbers stay whole where they can; histograms, and
+/// what is no number before, stay as they are.
+pub(crate) fn scaled(value: &Value, scale: f64) -> Option<Value> {
     #[allow(clippy::cast_possible_truncation)]
     let whole = (scale.fract() == 0.0 && scale.abs() < 1e15).then_some(scale as i64);
     #[allow(clippy::cast_precision_loss)]
-    match value {
+    let product = match value {
         Value::Int(it) => match whole.and_then(|whole| it.checked_mul(whole)) {
-            Some(product) => Value::Int(product),
-            None => Value::Double(*it as f64 * scale),
+            Some(product) => return Some(Value::Int(product)),
+            None => *it as f64 * scale,
         },
-        Value::Double(it) => Value::Double(it * scale),
-        other => other.clone(),
-    }
+        Value::Double(it) if it.is_finite() => it * scale,
+        other => return Some(other.clone()),
+    };
+    product.is_finite().then_some(Value::Double(product))
 }
 
 #[cfg(test)]
@@ -208,12 +210,19 @@ mod tests {
 
     #[test]
     fn whole_numbers_stay_whole_where_they_can() {
-        assert_eq!(scaled(&Value::Int(3), 512.0), Value::Int(1536));
-        assert_eq!(scaled(&Value::Int(3), 0.5), Value::Double(1.5));
-        assert_eq!(
-            scaled(&Value::Int(i64::MAX), 2.0),
-            Value::Double(18_446_744_073_709_551_616.0)
-        );
-        assert_eq!(scaled(&Value::Ended, 2.0), Value::Ended);
+        let int = |it, scale| scaled(&Value::Int(it), scale);
+        assert_eq!(int(3, 512.0), Some(Value::Int(1536)));
+        assert_eq!(int(3, 0.5), Some(Value::Double(1.5)));
+        let twice = Value::Double(18_446_744_073_709_551_616.0);
+        assert_eq!(int(i64::MAX, 2.0), Some(twice));
+        assert_eq!(scaled(&Value::Ended, 2.0), Some(Value::Ended));
+    }
+
+    #[test]
+    fn what_overflows_is_no_value_and_what_was_none_before_stays() {
+        assert_eq!(scaled(&Value::Int(i64::MAX), 1e300), None);
+        assert_eq!(scaled(&Value::Double(-1e300), 1e300), None);
+        let infinite = Value::Double(f64::INFINITY);
+        assert_eq!(scaled(&infinite, 2.0), Some(infinite));
     }
 }

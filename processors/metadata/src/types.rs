@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use pipeline::{Head, Kind, PerSeries, Series, Source, Verdict};
+use pipeline::telemetry::RuleUse;
+use pipeline::{Context, Head, Kind, PerSeries, Series, Source, Verdict};
 
 use crate::catalog::{Catalog, CatalogEntry};
 use crate::config::{Aggregates, Config, MetadataRule, MetadataSource, Start, Unmatched};
@@ -11,6 +12,8 @@ use crate::config::{Aggregates, Config, MetadataRule, MetadataSource, Start, Unm
 #[derive(Debug)]
 pub(crate) struct Types {
     config: Config,
+    /// What each rule has matched.
+    rule_uses: Vec<Arc<RuleUse>>,
     catalog: Catalog,
 }
 
@@ -18,8 +21,29 @@ pub(crate) struct Types {
 const AGGREGATE: &str = ".aggregate";
 
 impl Types {
-    pub(crate) fn new(config: Config, catalog: Catalog) -> Types {
-        Types { config, catalog }
+    pub(crate) fn new(config: Config, catalog: Catalog, context: &Context) -> Types {
+        let rules = config.rules.iter().enumerate();
+        let rule_uses = rules.map(|(index, rule)| {
+            let path = format!("rules.{index}");
+            context.rule(RuleUse::new(path, rule.drop, rule.r#match.subsystem()))
+        });
+        Types {
+            rule_uses: rule_uses.collect(),
+            config,
+            catalog,
+        }
+    }
+
+    /// Records which rules match a series as it comes in.
+    fn record_matches(&self, series: &Series) {
+        if self.config.sources.contains(&MetadataSource::Rules) {
+            for (rule, rule_use) in self.config.rules.iter().zip(&self.rule_uses) {
+                if rule_use.is_open() {
+                    let is_match = rule.r#match.is_match(series);
+                    rule_use.record(is_match, || rule.r#match.near_miss(series));
+                }
+            }
+        }
     }
 
     /// What values of this series are multiplied by.
@@ -93,6 +117,7 @@ impl Types {
 
 impl PerSeries for Types {
     fn rewrite(&self, _: &Head, series: &mut Series) -> Verdict {
+        self.record_matches(series);
         let source = series.source.clone();
         let source = source.as_ref();
         let rules: Vec<&MetadataRule> = self.rules(series).collect();

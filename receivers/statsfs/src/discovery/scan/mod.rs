@@ -9,6 +9,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use pipeline::telemetry::FoundTree;
+
 use super::demand::DemandedChanges;
 use super::inotify::ChangeProbe;
 use crate::directory_id::DirectoryId;
@@ -64,6 +66,8 @@ pub(crate) struct ScannedTree {
     pub(crate) path: PathBuf,
     pub(crate) filesystem: Arc<str>,
     pub(crate) directories: usize,
+    /// Its subsystems; for a full scan only.
+    pub(crate) found: FoundTree,
     /// Why there is nothing to sweep; for a full scan only.
     pub(crate) why_nothing: String,
     /// Tells that a scan would find nothing.

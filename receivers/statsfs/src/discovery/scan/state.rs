@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use pipeline::telemetry::FoundTree;
 use pipeline::{Context, Demand, now_unix_nano};
 use rustix::io::Errno;
 use tokio::sync::mpsc;
@@ -215,6 +216,11 @@ impl ScanState {
                     filesystem: Arc::clone(&tree.filesystem),
                     directories: tree.len(),
                     change_probe: tree.change_probe().cloned(),
+                    found: if request.full {
+                        tree.found()
+                    } else {
+                        FoundTree::default()
+                    },
                     why_nothing: if request.full {
                         tree.why_nothing()
                     } else {

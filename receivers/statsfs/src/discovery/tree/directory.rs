@@ -32,6 +32,8 @@ pub(super) struct Directory {
     pub(super) is_listed: bool,
     /// Whether all that was there when it was last to be listed is in the tree: it has answered, and no limit was met.
     pub(super) is_whole: bool,
+    /// Whether it had a directory that may be a device, selected or not.
+    pub(super) has_device: bool,
     /// Whether it has a `.schema` that was read, understood or not.
     pub(super) has_schema: bool,
     /// The size of its `.schema`, as far as that is kept.

@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use pipeline::telemetry::FoundTree;
 use pipeline::{Attributes, Context, SourceDirectory};
 
 use super::inotify::{ChangeProbe, Watcher};
@@ -152,6 +153,18 @@ impl Tree {
         }
     }
 
+    /// The subsystems, and whether each has a device, be it one that is not selected. Where there is no directory for a
+    /// device in the layout, none is missing.
+    pub(crate) fn found(&self) -> FoundTree {
+        let layout = self.plan.layout.as_ref();
+        let wants_none = layout.is_some_and(|layout| !layout.holds_devices(0));
+        let subsystems = self.directories.values().filter_map(|it| {
+            let (name, _) = it.subsystem.as_ref().filter(|(_, depth)| *depth == 0)?;
+            Some((Arc::clone(name), it.has_device || wants_none))
+        });
+        FoundTree(subsystems.collect())
+    }
+
     /// How many directories there are.
     pub(crate) fn len(&self) -> usize {
         self.directories.len()
@@ -243,6 +256,7 @@ impl Tree {
             attributes: Arc::default(),
             is_listed: false,
             is_whole: false,
+            has_device: false,
             has_schema: false,
             schema_bytes: 0,
             watch: None,
