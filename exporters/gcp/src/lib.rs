@@ -15,15 +15,16 @@ use pipeline::{
     Batch, Component, Context, Delivery, Demand, Error, ExportError, Exporter, Result, Shutdown,
     Want, async_trait, now_unix_nano,
 };
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 
 use auth::credentials::Auth;
 use auth::detect::{DetectedResource, detect};
 use auth::sources::CredentialSources;
+use map::names::metric_type;
 use map::tables::MappedTables;
-use send::api::{Api, SharedApi, user_agent};
+use send::api::{Api, MAX_CONCURRENT_CALLS, SharedApi, user_agent};
 use send::descriptors::Descriptors;
 use send::pace::Pace;
 use send::series_states::SeriesStates;
@@ -52,7 +53,11 @@ pub struct Gcp {
     pace: Pace,
     tables: MappedTables,
     descriptors: Descriptors,
+    /// What stands before a name in a metric's type, without a slash at its end.
+    type_prefix: String,
     series_states: Mutex<SeriesStates>,
+    /// How many points wait, of series that the API refuses for the time being.
+    deferred_points: watch::Sender<u64>,
     /// What was detected last, and when.
     detected: tokio::sync::Mutex<Option<(Arc<DetectedResource>, Instant)>>,
     /// Why points cannot be mapped: they have no project, or no resource of their own. As long as it is so the detection is
@@ -139,13 +144,16 @@ impl Gcp {
 
     fn new(config: Config, context: &Context, endpoint: Option<Endpoint>, now: Clock) -> Gcp {
         let metric = &config.metric;
+        let address = metric.endpoint.as_deref().unwrap_or(DEFAULT_ENDPOINT);
         let api = Api {
+            address: address.to_owned(),
             endpoint,
             channel: OnceLock::new(),
             auth: OnceLock::new(),
             gzip: metric.compression == GcpCompression::Gzip,
             is_service_time_series: metric.create_service_timeseries,
             destination_project_quota: config.destination_project_quota,
+            permits: Semaphore::new(MAX_CONCURRENT_CALLS),
         };
         Gcp {
             api: Arc::new(api),
@@ -156,7 +164,9 @@ impl Gcp {
             pace: Pace::new(metric.min_interval.0),
             tables: MappedTables::default(),
             descriptors: Descriptors::default(),
+            type_prefix: metric_type("", &[], &metric.prefix),
             series_states: Mutex::default(),
+            deferred_points: watch::Sender::new(0),
             detected: tokio::sync::Mutex::default(),
             mapping_error: watch::Sender::new(None),
             config,
@@ -206,6 +216,7 @@ impl Exporter for Gcp {
         let mut mapping_error = self.mapping_error.subscribe();
         tokio::select! {
             () = shutdown.wait() => Ok(()),
+            () = self.retry_deferred() => Ok(()),
             why = async {
                 self.detected_resource().await;
                 mapping_error.wait_for(Option::is_some).await.map(|why| why.clone())
@@ -215,6 +226,10 @@ impl Exporter for Gcp {
                 Ok(None) | Err(_) => Ok(()),
             },
         }
+    }
+
+    async fn drain(&self, give_up: Shutdown) {
+        self.drain_deferred(give_up).await;
     }
 
     async fn export(&self, request: &[Batch]) -> Result<(), ExportError> {

@@ -4,6 +4,7 @@
 // A panic here fails the test.
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc)]
 
+mod descriptors;
 pub mod python;
 mod rules;
 pub mod serve;
@@ -61,8 +62,22 @@ pub struct FakeState {
     pub auto_create: bool,
     /// The error for each creation of a descriptor.
     pub descriptor_error: Option<Status>,
+    /// The error for each list of descriptors.
+    pub list_error: Option<Status>,
+    /// How many descriptors may be created in a second of the fake's clock; beyond it is `RESOURCE_EXHAUSTED`.
+    pub descriptors_per_second: Option<usize>,
+    /// The calls about descriptors, by method.
+    pub descriptor_calls: BTreeMap<String, usize>,
+    /// When descriptors were created in the last second, unix ns.
+    recent_creations: VecDeque<u64>,
+    /// How many calls there are now, and the most that there were at a time.
+    pub concurrent_calls: usize,
+    /// The most calls at a time.
+    pub max_concurrent_calls: usize,
     /// How long each request takes before it is looked at.
     pub delay: Duration,
+    /// The same of a call about descriptors.
+    pub descriptor_delay: Duration,
     /// What is done with the next requests.
     pub next_responses: VecDeque<NextResponse>,
     /// The code and the reason if a series is rejected.
@@ -90,7 +105,14 @@ impl Fake {
             repeated_points: 0,
             auto_create: false,
             descriptor_error: None,
+            list_error: None,
+            descriptors_per_second: None,
+            descriptor_calls: BTreeMap::new(),
+            recent_creations: VecDeque::new(),
+            concurrent_calls: 0,
+            max_concurrent_calls: 0,
             delay: Duration::ZERO,
+            descriptor_delay: Duration::ZERO,
             next_responses: VecDeque::new(),
             reject: Box::new(|_| None),
             keys: HashMap::new(),

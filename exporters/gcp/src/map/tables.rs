@@ -40,15 +40,22 @@ impl MappedTables {
 }
 
 impl MappedTable {
-    /// The series in the text notation, for a message.
-    pub(crate) fn describe_series(&self, row: usize, metric_type: &str) -> String {
-        let series = self
-            .table
-            .upgrade()
-            .and_then(|it| it.series().get(row).cloned());
-        series.map_or_else(
+    /// The API's reason, with the series in the text notation and its resource, for a message.
+    pub(crate) fn describe_refusal(&self, row: usize, why: &str) -> String {
+        let metric_type = match &self.rows[row] {
+            Some((_, descriptor)) => &*descriptor.metric_type,
+            None => "",
+        };
+        let table = self.table.upgrade();
+        let series = table.as_ref().and_then(|it| it.series().get(row));
+        let label = series.map_or_else(
             || metric_type.to_owned(),
             |it| pipeline::formats::text::identity(metric_type, &it.attributes),
+        );
+        let resource = &self.common.resource;
+        format!(
+            "{why} ({label} of {}{:?})",
+            resource.r#type, resource.labels
         )
     }
 }

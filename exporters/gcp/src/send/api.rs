@@ -7,12 +7,14 @@ use googleapis_tonic_google_monitoring_v3::google::api::MetricDescriptor;
 use googleapis_tonic_google_monitoring_v3::google::monitoring::v3::metric_service_client::MetricServiceClient;
 use googleapis_tonic_google_monitoring_v3::google::monitoring::v3::{
     CreateMetricDescriptorRequest, CreateTimeSeriesRequest, GetMetricDescriptorRequest,
+    ListMetricDescriptorsRequest,
 };
 use http::uri::PathAndQuery;
 use pipeline::BuildInfo;
 use pipeline_grpc::{BytesCodec, MAX_ANSWER_BYTES, is_answer_too_large};
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint};
+use tokio::sync::Semaphore;
 use tonic::client::Grpc;
 use tonic::codec::CompressionEncoding;
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
@@ -20,13 +22,24 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
 use crate::auth::credentials::Auth;
+use crate::send::outcome::explain;
 
 /// An error message comes in a header. It names the failed series and may be long: 200 series with a reason each.
 const MAX_HEADER_BYTES: u32 = 1 << 20;
 
+/// The maximum number of concurrent calls, of whatever kind and for whichever request of the pipeline.
+pub(crate) const MAX_CONCURRENT_CALLS: usize = 8;
+
+/// Descriptors in a page: with 30 labels each they are well below what is taken of an answer.
+const PAGE_SIZE: i32 = 250;
+/// The maximum number of descriptors of a project.
+const MAX_DESCRIPTORS: usize = 25_000;
+
 /// The client of the API.
 #[derive(Debug)]
 pub(crate) struct Api {
+    /// `host:port`, for messages.
+    pub(crate) address: String,
     /// `None` if the channel was given.
     pub(crate) endpoint: Option<Endpoint>,
     /// Made in `start`: a connection needs the runtime.
@@ -37,6 +50,8 @@ pub(crate) struct Api {
     pub(crate) is_service_time_series: bool,
     /// Quotas count against the project that is written to.
     pub(crate) destination_project_quota: bool,
+    /// One for each call that may be made now.
+    pub(crate) permits: Semaphore,
 }
 
 impl Api {
@@ -61,6 +76,7 @@ impl Api {
         project: &str,
         series: Bytes,
     ) -> Result<(), Status> {
+        let _permit = self.permits.acquire().await;
         let mut grpc = Grpc::new(self.connect()?.clone());
         if self.gzip {
             grpc = grpc.send_compressed(CompressionEncoding::Gzip);
@@ -95,6 +111,7 @@ impl Api {
         project: &str,
         descriptor: MetricDescriptor,
     ) -> Result<MetricDescriptor, Status> {
+        let _permit = self.permits.acquire().await;
         let mut request = Request::new(CreateMetricDescriptorRequest {
             name: format!("projects/{project}"),
             metric_descriptor: Some(descriptor),
@@ -109,12 +126,45 @@ impl Api {
         project: &str,
         metric_type: &str,
     ) -> Result<MetricDescriptor, Status> {
+        let _permit = self.permits.acquire().await;
         let mut request = Request::new(GetMetricDescriptorRequest {
             name: format!("projects/{project}/metricDescriptors/{metric_type}"),
         });
         *request.metadata_mut() = self.headers(project).await?;
         let mut client = self.descriptor_client()?;
         Ok(client.get_metric_descriptor(request).await?.into_inner())
+    }
+
+    /// The descriptors of a project that match this filter.
+    pub(crate) async fn list_descriptors(
+        &self,
+        project: &str,
+        filter: &str,
+    ) -> Result<Vec<MetricDescriptor>, Status> {
+        let (mut all, mut page_token) = (Vec::new(), String::new());
+        loop {
+            let _permit = self.permits.acquire().await;
+            let mut request = Request::new(ListMetricDescriptorsRequest {
+                name: format!("projects/{project}"),
+                filter: filter.to_owned(),
+                page_size: PAGE_SIZE,
+                page_token,
+                ..ListMetricDescriptorsRequest::default()
+            });
+            *request.metadata_mut() = self.headers(project).await?;
+            let mut client = self.descriptor_client()?;
+            let page = client.list_metric_descriptors(request).await?.into_inner();
+            all.extend(page.metric_descriptors);
+            page_token = page.next_page_token;
+            if page_token.is_empty() || all.len() >= MAX_DESCRIPTORS {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// What an error means, with the address.
+    pub(crate) fn explain(&self, status: &Status) -> String {
+        format!("{}: {}", self.address, explain(status))
     }
 
     fn descriptor_client(&self) -> Result<MetricServiceClient<Channel>, Status> {

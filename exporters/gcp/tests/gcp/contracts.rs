@@ -127,7 +127,7 @@ fn keys_of_the_reference_that_are_not_taken_are_refused_with_the_reason() {
 async fn what_is_known_of_a_table_dies_with_it() {
     let yaml = "{project: p, metric: {skip_create_descriptor: true}}";
     let host = Host::new(yaml).await;
-    assert_exporter_forgets_tables(&host.gcp).await;
+    assert_exporter_forgets_tables(&*host.gcp).await;
 }
 
 #[test]

@@ -37,6 +37,7 @@ pub(crate) struct ExporterTask {
     accounting: Accounting,
     queue: MemoryQueue,
     consumers: usize,
+    exporter: Arc<dyn Exporter>,
     sender: RetrySender,
     /// The time for draining is over: what is left is counted, not sent.
     give_up: Shutdown,
@@ -53,12 +54,13 @@ impl ExporterTask {
     ) -> ExporterTask {
         let accounting = Accounting::new(counters);
         let consumers = config.delivery.num_consumers.max(1);
-        let timeout = TimeoutSender::new(exporter, config.delivery.timeout);
+        let timeout = TimeoutSender::new(Arc::clone(&exporter), config.delivery.timeout);
         ExporterTask {
             queue: MemoryQueue::new(&config, consumers, give_up.clone()),
             sender: RetrySender::new(timeout, config.retry, accounting.clone(), reader_gone),
             accounting,
             consumers,
+            exporter,
             give_up,
         }
     }
@@ -104,6 +106,7 @@ impl ExporterTask {
         while let Some(ended) = consumers.join_next().await {
             resume_panic(ended);
         }
+        task.exporter.drain(task.give_up.clone()).await;
     }
 
     /// One consumer: sends the requests of its part of the queue, one after the other.

@@ -16,7 +16,9 @@ pub(crate) enum SeriesOutcome {
     Accepted,
     /// Permanently, with the reason.
     Rejected(String),
-    /// The API may accept it later.
+    /// The API may accept it later: it refused this one for the time being, with the reason, and looked at the others.
+    Deferred(String),
+    /// The API may accept it later, with the whole request.
     RetryLater,
     /// The API did not look at it, since it refused the request for another series. Retry at once without that one.
     RetryNow,
@@ -113,7 +115,7 @@ pub(crate) fn parse_error(status: &Status, series: usize) -> RequestOutcome {
         .into_iter()
         .map(|reason| match reason {
             Some(reason) if is_retryable_reason(&reason, errors, status.code()) => {
-                SeriesOutcome::RetryLater
+                SeriesOutcome::Deferred(reason)
             }
             Some(reason) => SeriesOutcome::Rejected(reason),
             None if is_one_by_one => SeriesOutcome::Accepted,

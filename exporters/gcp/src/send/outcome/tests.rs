@@ -14,7 +14,7 @@ fn rejected_and_retryable(status: &Status, series: usize) -> (Vec<usize>, Vec<us
     };
     (
         which(|it| matches!(it, SeriesOutcome::Rejected(_))),
-        which(|it| *it == SeriesOutcome::RetryLater),
+        which(|it| matches!(it, SeriesOutcome::Deferred(_) | SeriesOutcome::RetryLater)),
     )
 }
 
