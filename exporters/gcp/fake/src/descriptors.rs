@@ -81,7 +81,9 @@ impl FakeState {
         let skip = match &*request.page_token {
             "" => 0,
             token => token.parse().map_err(|_| {
-                Status::invalid_argument(format!("Field page_token had an invalid value of \"{token}\"."))
+                Status::invalid_argument(format!(
+                    "Field page_token had an invalid value of \"{token}\"."
+                ))
             })?,
         };
         let matching = || {

@@ -53,15 +53,18 @@ impl tower::Service<http::Request<Body>> for Fake {
                         .await
                 }
                 Some("CreateMetricDescriptor") => {
-                    let mut grpc = Grpc::new(ProstCodec::<_, CreateMetricDescriptorRequest>::default());
+                    let mut grpc =
+                        Grpc::new(ProstCodec::<_, CreateMetricDescriptorRequest>::default());
                     grpc.unary(Descriptors(fake, path), request).await
                 }
                 Some("GetMetricDescriptor") => {
-                    let mut grpc = Grpc::new(ProstCodec::<_, GetMetricDescriptorRequest>::default());
+                    let mut grpc =
+                        Grpc::new(ProstCodec::<_, GetMetricDescriptorRequest>::default());
                     grpc.unary(Descriptors(fake, path), request).await
                 }
                 Some("ListMetricDescriptors") => {
-                    let mut grpc = Grpc::new(ProstCodec::<_, ListMetricDescriptorsRequest>::default());
+                    let mut grpc =
+                        Grpc::new(ProstCodec::<_, ListMetricDescriptorsRequest>::default());
                     grpc.unary(Descriptors(fake, path), request).await
                 }
                 _ => Status::unimplemented("").into_http(),

@@ -19,9 +19,9 @@ use tonic::client::Grpc;
 use tonic::codec::CompressionEncoding;
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Request, Status};
+use tonic::{Code, Request, Status};
 
-use crate::auth::credentials::Auth;
+use crate::auth::credentials::{Auth, TokenGeneration};
 use crate::send::outcome::explain;
 
 /// An error message comes in a header. It names the failed series and may be long: 200 series with a reason each.
@@ -76,7 +76,6 @@ impl Api {
         project: &str,
         series: Bytes,
     ) -> Result<(), Status> {
-        let _permit = self.permits.acquire().await;
         let mut grpc = Grpc::new(self.connect()?.clone());
         if self.gzip {
             grpc = grpc.send_compressed(CompressionEncoding::Gzip);
@@ -88,22 +87,25 @@ impl Api {
             name: format!("projects/{project}"),
             ..CreateTimeSeriesRequest::default()
         };
-        let mut request = Request::new(vec![name.encode_to_vec().into(), series]);
-        *request.metadata_mut() = self.headers(project).await?;
-        grpc.ready()
-            .await
-            .map_err(|error| Status::from_error(error.into()))?;
+        let message = vec![name.encode_to_vec().into(), series];
         let path = PathAndQuery::from_static(if self.is_service_time_series {
             "/google.monitoring.v3.MetricService/CreateServiceTimeSeries"
         } else {
             "/google.monitoring.v3.MetricService/CreateTimeSeries"
         });
-        let codec = BytesCodec::<()>::new();
-        match grpc.unary(request, path, codec).await {
-            // The request has arrived, and an answer says nothing but that it was accepted.
-            Err(status) if is_answer_too_large(&status) => Ok(()),
-            answer => answer.map(drop),
-        }
+        let call = |request| {
+            let (mut grpc, path) = (grpc.clone(), path.clone());
+            async move {
+                let ready = grpc.ready().await;
+                ready.map_err(|error| Status::from_error(error.into()))?;
+                match grpc.unary(request, path, BytesCodec::<()>::new()).await {
+                    // The request has arrived, and an answer says nothing but that it was accepted.
+                    Err(status) if is_answer_too_large(&status) => Ok(()),
+                    answer => answer.map(drop),
+                }
+            }
+        };
+        self.call(project, message, call).await
     }
 
     pub(crate) async fn create_descriptor(
@@ -111,14 +113,16 @@ impl Api {
         project: &str,
         descriptor: MetricDescriptor,
     ) -> Result<MetricDescriptor, Status> {
-        let _permit = self.permits.acquire().await;
-        let mut request = Request::new(CreateMetricDescriptorRequest {
+        let message = CreateMetricDescriptorRequest {
             name: format!("projects/{project}"),
             metric_descriptor: Some(descriptor),
-        });
-        *request.metadata_mut() = self.headers(project).await?;
-        let mut client = self.descriptor_client()?;
-        Ok(client.create_metric_descriptor(request).await?.into_inner())
+        };
+        let client = self.descriptor_client()?;
+        let call = |request| {
+            let mut client = client.clone();
+            async move { client.create_metric_descriptor(request).await }
+        };
+        Ok(self.call(project, message, call).await?.into_inner())
     }
 
     pub(crate) async fn get_descriptor(
@@ -126,13 +130,15 @@ impl Api {
         project: &str,
         metric_type: &str,
     ) -> Result<MetricDescriptor, Status> {
-        let _permit = self.permits.acquire().await;
-        let mut request = Request::new(GetMetricDescriptorRequest {
+        let message = GetMetricDescriptorRequest {
             name: format!("projects/{project}/metricDescriptors/{metric_type}"),
-        });
-        *request.metadata_mut() = self.headers(project).await?;
-        let mut client = self.descriptor_client()?;
-        Ok(client.get_metric_descriptor(request).await?.into_inner())
+        };
+        let client = self.descriptor_client()?;
+        let call = |request| {
+            let mut client = client.clone();
+            async move { client.get_metric_descriptor(request).await }
+        };
+        Ok(self.call(project, message, call).await?.into_inner())
     }
 
     /// The descriptors of a project that match this filter.
@@ -141,19 +147,21 @@ impl Api {
         project: &str,
         filter: &str,
     ) -> Result<Vec<MetricDescriptor>, Status> {
+        let client = self.descriptor_client()?;
+        let call = |request| {
+            let mut client = client.clone();
+            async move { client.list_metric_descriptors(request).await }
+        };
         let (mut all, mut page_token) = (Vec::new(), String::new());
         loop {
-            let _permit = self.permits.acquire().await;
-            let mut request = Request::new(ListMetricDescriptorsRequest {
+            let message = ListMetricDescriptorsRequest {
                 name: format!("projects/{project}"),
                 filter: filter.to_owned(),
                 page_size: PAGE_SIZE,
                 page_token,
                 ..ListMetricDescriptorsRequest::default()
-            });
-            *request.metadata_mut() = self.headers(project).await?;
-            let mut client = self.descriptor_client()?;
-            let page = client.list_metric_descriptors(request).await?.into_inner();
+            };
+            let page = self.call(project, message, call).await?.into_inner();
             all.extend(page.metric_descriptors);
             page_token = page.next_page_token;
             if page_token.is_empty() || all.len() >= MAX_DESCRIPTORS {
@@ -162,20 +170,42 @@ impl Api {
         }
     }
 
-    /// What an error means, with the address.
-    pub(crate) fn explain(&self, status: &Status) -> String {
-        format!("{}: {}", self.address, explain(status))
+    /// Makes a call, with the account's token. If the API does not take the token, another one is fetched, and the call is made
+    /// once more.
+    async fn call<M: Clone, T, F: Future<Output = Result<T, Status>>>(
+        &self,
+        project: &str,
+        message: M,
+        call: impl Fn(Request<M>) -> F,
+    ) -> Result<T, Status> {
+        let _permit = self.permits.acquire().await;
+        let (request, token) = self.request(project, message.clone()).await?;
+        let answer = call(request).await;
+        let Some(auth) = self.auth.get() else {
+            return answer;
+        };
+        match &answer {
+            Err(status) if status.code() == Code::Unauthenticated && auth.refused(token) => {
+                let (request, _) = self.request(project, message).await?;
+                call(request).await
+            }
+            Err(_) => answer,
+            Ok(_) => {
+                auth.accepted();
+                answer
+            }
+        }
     }
 
-    fn descriptor_client(&self) -> Result<MetricServiceClient<Channel>, Status> {
-        let client = MetricServiceClient::new(self.connect()?.clone());
-        Ok(client.max_decoding_message_size(MAX_ANSWER_BYTES))
-    }
-
-    async fn headers(&self, project: &str) -> Result<MetadataMap, Status> {
-        let mut headers = match self.auth.get() {
+    /// The request with its headers, and whose token is in them.
+    async fn request<M>(
+        &self,
+        project: &str,
+        message: M,
+    ) -> Result<(Request<M>, TokenGeneration), Status> {
+        let (mut headers, token) = match self.auth.get() {
             Some(auth) => auth.headers().await?,
-            None => http::HeaderMap::new(),
+            None => <(http::HeaderMap, TokenGeneration)>::default(),
         };
         let value = |text: String| {
             let value = http::HeaderValue::try_from(text);
@@ -188,7 +218,19 @@ impl Api {
         if self.destination_project_quota {
             headers.insert("x-goog-user-project", value(project.to_owned())?);
         }
-        Ok(MetadataMap::from_headers(headers))
+        let mut request = Request::new(message);
+        *request.metadata_mut() = MetadataMap::from_headers(headers);
+        Ok((request, token))
+    }
+
+    /// What an error means, with the address.
+    pub(crate) fn explain(&self, status: &Status) -> String {
+        format!("{}: {}", self.address, explain(status))
+    }
+
+    fn descriptor_client(&self) -> Result<MetricServiceClient<Channel>, Status> {
+        let client = MetricServiceClient::new(self.connect()?.clone());
+        Ok(client.max_decoding_message_size(MAX_ANSWER_BYTES))
     }
 }
 

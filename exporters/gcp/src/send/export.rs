@@ -209,6 +209,19 @@ impl Gcp {
                     export.rejected += 1;
                     export.rejected_as_a_whole += 1;
                 }
+                // All series have it after a restart: one warning for all of them.
+                SeriesOutcome::Rejected(why)
+                    if outcome::is_superseded(&why) && !state.has_accepted() =>
+                {
+                    state.record_answer(in_flight.reading_time, &in_flight.point, false);
+                    export.rejected += 1;
+                    let message =
+                        "first points of series rejected by the API, which has newer ones";
+                    self.warnings.warn_with(message, || {
+                        let interval = self.config.metric.min_interval.0;
+                        format!("this program has started anew within {interval:?}, or another one writes the same series")
+                    });
+                }
                 SeriesOutcome::Rejected(why) => {
                     state.record_answer(in_flight.reading_time, &in_flight.point, false);
                     export.rejected += 1;

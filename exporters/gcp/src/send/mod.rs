@@ -1,7 +1,7 @@
 //! Sends points: which points go in which request, the requests themselves, and what the responses mean.
 
 pub(crate) mod api;
-mod backoff;
+pub(crate) mod backoff;
 mod create_descriptors;
 mod deferred;
 pub(crate) mod descriptors;

@@ -106,6 +106,41 @@ fn keys_of_the_reference_that_are_not_taken_are_refused_with_the_reason() {
         ),
         ("{metric: {min_interval: 0s}}", "metric.min_interval", "1ms"),
         (
+            "{metric: {prefix: mine}}",
+            "metric.prefix",
+            "`mine` does not begin with a domain",
+        ),
+        (
+            "{metric: {prefix: ''}}",
+            "metric.prefix",
+            "custom.googleapis.com/mine",
+        ),
+        (
+            "{metric: {prefix: mine/custom.googleapis.com}}",
+            "metric.prefix",
+            "domain",
+        ),
+        (
+            "{metric: {ca_file: x.pem}}",
+            "metric.ca_file",
+            "an `endpoint` of your own",
+        ),
+        (
+            "{metric: {server_name_override: x}}",
+            "metric.server_name_override",
+            "an `endpoint` of your own",
+        ),
+        (
+            "{metric: {endpoint: 'localhost:1', use_insecure: true, ca_file: x.pem}}",
+            "metric.ca_file",
+            "no TLS",
+        ),
+        (
+            "{metric: {endpoint: 'localhost:1', ca_file: /nowhere/x.pem}}",
+            "metric.ca_file",
+            "/nowhere/x.pem",
+        ),
+        (
             "{metric: {compression: zstd}}",
             "metric.compression",
             "unknown value",

@@ -267,6 +267,11 @@ impl SeriesState {
         Some(if time < read { OUT_OF_ORDER } else { COALESCED })
     }
 
+    /// Whether the API has accepted a point of the series since this program started.
+    pub(crate) fn has_accepted(&self) -> bool {
+        self.last_accepted.is_some()
+    }
+
     /// The API's answer for the last point, if it was read at `time`: whether it accepted it.
     pub(crate) fn answer_to(&self, time: u64) -> Option<bool> {
         let (_, accepted) = self.last_answered.filter(|(read, _)| *read == time)?;
