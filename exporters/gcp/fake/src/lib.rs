@@ -64,6 +64,10 @@ pub struct FakeState {
     pub descriptor_error: Option<Status>,
     /// The error for each list of descriptors.
     pub list_error: Option<Status>,
+    /// Whether a request with this `authorization` is answered with `UNAUTHENTICATED`.
+    pub refuses_token: fn(&str) -> bool,
+    /// How many requests were.
+    pub refused_tokens: usize,
     /// How many descriptors may be created in a second of the fake's clock; beyond it is `RESOURCE_EXHAUSTED`.
     pub descriptors_per_second: Option<usize>,
     /// The calls about descriptors, by method.
@@ -106,6 +110,8 @@ impl Fake {
             auto_create: false,
             descriptor_error: None,
             list_error: None,
+            refuses_token: |_| false,
+            refused_tokens: 0,
             descriptors_per_second: None,
             descriptor_calls: BTreeMap::new(),
             recent_creations: VecDeque::new(),
@@ -147,6 +153,19 @@ impl Fake {
 }
 
 impl FakeState {
+    /// Whether the token of a request is taken.
+    fn check_token(&mut self, headers: &http::HeaderMap) -> Result<(), Status> {
+        let token = headers.get(http::header::AUTHORIZATION);
+        let token = token.map_or("", |it| it.to_str().unwrap());
+        if !(self.refuses_token)(token) {
+            return Ok(());
+        }
+        self.refused_tokens += 1;
+        Err(Status::unauthenticated(
+            "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or other valid authentication credential.",
+        ))
+    }
+
     fn create_time_series(&mut self, request: CreateTimeSeriesRequest) -> Result<(), Status> {
         let lost_response = match self.next_responses.pop_front() {
             Some(NextResponse::Fail(status)) => return Err(status),

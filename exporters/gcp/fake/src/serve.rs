@@ -38,6 +38,9 @@ impl tower::Service<http::Request<Body>> for Fake {
         let (fake, gzip) = (self.clone(), CompressionEncoding::Gzip);
         Box::pin(async move {
             let _call = CallGuard::new(&fake);
+            if let Err(status) = fake.with(|it| it.check_token(request.headers())) {
+                return Ok(status.into_http());
+            }
             let path = request
                 .uri()
                 .path()

@@ -11,9 +11,7 @@ use tonic::Status;
 use crate::Gcp;
 use crate::map::series::point_value;
 use crate::map::tables::MappedTable;
-use crate::send::deferred::{SeriesRef, WaitingPoint};
 use crate::send::descriptors::Descriptor;
-use crate::send::drop_reasons::COALESCED;
 use crate::send::outcome::{self, RequestOutcome, SeriesOutcome};
 use crate::send::pace::Reading;
 use crate::send::requests::{ApiRequest, InFlight, PointRef};
@@ -22,7 +20,7 @@ use crate::send::requests::{ApiRequest, InFlight, PointRef};
 #[derive(Default)]
 pub(crate) struct ExportOutcome {
     /// Points that this exporter dropped, by reason.
-    dropped: BTreeMap<DropReason, u64>,
+    pub(super) dropped: BTreeMap<DropReason, u64>,
     accepted: u64,
     pub(crate) rejected: u64,
     /// Of those, the points whose whole request was rejected.
@@ -31,11 +29,11 @@ pub(crate) struct ExportOutcome {
     to_retry: HashSet<PointRef>,
     retry_reason: Option<BoxError>,
     /// Points that the API refused for the time being, and later ones of series that wait.
-    refused: Vec<InFlight>,
+    pub(super) refused: Vec<InFlight>,
     refused_ids: HashSet<u128>,
-    waiting: Vec<(PointRef, Reading)>,
+    pub(super) waiting: Vec<(PointRef, Reading)>,
     /// How many points wait now. They are accounted for when they are done.
-    deferred: u64,
+    pub(super) deferred: u64,
 }
 
 impl Gcp {
@@ -82,42 +80,6 @@ impl Gcp {
             self.counters.dropped(*reason, *count);
         }
         export.into_result(request)
-    }
-
-    /// Lets points wait. Nothing is awaited from here to the end of the export: one that is cancelled has let none wait.
-    fn defer(&self, tables: &[Arc<MappedTable>], export: &mut ExportOutcome) {
-        let now = (self.now)();
-        let series_of = |point_ref: PointRef| SeriesRef {
-            table: Arc::clone(&tables[point_ref.batch]),
-            row: point_ref.row,
-        };
-        let mut states = self.series_states();
-        for in_flight in std::mem::take(&mut export.refused) {
-            let table = &tables[in_flight.point_ref.batch];
-            let Some((mapped, _)) = &table.rows[in_flight.point_ref.row] else {
-                continue;
-            };
-            if let Some(state) = states.get(mapped, now) {
-                state.defer(mapped.kind, in_flight.reading_time, &in_flight.point);
-            }
-            let waiting = WaitingPoint {
-                series: series_of(in_flight.point_ref),
-                reading_time: in_flight.reading_time,
-                point: in_flight.point,
-                is_resent: true,
-            };
-            export.deferred += 1;
-            if states.deferred.refused(mapped.id, waiting).is_some() {
-                self.counters.dropped(COALESCED, 1);
-            }
-        }
-        for (point_ref, reading) in std::mem::take(&mut export.waiting) {
-            match self.admit_waiting(&mut states, now, series_of(point_ref), reading) {
-                Ok(()) => export.deferred += 1,
-                Err(reason) => *export.dropped.entry(reason).or_default() += 1,
-            }
-        }
-        self.deferred_changed(&states);
     }
 
     /// Sends the requests. Returns the points to send again at once.

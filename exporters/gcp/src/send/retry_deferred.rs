@@ -10,6 +10,7 @@ use pipeline::telemetry::{Counter, DropReason};
 use tokio::time::{sleep_until, timeout};
 
 use crate::Gcp;
+use crate::map::tables::MappedTable;
 use crate::send::deferred::{SeriesRef, WaitingPoint};
 use crate::send::drop_reasons::{COALESCED, DEFERRED, DUPLICATE, SERIES_REFUSED, SHUTDOWN};
 use crate::send::export::ExportOutcome;
@@ -23,6 +24,42 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(12);
 const POINTS_DEFERRED: Counter = Counter::gauge("points_deferred");
 
 impl Gcp {
+    /// Lets points wait. Nothing is awaited from here to the end of the export: one that is cancelled has let none wait.
+    pub(super) fn defer(&self, tables: &[Arc<MappedTable>], export: &mut ExportOutcome) {
+        let now = (self.now)();
+        let series_of = |point_ref: PointRef| SeriesRef {
+            table: Arc::clone(&tables[point_ref.batch]),
+            row: point_ref.row,
+        };
+        let mut states = self.series_states();
+        for in_flight in std::mem::take(&mut export.refused) {
+            let table = &tables[in_flight.point_ref.batch];
+            let Some((mapped, _)) = &table.rows[in_flight.point_ref.row] else {
+                continue;
+            };
+            if let Some(state) = states.get(mapped, now) {
+                state.defer(mapped.kind, in_flight.reading_time, &in_flight.point);
+            }
+            let waiting = WaitingPoint {
+                series: series_of(in_flight.point_ref),
+                reading_time: in_flight.reading_time,
+                point: in_flight.point,
+                is_resent: true,
+            };
+            export.deferred += 1;
+            if states.deferred.refused(mapped.id, waiting).is_some() {
+                self.counters.dropped(COALESCED, 1);
+            }
+        }
+        for (point_ref, reading) in std::mem::take(&mut export.waiting) {
+            match self.admit_waiting(&mut states, now, series_of(point_ref), reading) {
+                Ok(()) => export.deferred += 1,
+                Err(reason) => *export.dropped.entry(reason).or_default() += 1,
+            }
+        }
+        self.deferred_changed(&states);
+    }
+
     /// Tries each series again when it is due, for as long as it is polled.
     pub(crate) async fn retry_deferred(&self) {
         let mut deferred_points = self.deferred_points.subscribe();
