@@ -41,7 +41,7 @@ fn the_defaults_are_the_references() {
 
 #[test]
 fn keys_of_the_reference_that_are_not_taken_are_refused_with_the_reason() {
-    for (yaml, path, reason) in [
+    assert_mistakes(&[
         (
             "{authenticator: a}",
             "authenticator",
@@ -67,7 +67,7 @@ fn keys_of_the_reference_that_are_not_taken_are_refused_with_the_reason() {
         (
             "{metric: {create_metric_descriptor_buffer_size: 1}}",
             "metric.create_metric_descriptor_buffer_size",
-            "never dropped",
+            "no descriptor is dropped",
         ),
         (
             "{metric: {cumulative_normalization: false}}",
@@ -89,6 +89,12 @@ fn keys_of_the_reference_that_are_not_taken_are_refused_with_the_reason() {
             "metric.experimental_wal",
             "`sending_queue`",
         ),
+    ]);
+}
+
+#[test]
+fn each_mistake_is_found_at_its_place() {
+    assert_mistakes(&[
         (
             "{metric: {use_insecure: true}}",
             "metric.use_insecure",
@@ -147,7 +153,12 @@ fn keys_of_the_reference_that_are_not_taken_are_refused_with_the_reason() {
         ),
         ("{user_agent: \"a\\nb\"}", "user_agent", "printable"),
         ("{project: ''}", "project", "not empty"),
-    ] {
+    ]);
+}
+
+/// Configurations, where each has its one mistake, and what is said of it.
+fn assert_mistakes(cases: &[(&str, &str, &str)]) {
+    for (yaml, path, reason) in cases {
         let found = mistakes::<Gcp>(yaml);
         assert!(
             found.len() == 1

@@ -198,8 +198,7 @@ fn unquoted(message: &str) -> String {
     for (at, byte) in message.bytes().enumerate() {
         let is_in_quotes = opened.last().is_some_and(|(open, _)| *open == b'"');
         match byte {
-            b'"' if !is_in_quotes => opened.push((byte, at)),
-            b'{' if !is_in_quotes => opened.push((byte, at)),
+            b'"' | b'{' if !is_in_quotes => opened.push((byte, at)),
             b'"' | b'}' if is_in_quotes == (byte == b'"') => {
                 if let Some((_, start)) = opened.pop() {
                     masked[start..=at].fill(b' ');
