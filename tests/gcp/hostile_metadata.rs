@@ -200,7 +200,7 @@ fn a_redirect_is_not_followed_and_what_it_says_has_to_look_like_what_it_is() {
 }
 
 /// A server that answers all requests with this and these headers, and names this as the place to go to.
-fn redirecting(code: u16, target: String, flavor: &'static str, body: String) -> String {
+pub(super) fn redirecting(code: u16, target: String, flavor: &'static str, body: String) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     std::thread::spawn(move || {

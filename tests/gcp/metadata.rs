@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::process::Signal;
 
-use super::hostile_metadata::Logs;
+use super::hostile_metadata::{Logs, redirecting};
 use super::http::{http, machine};
 use super::{fake_server, gcp_config, insecure_exporter, once, program, tree};
 use crate::common::{signal, spawn, text};
@@ -79,8 +79,7 @@ fn one_that_answers_late_changes_the_resource_once_and_that_is_said() {
 
 #[test]
 fn nothing_stands_in_the_place_of_an_instances_id() {
-    let server = fake_server(None);
-    let metadata = http(|path, _| {
+    let without_id = http(|path, _| {
         let value = match path.strip_prefix("/computeMetadata/v1/")? {
             "project/project-id" => "project-1",
             "instance/zone" => "projects/12/zones/europe-west1-b",
@@ -88,18 +87,26 @@ fn nothing_stands_in_the_place_of_an_instances_id() {
         };
         Some((200, value.into()))
     });
-    let home = tempfile::tempdir().unwrap();
-    let mut command = program(home.path());
-    command.env("GCE_METADATA_HOST", &metadata.address);
-    let gcp = insecure_exporter(&server, "detectors_timeout: 300ms,");
-    let output = once(command, &gcp_config(&tree(), &gcp, ""));
-    let stderr = text(&output.stderr);
-    assert!(output.status.success(), "{stderr}");
-    assert!(stderr.contains("there is no instance/id"), "{stderr}");
-    server.fake.with(|it| {
-        let mut keys = it.series.keys();
-        assert!(keys.len() > 0 && keys.all(|key| key.contains(" of generic_task{")));
-    });
+    // A page to log in, for whatever is asked.
+    let page = redirecting(200, String::new(), "", "<html>log in</html>".into());
+    for (address, why) in [
+        (without_id.address, "there is no instance/id"),
+        (page, "it answers 200 OK without `Metadata-Flavor: Google`"),
+    ] {
+        let server = fake_server(None);
+        let home = tempfile::tempdir().unwrap();
+        let mut command = program(home.path());
+        command.env("GCE_METADATA_HOST", address);
+        let gcp = insecure_exporter(&server, "detectors_timeout: 300ms,");
+        let output = once(command, &gcp_config(&tree(), &gcp, ""));
+        let stderr = text(&output.stderr);
+        assert!(output.status.success(), "{stderr}");
+        assert!(stderr.contains(why), "{stderr}");
+        server.fake.with(|it| {
+            let mut keys = it.series.keys();
+            assert!(keys.len() > 0 && keys.all(|key| key.contains(" of generic_task{")));
+        });
+    }
 }
 
 #[test]

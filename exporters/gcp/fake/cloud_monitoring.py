@@ -45,6 +45,10 @@ def is_distribution(distribution):
 
 def violation(time_series, last):
     """The first rule that a series violates, as the API words it."""
+    if not re.fullmatch(r"[^/]+\.[^/]+/.+", time_series.metric.type):
+        return f"Field metric.type had an invalid value of {time_series.metric.type}: it must have a domain and a non-empty path."
+    if any(time_series.resource.labels.get(key) == "" for key in ("location", "zone", "region")):
+        return "Unrecognized region or location."
     if len(time_series.metric.labels) > 30:
         return "at most 30 labels are allowed"
     for key, value in time_series.metric.labels.items():

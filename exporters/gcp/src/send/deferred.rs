@@ -13,6 +13,8 @@ use crate::send::pace::{OutgoingPoint, Reading};
 /// The pause before a series is tried again. It doubles up to the longest one.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 const MAX_PAUSE: Duration = Duration::from_mins(1);
+/// Series that are due within this time are tried together.
+const TOGETHER: Duration = Duration::from_secs(1);
 /// How long a point waits that no newer one replaces, as long as the service tries a request.
 const MAX_WAIT: Duration = Duration::from_mins(5);
 
@@ -122,11 +124,11 @@ impl DeferredSeries {
         waiting.map(|it| it.due).min()
     }
 
-    /// The points that are due, which are being sent from now on.
+    /// The points that are due now or soon, which are being sent from now on.
     pub(crate) fn take_due(&mut self) -> Vec<(u128, WaitingPoint)> {
-        let now = Instant::now();
+        let until = Instant::now() + TOGETHER;
         let due = self.all.iter_mut().filter_map(|(id, it)| {
-            let is_due = !it.is_sending && it.due <= now;
+            let is_due = !it.is_sending && it.due <= until;
             is_due.then(|| {
                 it.is_sending = true;
                 (*id, it.waiting.clone())

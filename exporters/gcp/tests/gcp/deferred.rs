@@ -144,3 +144,18 @@ async fn one_that_is_refused_for_good_after_it_has_waited_is_rejected() {
     host.assert_no_violations();
     assert_eq!((host.accepted(), host.count("points_rejected", "")), (1, 1));
 }
+
+#[tokio::test(start_paused = true)]
+async fn many_that_wait_share_requests() {
+    let host = Host::new(CONFIG).await;
+    host.fake
+        .with(|it| it.reject = Box::new(|_| Some((Code::ResourceExhausted, QUOTA.into()))));
+    host.show(0, &gauges(2_000)).await;
+    assert_eq!(host.count("points_deferred", ""), 2_000);
+    host.fake.with(|it| it.reject = Box::new(|_| None));
+    host.drain(Duration::from_mins(1)).await;
+    host.assert_no_violations();
+    assert_eq!(host.accepted(), 2_000);
+    let requests = host.requests().len();
+    assert!(requests < 10 + 25, "{requests}");
+}
