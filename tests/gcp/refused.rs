@@ -68,6 +68,42 @@ fn a_series_that_is_refused_for_now_costs_its_neighbours_nothing() {
 }
 
 #[test]
+fn descriptors_that_cannot_be_created_cost_no_point() {
+    for code in [Code::ResourceExhausted, Code::Internal] {
+        let server = fake_server(None);
+        server.fake.with(|it| {
+            it.auto_create = true;
+            it.descriptor_error = Some(tonic::Status::new(code, "as the test has it"));
+        });
+        let home = tempfile::tempdir().unwrap();
+        let gcp = insecure_exporter(&server, "detectors: [],");
+        // Without kinds each is a gauge, of which the first point goes too.
+        let config = gcp_config(&tree(), &gcp, "")
+            .replace("metadata: {}\n", "")
+            .replace("[metadata, batch]", "[batch]");
+        let output = once(program(home.path()), &config);
+        let stderr = text(&output.stderr);
+        assert!(output.status.success(), "{stderr}");
+        server.fake.assert_no_violations();
+        assert_eq!(
+            count(&stderr, "points_sent"),
+            server.fake.accepted_points() as u64,
+            "{stderr}"
+        );
+        assert!(
+            stderr.contains("descriptors of metrics cannot be created now"),
+            "{stderr}"
+        );
+        assert_fault(
+            "Cloud Monitoring creates no descriptors for the time being",
+            "nothing: points go without, and descriptors are tried again",
+            &stderr,
+            &[],
+        );
+    }
+}
+
+#[test]
 fn a_restart_within_the_interval_is_one_warning() {
     let server = fake_server(None);
     let home = tempfile::tempdir().unwrap();
