@@ -52,6 +52,7 @@ pub(crate) struct ExporterTask {
     /// `None`: it never is.
     stalled_after: Option<Duration>,
     consumers: usize,
+    exporter: Arc<dyn Exporter>,
     sender: Arc<RetrySender>,
     /// The time for draining is over: what is left is counted, not sent.
     give_up: Shutdown,
@@ -87,7 +88,7 @@ impl ExporterTask {
         let accounting = Accounting::new(counters.clone());
         let delivery = config.delivery;
         let blocks = delivery.block_on_overflow || !config.queue.enabled;
-        let timeout = TimeoutSender::new(exporter, delivery.timeout);
+        let timeout = TimeoutSender::new(Arc::clone(&exporter), delivery.timeout);
         let never = blocks || once || delivery.timeout.is_zero();
         ExporterTask {
             queue: Queue::new(&config.queue),
@@ -98,6 +99,7 @@ impl ExporterTask {
             sender: Arc::new(RetrySender::new(timeout, config.retry, accounting.clone())),
             counters,
             accounting,
+            exporter,
             give_up,
         }
     }
@@ -121,6 +123,7 @@ impl ExporterTask {
                 ));
             }
             if !is_open && under_way.is_empty() {
+                self.exporter.drain(self.give_up.clone()).await;
                 return true;
             }
             let takes_more = is_open && (self.overflow.is_empty() || !self.holds_up);
