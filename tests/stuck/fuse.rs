@@ -27,6 +27,10 @@ struct State {
     hangs: BTreeSet<String>,
     /// Directories that give `.` for ever.
     endless: BTreeSet<String>,
+    /// Files that answer so much later.
+    delays: BTreeMap<String, Duration>,
+    /// Files that answer so.
+    errors: BTreeMap<String, Errno>,
     /// Directories that give a hundred thousand entries, one after the other.
     slow: BTreeSet<String>,
     reads: BTreeMap<String, u64>,
@@ -76,6 +80,22 @@ impl HangingFilesystem {
     /// This file or directory hangs from now on.
     pub(crate) fn hang(&self, path: &str) {
         self.state.lock().unwrap().hangs.insert(path.into());
+    }
+
+    /// This file answers so much later from now on.
+    pub(crate) fn delay(&self, file: &str, delay: Duration) {
+        self.state.lock().unwrap().delays.insert(file.into(), delay);
+    }
+
+    /// This file cannot be read from now on, until it is `mend`ed.
+    pub(crate) fn fail(&self, file: &str, errno: Errno) {
+        self.state.lock().unwrap().errors.insert(file.into(), errno);
+    }
+
+    /// It can be read again. How often it had been read by then, or tried to be.
+    pub(crate) fn mend(&self, file: &str) -> u64 {
+        self.state.lock().unwrap().errors.remove(file);
+        self.reads(file)
     }
 
     /// This directory gives `.` for ever, until it `answer`s.
@@ -219,6 +239,14 @@ impl Filesystem for System {
         *state.reads.entry(path.clone()).or_default() += 1;
         if state.hangs.contains(&path) {
             state.held.entry(path).or_default().push(Held::File(reply));
+        } else if let Some(errno) = state.errors.get(&path) {
+            reply.error(*errno);
+        } else if let Some(delay) = state.delays.get(&path).copied() {
+            // The delay is this file system's own, and nobody else's.
+            std::thread::spawn(move || {
+                std::thread::sleep(delay);
+                reply.data(if offset > 0 { b"" } else { b"1\n" });
+            });
         } else {
             reply.data(if offset > 0 { b"" } else { b"1\n" });
         }

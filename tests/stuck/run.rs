@@ -37,9 +37,15 @@ impl Run {
     }
 
     pub(super) fn with(system: HangingFilesystem, options: &str, arguments: &[&str]) -> Run {
+        let default = |key: &str, value: &str| match options.contains(key) {
+            true => String::new(),
+            false => format!("{key}: {value}, "),
+        };
         let receiver = format!(
-            "{{root: {}, collection_interval: 20ms, timeout: 300ms, {options}}}",
-            system.root().display()
+            "{{root: {}, {}{}{options}}}",
+            system.root().display(),
+            default("collection_interval", "20ms"),
+            default("timeout", "300ms"),
         );
         let mut child = collector(&config(&receiver, "batch: {}", "{}"), arguments);
         Run {

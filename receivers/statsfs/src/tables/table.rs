@@ -8,7 +8,7 @@ use pipeline::{Budget, Head, Series, Source, Table, Want};
 use super::row_state::{RowActions, RowState, RowStates};
 use crate::directory_id::DirectoryId;
 use crate::discovery::{DirectoryRef, DiscoveredFile};
-use crate::read::{FdCache, Job, Readings, RowGroup, Rows};
+use crate::read::{FdCache, Job, Precedence, Readings, RowGroup, Rows, Selection};
 use crate::root::Root;
 
 /// A table, and the state of its rows.
@@ -26,8 +26,12 @@ pub(crate) struct TableState {
     snapshot: Option<TableSnapshot>,
     /// Whether rows were added or changed since the snapshot.
     outdated: bool,
-    /// Rows that are not read at each sweep.
+    /// Rows that are not simply read at each sweep.
     row_states: RowStates,
+    /// The rows before this one have been tried at least once.
+    tried_rows: u32,
+    /// The first row that the last sweep did not reach in time: the next one begins with it.
+    missed: Option<u32>,
     tombstones: usize,
     /// `None` while a reader has them.
     fds: Option<FdCache>,
@@ -50,10 +54,7 @@ pub(crate) struct PendingBatch {
     pub(crate) table: Arc<Table>,
     pub(crate) starts: Arc<[u64]>,
     pub(crate) rows: Arc<Rows>,
-    /// Rows whose series end.
-    pub(crate) ended: Vec<u32>,
-    /// Rows that failed before and are tried again.
-    pub(crate) retried: Vec<u32>,
+    pub(crate) actions: RowActions,
 }
 
 impl TableState {
@@ -69,6 +70,8 @@ impl TableState {
             snapshot: None,
             outdated: true,
             row_states: RowStates::default(),
+            tried_rows: 0,
+            missed: None,
             tombstones: 0,
             fds: Some(FdCache::new(fd_budget.clone())),
             ended_while_read: Vec::new(),
@@ -205,9 +208,62 @@ impl TableState {
         }
     }
 
-    /// The file that this job waited for has answered.
-    pub(crate) fn clear_stuck(&mut self, job: u64) {
-        self.row_states.clear_stuck(job);
+    /// Whether a row was tried before: it has given values as long as it has no state.
+    pub(crate) fn was_tried(&self, row: u32) -> bool {
+        row < self.tried_rows
+    }
+
+    /// Its first `row_count` rows have been tried.
+    pub(crate) fn set_tried(&mut self, row_count: usize) {
+        self.tried_rows = u32::try_from(row_count).unwrap_or(u32::MAX);
+    }
+
+    /// The file that this job waited for has answered: it is slow, or had no time enough.
+    pub(crate) fn clear_stuck(&mut self, job: u64, had_time: bool) {
+        self.row_states.clear_stuck(job, had_time);
+    }
+
+    /// The row that waits for this job.
+    pub(crate) fn stuck_row(&self, job: u64) -> Option<u32> {
+        let mut rows = self.row_states.iter();
+        rows.find_map(|(row, state)| (state == RowState::Stuck(job)).then_some(row))
+    }
+
+    /// The file of a live row took this job long: it is read apart from now on, or still.
+    pub(crate) fn set_slow(&mut self, row: u32, job: u64) {
+        if self.is_live(row) {
+            self.row_states.set_slow(row, job);
+            if let Some(fds) = &mut self.fds {
+                fds.close_file(row);
+            }
+        }
+    }
+
+    /// The file of a slow row was quick.
+    pub(crate) fn clear_slow(&mut self, row: u32) {
+        self.row_states.clear_slow(row);
+    }
+
+    /// Rows were not reached in time, these first: the next sweep begins with the first of them. Behind a file that did not
+    /// answer they may be alike: each is read apart.
+    pub(crate) fn set_missed(&mut self, rows: &[u32], is_stalled: bool) {
+        self.missed = rows.first().copied();
+        if is_stalled {
+            let live = rows.iter().filter(|row| self.is_live(**row));
+            for row in live.copied().collect::<Vec<_>>() {
+                self.row_states.set_missed(row);
+            }
+        }
+    }
+
+    /// Whether it is to be read before others: the last sweep did not reach all of it in time; or it gives series up, which
+    /// another table goes on with.
+    pub(crate) fn urgency(&self) -> u8 {
+        match (self.last_turn, self.missed) {
+            (None, _) => 0,
+            (_, Some(_)) => 1,
+            _ => 2,
+        }
     }
 
     /// All rows that are backed off are tried again at the next sweep.
@@ -237,18 +293,18 @@ impl TableState {
         let fds = self.fds.take()?;
         self.last_turn = self.want.turn(number, tick);
         let row_count = u32::try_from(table.len()).unwrap_or(u32::MAX);
-        let RowActions {
-            skip,
-            ended,
-            retried,
-        } = self.row_states.plan_sweep(row_count, number);
-        self.tombstones += ended.len();
+        let actions = self.row_states.plan_sweep(row_count, number);
+        self.tombstones += actions.ended.len();
         let job = Job {
             rows: Arc::clone(&rows),
             root,
             keep_open,
             fds,
-            skip,
+            selection: Selection::All {
+                skip: Arc::clone(&actions.skip),
+                first: self.missed.unwrap_or_default(),
+            },
+            precedence: Precedence::Normal,
             deadline,
             readings: Readings::default(),
         };
@@ -256,8 +312,7 @@ impl TableState {
             table,
             starts,
             rows,
-            ended,
-            retried,
+            actions,
         };
         Some((job, pending))
     }
@@ -279,6 +334,9 @@ impl TableState {
             series.retain(|_| rows.next().is_some_and(stays));
             series.shrink_to_fit();
             self.rows = Arc::new(self.rows.filtered(stays));
+            let stay = |before: u32| u32::try_from((0..before).filter(|row| stays(*row)).count());
+            self.tried_rows = stay(self.tried_rows).unwrap_or_default();
+            self.missed = self.missed.and_then(|missed| stay(missed).ok());
             self.row_states.remove_tombstones();
             self.tombstones = 0;
         }
@@ -293,22 +351,12 @@ impl TableState {
         });
     }
 
-    /// Takes the descriptors back from a reader; closes those of rows that ended meanwhile.
-    pub(crate) fn finish_read(&mut self, fds: FdCache) {
-        self.fds = Some(fds);
+    /// Takes the descriptors back, and closes those of rows that ended meanwhile; without any they stay with a reader that waits.
+    pub(crate) fn finish_read(&mut self, fds: Option<FdCache>) {
+        self.fds = Some(fds.unwrap_or_else(|| FdCache::new(self.fd_budget.clone())));
         for row in std::mem::take(&mut self.ended_while_read) {
             self.close_row(row);
         }
-    }
-
-    /// Its descriptors stay with a reader that is stuck; these series have not ended yet.
-    pub(crate) fn abandon_read(&mut self, ended: &[u32]) {
-        for row in ended {
-            self.row_states.set(*row, RowState::Ending);
-            self.tombstones -= 1;
-        }
-        self.fds = Some(FdCache::new(self.fd_budget.clone()));
-        self.ended_while_read.clear();
     }
 
     /// How many descriptors are open.
