@@ -23,6 +23,7 @@ pub(crate) struct HangingFilesystem {
 struct State {
     /// Paths below the root, by their numbers from 1: the root, which is empty, and all that came since.
     paths: Vec<String>,
+    numbers: HashMap<String, u64>,
     files: BTreeSet<String>,
     hangs: BTreeSet<String>,
     /// Directories that give `.` for ever.
@@ -48,7 +49,7 @@ impl HangingFilesystem {
     pub(crate) fn mount(files: &[String]) -> Option<HangingFilesystem> {
         let directory = tempfile::tempdir().unwrap();
         let state = Arc::<Mutex<State>>::default();
-        state.lock().unwrap().paths.push(String::new());
+        state.lock().unwrap().number("");
         files
             .iter()
             .for_each(|file| state.lock().unwrap().add(file));
@@ -139,9 +140,15 @@ impl State {
         self.files.insert(file.into());
         let ends = file.match_indices('/').map(|(end, _)| end);
         for end in ends.chain([file.len()]) {
-            if !self.paths.iter().any(|path| *path == file[..end]) {
-                self.paths.push(file[..end].into());
-            }
+            self.number(&file[..end]);
+        }
+    }
+
+    /// The path has a number from now on.
+    fn number(&mut self, path: &str) {
+        if !self.numbers.contains_key(path) {
+            self.paths.push(path.into());
+            self.numbers.insert(path.into(), self.paths.len() as u64);
         }
     }
 
@@ -150,7 +157,7 @@ impl State {
     }
 
     fn attributes(&self, path: &str) -> Option<FileAttr> {
-        let number = self.paths.iter().position(|it| it == path)? as u64 + 1;
+        let number = *self.numbers.get(path)?;
         let below = |file: &String| {
             file.strip_prefix(path)
                 .is_some_and(|it| it.starts_with('/'))

@@ -151,6 +151,29 @@ fn what_was_read_before_it_is_shown_and_once_ends() {
 }
 
 #[test]
+fn once_ends_also_where_more_of_them_hang_than_threads_may() {
+    let _cpu = alone(&CPU);
+    let test = "once_ends_also_where_more_of_them_hang_than_threads_may";
+    // More than are queued at a time: the last subsystem's turn never comes.
+    let many = ["c", "d"].map(|many| (0..1100).map(move |file| format!("{many}/d/f{file}")));
+    let few = files(&["0", "a", "b", "e"]);
+    let all: Vec<String> = few.into_iter().chain(many.into_iter().flatten()).collect();
+    let Some(system) = HangingFilesystem::mount(&all) else {
+        return lacks(test, "/dev/fuse, and root or fusermount3");
+    };
+    let stuck = ["a/d/f3", "b/d/f3"];
+    stuck.iter().for_each(|path| system.hang(path));
+    let mut run = Run::with(system, "max_stuck: 1, timeout: 2s", &["--once"]);
+    let stderr = run.ends(&stuck);
+    assert!(
+        stderr.contains("nothing is read below this root any more"),
+        "{stderr}"
+    );
+    assert!(stderr.contains("stuck=2"), "{stderr}");
+    run.counts.wait_until(&series("0", "f0"), 1);
+}
+
+#[test]
 fn with_too_many_of_them_their_subsystem_is_suspended() {
     let _cpu = alone(&CPU);
     let test = "with_too_many_of_them_their_subsystem_is_suspended";

@@ -84,9 +84,10 @@ impl Run {
             std::thread::yield_now();
         }
         stuck.iter().for_each(|path| self.system.answer(path));
-        assert_eq!(self.child.wait().unwrap().code(), Some(0));
+        let code = self.child.wait().unwrap().code();
         let mut rest = String::new();
         self.stderr.read_to_string(&mut rest).unwrap();
+        assert_eq!(code, Some(0), "{rest}");
         rest
     }
 }

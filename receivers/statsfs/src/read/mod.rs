@@ -3,6 +3,7 @@
 mod fd_cache;
 mod job;
 mod pool;
+mod reader_thread;
 mod rows;
 mod selection;
 pub(crate) mod syscalls;
@@ -11,7 +12,8 @@ mod work_queue;
 
 pub(crate) use fd_cache::FdCache;
 pub(crate) use job::{Job, Precedence, ReadCost, ReadFailure, Readings, cpu_time};
-pub(crate) use pool::{Cancelled, LongJob, ReaderPool, STALL_TIMEOUT};
+pub(crate) use pool::{Cancelled, ReaderPool, STALL_TIMEOUT};
+pub(crate) use reader_thread::LongJob;
 pub(crate) use rows::{RowGroup, Rows};
 pub(crate) use selection::Selection;
 pub(crate) use value::Reason;

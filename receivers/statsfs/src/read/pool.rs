@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 use super::job::Job;
+use super::reader_thread::{LongJob, ReaderThread};
 use super::work_queue::{FinishedJob, NO_ROW, Progress, WorkQueue};
 
 /// After this time without progress a reader is stalled: others read the rest of its job, and the other jobs. A job that takes
@@ -34,19 +35,6 @@ pub(crate) struct ReaderPool {
     next_number: u64,
 }
 
-struct ReaderThread {
-    progress: Arc<Progress>,
-    /// The job and row where it was last seen.
-    position: (u64, u32),
-    since: Instant,
-    job_since: Instant,
-    /// A replacement may read in its place.
-    stalled: bool,
-    given_up: bool,
-    /// Others read the rest of its job.
-    relieved: bool,
-}
-
 /// What became of a job that is not waited for.
 #[derive(Debug)]
 pub(crate) enum Cancelled {
@@ -56,15 +44,6 @@ pub(crate) enum Cancelled {
     Reading(u32),
     /// It is finished, or has just begun.
     Soon,
-}
-
-/// A job that takes long, and where it is.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct LongJob {
-    pub(crate) number: u64,
-    pub(crate) row: u32,
-    /// Whether the row's file does not answer.
-    pub(crate) is_stalled: bool,
 }
 
 impl ReaderPool {
@@ -131,7 +110,7 @@ impl ReaderPool {
 
     /// How many slow jobs may be read at a time, so that a thread is left for all else.
     fn max_slow(&self) -> usize {
-        let stalled = |reader: &&ReaderThread| reader.stalled && !reader.progress.is_slow();
+        let stalled = |reader: &&ReaderThread| reader.stalled && !reader.is_at_slow_job();
         let stalled = self.threads.values().filter(stalled).count();
         let all_but_one = (self.max_stuck + self.max_readers - 1).max(1);
         all_but_one.saturating_sub(stalled)
@@ -167,23 +146,12 @@ impl ReaderPool {
         self.staff()?;
         let now = Instant::now();
         let state = self.queue.lock();
-        let has_idle = state.idle > 0 || self.active_count() < self.max_readers;
+        let has_idle = state.idle > state.surplus || self.active_count() < self.max_readers;
         let has_idle = has_idle && state.runnable() == 0;
         drop(state);
+        let time = self.stall_timeout();
         let threads = self.threads.values();
-        let long = threads.filter(|it| it.position.0 != 0 && !it.relieved);
-        let long = long.filter_map(|reader| {
-            let is_stalled = now - reader.since >= self.stall_timeout();
-            let is_shared = has_idle
-                && !reader.progress.is_slow()
-                && now - reader.job_since >= self.stall_timeout();
-            let (number, row) = reader.position;
-            (is_stalled || is_shared).then_some(LongJob {
-                number,
-                row,
-                is_stalled,
-            })
-        });
+        let long = threads.filter_map(|reader| reader.long_job(time, now, has_idle));
         Ok(long.collect())
     }
 
@@ -191,8 +159,7 @@ impl ReaderPool {
     pub(crate) fn relieve(&mut self, number: u64) {
         let mut readers = self.threads.values_mut();
         if let Some(reader) = readers.find(|it| it.position.0 == number) {
-            reader.relieved = true;
-            reader.progress.relieve(number);
+            reader.relieve();
         }
     }
 
@@ -210,20 +177,10 @@ impl ReaderPool {
         for number in state.ended.drain(..) {
             self.threads.remove(&number);
         }
-        for reader in self.threads.values_mut() {
-            let position = reader.progress.position();
-            if position.0 != reader.position.0 {
-                (reader.job_since, reader.relieved) = (now, false);
-            }
-            if position != reader.position || position.0 == 0 || position.1 == NO_ROW {
-                (reader.position, reader.since) = (position, now);
-                (reader.stalled, reader.given_up) = (false, false);
-            }
-        }
+        self.threads.values_mut().for_each(|it| it.update(now));
         let mut stalled = self.stalled_count();
         for reader in self.threads.values_mut() {
-            let is_slow = (reader.position.0 != 0 && reader.progress.is_slow())
-                || now - reader.since >= stall_timeout;
+            let is_slow = reader.is_at_slow_job() || reader.waits_for(stall_timeout, now);
             if is_slow && !reader.stalled && stalled < max_stuck {
                 reader.stalled = true;
                 stalled += 1;
@@ -239,8 +196,7 @@ impl ReaderPool {
         let now = Instant::now();
         let mut given_up = Vec::new();
         for reader in self.threads.values_mut() {
-            let is_reading = reader.position.0 != 0 && reader.position.1 != NO_ROW;
-            if is_reading && !reader.given_up && now - reader.since >= self.timeout {
+            if reader.is_reading() && !reader.given_up && reader.waits_for(self.timeout, now) {
                 reader.given_up = true;
                 given_up.push(reader.position);
             }
@@ -274,15 +230,7 @@ impl ReaderPool {
         }
         let number = self.take_number();
         let progress = Arc::new(Progress::default());
-        let reader = ReaderThread {
-            progress: Arc::clone(&progress),
-            position: (0, 0),
-            since: Instant::now(),
-            job_since: Instant::now(),
-            stalled: false,
-            given_up: false,
-            relieved: false,
-        };
+        let reader = ReaderThread::new(Arc::clone(&progress), Instant::now());
         let (queue, size) = (Arc::clone(&self.queue), self.buffer);
         std::thread::Builder::new()
             .name("statsfs-read".into())

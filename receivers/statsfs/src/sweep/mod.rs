@@ -92,9 +92,9 @@ impl Sweeps {
         }
     }
 
-    /// Whether no sweep is under way.
+    /// Whether no sweep is under way, or none can go on: all threads wait for files that do not answer.
     pub(crate) fn is_idle(&self) -> bool {
-        self.active.is_empty()
+        self.active.is_empty() || (self.reads.is_empty() && self.readers.is_halted())
     }
 
     /// Whether a job is queued or being read, but for those of files that were given up.
