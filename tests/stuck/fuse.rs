@@ -123,6 +123,12 @@ impl HangingFilesystem {
         }
     }
 
+    /// All that hangs answers.
+    pub(crate) fn answer_all(&self) {
+        let hangs = self.state.lock().unwrap().hangs.clone();
+        hangs.iter().for_each(|path| self.answer(path));
+    }
+
     /// How often a file was read, or tried to be.
     pub(crate) fn reads(&self, file: &str) -> u64 {
         let state = self.state.lock().unwrap();

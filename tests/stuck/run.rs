@@ -37,9 +37,12 @@ impl Run {
     }
 
     pub(super) fn with(system: HangingFilesystem, options: &str, arguments: &[&str]) -> Run {
-        let default = |key: &str, value: &str| match options.contains(key) {
-            true => String::new(),
-            false => format!("{key}: {value}, "),
+        let default = |key: &str, value: &str| {
+            if options.contains(key) {
+                String::new()
+            } else {
+                format!("{key}: {value}, ")
+            }
         };
         let receiver = format!(
             "{{root: {}, {}{}{options}}}",
@@ -89,6 +92,20 @@ impl Run {
         self.stderr.read_to_string(&mut rest).unwrap();
         assert_eq!(code, Some(0), "{rest}");
         rest
+    }
+}
+
+/// A test that fails shows what the program said.
+impl Drop for Run {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let _ = self.child.kill();
+            self.system.answer_all();
+            let status = self.child.wait();
+            let mut rest = String::new();
+            let _ = self.stderr.read_to_string(&mut rest);
+            eprintln!("{status:?}: {rest}");
+        }
     }
 }
 

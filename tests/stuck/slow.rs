@@ -81,3 +81,25 @@ fn with_more_readers_one_table_is_shared_among_them() {
         "{slow:?} in {sweeps} sweeps: {stderr}"
     );
 }
+
+#[test]
+fn where_all_files_take_longer_than_a_sweep_may_it_goes_on_where_the_last_one_ended() {
+    let _cpu = alone(&CPU);
+    let test = "where_all_files_take_longer_than_a_sweep_may_it_goes_on_where_the_last_one_ended";
+    let files: Vec<String> = (10..50).map(|file| format!("s/d/f{file}")).collect();
+    let Some(system) = HangingFilesystem::mount(&files) else {
+        return lacks(test, "/dev/fuse, and root or fusermount3");
+    };
+    for file in &files {
+        system.delay(file, Duration::from_millis(20));
+    }
+    // Also if one of them is slow besides.
+    system.delay("s/d/f15", Duration::from_millis(150));
+    let mut run = Run::of(system, "collection_interval: 500ms, timeout: 300ms");
+    for file in 10..50 {
+        run.counts.wait_until(&format!("s/f{file}{{device=/d}}"), 3);
+    }
+    let stderr = run.end(&[]);
+    assert!(count(&stderr, "files_failed") > 0, "{stderr}");
+    assert!(!stderr.contains("does not answer"), "{stderr}");
+}

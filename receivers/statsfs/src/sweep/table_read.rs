@@ -27,6 +27,8 @@ pub(super) struct TableRead {
     /// Whether rows may have been left out; and whether that was behind a file that did not answer.
     is_cut: bool,
     is_stalled: bool,
+    /// Whether the first job took all the time that there was.
+    is_first_cut: bool,
     /// Rows that were given up.
     stuck: Vec<u32>,
 }
@@ -69,6 +71,7 @@ impl TableRead {
             readings: Vec::with_capacity(1),
             is_cut: false,
             is_stalled: false,
+            is_first_cut: false,
             stuck: Vec::new(),
         }
     }
@@ -131,6 +134,7 @@ impl TableRead {
         self.is_cut |= job.readings.timed_out;
         if matches!(state.selection, Selection::All { .. }) {
             self.fds = Some(job.fds);
+            self.is_first_cut = job.readings.timed_out;
         }
         self.readings.push((number, state.selection, job.readings));
         state.second
@@ -159,14 +163,16 @@ impl TableRead {
             table.finish_read(self.fds.take());
             for (row, _) in &self.pending.actions.apart {
                 let is_slow = read.slow.binary_search_by_key(row, |(row, _)| *row).is_ok();
-                if !is_slow && missed.binary_search(row).is_err() {
+                let is_missed = missed.binary_search(row).is_ok();
+                // Where the other rows take all the time, its turn apart from them would never come.
+                if (is_missed && self.is_first_cut) || (!is_missed && !is_slow) {
                     table.clear_slow(*row);
                 }
             }
             for (row, job) in &read.slow {
                 table.set_slow(*row, *job);
             }
-            table.set_missed(&missed, self.is_stalled);
+            table.set_missed(&missed, self.is_stalled && !self.is_first_cut);
         }
         (read, missed)
     }
