@@ -97,6 +97,7 @@ impl Run {
 
 /// A test that fails shows what the program said.
 impl Drop for Run {
+    #[allow(clippy::print_stderr)]
     fn drop(&mut self) {
         if std::thread::panicking() {
             let _ = self.child.kill();
