@@ -139,7 +139,7 @@ fn a_file_that_makes_no_sense_costs_its_own_points_only() {
     assert_accounted(&stderr);
     assert_fault(
         "a file cannot be read, or is no number",
-        "its own value, until it can; it is tried ever more rarely, and at each rescan",
+        "its own value, until it can; it is tried ever more rarely, and at each rescan; one that gave values, at each sweep for an hour",
         &stderr,
         &["files_failed=1"],
     );

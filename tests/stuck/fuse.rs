@@ -23,10 +23,15 @@ pub(crate) struct HangingFilesystem {
 struct State {
     /// Paths below the root, by their numbers from 1: the root, which is empty, and all that came since.
     paths: Vec<String>,
+    numbers: HashMap<String, u64>,
     files: BTreeSet<String>,
     hangs: BTreeSet<String>,
     /// Directories that give `.` for ever.
     endless: BTreeSet<String>,
+    /// Files that answer so much later.
+    delays: BTreeMap<String, Duration>,
+    /// Files that answer so.
+    errors: BTreeMap<String, Errno>,
     /// Directories that give a hundred thousand entries, one after the other.
     slow: BTreeSet<String>,
     reads: BTreeMap<String, u64>,
@@ -44,7 +49,7 @@ impl HangingFilesystem {
     pub(crate) fn mount(files: &[String]) -> Option<HangingFilesystem> {
         let directory = tempfile::tempdir().unwrap();
         let state = Arc::<Mutex<State>>::default();
-        state.lock().unwrap().paths.push(String::new());
+        state.lock().unwrap().number("");
         files
             .iter()
             .for_each(|file| state.lock().unwrap().add(file));
@@ -78,6 +83,22 @@ impl HangingFilesystem {
         self.state.lock().unwrap().hangs.insert(path.into());
     }
 
+    /// This file answers so much later from now on.
+    pub(crate) fn delay(&self, file: &str, delay: Duration) {
+        self.state.lock().unwrap().delays.insert(file.into(), delay);
+    }
+
+    /// This file cannot be read from now on, until it is `mend`ed.
+    pub(crate) fn fail(&self, file: &str, errno: Errno) {
+        self.state.lock().unwrap().errors.insert(file.into(), errno);
+    }
+
+    /// It can be read again. How often it had been read by then, or tried to be.
+    pub(crate) fn mend(&self, file: &str) -> u64 {
+        self.state.lock().unwrap().errors.remove(file);
+        self.reads(file)
+    }
+
     /// This directory gives `.` for ever, until it `answer`s.
     pub(crate) fn list_for_ever(&self, path: &str) {
         self.state.lock().unwrap().endless.insert(path.into());
@@ -102,6 +123,12 @@ impl HangingFilesystem {
         }
     }
 
+    /// All that hangs answers.
+    pub(crate) fn answer_all(&self) {
+        let hangs = self.state.lock().unwrap().hangs.clone();
+        hangs.iter().for_each(|path| self.answer(path));
+    }
+
     /// How often a file was read, or tried to be.
     pub(crate) fn reads(&self, file: &str) -> u64 {
         let state = self.state.lock().unwrap();
@@ -119,9 +146,15 @@ impl State {
         self.files.insert(file.into());
         let ends = file.match_indices('/').map(|(end, _)| end);
         for end in ends.chain([file.len()]) {
-            if !self.paths.iter().any(|path| *path == file[..end]) {
-                self.paths.push(file[..end].into());
-            }
+            self.number(&file[..end]);
+        }
+    }
+
+    /// The path has a number from now on.
+    fn number(&mut self, path: &str) {
+        if !self.numbers.contains_key(path) {
+            self.paths.push(path.into());
+            self.numbers.insert(path.into(), self.paths.len() as u64);
         }
     }
 
@@ -130,7 +163,7 @@ impl State {
     }
 
     fn attributes(&self, path: &str) -> Option<FileAttr> {
-        let number = self.paths.iter().position(|it| it == path)? as u64 + 1;
+        let number = *self.numbers.get(path)?;
         let below = |file: &String| {
             file.strip_prefix(path)
                 .is_some_and(|it| it.starts_with('/'))
@@ -219,6 +252,14 @@ impl Filesystem for System {
         *state.reads.entry(path.clone()).or_default() += 1;
         if state.hangs.contains(&path) {
             state.held.entry(path).or_default().push(Held::File(reply));
+        } else if let Some(errno) = state.errors.get(&path) {
+            reply.error(*errno);
+        } else if let Some(delay) = state.delays.get(&path).copied() {
+            // The delay is this file system's own, and nobody else's.
+            std::thread::spawn(move || {
+                std::thread::sleep(delay);
+                reply.data(if offset > 0 { b"" } else { b"1\n" });
+            });
         } else {
             reply.data(if offset > 0 { b"" } else { b"1\n" });
         }

@@ -37,9 +37,18 @@ impl Run {
     }
 
     pub(super) fn with(system: HangingFilesystem, options: &str, arguments: &[&str]) -> Run {
+        let default = |key: &str, value: &str| {
+            if options.contains(key) {
+                String::new()
+            } else {
+                format!("{key}: {value}, ")
+            }
+        };
         let receiver = format!(
-            "{{root: {}, collection_interval: 20ms, timeout: 300ms, {options}}}",
-            system.root().display()
+            "{{root: {}, {}{}{options}}}",
+            system.root().display(),
+            default("collection_interval", "20ms"),
+            default("timeout", "300ms"),
         );
         let mut child = collector(&config(&receiver, "batch: {}", "{}"), arguments);
         Run {
@@ -78,10 +87,26 @@ impl Run {
             std::thread::yield_now();
         }
         stuck.iter().for_each(|path| self.system.answer(path));
-        assert_eq!(self.child.wait().unwrap().code(), Some(0));
+        let code = self.child.wait().unwrap().code();
         let mut rest = String::new();
         self.stderr.read_to_string(&mut rest).unwrap();
+        assert_eq!(code, Some(0), "{rest}");
         rest
+    }
+}
+
+/// A test that fails shows what the program said.
+impl Drop for Run {
+    #[allow(clippy::print_stderr)]
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let _ = self.child.kill();
+            self.system.answer_all();
+            let status = self.child.wait();
+            let mut rest = String::new();
+            let _ = self.stderr.read_to_string(&mut rest);
+            eprintln!("{status:?}: {rest}");
+        }
     }
 }
 

@@ -26,7 +26,7 @@ pub struct Config {
     /// The time before the first sweep.
     #[serde(default)]
     pub initial_delay: Duration,
-    /// How long a sweep may take; files that are not read by then are left out and counted.
+    /// How long a sweep may take; files that are not read by then are left out and counted, and read first at the next one.
     #[serde(default = "five_seconds")]
     pub timeout: Duration,
     /// How often the whole tree is scanned again.
@@ -35,10 +35,12 @@ pub struct Config {
     /// Whether files are kept open between sweeps.
     #[serde(default)]
     pub read: Read,
-    /// How many threads read at a time. More than one is faster, but slows down some drivers.
+    /// How many threads read at a time: several tables, or parts of one that takes more than 100 ms. More than one is faster,
+    /// but slows down some drivers.
     #[serde(default = "one")]
     pub readers: usize,
-    /// How many threads may be stalled by files that do not answer; then a subsystem that has such files is suspended.
+    /// How many threads beside them may read files that are slow or do not answer. When this many wait for files that were
+    /// given up, a subsystem that has such files is suspended.
     #[serde(default = "four")]
     pub max_stuck: usize,
     /// The part of one core that reading may take, in percent; 0: no limit. Over it, the subsystems of the lowest

@@ -86,6 +86,7 @@ impl StatsfsTask {
             context.clone(),
             failure_log.clone(),
             readers,
+            once,
         );
         Ok(StatsfsTask {
             root,

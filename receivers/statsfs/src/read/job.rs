@@ -1,21 +1,23 @@
 //! A job reads the files of one table in order, on a thread that may block.
 
+use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use pipeline::{Times, Value, now_unix_nano};
+use pipeline::{Value, now_unix_nano};
 use rustix::io::Errno;
 use rustix::time::{ClockId, clock_gettime};
 
 use super::fd_cache::FdCache;
 use super::rows::{RowGroup, Rows};
-use super::syscalls::{open_file, read, read_at_start};
+use super::selection::Selection;
+use super::syscalls::{open_file, read, read_at_start, stat_entry};
 use super::value::{Reason, parse};
+use super::work_queue::Progress;
 use crate::root::Root;
 
-/// One table to read, and its readings afterwards. A source that gives many values in one read would be
+/// A table to read, or a part of one, and the readings afterwards. A source that gives many values in one read would be
 /// another kind of job: the pool knows only that a job fills the rows of a table.
 #[derive(Debug)]
 pub(crate) struct Job {
@@ -24,21 +26,39 @@ pub(crate) struct Job {
     /// Whether files are kept open.
     pub(crate) keep_open: bool,
     pub(crate) fds: FdCache,
-    /// Rows that are not read, sorted.
-    pub(crate) skip: Arc<[u32]>,
-    /// Rows that are not read by then time out.
+    pub(crate) selection: Selection,
+    pub(crate) precedence: Precedence,
+    /// Rows that are not read by then are left out.
     pub(crate) deadline: Instant,
     pub(crate) readings: Readings,
+}
+
+/// When a job is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Precedence {
+    /// In the order of submission.
+    Normal,
+    /// After the normal ones. Of a file that is known to be slow: those first that the earliest job tried last.
+    Slow { last_tried: u64 },
+    /// After the normal ones, and never by the last thread. Of files behind one that does not answer: the newest job first.
+    Suspected,
 }
 
 /// What a job read.
 #[derive(Debug, Default)]
 pub(crate) struct Readings {
-    /// One per row.
+    /// One per row of the table; of `Selection::These` one per row that was reached.
     pub(crate) values: Vec<Value>,
-    /// When each row group was read, unix ns.
-    times: Vec<u64>,
+    /// When they were read, unix ns: one per row group, 0 where no row of it was reached; of `Selection::These` one per row.
+    pub(crate) times: Vec<u64>,
+    /// When the first and the last row group were read, unix ns.
+    pub(crate) first_time: u64,
+    pub(crate) last_time: u64,
     pub(crate) failures: Vec<(u32, ReadFailure)>,
+    /// Rows whose files took long.
+    pub(crate) slow: Vec<u32>,
+    /// Whether rows were left out at the deadline.
+    pub(crate) timed_out: bool,
     pub(crate) cost: ReadCost,
 }
 
@@ -51,6 +71,8 @@ pub(crate) enum ReadFailure {
     NotPermitted,
     /// The process has no descriptor left.
     NoDescriptor,
+    /// The kernel answers with an error.
+    Io(Errno),
     Other(Reason),
 }
 
@@ -66,59 +88,85 @@ pub(crate) struct ReadCost {
     pub(crate) longest: Duration,
 }
 
-/// A table that is read within this time has one timestamp for all rows.
-const SAME_TIME_NANOS: u64 = 1_000_000;
+/// A file that takes this long is slow: from then on it is read apart.
+const SLOW_READ: Duration = Duration::from_millis(50);
 
 impl Job {
-    /// Reads all rows but those to skip. `progress` is always the row that is being read.
-    pub(crate) fn run(&mut self, buffer: &mut [u8], progress: &AtomicU32) {
+    /// Reads the rows of its selection, until the deadline, or until it is relieved of the rest. `progress` always has the row
+    /// that is being read.
+    pub(crate) fn run(&mut self, number: u64, buffer: &mut [u8], progress: &Progress) {
         let cpu = cpu_time();
         let rows = Arc::clone(&self.rows);
-        self.fds.resize(
-            rows.groups.len(),
-            if self.keep_open { rows.files.len() } else { 0 },
-        );
-        self.readings.values.resize(rows.files.len(), Value::Absent);
-        let skip = Arc::clone(&self.skip);
-        let mut skip = skip.iter().copied().peekable();
+        let row_count = rows.files.len();
+        let selection = self.selection.clone();
+        let is_whole = matches!(selection, Selection::All { .. });
+        let kept_files = if self.keep_open { row_count } else { 0 };
+        self.fds.resize(rows.groups.len(), kept_files);
+        if is_whole {
+            self.readings.values.resize(row_count, Value::Absent);
+            self.readings.times.resize(rows.groups.len(), 0);
+        }
+        let mut directory = CurrentDirectory::default();
         let mut last_read = Instant::now();
-        let mut row = 0;
-        for (index, group) in rows.groups.iter().enumerate() {
-            let mut directory = CurrentDirectory {
-                index,
-                group,
-                opened: None,
-            };
-            while row < group.end {
-                if skip.next_if_eq(&row).is_some() {
-                    row += 1;
-                    continue;
-                }
-                let value = if last_read > self.deadline {
-                    Err(ReadFailure::Other(Reason::TIMEOUT))
-                } else {
-                    progress.store(row, Ordering::Relaxed);
-                    let read = self.read_file(&rows, row, &mut directory, buffer);
-                    let value = self.parse_value(&rows, row, read, buffer);
-                    let now = Instant::now();
-                    self.readings.cost.longest = self.readings.cost.longest.max(now - last_read);
-                    last_read = now;
-                    value
-                };
-                match value {
-                    Ok(value) => self.readings.values[row as usize] = value,
-                    Err(failure) => self.readings.failures.push((row, failure)),
-                }
-                row += 1;
+        for row in selection.rows(u32::try_from(row_count).unwrap_or(u32::MAX)) {
+            if !directory.rows.contains(&row) {
+                self.leave(&mut directory);
+                directory.enter(&rows, row);
             }
-            if let Some(Ok(opened)) = directory.opened
-                && (self.keep_open || !self.fds.keep_directory(index, opened))
-            {
-                self.readings.cost.syscalls += 1;
+            if progress.is_relieved(number) {
+                break;
             }
-            self.readings.times.push(now_unix_nano());
+            if last_read > self.deadline {
+                self.readings.timed_out = true;
+                break;
+            }
+            progress.set_row(row);
+            let read = self.read_file(&rows, row, &mut directory, buffer);
+            let value = self.parse_value(&rows, row, read, buffer);
+            let now = Instant::now();
+            let took = now - last_read;
+            self.readings.cost.longest = self.readings.cost.longest.max(took);
+            if took >= SLOW_READ {
+                self.readings.slow.push(row);
+            }
+            last_read = now;
+            let value = value.unwrap_or_else(|failure| {
+                self.readings.failures.push((row, failure));
+                Value::Absent
+            });
+            if is_whole {
+                self.readings.values[row as usize] = value;
+            } else {
+                self.readings.values.push(value);
+                self.readings.times.push(now_unix_nano());
+            }
+        }
+        self.leave(&mut directory);
+        if self.readings.last_time == 0 {
+            self.readings.last_time = now_unix_nano();
+            self.readings.first_time = self.readings.last_time;
         }
         self.readings.cost.cpu = cpu_time().saturating_sub(cpu);
+    }
+
+    /// The rows of a directory are read.
+    fn leave(&mut self, directory: &mut CurrentDirectory) {
+        if directory.rows.is_empty() {
+            return;
+        }
+        let is_whole = matches!(self.selection, Selection::All { .. });
+        if let Some(Ok(opened)) = directory.opened.take()
+            && (self.keep_open || !is_whole || !self.fds.keep_directory(directory.index, opened))
+        {
+            self.readings.cost.syscalls += 1;
+        }
+        self.readings.last_time = now_unix_nano();
+        if self.readings.first_time == 0 {
+            self.readings.first_time = self.readings.last_time;
+        }
+        if is_whole {
+            self.readings.times[directory.index] = self.readings.last_time;
+        }
     }
 
     /// One bounded read of a file.
@@ -126,7 +174,7 @@ impl Job {
         &mut self,
         rows: &Rows,
         row: u32,
-        current: &mut CurrentDirectory<'_>,
+        current: &mut CurrentDirectory,
         buffer: &mut [u8],
     ) -> Result<usize, Errno> {
         if let Some(file) = self.fds.file(row) {
@@ -140,9 +188,28 @@ impl Job {
                 done => return done,
             }
         }
+        let result = self.open_and_read(rows, row, current, buffer);
+        if let Err(Errno::NODEV | Errno::NXIO) = result {
+            // Of a device that goes; or of one that stays, whose driver says so of this file.
+            let opened = current.opened.as_ref().and_then(|it| it.as_ref().ok());
+            if let Some(directory) = self.fds.directory(current.index).or(opened) {
+                self.readings.cost.syscalls += 1;
+                stat_entry(directory.as_fd(), &rows.files[row as usize])?;
+            }
+        }
+        result
+    }
+
+    fn open_and_read(
+        &mut self,
+        rows: &Rows,
+        row: u32,
+        current: &mut CurrentDirectory,
+        buffer: &mut [u8],
+    ) -> Result<usize, Errno> {
         let directory = match self.fds.directory(current.index) {
             Some(open) => open,
-            None => current.open(self.root.as_deref(), &mut self.readings.cost)?,
+            None => current.open(rows, self.root.as_deref(), &mut self.readings.cost)?,
         };
         self.readings.cost.syscalls += 1;
         let file = open_file(directory.as_fd(), &rows.files[row as usize])?;
@@ -187,36 +254,41 @@ impl Job {
     }
 }
 
-impl Readings {
-    /// When the rows were read: one time for all, or one per row where the job took longer.
-    pub(crate) fn times(&self, rows: &Rows) -> Times {
-        let last = self.times.last().copied().unwrap_or_default();
-        let first = self.times.first().copied().unwrap_or_default();
-        if last.abs_diff(first) <= SAME_TIME_NANOS {
-            return Times::One(last);
-        }
-        let mut each = Vec::with_capacity(rows.files.len());
-        for (group, time) in rows.groups.iter().zip(&self.times) {
-            each.resize(group.end as usize, *time);
-        }
-        Times::Each(each.into())
-    }
-}
-
 /// The directory of the rows that are being read.
-struct CurrentDirectory<'a> {
+#[derive(Default)]
+struct CurrentDirectory {
+    /// Its row group, and the rows of that.
     index: usize,
-    group: &'a RowGroup,
+    rows: Range<u32>,
     /// Opened for this job where the cache has no descriptor; or the error.
     opened: Option<Result<OwnedFd, Errno>>,
 }
 
-impl CurrentDirectory<'_> {
-    fn open(&mut self, root: Option<&Root>, cost: &mut ReadCost) -> Result<&OwnedFd, Errno> {
+impl CurrentDirectory {
+    /// The directory of this row, most often the next one.
+    fn enter(&mut self, rows: &Rows, row: u32) {
+        let next = self.index + usize::from(!self.rows.is_empty());
+        let is_next = |group: &RowGroup| (self.rows.end..group.end).contains(&row);
+        self.index = if rows.groups.get(next).is_some_and(is_next) {
+            next
+        } else {
+            rows.groups.partition_point(|group| group.end <= row)
+        };
+        let before = self.index.checked_sub(1);
+        let start = before.map_or(0, |before| rows.groups[before].end);
+        self.rows = start..rows.groups[self.index].end;
+    }
+
+    fn open(
+        &mut self,
+        rows: &Rows,
+        root: Option<&Root>,
+        cost: &mut ReadCost,
+    ) -> Result<&OwnedFd, Errno> {
         let root = root.ok_or(Errno::NOENT)?;
         let opened = self.opened.get_or_insert_with(|| {
             cost.syscalls += 1;
-            root.open_directory(&self.group.below)
+            root.open_directory(&rows.groups[self.index].below)
         });
         opened.as_ref().map_err(|errno| *errno)
     }
@@ -224,11 +296,11 @@ impl CurrentDirectory<'_> {
 
 fn classify(errno: Errno) -> ReadFailure {
     match errno {
-        Errno::NOENT | Errno::NODEV | Errno::NXIO | Errno::STALE => ReadFailure::Gone,
+        Errno::NOENT | Errno::STALE => ReadFailure::Gone,
         Errno::MFILE | Errno::NFILE => ReadFailure::NoDescriptor,
         Errno::PERM => ReadFailure::NotPermitted,
         Errno::ACCESS => ReadFailure::Other(Reason::PERMISSION),
-        _ => ReadFailure::Other(Reason::IO),
+        errno => ReadFailure::Io(errno),
     }
 }
 

@@ -1,16 +1,20 @@
-//! How files are read: a job reads the rows of one table on a thread of the reader pool.
+//! How files are read: a job reads the rows of one table, or some of them, on a thread of the reader pool.
 
 mod fd_cache;
 mod job;
 mod pool;
+mod reader_thread;
 mod rows;
+mod selection;
 pub(crate) mod syscalls;
 pub(crate) mod value;
 mod work_queue;
 
 pub(crate) use fd_cache::FdCache;
-pub(crate) use job::{Job, ReadCost, ReadFailure, Readings, cpu_time};
-pub(crate) use pool::{ReaderPool, STALL_TIMEOUT};
+pub(crate) use job::{Job, Precedence, ReadCost, ReadFailure, Readings, cpu_time};
+pub(crate) use pool::{Cancelled, ReaderPool, STALL_TIMEOUT};
+pub(crate) use reader_thread::LongJob;
 pub(crate) use rows::{RowGroup, Rows};
+pub(crate) use selection::Selection;
 pub(crate) use value::Reason;
 pub(crate) use work_queue::FinishedJob;

@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 use super::job::Job;
-use super::work_queue::{FinishedJob, Progress, WorkQueue};
+use super::reader_thread::{LongJob, ReaderThread};
+use super::work_queue::{FinishedJob, NO_ROW, Progress, WorkQueue};
 
-/// After this time without progress a reader is stalled: a replacement reads the other jobs.
+/// After this time without progress a reader is stalled: others read the rest of its job, and the other jobs. A job that takes
+/// longer is shared with readers that are idle.
 pub(crate) const STALL_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// No more jobs are queued while this many rows wait. Small tables are read one after the other without a wake-up between
@@ -33,14 +35,15 @@ pub(crate) struct ReaderPool {
     next_number: u64,
 }
 
-struct ReaderThread {
-    progress: Arc<Progress>,
-    /// The job and row where it was last seen.
-    position: (u64, u32),
-    since: Instant,
-    /// A replacement may read in its place.
-    stalled: bool,
-    given_up: bool,
+/// What became of a job that is not waited for.
+#[derive(Debug)]
+pub(crate) enum Cancelled {
+    /// No reader had begun it.
+    Queued(Box<Job>),
+    /// A reader is at this row, and ends after it.
+    Reading(u32),
+    /// It is finished, or has just begun.
+    Soon,
 }
 
 impl ReaderPool {
@@ -79,68 +82,111 @@ impl ReaderPool {
             && self.threads.values().all(|reader| reader.given_up)
     }
 
+    /// How many threads read at a time.
+    pub(crate) fn max_readers(&self) -> usize {
+        self.max_readers
+    }
+
     /// How many threads may be stalled by files that do not answer.
     pub(crate) fn max_stuck(&self) -> usize {
         self.max_stuck
     }
 
-    /// How many threads are stalled.
-    pub(crate) fn stalled_count(&self) -> usize {
-        self.threads
-            .values()
-            .filter(|reader| reader.stalled)
-            .count()
+    /// How many threads wait for files that were given up.
+    pub(crate) fn given_up_count(&self) -> usize {
+        let all = self.threads.values();
+        all.filter(|reader| reader.given_up).count()
+    }
+
+    /// How many threads are stalled, or read files that are known to be slow.
+    fn stalled_count(&self) -> usize {
+        let all = self.threads.values();
+        all.filter(|reader| reader.stalled).count()
     }
 
     fn active_count(&self) -> usize {
         self.threads.len() - self.stalled_count()
     }
 
+    /// How many slow jobs may be read at a time, so that a thread is left for all else.
+    fn max_slow(&self) -> usize {
+        let stalled = |reader: &&ReaderThread| reader.stalled && !reader.is_at_slow_job();
+        let stalled = self.threads.values().filter(stalled).count();
+        let all_but_one = (self.max_stuck + self.max_readers - 1).max(1);
+        all_but_one.saturating_sub(stalled)
+    }
+
     /// Queues a job; returns its number.
     pub(crate) fn submit(&mut self, job: Job) -> io::Result<u64> {
         let number = self.take_number();
-        let mut state = self.queue.lock();
-        state.queued_rows += job.rows.files.len();
-        let is_awaited = state.idle > state.queued.len();
-        state.queued.push_back((number, job));
-        drop(state);
-        if is_awaited {
-            self.queue.job_queued.notify_one();
-        } else {
-            self.spawn_replacement()?;
-        }
+        self.queue.lock().push(number, job);
+        self.staff()?;
         Ok(number)
+    }
+
+    /// No longer waits for a job.
+    pub(crate) fn cancel(&mut self, number: u64) -> Cancelled {
+        if let Some(job) = self.queue.lock().cancel(number) {
+            return Cancelled::Queued(Box::new(job));
+        }
+        let mut positions = self.threads.values().map(|it| it.progress.position());
+        let position = positions.find(|(job, row)| *job == number && *row != NO_ROW);
+        position.map_or(Cancelled::Soon, |(_, row)| Cancelled::Reading(row))
     }
 
     /// The jobs finished since the last call.
     pub(crate) fn take_finished(&mut self) -> Vec<FinishedJob> {
-        self.update_threads();
         std::mem::take(&mut self.queue.lock().finished)
+    }
+
+    /// Looks where the readers are; returns the jobs that others could share: their files do not answer, or they take long
+    /// while readers are idle.
+    pub(crate) fn find_long_jobs(&mut self) -> io::Result<Vec<LongJob>> {
+        self.update_threads();
+        self.staff()?;
+        let now = Instant::now();
+        let state = self.queue.lock();
+        let has_idle = state.idle > state.surplus || self.active_count() < self.max_readers;
+        let has_idle = has_idle && state.runnable() == 0;
+        drop(state);
+        let time = self.stall_timeout();
+        let threads = self.threads.values();
+        let long = threads.filter_map(|reader| reader.long_job(time, now, has_idle));
+        Ok(long.collect())
+    }
+
+    /// Others read the rest of this job.
+    pub(crate) fn relieve(&mut self, number: u64) {
+        let mut readers = self.threads.values_mut();
+        if let Some(reader) = readers.find(|it| it.position.0 == number) {
+            reader.relieve();
+        }
+    }
+
+    fn stall_timeout(&self) -> Duration {
+        STALL_TIMEOUT.min(self.timeout)
     }
 
     /// Updates the position of each reader. One that makes no progress is stalled; one that goes on again may be one too
     /// many.
     fn update_threads(&mut self) {
         let now = Instant::now();
-        let mut state = self.queue.lock();
+        let (stall_timeout, max_stuck) = (self.stall_timeout(), self.max_stuck);
+        let queue = Arc::clone(&self.queue);
+        let mut state = queue.lock();
         for number in state.ended.drain(..) {
             self.threads.remove(&number);
         }
-        for reader in self.threads.values_mut() {
-            let position = reader.progress.position();
-            if position != reader.position || position.0 == 0 {
-                (reader.position, reader.since) = (position, now);
-                (reader.stalled, reader.given_up) = (false, false);
-            }
-        }
+        self.threads.values_mut().for_each(|it| it.update(now));
         let mut stalled = self.stalled_count();
         for reader in self.threads.values_mut() {
-            let is_slow = now - reader.since >= STALL_TIMEOUT.min(self.timeout);
-            if is_slow && !reader.stalled && stalled < self.max_stuck {
+            let is_slow = reader.is_at_slow_job() || reader.waits_for(stall_timeout, now);
+            if is_slow && !reader.stalled && stalled < max_stuck {
                 reader.stalled = true;
                 stalled += 1;
             }
         }
+        state.max_slow = self.max_slow();
         state.surplus = self.active_count().saturating_sub(self.max_readers);
     }
 
@@ -150,22 +196,31 @@ impl ReaderPool {
         let now = Instant::now();
         let mut given_up = Vec::new();
         for reader in self.threads.values_mut() {
-            if !reader.given_up && now - reader.since >= self.timeout {
+            if reader.is_reading() && !reader.given_up && reader.waits_for(self.timeout, now) {
                 reader.given_up = true;
                 given_up.push(reader.position);
             }
         }
-        let state = self.queue.lock();
-        if !state.finished.is_empty() {
+        if !self.queue.lock().finished.is_empty() {
             // A stuck reader has not notified of the jobs that it finished before.
             self.queue.done.notify_one();
         }
-        let is_awaited = !state.queued.is_empty();
+        self.staff()?;
+        Ok(given_up)
+    }
+
+    /// Wakes a reader where one is idle, or starts one more, where a job waits for it.
+    fn staff(&mut self) -> io::Result<()> {
+        let state = self.queue.lock();
+        let (runnable, idle) = (state.runnable(), state.idle);
         drop(state);
-        if is_awaited {
+        if runnable > 0 && idle > 0 {
+            self.queue.job_queued.notify_one();
+        }
+        if runnable > idle {
             self.spawn_replacement()?;
         }
-        Ok(given_up)
+        Ok(())
     }
 
     /// Starts one more reader, where fewer are active than may be.
@@ -175,13 +230,7 @@ impl ReaderPool {
         }
         let number = self.take_number();
         let progress = Arc::new(Progress::default());
-        let reader = ReaderThread {
-            progress: Arc::clone(&progress),
-            position: (0, 0),
-            since: Instant::now(),
-            stalled: false,
-            given_up: false,
-        };
+        let reader = ReaderThread::new(Arc::clone(&progress), Instant::now());
         let (queue, size) = (Arc::clone(&self.queue), self.buffer);
         std::thread::Builder::new()
             .name("statsfs-read".into())
@@ -200,7 +249,7 @@ impl ReaderPool {
 
 impl Drop for ReaderPool {
     fn drop(&mut self) {
-        self.queue.lock().surplus = usize::MAX;
+        self.queue.lock().end();
         self.queue.job_queued.notify_all();
     }
 }

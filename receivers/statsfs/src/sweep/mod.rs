@@ -3,8 +3,10 @@
 
 mod budget;
 mod failures;
+mod slow;
 mod stuck;
 mod subsystems;
+mod table_read;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -13,15 +15,18 @@ use std::time::{Duration, Instant};
 use pipeline::telemetry::Counter;
 use pipeline::{Batch, Context, Sweep, Value, Want};
 
+use crate::counters::FILES_FAILED;
 use crate::discovery::OpenRoot;
 use crate::failure_log::FailureLog;
 use crate::plan::Plan;
-use crate::read::{FinishedJob, Job, ReadFailure, ReaderPool};
+use crate::read::{FinishedJob, Job, ReadFailure, ReaderPool, Reason};
 use crate::root::Root;
 use crate::tables::{PendingBatch, TableId, Tables, want_interval};
 
-use failures::record_failures;
+use failures::FailedSweep;
+use stuck::AbandonedJob;
 use subsystems::Subsystems;
+use table_read::TableRead;
 
 /// All sweeps of a receiver.
 pub(crate) struct Sweeps {
@@ -31,11 +36,14 @@ pub(crate) struct Sweeps {
     pub(crate) tables: Tables,
     readers: ReaderPool,
     root: Option<SweepRoot>,
+    /// Whether there is one sweep only.
+    once: bool,
     active: BTreeMap<Arc<str>, SweepState>,
-    /// Tables that are being read, by job number.
-    jobs: HashMap<u64, TableRead>,
-    /// Tables with a stuck row, by the number of the job that waits for it.
-    stuck: HashMap<u64, (Arc<str>, TableId)>,
+    reads: HashMap<TableId, TableRead>,
+    /// The table that a job reads.
+    jobs: HashMap<u64, TableId>,
+    /// Jobs that their sweeps no longer wait for.
+    abandoned: HashMap<u64, AbandonedJob>,
     pub(crate) subsystems: Subsystems,
 }
 
@@ -58,19 +66,13 @@ struct SweepState {
     cpu: Duration,
 }
 
-/// A table that is being read.
-struct TableRead {
-    subsystem: Arc<str>,
-    table: TableId,
-    pending: PendingBatch,
-}
-
 impl Sweeps {
     pub(crate) fn new(
         plan: Arc<Plan>,
         context: Context,
         failure_log: FailureLog,
         readers: ReaderPool,
+        once: bool,
     ) -> Sweeps {
         let tables = Tables::new(context.clone(), plan.limits.series);
         let subsystems = Subsystems::new(Arc::clone(&plan), context.clone());
@@ -81,21 +83,23 @@ impl Sweeps {
             tables,
             readers,
             root: None,
+            once,
             active: BTreeMap::new(),
+            reads: HashMap::new(),
             jobs: HashMap::new(),
-            stuck: HashMap::new(),
+            abandoned: HashMap::new(),
             subsystems,
         }
     }
 
-    /// Whether no sweep is under way.
+    /// Whether no sweep is under way, or none can go on: all threads wait for files that do not answer.
     pub(crate) fn is_idle(&self) -> bool {
-        self.active.is_empty()
+        self.active.is_empty() || (self.reads.is_empty() && self.readers.is_halted())
     }
 
-    /// Whether a job is queued or being read.
+    /// Whether a job is queued or being read, but for those of files that were given up.
     pub(crate) fn is_reading(&self) -> bool {
-        !self.jobs.is_empty()
+        !self.jobs.is_empty() || self.abandoned.values().any(|it| !it.given_up)
     }
 
     /// Sets the root for the next jobs; without one, sweeps only end series.
@@ -170,6 +174,7 @@ impl Sweeps {
 
     /// Submits jobs while the reader pool has room.
     pub(crate) fn dispatch(&mut self) -> std::io::Result<()> {
+        self.share_long_jobs()?;
         while self.readers.has_room() {
             let Some((subsystem, id)) = self.next_table() else {
                 return Ok(());
@@ -183,19 +188,12 @@ impl Sweeps {
                 }
                 continue;
             };
-            let number = self.readers.submit(job)?;
             if let Some(sweep) = sweep {
                 sweep.in_flight += 1;
             }
-            let table = id;
-            self.jobs.insert(
-                number,
-                TableRead {
-                    subsystem,
-                    table,
-                    pending,
-                },
-            );
+            let budget = self.context.fd_budget.clone();
+            let read = TableRead::new(subsystem, pending, &job, budget);
+            self.submit_table(id, read, job)?;
         }
         Ok(())
     }
@@ -249,55 +247,77 @@ impl Sweeps {
     }
 
     fn finish_job(&mut self, number: u64, job: Job) -> Option<Batch> {
-        if let Some((_, table)) = self.stuck.remove(&number) {
-            // The stuck file has answered, too late for its sweep.
-            if let Some(table) = self.tables.get_mut(table) {
-                table.clear_stuck(number);
+        if let Some(abandoned) = self.abandoned.remove(&number) {
+            // The file has answered, too late for its sweep.
+            if let Some(table) = self.tables.get_mut(abandoned.table) {
+                table.clear_stuck(number, abandoned.given_up);
             }
             return None;
         }
-        let TableRead {
-            subsystem,
-            table,
-            pending,
-        } = self.jobs.remove(&number)?;
-        let times = job.readings.times(&pending.rows);
-        let Job {
-            fds, mut readings, ..
-        } = job;
-        self.subsystems
-            .count_read(&subsystem, &readings.cost, readings.failures.len());
-        let sweep = self.finish_table(&subsystem, readings.cost.cpu)?;
-        if let Some(table) = self.tables.get_mut(table) {
-            table.finish_read(fds);
-            record_failures(
-                table,
-                &readings.failures,
-                &pending.retried,
-                (sweep.number, self.plan.interval),
-                self.root.as_ref().is_some_and(|root| root.locked_down),
-                &self.failure_log,
-            );
+        let id = self.jobs.remove(&number)?;
+        let read = self.reads.get_mut(&id)?;
+        let (cost, failures) = (job.readings.cost, job.readings.failures.len());
+        self.subsystems.count_read(&read.subsystem, &cost, failures);
+        if let Some(sweep) = self.active.get_mut(&read.subsystem) {
+            sweep.cpu += cost.cpu;
+        }
+        if let Some(second) = read.finish_job(number, job) {
+            self.drop_queued_job(id, second);
+        }
+        self.finish_table(id)
+    }
+
+    /// The batch of a table whose jobs are all done.
+    fn finish_table(&mut self, id: TableId) -> Option<Batch> {
+        if !self.reads.get(&id)?.is_finished() {
+            return None;
+        }
+        let mut read = self.reads.remove(&id)?;
+        let subsystem = Arc::clone(&read.subsystem);
+        let sweep = self.end_table(&subsystem)?;
+        let table = self.tables.get_mut(id);
+        let (mut readings, missed) = read.finish(table);
+        let TableRead { pending, .. } = read;
+        if let Some(table) = self.tables.get_mut(id) {
+            for row in missed {
+                let (reason, path) = (Reason::TIMEOUT, || table.path(row));
+                self.failure_log
+                    .record(FILES_FAILED, reason.0, reason.cause(), path);
+            }
+            let failed_sweep = FailedSweep {
+                number: sweep.number,
+                tick: self.plan.interval,
+                once: self.once,
+                locked_down: self.root.as_ref().is_some_and(|root| root.locked_down),
+            };
+            let (failures, values) = (&readings.failures, &readings.values);
+            failed_sweep.record(table, failures, values, &pending.actions, &self.failure_log);
+            table.set_tried(values.len());
         }
         let none_left = |(_, failure): &(u32, ReadFailure)| *failure == ReadFailure::NoDescriptor;
         if readings.failures.iter().any(none_left) {
             self.tables.close_all();
         }
-        for row in &pending.ended {
+        for row in &pending.actions.ended {
             readings.values[*row as usize] = Value::Ended;
         }
         if sweep.last {
             self.finish_sweep(&subsystem);
         }
         let (table, starts) = (pending.table, pending.starts);
-        Some(Batch::new(table, starts, times, readings.values, sweep))
+        Some(Batch::new(
+            table,
+            starts,
+            readings.times,
+            readings.values,
+            sweep,
+        ))
     }
 
     /// One table of this sweep is finished; returns its place in the sweep.
-    fn finish_table(&mut self, subsystem: &str, cpu: Duration) -> Option<Sweep> {
+    fn end_table(&mut self, subsystem: &str) -> Option<Sweep> {
         let sweep = self.active.get_mut(subsystem)?;
         sweep.in_flight -= 1;
-        sweep.cpu += cpu;
         let last = sweep.in_flight == 0 && sweep.queue.is_empty();
         Some(Sweep::new(sweep.number, self.plan.interval, last))
     }

@@ -12,7 +12,7 @@ use pipeline::{Context, Head, Want};
 
 use crate::directory_id::DirectoryId;
 use crate::discovery::{DirectoryRef, DiscoveredFile};
-pub(crate) use row_state::RowState;
+pub(crate) use row_state::{RowActions, RowState};
 pub(crate) use table::{PendingBatch, TableState};
 
 /// The maximum of rows in a table.
@@ -95,12 +95,13 @@ impl Tables {
         counts.filter(|(_, live)| *live > 0).collect()
     }
 
-    /// The tables of a subsystem that are due, in order of creation.
+    /// The tables of a subsystem that are due: those first that the last sweep did not reach in time, else in order of creation.
     pub(crate) fn due(&self, subsystem: &str, number: u64, tick: Duration) -> Vec<TableId> {
         let ids = self.subsystems.get(subsystem).into_iter().flatten();
-        ids.copied()
-            .filter(|id| self.by_id[id].is_due(number, tick))
-            .collect()
+        let due = ids.filter(|id| self.by_id[id].is_due(number, tick));
+        let mut due: Vec<TableId> = due.copied().collect();
+        due.sort_by_key(|id| self.by_id[id].urgency());
+        due
     }
 
     /// A scan begins: since the last one, series have ended and rows have moved.

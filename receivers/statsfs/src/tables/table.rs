@@ -1,15 +1,16 @@
 //! One table: its rows, their states, and the jobs that read them.
 
+mod reading;
+
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use pipeline::{Budget, Head, Series, Source, Table, Want};
 
-use super::row_state::{RowActions, RowState, RowStates};
+use super::row_state::{RowState, RowStates};
 use crate::directory_id::DirectoryId;
 use crate::discovery::{DirectoryRef, DiscoveredFile};
-use crate::read::{FdCache, Job, Readings, RowGroup, Rows};
-use crate::root::Root;
+use crate::read::{FdCache, RowGroup, Rows};
+pub(crate) use reading::PendingBatch;
 
 /// A table, and the state of its rows.
 #[derive(Debug)]
@@ -26,8 +27,12 @@ pub(crate) struct TableState {
     snapshot: Option<TableSnapshot>,
     /// Whether rows were added or changed since the snapshot.
     outdated: bool,
-    /// Rows that are not read at each sweep.
+    /// Rows that are not simply read at each sweep.
     row_states: RowStates,
+    /// The rows before this one have been tried at least once.
+    tried_rows: u32,
+    /// The first row that the last sweep did not reach in time: the next one begins with it.
+    missed: Option<u32>,
     tombstones: usize,
     /// `None` while a reader has them.
     fds: Option<FdCache>,
@@ -44,18 +49,6 @@ struct TableSnapshot {
     rows: Arc<Rows>,
 }
 
-/// What is sent when a job is done.
-#[derive(Debug)]
-pub(crate) struct PendingBatch {
-    pub(crate) table: Arc<Table>,
-    pub(crate) starts: Arc<[u64]>,
-    pub(crate) rows: Arc<Rows>,
-    /// Rows whose series end.
-    pub(crate) ended: Vec<u32>,
-    /// Rows that failed before and are tried again.
-    pub(crate) retried: Vec<u32>,
-}
-
 impl TableState {
     pub(crate) fn new(head: Arc<Head>, wants: Arc<[Want]>, fd_budget: Budget) -> TableState {
         let want = wants.iter().copied().fold(Want::Never, Want::or);
@@ -69,6 +62,8 @@ impl TableState {
             snapshot: None,
             outdated: true,
             row_states: RowStates::default(),
+            tried_rows: 0,
+            missed: None,
             tombstones: 0,
             fds: Some(FdCache::new(fd_budget.clone())),
             ended_while_read: Vec::new(),
@@ -202,61 +197,9 @@ impl TableState {
         }
     }
 
-    /// The file that this job waited for has answered.
-    pub(crate) fn clear_stuck(&mut self, job: u64) {
-        self.row_states.clear_stuck(job);
-    }
-
     /// All rows that are backed off are tried again at the next sweep.
     pub(crate) fn retry_all(&mut self) {
         self.row_states.retry_all();
-    }
-
-    /// Whether this sweep includes the table.
-    pub(crate) fn is_due(&self, number: u64, tick: Duration) -> bool {
-        let turn = self.want.turn(number, tick);
-        turn.is_some() && turn != self.last_turn && self.fds.is_some()
-    }
-
-    /// The job that reads its rows, and the batch that is sent afterwards. `None` while a reader has it.
-    pub(crate) fn start_read(
-        &mut self,
-        number: u64,
-        tick: Duration,
-        (root, keep_open): (Option<Arc<Root>>, bool),
-        deadline: Instant,
-    ) -> Option<(Job, PendingBatch)> {
-        let TableSnapshot {
-            table,
-            starts,
-            rows,
-        } = self.snapshot.clone()?;
-        let fds = self.fds.take()?;
-        self.last_turn = self.want.turn(number, tick);
-        let row_count = u32::try_from(table.len()).unwrap_or(u32::MAX);
-        let RowActions {
-            skip,
-            ended,
-            retried,
-        } = self.row_states.plan_sweep(row_count, number);
-        self.tombstones += ended.len();
-        let job = Job {
-            rows: Arc::clone(&rows),
-            root,
-            keep_open,
-            fds,
-            skip,
-            deadline,
-            readings: Readings::default(),
-        };
-        let pending = PendingBatch {
-            table,
-            starts,
-            rows,
-            ended,
-            retried,
-        };
-        Some((job, pending))
     }
 
     /// Rebuilds the snapshot where rows were added or changed, or where more than a quarter are tombstones. Tombstones
@@ -276,6 +219,9 @@ impl TableState {
             series.retain(|_| rows.next().is_some_and(stays));
             series.shrink_to_fit();
             self.rows = Arc::new(self.rows.filtered(stays));
+            let stay = |before: u32| u32::try_from((0..before).filter(|row| stays(*row)).count());
+            self.tried_rows = stay(self.tried_rows).unwrap_or_default();
+            self.missed = self.missed.and_then(|missed| stay(missed).ok());
             self.row_states.remove_tombstones();
             self.tombstones = 0;
         }
@@ -285,24 +231,6 @@ impl TableState {
             starts: vec![0; self.series.len()].into(),
             rows: Arc::clone(&self.rows),
         });
-    }
-
-    /// Takes the descriptors back from a reader; closes those of rows that ended meanwhile.
-    pub(crate) fn finish_read(&mut self, fds: FdCache) {
-        self.fds = Some(fds);
-        for row in std::mem::take(&mut self.ended_while_read) {
-            self.close_row(row);
-        }
-    }
-
-    /// Its descriptors stay with a reader that is stuck; these series have not ended yet.
-    pub(crate) fn abandon_read(&mut self, ended: &[u32]) {
-        for row in ended {
-            self.row_states.set(*row, RowState::Ending);
-            self.tombstones -= 1;
-        }
-        self.fds = Some(FdCache::new(self.fd_budget.clone()));
-        self.ended_while_read.clear();
     }
 
     /// How many descriptors are open.
