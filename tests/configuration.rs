@@ -129,11 +129,165 @@ fn variables_are_substituted_in_leaves_and_take_the_type_that_is_wanted() {
     let output = with(&["print-config", "--config", "-"], &config);
     assert!(output.status.success(), "{}", text(&output.stderr));
     let printed: serde_yaml::Value = serde_yaml::from_str(&text(&output.stdout)).unwrap();
-    let expected = "{root: /x/a-host/$/d, labels: {e: '', n: '0123'}, limits: {depth: 7}}";
+    // A dollar is written twice.
+    let expected = "{root: /x/a-host/$$/d, labels: {e: '', n: '0123'}, limits: {depth: 7}}";
     assert_eq!(
         printed["receivers"]["statsfs"],
         serde_yaml::from_str::<serde_yaml::Value>(expected).unwrap()
     );
+}
+
+/// The configuration as `print-config` prints it.
+fn print_config(config: &str, value: &str) -> String {
+    let mut command = Command::new(BINARY);
+    command
+        .args(["print-config", "--config", "-"])
+        .env("TEST_VALUE", value);
+    let output = spawn(command, config).wait_with_output().unwrap();
+    assert!(
+        output.status.success(),
+        "{value:?}: {}",
+        text(&output.stderr)
+    );
+    text(&output.stdout)
+}
+
+#[test]
+fn what_print_config_prints_is_the_same_configuration_when_it_is_read() {
+    let mut texts: Vec<String> = [
+        "1e5",
+        "true",
+        "1.10",
+        "$$",
+        "0123",
+        "~",
+        "",
+        " ",
+        "null",
+        "yes",
+        "0x1f",
+        "-",
+        "*a",
+        "&a",
+        "!x",
+        "a: b",
+        "# no",
+        "${env:HOME}",
+        "$",
+        "${",
+        "'",
+        "\"",
+        "\\",
+        "a\nb",
+        "\t",
+        "{}",
+        "[1]",
+        "2020-01-01",
+        ".inf",
+        "é",
+        "\u{85}",
+        "<<",
+        "1_000",
+        "0o17",
+        "%",
+        "@a",
+        "`a`",
+    ]
+    .map(String::from)
+    .into();
+    let mut random = fastrand::Rng::with_seed(1);
+    let characters: Vec<char> = "$${}:-#'\"\\ \n~1e5.true0x&*!|>%@`,[]?é".chars().collect();
+    texts.extend((0..40).map(|_| {
+        let length = random.usize(1..8);
+        let text = (0..length).map(|_| characters[random.usize(..characters.len())]);
+        text.collect::<String>()
+    }));
+    let config = SMALL.replace("{root: /sys}", "{root: /sys, labels: {of: '${env:TEST_VALUE}', is: 'x${env:TEST_VALUE}y'}, readers: '${env:TEST_UNSET:-3}'}");
+    for value in texts {
+        let printed = print_config(&config, &value);
+        assert_eq!(print_config(&printed, "another"), printed, "{value:?}");
+        let read: serde_yaml::Value = serde_yaml::from_str(&printed).unwrap();
+        let receiver = &read["receivers"]["statsfs"];
+        let shown = |key: &str| {
+            receiver["labels"][key]
+                .as_str()
+                .map(|it| it.replace("$$", "$"))
+        };
+        assert_eq!(shown("of"), Some(value.clone()), "{printed}");
+        assert_eq!(shown("is"), Some(format!("x{value}y")), "{printed}");
+        assert_eq!(receiver["readers"], 3, "{printed}");
+    }
+}
+
+#[test]
+fn a_document_may_end_and_what_begins_with_x_is_the_users_own() {
+    let anchored = SMALL.replace("{root: /sys}", "*tree");
+    let config = format!(
+        "x-trees:\n  - &tree {{root: '/${{env:TEST_HOST}}'}}\n  - '${{env:TEST_UNSET}}'\n{anchored}---\n"
+    );
+    let output = with(&["print-config", "--config", "-"], &config);
+    let printed = text(&output.stdout);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(
+        printed.contains("root: /a-host") && !printed.contains("x-trees"),
+        "{printed}"
+    );
+}
+
+#[test]
+fn a_name_of_a_configuration_needs_no_option_before_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("small.yaml");
+    std::fs::write(&path, SMALL).unwrap();
+    let path = path.to_str().unwrap();
+    for arguments in [
+        vec!["validate", path],
+        vec![path, "validate"],
+        vec!["validate", "-c", path],
+    ] {
+        let output = with(&arguments, "");
+        assert!(
+            output.status.success(),
+            "{arguments:?}: {}",
+            text(&output.stderr)
+        );
+    }
+    let printed = with(
+        &[
+            "print-config",
+            path,
+            "--set",
+            "exporters.stdout.format=json",
+        ],
+        "",
+    );
+    assert!(text(&printed.stdout).contains("format: json"));
+    let missing = text(&with(&["validate", "no-such.yml"], "").stderr);
+    assert!(missing.contains("cannot read no-such.yml"), "{missing}");
+    let misspelt = text(&with(&["validat", path], "").stderr);
+    assert!(
+        misspelt.contains("subcommand 'validat'") && misspelt.contains("'validate'"),
+        "{misspelt}"
+    );
+}
+
+#[test]
+fn a_set_below_a_key_with_a_dot_in_it_tells_how_it_is_written() {
+    let output = with(
+        &[
+            "validate",
+            "--config",
+            "-",
+            "--set",
+            "service.resource.host.name=x",
+        ],
+        SMALL,
+    );
+    let stderr = text(&output.stderr);
+    assert!(stderr.contains("`--set 'a.b={c.d: value}'`"), "{stderr}");
+    let written = "service.resource={host.name: x}";
+    let output = with(&["validate", "--config", "-", "--set", written], SMALL);
+    assert!(output.status.success(), "{}", text(&output.stderr));
 }
 
 #[test]
@@ -265,4 +419,22 @@ fn host_root_prefixes_what_is_read_of_the_host() {
             text(&output.stderr)
         );
     }
+}
+
+#[test]
+fn a_group_that_an_expression_does_not_have_is_refused_with_the_mend() {
+    let labels =
+        r#"labels: {actions: [{replace: {label: device, regex: "^/(.*)$", with: "$1_x"}}]}"#;
+    let config = common::config("{root: /sys/class/net}", labels, "{}");
+    let output = validate(&config);
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    let why = "the expression has no group `1_x`; `$${1}_x` is the group `1` and then `_x`";
+    assert!(stderr.contains(why), "{stderr}");
+    assert!(
+        stderr.contains("processors.labels.actions.0.replace.with"),
+        "{stderr}"
+    );
+    let output = validate(&config.replace("$1_x", "$${1}_x"));
+    assert!(output.status.success(), "{}", text(&output.stderr));
 }

@@ -96,6 +96,22 @@ fn what_the_peer_refuses_of_a_request_is_rejected_not_sent() {
 }
 
 #[test]
+fn a_warning_of_the_peer_that_took_all_is_told_as_that_and_an_empty_one_is_not() {
+    for (message, told) in [("careful", 1), ("", 0)] {
+        let (peer, address) = (Peer::with([Answer::Partial(0, message)]), free_address());
+        let _server = peer.serve(address, None, true);
+        let config = otlp_config(&net_receiver(), &address.to_string(), INSECURE);
+        let output = run(&config, &["--once"]);
+        let stderr = text(&output.stderr);
+        assert!(output.status.success(), "{stderr}");
+        let warning = "the far side took a request, and warns";
+        assert_eq!(stderr.matches(warning).count(), told, "{stderr}");
+        assert_eq!(stderr.matches("WARN").count(), told, "{stderr}");
+        assert_eq!(count(&stderr, "points_sent"), 72, "{stderr}");
+    }
+}
+
+#[test]
 fn a_peer_that_does_not_answer_is_asked_again() {
     // It counts on an answer within 100 ms.
     let _cpu = alone(&CPU);
@@ -235,7 +251,7 @@ fn a_full_queue_drops_the_newest_and_counts_them() {
     let config = otlp_config(
         &receiver,
         &address.to_string(),
-        &format!("{INSECURE}, sending_queue: {{queue_size: 3}}"),
+        &format!("{INSECURE}, timeout: 100ms, sending_queue: {{queue_size: 3}}"),
     )
     .replace("service:\n", "service:\n  shutdown_timeout: 100ms\n");
     let mut child = collector(&config, &[]);
@@ -252,7 +268,7 @@ fn a_full_queue_drops_the_newest_and_counts_them() {
     assert_accounted(&rest);
     assert_fault(
         "the sending queue is full",
-        "the newest requests, as long as it is",
+        "the newest requests, as long as it is and nothing was sent for the `timeout`",
         &rest,
         &["queue_full=N"],
     );

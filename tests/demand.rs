@@ -1,11 +1,12 @@
 //! What nobody wants is never opened: counted from outside, by strace on the real binary.
 
 use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use rustix::process::Signal;
 
-use crate::common::{self, config, has_program, lacks, read_until, signal, trace, traced};
+use crate::common::{self, config, has_program, lacks, lines_until, signal, trace, traced};
 
 /// How often each file of the tree was opened.
 fn opens(text: &str) -> BTreeMap<String, usize> {
@@ -44,22 +45,21 @@ fn run(
     tree(&root);
     let receiver = format!("{{root: {}, collection_interval: 100ms}}", root.display());
     let mut child = traced(&config(&receiver, processors, "{}"), &log);
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
     let mut shown: BTreeMap<String, usize> = BTreeMap::new();
-    read_until(&mut child, |line| {
-        *shown
-            .entry(line.split(['/', '.']).next().unwrap().to_owned())
-            .or_default() += 1;
+    let mut count = |line: &str| {
+        let subsystem = line.split(['/', '.']).next().unwrap().to_owned();
+        *shown.entry(subsystem).or_default() += 1;
         shown.get("fast") == Some(&shown_fast)
-    });
+    };
+    lines_until(&mut stdout, &mut count);
     signal(&child, Signal::TERM);
-    // What was under way when it got the signal may still be shown.
+    // What was under way when it got the signal is still shown.
+    for line in stdout.lines() {
+        count(&line.unwrap());
+    }
     let process = child.id();
     let rest = child.wait_with_output().unwrap();
-    for line in common::lines(&rest.stdout) {
-        *shown
-            .entry(line.split(['/', '.']).next().unwrap().to_owned())
-            .or_default() += 1;
-    }
     (
         shown,
         opens(&trace(&log, process)),

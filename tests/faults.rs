@@ -88,7 +88,10 @@ fn what_was_not_written_when_the_reader_went_is_counted() {
     let output = child.wait_with_output().unwrap();
     let stderr = text(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{stderr}");
-    assert_accounted(&stderr);
+    // Some is dropped before it is handed over: nobody is there to take it.
+    let [read, sent, dropped] =
+        ["points_read", "points_sent", "points_dropped"].map(|name| count(&stderr, name));
+    assert_eq!(read, sent + dropped, "{stderr}");
     assert_fault(
         "the reader of standard output goes away",
         "what is written after that; the program ends",

@@ -1,14 +1,16 @@
 //! Starting, stopping, and what the exit code says.
 
 use std::io::{BufReader, Read};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
 use crate::common::alone::{KVM, alone};
+use crate::common::peer::Peer;
 use crate::common::{
-    self, BINARY, collector, config, free_address, lines_until, read_until, repository, run,
-    signal, spawn, text,
+    self, BINARY, collector, config, count, count_after, free_address, lacks, lines_until,
+    read_until, repository, run, signal, spawn, text,
 };
 
 fn net() -> String {
@@ -51,8 +53,8 @@ fn without_arguments_it_sweeps_what_this_kernel_has() {
 }
 
 #[test]
-fn both_signals_drain_and_exit_0() {
-    for stop in [Signal::INT, Signal::TERM] {
+fn each_signal_drains_and_exits_0() {
+    for stop in [Signal::INT, Signal::TERM, Signal::HUP] {
         let mut child = collector(&config(&net(), "metadata: {}; batch: {}", "{}"), &[]);
         read_until(&mut child, |line| line.starts_with("net/"));
         signal(&child, stop);
@@ -89,26 +91,105 @@ fn to_upstream(address: &str, service: &str) -> String {
 }
 
 #[test]
-fn a_second_signal_ends_at_once() {
+fn a_second_signal_ends_at_once_unless_it_comes_with_the_first() {
     let (_listener, address) = silent_upstream();
     let mut child = collector(&to_upstream(&address, "shutdown_timeout: 1h"), &[]);
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
     lines_until(&mut stderr, |line| line.contains("sweeping"));
+    let first = Instant::now();
     signal(&child, Signal::TERM);
     // It hears the second one only once it has heard the first: until it has, another does no harm.
     while child.try_wait().unwrap().is_none() {
         signal(&child, Signal::INT);
         std::thread::yield_now();
     }
+    assert!(first.elapsed() >= Duration::from_secs(1));
     let mut rest = String::new();
     stderr.read_to_string(&mut rest).unwrap();
     assert!(rest.contains("are lost"), "{rest}");
     common::assert_fault(
-        "the program is told to end a second time",
+        "the program is told to end a second time, a second or more after the first",
         "what is queued: it ends at once",
         &rest,
         &["shutdown=N"],
     );
+}
+
+#[test]
+fn below_nohup_sighup_ends_nothing() {
+    if !common::has_program("nohup") {
+        return lacks("below_nohup_sighup_ends_nothing", "nohup");
+    }
+    let mut command = Command::new("nohup");
+    command.args([BINARY, "--config", "-"]);
+    let mut child = spawn(command, &config(&net(), "batch: {}", "{}"));
+    read_until(&mut child, |line| line.starts_with("net/"));
+    signal(&child, Signal::HUP);
+    let mut sweeps = 0;
+    read_until(&mut child, |line| {
+        sweeps += usize::from(line.starts_with("net/collisions{device=/lo}"));
+        sweeps == 5
+    });
+    signal(&child, Signal::TERM);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+}
+
+#[test]
+fn an_exporter_whose_reader_goes_away_is_that_exporters_end() {
+    let (peer, address) = (Peer::default(), free_address());
+    let _server = peer.serve(address, None, true);
+    let yaml = to_upstream(&address.to_string(), "shutdown_timeout: 5s")
+        .replace("exporters:\n", "exporters:\n  stdout: {}\n")
+        .replace("[otlp]", "[otlp, stdout]");
+    let mut child = collector(&yaml, &[]);
+    read_until(&mut child, |_| true);
+    drop(child.stdout.take());
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    lines_until(&mut stderr, |line| line.contains("it has ended"));
+    let before = peer.received.lock().unwrap().len();
+    while peer.received.lock().unwrap().len() < before + 10 {
+        std::thread::yield_now();
+    }
+    signal(&child, Signal::TERM);
+    let mut rest = String::new();
+    stderr.read_to_string(&mut rest).unwrap();
+    assert!(child.wait().unwrap().success(), "{rest}");
+    assert!(!rest.contains("it has ended"), "said once: {rest}");
+    let of_the_other = count(&rest, "points_read");
+    let [sent, closed] = [" points_sent=", "closed="].map(|it| count_after(&rest, it));
+    assert_eq!(2 * of_the_other, sent + closed, "{rest}");
+    assert!(sent > of_the_other && closed > 0, "{rest}");
+    common::assert_fault(
+        "nobody reads standard output any more, and there is another exporter",
+        "what standard output would have shown; nothing of the other exporter",
+        &rest,
+        &["closed=N"],
+    );
+}
+
+#[test]
+fn a_signal_while_an_exporter_starts_ends_it() {
+    // Its metadata server takes connections and never answers.
+    let (_listener, address) = silent_upstream();
+    let home = tempfile::tempdir().unwrap();
+    let mut command = Command::new(BINARY);
+    command.args(["--config", "-"]).env("HOME", home.path());
+    command.env("GCE_METADATA_HOST", &address);
+    let yaml = config(&net(), "batch: {}", "{}").replace("stdout: {}", "gcp: {}");
+    let child = spawn(command, &yaml.replace("[stdout]", "[gcp]"));
+    // It listens to signals before it starts anything.
+    let caught = |child: &Child| {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+        let mask = status.lines().find_map(|it| it.strip_prefix("SigCgt:"));
+        u64::from_str_radix(mask.unwrap().trim(), 16).unwrap() & 1 << 14 != 0
+    };
+    while !caught(&child) {
+        std::thread::yield_now();
+    }
+    signal(&child, Signal::TERM);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
 }
 
 #[test]
@@ -205,6 +286,28 @@ fn logs_are_as_the_configuration_says_but_for_rust_log() {
         .env("RUST_LOG", "info");
     let output = spawn(command, &quiet).wait_with_output().unwrap();
     assert!(text(&output.stderr).contains("points_sent=72"));
+}
+
+#[test]
+fn at_debug_it_says_what_it_does_itself_and_where() {
+    let (peer, address) = (Peer::default(), free_address());
+    let _server = peer.serve(address, None, true);
+    let yaml = to_upstream(&address.to_string(), "shutdown_timeout: 5s");
+    let logs = |level: &str| {
+        let mut command = Command::new(BINARY);
+        command.args(["--once", "--config", "-"]);
+        command.env("RUST_LOG", level);
+        let child = spawn(command, &yaml);
+        text(&child.wait_with_output().unwrap().stderr)
+    };
+    let debug = logs("debug");
+    assert!(debug.contains(" INFO pipeline_service::"), "{debug}");
+    assert!(
+        !debug.contains(" h2::") && !debug.contains(" hyper"),
+        "{debug}"
+    );
+    assert!(logs("trace").contains(" h2::"), "frames are shown at trace");
+    assert!(!logs("info").contains("pipeline_service::"));
 }
 
 fn json_lines(stderr: &[u8]) -> Vec<serde_json::Value> {

@@ -8,13 +8,16 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use crate::common::repository;
 
 /// Texts that look like messages and are none.
-const NO_MESSAGES: [&str; 14] = [
-    "a value without a key",       // serde asks for the key first
-    "frame with invalid size",     // what the HTTP/2 library says, looked for
-    "a nonzero",                   // serde's word, looked for
-    "# HELP {name} {help}",        // an exposition
-    "{name}/{version} (linux/{})", // what the peer is told
-    "failed with: ",               // what the API puts before its reason, looked for
+const NO_MESSAGES: [&str; 17] = [
+    "a value without a key",   // serde asks for the key first
+    "frame with invalid size", // what the HTTP/2 library says, looked for
+    "a nonzero",               // serde's word, looked for
+    " as u128,",               // a library's words, looked for
+    " as i128,",
+    "# HELP {name} {help}",                     // an exposition
+    "{name}/{version} (linux/{})",              // what the peer is told
+    "metric.type = starts_with(\"{prefix}/\")", // what is asked for
+    "failed with: ",                            // what the API puts before its reason, looked for
     // How peers say that a message is too large, looked for:
     "larger than max",
     "than max ",

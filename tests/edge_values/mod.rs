@@ -1,6 +1,7 @@
 //! Everything odd that a tree can hold (reference: the table of edge values), made for real and swept by the binary.
 
 mod names;
+mod numbers;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

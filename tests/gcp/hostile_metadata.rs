@@ -1,6 +1,6 @@
 //! A metadata server that never ends, that sends elsewhere, that says what cannot be, and one that comes late.
 
-use std::io::{BufReader, Write};
+use std::io::{BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, ChildStderr};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,7 +21,8 @@ fn endless() -> String {
     let address = listener.local_addr().unwrap().to_string();
     let answer = |mut stream: TcpStream| {
         let _ = request(&stream);
-        let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n";
+        let head =
+            "HTTP/1.1 200 OK\r\nmetadata-flavor: Google\r\ncontent-type: application/json\r\n\r\n";
         let mut sent = stream.write_all(head.as_bytes());
         while sent.is_ok() {
             sent = stream.write_all(&[b'a'; 8 << 10]);
@@ -44,15 +45,22 @@ fn beside_stdout(gcp: &str) -> String {
 }
 
 /// What a program logs.
-struct Logs(BufReader<ChildStderr>);
+pub(super) struct Logs(BufReader<ChildStderr>);
 
 impl Logs {
-    fn of(child: &mut Child) -> Logs {
+    pub(super) fn of(child: &mut Child) -> Logs {
         Logs(BufReader::new(child.stderr.take().unwrap()))
     }
 
+    /// The lines up to the end.
+    pub(super) fn rest(mut self) -> String {
+        let mut rest = String::new();
+        self.0.read_to_string(&mut rest).unwrap();
+        rest
+    }
+
     /// Waits for a line with this part.
-    fn wait_for(&mut self, part: &str) -> String {
+    pub(super) fn wait_for(&mut self, part: &str) -> String {
         let lines = lines_until(&mut self.0, |line| line.contains(part));
         lines.last().unwrap().clone()
     }
@@ -125,7 +133,7 @@ fn a_token_without_an_end_costs_no_memory() {
 }
 
 /// A file of a user's credentials whose tokens come from this address.
-fn user_of(address: &str) -> String {
+pub(super) fn user_of(address: &str) -> String {
     format!(
         r#"{{"type":"authorized_user","client_id":"c","client_secret":"s","refresh_token":"r","token_uri":"http://{address}/token"}}"#
     )
@@ -137,16 +145,41 @@ fn a_redirect_is_not_followed_and_what_it_says_has_to_look_like_what_it_is() {
     let server = fake_server(None);
     let elsewhere = http(|_, _| Some((200, "my-project".into())));
     let page = "<html>\n\u{1b}[31m".to_owned() + &"log in ".repeat(2_000);
-    for (code, body, found) in [
-        (302, String::new(), "it answers 302 Found"),
-        (200, page, "found \\\"<html>"),
-        (200, "../../other/project".into(), "found \\\"../../other"),
+    let google = "metadata-flavor: Google\r\n";
+    for (code, body, flavor, found) in [
+        (302, String::new(), google, "it answers 302 Found"),
+        (200, page.clone(), google, "found \\\"<html>"),
+        (
+            200,
+            page,
+            "",
+            "it answers 200 OK without `Metadata-Flavor: Google`",
+        ),
+        (
+            200,
+            "my-project-1".into(),
+            "",
+            "without `Metadata-Flavor: Google`",
+        ),
+        (
+            200,
+            "my-project-1".into(),
+            "metadata-flavor: Other\r\n",
+            "without",
+        ),
+        (
+            200,
+            "../../other/project".into(),
+            google,
+            "found \\\"../../other",
+        ),
     ] {
         let target = format!("http://{}/", elsewhere.address);
-        let metadata = redirecting(code, target, body);
+        let metadata = redirecting(code, target, flavor, body);
         let mut command = program(home.path());
         command.env("GCE_METADATA_HOST", metadata);
-        let gcp = insecure_exporter(&server, "").replace("project: p,", "");
+        let gcp = insecure_exporter(&server, "detectors_timeout: 300ms,");
+        let gcp = gcp.replace("project: p,", "");
         let output = once(command, &gcp_config(&tree(), &gcp, ""));
         let stderr = text(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{stderr}");
@@ -166,8 +199,8 @@ fn a_redirect_is_not_followed_and_what_it_says_has_to_look_like_what_it_is() {
     assert!(elsewhere.requests.lock().unwrap().is_empty());
 }
 
-/// A server that answers all requests with this, and names this as the place to go to.
-fn redirecting(code: u16, target: String, body: String) -> String {
+/// A server that answers all requests with this and these headers, and names this as the place to go to.
+pub(super) fn redirecting(code: u16, target: String, flavor: &'static str, body: String) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     std::thread::spawn(move || {
@@ -176,7 +209,7 @@ fn redirecting(code: u16, target: String, body: String) -> String {
             let _ = request(&stream);
             let length = body.len();
             let head = format!(
-                "HTTP/1.1 {code} X\r\nlocation: {target}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
+                "HTTP/1.1 {code} X\r\nlocation: {target}\r\n{flavor}content-length: {length}\r\nconnection: close\r\n\r\n"
             );
             let _ = stream.write_all((head + &body).as_bytes());
         }

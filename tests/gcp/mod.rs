@@ -4,7 +4,10 @@
 mod credentials;
 mod hostile_metadata;
 mod http;
+mod metadata;
 mod python;
+mod refused;
+mod tokens;
 
 use std::net::TcpListener;
 use std::path::Path;

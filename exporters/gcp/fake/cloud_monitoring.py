@@ -45,6 +45,10 @@ def is_distribution(distribution):
 
 def violation(time_series, last):
     """The first rule that a series violates, as the API words it."""
+    if not re.fullmatch(r"[^/]+\.[^/]+/.+", time_series.metric.type):
+        return f"Field metric.type had an invalid value of {time_series.metric.type}: it must have a domain and a non-empty path."
+    if any(time_series.resource.labels.get(key) == "" for key in ("location", "zone", "region")):
+        return "Unrecognized region or location."
     if len(time_series.metric.labels) > 30:
         return "at most 30 labels are allowed"
     for key, value in time_series.metric.labels.items():
@@ -150,6 +154,20 @@ def get_descriptor(request, context):
     return existing or context.abort(grpc.StatusCode.NOT_FOUND, request.name)
 
 
+def list_descriptors(request, context):
+    found = re.fullmatch(r'metric\.type = starts_with\("([^"]*)"\)', request.filter)
+    if not found:
+        violations.append(f"filter {request.filter}")
+        context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"Field filter had an invalid value of {request.filter}.")
+    with lock:
+        matching = [descriptors[name] for name in sorted(descriptors) if name.startswith(found[1])]
+    start, size = int(request.page_token or 0), min(request.page_size or 10000, 10000)
+    more = str(start + size) if len(matching) > start + size else ""
+    page = types.ListMetricDescriptorsResponse.pb(types.ListMetricDescriptorsResponse(next_page_token=more))
+    page.metric_descriptors.extend(matching[start : start + size])
+    return page
+
+
 def handler(function, request):
     parse = type(request.pb(request())).FromString
     return grpc.unary_unary_rpc_method_handler(function, parse, lambda answer: answer.SerializeToString())
@@ -160,6 +178,7 @@ methods = {
     "CreateTimeSeries": handler(create_time_series, types.CreateTimeSeriesRequest),
     "CreateServiceTimeSeries": handler(create_time_series, types.CreateTimeSeriesRequest),
     "CreateMetricDescriptor": handler(create_descriptor, types.CreateMetricDescriptorRequest),
+    "ListMetricDescriptors": handler(list_descriptors, types.ListMetricDescriptorsRequest),
     "GetMetricDescriptor": handler(get_descriptor, types.GetMetricDescriptorRequest),
 }
 server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("google.monitoring.v3.MetricService", methods),))

@@ -8,7 +8,7 @@ mod message;
 
 use std::collections::VecDeque;
 
-use http::uri::{Scheme, Uri};
+use http::uri::{Authority, Scheme, Uri};
 use pipeline::{Batch, Component, Context, Error, ExportError, Exporter, Result, async_trait};
 use pipeline_grpc::{MAX_HEADER_BYTES, is_answer_too_large, metadata};
 use tonic::Code;
@@ -127,8 +127,17 @@ fn uri(config: &Config) -> Result<Uri, String> {
             "`{text}` is no endpoint; it is written `host:port`, `http://host:port` or `https://host:port`"
         ));
     }
-    if !has_scheme && uri.port().is_none() {
-        return Err(format!("`{text}` has no port; OTLP over gRPC has 4317"));
+    match (uri.port_u16(), uri.authority().and_then(port_of)) {
+        (Some(1..), _) => Ok(uri),
+        (_, Some(port)) => Err(format!(
+            "`{text}` has the port `{port}`; a port is 1 to 65535"
+        )),
+        (_, None) => Err(format!("`{text}` has no port; OTLP over gRPC has 4317")),
     }
-    Ok(uri)
+}
+
+/// What stands where the port does.
+fn port_of(authority: &Authority) -> Option<&str> {
+    let (_, port) = authority.as_str().rsplit_once(':')?;
+    (!port.ends_with(']')).then_some(port)
 }

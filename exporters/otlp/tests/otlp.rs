@@ -47,6 +47,11 @@ fn an_endpoint_that_cannot_be_meant_is_refused() {
         "http://a:1/path",
         "a b:1",
         "a:99999",
+        "a:0",
+        "a:",
+        "http://a",
+        "https://a/",
+        "[::1]",
     ] {
         let found = mistakes::<Otlp>(&format!("{{endpoint: '{endpoint}'}}"));
         assert!(
@@ -56,7 +61,7 @@ fn an_endpoint_that_cannot_be_meant_is_refused() {
     }
     for endpoint in [
         "a:1",
-        "http://a",
+        "http://a:80",
         "https://a:1/",
         "[::1]:4317",
         "127.0.0.1:1",

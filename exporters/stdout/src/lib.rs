@@ -1,17 +1,24 @@
 #![doc = include_str!("../README.md")]
 
+mod at_start;
+
+use std::fs::File;
 use std::io::{ErrorKind, Write};
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use pipeline::formats::prometheus::Exposition;
+use pipeline::formats::prometheus::{Exposition, Taken};
 use pipeline::formats::{otlp, text};
 use pipeline::telemetry::json_escaped;
 use pipeline::{
     Batch, BoxError, Component, Context, Delivery, ExportError, Exporter, Result, Shutdown,
     async_trait,
 };
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{OFlags, fcntl_getfl};
+use rustix::io::Errno;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
@@ -78,25 +85,34 @@ impl Component for Stdout {
 #[async_trait]
 impl Exporter for Stdout {
     async fn export(&self, request: &[Batch]) -> Result<(), ExportError> {
+        if at_start::was_closed() {
+            return Err(ExportError::Closed);
+        }
         match self.format {
             OutputFormat::Text => write(text::format(request)).await,
             OutputFormat::Json => {
-                let line = serde_json::to_string(&otlp::to_request(request))
-                    .map_err(ExportError::permanent)?;
+                let line = otlp::to_json(request).map_err(ExportError::permanent)?;
                 write(format!("{}\n", json_escaped(&line))).await
             }
             OutputFormat::Prometheus => {
-                if self.reader_gone.load(Ordering::Relaxed) {
+                if self.reader_gone.load(Ordering::Relaxed) || is_closed() {
                     return Err(ExportError::Closed);
                 }
                 // What shows again what is not written yet belongs to the next sweep.
-                let due = self.exposition().take(request);
+                let Taken { previous, left_out } = self.exposition().take(request);
                 self.changed.notify_one();
-                if due.is_empty() {
+                let written = if previous.is_empty() {
                     Ok(())
                 } else {
-                    write(due).await
+                    write(previous).await
+                };
+                if left_out == 0 {
+                    return written;
                 }
+                Err(ExportError::Dropped {
+                    points: left_out,
+                    rest: written.map_err(Box::new),
+                })
             }
         }
     }
@@ -146,14 +162,34 @@ impl Exporter for Stdout {
 /// Writes all of it at once. A reader that reads slowly blocks a thread that may block, never the runtime.
 async fn write(text: String) -> Result<(), ExportError> {
     let written = tokio::task::spawn_blocking(move || {
-        let mut out = std::io::stdout().lock();
-        out.write_all(text.as_bytes()).and_then(|()| out.flush())
+        // Not through `Stdout`, which takes for written what goes to a descriptor that cannot be written to.
+        let descriptor = std::io::stdout().as_fd().try_clone_to_owned()?;
+        File::from(descriptor).write_all(text.as_bytes())
     });
     match written.await.map_err(ExportError::permanent)? {
         Ok(()) => Ok(()),
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(ExportError::Closed),
+        Err(error) if is_end(&error) => Err(ExportError::Closed),
         Err(error) => Err(ExportError::permanent(BoxError::from(format!(
             "cannot write to standard output: {error}"
         )))),
     }
+}
+
+/// Whether an error says that nobody will ever read what is written.
+fn is_end(error: &std::io::Error) -> bool {
+    let is_not_open = error.raw_os_error() == Some(Errno::BADF.raw_os_error());
+    is_not_open || error.kind() == ErrorKind::BrokenPipe
+}
+
+/// Whether nobody reads standard output any more, as far as that is known without writing
+/// ([poll(2)](https://man7.org/linux/man-pages/man2/poll.2.html)), or nobody can write to it.
+fn is_closed() -> bool {
+    let stdout = std::io::stdout();
+    if fcntl_getfl(&stdout).is_ok_and(|flags| flags & OFlags::ACCMODE == OFlags::RDONLY) {
+        return true;
+    }
+    let mut poll_fds = [PollFd::new(&stdout, PollFlags::OUT)];
+    let at_once = Timespec::default();
+    let is_closed = PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL;
+    poll(&mut poll_fds, Some(&at_once)).is_ok() && poll_fds[0].revents().intersects(is_closed)
 }

@@ -1,9 +1,11 @@
 //! What a component sends through.
 
+use std::sync::Arc;
+
 use tokio::sync::mpsc;
 
 use crate::clock::now_unix_nano;
-use crate::data::{Batch, Series, Source, points};
+use crate::data::{Batch, Head, Series, Source, points};
 use crate::telemetry::{Counter, Counters, DropReason, Warnings};
 
 /// Where a receiver sends. A full channel waits: the sweep that is due meanwhile is skipped and counted.
@@ -127,25 +129,27 @@ impl Outbox {
         &self.warnings
     }
 
-    /// Counts and warns of a series that goes no further, since it would be the same as another one, which stays; `first`
-    /// finds that one, where it is to be named.
+    /// Counts and warns of a series that goes no further, since it would be the same as another one, which stays; `incoming`
+    /// is as it came in, `first` finds the other one, where it is to be named.
     pub(crate) fn duplicate<'a>(
         &self,
         series: &Series,
-        incoming: &Series,
-        first: impl FnOnce() -> Option<&'a Series>,
+        incoming: (&Series, &Head),
+        first: impl FnOnce() -> Option<(&'a Series, &'a Arc<Head>)>,
     ) {
         self.counters
             .record_for(Counter::SERIES_REFUSED, "duplicate", 1);
         self.warnings.warn_with("duplicate series dropped", || {
-            let path = |it: &Series| {
-                let path = it.source.as_ref().map(Source::path);
-                path.unwrap_or_else(|| it.name.to_string())
+            let path = |(series, head): (&Series, &Head)| {
+                let path = series.source.as_ref().map(Source::path);
+                let path = path.unwrap_or_else(|| series.name.to_string());
+                format!("{path} of {}", head.component())
             };
-            let first = first().map_or_else(|| "another series".into(), path);
+            let first = first().map(|(series, head)| path((series, head)));
+            let first = first.unwrap_or_else(|| "another series".into());
             let identity = crate::formats::text::identity(&series.name, &series.attributes);
             let incoming = path(incoming);
-            format!("{incoming} would become {identity}, which {first} is already")
+            format!("{incoming} would be {identity}, which {first} is already")
         });
     }
 

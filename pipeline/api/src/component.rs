@@ -101,6 +101,10 @@ pub trait Exporter: Send + Sync + 'static {
     /// What became of the points that were not taken.
     async fn export(&self, request: &[Batch]) -> Result<(), ExportError>;
 
+    /// Called after the last export, while it still [runs](Exporter::run): waits until nothing is held back any more, or
+    /// `give_up` is heard; what is left then it counts as dropped.
+    async fn drain(&self, _give_up: Shutdown) {}
+
     /// What the far side is able to take.
     fn demand(&self) -> Demand {
         Demand::everything()
@@ -151,8 +155,8 @@ pub enum ExportError {
         /// What is left to send.
         left: Vec<Batch>,
     },
-    /// The exporter itself let points go, and has counted them as `points_dropped` with the reason; the others fared as
-    /// `rest` says.
+    /// The exporter itself let points go, and has counted them as `points_dropped` with the reason, or holds them back and
+    /// counts them when they are [done](Exporter::drain); the others fared as `rest` says.
     Dropped {
         /// How many it let go. What `rest` says is left is not among them.
         points: u64,

@@ -8,7 +8,7 @@ use crate::budget::Budget;
 use crate::build_info::BuildInfo;
 use crate::config::{MAX_FILE_BYTES, read_file};
 use crate::data::{Attributes, Scope};
-use crate::telemetry::Counters;
+use crate::telemetry::{Counters, RuleLog, RuleUse};
 
 /// Descriptors to keep, where nobody says how many the process may have.
 const DEFAULT_FD_BUDGET: usize = 256;
@@ -28,6 +28,8 @@ pub struct Context {
     pub resource: Arc<Attributes>,
     /// Where this component counts.
     pub counters: Counters,
+    /// The rules of all processors, for the warnings of those that match nothing.
+    pub rules: RuleLog,
     /// The distribution that runs.
     pub build_info: BuildInfo,
     /// The descriptors that may be kept open between sweeps, all receivers together.
@@ -52,6 +54,7 @@ impl Context {
             scope: Arc::default(),
             resource,
             counters,
+            rules: RuleLog::default(),
             build_info: BuildInfo::default(),
             fd_budget: Budget::new(DEFAULT_FD_BUDGET),
             watch_budget: Budget::new(DEFAULT_WATCH_BUDGET),
@@ -90,6 +93,12 @@ impl Context {
             counters: self.counters.of(id),
             ..self.clone()
         }
+    }
+
+    /// A rule of this component, which is named after the first scan if it has matched nothing by then.
+    #[must_use]
+    pub fn rule(&self, rule: RuleUse) -> Arc<RuleUse> {
+        self.rules.rule(&self.id, rule)
     }
 
     /// Reads a file that the configuration names: all that a `build` may open, so that `validate` knows the paths. It is

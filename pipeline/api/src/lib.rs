@@ -138,13 +138,13 @@ pub use component::{Component, Delivery, ExportError, Exporter, Processor, Recei
 pub use config::Secret;
 pub use context::Context;
 pub use data::{
-    AnyValue, Attributes, Batch, Bounds, Declared, ExponentialHistogram, Head, Histogram, Kind,
-    Metric, Scope, Series, Source, SourceDirectory, SourceFile, Sweep, Table, TableMap,
+    AnyValue, Attributes, Batch, Bounds, Created, Declared, ExponentialHistogram, Head, Histogram,
+    Kind, Metric, Scope, Series, Source, SourceDirectory, SourceFile, Sweep, Table, TableMap,
     TableSplitter, Temporality, Times, Value, points,
 };
 pub use demand::{Demand, Verdict, Want};
 pub use error::{BoxError, Error, Result, with_causes};
-pub use matching::Match;
+pub use matching::{Match, near_label};
 pub use per_series::{Memo, PerSeries, TableRewrite};
 pub use registry::{Build, Decode, Factory, Registration};
 

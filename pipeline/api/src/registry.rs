@@ -157,5 +157,6 @@ fn decode_then<T: Component + 'static, D: ?Sized + 'static>(
     Ok(Decoded {
         value: Box::new(build),
         secrets: decoded.secrets,
+        typed: decoded.typed,
     })
 }

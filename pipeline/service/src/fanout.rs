@@ -3,8 +3,9 @@
 use pipeline::telemetry::{Counters, DropReason};
 use pipeline::{Batch, Demand, TableMap, Value, Want, points};
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 
-use crate::processor::Request;
+use crate::processor::{Request, close};
 
 /// One of the channels that data goes to.
 #[derive(Clone)]
@@ -13,7 +14,8 @@ pub(crate) struct Output {
     pub(crate) demand: Demand,
 }
 
-/// Sends each table to the outputs that want it, when it is due there.
+/// Sends each table to the outputs that want it, when it is due there. All that have room get it before one that has none
+/// is waited for. Ends when no output is open any more.
 pub(crate) async fn fanout(
     mut from: mpsc::Receiver<Request>,
     outputs: Vec<Output>,
@@ -21,17 +23,30 @@ pub(crate) async fn fanout(
 ) {
     let mut trackers: Vec<DueTracker> = outputs.iter().map(|_| DueTracker::default()).collect();
     while let Some(request) = from.recv().await {
+        let mut without_room = Vec::new();
         for (output, tracker) in outputs.iter().zip(&mut trackers) {
             let due: Request = request
                 .iter()
                 .filter_map(|batch| tracker.due(batch, &output.demand, &counters))
                 .collect();
-            // An output that is closed has ended with an error of its own, or takes nothing any more.
-            if !due.is_empty()
-                && let Err(unsent) = output.to.send(due).await
-            {
+            if due.is_empty() {
+                continue;
+            }
+            match output.to.try_send(due) {
+                Ok(()) => {}
+                Err(TrySendError::Full(due)) => without_room.push((output, due)),
+                Err(TrySendError::Closed(due)) => {
+                    counters.dropped(DropReason::CLOSED, points(&due));
+                }
+            }
+        }
+        for (output, due) in without_room {
+            if let Err(unsent) = output.to.send(due).await {
                 counters.dropped(DropReason::CLOSED, points(&unsent.0));
             }
+        }
+        if outputs.iter().all(|output| output.to.is_closed()) {
+            return close(from, &counters).await;
         }
     }
 }

@@ -1,19 +1,20 @@
 //! The graph: `build` makes every component and starts nothing; `spawn` is the one function that makes tasks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use pipeline::telemetry::Counters;
+use pipeline::telemetry::{Counters, RuleLog};
 use pipeline::{
     Context, Demand, Exporter as _, Outlet, Processor, Receiver, ReceiverClock, Scope, Shutdown,
     StartupReport,
 };
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::config::{Config, ConfiguredComponent, DeliveryConfig, Diagnostic};
-use crate::exporter::{ExporterTask, StartedExporter};
+use crate::exporter::{ExporterTask, StartedExporter, Surroundings};
 use crate::fanout::{Output, fanout};
+use crate::join::{FirstOfEach, Joins, SlotsOf};
 use crate::processor::{Request, run_processor};
 
 /// All components, built, and how they hang together.
@@ -21,6 +22,7 @@ pub(crate) struct Graph {
     receivers: BTreeMap<String, Box<dyn Receiver>>,
     pipelines: Vec<Pipeline>,
     pub(crate) exporters: BTreeMap<String, (Arc<StartedExporter>, DeliveryConfig)>,
+    pub(crate) rules: RuleLog,
     capacity: usize,
 }
 
@@ -39,6 +41,7 @@ pub(crate) fn build(mut config: Config, context: &Context) -> Result<Graph, Vec<
         receivers: BTreeMap::new(),
         pipelines: Vec::new(),
         exporters: BTreeMap::new(),
+        rules: context.rules.clone(),
         capacity: service.channel_capacity.get().into(),
     };
     for (name, pipeline) in service.pipelines {
@@ -130,14 +133,16 @@ pub(crate) struct RunningGraph {
     pub(crate) startup_reports: mpsc::UnboundedReceiver<StartupReport>,
     /// How many receivers there are.
     pub(crate) receivers: usize,
-    /// The reader of an exporter is gone for good.
-    pub(crate) reader_gone: Arc<Notify>,
+    /// How many exporters there are.
+    pub(crate) exporters: usize,
 }
 
 /// How a task ended.
 pub(crate) enum Ended {
     /// A receiver, by its id.
     Receiver(String, pipeline::Result<()>),
+    /// An exporter, by its id, of which nobody reads any more what it writes.
+    ClosedExporter(String),
     /// Anything else: its channel has closed.
     Stage,
 }
@@ -150,43 +155,64 @@ pub(crate) fn spawn(
     counters: &Counters,
 ) -> RunningGraph {
     let mut tasks = JoinSet::new();
-    let reader_gone = Arc::new(Notify::new());
     let (give_up, hear_give_up) = watch::channel(false);
     let capacity = graph.capacity;
+    let pipelines = graph.pipelines.iter();
+    let joins = Joins::new(pipelines.map(|it| (&*it.name, &*it.exporters)));
     let mut exporters: BTreeMap<String, Output> = BTreeMap::new();
+    let shared = shared_exporters(&graph.pipelines);
     for (id, (exporter, config)) in graph.exporters {
-        let (to, from) = mpsc::channel(capacity);
+        let (mut to, from) = mpsc::channel(capacity);
         let demand = exporter.demand();
+        let surroundings = Surroundings {
+            once,
+            is_shared: shared.contains(&id),
+        };
         let task = ExporterTask::new(
             exporter,
             config,
+            surroundings,
             counters.of(&id),
-            Arc::clone(&reader_gone),
             Shutdown::new(hear_give_up.clone()),
         );
-        exporters.insert(id, Output { to, demand });
+        let own_id = id.clone();
         tasks.spawn(async move {
-            task.run(from).await;
-            Ended::Stage
+            if task.run(from).await {
+                Ended::Stage
+            } else {
+                Ended::ClosedExporter(own_id)
+            }
         });
+        if let Some(name) = joins.before(&id) {
+            let stage = Box::new(FirstOfEach::new(once));
+            to = spawn_processor(stage, to, capacity, counters.of(&name), &mut tasks);
+        }
+        exporters.insert(id, Output { to, demand });
     }
     let mut receiver_outputs: BTreeMap<String, Vec<Output>> = BTreeMap::new();
     for pipeline in graph.pipelines {
-        let outputs = pipeline.exporters.iter().filter_map(|id| exporters.get(id));
-        let outputs: Vec<Output> = outputs.cloned().collect();
+        let own = counters.of(&pipeline.name);
+        let outputs = pipeline.exporters.iter().filter_map(|id| {
+            let mut output = exporters.get(id)?.clone();
+            if joins.before(id).is_some() {
+                let (stage, own) = (Box::new(SlotsOf::stage(&pipeline.name)), own.clone());
+                output.to = spawn_processor(stage, output.to, capacity, own, &mut tasks);
+            }
+            Some(output)
+        });
+        let outputs: Vec<Output> = outputs.collect();
         let mut demand = joined_demand(&outputs);
         let mut to = match &outputs[..] {
             [only] if only.demand.is_everything() => only.to.clone(),
-            _ => spawn_fanout(outputs, capacity, counters.of(&pipeline.name), &mut tasks),
+            _ => spawn_fanout(outputs, capacity, own.clone(), &mut tasks),
         };
         for (id, stage) in pipeline.processors.into_iter().rev() {
             demand = stage.demand(demand);
-            let (above, from) = mpsc::channel(capacity);
-            let (below, counters) = (std::mem::replace(&mut to, above), counters.of(&id));
-            tasks.spawn(async move {
-                run_processor(stage, from, below, counters).await;
-                Ended::Stage
-            });
+            to = spawn_processor(stage, to, capacity, counters.of(&id), &mut tasks);
+        }
+        if pipeline.receivers.len() > 1 {
+            let stage = Box::new(FirstOfEach::new(once));
+            to = spawn_processor(stage, to, capacity, own, &mut tasks);
         }
         for id in pipeline.receivers {
             let output = Output {
@@ -196,7 +222,7 @@ pub(crate) fn spawn(
             receiver_outputs.entry(id).or_default().push(output);
         }
     }
-    drop(exporters);
+    let exporters = exporters.len();
     let (startup, startup_reports) = mpsc::unbounded_channel();
     let receivers = graph.receivers.len();
     for (id, receiver) in graph.receivers {
@@ -221,8 +247,23 @@ pub(crate) fn spawn(
         give_up,
         startup_reports,
         receivers,
-        reader_gone,
+        exporters,
     }
+}
+
+/// The exporters that get data of a receiver that another exporter gets too.
+fn shared_exporters(pipelines: &[Pipeline]) -> BTreeSet<String> {
+    let mut by_receiver: BTreeMap<&str, BTreeSet<&String>> = BTreeMap::new();
+    for pipeline in pipelines {
+        for id in &pipeline.receivers {
+            by_receiver
+                .entry(id)
+                .or_default()
+                .extend(&pipeline.exporters);
+        }
+    }
+    let shared = by_receiver.into_values().filter(|ids| ids.len() > 1);
+    shared.flatten().cloned().collect()
 }
 
 /// What all outputs want.
@@ -231,6 +272,22 @@ fn joined_demand(outputs: &[Output]) -> Demand {
     demands
         .reduce(Demand::or)
         .unwrap_or_else(Demand::everything)
+}
+
+/// Starts a processor that sends to `below`.
+fn spawn_processor(
+    stage: Box<dyn Processor>,
+    below: mpsc::Sender<Request>,
+    capacity: usize,
+    counters: Counters,
+    tasks: &mut JoinSet<Ended>,
+) -> mpsc::Sender<Request> {
+    let (to, from) = mpsc::channel(capacity);
+    tasks.spawn(async move {
+        run_processor(stage, from, below, counters).await;
+        Ended::Stage
+    });
+    to
 }
 
 /// Starts a fan-out to these outputs.

@@ -5,8 +5,10 @@ mod config;
 mod exporter;
 mod fanout;
 mod graph;
+mod join;
 mod processor;
 mod resource;
+mod signals;
 mod supervise;
 mod telemetry;
 

@@ -1,7 +1,7 @@
 //! A processor's task.
 
 use pipeline::telemetry::{Counters, DropReason};
-use pipeline::{Batch, Outbox, Processor};
+use pipeline::{Batch, Outbox, Processor, points};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
@@ -36,7 +36,8 @@ pub(crate) async fn run_processor(
             record_error(result, points, &out);
         }
         if !send(&to, &mut out).await {
-            return;
+            close(from, out.counters()).await;
+            break;
         }
     }
     let result = processor.flush(&mut out);
@@ -52,13 +53,21 @@ fn record_error(result: pipeline::Result<()>, points: usize, out: &Outbox) {
     }
 }
 
+/// Sends on what the processor let out. Whether anybody takes more.
 async fn send(to: &mpsc::Sender<Request>, out: &mut Outbox) -> bool {
     for request in out.take() {
         if let Err(unsent) = to.send(request).await {
-            let left: usize = unsent.0.iter().map(Batch::points).sum();
-            out.dropped(left, DropReason::CLOSED);
-            return false;
+            out.counters()
+                .dropped(DropReason::CLOSED, points(&unsent.0));
         }
     }
-    true
+    !to.is_closed()
+}
+
+/// Takes no more: the stages above hear of it, and what was on its way is counted as dropped.
+pub(crate) async fn close(mut from: mpsc::Receiver<Request>, counters: &Counters) {
+    from.close();
+    while let Some(request) = from.recv().await {
+        counters.dropped(DropReason::CLOSED, points(&request));
+    }
 }

@@ -6,13 +6,13 @@ use std::time::Duration;
 use pipeline::Shutdown;
 use pipeline::telemetry::{Counter, Counters};
 use tokio::runtime::Handle;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::config::Encoding;
 use crate::exporter::OwnTasks;
 use crate::graph::{Ended, Graph, RunningGraph, spawn};
+use crate::signals::{Signals, Wish};
 use crate::telemetry::{StartupReporter, SummaryReporter};
 
 /// How a graph is run.
@@ -26,41 +26,42 @@ pub(crate) struct Options {
     pub(crate) encoding: Encoding,
 }
 
-/// Runs until a signal, the end of `--once`, a closed reader, or a component's error; the components run on `workers`.
+/// Runs until a signal, the end of `--once`, the last exporter whose reader is gone, or a component's error; the components run on `workers`.
 pub(crate) async fn run(
     graph: Graph,
     options: Options,
     counters: Counters,
     workers: &Handle,
 ) -> Result<(), String> {
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
+    let mut signals = Signals::new().map_err(|error| error.to_string())?;
     let exporters = graph.exporters.iter();
     let exporters = exporters.map(|(id, (exporter, _))| (id.clone(), Arc::clone(exporter)));
-    let mut exporters = OwnTasks::start(exporters.collect(), &counters, workers).await?;
+    let mut exporters = tokio::select! {
+        started = OwnTasks::start(exporters.collect(), &counters, workers) => started?,
+        _ = signals.next() => return exit_result(options, &counters),
+    };
+    let rules = graph.rules.clone();
     let (end, shutdown) = watch::channel(false);
     let mut running = {
         let _spawned_there = workers.enter();
         spawn(graph, &Shutdown::new(shutdown), options.once, &counters)
     };
-    let mut receiving = running.receivers;
-    let mut startup = StartupReporter::new(running.receivers, options.is_default);
+    let (mut receiving, mut exporting) = (running.receivers, running.exporters);
+    let mut startup = StartupReporter::new(running.receivers, options.is_default, rules);
     let mut summary = SummaryReporter::new(options.summary_interval, options.encoding);
     let mut deadline: Option<Instant> = None;
     let mut failure: Option<String> = None;
     let mut forced = false;
-    let mut signals = 0;
 
     while !running.tasks.is_empty() {
         let begin_end = tokio::select! {
-            _ = interrupt.recv() => { signals += 1; forced = signals > 1; true }
-            _ = terminate.recv() => { signals += 1; forced = signals > 1; true }
-            () = running.reader_gone.notified() => true,
+            wish = signals.next() => { forced = wish == Wish::EndNow; true }
             () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => { forced = true; true }
             () = summary.tick() => { summary.log(&counters); false }
             report = running.startup_reports.recv(), if !startup.is_logged() => { startup.add(report); false }
             Some(ended) = running.tasks.join_next() => match ended {
                 Ok(Ended::Stage) => false,
+                Ok(Ended::ClosedExporter(id)) => { exporters.closed(&id); exporting -= 1; exporting == 0 }
                 Ok(Ended::Receiver(_, Ok(()))) => { receiving -= 1; receiving == 0 }
                 Ok(Ended::Receiver(id, Err(error))) => { failure.get_or_insert(format!("{id}: {error}")); true }
                 Err(panic) => { failure.get_or_insert(format!("a component broke down: {panic}")); true }
@@ -79,6 +80,9 @@ pub(crate) async fn run(
             let _ = end.send(true);
             deadline = Some(Instant::now() + options.shutdown_timeout);
         }
+    }
+    while let Ok(report) = running.startup_reports.try_recv() {
+        startup.add(Some(report));
     }
     startup.log();
     let exporter_failure = finish(running, exporters, &counters).await;

@@ -26,6 +26,8 @@ pub(crate) struct Group {
     counted: Sum,
     /// Since when it counts, unix ns; 0 if not known.
     start: Option<u64>,
+    /// Whether its first point is the baseline: more may have been counted since its start than its first members show.
+    is_baseline: bool,
     /// When it last went on, unix ns; 0: not yet.
     went: u64,
 }
@@ -43,6 +45,7 @@ impl Group {
             together: Together::default(),
             counted: Sum::default(),
             start: None,
+            is_baseline: false,
             went: 0,
         }
     }
@@ -58,25 +61,28 @@ impl Group {
     }
 
     /// A member shows `now`, counted since `start` and read at `time`; `before` is what it showed last, if anything,
-    /// and `tick` the time from sweep to sweep, ns.
+    /// `tick` the time from sweep to sweep, ns, and `began` when this processor did, unix ns.
     ///
     /// What goes on counts since the earliest start among the first members, as all that they show was counted since
     /// then, and keeps that start: another one would say that it began anew
     /// ([OpenTelemetry: sums](https://opentelemetry.io/docs/specs/otel/metrics/data-model/#sums)). A counter that
     /// joins later and is older than the last point adds only what it counts from now on, as one whose start is not
-    /// known ([resets and gaps](https://opentelemetry.io/docs/specs/otel/metrics/data-model/#resets-and-gaps)).
+    /// known ([resets and gaps](https://opentelemetry.io/docs/specs/otel/metrics/data-model/#resets-and-gaps)). A
+    /// counter whose first members are older than this processor, or of unknown start, is itself of unknown start: nobody
+    /// knows who left it before, and the one that this program sent before a restart is not to fall.
     pub(crate) fn show(
         &mut self,
         before: &Value,
         now: &Value,
         (start, time): (u64, u64),
-        tick: u64,
+        (tick, began): (u64, u64),
     ) {
         self.is_fresh = true;
         if self.went == 0 || self.is_delta() {
             self.start = Some(self.start.map_or(start, |have| have.min(start)));
         }
         if self.is_counter() {
+            self.is_baseline |= self.went == 0 && (start < began || start >= time);
             let since = self.went.saturating_sub(tick);
             match before {
                 Value::Absent if self.went == 0 || (start >= since && start < time) => {
@@ -103,6 +109,9 @@ impl Group {
         let came = std::mem::take(&mut self.came);
         let is_fresh = std::mem::take(&mut self.is_fresh);
         let has_ended = std::mem::take(&mut self.has_ended);
+        if std::mem::take(&mut self.is_baseline) {
+            self.start = Some(time);
+        }
         let start = self.start.unwrap_or_default().min(time);
         if has_ended && self.live == 0 {
             // One that comes later begins a new life.

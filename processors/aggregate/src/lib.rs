@@ -37,6 +37,8 @@ pub struct Aggregate {
     groups: Groups,
     /// By subsystem. What is added up is added up in the order of the tables' slots, always.
     subsystems: BTreeMap<Arc<str>, TableMap<TableMembers>>,
+    /// When the sweep before the first one would have been read, unix ns.
+    began: Option<u64>,
     /// The latest reading of each subsystem's sweep that has not ended yet, unix ns.
     read: BTreeMap<Arc<str>, u64>,
     /// How many subsystems there were when those that have gone were last forgotten.
@@ -55,10 +57,11 @@ impl Component for Aggregate {
     fn build(config: Config, context: &Context) -> Result<Aggregate> {
         let carry = u64::try_from(config.carry.0.as_nanos()).unwrap_or(u64::MAX);
         Ok(Aggregate {
-            rules: Arc::new(Rules::new(config)?),
+            rules: Arc::new(Rules::new(config, context)?),
             carry,
             groups: Groups::new(&context.id),
             subsystems: BTreeMap::new(),
+            began: None,
             read: BTreeMap::new(),
             subsystems_left: 0,
         })
@@ -84,7 +87,10 @@ impl Processor for Aggregate {
                 tables.insert(batch.table(), members);
             }
             let members = tables.get_mut(batch.table()).expect("found just now");
-            let (read, came) = members.show(&batch, &mut self.groups);
+            let tick = u64::try_from(batch.sweep().tick.as_nanos()).unwrap_or(u64::MAX);
+            let before = batch.time_unix_nano(0).saturating_sub(tick);
+            let began = *self.began.get_or_insert(before);
+            let (read, came) = members.show(&batch, began, &mut self.groups);
             if came > 0 {
                 let latest = self.read.entry(Arc::clone(&head.subsystem)).or_default();
                 *latest = read.max(*latest);

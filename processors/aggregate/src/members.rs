@@ -126,8 +126,8 @@ impl TableMembers {
         self.refused.is_some_and(|it| it != groups.given_back())
     }
 
-    /// Takes in what the members show: when the latest of it was read, and how many points that were.
-    pub(crate) fn show(&mut self, batch: &Batch, groups: &mut Groups) -> (u64, usize) {
+    /// Takes in what the members show, with `began` as of [`Group::show`](super::group::Group::show): when the latest of it was read, and how many points that were.
+    pub(crate) fn show(&mut self, batch: &Batch, began: u64, groups: &mut Groups) -> (u64, usize) {
         let tick = u64::try_from(batch.sweep().tick.as_nanos()).unwrap_or(u64::MAX);
         let (mut latest, mut came) = (0, 0);
         for member in &mut self.members {
@@ -140,7 +140,7 @@ impl TableMembers {
                     &member.last,
                     value,
                     (batch.starts_unix_nano()[row], read),
-                    tick,
+                    (tick, began),
                 );
                 (member.last, member.read, member.is_fresh) = (value.clone(), read, true);
             } else if *value == Value::Ended {

@@ -2,16 +2,23 @@
 
 use std::sync::Arc;
 
-use pipeline::{Attributes, Error, Head, Kind, PerSeries, Result, Series, Temporality, Verdict};
+use pipeline::telemetry::RuleUse;
+use pipeline::{
+    Attributes, Context, Error, Head, Kind, PerSeries, Result, Series, Temporality, Verdict,
+};
 
 use crate::config::{AggregateRule, Config, Function};
 
 /// The rules, checked.
 #[derive(Debug)]
-pub(crate) struct Rules(Vec<AggregateRule>);
+pub(crate) struct Rules {
+    rules: Vec<AggregateRule>,
+    /// What each has matched.
+    uses: Vec<Arc<RuleUse>>,
+}
 
 impl Rules {
-    pub(crate) fn new(config: Config) -> Result<Rules> {
+    pub(crate) fn new(config: Config, context: &Context) -> Result<Rules> {
         for (index, rule) in config.rules.iter().enumerate() {
             let error = match (&rule.without, &rule.by) {
                 (Some(_), None) | (None, Some(_)) => continue,
@@ -20,13 +27,21 @@ impl Rules {
             };
             return Err(Error::at(format!("rules.{index}"), error));
         }
-        Ok(Rules(config.rules))
+        let rules = config.rules.iter().enumerate();
+        let uses = rules.map(|(index, rule)| {
+            let path = format!("rules.{index}");
+            context.rule(RuleUse::new(path, false, rule.r#match.subsystem()))
+        });
+        Ok(Rules {
+            uses: uses.collect(),
+            rules: config.rules,
+        })
     }
 
     /// The rule for a series. Histograms have none: they go on as they are.
     pub(crate) fn find(&self, series: &Series) -> Option<&AggregateRule> {
         let number = matches!(series.kind, Kind::Unknown | Kind::Gauge | Kind::Sum { .. });
-        let mut rules = self.0.iter().filter(|_| number);
+        let mut rules = self.rules.iter().filter(|_| number);
         rules.find(|rule| rule.r#match.is_match(series))
     }
 
@@ -38,7 +53,7 @@ impl Rules {
                 .as_ref()
                 .is_none_or(|it| it.is_match(name))
         };
-        self.0.iter().any(name_matches)
+        self.rules.iter().any(name_matches)
     }
 }
 
@@ -78,6 +93,12 @@ fn kind(rule: &AggregateRule, member: &Kind) -> Kind {
 
 impl PerSeries for Rules {
     fn rewrite(&self, _: &Head, series: &mut Series) -> Verdict {
+        for (rule, rule_use) in self.rules.iter().zip(&self.uses) {
+            if rule_use.is_open() {
+                let is_match = rule.r#match.is_match(series);
+                rule_use.record(is_match, || rule.r#match.near_miss(series));
+            }
+        }
         if let Some(rule) = self.find(series) {
             *series = group(rule, series);
         }

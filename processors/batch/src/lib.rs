@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -49,11 +50,15 @@ pub struct Subsystem {
     pub priority: i32,
 }
 
-/// Joins the batches of one subsystem into requests.
+/// Joins batches into requests: a subsystem's, and those of small subsystems.
 #[derive(Debug)]
 pub struct BatchProcessor {
     config: Arc<Config>,
+    /// What came of each subsystem since the last end of its sweep.
     waiting: BTreeMap<Arc<str>, Waiting>,
+    /// The rests of sweeps that are over, which go out together: at the most one of each subsystem.
+    joined: BTreeMap<Arc<str>, Waiting>,
+    joined_points: usize,
     splitter: TableSplitter,
 }
 
@@ -80,6 +85,8 @@ impl Component for BatchProcessor {
         Ok(BatchProcessor {
             config: Arc::new(config),
             waiting: BTreeMap::new(),
+            joined: BTreeMap::new(),
+            joined_points: 0,
             splitter: TableSplitter::default(),
         })
     }
@@ -91,12 +98,8 @@ impl Processor for BatchProcessor {
         for batch in self.splitter.split(batch, self.config.send_batch_max_size) {
             let (points, last) = (batch.points(), batch.sweep().last);
             let most = self.config.send_batch_max_size;
-            if most > 0
-                && self
-                    .waiting
-                    .get(&subsystem)
-                    .is_some_and(|waiting| waiting.points + points > most)
-            {
+            let waiting = self.waiting.get(&subsystem);
+            if most > 0 && waiting.is_some_and(|waiting| waiting.points + points > most) {
                 self.send(&subsystem, out);
             }
             let empty = || Waiting {
@@ -110,11 +113,10 @@ impl Processor for BatchProcessor {
                 .or_insert_with(empty);
             waiting.batches.push(batch);
             waiting.points += points;
-            if last
-                || waiting.points >= self.config.send_batch_size
-                || self.config.timeout.0.is_zero()
-            {
+            if waiting.points >= self.config.send_batch_size || self.config.timeout.0.is_zero() {
                 self.send(&subsystem, out);
+            } else if last && let Some(rest) = self.waiting.remove(&subsystem) {
+                self.join(subsystem.clone(), rest, out);
             }
         }
         Ok(())
@@ -126,47 +128,76 @@ impl Processor for BatchProcessor {
     }
 
     fn wake_at(&self) -> Option<Instant> {
-        self.waiting
-            .values()
-            .map(|waiting| waiting.since + self.config.timeout.0)
+        let all = self.waiting.values().chain(self.joined.values());
+        all.map(|waiting| waiting.since + self.config.timeout.0)
             .min()
     }
 
     fn wake(&mut self, out: &mut Outbox) -> Result<()> {
         let now = Instant::now();
-        let due = |waiting: &Waiting| waiting.since + self.config.timeout.0 <= now;
-        let due = self
-            .waiting
-            .iter()
-            .filter(|(_, waiting)| due(waiting))
-            .map(|(name, _)| Arc::clone(name))
-            .collect();
-        self.send_all(due, out);
+        let timeout = self.config.timeout.0;
+        self.send_together(|waiting| waiting.since + timeout <= now, out);
         Ok(())
     }
 
     fn flush(&mut self, out: &mut Outbox) -> Result<()> {
-        self.send_all(self.waiting.keys().cloned().collect(), out);
+        self.send_together(|_| true, out);
         Ok(())
     }
 }
 
 impl BatchProcessor {
-    fn send_all(&mut self, mut subsystems: Vec<Arc<str>>, out: &mut Outbox) {
-        subsystems.sort_by_key(|name| {
-            std::cmp::Reverse(self.config.of(name).map_or(0, |it| it.priority))
-        });
-        subsystems.iter().for_each(|name| self.send(name, out));
-    }
-
+    /// Sends what came of one subsystem, after what is joined of it.
     fn send(&mut self, subsystem: &Arc<str>, out: &mut Outbox) {
+        if self.joined.contains_key(subsystem) {
+            self.send_joined(out);
+        }
         if let Some(waiting) = self.waiting.remove(subsystem) {
             out.send(waiting.batches);
         }
     }
+
+    /// Puts the rest of a subsystem's sweep to those of the others.
+    fn join(&mut self, subsystem: Arc<str>, rest: Waiting, out: &mut Outbox) {
+        let most = self.config.send_batch_max_size;
+        let is_too_much = most > 0 && self.joined_points + rest.points > most;
+        if is_too_much || self.joined.contains_key(&subsystem) {
+            self.send_joined(out);
+        }
+        self.joined_points += rest.points;
+        self.joined.insert(subsystem, rest);
+        if self.joined_points >= self.config.send_batch_size {
+            self.send_joined(out);
+        }
+    }
+
+    /// Sends what is joined, the more important first.
+    fn send_joined(&mut self, out: &mut Outbox) {
+        self.joined_points = 0;
+        let mut all: Vec<_> = std::mem::take(&mut self.joined).into_iter().collect();
+        all.sort_by_key(|(subsystem, _)| Reverse(self.config.priority(subsystem)));
+        out.send(all.into_iter().flat_map(|(_, it)| it.batches).collect());
+    }
+
+    /// Sends what is due and what is joined, the more important first.
+    fn send_together(&mut self, is_due: impl Fn(&Waiting) -> bool, out: &mut Outbox) {
+        self.joined_points = 0;
+        let mut all: Vec<_> = std::mem::take(&mut self.joined).into_iter().collect();
+        let due = self.waiting.extract_if(.., |_, waiting| is_due(waiting));
+        all.extend(due);
+        all.sort_by_key(|(subsystem, _)| Reverse(self.config.priority(subsystem)));
+        for (subsystem, waiting) in all {
+            self.join(subsystem, waiting, out);
+        }
+        self.send_joined(out);
+    }
 }
 
 impl Config {
+    fn priority(&self, subsystem: &str) -> i32 {
+        self.of(subsystem).map_or(0, |it| it.priority)
+    }
+
     fn of(&self, subsystem: &str) -> Option<&Subsystem> {
         self.subsystems
             .iter()

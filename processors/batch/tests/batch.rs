@@ -53,7 +53,7 @@ fn sizes(
 }
 
 #[test]
-fn a_request_goes_out_when_it_is_full_or_its_sweep_ends() {
+fn a_request_goes_out_when_it_is_full() {
     let mut out = Outbox::new(Counters::new("test"));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -67,8 +67,10 @@ fn a_request_goes_out_when_it_is_full_or_its_sweep_ends() {
             &mut out,
             &[(4, false), (4, false), (4, false), (1, true)]
         ),
-        [vec![4, 4, 4], vec![1]]
+        [vec![4, 4, 4]]
     );
+    stage.flush(&mut out).unwrap();
+    assert_eq!(out.take()[0][0].points(), 1, "the rest of the sweep");
     let mut stage = processor::<BatchProcessor>("{send_batch_size: 4, send_batch_max_size: 5}");
     assert_eq!(
         sizes(&mut *stage, &mut out, &[(3, false), (3, false), (12, true)]),
@@ -78,24 +80,55 @@ fn a_request_goes_out_when_it_is_full_or_its_sweep_ends() {
     assert_eq!(sizes(&mut *stage, &mut out, &[(3, false)]), [vec![3]]);
 }
 
+/// The subsystems of each request.
+fn subsystems(sent: &[Vec<Readings>]) -> Vec<Vec<String>> {
+    let name = |batch: &Readings| batch.table().head().subsystem.to_string();
+    let names = sent
+        .iter()
+        .map(|request| request.iter().map(name).collect());
+    names.collect()
+}
+
 #[tokio::test(start_paused = true)]
-async fn a_request_that_does_not_fill_goes_out_after_the_time_out_the_more_important_first() {
+async fn sweeps_of_small_subsystems_share_a_request_the_more_important_first() {
     let mut out = Outbox::new(Counters::new("test"));
     let mut stage =
         processor::<BatchProcessor>("{timeout: 200ms, subsystems: [{match: net, priority: 1}]}");
-    for batch in text::parse(INPUT).unwrap() {
-        stage.process(batch.with_last(false), &mut out).unwrap();
+    // The sweep of kvm is over, that of net is not.
+    for (batch, last) in text::parse(INPUT).unwrap().iter().zip([true, false]) {
+        stage.process(batch.with_last(last), &mut out).unwrap();
     }
     assert!(out.take().is_empty());
     tokio::time::sleep_until(stage.wake_at().unwrap()).await;
     stage.wake(&mut out).unwrap();
-    let subsystems: Vec<_> = out
-        .take()
-        .iter()
-        .map(|request| request[0].table().head().subsystem.to_string())
-        .collect();
-    assert_eq!(subsystems, ["net", "kvm"]);
+    assert_eq!(subsystems(&out.take()), [["net", "kvm"]]);
     assert_eq!(stage.wake_at(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_has_one_sweep_of_a_subsystem_and_they_go_out_in_order() {
+    let mut out = Outbox::new(Counters::new("test"));
+    let mut stage = processor::<BatchProcessor>("{send_batch_size: 6, send_batch_max_size: 6}");
+    let one = |name: &str, points: usize| {
+        let lines: Vec<_> = (0..points).map(|row| format!("{name}/c{row} 1")).collect();
+        text::parse(&lines.join("\n")).unwrap()[0].with_last(true)
+    };
+    let mut send = |batches: &[(&str, usize)]| {
+        for (name, points) in batches {
+            stage.process(one(name, *points), &mut out).unwrap();
+        }
+        let sent = out.take();
+        let names = subsystems(&sent).into_iter();
+        names.map(|it| it.join(" ")).collect::<Vec<_>>()
+    };
+    assert_eq!(send(&[("a", 1), ("b", 2)]), [""; 0]);
+    assert_eq!(send(&[("a", 1)]), ["a b"], "the next sweep of a");
+    assert_eq!(send(&[("c", 2), ("b", 3)]), ["a b c"], "is full");
+    assert_eq!(send(&[("a", 2), ("c", 5)]), ["a"], "would be too large");
+    assert_eq!(send(&[("c", 6)]), ["c", "c"], "what is joined goes first");
+    assert_eq!(send(&[("a", 1), ("b", 6)]), ["b"], "fills a request");
+    stage.flush(&mut out).unwrap();
+    assert_eq!(subsystems(&out.take()), [["a"]]);
 }
 
 #[test]
@@ -118,7 +151,8 @@ fn a_table_is_cut_once_in_equal_parts() {
         .build()
         .unwrap();
     let _guard = runtime.enter();
-    let mut stage = processor::<BatchProcessor>("{send_batch_size: 5, send_batch_max_size: 5}");
+    let yaml = "{send_batch_size: 5, send_batch_max_size: 5, timeout: 0s}";
+    let mut stage = processor::<BatchProcessor>(yaml);
     let lines = rows(12);
     let first = text::parse(&lines).unwrap().remove(0);
     let later = Readings::new(

@@ -38,6 +38,55 @@ fn what_cannot_be_meant_is_refused_at_its_place() {
         mistakes::<Labels>(yaml),
         ["actions.0.extract.regex: has no named group: `(?P<label>…)` makes a label"]
     );
+    for (action, refused) in [
+        (
+            "replace: {label: a, regex: '^/(.*)$', with: '$1_x'}",
+            "replace.with: the expression has no group `1_x`; `$${1}_x` is the group `1` and then `_x`",
+        ),
+        (
+            "replace: {regex: '(?P<vm>[0-9]+)', with: 'a${vm_}$vm'}",
+            "replace.with: the expression has no group `vm_`; `$${vm}_` is the group `vm` and then `_`",
+        ),
+        (
+            "replace: {label: a, regex: x, with: 'y$1'}",
+            "replace.with: the expression has no group `1`",
+        ),
+        (
+            "replace: {label: a, regex: '^.*$', with: ''}",
+            "replace.with: is empty, and a label without a value is none to most backends; `delete` takes one away",
+        ),
+        (
+            "replace: {regex: '.+', with: ''}",
+            "replace.with: is empty; a metric has a name",
+        ),
+        (
+            "set: {label: '', value: x}",
+            "set.label: is empty; a label has a key",
+        ),
+        (
+            "rename: {label: a, to: ''}",
+            "rename.to: is empty; a label has a key",
+        ),
+        (
+            "set: {label: a, value: ''}",
+            "set.value: is empty, and a label without a value is none to most backends; `delete` takes one away",
+        ),
+        (
+            "map: {label: a, values: {x: y, z: ''}}",
+            "map.values: is empty, and a label without a value is none to most backends; `delete` takes one away",
+        ),
+        (
+            "map: {values: {x: y}, default: ''}",
+            "map.default: is empty; a metric has a name",
+        ),
+        ("name: {template: ''}", "name.template: is empty"),
+    ] {
+        let yaml = format!("actions: [{{{action}}}]");
+        let expected = [format!("actions.0.{refused}")];
+        assert_eq!(mistakes::<Labels>(&yaml), expected);
+    }
+    let yaml = "actions: [{replace: {label: a, regex: '^/(.*)(?P<b>x)$', with: '${1}_$b$$0'}}, {replace: {regex: _ns$, with: ''}}]";
+    assert_eq!(mistakes::<Labels>(yaml), [""; 0]);
     let yaml = "actions: [{set: {label: a}}, {set: {lable: a, value: 1}}, {sett: {}}, {replace: {regex: '(', with: a}}]";
     let paths: Vec<_> = mistakes::<Labels>(yaml)
         .into_iter()
@@ -55,7 +104,7 @@ fn what_cannot_be_meant_is_refused_at_its_place() {
 
 /// Small on purpose: chains that meet in the same labels and values say more than many that never do.
 const KEYS: [&str; 4] = ["device", "vm", "old", "new"];
-const VALUES: [&str; 6] = ["/1-2", "/1-2/vcpu0", "/eth0", "web", "", "9-3"];
+const VALUES: [&str; 6] = ["/1-2", "/1-2/vcpu0", "web", "9-3", "", "/eth0"];
 const NAMES: [&str; 6] = [
     "kvm/exits",
     "kvm/wait_ns",
@@ -93,7 +142,8 @@ fn any_match(random: &mut fastrand::Rng) -> String {
 }
 
 fn any_action(random: &mut fastrand::Rng) -> String {
-    let (label, value) = (any(&KEYS, random), any(&VALUES, random));
+    // A label that is always set empty is refused.
+    let (label, value) = (any(&KEYS, random), any(&VALUES[..4], random));
     let chosen = random.u8(..9);
     // Every other one is for some series only; without a label three of them are about the name.
     let some = any_match(random);

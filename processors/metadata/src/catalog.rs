@@ -8,6 +8,8 @@ use pipeline::Kind;
 use pipeline::config::Pattern;
 use serde::Deserialize;
 
+use crate::config::Start;
+
 /// What this project knows.
 pub(crate) const BUILT_IN: &str = include_str!("../catalog.yaml");
 
@@ -27,6 +29,7 @@ pub(crate) struct CatalogEntry {
     pub(crate) kind: Option<Kind>,
     pub(crate) unit: Arc<str>,
     pub(crate) description: Arc<str>,
+    pub(crate) start: Start,
     /// The levels at which it is a sum of those below.
     aggregates: Arc<GlobSet>,
 }
@@ -56,6 +59,8 @@ struct FamilyForm {
     r#match: Vec<String>,
     #[serde(default)]
     aggregates: Vec<String>,
+    #[serde(default)]
+    start: Start,
     metrics: Vec<MetricForm>,
 }
 
@@ -69,6 +74,7 @@ struct MetricForm {
     #[serde(default)]
     description: String,
     aggregates: Option<Vec<String>>,
+    start: Option<Start>,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -178,6 +184,7 @@ fn family(form: FamilyForm) -> Result<Family, String> {
             kind,
             unit: metric.unit.into(),
             description: metric.description.into(),
+            start: metric.start.unwrap_or(form.start),
             aggregates,
         };
         if metric.name.contains(['*', '?', '[', '{']) {
@@ -221,6 +228,8 @@ fn glob(text: &str) -> Result<Glob, String> {
 
 #[cfg(test)]
 mod tests {
+    use pipeline::Created;
+
     use super::*;
 
     fn built_in() -> Catalog {
@@ -299,6 +308,59 @@ mod tests {
         assert!(sum("kvm/1-2", "exits", "statsfs") && sum("kvm/1-2", "exits", "ext4"));
         assert!(!sum("kvm/1-2/vcpu0", "exits", "statsfs"));
         assert!(sum("kvm", "largepages", "statsfs") && !sum("kvm/1-2", "largepages", "statsfs"));
+    }
+
+    #[test]
+    fn each_family_of_counters_says_since_when_they_count() {
+        let file: serde_yaml::Value = serde_yaml::from_str(BUILT_IN).unwrap();
+        for family in file["families"].as_sequence().unwrap() {
+            let mut metrics = family["metrics"].as_sequence().unwrap().iter();
+            let has_counters = metrics.any(|metric| metric["type"] == "counter");
+            assert!(
+                !has_counters || family.get("start").is_some(),
+                "{:?}",
+                family["id"]
+            );
+        }
+    }
+
+    #[test]
+    fn a_start_is_known_by_what_the_kernel_keeps_and_where() {
+        let catalog = built_in();
+        let since = |path: &str, filesystem, created| {
+            let (directory, file) = path.rsplit_once('/').unwrap();
+            let entry = catalog.find(directory, file, filesystem).unwrap();
+            entry.start.since(created)
+        };
+        for (path, filesystem, from_boot, later) in [
+            // Made with its directory.
+            ("kvm/1-2/exits", "debugfs", 7, 9),
+            ("kvm/1-2/vcpu0/exits", "statsfs", 7, 9),
+            // Moved, or older than its directory.
+            ("net/eth0/statistics/rx_bytes", "sysfs", 7, 0),
+            ("ext4/sda/session_write_kbytes", "sysfs", 7, 0),
+            ("kernel/oops_count", "sysfs", 7, 0),
+            // Kept on a disk, or in a device.
+            ("ext4/sda/lifetime_write_kbytes", "sysfs", 0, 0),
+            ("ext4/sda/errors_count", "sysfs", 0, 0),
+            ("powercap/intel-rapl:0/energy_uj", "sysfs", 0, 0),
+            ("hwmon/hwmon0/energy1_input", "sysfs", 0, 0),
+            ("fc_host/host0/statistics/tx_frames", "sysfs", 0, 0),
+            (
+                "infiniband/mlx5_0/ports/1/counters/port_rcv_data",
+                "sysfs",
+                0,
+                0,
+            ),
+        ] {
+            assert_eq!(
+                since(path, filesystem, Created::AtBoot(7)),
+                from_boot,
+                "{path}"
+            );
+            assert_eq!(since(path, filesystem, Created::After(9)), later, "{path}");
+            assert_eq!(since(path, filesystem, Created::Unknown), 0, "{path}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use pipeline::{Kind, Match};
+use pipeline::{Created, Kind, Match};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -89,6 +89,8 @@ pub struct MetadataRule {
     pub unit: Option<String>,
     /// What it means.
     pub description: Option<String>,
+    /// Since when it counts.
+    pub start: Option<Start>,
     /// Values are multiplied by this.
     pub scale: Option<f64>,
     /// Whether it is a sum, or the like, of files below.
@@ -107,6 +109,31 @@ pub enum RuleKind {
     Updown,
     /// A current value that may not.
     Gauge,
+}
+
+/// Since when a metric counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Start {
+    /// Nobody knows, since it is kept on a disk or in a device, for example: its first value is the baseline.
+    #[default]
+    Unknown,
+    /// The kernel began at zero in this boot, but maybe before the directory was there: a network interface that is renamed,
+    /// or moved to another network namespace, keeps its counts.
+    Boot,
+    /// The kernel makes it with the directory, at zero.
+    Device,
+}
+
+impl Start {
+    /// The start of a counter in a directory of which so much is known, unix ns; 0: its first value is the baseline.
+    pub(crate) fn since(self, created: Created) -> u64 {
+        match (self, created) {
+            (Start::Boot | Start::Device, Created::AtBoot(time))
+            | (Start::Device, Created::After(time)) => time,
+            _ => 0,
+        }
+    }
 }
 
 impl From<RuleKind> for Kind {

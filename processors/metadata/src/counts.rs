@@ -1,6 +1,6 @@
 //! Since when a value counts: starts, resets and scale, row by row.
 
-use pipeline::Value;
+use pipeline::{Kind, Value};
 
 /// What is remembered of a row: most take no more than a count.
 #[derive(Clone, Debug)]
@@ -14,11 +14,13 @@ pub(crate) enum RowMemory {
 }
 
 impl RowMemory {
-    pub(crate) fn new(counts: bool, scale: Option<f64>) -> RowMemory {
-        match scale {
-            Some(scale) => RowMemory::Scaled(Box::new((scale, counts.then(Count::default)))),
-            None if counts => RowMemory::Counts(Count::default()),
-            None => RowMemory::Plain,
+    /// `start` is that of what counts, unix ns; 0 if it is not known.
+    pub(crate) fn new(kind: &Kind, start: u64, scale: Option<f64>) -> RowMemory {
+        let count = kind.is_cumulative().then(|| Count::new(kind, start));
+        match (scale, count) {
+            (Some(scale), count) => RowMemory::Scaled(Box::new((scale, count))),
+            (None, Some(count)) => RowMemory::Counts(count),
+            (None, None) => RowMemory::Plain,
         }
     }
 
@@ -41,9 +43,9 @@ impl RowMemory {
 }
 
 /// Since when a row counts, and what it last showed.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Count {
-    /// Since when it counts, unix ns; 0 before its first value.
+    /// Since when it counts, unix ns; 0 where that is not known before its first value.
     start: u64,
     last: Last,
     /// When that was, unix ns.
@@ -55,6 +57,8 @@ pub(crate) struct Count {
 enum Last {
     #[default]
     Nothing,
+    /// An amount, which may fall.
+    Amount,
     Int(i64),
     Double(f64),
     /// A histogram's count.
@@ -62,7 +66,20 @@ enum Last {
 }
 
 impl Count {
-    /// The start of what counts and shows `value` at `time`; `start` is what the receiver knows, 0 if nothing. A value
+    fn new(kind: &Kind, start: u64) -> Count {
+        let is_amount = *kind == Kind::UP_DOWN_COUNTER;
+        Count {
+            start,
+            last: if is_amount {
+                Last::Amount
+            } else {
+                Last::Nothing
+            },
+            last_time: 0,
+        }
+    }
+
+    /// The start of what counts and shows `value` at `time`; `start` is what the receiver says, 0 for nothing. A value
     /// that falls is a reset: it counts anew since it was last read. Where nobody knows the start, it is the time of
     /// the first value, which adds nothing to a rate
     /// ([OpenTelemetry: resets and gaps](https://opentelemetry.io/docs/specs/otel/metrics/data-model/#resets-and-gaps)).
@@ -74,15 +91,20 @@ impl Count {
             Value::Double(it) => Last::Double(*it),
             Value::Histogram(it) => Last::Count(it.count()),
             Value::ExponentialHistogram(it) => Last::Count(it.count()),
-            Value::Ended => return std::mem::take(self).start.min(time),
+            // Whatever comes then is another life, of which nothing is known.
+            Value::Ended => return std::mem::take(&mut self.start).min(time),
             _ => return self.start.min(time),
         };
         if self.start == 0 {
             self.start = if start == 0 { time } else { start };
         } else if self.last.falls_to(now) {
-            self.start = self.last_time;
+            // Another start than before, also where the first value was the last one.
+            self.start = self.last_time.max(self.start + 1);
         }
-        (self.last, self.last_time) = (now, time);
+        if self.last != Last::Amount {
+            self.last = now;
+        }
+        self.last_time = time;
         self.start = self.start.min(time);
         self.start
     }
@@ -102,19 +124,21 @@ impl Last {
     }
 }
 
-/// A value times a factor. Whole numbers stay whole where they can; histograms stay as they are.
-pub(crate) fn scaled(value: &Value, scale: f64) -> Value {
+/// A value times a factor; `None` where that is beyond all numbers. Whole numbers stay whole where they can; histograms, and
+/// what is no number before, stay as they are.
+pub(crate) fn scaled(value: &Value, scale: f64) -> Option<Value> {
     #[allow(clippy::cast_possible_truncation)]
     let whole = (scale.fract() == 0.0 && scale.abs() < 1e15).then_some(scale as i64);
     #[allow(clippy::cast_precision_loss)]
-    match value {
+    let product = match value {
         Value::Int(it) => match whole.and_then(|whole| it.checked_mul(whole)) {
-            Some(product) => Value::Int(product),
-            None => Value::Double(*it as f64 * scale),
+            Some(product) => return Some(Value::Int(product)),
+            None => *it as f64 * scale,
         },
-        Value::Double(it) => Value::Double(it * scale),
-        other => other.clone(),
-    }
+        Value::Double(it) if it.is_finite() => it * scale,
+        other => return Some(other.clone()),
+    };
+    product.is_finite().then_some(Value::Double(product))
 }
 
 #[cfg(test)]
@@ -123,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_value_that_falls_makes_exactly_one_new_start() {
-        let mut row = Count::default();
+        let mut row = Count::new(&Kind::COUNTER, 1);
         let shown = [
             (5, 10),
             (7, 20),
@@ -135,14 +159,14 @@ mod tests {
         ];
         let starts: Vec<u64> = shown
             .iter()
-            .map(|(value, time)| row.start(&Value::Int(*value), 1, *time))
+            .map(|(value, time)| row.start(&Value::Int(*value), 0, *time))
             .collect();
         assert_eq!(starts, [1, 1, 1, 30, 30, 30, 60]);
     }
 
     #[test]
     fn an_unknown_start_is_the_first_value_and_a_gap_does_not_move_it() {
-        let mut row = Count::default();
+        let mut row = Count::new(&Kind::COUNTER, 0);
         assert_eq!(row.start(&Value::Int(5), 0, 10), 10);
         assert_eq!(row.start(&Value::Absent, 0, 20), 10);
         assert_eq!(row.start(&Value::Int(6), 0, 30), 10);
@@ -151,8 +175,33 @@ mod tests {
     }
 
     #[test]
+    fn a_life_after_the_end_begins_at_its_first_value() {
+        let mut row = Count::new(&Kind::COUNTER, 1);
+        assert_eq!(row.start(&Value::Int(5), 0, 10), 1);
+        assert_eq!(row.start(&Value::Ended, 0, 20), 1);
+        assert_eq!(row.start(&Value::Int(3), 0, 30), 30);
+        assert_eq!(row.start(&Value::Int(2), 0, 40), 31, "a reset");
+    }
+
+    #[test]
+    fn a_fall_from_the_first_value_is_a_new_start_too() {
+        let mut row = Count::new(&Kind::COUNTER, 0);
+        let shown = [(5, 10), (1, 20), (2, 30)];
+        let starts = shown.map(|(value, time)| row.start(&Value::Int(value), 0, time));
+        assert_eq!(starts, [10, 11, 11]);
+    }
+
+    #[test]
+    fn an_amount_that_falls_is_no_reset() {
+        let mut row = Count::new(&Kind::UP_DOWN_COUNTER, 1);
+        let starts =
+            [(5, 10), (3, 20), (4, 30)].map(|(value, time)| row.start(&Value::Int(value), 0, time));
+        assert_eq!(starts, [1, 1, 1]);
+    }
+
+    #[test]
     fn a_clock_that_is_set_back_puts_no_start_after_its_point_and_makes_one_new_one() {
-        let mut row = Count::default();
+        let mut row = Count::new(&Kind::COUNTER, 0);
         assert_eq!(row.start(&Value::Int(5), 100, 200), 100);
         assert_eq!(row.start(&Value::Int(6), 100, 50), 50);
         assert_eq!(row.start(&Value::Int(7), 100, 60), 50);
@@ -161,12 +210,19 @@ mod tests {
 
     #[test]
     fn whole_numbers_stay_whole_where_they_can() {
-        assert_eq!(scaled(&Value::Int(3), 512.0), Value::Int(1536));
-        assert_eq!(scaled(&Value::Int(3), 0.5), Value::Double(1.5));
-        assert_eq!(
-            scaled(&Value::Int(i64::MAX), 2.0),
-            Value::Double(18_446_744_073_709_551_616.0)
-        );
-        assert_eq!(scaled(&Value::Ended, 2.0), Value::Ended);
+        let int = |it, scale| scaled(&Value::Int(it), scale);
+        assert_eq!(int(3, 512.0), Some(Value::Int(1536)));
+        assert_eq!(int(3, 0.5), Some(Value::Double(1.5)));
+        let twice = Value::Double(18_446_744_073_709_551_616.0);
+        assert_eq!(int(i64::MAX, 2.0), Some(twice));
+        assert_eq!(scaled(&Value::Ended, 2.0), Some(Value::Ended));
+    }
+
+    #[test]
+    fn what_overflows_is_no_value_and_what_was_none_before_stays() {
+        assert_eq!(scaled(&Value::Int(i64::MAX), 1e300), None);
+        assert_eq!(scaled(&Value::Double(-1e300), 1e300), None);
+        let infinite = Value::Double(f64::INFINITY);
+        assert_eq!(scaled(&infinite, 2.0), Some(infinite));
     }
 }

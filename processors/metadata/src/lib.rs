@@ -11,11 +11,11 @@ use std::sync::Arc;
 
 use pipeline::telemetry::{DropReason, bounded};
 use pipeline::{
-    Batch, Component, Context, Demand, Error, Memo, Outbox, Processor, Result, TableMap,
+    Batch, Component, Context, Demand, Error, Memo, Outbox, Processor, Result, TableMap, Value,
 };
 
 use catalog::Catalog;
-pub use config::{Aggregates, Config, MetadataRule, MetadataSource, RuleKind, Unmatched};
+pub use config::{Aggregates, Config, MetadataRule, MetadataSource, RuleKind, Start, Unmatched};
 use counts::{RowMemory, scaled};
 use types::Types;
 
@@ -30,6 +30,10 @@ pub mod fuzzing {
         }
     }
 }
+
+/// Values that are no longer numbers once they are multiplied.
+const OVERFLOW: DropReason = DropReason::loss("overflow");
+const TOO_LARGE: &str = "a value is too large once it is multiplied by `scale`; left out";
 
 /// So many candidates are named in all: names that come once and go are not kept for ever.
 const MAX_CANDIDATES: usize = 500;
@@ -80,7 +84,7 @@ impl Component for Metadata {
             .collect();
         let catalog = Catalog::parse(&texts).map_err(Error::new)?;
         Ok(Metadata {
-            memo: Memo::new(Types::new(config, catalog)),
+            memo: Memo::new(Types::new(config, catalog, context)),
             starts: TableMap::new(),
             candidates: HashSet::new(),
         })
@@ -103,18 +107,26 @@ impl Processor for Metadata {
                 {
                     candidates.insert(Arc::clone(&incoming.name));
                 }
-                RowMemory::new(series.kind.is_cumulative(), types.scale(incoming))
+                RowMemory::new(&series.kind, types.start(incoming), types.scale(incoming))
             });
-        let rewritten = rewrite.apply(&batch);
-        out.dropped(batch.points() - rewritten.points(), DropReason::FILTERED);
+        let rewritten = rewrite.apply(&batch, out);
         let current = self.starts.get_or_insert_with(rewritten.table(), || {
             Arc::clone(rewritten.starts_unix_nano())
         });
         let mut starts: Option<Vec<u64>> = None;
-        let mut values: Option<Vec<pipeline::Value>> = None;
+        let mut values: Option<Vec<Value>> = None;
+        let mut overflows = 0;
         for (at, row) in rewrite.column.iter_mut().enumerate() {
             if let Some(scale) = row.scale() {
-                let value = scaled(&rewritten.values()[at], scale);
+                let value = &rewritten.values()[at];
+                let scaled = scaled(value, scale);
+                let value = scaled.unwrap_or_else(|| {
+                    overflows += 1;
+                    let series = &rewritten.table().series()[at];
+                    let detail = || format!("{} times {scale:?}", series.name);
+                    out.warnings().warn_with(TOO_LARGE, detail);
+                    Value::Absent
+                });
                 values.get_or_insert_with(|| rewritten.values().to_vec())[at] = value;
             }
             let mut start = rewritten.starts_unix_nano()[at];
@@ -126,6 +138,7 @@ impl Processor for Metadata {
                 starts.get_or_insert_with(|| current.to_vec())[at] = start;
             }
         }
+        out.dropped(overflows, OVERFLOW);
         if let Some(starts) = starts {
             *current = starts.into();
         }

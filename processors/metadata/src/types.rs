@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
-use pipeline::{Head, Kind, PerSeries, Series, Source, Verdict};
+use pipeline::telemetry::RuleUse;
+use pipeline::{Context, Head, Kind, PerSeries, Series, Source, Verdict};
 
 use crate::catalog::{Catalog, CatalogEntry};
-use crate::config::{Aggregates, Config, MetadataRule, MetadataSource, Unmatched};
+use crate::config::{Aggregates, Config, MetadataRule, MetadataSource, Start, Unmatched};
 
 /// Answers what a metric is, from rules, declarations, catalogs and modes.
 #[derive(Debug)]
 pub(crate) struct Types {
     config: Config,
+    /// What each rule has matched.
+    rule_uses: Vec<Arc<RuleUse>>,
     catalog: Catalog,
 }
 
@@ -18,13 +21,48 @@ pub(crate) struct Types {
 const AGGREGATE: &str = ".aggregate";
 
 impl Types {
-    pub(crate) fn new(config: Config, catalog: Catalog) -> Types {
-        Types { config, catalog }
+    pub(crate) fn new(config: Config, catalog: Catalog, context: &Context) -> Types {
+        let rules = config.rules.iter().enumerate();
+        let rule_uses = rules.map(|(index, rule)| {
+            let path = format!("rules.{index}");
+            context.rule(RuleUse::new(path, rule.drop, rule.r#match.subsystem()))
+        });
+        Types {
+            rule_uses: rule_uses.collect(),
+            config,
+            catalog,
+        }
+    }
+
+    /// Records which rules match a series as it comes in.
+    fn record_matches(&self, series: &Series) {
+        if self.config.sources.contains(&MetadataSource::Rules) {
+            for (rule, rule_use) in self.config.rules.iter().zip(&self.rule_uses) {
+                if rule_use.is_open() {
+                    let is_match = rule.r#match.is_match(series);
+                    rule_use.record(is_match, || rule.r#match.near_miss(series));
+                }
+            }
+        }
     }
 
     /// What values of this series are multiplied by.
     pub(crate) fn scale(&self, series: &Series) -> Option<f64> {
         self.rules(series).find_map(|rule| rule.scale)
+    }
+
+    /// The start of the series, unix ns; 0: its first value is the baseline.
+    pub(crate) fn start(&self, series: &Series) -> u64 {
+        let Some(source) = &series.source else {
+            return 0;
+        };
+        let start = self.config.sources.iter().find_map(|asked| match asked {
+            MetadataSource::Rules => self.rules(series).find_map(|rule| rule.start),
+            MetadataSource::Declared => None,
+            MetadataSource::Catalog => self.entry(Some(source)).map(|entry| entry.start),
+            MetadataSource::Mode => is_counter_by_mode(source).then_some(Start::Device),
+        });
+        start.unwrap_or_default().since(source.directory.created)
     }
 
     /// Whether the series may be a sum, but nobody says whether it is, and it is kept for that.
@@ -79,6 +117,7 @@ impl Types {
 
 impl PerSeries for Types {
     fn rewrite(&self, _: &Head, series: &mut Series) -> Verdict {
+        self.record_matches(series);
         let source = series.source.clone();
         let source = source.as_ref();
         let rules: Vec<&MetadataRule> = self.rules(series).collect();

@@ -104,14 +104,6 @@ pub struct Filter {
     pub exclude: Vec<Pattern>,
 }
 
-impl Filter {
-    /// Whether this name is included.
-    pub(crate) fn is_match(&self, name: &str) -> bool {
-        let any = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.is_match(name));
-        (self.include.is_empty() || any(&self.include)) && !any(&self.exclude)
-    }
-}
-
 /// Whether files are kept open between sweeps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

@@ -12,6 +12,7 @@ mod plan;
 mod read;
 mod receiver;
 mod root;
+mod rules;
 mod sweep;
 mod tables;
 

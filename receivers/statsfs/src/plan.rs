@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pipeline::Attributes;
+use pipeline::telemetry::FoundTree;
 
-use crate::config::{Config, Filter, FormatRule, Limits, Priority, Read, ValueFormat};
+use crate::config::{Config, Limits, Read, ValueFormat};
 use crate::layout::Layout;
 use crate::read::STALL_TIMEOUT;
+use crate::rules::{Formats, NameFilter, Priorities};
 
 /// A receiver's configuration as scans and sweeps use it.
 #[derive(Debug)]
@@ -21,11 +23,11 @@ pub(crate) struct Plan {
     pub(crate) max_cpu_percent: u32,
     pub(crate) max_stuck: usize,
     read: Read,
-    priorities: Vec<Priority>,
-    pub(crate) subsystems: Filter,
-    pub(crate) devices: Filter,
+    priorities: Priorities,
+    pub(crate) subsystems: NameFilter,
+    pub(crate) devices: NameFilter,
     pub(crate) labels: Attributes,
-    formats: Vec<FormatRule>,
+    formats: Formats,
     pub(crate) limits: Limits,
     pub(crate) follow_links: bool,
     pub(crate) links_into: Vec<PathBuf>,
@@ -42,11 +44,11 @@ impl Plan {
             max_cpu_percent: config.max_cpu_percent,
             max_stuck: config.max_stuck,
             read: config.read,
-            priorities: config.priorities,
-            subsystems: config.subsystems,
-            devices: config.devices,
+            priorities: Priorities::new(config.priorities),
+            subsystems: NameFilter::new("subsystems", config.subsystems),
+            devices: NameFilter::new("devices", config.devices),
             labels: config.labels.into_iter().collect(),
-            formats: config.formats,
+            formats: Formats::new(config.formats),
             limits: config.limits,
             follow_links: config.follow_links,
             links_into: config.links_into,
@@ -71,9 +73,7 @@ impl Plan {
 
     /// The priority of a subsystem.
     pub(crate) fn priority(&self, subsystem: &str) -> i32 {
-        let mut rules = self.priorities.iter();
-        let rule = rules.find(|rule| rule.r#match.is_match(subsystem));
-        rule.map_or(0, |rule| rule.priority)
+        self.priorities.find(subsystem)
     }
 
     /// How the file at this path is read: as the user says, as `.schema` says, as an integer.
@@ -87,11 +87,16 @@ impl Plan {
             return declared.unwrap_or_default();
         }
         let path = format!("{directory}/{file}");
-        let rule = self
-            .formats
-            .iter()
-            .find(|rule| rule.r#match.is_match(&path));
-        rule.map(|rule| rule.r#as).or(declared).unwrap_or_default()
+        let format = self.formats.find(&path).or(declared);
+        format.unwrap_or_default()
+    }
+
+    /// The first scan is over: warns of patterns that have matched nothing. Some may be about what is not there yet.
+    pub(crate) fn log_unmatched(&self, component: &str, found: &FoundTree) {
+        self.subsystems.log(component, true);
+        self.devices.log(component, found.is_judge(None));
+        self.formats.log(component, found);
+        self.priorities.log(component, found);
     }
 
     /// The labels of a directory below its subsystem.

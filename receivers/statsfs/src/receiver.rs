@@ -198,7 +198,6 @@ impl StatsfsTask {
         let request = ScanRequest {
             full,
             refused,
-            last_sweep_end: self.sweeps.tables.last_sweep_end,
             unchanged_at: self.unchanged_at.take(),
         };
         self.scanner.request(request).map_err(Error::new)
@@ -252,6 +251,10 @@ impl StatsfsTask {
             );
         }
         if !std::mem::replace(&mut self.is_scanned, true) {
+            let found = report.tree.as_ref().map(|tree| tree.found.clone());
+            let found = found.unwrap_or_default();
+            self.plan.log_unmatched(&self.context.id, &found);
+            self.context.rules.found(found);
             out.report_startup(self.startup_report(&report.tree));
         }
         self.change_probe = report.tree.ok().and_then(|tree| tree.change_probe);

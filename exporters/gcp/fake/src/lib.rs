@@ -4,6 +4,7 @@
 // A panic here fails the test.
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc)]
 
+mod descriptors;
 pub mod python;
 mod rules;
 pub mod serve;
@@ -61,8 +62,26 @@ pub struct FakeState {
     pub auto_create: bool,
     /// The error for each creation of a descriptor.
     pub descriptor_error: Option<Status>,
+    /// The error for each list of descriptors.
+    pub list_error: Option<Status>,
+    /// Whether a request with this `authorization` is answered with `UNAUTHENTICATED`.
+    pub refuses_token: fn(&str) -> bool,
+    /// How many requests were.
+    pub refused_tokens: usize,
+    /// How many descriptors may be created in a second of the fake's clock; beyond it is `RESOURCE_EXHAUSTED`.
+    pub descriptors_per_second: Option<usize>,
+    /// The calls about descriptors, by method.
+    pub descriptor_calls: BTreeMap<String, usize>,
+    /// When descriptors were created in the last second, unix ns.
+    recent_creations: VecDeque<u64>,
+    /// How many calls there are now, and the most that there were at a time.
+    pub concurrent_calls: usize,
+    /// The most calls at a time.
+    pub max_concurrent_calls: usize,
     /// How long each request takes before it is looked at.
     pub delay: Duration,
+    /// The same of a call about descriptors.
+    pub descriptor_delay: Duration,
     /// What is done with the next requests.
     pub next_responses: VecDeque<NextResponse>,
     /// The code and the reason if a series is rejected.
@@ -90,7 +109,16 @@ impl Fake {
             repeated_points: 0,
             auto_create: false,
             descriptor_error: None,
+            list_error: None,
+            refuses_token: |_| false,
+            refused_tokens: 0,
+            descriptors_per_second: None,
+            descriptor_calls: BTreeMap::new(),
+            recent_creations: VecDeque::new(),
+            concurrent_calls: 0,
+            max_concurrent_calls: 0,
             delay: Duration::ZERO,
+            descriptor_delay: Duration::ZERO,
             next_responses: VecDeque::new(),
             reject: Box::new(|_| None),
             keys: HashMap::new(),
@@ -125,6 +153,19 @@ impl Fake {
 }
 
 impl FakeState {
+    /// Whether the token of a request is taken.
+    fn check_token(&mut self, headers: &http::HeaderMap) -> Result<(), Status> {
+        let token = headers.get(http::header::AUTHORIZATION);
+        let token = token.map_or("", |it| it.to_str().unwrap());
+        if !(self.refuses_token)(token) {
+            return Ok(());
+        }
+        self.refused_tokens += 1;
+        Err(Status::unauthenticated(
+            "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or other valid authentication credential.",
+        ))
+    }
+
     fn create_time_series(&mut self, request: CreateTimeSeriesRequest) -> Result<(), Status> {
         let lost_response = match self.next_responses.pop_front() {
             Some(NextResponse::Fail(status)) => return Err(status),

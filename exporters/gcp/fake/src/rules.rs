@@ -57,7 +57,7 @@ pub(crate) fn violation(
     interval: u64,
 ) -> Option<String> {
     let metric = series.metric.as_ref().unwrap();
-    labels(series).or_else(|| {
+    names(series).or_else(|| labels(series)).or_else(|| {
         let [point] = &series.points[..] else {
             return Some("Only one point can be written per TimeSeries per request.".into());
         };
@@ -66,6 +66,26 @@ pub(crate) fn violation(
         };
         types(series, point, descriptor).or_else(|| times(series, point, last, now, interval))
     })
+}
+
+/// A metric's type begins with a domain, and a resource has a place.
+fn names(series: &TimeSeries) -> Option<String> {
+    let metric = &series.metric.as_ref().unwrap().r#type;
+    let domain = metric.split('/').next().unwrap_or_default();
+    if !domain.contains('.') || domain == metric {
+        return Some(format!(
+            "Field metric.type had an invalid value of \"{metric}\": The metric type must be a URL-formatted string with a domain and non-empty path."
+        ));
+    }
+    let resource = series.resource.as_ref().unwrap();
+    let place = |key: &str| resource.labels.get(key).map(String::as_str);
+    if ["location", "zone", "region"]
+        .into_iter()
+        .any(|key| place(key) == Some(""))
+    {
+        return Some("Unrecognized region or location.".into());
+    }
+    None
 }
 
 fn labels(series: &TimeSeries) -> Option<String> {

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use googleapis_tonic_google_monitoring_v3::google::api::MetricDescriptor;
 use googleapis_tonic_google_monitoring_v3::google::monitoring::v3::{
     CreateMetricDescriptorRequest, CreateTimeSeriesRequest, GetMetricDescriptorRequest,
+    ListMetricDescriptorsRequest, ListMetricDescriptorsResponse,
 };
 use hyper_util::rt::TokioIo;
 use tonic::body::Body;
@@ -16,7 +17,7 @@ use tonic::transport::{Channel, Endpoint, Server};
 use tonic::{Request, Response, Status};
 use tonic_prost::ProstCodec;
 
-use super::{Fake, NextResponse};
+use super::{Fake, FakeState, NextResponse};
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -36,6 +37,10 @@ impl tower::Service<http::Request<Body>> for Fake {
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         let (fake, gzip) = (self.clone(), CompressionEncoding::Gzip);
         Box::pin(async move {
+            let _call = CallGuard::new(&fake);
+            if let Err(status) = fake.with(|it| it.check_token(request.headers())) {
+                return Ok(status.into_http());
+            }
             let path = request
                 .uri()
                 .path()
@@ -51,14 +56,19 @@ impl tower::Service<http::Request<Body>> for Fake {
                         .await
                 }
                 Some("CreateMetricDescriptor") => {
-                    Grpc::new(ProstCodec::default())
-                        .unary(CreateDescriptor(fake), request)
-                        .await
+                    let mut grpc =
+                        Grpc::new(ProstCodec::<_, CreateMetricDescriptorRequest>::default());
+                    grpc.unary(Descriptors(fake, path), request).await
                 }
                 Some("GetMetricDescriptor") => {
-                    Grpc::new(ProstCodec::default())
-                        .unary(GetDescriptor(fake), request)
-                        .await
+                    let mut grpc =
+                        Grpc::new(ProstCodec::<_, GetMetricDescriptorRequest>::default());
+                    grpc.unary(Descriptors(fake, path), request).await
+                }
+                Some("ListMetricDescriptors") => {
+                    let mut grpc =
+                        Grpc::new(ProstCodec::<_, ListMetricDescriptorsRequest>::default());
+                    grpc.unary(Descriptors(fake, path), request).await
                 }
                 _ => Status::unimplemented("").into_http(),
             };
@@ -92,48 +102,77 @@ impl UnaryService<CreateTimeSeriesRequest> for CreateTimeSeries {
     }
 }
 
-struct CreateDescriptor(Fake);
+/// A method about descriptors.
+struct Descriptors(Fake, String);
 
-impl UnaryService<CreateMetricDescriptorRequest> for CreateDescriptor {
+impl Descriptors {
+    async fn answer<T>(
+        self,
+        answer: impl FnOnce(&mut FakeState) -> Result<T, Status>,
+    ) -> Result<Response<T>, Status> {
+        let Descriptors(fake, method) = self;
+        tokio::time::sleep(fake.with(|it| it.descriptor_delay)).await;
+        let answer = fake.with(|it| {
+            *it.descriptor_calls.entry(method).or_default() += 1;
+            answer(it)
+        });
+        answer.map(Response::new)
+    }
+}
+
+impl UnaryService<CreateMetricDescriptorRequest> for Descriptors {
     type Response = MetricDescriptor;
     type Future = Boxed<Result<Response<MetricDescriptor>, Status>>;
 
     fn call(&mut self, request: Request<CreateMetricDescriptorRequest>) -> Self::Future {
         let descriptor = request.into_inner().metric_descriptor.unwrap();
-        let response = self.0.with(|it| {
-            if let Some(status) = &it.descriptor_error {
-                return Err(status.clone());
-            }
-            if let Some(existing) = it.descriptors.get(&descriptor.r#type)
-                && (existing.metric_kind != descriptor.metric_kind || existing.value_type != descriptor.value_type)
-            {
-                return Err(Status::invalid_argument(format!(
-                    "Field metricDescriptor.metricKind had an invalid value of \"{}\": When creating metric {}: the metric already exists with another kind or type.",
-                    descriptor.metric_kind().as_str_name(), descriptor.r#type
-                )));
-            }
-            it.created_descriptors.push(descriptor.clone());
-            it.descriptors.insert(descriptor.r#type.clone(), descriptor.clone());
-            Ok(Response::new(descriptor))
-        });
-        Box::pin(async move { response })
+        let service = Descriptors(self.0.clone(), self.1.clone());
+        Box::pin(service.answer(|it| it.create_descriptor(descriptor)))
     }
 }
 
-struct GetDescriptor(Fake);
-
-impl UnaryService<GetMetricDescriptorRequest> for GetDescriptor {
+impl UnaryService<GetMetricDescriptorRequest> for Descriptors {
     type Response = MetricDescriptor;
     type Future = Boxed<Result<Response<MetricDescriptor>, Status>>;
 
     fn call(&mut self, request: Request<GetMetricDescriptorRequest>) -> Self::Future {
         let name = request.into_inner().name;
-        let metric_type = name.split_once("/metricDescriptors/").unwrap().1;
-        let found = self.0.with(|it| it.descriptors.get(metric_type).cloned());
-        let response = found
-            .map(Response::new)
-            .ok_or_else(|| Status::not_found(name));
-        Box::pin(async move { response })
+        let service = Descriptors(self.0.clone(), self.1.clone());
+        Box::pin(service.answer(move |it| {
+            let metric_type = name.split_once("/metricDescriptors/").unwrap().1;
+            let found = it.descriptors.get(metric_type).cloned();
+            found.ok_or_else(|| Status::not_found(name))
+        }))
+    }
+}
+
+impl UnaryService<ListMetricDescriptorsRequest> for Descriptors {
+    type Response = ListMetricDescriptorsResponse;
+    type Future = Boxed<Result<Response<ListMetricDescriptorsResponse>, Status>>;
+
+    fn call(&mut self, request: Request<ListMetricDescriptorsRequest>) -> Self::Future {
+        let service = Descriptors(self.0.clone(), self.1.clone());
+        let request = request.into_inner();
+        Box::pin(service.answer(move |it| it.list_descriptors(&request)))
+    }
+}
+
+/// Counts a call for as long as it lasts: also one that is given up.
+struct CallGuard(Fake);
+
+impl CallGuard {
+    fn new(fake: &Fake) -> CallGuard {
+        fake.with(|it| {
+            it.concurrent_calls += 1;
+            it.max_concurrent_calls = it.max_concurrent_calls.max(it.concurrent_calls);
+        });
+        CallGuard(fake.clone())
+    }
+}
+
+impl Drop for CallGuard {
+    fn drop(&mut self) {
+        self.0.with(|it| it.concurrent_calls -= 1);
     }
 }
 

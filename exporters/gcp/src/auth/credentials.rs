@@ -1,7 +1,6 @@
 //! The account that writes: Google's application default credentials.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,12 +9,14 @@ use http::{Extensions, HeaderMap, HeaderValue};
 use pipeline::telemetry::bounded;
 use pipeline::with_causes;
 use reqwest::{Client, redirect};
+use tokio::time::{Instant, timeout};
 use tonic::Status;
 
 use crate::auth::metadata_server::MetadataServer;
 use crate::auth::sources::{CredentialSources, read_credentials};
 use crate::auth::token::{FetchedCredentials, TokenSource, UserAccount};
 use crate::config::Impersonation;
+use crate::send::backoff::backoff;
 
 /// The scope that writing needs.
 const WRITE_SCOPE: &str = "https://www.googleapis.com/auth/monitoring.write";
@@ -23,16 +24,37 @@ const WRITE_SCOPE: &str = "https://www.googleapis.com/auth/monitoring.write";
 const IMPERSONATION_SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
 /// How long to wait for a token.
 const TOKEN_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long one request for a token may take. It is made twice.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(4);
+/// The pause after credentials were renewed, before they are again. It doubles up to the longest one.
+const FIRST_PAUSE: Duration = Duration::from_secs(10);
+const MAX_PAUSE: Duration = Duration::from_mins(5);
 
 /// An account. Its tokens are refreshed before they expire.
 #[derive(Debug)]
 pub(crate) struct Auth {
     sources: CredentialSources,
     impersonate: Option<Impersonation>,
-    credentials: Mutex<Credentials>,
-    /// The last request for a token failed.
-    failing: AtomicBool,
+    state: Mutex<AuthState>,
 }
+
+#[derive(Debug)]
+struct AuthState {
+    credentials: Credentials,
+    /// How often they were built anew.
+    generation: u64,
+    /// How often they were renewed since the API last took a token, and when they may be again.
+    renewals: u32,
+    next_renewal: Instant,
+    /// Since when a token is waited for.
+    waiting_since: Option<Instant>,
+    /// The last request for a token failed.
+    is_failing: bool,
+}
+
+/// Which credentials a token is from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct TokenGeneration(u64);
 
 impl Auth {
     /// The account that the sources name. Reads files only; no token is requested yet.
@@ -40,48 +62,98 @@ impl Auth {
         sources: CredentialSources,
         impersonate: Option<Impersonation>,
     ) -> Result<Auth, String> {
-        let credentials = Mutex::new(build_credentials(&sources, impersonate.as_ref())?);
+        let state = Mutex::new(AuthState {
+            credentials: build_credentials(&sources, impersonate.as_ref())?,
+            generation: 0,
+            renewals: 0,
+            next_renewal: Instant::now(),
+            waiting_since: None,
+            is_failing: false,
+        });
         Ok(Auth {
             sources,
             impersonate,
-            credentials,
-            failing: AtomicBool::new(false),
+            state,
         })
     }
 
     /// The authentication headers of a request. A failure is retryable: the request is tried again.
-    pub(crate) async fn headers(&self) -> Result<HeaderMap, Status> {
-        let credentials = self.lock().clone();
-        let response = tokio::time::timeout(TOKEN_TIMEOUT, credentials.headers(Extensions::new()));
-        let why = match response.await {
+    pub(crate) async fn headers(&self) -> Result<(HeaderMap, TokenGeneration), Status> {
+        let (credentials, generation) = self.credentials();
+        let response = timeout(TOKEN_TIMEOUT, credentials.headers(Extensions::new())).await;
+        let mut state = self.lock();
+        let why = match response {
             Ok(Ok(CacheableResource::New { data, .. })) => {
-                if self.failing.swap(false, Ordering::Relaxed) {
+                state.waiting_since = None;
+                if std::mem::take(&mut state.is_failing) {
                     tracing::info!("tokens are given again");
                 }
-                return Ok(data);
+                return Ok((data, TokenGeneration(generation)));
             }
             // Returned only to callers that pass an entity tag, and this one passes none.
             Ok(Ok(CacheableResource::NotModified)) => "none was given".into(),
             Ok(Err(error)) => {
+                state.waiting_since = None;
                 // After a permanent error these credentials never ask again. The file or the account may have been fixed since.
-                if !error.is_transient()
-                    && let Ok(rebuilt) = build_credentials(&self.sources, self.impersonate.as_ref())
-                {
-                    *self.lock() = rebuilt;
+                if !error.is_transient() && state.generation == generation {
+                    self.rebuild(&mut state);
                 }
                 with_causes(error.to_string(), &error)
             }
             Err(_) => format!("no answer within {TOKEN_TIMEOUT:?}"),
         };
-        self.failing.store(true, Ordering::Relaxed);
+        state.is_failing = true;
         let why = bounded(&why);
         Err(Status::unavailable(format!("there is no token: {why}")))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Credentials> {
-        self.credentials
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    /// The API did not take a token of these credentials: whether there are other ones now. They are renewed once, and again with a
+    /// back-off.
+    pub(crate) fn refused(&self, TokenGeneration(generation): TokenGeneration) -> bool {
+        let mut state = self.lock();
+        state.generation != generation || self.renew(&mut state)
+    }
+
+    /// The API took a token.
+    pub(crate) fn accepted(&self) {
+        self.lock().renewals = 0;
+    }
+
+    /// The credentials to ask. Those that have not answered for so long are not waited for any more: a request of theirs may
+    /// hang for ever. That holds too where those who waited have given up sooner.
+    fn credentials(&self) -> (Credentials, u64) {
+        let mut state = self.lock();
+        let now = Instant::now();
+        let since = *state.waiting_since.get_or_insert(now);
+        if now.duration_since(since) >= TOKEN_TIMEOUT && self.renew(&mut state) {
+            state.waiting_since = Some(now);
+        }
+        (state.credentials.clone(), state.generation)
+    }
+
+    /// Builds the credentials anew, with a back-off.
+    fn renew(&self, state: &mut AuthState) -> bool {
+        let now = Instant::now();
+        if now < state.next_renewal {
+            return false;
+        }
+        state.next_renewal = now + backoff(FIRST_PAUSE, MAX_PAUSE, state.renewals);
+        state.renewals += 1;
+        self.rebuild(state)
+    }
+
+    fn rebuild(&self, state: &mut AuthState) -> bool {
+        let built = build_credentials(&self.sources, self.impersonate.as_ref());
+        if let Ok(credentials) = built {
+            state.credentials = credentials;
+            state.generation += 1;
+            return true;
+        }
+        false
+    }
+
+    fn lock(&self) -> MutexGuard<'_, AuthState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -126,7 +198,7 @@ fn own_credentials(
             let project = quota_project(account.quota_project_id.as_deref()).map_err(explain)?;
             let client = Client::builder()
                 .redirect(redirect::Policy::none())
-                .timeout(TOKEN_TIMEOUT)
+                .timeout(REQUEST_TIMEOUT)
                 .build();
             let client = client.map_err(|error| explain(with_causes(error.to_string(), &error)))?;
             let source = TokenSource::User(client, account);
@@ -139,7 +211,8 @@ fn own_credentials(
         return Err(format!("no credentials were found: {}", sources.describe()));
     };
     let explain = |why| format!("the metadata server's credentials cannot be used: {why}");
-    let source = TokenSource::Metadata(MetadataServer::new(host).map_err(explain)?);
+    let server = MetadataServer::new(host, REQUEST_TIMEOUT).map_err(explain)?;
+    let source = TokenSource::Metadata(server);
     let project = quota_project(None).map_err(explain)?;
     Ok(FetchedCredentials::new(source, scope, project).into())
 }

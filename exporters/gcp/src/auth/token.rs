@@ -12,7 +12,7 @@ use serde::Deserialize;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::auth::http::text_of;
+use crate::auth::http::{HttpError, text_of};
 use crate::auth::metadata_server::MetadataServer;
 
 /// So long before its end a token is fetched anew. The metadata server has another one five minutes before.
@@ -82,13 +82,25 @@ impl fmt::Debug for UserAccount {
 }
 
 impl TokenSource {
-    /// The server's answer.
+    /// The server's answer. One that cannot be reached, or does not answer in time, is asked a second time.
     async fn fetch(&self, scope: &str) -> Result<String, String> {
+        let answer = match self.ask(scope).await {
+            Err(HttpError::Unavailable(_)) => self.ask(scope).await,
+            answer => answer,
+        };
+        answer.map_err(|error| match self {
+            TokenSource::Metadata(server) => {
+                format!("the metadata server {} gives none: {error}", server.host)
+            }
+            TokenSource::User(_, account) => format!("{} gives none: {error}", account.token_uri),
+        })
+    }
+
+    async fn ask(&self, scope: &str) -> Result<String, HttpError> {
         match self {
             TokenSource::Metadata(server) => {
                 let path = "instance/service-accounts/default/token";
-                let answer = server.get(&format!("{path}?scopes={scope}")).await;
-                answer.map_err(|error| format!("the metadata server gives none: {error}"))
+                server.get(&format!("{path}?scopes={scope}")).await
             }
             TokenSource::User(client, account) => {
                 let request = serde_json::json!({
@@ -98,13 +110,11 @@ impl TokenSource {
                     "refresh_token": account.refresh_token,
                     "scopes": scope,
                 });
-                let uri = &account.token_uri;
                 let request = client
-                    .post(uri)
+                    .post(&account.token_uri)
                     .header(CONTENT_TYPE, "application/json")
                     .body(request.to_string());
-                let answer = text_of(request.send().await).await;
-                answer.map_err(|error| format!("{uri} gives none: {error}"))
+                text_of(request.send().await).await
             }
         }
     }

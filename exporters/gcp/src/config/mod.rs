@@ -1,7 +1,10 @@
 //! The configuration, with the keys, meaning and defaults of the Collector's `googlecloud` exporter
 //! ([its documentation](https://github.com/open-telemetry/opentelemetry-collector-contrib/tree/main/exporter/googlecloudexporter)).
 
+mod check;
 mod unsupported;
+
+use std::path::PathBuf;
 
 use pipeline::config::{Duration, Regex};
 use schemars::JsonSchema;
@@ -88,6 +91,10 @@ pub struct MetricConfig {
     pub known_domains: Vec<String>,
     /// `host:port`.
     pub endpoint: Option<String>,
+    /// PEM file of the authorities to trust, instead of the system's. Only with an `endpoint` of your own.
+    pub ca_file: Option<PathBuf>,
+    /// The name that the server's certificate has to carry, instead of the endpoint's host. Only with an `endpoint` of your own.
+    pub server_name_override: Option<String>,
     /// No TLS and no credentials. Only with an `endpoint` of your own.
     pub use_insecure: bool,
     /// How requests are compressed.
@@ -140,6 +147,8 @@ impl Default for MetricConfig {
             prefix: "workload.googleapis.com".into(),
             known_domains: domains.map(String::from).to_vec(),
             endpoint: None,
+            ca_file: None,
+            server_name_override: None,
             use_insecure: false,
             compression: GcpCompression::None,
             skip_create_descriptor: false,

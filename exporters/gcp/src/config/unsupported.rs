@@ -18,7 +18,7 @@ unsupported! {
     subject: "acting for a user of a domain is not supported; `target_principal` and `delegates` are"
     grpc_pool_size: "there is one connection, which carries all requests at a time; take the key out"
     universe_domain: "not supported; `endpoint` takes another address"
-    descriptor_buffer: "descriptors are made before the first point and never dropped, so that there is no buffer to size; take the key out"
+    descriptor_buffer: "no descriptor is dropped: one that cannot be created now is tried again, so that there is no buffer to size; take the key out"
     cumulative_normalization: "always on: the API refuses points without a start; take the key out"
     sum_of_squared_deviation: "no estimate is sent; take the key out"
     write_ahead_log: "there is no log on disk; what waits is in the queue (`sending_queue`, `retry_on_failure`)"

@@ -2,7 +2,7 @@
 
 /// The maximum length of a label key
 /// ([quotas](https://cloud.google.com/monitoring/quotas#custom_metrics_quotas)).
-const MAX_KEY_BYTES: usize = 100;
+pub(crate) const MAX_KEY_BYTES: usize = 100;
 /// The maximum length of a label value.
 const MAX_VALUE_BYTES: usize = 1024;
 /// The maximum number of labels of a metric.
@@ -26,6 +26,16 @@ pub(crate) fn metric_type(prefix: &str, known_domains: &[String], name: &str) ->
         .chars()
         .map(|c| if is_allowed(c) { c } else { '_' })
         .collect()
+}
+
+/// The domain of a prefix, which the API wants before each name: `custom.googleapis.com` of `custom.googleapis.com/mine`.
+pub(crate) fn domain_of(prefix: &str) -> Option<&str> {
+    let first = prefix.split('/').find(|part| !part.is_empty())?;
+    let is_part = |it: &str| {
+        let is_known = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        !it.is_empty() && it.chars().all(is_known)
+    };
+    (first.contains('.') && first.split('.').all(is_part)).then_some(first)
 }
 
 /// The name that the console shows: the type without its domain.
@@ -82,6 +92,29 @@ mod tests {
         assert_eq!(type_of("", "net/rx"), "net/rx");
         assert_eq!(type_of("p.d", "a b{c}"), "p.d/a_b_c_");
         assert_eq!(display_name("p.d/net/rx"), "net/rx");
+    }
+
+    #[test]
+    fn a_prefix_has_a_domain_first() {
+        for prefix in [
+            "workload.googleapis.com",
+            "custom.googleapis.com/mine",
+            "/p.d/",
+        ] {
+            assert!(domain_of(prefix).is_some(), "{prefix}");
+        }
+        for prefix in [
+            "",
+            "/",
+            "mine",
+            "mine/custom.googleapis.com",
+            "a..b",
+            ".com",
+            "A.b",
+            "my metrics.com",
+        ] {
+            assert_eq!(domain_of(prefix), None, "{prefix}");
+        }
     }
 
     #[test]

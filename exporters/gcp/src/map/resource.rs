@@ -7,6 +7,9 @@ use pipeline::Attributes;
 /// A label, the attributes that its value comes from (the first one that is set), and the default.
 type LabelRule = (&'static str, &'static [&'static str], &'static str);
 
+/// Labels that say where a resource is. The API takes no empty one.
+const PLACES: [&str; 3] = ["location", "zone", "region"];
+
 const ZONE: &str = "cloud.availability_zone";
 const REGION: &str = "cloud.region";
 
@@ -93,7 +96,7 @@ const GENERIC: ResourceRule = (
 /// The monitored resource.
 ///
 /// # Errors
-/// A label that distinguishes hosts would be empty: the label, and the attribute to set.
+/// A label that distinguishes hosts, or one that says where they are, would be empty: the label, and the attribute to set.
 pub(crate) fn monitored_resource(resource: &Attributes) -> Result<MonitoredResource, String> {
     let text = |key: &str| {
         let value = resource.get(key).map(ToString::to_string)?;
@@ -131,6 +134,12 @@ pub(crate) fn monitored_resource(resource: &Attributes) -> Result<MonitoredResou
         if value.is_none() && distinguishing.contains(label) {
             return Err(format!(
                 "the monitored resource {name} would have no {label}, and all hosts of that kind would be one; set `{}` in `service.resource`",
+                from[0]
+            ));
+        }
+        if value.is_none() && or.is_empty() && PLACES.contains(label) {
+            return Err(format!(
+                "the monitored resource {name} would have no {label}, without which the API takes no point; set `{}` in `service.resource`",
                 from[0]
             ));
         }
@@ -251,17 +260,42 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_label_that_would_make_hosts_one_is_refused_with_the_attribute_to_set() {
+    fn an_empty_label_that_would_make_hosts_one_or_no_place_is_refused_with_the_attribute_to_set() {
         let cluster = ("k8s.cluster.name", "c");
         for (resource, label, attribute) in [
             (vec![], "node_id", "host.id"),
             (vec![("host.id", "")], "node_id", "host.id"),
             (
-                vec![("cloud.platform", "gcp_compute_engine")],
+                vec![
+                    ("cloud.platform", "gcp_compute_engine"),
+                    ("cloud.availability_zone", "us-1-b"),
+                ],
                 "instance_id",
                 "host.id",
             ),
-            (vec![cluster], "node_name", "k8s.node.name"),
+            (
+                vec![cluster, ("cloud.region", "us-1")],
+                "node_name",
+                "k8s.node.name",
+            ),
+            (
+                vec![cluster, ("k8s.node.name", "n")],
+                "location",
+                "cloud.availability_zone",
+            ),
+            (
+                vec![("cloud.platform", "gcp_compute_engine"), ("host.id", "7")],
+                "zone",
+                "cloud.availability_zone",
+            ),
+            (
+                vec![
+                    ("cloud.platform", "gcp_bare_metal_solution"),
+                    ("host.id", "7"),
+                ],
+                "location",
+                "cloud.region",
+            ),
         ] {
             let why = describe(&resource);
             assert!(why.contains(&format!("no {label}")), "{why}");

@@ -12,7 +12,7 @@ use pipeline::{Attributes, Head, Kind, Series, Temporality, Value};
 use prost::Message;
 
 use crate::config;
-use crate::map::names::{MAX_LABELS, label_key, label_value, metric_type};
+use crate::map::names::{MAX_KEY_BYTES, MAX_LABELS, label_key, label_value, metric_type};
 use crate::map::point_value::PointValue;
 use crate::map::{distribution, resource};
 use crate::send::pace::SeriesKind;
@@ -29,7 +29,7 @@ pub(crate) struct CommonFields {
     pub(crate) resource: MonitoredResource,
     /// The resource, encoded as a field of a `TimeSeries`.
     pub(crate) encoded_resource: Bytes,
-    /// LabelMap added to each series. They override its own labels.
+    /// Labels that are added to each series.
     labels: LabelMap,
 }
 
@@ -95,14 +95,15 @@ pub(crate) fn metric(
     common: &CommonFields,
     series: &Series,
 ) -> Result<Metric, String> {
-    let mut labels = LabelMap::new();
+    let mut labels = common.labels.clone();
     for (key, value) in series.attributes.iter() {
+        let own = label_key(key);
+        let key = exported_key(common, series, key).unwrap_or(own);
         // If two keys map to one, the first stays. If that makes two series the same, their ids show it.
         labels
-            .entry(label_key(key))
+            .entry(key)
             .or_insert_with(|| label_value(value.to_string()));
     }
-    labels.extend(common.labels.clone());
     if labels.len() > MAX_LABELS {
         return Err(format!(
             "it has {} labels, and the API takes {MAX_LABELS}",
@@ -111,6 +112,25 @@ pub(crate) fn metric(
     }
     let r#type = metric_type(&config.prefix, &config.known_domains, &series.name);
     Ok(Metric { r#type, labels })
+}
+
+/// The key that a label of a series is kept under where the exporter sets one of the same name: as Prometheus has it
+/// ([`honor_labels`](https://prometheus.io/docs/prometheus/latest/configuration/configuration/#scrape_config)).
+pub(crate) fn exported_key(common: &CommonFields, series: &Series, key: &str) -> Option<String> {
+    let mut key = label_key(key);
+    if !common.labels.contains_key(&key) {
+        return None;
+    }
+    let is_own = |key: &str| {
+        series
+            .attributes
+            .iter()
+            .any(|(own, _)| label_key(own) == key)
+    };
+    while key.len() < MAX_KEY_BYTES && (common.labels.contains_key(&key) || is_own(&key)) {
+        key = label_key(&format!("exported_{key}"));
+    }
+    Some(key)
 }
 
 /// The mapped series of this metric.

@@ -18,19 +18,22 @@ pub(crate) struct MappedTable {
     table: Weak<Table>,
 }
 
-/// Each table that is alive, mapped.
+/// Each table that is alive, mapped by the resource that was detected last.
 #[derive(Debug, Default)]
-pub(crate) struct MappedTables(Mutex<TableMap<Arc<MappedTable>>>);
+pub(crate) struct MappedTables(Mutex<(Arc<DetectedResource>, TableMap<Arc<MappedTable>>)>);
 
 impl MappedTables {
     /// The mapped table. A table is mapped when it is first exported.
     pub(crate) fn get_or_map(
         &self,
         gcp: &Gcp,
-        detected: &DetectedResource,
+        detected: &Arc<DetectedResource>,
         table: &Arc<Table>,
     ) -> Result<Arc<MappedTable>, String> {
-        let mut tables = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mapped_by, tables) = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !Arc::ptr_eq(mapped_by, detected) {
+            (*mapped_by, *tables) = (Arc::clone(detected), TableMap::default());
+        }
         if let Some(known) = tables.get(table) {
             return Ok(Arc::clone(known));
         }
@@ -40,15 +43,22 @@ impl MappedTables {
 }
 
 impl MappedTable {
-    /// The series in the text notation, for a message.
-    pub(crate) fn describe_series(&self, row: usize, metric_type: &str) -> String {
-        let series = self
-            .table
-            .upgrade()
-            .and_then(|it| it.series().get(row).cloned());
-        series.map_or_else(
+    /// The API's reason, with the series in the text notation and its resource, for a message.
+    pub(crate) fn describe_refusal(&self, row: usize, why: &str) -> String {
+        let metric_type = match &self.rows[row] {
+            Some((_, descriptor)) => &*descriptor.metric_type,
+            None => "",
+        };
+        let table = self.table.upgrade();
+        let series = table.as_ref().and_then(|it| it.series().get(row));
+        let label = series.map_or_else(
             || metric_type.to_owned(),
             |it| pipeline::formats::text::identity(metric_type, &it.attributes),
+        );
+        let resource = &self.common.resource;
+        format!(
+            "{why} ({label} of {}{:?})",
+            resource.r#type, resource.labels
         )
     }
 }
@@ -61,13 +71,18 @@ fn map_table(
     let config = &gcp.config.metric;
     let head = table.head();
     let attributes = detected.merged_with(&head.resource);
-    let project = gcp
-        .config
-        .project
-        .as_deref()
-        .or(detected.project.as_deref());
-    let common = series::common_fields(config, project, &attributes, head)?;
+    let project = gcp.config.project.clone();
+    let project = project
+        .or_else(|| gcp.project_of_credentials())
+        .or_else(|| detected.project.clone());
+    let common = series::common_fields(config, project.as_deref(), &attributes, head)?;
     let rows = table.series().iter().map(|source| {
+        for (key, _) in source.attributes.iter() {
+            if let Some(exported) = series::exported_key(&common, source, key) {
+                let message = "the exporter sets a label that a series has too; the series' own is kept under another name";
+                gcp.warnings.warn_with(message, || format!("{key} is {exported}"));
+            }
+        }
         let result = series::metric(config, &common, source).and_then(|metric| {
             let descriptor = gcp
                 .descriptors

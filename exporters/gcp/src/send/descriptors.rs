@@ -1,7 +1,7 @@
-//! Metric descriptors. Each is created once, before the first point. It fixes the metric's kind and value type.
+//! Metric descriptors. Each is created once, before the first point where that can be. It fixes the metric's kind and value type.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use googleapis_tonic_google_monitoring_v3::google::api::metric_descriptor::{
     MetricKind, ValueType,
@@ -11,17 +11,13 @@ use googleapis_tonic_google_monitoring_v3::google::api::{
 };
 use pipeline::Series;
 use pipeline::telemetry::Warnings;
-use tokio::sync::{OnceCell, Semaphore};
-use tokio::task::JoinSet;
 use tonic::{Code, Status};
 
 use crate::map::names::display_name;
 use crate::map::series::{label_keys, metric_kind};
 use crate::send::api::SharedApi;
-use crate::send::outcome::{explain, is_retryable};
-
-/// The maximum number of concurrent creations.
-const MAX_CONCURRENT_CREATIONS: usize = 10;
+use crate::send::create_descriptors::{Attempts, ProjectDescriptors, WantedDescriptors, create};
+use crate::send::outcome::is_retryable;
 
 /// A project, and a metric type in it.
 type DescriptorKey = (Arc<str>, String);
@@ -36,6 +32,7 @@ pub(crate) struct Descriptors(Mutex<DescriptorMap>);
 #[derive(Debug, Default)]
 struct DescriptorMap {
     all: HashMap<DescriptorKey, Arc<Descriptor>>,
+    projects: HashMap<Arc<str>, Arc<ProjectDescriptors>>,
     /// Of how many some series had their descriptors, when that was last counted.
     used: usize,
 }
@@ -54,7 +51,10 @@ pub(crate) struct Descriptor {
     /// The type of the first values of the metric.
     pub(crate) first_value_type: OnceLock<ValueType>,
     /// The outcome of its creation.
-    creation: OnceCell<CreationOutcome>,
+    creation: OnceLock<CreationOutcome>,
+    /// Held by whoever creates it.
+    pub(crate) creating: tokio::sync::Mutex<()>,
+    attempts: Mutex<Attempts>,
 }
 
 /// The outcome of creating a descriptor.
@@ -91,7 +91,9 @@ impl Descriptors {
                 description: Arc::clone(&series.description),
                 labels: Mutex::default(),
                 first_value_type: OnceLock::new(),
-                creation: OnceCell::new(),
+                creation: OnceLock::new(),
+                creating: tokio::sync::Mutex::default(),
+                attempts: Mutex::default(),
             })
         });
         if descriptor.kind != kind {
@@ -112,48 +114,36 @@ impl Descriptors {
         Ok(Arc::clone(descriptor))
     }
 
-    /// Creates descriptors that are not created yet. Without an `api` none is created, and each metric has its first value type.
+    /// Creates those of these descriptors that are due. Without an `api` none is created, and each metric has its first value type.
     pub(crate) async fn create(
         &self,
         api: Option<&SharedApi>,
+        prefix: &str,
         descriptors: Vec<Arc<Descriptor>>,
         warnings: &Warnings,
-    ) -> Result<(), Status> {
-        let permits = Arc::new(Semaphore::new(MAX_CONCURRENT_CREATIONS));
-        let mut tasks = JoinSet::new();
-        for descriptor in descriptors.into_iter().filter(|it| it.is_uncreated()) {
-            let Some(api) = api.cloned() else {
-                let _ = descriptor
-                    .creation
-                    .set(CreationOutcome::Usable(descriptor.value_type()));
+    ) {
+        let mut wanted: Vec<WantedDescriptors> = Vec::new();
+        for descriptor in descriptors.into_iter().filter(|it| it.is_due()) {
+            if api.is_none() {
+                let outcome = CreationOutcome::Usable(descriptor.value_type());
+                let _ = descriptor.creation.set(outcome);
                 continue;
-            };
-            let permits = Arc::clone(&permits);
-            tasks.spawn(async move {
-                let _permit = permits.acquire_owned().await;
-                let mut refused = None;
-                let creating = descriptor.create(&api, &mut refused);
-                descriptor.creation.get_or_try_init(|| creating).await?;
-                Ok(refused.map(|status| (status, descriptor)))
-            });
-        }
-        let (mut result, mut refused) = (Ok(()), Vec::new());
-        while let Some(finished) = tasks.join_next().await {
-            let finished = finished
-                .map_err(|error| Status::internal(error.to_string()))
-                .flatten();
-            match finished {
-                Ok(refusal) => refused.extend(refusal),
-                Err(status) => result = result.and(Err(status)),
+            }
+            let is_same = |(it, _): &WantedDescriptors| *it.project == *descriptor.project;
+            match wanted.iter_mut().find(|it| is_same(it)) {
+                Some((_, descriptors)) => descriptors.push(descriptor),
+                None => wanted.push((self.project(&descriptor.project), vec![descriptor])),
             }
         }
-        // One log line: usually all fail for the same reason.
-        if let [(status, descriptor), more @ ..] = &*refused {
-            let (more, metric_type) = (more.len(), &descriptor.metric_type);
-            let detail = format!("{} ({metric_type} and {more} more)", explain(status));
-            warnings.warn("descriptors of metrics were not created", &detail);
+        if let Some(api) = api.filter(|_| !wanted.is_empty()) {
+            create(api, prefix, wanted, warnings).await;
         }
-        result
+    }
+
+    fn project(&self, project: &Arc<str>) -> Arc<ProjectDescriptors> {
+        let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || Arc::new(ProjectDescriptors::new(project));
+        Arc::clone(map.projects.entry(Arc::clone(project)).or_insert_with(new))
     }
 }
 
@@ -176,9 +166,18 @@ impl Descriptor {
             .unwrap_or(CreationOutcome::Usable(self.value_type()))
     }
 
-    /// Whether it is not created yet.
-    pub(crate) fn is_uncreated(&self) -> bool {
-        self.creation.get().is_none()
+    /// Whether it is to be created now.
+    pub(crate) fn is_due(&self) -> bool {
+        self.creation.get().is_none() && self.attempts().is_due()
+    }
+
+    pub(crate) fn attempts(&self) -> MutexGuard<'_, Attempts> {
+        self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The API has this one: none is created.
+    pub(crate) fn adopt(&self, existing: &MetricDescriptor) {
+        let _ = self.creation.set(self.compare(existing));
     }
 
     fn value_type(&self) -> ValueType {
@@ -188,33 +187,37 @@ impl Descriptor {
             .unwrap_or(ValueType::Int64)
     }
 
-    async fn create(
-        &self,
-        api: &SharedApi,
-        refused: &mut Option<Status>,
-    ) -> Result<CreationOutcome, Status> {
-        match api
-            .create_descriptor(&self.project, self.to_message())
-            .await
-        {
-            Ok(created) => Ok(self.compare(&created)),
-            Err(status) if is_retryable(status.code()) => Err(status),
-            Err(status) => {
-                if matches!(
-                    status.code(),
-                    Code::InvalidArgument | Code::AlreadyExists | Code::FailedPrecondition
-                ) {
-                    match api.get_descriptor(&self.project, &self.metric_type).await {
-                        Ok(existing) => return Ok(self.compare(&existing)),
-                        Err(status) if is_retryable(status.code()) => return Err(status),
-                        Err(_) => {}
-                    }
+    /// Creates it.
+    ///
+    /// # Errors
+    /// It was not created. Where that is for good, points may be accepted nevertheless.
+    pub(crate) async fn create(&self, api: &SharedApi) -> Result<(), Status> {
+        let message = self.to_message();
+        let refusal = match api.create_descriptor(&self.project, message).await {
+            Ok(created) => {
+                self.adopt(&created);
+                return Ok(());
+            }
+            Err(status) if is_retryable(status.code()) => return Err(status),
+            Err(status) => status,
+        };
+        if matches!(
+            refusal.code(),
+            Code::InvalidArgument | Code::AlreadyExists | Code::FailedPrecondition
+        ) {
+            match api.get_descriptor(&self.project, &self.metric_type).await {
+                Ok(existing) => {
+                    self.adopt(&existing);
+                    return Ok(());
                 }
-                // Points may be accepted nevertheless: the API creates a descriptor from the first point.
-                *refused = Some(status);
-                Ok(CreationOutcome::Usable(self.value_type()))
+                Err(status) if is_retryable(status.code()) => return Err(status),
+                Err(_) => {}
             }
         }
+        let _ = self
+            .creation
+            .set(CreationOutcome::Usable(self.value_type()));
+        Err(refusal)
     }
 
     /// What the API's existing descriptor means for the points of this metric.

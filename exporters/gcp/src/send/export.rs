@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use pipeline::telemetry::DropReason;
 use pipeline::{Batch, BoxError, ExportError, Value};
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tonic::Status;
 
@@ -14,23 +13,27 @@ use crate::map::series::point_value;
 use crate::map::tables::MappedTable;
 use crate::send::descriptors::Descriptor;
 use crate::send::outcome::{self, RequestOutcome, SeriesOutcome};
-use crate::send::requests::{ApiRequest, PointRef};
-
-/// The maximum number of concurrent requests of the API for one request of the pipeline. No series is in two of them.
-const MAX_CONCURRENT_REQUESTS: usize = 8;
+use crate::send::pace::Reading;
+use crate::send::requests::{ApiRequest, InFlight, PointRef};
 
 /// The outcome of a request of the pipeline.
 #[derive(Default)]
-struct ExportOutcome {
+pub(crate) struct ExportOutcome {
     /// Points that this exporter dropped, by reason.
-    dropped: BTreeMap<DropReason, u64>,
+    pub(super) dropped: BTreeMap<DropReason, u64>,
     accepted: u64,
-    rejected: u64,
+    pub(crate) rejected: u64,
     /// Of those, the points whose whole request was rejected.
     rejected_as_a_whole: u64,
     message: String,
     to_retry: HashSet<PointRef>,
     retry_reason: Option<BoxError>,
+    /// Points that the API refused for the time being, and later ones of series that wait.
+    pub(super) refused: Vec<InFlight>,
+    refused_ids: HashSet<u128>,
+    pub(super) waiting: Vec<(PointRef, Reading)>,
+    /// How many points wait now. They are accounted for when they are done.
+    pub(super) deferred: u64,
 }
 
 impl Gcp {
@@ -52,25 +55,27 @@ impl Gcp {
         self.descriptors
             .create(
                 creates_descriptors.then_some(&self.api),
+                &self.type_prefix,
                 uncreated_descriptors(request, &tables),
                 &self.warnings,
             )
-            .await
-            .map_err(|status| ExportError::retryable(outcome::explain(&status)))?;
+            .await;
 
         let mut export = ExportOutcome::default();
         let mut points = all_points(request);
         while !points.is_empty() && export.to_retry.is_empty() {
-            let planned = self.plan_requests(request, &tables, points);
+            let planned = self.plan_requests(request, &tables, points, &export.refused_ids);
             export.rejected += planned.rejected;
             export.accepted += planned.accepted;
             for (reason, count) in planned.dropped {
                 *export.dropped.entry(reason).or_default() += count;
             }
+            export.waiting.extend(planned.waiting);
             points = self.send(&tables, planned.requests, &mut export).await;
             points.extend(planned.postponed);
         }
         export.to_retry.extend(points);
+        self.defer(&tables, &mut export);
         for (reason, count) in &export.dropped {
             self.counters.dropped(*reason, *count);
         }
@@ -78,18 +83,16 @@ impl Gcp {
     }
 
     /// Sends the requests. Returns the points to send again at once.
-    async fn send(
+    pub(crate) async fn send(
         &self,
         tables: &[Arc<MappedTable>],
         requests: Vec<ApiRequest>,
         export: &mut ExportOutcome,
     ) -> Vec<PointRef> {
-        let permits = Arc::new(Semaphore::new(MAX_CONCURRENT_REQUESTS));
         let mut tasks = JoinSet::new();
         for mut api_request in requests {
-            let (api, permits) = (Arc::clone(&self.api), Arc::clone(&permits));
+            let api = Arc::clone(&self.api);
             tasks.spawn(async move {
-                let _permit = permits.acquire_owned().await;
                 let body = std::mem::take(&mut api_request.body).freeze();
                 let response = api.create_time_series(&api_request.project, body).await;
                 (api_request, response)
@@ -135,7 +138,7 @@ impl Gcp {
         let now = (self.now)();
         for (in_flight, outcome) in api_request.points.into_iter().zip(request_outcome.outcomes) {
             let table = &tables[in_flight.point_ref.batch];
-            let Some((mapped, descriptor)) = &table.rows[in_flight.point_ref.row] else {
+            let Some((mapped, _)) = &table.rows[in_flight.point_ref.row] else {
                 continue;
             };
             let Some(state) = states.get(mapped, now) else {
@@ -143,6 +146,14 @@ impl Gcp {
             };
             match outcome {
                 SeriesOutcome::RetryLater => drop(export.to_retry.insert(in_flight.point_ref)),
+                SeriesOutcome::Deferred(why) => {
+                    export.refused_ids.insert(mapped.id);
+                    self.warnings.warn_with(
+                        "series refused by the API for the time being; each waits alone",
+                        || table.describe_refusal(in_flight.point_ref.row, &why),
+                    );
+                    export.refused.push(in_flight);
+                }
                 SeriesOutcome::RetryNow => retry_now.push(in_flight.point_ref),
                 SeriesOutcome::Accepted => {
                     state.record_answer(in_flight.reading_time, &in_flight.point, true);
@@ -160,27 +171,34 @@ impl Gcp {
                     export.rejected += 1;
                     export.rejected_as_a_whole += 1;
                 }
+                // All series have it after a restart: one warning for all of them.
+                SeriesOutcome::Rejected(why)
+                    if outcome::is_superseded(&why) && !state.has_accepted() =>
+                {
+                    state.record_answer(in_flight.reading_time, &in_flight.point, false);
+                    export.rejected += 1;
+                    let message =
+                        "first points of series rejected by the API, which has newer ones";
+                    self.warnings.warn_with(message, || {
+                        let interval = self.config.metric.min_interval.0;
+                        format!("this program has started anew within {interval:?}, or another one writes the same series")
+                    });
+                }
                 SeriesOutcome::Rejected(why) => {
                     state.record_answer(in_flight.reading_time, &in_flight.point, false);
                     export.rejected += 1;
                     self.warnings.warn_with("series rejected by the API", || {
-                        let label =
-                            table.describe_series(in_flight.point_ref.row, &descriptor.metric_type);
-                        let resource = &table.common.resource;
-                        format!(
-                            "{why} ({label} of {}{:?})",
-                            resource.r#type, resource.labels
-                        )
+                        table.describe_refusal(in_flight.point_ref.row, &why)
                     });
                 }
             }
         }
         if let Err(status) = response {
             if request_outcome.unnamed_rejections > 0 || request_outcome.request_error.is_some() {
-                export.message = outcome::explain(status);
+                export.message = self.api.explain(status);
             }
             if !export.to_retry.is_empty() {
-                let reason = || outcome::explain(status).into();
+                let reason = || self.api.explain(status).into();
                 export.retry_reason.get_or_insert_with(reason);
             }
         }
@@ -207,7 +225,8 @@ impl ExportOutcome {
         } else {
             Ok(())
         };
-        match self.dropped.values().sum() {
+        // What waits is counted when it is done: here it is no more than gone.
+        match self.dropped.values().sum::<u64>() + self.deferred {
             0 => rest,
             points => Err(ExportError::Dropped {
                 points,
@@ -239,8 +258,7 @@ fn uncreated_descriptors(request: &[Batch], tables: &[Arc<MappedTable>]) -> Vec<
             .zip(batch.values())
             .enumerate()
         {
-            let Some((_, descriptor)) =
-                table.rows[row].as_ref().filter(|(_, it)| it.is_uncreated())
+            let Some((_, descriptor)) = table.rows[row].as_ref().filter(|(_, it)| it.is_due())
             else {
                 continue;
             };

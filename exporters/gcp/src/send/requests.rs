@@ -56,6 +56,8 @@ pub(crate) struct PlannedRequests {
     pub(crate) requests: Vec<ApiRequest>,
     /// Further points of the same series. They are sent after the first ones.
     pub(crate) postponed: Vec<PointRef>,
+    /// Points of series that wait, which they join.
+    pub(crate) waiting: Vec<(PointRef, Reading)>,
     /// Points that are not sent, by reason.
     pub(crate) dropped: BTreeMap<DropReason, u64>,
     /// Points that the API accepted in an earlier attempt whose outcome the queue did not learn.
@@ -67,6 +69,8 @@ pub(crate) struct PlannedRequests {
 /// What to do with one point.
 enum PointPlan {
     Send(InFlight),
+    /// The API refuses the series for the time being.
+    Wait(Reading),
     Dropped(DropReason),
     /// An earlier attempt had the answer for it; whether the API accepted it.
     AlreadyAnswered {
@@ -81,12 +85,13 @@ impl Gcp {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The requests of the API for these points.
+    /// The requests of the API for these points. `refused` are the series that it has refused for the time being in this export.
     pub(crate) fn plan_requests(
         &self,
         request: &[Batch],
         tables: &[Arc<MappedTable>],
         points: Vec<PointRef>,
+        refused: &HashSet<u128>,
     ) -> PlannedRequests {
         let now = (self.now)();
         let mut states = self.series_states();
@@ -99,34 +104,21 @@ impl Gcp {
                     planned.postponed.push(point_ref);
                     continue;
                 }
-                Some((mapped, descriptor)) => {
-                    let plan = self.plan_point(
-                        &mut states,
-                        now,
-                        &request[point_ref.batch],
-                        table,
-                        point_ref,
-                    );
-                    if let PointPlan::Send(in_flight) = &plan {
+                Some((mapped, _)) => {
+                    let batch = &request[point_ref.batch];
+                    let is_refused = refused.contains(&mapped.id);
+                    let plan =
+                        self.plan_point(&mut states, now, batch, table, point_ref, is_refused);
+                    if matches!(plan, PointPlan::Send(_)) {
                         ids.insert(mapped.id);
-                        let api_request = planned.open_request(&table.common.project);
-                        let encoded_point = encode_point(descriptor, &in_flight.point);
-                        let parts = [
-                            &*mapped.encoded_metric,
-                            &*table.common.encoded_resource,
-                            &encoded_point,
-                        ];
-                        append_series(&mut api_request.body, &parts);
                     }
                     plan
                 }
                 None => PointPlan::Dropped(SERIES_REFUSED),
             };
             match plan {
-                PointPlan::Send(in_flight) => planned
-                    .open_request(&table.common.project)
-                    .points
-                    .push(in_flight),
+                PointPlan::Send(in_flight) => planned.add(table, in_flight),
+                PointPlan::Wait(reading) => planned.waiting.push((point_ref, reading)),
                 PointPlan::Dropped(reason) => *planned.dropped.entry(reason).or_default() += 1,
                 PointPlan::AlreadyAnswered { accepted: true } => planned.accepted += 1,
                 PointPlan::AlreadyAnswered { accepted: false } => planned.rejected += 1,
@@ -142,6 +134,7 @@ impl Gcp {
         batch: &Batch,
         table: &MappedTable,
         point_ref: PointRef,
+        is_refused: bool,
     ) -> PointPlan {
         let (series, value) = (
             &batch.table().series()[point_ref.row],
@@ -150,6 +143,7 @@ impl Gcp {
         let Some((mapped, descriptor)) = &table.rows[point_ref.row] else {
             return PointPlan::Dropped(SERIES_REFUSED);
         };
+        let waits = is_refused || states.deferred.contains(mapped.id);
         let Some(state) = states.get(mapped, now) else {
             let metric_type = &descriptor.metric_type;
             self.warnings.warn_with("duplicate series dropped", || {
@@ -186,6 +180,9 @@ impl Gcp {
             value,
         };
         let reading_time = reading.time;
+        if waits && state.answer_to(reading_time).is_none() {
+            return PointPlan::Wait(reading);
+        }
         match self.pace.admit(state, mapped.kind, now, reading) {
             Admission::AlreadyAnswered { accepted } => PointPlan::AlreadyAnswered { accepted },
             Admission::Dropped(reason) => PointPlan::Dropped(reason),
@@ -205,6 +202,22 @@ impl Gcp {
 }
 
 impl PlannedRequests {
+    /// Adds a point to a request.
+    pub(crate) fn add(&mut self, table: &MappedTable, in_flight: InFlight) {
+        let Some((mapped, descriptor)) = &table.rows[in_flight.point_ref.row] else {
+            return;
+        };
+        let encoded_point = encode_point(descriptor, &in_flight.point);
+        let parts = [
+            &*mapped.encoded_metric,
+            &*table.common.encoded_resource,
+            &encoded_point,
+        ];
+        let api_request = self.open_request(&table.common.project);
+        append_series(&mut api_request.body, &parts);
+        api_request.points.push(in_flight);
+    }
+
     /// A request of the project that has room for one more series.
     fn open_request(&mut self, project: &Arc<str>) -> &mut ApiRequest {
         let has_room =

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use crate::map::series::MappedSeries;
+use crate::send::deferred::{DeferredSeries, WaitingPoint};
 use crate::send::pace::SeriesState;
 
 const HOUR: u64 = 3_600 * 1_000_000_000;
@@ -16,6 +17,8 @@ const COUNTER_RETENTION: u64 = 25 * HOUR;
 pub(crate) struct SeriesStates {
     states: HashMap<u128, SeriesEntry>,
     last_cleanup: u64,
+    /// Those that the API refuses for the time being.
+    pub(crate) deferred: DeferredSeries,
 }
 
 #[derive(Debug)]
@@ -39,6 +42,13 @@ impl SeriesStates {
         }
         entry.last_seen = now;
         Some(&mut entry.state)
+    }
+
+    /// Whether the API has answered for this point.
+    pub(crate) fn is_answered(&mut self, waiting: &WaitingPoint, now: u64) -> bool {
+        let row = waiting.series.table.rows[waiting.series.row].as_ref();
+        let state = row.and_then(|(mapped, _)| self.get(mapped, now));
+        state.is_none_or(|state| state.answer_to(waiting.reading_time).is_some())
     }
 
     /// Removes series that were not looked up for long. Does so once in a while. The clock may have been set back meanwhile.

@@ -41,7 +41,7 @@ fn the_defaults_are_the_references() {
 
 #[test]
 fn keys_of_the_reference_that_are_not_taken_are_refused_with_the_reason() {
-    for (yaml, path, reason) in [
+    assert_mistakes(&[
         (
             "{authenticator: a}",
             "authenticator",
@@ -67,7 +67,7 @@ fn keys_of_the_reference_that_are_not_taken_are_refused_with_the_reason() {
         (
             "{metric: {create_metric_descriptor_buffer_size: 1}}",
             "metric.create_metric_descriptor_buffer_size",
-            "never dropped",
+            "no descriptor is dropped",
         ),
         (
             "{metric: {cumulative_normalization: false}}",
@@ -89,6 +89,12 @@ fn keys_of_the_reference_that_are_not_taken_are_refused_with_the_reason() {
             "metric.experimental_wal",
             "`sending_queue`",
         ),
+    ]);
+}
+
+#[test]
+fn each_mistake_is_found_at_its_place() {
+    assert_mistakes(&[
         (
             "{metric: {use_insecure: true}}",
             "metric.use_insecure",
@@ -106,13 +112,53 @@ fn keys_of_the_reference_that_are_not_taken_are_refused_with_the_reason() {
         ),
         ("{metric: {min_interval: 0s}}", "metric.min_interval", "1ms"),
         (
+            "{metric: {prefix: mine}}",
+            "metric.prefix",
+            "`mine` does not begin with a domain",
+        ),
+        (
+            "{metric: {prefix: ''}}",
+            "metric.prefix",
+            "custom.googleapis.com/mine",
+        ),
+        (
+            "{metric: {prefix: mine/custom.googleapis.com}}",
+            "metric.prefix",
+            "domain",
+        ),
+        (
+            "{metric: {ca_file: x.pem}}",
+            "metric.ca_file",
+            "an `endpoint` of your own",
+        ),
+        (
+            "{metric: {server_name_override: x}}",
+            "metric.server_name_override",
+            "an `endpoint` of your own",
+        ),
+        (
+            "{metric: {endpoint: 'localhost:1', use_insecure: true, ca_file: x.pem}}",
+            "metric.ca_file",
+            "no TLS",
+        ),
+        (
+            "{metric: {endpoint: 'localhost:1', ca_file: /nowhere/x.pem}}",
+            "metric.ca_file",
+            "/nowhere/x.pem",
+        ),
+        (
             "{metric: {compression: zstd}}",
             "metric.compression",
             "unknown value",
         ),
         ("{user_agent: \"a\\nb\"}", "user_agent", "printable"),
         ("{project: ''}", "project", "not empty"),
-    ] {
+    ]);
+}
+
+/// Configurations, where each has its one mistake, and what is said of it.
+fn assert_mistakes(cases: &[(&str, &str, &str)]) {
+    for (yaml, path, reason) in cases {
         let found = mistakes::<Gcp>(yaml);
         assert!(
             found.len() == 1
@@ -127,7 +173,7 @@ fn keys_of_the_reference_that_are_not_taken_are_refused_with_the_reason() {
 async fn what_is_known_of_a_table_dies_with_it() {
     let yaml = "{project: p, metric: {skip_create_descriptor: true}}";
     let host = Host::new(yaml).await;
-    assert_exporter_forgets_tables(&host.gcp).await;
+    assert_exporter_forgets_tables(&*host.gcp).await;
 }
 
 #[test]

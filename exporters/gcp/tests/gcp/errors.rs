@@ -46,20 +46,6 @@ fn one_bad_series_in_a_hundred_costs_its_neighbours_nothing() {
 }
 
 #[test]
-fn only_what_may_be_taken_later_is_sent_again() {
-    let name = "only_what_may_be_taken_later_is_sent_again";
-    on_both(name, async |side| {
-        let host = Host::on(side, CONFIG).await;
-        let why = "Internal error encountered. Please retry after a few seconds.";
-        host.reject("d1", Code::Internal, why, 3);
-        host.show(0, &gauges(300)).await;
-        host.assert_no_violations();
-        assert_eq!(host.requests(), [200, 100, 1, 1, 1]);
-        assert_eq!((host.accepted(), host.count("points_sent", "")), (300, 300));
-    });
-}
-
-#[test]
 fn each_code_is_retried_or_not() {
     let name = "each_code_is_retried_or_not";
     on_both(name, async |side| {

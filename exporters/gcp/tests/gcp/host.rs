@@ -8,9 +8,12 @@ use exporter_gcp::{Config, Gcp};
 use gcp_fake::python::PythonFake;
 use gcp_fake::{Fake, serve};
 use pipeline::{
-    Attributes, Batch, Context, ExportError, Exporter, Head, Scope, Sweep, Table, Times, Value,
-    formats::text, points, telemetry::Counter, telemetry::Counters, telemetry::DropReason, testing,
+    Attributes, Batch, Context, ExportError, Exporter, Head, Scope, Shutdown, Sweep, Table, Times,
+    Value, formats::text, points, telemetry::Counter, telemetry::Counters, telemetry::DropReason,
+    testing,
 };
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 pub(crate) const SECOND: u64 = 1_000_000_000;
@@ -18,7 +21,9 @@ pub(crate) const SECOND: u64 = 1_000_000_000;
 pub(crate) const EPOCH: u64 = 1_767_225_600 * SECOND;
 
 pub(crate) struct Host {
-    pub(crate) gcp: Gcp,
+    pub(crate) gcp: Arc<Gcp>,
+    /// The exporter's own task. Dropped, it ends.
+    _own_task: JoinSet<()>,
     pub(crate) fake: Fake,
     /// Used instead of `fake` if it is set.
     pub(crate) python: Option<PythonFake>,
@@ -89,9 +94,17 @@ impl Host {
         let now = clock.clone();
         let gcp = Gcp::with_channel(config(yaml), &context, channel, Arc::new(move || now.now()));
         gcp.start().await.unwrap();
+        let (gcp, mut own_task) = (Arc::new(gcp), JoinSet::new());
+        let running = Arc::clone(&gcp);
+        own_task.spawn(async move {
+            let (_end, shutdown) = watch::channel(false);
+            // What it ends with a test looks at by itself.
+            let _ = running.run(Shutdown::new(shutdown)).await;
+        });
         let resource = Attributes::from_iter([("host.id", "h1")]);
         Host {
             gcp,
+            _own_task: own_task,
             fake,
             python,
             counters,
@@ -109,6 +122,17 @@ impl Host {
     pub(crate) async fn restarted(&self, yaml: &str) -> Host {
         let (fake, python) = (self.fake.clone(), self.python.clone());
         Host::connected(yaml, fake, python, self.clock.clone()).await
+    }
+
+    /// The end: what is held back is sent, within this time.
+    pub(crate) async fn drain(&self, limit: Duration) {
+        let (give_up, hear) = watch::channel(false);
+        let drained = self.gcp.drain(Shutdown::new(hear));
+        tokio::pin!(drained);
+        if timeout(limit, &mut drained).await.is_err() {
+            give_up.send_replace(true);
+            drained.await;
+        }
     }
 
     /// A table of the points in the text notation, and their values.
@@ -192,7 +216,8 @@ impl Host {
     /// Asserts that each point handed over was sent, rejected or dropped.
     pub(crate) fn assert_accounted(&self) {
         let of = |name| self.count(name, "");
-        let known = of("points_sent") + of("points_rejected") + of("points_dropped");
+        let done = of("points_sent") + of("points_rejected") + of("points_dropped");
+        let known = done + of("points_deferred");
         assert_eq!(of("points_handed"), known, "{:?}", self.counters);
     }
 }

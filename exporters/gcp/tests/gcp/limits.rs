@@ -285,31 +285,3 @@ async fn without_descriptors_the_first_point_makes_one() {
         });
     }
 }
-
-#[tokio::test(start_paused = true)]
-async fn a_descriptor_that_may_not_be_made_does_not_keep_the_points_back() {
-    for (status, retried) in [
-        (Status::permission_denied("no"), false),
-        (Status::unavailable("not now"), true),
-    ] {
-        let host = Host::new(CONFIG).await;
-        host.fake
-            .with(|it| (it.auto_create, it.descriptor_error) = (true, Some(status)));
-        if retried {
-            let fake = host.fake.clone();
-            tokio::spawn(async move {
-                sleep(Duration::from_secs(12)).await;
-                fake.with(|it| it.descriptor_error = None);
-            });
-        }
-        host.show(0, "net/x 1 gauge").await;
-        host.fake.assert_no_violations();
-        assert_eq!(
-            (
-                host.fake.accepted_points(),
-                host.count("requests_retried", "") > 0
-            ),
-            (1, retried)
-        );
-    }
-}

@@ -4,6 +4,8 @@
 
 mod both_fakes;
 mod contracts;
+mod deferred;
+mod descriptors;
 mod errors;
 mod host;
 #[allow(unreachable_pub)]

@@ -128,7 +128,7 @@ async fn what_is_no_point_to_the_api_stays_here_and_is_counted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn labels_are_the_points_own_with_scope_and_service_over_them() {
+async fn labels_are_the_points_own_with_scope_and_service_beside_them() {
     let mut host = Host::new("{project: p, detectors: [], metric: {prefix: p.d, resource_filters: [{prefix: k8s., regex: node}]}}").await;
     for (key, value) in [
         ("service.name", "s"),
@@ -139,14 +139,36 @@ async fn labels_are_the_points_own_with_scope_and_service_over_them() {
     ] {
         host.resource.set(key, value);
     }
-    host.show(0, "net/x{0a=1,service_name=mine,a.b=2} 1 gauge")
+    host.show(0, "net/x{0a=1,service.name=mine,a.b=2} 1 gauge")
         .await;
     host.fake.assert_no_violations();
     let keys: Vec<String> = host.fake.with(|it| it.series.keys().cloned().collect());
-    let labels = r#"{"a_b": "2", "instrumentation_source": "receiver-test", "instrumentation_version": "0.1.0", "k8s_node_uid": "u", "key_0a": "1", "service_instance_id": "i", "service_name": "s", "service_namespace": "n"}"#;
+    let labels = r#"{"a_b": "2", "exported_service_name": "mine", "instrumentation_source": "receiver-test", "instrumentation_version": "0.1.0", "k8s_node_uid": "u", "key_0a": "1", "service_instance_id": "i", "service_name": "s", "service_namespace": "n"}"#;
     let resource =
         r#"generic_task{"job": "s", "location": "global", "namespace": "n", "task_id": "i"}"#;
     assert_eq!(keys, [format!("p.d/net/x{labels} of {resource}")]);
+}
+
+#[test]
+fn a_label_that_the_exporter_sets_too_is_kept_and_tells_series_apart() {
+    let name = "a_label_that_the_exporter_sets_too_is_kept_and_tells_series_apart";
+    let config = PLAIN.replace(
+        "service_resource_labels: false",
+        "service_resource_labels: true",
+    );
+    on_both(name, async |side| {
+        let mut host = Host::on(side, &config).await;
+        host.resource.set("service.name", "agent");
+        let series = [
+            "net/x{service_name=a} 1 gauge",
+            "net/x{service_name=b} 2 gauge",
+            "net/x{exported_service_name=c,service_name=d} 3 gauge",
+            "net/x{exported_service_name=c,service_name=e} 4 gauge",
+        ];
+        host.show(0, &series.join("\n")).await;
+        host.assert_no_violations();
+        assert_eq!((host.accepted(), host.count("points_dropped", "")), (4, 0));
+    });
 }
 
 #[test]

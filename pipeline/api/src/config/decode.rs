@@ -13,6 +13,8 @@ pub struct Decoded<T> {
     pub value: T,
     /// The paths of all [`Secret`](super::Secret)s in it.
     pub secrets: Vec<Vec<String>>,
+    /// The paths of what `${…}` gave and was read as a number or a truth value, and not as text.
+    pub typed: Vec<Vec<String>>,
 }
 
 /// Decodes a node, or says all that is wrong with it.
@@ -42,8 +44,12 @@ pub fn attempt<T: DeserializeOwned>(node: &Node) -> (Option<Decoded<T>>, Vec<Pro
         };
         let kind = match T::deserialize(reader) {
             Ok(value) => {
-                let secrets = trace.secrets.into_inner();
-                return (Some(Decoded { value, secrets }), problems);
+                let decoded = Decoded {
+                    value,
+                    secrets: trace.secrets.into_inner(),
+                    typed: trace.typed.into_inner(),
+                };
+                return (Some(decoded), problems);
             }
             Err(error) => error.kind,
         };

@@ -2,16 +2,19 @@
 
 mod decode;
 mod node;
+mod pattern;
 mod problem;
 mod read;
 mod reader;
+pub mod schema;
 mod types;
 
 pub use decode::{Decoded, attempt, decode};
 pub use node::{Node, NodeValue, Origin};
+pub use pattern::Pattern;
 pub use problem::{Expected, Problem};
 pub use read::{MAX_FILE_BYTES, read_bounded, read_file};
-pub use types::{ByteSize, Duration, Pattern, Regex, Secret};
+pub use types::{ByteSize, Duration, Regex, Secret};
 
 /// What the service takes out of an exporter's map before the exporter's own configuration is decoded: the time-out,
 /// queue and retry that stand around it.

@@ -59,8 +59,16 @@ pub(super) fn problem(node: &Node, mut path: Vec<String>, kind: DecodeErrorKind)
             format!("unknown value `{value}`"),
             Expected::Value(value, allowed),
         ),
-        DecodeErrorKind::Message(message) => (plain(message), Expected::Unspecified),
-        DecodeErrorKind::WithoutValue(message) => (message, Expected::Unspecified),
+        DecodeErrorKind::Unexpected(wanted) => {
+            let found = node
+                .at(&path)
+                .map_or_else(|| "nothing".into(), Node::describe);
+            let message = format!("expected {}, found {found}", in_words(&wanted));
+            (message, Expected::Unspecified)
+        }
+        DecodeErrorKind::Message(message) | DecodeErrorKind::WithoutValue(message) => {
+            (message, Expected::Unspecified)
+        }
     };
     let origin = node.at(&path).and_then(|at| at.origin.clone());
     Problem {
@@ -69,14 +77,6 @@ pub(super) fn problem(node: &Node, mut path: Vec<String>, kind: DecodeErrorKind)
         message,
         expected,
     }
-}
-
-/// The names of Rust's integers are no words for a user.
-fn plain(message: String) -> String {
-    let Some((found, wanted)) = message.rsplit_once(", expected ") else {
-        return message;
-    };
-    format!("{found}, expected {}", in_words(wanted))
 }
 
 /// What serde expects, as a user would say it.
@@ -100,6 +100,8 @@ pub(super) struct DecodeError {
 #[derive(Debug)]
 pub(super) enum DecodeErrorKind {
     Message(String),
+    /// Something else was expected than what stands there.
+    Unexpected(String),
     /// It quotes nothing that came out of `${…}`.
     WithoutValue(String),
     Missing(&'static str),
@@ -115,6 +117,24 @@ impl de::Error for DecodeError {
     fn custom<T: fmt::Display>(message: T) -> DecodeError {
         DecodeError {
             kind: DecodeErrorKind::Message(message.to_string()),
+        }
+    }
+
+    fn invalid_type(_: de::Unexpected<'_>, expected: &dyn de::Expected) -> DecodeError {
+        DecodeError {
+            kind: DecodeErrorKind::Unexpected(expected.to_string()),
+        }
+    }
+
+    fn invalid_value(_: de::Unexpected<'_>, expected: &dyn de::Expected) -> DecodeError {
+        DecodeError {
+            kind: DecodeErrorKind::Unexpected(expected.to_string()),
+        }
+    }
+
+    fn invalid_length(_: usize, expected: &dyn de::Expected) -> DecodeError {
+        DecodeError {
+            kind: DecodeErrorKind::Unexpected(expected.to_string()),
         }
     }
 

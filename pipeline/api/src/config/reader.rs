@@ -12,6 +12,7 @@ use super::types::Secret;
 #[derive(Default)]
 pub(super) struct Trace {
     pub(super) secrets: RefCell<Vec<Vec<String>>>,
+    pub(super) typed: RefCell<Vec<Vec<String>>>,
     pub(super) failed: RefCell<Option<Vec<String>>>,
 }
 
@@ -126,6 +127,7 @@ impl<'a> Reader<'a, '_> {
         let typed;
         let tree = match &self.node.tree {
             NodeValue::Untyped(text) => {
+                self.trace.typed.borrow_mut().push(spell(self.path));
                 typed =
                     Node::from(serde_yaml::from_str(text).unwrap_or(serde_yaml::Value::Null)).tree;
                 &typed

@@ -3,11 +3,10 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
-use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde::de::{self, Deserialize, Deserializer, Visitor};
+use serde::ser::{Serialize, Serializer};
 
 /// A time span as Go and the Collector write it: `1m30s`, `200ms`, `0s`; units are `ns us µs ms s m h`
 /// ([Go: `time.ParseDuration`](https://pkg.go.dev/time#ParseDuration)). Never negative.
@@ -223,104 +222,6 @@ impl JsonSchema for Regex {
     }
 }
 
-/// What a name, a path or a label has to look like: a glob (`kvm/*/exits`; `*` stays within a part, `**` crosses `/`,
-/// `{a,b}` and `[0-9]` work), or a map of one key, `{regex: "…"}`. A glob has to match the whole text.
-#[derive(Clone, Debug)]
-pub struct Pattern(Arc<Matcher>);
-
-#[derive(Debug)]
-enum Matcher {
-    Glob(globset::GlobMatcher),
-    Regex(regex::Regex),
-}
-
-impl Pattern {
-    /// The most bytes of a glob.
-    pub const LONGEST: usize = 4096;
-
-    /// A glob.
-    ///
-    /// # Errors
-    /// What is wrong in it.
-    pub fn glob(text: &str) -> Result<Pattern, String> {
-        if text.len() > Pattern::LONGEST {
-            // Braces within braces would go deeper than the stack.
-            return Err(format!("a glob has {} bytes at the most", Pattern::LONGEST));
-        }
-        let glob = globset::GlobBuilder::new(text)
-            .literal_separator(true)
-            .backslash_escape(true)
-            .build();
-        // A set says what a matcher would panic at: braces too deep for a regular expression.
-        let glob = glob.and_then(|glob| globset::GlobSet::new([glob.clone()]).map(|_| glob));
-        let glob = glob.map_err(|error| format!("`{text}` is not a glob: {}", error.kind()))?;
-        Ok(Pattern(Arc::new(Matcher::Glob(glob.compile_matcher()))))
-    }
-
-    /// Whether this text looks so.
-    #[must_use]
-    pub fn is_match(&self, text: &str) -> bool {
-        match &*self.0 {
-            Matcher::Glob(glob) => glob.is_match(text),
-            Matcher::Regex(regex) => regex.is_match(text),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Pattern {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Pattern, D::Error> {
-        struct PatternVisitor;
-        impl<'de> Visitor<'de> for PatternVisitor {
-            type Value = Pattern;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a glob such as `kvm/*`, or `{regex: \"…\"}`")
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Pattern, E> {
-                Pattern::glob(text).map_err(E::custom)
-            }
-
-            fn visit_map<M: MapAccess<'de>>(self, map: M) -> Result<Pattern, M::Error> {
-                #[derive(serde::Deserialize)]
-                #[serde(deny_unknown_fields)]
-                struct Form {
-                    regex: Regex,
-                }
-                let form = Form::deserialize(de::value::MapAccessDeserializer::new(map))?;
-                Ok(Pattern(Arc::new(Matcher::Regex(form.regex.0))))
-            }
-        }
-        from.deserialize_any(PatternVisitor)
-    }
-}
-
-impl Serialize for Pattern {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        match &*self.0 {
-            Matcher::Glob(glob) => to.serialize_str(glob.glob().glob()),
-            Matcher::Regex(regex) => {
-                let mut map = to.serialize_map(Some(1))?;
-                map.serialize_entry("regex", regex.as_str())?;
-                map.end()
-            }
-        }
-    }
-}
-
-impl JsonSchema for Pattern {
-    fn schema_name() -> Cow<'static, str> {
-        "Pattern".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "oneOf": [
-            { "type": "string" },
-            { "type": "object", "properties": { "regex": { "type": "string", "format": "regex" } }, "required": ["regex"], "additionalProperties": false }
-        ] })
-    }
-}
-
 /// A visitor of one text, or of a whole number where the type takes one.
 struct TextVisitor<P>(&'static str, P);
 
@@ -365,21 +266,5 @@ mod tests {
         ] {
             assert_eq!(millis(invalid), None, "{invalid}");
         }
-    }
-
-    #[test]
-    fn a_star_stays_within_a_part_of_a_path() {
-        let glob = |text| Pattern::glob(text).unwrap();
-        assert!(glob("kvm/*").is_match("kvm/exits"));
-        assert!(!glob("kvm/*").is_match("kvm/1-2/exits"));
-        assert!(glob("kvm/**").is_match("kvm/1-2/exits"));
-        assert!(glob("/dev{0,1}").is_match("/dev1"));
-        assert!(Pattern::glob("a[").is_err());
-        for depth in [300, 2_000, 100_000] {
-            let nested = format!("{}a{}", "{".repeat(depth), "}".repeat(depth));
-            assert!(Pattern::glob(&nested).is_err(), "{depth}");
-        }
-        assert!(Pattern::glob(&"*".repeat(Pattern::LONGEST)).is_ok());
-        assert!(Pattern::glob(&"[a-z]?".repeat(Pattern::LONGEST / 6)).is_ok());
     }
 }

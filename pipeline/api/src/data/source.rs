@@ -37,6 +37,8 @@ pub struct SourceDirectory {
     pub path: Arc<str>,
     /// The file system's type as in mountinfo (`debugfs`, `sysfs`, `statsfs`, `ext4`); empty if not known.
     pub filesystem: Arc<str>,
+    /// What is known of when it was created.
+    pub created: Created,
 }
 
 impl SourceDirectory {
@@ -46,8 +48,23 @@ impl SourceDirectory {
         SourceDirectory {
             path: path.into(),
             filesystem: filesystem.into(),
+            created: Created::Unknown,
         }
     }
+}
+
+/// What is known of when a directory was created. That its counters began with it is another question: what is kept on a
+/// disk or in a device is older, and what is renamed comes with what it has counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Created {
+    /// Nothing.
+    #[default]
+    Unknown,
+    /// While the kernel booted, which began at this time, unix ns.
+    AtBoot(u64),
+    /// After this time, unix ns, at which it was not there.
+    After(u64),
 }
 
 /// A file as it stands in directories of the same shape.

@@ -73,7 +73,7 @@ pub struct Head {
     pub scope: Arc<Scope>,
     /// The first part of the path: `kvm`, `net`.
     pub subsystem: Arc<str>,
-    /// A name that outlives the table (`statsfs/kvm/3`): the table that is made in its stead has the same, so that what is
+    /// A name that outlives the table (`statsfs/kvm/3`: the id of the component that makes it, the subsystem, a number): the table that is made in its stead has the same, so that what is
     /// known of the one goes on with the other. No two tables that live have one name.
     pub table_slot: Arc<str>,
 }
@@ -93,6 +93,13 @@ impl Head {
             subsystem,
             table_slot,
         }
+    }
+
+    /// The id of the component that made the table, as far as its slot tells it.
+    #[must_use]
+    pub fn component(&self) -> &str {
+        let end = self.table_slot.rfind(&format!("/{}/", self.subsystem));
+        &self.table_slot[..end.unwrap_or(self.table_slot.len())]
     }
 
     /// The same head with another slot.

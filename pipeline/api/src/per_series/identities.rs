@@ -1,16 +1,29 @@
 //! Who has a series' identity, where a stage renames: the first to come keeps it, the others wait.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crate::data::Series;
+use crate::data::{Head, Series};
 
 /// A series' identity in two halves: a map of a million of them is smaller for it.
 pub(crate) type Identity = (u64, u64);
 
-pub(crate) fn identity(series: &Series) -> Identity {
-    let whole = series.identity();
-    #[allow(clippy::cast_possible_truncation)]
-    ((whole >> 64) as u64, whole as u64)
+/// The identities of series of one resource.
+#[derive(Clone, Copy)]
+pub(crate) struct ResourceIdentity(u64);
+
+impl ResourceIdentity {
+    pub(crate) fn of(head: &Head) -> ResourceIdentity {
+        let mut hasher = DefaultHasher::new();
+        head.resource.hash(&mut hasher);
+        ResourceIdentity(hasher.finish())
+    }
+
+    pub(crate) fn identity(self, series: &Series) -> Identity {
+        let whole = series.identity();
+        #[allow(clippy::cast_possible_truncation)]
+        ((whole >> 64) as u64 ^ self.0, whole as u64 ^ self.0)
+    }
 }
 
 /// Identities, and the tables that have them or were refused them; a table is known by its address.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::identities::{Identities, Identity, identity};
+use super::identities::{Identities, Identity, ResourceIdentity};
 use super::rewrite::{Known, PreviousRows, RewrittenRow, TableRewrite};
 use super::{PerSeries, Verdict};
 use crate::channel::Outbox;
@@ -11,7 +11,6 @@ use crate::component::Processor;
 use crate::data::{Batch, Head, Series, Table, TableMap, Value, address};
 use crate::demand::Demand;
 use crate::error::Result;
-use crate::telemetry::DropReason;
 
 /// Remembers what a [`PerSeries`] made of each table, and a column of `C`s beside its rows; that alone makes a
 /// [`Processor`] of it.
@@ -87,26 +86,36 @@ impl<T: PerSeries, C: Clone> Memo<T, C> {
         let living = (0..table.len()).filter(|row| !ends(row));
         let mut rows: Vec<Option<RewrittenRow<C>>> = Vec::new();
         rows.resize_with(table.len(), || None);
+        let mut duplicates = Vec::new();
+        let resource = ResourceIdentity::of(&head);
         for at in living.chain((0..table.len()).filter(ends)) {
             let incoming = &table.series()[at];
             let row = previous.as_ref().and_then(|rows| rows.find(incoming));
             let row = row.or_else(|| self.rewrite(&head, incoming, &mut column));
             let Some(row) = row else { continue };
-            match self.claim(address(table), &row.series, ends(&at)) {
+            // Where the stage does not rename, no two become the same.
+            let identity = self.stage.renames().then(|| resource.identity(&row.series));
+            let claim = |it| self.identities.claim(address(table), it, ends(&at));
+            match identity.map_or(Ok(()), claim) {
                 Ok(()) => rows[at] = Some(row),
-                Err((identity, owner)) => {
-                    let is_owner = |row: &Option<RewrittenRow<C>>| {
-                        let row = row.as_ref();
-                        row.is_some_and(|row| self::identity(&row.series) == identity)
+                Err(owner) => {
+                    duplicates.push(u32::try_from(at).unwrap_or(u32::MAX));
+                    let is_owner = |it: &Option<RewrittenRow<C>>| {
+                        let it = it.as_ref();
+                        it.is_some_and(|it| Some(resource.identity(&it.series)) == identity)
                     };
-                    out.duplicate(&row.series, incoming, || match self.tables.at(owner) {
-                        None => rows.iter().position(is_owner).map(|at| &table.series()[at]),
-                        Some(known) => known.came_from(identity),
+                    out.duplicate(&row.series, (incoming, table.head()), || {
+                        let Some(known) = self.tables.at(owner) else {
+                            let first = rows.iter().position(is_owner)?;
+                            return Some((&table.series()[first], table.head()));
+                        };
+                        Some((known.came_from(identity?)?, &known.head))
                     });
                 }
             }
         }
-        self.tables.insert(table, Known::new(table, head, rows));
+        let known = Known::new(table, head, rows, duplicates);
+        self.tables.insert(table, known);
     }
 
     /// What the stage makes of a series that was not seen before.
@@ -147,30 +156,16 @@ impl<T: PerSeries, C: Clone> Memo<T, C> {
         predecessor
     }
 
-    /// Claims a series' identity for a table, where the stage renames at all; an error with the table that has it.
-    fn claim(
-        &mut self,
-        address: usize,
-        series: &Series,
-        ends: bool,
-    ) -> Result<(), (Identity, usize)> {
-        if !self.stage.renames() {
-            return Ok(());
-        }
-        let identity = identity(series);
-        let claimed = self.identities.claim(address, identity, ends);
-        claimed.map_err(|owner| (identity, owner))
-    }
-
     fn release_ended(&mut self, batch: &Batch) {
         let Some(known) = self.tables.get(batch.table()) else {
             return;
         };
         let ended =
             (0..batch.table().len()).filter(|row| matches!(batch.values()[*row], Value::Ended));
+        let resource = ResourceIdentity::of(&known.head);
         let identities = ended
             .filter_map(|row| known.rewrite.row_out(row))
-            .map(|row| identity(&known.series_out()[row]));
+            .map(|row| resource.identity(&known.series_out()[row]));
         let identities = identities.collect();
         self.release(address(batch.table()), identities);
     }
@@ -199,8 +194,7 @@ impl<T: PerSeries> Processor for Memo<T, ()> {
             return Ok(());
         }
         let rewrite = self.get_or_compute(&batch, out, |_, _, _| ());
-        let rewritten = rewrite.apply(&batch);
-        out.dropped(batch.points() - rewritten.points(), DropReason::FILTERED);
+        let rewritten = rewrite.apply(&batch, out);
         out.pass(rewritten);
         Ok(())
     }
@@ -266,6 +260,7 @@ mod tests {
         let first = batch("s/0", "a");
         assert_eq!(points(first.clone()), 1);
         assert_eq!(points(batch("s/1", "b")), 0, "while the first one lives");
+        assert_eq!(counters.lost(), 1, "it is the same series, and no filter's");
         drop(first);
         assert_eq!(points(batch("s/2", "c")), 1);
         assert_eq!(counters.total(Counter::SERIES_REFUSED.name()), 1);

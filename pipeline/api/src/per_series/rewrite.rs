@@ -3,8 +3,10 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::identities::{Identity, identity};
-use crate::data::{Attributes, Batch, Head, Metric, Series, Table, address};
+use super::identities::{Identity, ResourceIdentity};
+use crate::channel::Outbox;
+use crate::data::{Attributes, Batch, Head, Metric, Series, Table, Value, address};
+use crate::telemetry::DropReason;
 
 /// What a [`PerSeries`](super::PerSeries) made of a table.
 #[derive(Clone, Debug)]
@@ -14,6 +16,8 @@ pub struct TableRewrite<C> {
     table: Option<Arc<Table>>,
     /// The rows that are kept; all where it is `None`.
     rows: Option<Vec<u32>>,
+    /// The rows that are dropped since they would be the same series as others.
+    duplicates: Vec<u32>,
     /// What the processor keeps for each row that goes on.
     pub column: Vec<C>,
 }
@@ -37,13 +41,21 @@ pub(super) struct Known<C> {
 }
 
 impl<C> TableRewrite<C> {
-    /// The batch under the table that goes on: the very one that came in where nothing changed.
+    /// The batch under the table that goes on: the very one that came in where nothing changed. Points of rows that are not
+    /// kept are counted as dropped.
     #[must_use]
-    pub fn apply(&self, batch: &Batch) -> Batch {
-        match &self.table {
-            None => batch.clone(),
-            Some(table) => batch.with_table(Arc::clone(table), self.rows.as_deref()),
-        }
+    pub fn apply(&self, batch: &Batch, out: &Outbox) -> Batch {
+        let Some(table) = &self.table else {
+            return batch.clone();
+        };
+        let rewritten = batch.with_table(Arc::clone(table), self.rows.as_deref());
+        let duplicates = self.duplicates.iter();
+        let duplicates = duplicates.filter(|row| batch.values()[**row as usize] != Value::Absent);
+        let duplicates = duplicates.count();
+        out.dropped(duplicates, DropReason::DUPLICATE);
+        let dropped = batch.points() - rewritten.points();
+        out.dropped(dropped - duplicates, DropReason::FILTERED);
+        rewritten
     }
 
     /// For a row that came in, the row that goes on.
@@ -64,6 +76,7 @@ impl<C> Known<C> {
         table: &Arc<Table>,
         head: Head,
         rows_out: Vec<Option<RewrittenRow<C>>>,
+        duplicates: Vec<u32>,
     ) -> Known<C> {
         let mut is_changed = head != **table.head();
         let count = rows_out.iter().filter(|row| row.is_some()).count();
@@ -99,6 +112,7 @@ impl<C> Known<C> {
         let rewrite = TableRewrite {
             table: is_changed.then(new_table),
             rows: (!is_whole).then_some(rows),
+            duplicates,
             column,
         };
         Known {
@@ -126,13 +140,16 @@ impl<C> Known<C> {
 
     /// The identities of the series that go on.
     pub(super) fn identities(&self) -> Vec<Identity> {
-        self.series_out().iter().map(identity).collect()
+        let resource = ResourceIdentity::of(&self.head);
+        let series = self.series_out().iter();
+        series.map(|series| resource.identity(series)).collect()
     }
 
     /// The series that came in and became the one of this identity.
     pub(super) fn came_from(&self, identity: Identity) -> Option<&Series> {
+        let resource = ResourceIdentity::of(&self.head);
         let mut series_out = self.series_out().iter();
-        let row = series_out.position(|series| self::identity(series) == identity)?;
+        let row = series_out.position(|series| resource.identity(series) == identity)?;
         let rows = self.rewrite.rows.as_ref();
         self.series_in
             .get(rows.map_or(row, |rows| rows[row] as usize))

@@ -14,6 +14,8 @@ impl DropReason {
     pub const NOT_DUE: DropReason = DropReason::intended("not_due");
     /// Whoever would take them has ended: a reader that has gone, as `head` is after ten lines.
     pub const CLOSED: DropReason = DropReason::intended("closed");
+    /// Their series are the same as others, which stay.
+    pub const DUPLICATE: DropReason = DropReason::loss("duplicate");
     /// A processor's [`process`](crate::Processor::process) failed.
     pub const PROCESSOR_ERROR: DropReason = DropReason::loss("processor_error");
 

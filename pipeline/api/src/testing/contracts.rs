@@ -194,6 +194,9 @@ fn assert_exporter_ends(exporter: &dyn Exporter) {
         let (end, hear) = watch::channel(false);
         exporter.start().await.expect("it starts");
         end.send_replace(true);
+        tokio::time::timeout(LONG, exporter.drain(Shutdown::new(hear.clone())))
+            .await
+            .expect("it holds nothing back for longer than it may");
         tokio::time::timeout(LONG, exporter.run(Shutdown::new(hear)))
             .await
             .expect("it ends when it hears the shutdown")

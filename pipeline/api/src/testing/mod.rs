@@ -17,7 +17,9 @@ use crate::{
 };
 
 pub use contracts::{assert_contracts, assert_honest};
-pub use forgets::{assert_exporter_forgets_tables, batch_of_its_own};
+pub use forgets::{
+    assert_exporter_forgets_tables, assert_processor_forgets_tables, batch_of_its_own,
+};
 pub use lacks::lacks;
 pub use readme::{assert_readme, blocks};
 

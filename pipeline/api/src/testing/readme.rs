@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::node;
+use crate::config::schema::{properties, resolve};
 use crate::config::{ByteSize, DELIVERY_KEYS, Duration};
 use crate::{Factory, Registration};
 
@@ -153,24 +154,6 @@ fn compare(
                 below(None, written);
             }
         }
-    }
-}
-
-/// The keys of a map that has fixed ones.
-fn properties<'a>(root: &'a Value, schema: &'a Value) -> Option<&'a Map<String, Value>> {
-    resolve(root, schema).get("properties")?.as_object()
-}
-
-/// What a schema refers to, through `allOf` of one and the `anyOf` of an option.
-fn resolve<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {
-    let referred = schema.get("$ref").and_then(Value::as_str);
-    if let Some(found) = referred.and_then(|it| root.pointer(it.trim_start_matches('#'))) {
-        return resolve(root, found);
-    }
-    let of = schema.get("allOf").or_else(|| schema.get("anyOf"));
-    match of.and_then(Value::as_array).map(Vec::as_slice) {
-        Some([one, rest @ ..]) if rest.iter().all(|it| it["type"] == "null") => resolve(root, one),
-        _ => schema,
     }
 }
 

@@ -4,11 +4,14 @@ mod components;
 mod prepare;
 mod print_config;
 mod run;
+mod schema;
 mod validate;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap_complete::Shell;
 use pipeline::BuildInfo;
 use pipeline::telemetry::bounded;
 
@@ -35,7 +38,20 @@ enum Command {
     /// Check a configuration and build every component, without reading a kernel tree or the network
     Validate,
     /// Print the configuration after merging and substitution, secrets hidden
-    PrintConfig,
+    PrintConfig {
+        /// With every option at its default
+        #[arg(long)]
+        defaults: bool,
+    },
+    /// Print a JSON schema of the configuration, for editors
+    Schema,
+    /// Print what a shell completes the command line by
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+    /// Print the manual page, as roff
+    Man,
     /// List the component types of this binary: type, kind, crate, version, file
     Components,
 }
@@ -43,8 +59,9 @@ enum Command {
 /// Where the configuration comes from.
 #[derive(Args, Debug)]
 struct Sources {
-    /// A YAML file, or - for standard input. Given several times they are merged: maps deep, lists replaced
-    #[arg(long, value_name = "FILE|-", global = true)]
+    /// A YAML file, or - for standard input. Given several times they are merged: maps deep, lists replaced. A name that ends in
+    /// .yaml, .yml or .json needs no --config before it
+    #[arg(short, long, value_name = "FILE|-", global = true)]
     config: Vec<String>,
     /// Change one value, written as YAML: --set exporters.otlp.endpoint=host:4317
     #[arg(long, value_name = "A.B=V", global = true)]
@@ -66,7 +83,8 @@ pub(crate) fn main(build_info: BuildInfo) -> ExitCode {
         .name(build_info.name)
         .version(build_info.version)
         .about(build_info.description);
-    let matches = command.try_get_matches();
+    let mut documented = command.clone();
+    let matches = command.try_get_matches_from(with_options(std::env::args_os().collect()));
     let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
@@ -78,7 +96,25 @@ pub(crate) fn main(build_info: BuildInfo) -> ExitCode {
     let result = match cli.command.unwrap_or(Command::Run) {
         Command::Run => run::run(&cli.sources, cli.once, build_info),
         Command::Validate => validate::validate(&cli.sources, build_info),
-        Command::PrintConfig => print_config::print_config(&cli.sources, build_info),
+        Command::PrintConfig { defaults } => {
+            print_config::print_config(&cli.sources, defaults, build_info)
+        }
+        Command::Schema => {
+            schema::print_schema(build_info);
+            Ok(())
+        }
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut documented, build_info.name, &mut script);
+            print(&String::from_utf8_lossy(&script));
+            Ok(())
+        }
+        Command::Man => {
+            let mut page = Vec::new();
+            let written = clap_mangen::Man::new(documented).render(&mut page);
+            print(&String::from_utf8_lossy(&page));
+            written.map_err(|error| CommandError::Runtime(error.to_string()))
+        }
         Command::Components => {
             components::components();
             Ok(())
@@ -92,6 +128,27 @@ pub(crate) fn main(build_info: BuildInfo) -> ExitCode {
         }
         Err(CommandError::Configuration) => ExitCode::from(2),
     }
+}
+
+/// The arguments with a `--config` before each bare name of a configuration.
+fn with_options(arguments: Vec<OsString>) -> Vec<OsString> {
+    let mut all: Vec<OsString> = Vec::new();
+    let mut arguments = arguments.into_iter();
+    all.extend(arguments.next());
+    let mut is_value = false;
+    for argument in arguments {
+        let text = argument.to_string_lossy();
+        let is_name = !text.starts_with('-')
+            && [".yaml", ".yml", ".json"]
+                .iter()
+                .any(|it| text.ends_with(it));
+        if is_name && !is_value {
+            all.push("--config".into());
+        }
+        is_value = matches!(&*text, "--config" | "-c" | "--set");
+        all.push(argument);
+    }
+    all
 }
 
 /// A command's own answer, where no exporter runs. A reader that has gone away is no error.

@@ -28,6 +28,7 @@ pub(super) struct Prepared {
     pub(super) graph: Graph,
     pub(super) counters: Counters,
     pub(super) secrets: Vec<Vec<String>>,
+    pub(super) typed: Vec<Vec<String>>,
     pub(super) logs: Logs,
     pub(super) shutdown_timeout: Duration,
     /// What is not known of the host, and what to mount for it.
@@ -49,10 +50,11 @@ pub(super) fn prepare(
         let context = context(&config, &counters, build_info);
         undescribed = resource::undescribed(&config.service.host_root, &context.resource);
         let secrets = std::mem::take(&mut config.secrets);
+        let typed = std::mem::take(&mut config.typed);
         let logs = std::mem::take(&mut config.service.telemetry.logs);
         let shutdown_timeout = config.service.shutdown_timeout.0;
         match graph::build(config, &context) {
-            Ok(graph) => Some((graph, counters, secrets, logs, shutdown_timeout)),
+            Ok(graph) => Some((graph, counters, (secrets, typed), logs, shutdown_timeout)),
             Err(errors) => {
                 loaded.diagnostics.extend(errors);
                 None
@@ -71,15 +73,18 @@ pub(super) fn prepare(
     }
     let has_errors = loaded.diagnostics.iter().any(|it| it.is_error);
     match built {
-        Some((graph, counters, secrets, logs, shutdown_timeout)) if !has_errors => Ok(Prepared {
-            loaded,
-            graph,
-            counters,
-            secrets,
-            logs,
-            shutdown_timeout,
-            undescribed,
-        }),
+        Some((graph, counters, (secrets, typed), logs, shutdown_timeout)) if !has_errors => {
+            Ok(Prepared {
+                loaded,
+                graph,
+                counters,
+                secrets,
+                typed,
+                logs,
+                shutdown_timeout,
+                undescribed,
+            })
+        }
         _ => Err(CommandError::Configuration),
     }
 }

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use pipeline::config::{DELIVERY_KEYS, Decoded, Expected, Node, NodeValue, Problem, attempt};
+use pipeline::config::{
+    DELIVERY_KEYS, Decoded, Expected, Node, NodeValue, Origin, Problem, attempt,
+};
 use pipeline::{Factory, Registration};
 use serde::de::DeserializeOwned;
 
-use super::diagnostic::{Diagnostic, nearest};
-use super::hint::hint;
+use super::diagnostic::{Diagnostic, SourceText, nearest};
+use super::hint::{hint, misplaced};
 use super::load::Loaded;
+use super::print::HIDDEN;
 use super::service::{DeliveryConfig, PipelineConfig, RetryOnFailure, SendingQueue, Service};
 use super::{Config, ConfiguredComponent};
 
@@ -37,18 +40,24 @@ pub(crate) fn check(loaded: &mut Loaded) -> Option<Config> {
             diagnostics.push(unknown.path(&[key]).help(nearest(key, &SECTIONS)));
         }
     }
+    hidden_values(node, &mut Vec::new(), diagnostics);
     let registry = Registration::all();
     diagnostics.extend(registered_twice(&registry));
-    let mut secrets = Vec::new();
+    let (mut secrets, mut typed) = (Vec::new(), Vec::new());
     let mut check = Check {
         node,
+        texts: &loaded.texts,
         registry: &registry,
         diagnostics,
         secrets: &mut secrets,
+        typed: &mut typed,
     };
+    let before = check.diagnostics.len();
     let service = check.service();
+    // What a pipeline with a mistake names is not known.
+    let is_whole = check.diagnostics.len() == before;
     let used = |id: &str, of: fn(&PipelineConfig) -> &Vec<String>| {
-        service.as_ref().map_or(1, |service| {
+        service.as_ref().filter(|_| is_whole).map_or(1, |service| {
             service
                 .pipelines
                 .values()
@@ -111,7 +120,32 @@ pub(crate) fn check(loaded: &mut Loaded) -> Option<Config> {
         processors,
         exporters,
         secrets,
+        typed,
     })
+}
+
+/// What `print-config` hid is no value.
+fn hidden_values(node: &Node, path: &mut Vec<String>, diagnostics: &mut Vec<Diagnostic>) {
+    let mut below = |name: &str, child: &Node| {
+        path.push(name.to_owned());
+        hidden_values(child, path, diagnostics);
+        path.pop();
+    };
+    match &node.tree {
+        NodeValue::Map(map) => map.iter().for_each(|(key, child)| below(key, child)),
+        NodeValue::List(list) => {
+            let items = list.iter();
+            items.for_each(|(index, child)| below(&index.to_string(), child));
+        }
+        NodeValue::String(text) | NodeValue::Untyped(text) if text.trim() == HIDDEN => {
+            let message =
+                format!("`{HIDDEN}` stands for a secret that `print-config` did not show");
+            let hidden = Diagnostic::error(message).at_value(node.origin.as_ref());
+            let help = "put the secret there, or `${env:NAME}` or `${file:path}`";
+            diagnostics.push(hidden.path(path).help(help));
+        }
+        _ => {}
+    }
 }
 
 /// Types that two crates have registered.
@@ -141,9 +175,11 @@ pub(super) fn type_of(id: &str) -> &str {
 /// A check under way.
 pub(super) struct Check<'a> {
     pub(super) node: &'a Node,
+    texts: &'a [SourceText],
     registry: &'a [&'static Registration],
     pub(super) diagnostics: &'a mut Vec<Diagnostic>,
     secrets: &'a mut Vec<Vec<String>>,
+    typed: &'a mut Vec<Vec<String>>,
 }
 
 impl Check<'_> {
@@ -156,7 +192,17 @@ impl Check<'_> {
 
     fn report(&mut self, problems: &[Problem], base: &[&str]) {
         for problem in problems {
-            let diagnostic = Diagnostic::of(problem, base);
+            let mut diagnostic = Diagnostic::of(problem, base);
+            let is_set = |origin: &Origin| self.texts[origin.text].name == "--set";
+            if problem.origin.as_ref().is_some_and(is_set) && diagnostic.help.is_none() {
+                let path: Vec<String> = diagnostic.path.clone();
+                let is_map = |it: &Node| matches!(it.tree, NodeValue::Map(_));
+                if self.node.at(&path).is_some_and(is_map) {
+                    let help =
+                        "a key with a dot in it is written in a map: `--set 'a.b={c.d: value}'`";
+                    diagnostic = diagnostic.help(help);
+                }
+            }
             // What could not be substituted is of no type either: said once.
             if !self
                 .diagnostics
@@ -172,12 +218,9 @@ impl Check<'_> {
         match decoded {
             Ok(decoded) => {
                 let base = base.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>();
-                self.secrets.extend(
-                    decoded
-                        .secrets
-                        .into_iter()
-                        .map(|path| [base.clone(), path].concat()),
-                );
+                let whole = |path: Vec<String>| [base.clone(), path].concat();
+                self.secrets.extend(decoded.secrets.into_iter().map(whole));
+                self.typed.extend(decoded.typed.into_iter().map(whole));
                 Some(decoded.value)
             }
             Err(problems) => {
@@ -189,10 +232,16 @@ impl Check<'_> {
 
     fn service(&mut self) -> Option<Service> {
         let Some(node) = self.node.get("service") else {
-            self.diagnostics
-                .push(Diagnostic::error("missing key `service`").help(
-                    "`service.pipelines.metrics` says which components make up the pipeline",
-                ));
+            let last = match &self.node.tree {
+                NodeValue::Map(map) => map.last().and_then(|(_, node)| node.origin.as_ref()),
+                _ => None,
+            };
+            let missing = Diagnostic::error("missing key `service`").at_key(last);
+            self.diagnostics.push(
+                missing
+                    .path(&["service"])
+                    .help("`service.pipelines.metrics` says which components make up the pipeline"),
+            );
             return None;
         };
         self.decode(node, &["service"])
@@ -283,7 +332,15 @@ impl Check<'_> {
                 }
             }
         }
-        let build = self.record(decoded, &[section, id])?;
+        let before = self.diagnostics.len();
+        let build = self.record(decoded, &[section, id]);
+        for diagnostic in &mut self.diagnostics[before..] {
+            let found = self.node.at(&diagnostic.path);
+            if let Some(help) = misplaced(registration, &diagnostic.path[2..], found) {
+                diagnostic.help = Some(help);
+            }
+        }
+        let build = build?;
         Some(ConfiguredComponent {
             registration,
             build,

@@ -13,6 +13,10 @@ type Spans = (Option<Range<usize>>, Range<usize>);
 pub(super) struct Index {
     at: HashMap<Vec<String>, Spans>,
     pub(super) duplicates: Vec<(Vec<String>, Range<usize>)>,
+    /// Where the first document ends, where another one begins behind it.
+    pub(super) end: Option<usize>,
+    /// Where the first node of a second document stands.
+    pub(super) second_document: Option<Range<usize>>,
 }
 
 /// A map or list that is being read: its path, and the key or index of the next node.
@@ -34,7 +38,24 @@ impl Index {
                 )
             })?;
             let span = offsets.bytes(&span);
+            if let Some(end) = index.end {
+                // Behind a `---` at the end stands nothing, which is read as an empty text.
+                let is_empty = matches!(&event, Event::Scalar(text, ..) if text.is_empty());
+                let is_node = matches!(
+                    event,
+                    Event::Scalar(..)
+                        | Event::Alias(_)
+                        | Event::MappingStart(..)
+                        | Event::SequenceStart(..)
+                );
+                if is_node && !is_empty {
+                    index.second_document = Some(end..end + 3);
+                    break;
+                }
+                continue;
+            }
             match event {
+                Event::DocumentStart(_) if !index.at.is_empty() => index.end = Some(span.start),
                 Event::Scalar(value, ..) => {
                     if let Some(Frame::Map(_, key @ None)) = frames.last_mut() {
                         *key = Some((value.into_owned(), span));

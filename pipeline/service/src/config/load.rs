@@ -73,7 +73,12 @@ impl Loaded {
         }
     }
 
+    /// Substitutes in all that is meant. Keys that begin with `x-` are the user's own, for what is written once and used by
+    /// `*anchor` elsewhere.
     pub(super) fn substitute(&mut self, env: Env<'_>) {
+        if let NodeValue::Map(map) = &mut self.node.tree {
+            map.retain(|(key, _)| !key.starts_with("x-"));
+        }
         let (node, path) = (&mut self.node, &mut Vec::new());
         substitute(node, env, path, &mut self.values, &mut self.diagnostics);
     }
@@ -187,7 +192,19 @@ fn parse(text: &str, number: usize) -> Result<Node, Vec<Diagnostic>> {
         });
         return Err(twice.collect());
     }
-    let value: Result<Value, _> = serde_yaml::from_str(text);
+    if let Some(second) = index.second_document {
+        let origin = Origin {
+            text: number,
+            key: None,
+            value: second,
+        };
+        let diagnostic = Diagnostic::error("a second document begins here: a configuration is one");
+        return Err(vec![diagnostic.at_value(Some(&origin)).help(
+            "several files are merged, each with a `--config` of its own",
+        )]);
+    }
+    let first = &text[..index.end.unwrap_or(text.len())];
+    let value: Result<Value, _> = serde_yaml::from_str(first);
     let value = value.and_then(|mut value| value.apply_merge().map(|()| value));
     let value = value.map_err(|error| {
         let at = error
@@ -201,6 +218,10 @@ fn parse(text: &str, number: usize) -> Result<Node, Vec<Diagnostic>> {
 }
 
 fn syntax(text: &str, message: &str, at: usize) -> Diagnostic {
+    if message.contains(" as u128,") || message.contains(" as i128,") {
+        return Diagnostic::error("the number is too large: it has more than 64 bits")
+            .help("where a text is meant, it is put in quotes");
+    }
     let diagnostic = Diagnostic::error(format!("not YAML: {message}"));
     let line = text[..at].rfind('\n').map_or(0, |end| end + 1);
     let line = text[line..].lines().next().unwrap_or_default();

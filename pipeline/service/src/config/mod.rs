@@ -10,6 +10,7 @@ mod index;
 mod load;
 mod pipelines;
 mod print;
+mod schema;
 mod service;
 mod source_line;
 mod substitute;
@@ -26,9 +27,12 @@ pub(crate) use fuzzing::load_and_check;
 pub(crate) use hide::hide;
 pub(crate) use load::{Loaded, load};
 pub(crate) use print::print;
+pub(crate) use schema::{add_defaults, schema};
 use service::Service;
 pub use service::delivery_config;
-pub(crate) use service::{DeliveryConfig, Encoding, Level, Logs, RetryOnFailure, Sizer};
+pub(crate) use service::{
+    DeliveryConfig, Encoding, Level, Logs, RetryOnFailure, SendingQueue, Sizer,
+};
 
 /// A configuration whose every value has its type; nothing is built yet.
 #[derive(Debug)]
@@ -40,6 +44,8 @@ pub(crate) struct Config {
         BTreeMap<String, (ConfiguredComponent<Box<dyn Exporter>>, DeliveryConfig)>,
     /// The paths of all secrets.
     pub(crate) secrets: Vec<Vec<String>>,
+    /// The paths of what `${…}` gave and was not read as text.
+    pub(crate) typed: Vec<Vec<String>>,
 }
 
 /// A component that can be built.

@@ -1,10 +1,33 @@
 //! What pipelines are made of has to be there.
 
+use pipeline::config::{Node, NodeValue};
+
 use super::check::{Check, type_of};
 use super::diagnostic::{Diagnostic, nearest};
 use super::service::Service;
 
 impl Check<'_> {
+    /// `batch` before what rewrites series joins by names that are not those that are sent.
+    fn batch_comes_last(&mut self, processors: &[String], at: Option<&Node>, base: &[&str]) {
+        let batch = processors.iter().position(|id| type_of(id) == "batch");
+        let Some(batch) = batch else { return };
+        let later = processors[batch..].iter();
+        let rewrites = |id: &&String| matches!(type_of(id), "labels" | "metadata");
+        if let Some(later) = later.rev().find(rewrites) {
+            let list = at.and_then(|it| it.get("processors"));
+            let item = list.and_then(|it| it.at(&[batch.to_string()]));
+            let text = format!("`{}` stands before `{later}`", processors[batch]);
+            let warning =
+                Diagnostic::warning(text).at_value(item.and_then(|it| it.origin.as_ref()));
+            let help = "`batch` belongs to the end: what is behind it takes its requests apart or drops from them";
+            self.diagnostics.push(
+                warning
+                    .path(&[base, &["processors", &batch.to_string()]].concat())
+                    .help(help),
+            );
+        }
+    }
+
     /// What pipelines name has to be there.
     pub(super) fn pipelines(&mut self, service: &Service) {
         let node = self.node.at(&["service".into(), "pipelines".into()]);
@@ -29,13 +52,17 @@ impl Check<'_> {
                         .path(&base),
                 );
             }
+            self.batch_comes_last(&pipeline.processors, at, &base);
             for (section, ids) in [
                 ("receivers", &pipeline.receivers),
                 ("processors", &pipeline.processors),
                 ("exporters", &pipeline.exporters),
             ] {
                 let list = at.and_then(|it| it.get(section));
-                if ids.is_empty() && section != "processors" {
+                // What is no list has been told as that.
+                let is_list =
+                    list.is_none_or(|it| matches!(it.tree, NodeValue::List(_) | NodeValue::Null));
+                if ids.is_empty() && is_list && section != "processors" {
                     let none = Diagnostic::error(format!(
                         "the pipeline `{name}` has no {}",
                         section.trim_end_matches('s')

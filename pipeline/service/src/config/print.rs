@@ -1,41 +1,59 @@
-//! `print-config`: the configuration after merging and substitution, secrets hidden.
+//! `print-config`: the configuration after merging and substitution, secrets hidden. Read again, it is the same.
 
 use pipeline::config::{Node, NodeValue};
 use serde_yaml::Value;
 
-/// As YAML; every secret, and what came out of a file, as `[REDACTED]`.
-pub(crate) fn print(node: &Node, secrets: &[Vec<String>]) -> String {
-    serde_yaml::to_string(&value(node, &mut Vec::new(), secrets)).unwrap_or_default()
+/// What stands for a secret. As a value it is refused, so that nobody sends it as a token.
+pub(super) const HIDDEN: &str = "[REDACTED]";
+
+/// As YAML; every secret, and what came out of a file, as [`HIDDEN`]. `typed` are the paths of what `${…}` gave and is read as
+/// a number or a truth value: everything else that it gave is text.
+pub(crate) fn print(node: &Node, secrets: &[Vec<String>], typed: &[Vec<String>]) -> String {
+    let printed = Printed { secrets, typed };
+    serde_yaml::to_string(&printed.value(node, &mut Vec::new())).unwrap_or_default()
 }
 
-fn value(node: &Node, path: &mut Vec<String>, secrets: &[Vec<String>]) -> Value {
-    if node.redacted || secrets.contains(path) {
-        return Value::String("[REDACTED]".into());
+struct Printed<'a> {
+    secrets: &'a [Vec<String>],
+    typed: &'a [Vec<String>],
+}
+
+impl Printed<'_> {
+    fn value(&self, node: &Node, path: &mut Vec<String>) -> Value {
+        if node.redacted || self.secrets.contains(path) {
+            return Value::String(HIDDEN.into());
+        }
+        let is_typed = self.typed.contains(path);
+        let mut below = |name: &str, child: &Node| {
+            path.push(name.to_owned());
+            let value = self.value(child, path);
+            path.pop();
+            value
+        };
+        match &node.tree {
+            NodeValue::Null => Value::Null,
+            NodeValue::Bool(it) => Value::Bool(*it),
+            NodeValue::Number(it) => Value::Number(it.clone()),
+            NodeValue::Untyped(it) if is_typed => {
+                serde_yaml::from_str(it).unwrap_or_else(|_| text(it))
+            }
+            NodeValue::String(it) | NodeValue::Untyped(it) => text(it),
+            NodeValue::List(list) => {
+                let items = list.iter();
+                let items = items.map(|(index, child)| below(&index.to_string(), child));
+                Value::Sequence(items.collect())
+            }
+            NodeValue::Map(map) => {
+                let items = map.iter();
+                let items =
+                    items.map(|(key, child)| (Value::String(key.clone()), below(key, child)));
+                Value::Mapping(items.collect())
+            }
+        }
     }
-    let mut below = |name: &str, child: &Node| {
-        path.push(name.to_owned());
-        let value = value(child, path, secrets);
-        path.pop();
-        value
-    };
-    match &node.tree {
-        NodeValue::Null => Value::Null,
-        NodeValue::Bool(it) => Value::Bool(*it),
-        NodeValue::Number(it) => Value::Number(it.clone()),
-        NodeValue::String(it) => Value::String(it.clone()),
-        NodeValue::Untyped(it) => serde_yaml::from_str(it)
-            .ok()
-            .filter(|it: &Value| it.is_number() || it.is_bool())
-            .unwrap_or_else(|| Value::String(it.clone())),
-        NodeValue::List(list) => Value::Sequence(
-            list.iter()
-                .map(|(index, child)| below(&index.to_string(), child))
-                .collect(),
-        ),
-        NodeValue::Map(map) => Value::Mapping(
-            map.iter()
-                .map(|(key, child)| (Value::String(key.clone()), below(key, child)))
-                .collect(),
-        ),
-    }
+}
+
+/// A dollar of a text is written twice, since one may begin a reference.
+fn text(of: &str) -> Value {
+    Value::String(of.replace('$', "$$"))
 }

@@ -6,10 +6,11 @@ use std::path::PathBuf;
 
 use pipeline::config::Duration;
 use pipeline::{AnyValue, Delivery};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// `service:`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Service {
     /// Attributes of the resource, over what is found out and `OTEL_RESOURCE_ATTRIBUTES`.
@@ -47,18 +48,22 @@ fn host_root() -> PathBuf {
 }
 
 /// `service.telemetry:`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Telemetry {
+    /// Its log lines.
     pub(crate) logs: Logs,
 }
 
 /// `service.telemetry.logs:`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Logs {
+    /// What is less important is not logged; `RUST_LOG` stands over it.
     pub(crate) level: Level,
+    /// How lines are written.
     pub(crate) encoding: Encoding,
+    /// The time between lines with all counts; 0: none.
     pub(crate) summary_interval: Duration,
 }
 
@@ -72,7 +77,7 @@ impl Default for Logs {
     }
 }
 
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Level {
     Trace,
@@ -82,7 +87,7 @@ pub(crate) enum Level {
     Error,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Encoding {
     Console,
@@ -90,26 +95,34 @@ pub(crate) enum Encoding {
 }
 
 /// One of `service.pipelines:`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PipelineConfig {
+    /// The ids of receivers.
     #[serde(default)]
     pub(crate) receivers: Vec<String>,
+    /// The ids of processors, in order.
     #[serde(default)]
     pub(crate) processors: Vec<String>,
+    /// The ids of exporters.
     #[serde(default)]
     pub(crate) exporters: Vec<String>,
 }
 
 /// `sending_queue:` of an exporter, with the Collector's keys and defaults
 /// ([exporterhelper](https://github.com/open-telemetry/opentelemetry-collector/tree/main/exporter/exporterhelper)).
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct SendingQueue {
+    /// Without it one request is under way at a time, and what is above waits.
     pub(crate) enabled: bool,
+    /// How many requests are under way at a time.
     pub(crate) num_consumers: Option<NonZeroUsize>,
+    /// How much it holds, those under way included.
     pub(crate) queue_size: NonZeroUsize,
+    /// What `queue_size` counts.
     pub(crate) sizer: Sizer,
+    /// What is above waits for room, whatever the exporter does.
     pub(crate) block_on_overflow: Option<bool>,
 }
 
@@ -127,7 +140,7 @@ impl Default for SendingQueue {
 }
 
 /// What `queue_size` counts.
-#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Sizer {
     Requests,
@@ -135,14 +148,20 @@ pub(crate) enum Sizer {
 }
 
 /// `retry_on_failure:` of an exporter, with the Collector's keys and defaults.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct RetryOnFailure {
+    /// Whether a request that fails is sent again.
     pub(crate) enabled: bool,
+    /// The time before the second attempt.
     pub(crate) initial_interval: Duration,
+    /// Each time is longer or shorter by this part of it at the most, by chance; 0 to 1.
     pub(crate) randomization_factor: f64,
+    /// How much longer the next time is.
     pub(crate) multiplier: f64,
+    /// No time is longer.
     pub(crate) max_interval: Duration,
+    /// After so long a request is given up; 0: never.
     pub(crate) max_elapsed_time: Duration,
 }
 
@@ -207,13 +226,7 @@ impl RetryOnFailure {
 /// them: what its README has to show.
 #[must_use]
 pub fn delivery_config(delivery: &Delivery) -> impl Serialize + use<> {
-    #[derive(Serialize)]
-    struct Written {
-        timeout: Duration,
-        sending_queue: SendingQueue,
-        retry_on_failure: RetryOnFailure,
-    }
-    Written {
+    WrittenDelivery {
         timeout: Duration(delivery.timeout),
         sending_queue: SendingQueue {
             num_consumers: NonZeroUsize::new(delivery.num_consumers),
@@ -222,6 +235,17 @@ pub fn delivery_config(delivery: &Delivery) -> impl Serialize + use<> {
         },
         retry_on_failure: RetryOnFailure::of(delivery),
     }
+}
+
+/// What stands in an exporter's map beside its own keys.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct WrittenDelivery {
+    /// How long one attempt may take; 0: as long as it takes.
+    timeout: Duration,
+    /// What waits to be sent.
+    sending_queue: SendingQueue,
+    /// What fails for the time being is sent again.
+    retry_on_failure: RetryOnFailure,
 }
 
 /// All that stands around an exporter.

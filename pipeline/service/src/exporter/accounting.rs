@@ -1,9 +1,10 @@
 //! What became of each point that was handed to an exporter, counted and logged.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use pipeline::telemetry::{Counter, Counters, DropReason, Warnings};
+use tokio::time::Instant;
 
 /// What is left when the time for draining is over.
 pub(super) const SHUTDOWN: DropReason = DropReason::loss("shutdown");
@@ -18,12 +19,13 @@ pub(super) struct Accounting {
     state: Arc<AccountingState>,
 }
 
-#[derive(Default)]
 struct AccountingState {
     /// Points that were handed over and are neither sent nor dropped yet.
     queued: AtomicU64,
     /// The last attempt failed.
     is_failing: AtomicBool,
+    /// When the far side last answered for points, or there was last nothing to send.
+    got_on: Mutex<Instant>,
 }
 
 impl Accounting {
@@ -31,7 +33,11 @@ impl Accounting {
         Accounting {
             warnings: Warnings::new(counters.component()),
             counters,
-            state: Arc::default(),
+            state: Arc::new(AccountingState {
+                queued: AtomicU64::new(0),
+                is_failing: AtomicBool::new(false),
+                got_on: Mutex::new(Instant::now()),
+            }),
         }
     }
 
@@ -53,8 +59,11 @@ impl Accounting {
             tracing::info!(component, "sending works again");
         }
         self.sent_in_part(sent, rejected);
-        if !message.is_empty() || rejected > 0 {
+        if rejected > 0 {
             let text = "the far side took a request in part";
+            self.warnings.warn(text, message);
+        } else if !message.is_empty() {
+            let text = "the far side took a request, and warns";
             self.warnings.warn(text, message);
         }
     }
@@ -63,6 +72,25 @@ impl Accounting {
     pub(super) fn sent_in_part(&self, sent: u64, rejected: u64) {
         self.counters.record(Counter::POINTS_SENT, sent);
         self.counters.record(Counter::POINTS_REJECTED, rejected);
+        self.got_on();
+    }
+
+    /// The exporter gets on: it sends, or has nothing to send.
+    pub(super) fn got_on(&self) {
+        *self
+            .state
+            .got_on
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// When it last got on.
+    pub(super) fn last_got_on(&self) -> Instant {
+        *self
+            .state
+            .got_on
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Points are dropped, which is warned of.

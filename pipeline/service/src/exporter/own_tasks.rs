@@ -91,6 +91,11 @@ impl OwnTasks {
         self.failing.is_all()
     }
 
+    /// This exporter takes no more: it is none of those that the others are tried again for.
+    pub(crate) fn closed(&self, id: &str) {
+        self.failing.insert(id);
+    }
+
     /// Tells them that the last export is over, and waits for their ends. Gives the first error of one to `failure`.
     pub(crate) async fn end(&mut self, failure: &mut Option<String>) {
         self.end.send_replace(true);
@@ -170,5 +175,47 @@ impl Failing {
 
     fn lock(&self) -> MutexGuard<'_, BTreeSet<String>> {
         self.ids.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pipeline::{Batch, Error, ExportError, async_trait};
+
+    use super::*;
+
+    /// It starts, or it never does.
+    struct Starts(bool);
+
+    #[async_trait]
+    impl Exporter for Starts {
+        async fn start(&self) -> Result<()> {
+            if self.0 {
+                Ok(())
+            } else {
+                Err(Error::new("no such file"))
+            }
+        }
+
+        async fn export(&self, _: &[Batch]) -> std::result::Result<(), ExportError> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_the_only_exporter_that_works_is_closed_the_others_failure_ends_the_program() {
+        let exporter = |starts| Arc::new(StartedExporter::new(Box::new(Starts(starts))));
+        let exporters = [("otlp".to_owned(), false), ("stdout".to_owned(), true)];
+        let exporters = exporters.map(|(id, starts)| (id, exporter(starts)));
+        let counters = Counters::new("test");
+        let handle = Handle::current();
+        let started = OwnTasks::start(exporters.into(), &counters, &handle).await;
+        let mut tasks = started.expect("one of them starts");
+        let hour = Duration::from_hours(1);
+        let failure = tokio::time::timeout(hour, tasks.failure()).await;
+        assert!(failure.is_err(), "it is tried again and again");
+        tasks.closed("stdout");
+        assert_eq!(tasks.failure().await, "otlp: no such file");
+        assert!(tasks.is_all_failing());
     }
 }

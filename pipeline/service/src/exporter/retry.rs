@@ -1,11 +1,9 @@
 //! A request is sent as often as it takes and is allowed.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use pipeline::telemetry::DropReason;
 use pipeline::{Batch, BoxError, ExportError, points, with_causes};
-use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
 use super::accounting::Accounting;
@@ -22,14 +20,14 @@ pub(super) struct RetrySender {
     next: TimeoutSender,
     retry: RetryOnFailure,
     accounting: Accounting,
-    /// Notified when nobody reads any more what the exporter writes.
-    reader_gone: Arc<Notify>,
 }
 
 /// What an attempt leaves to do.
 enum Attempt {
     /// Nothing: all points are accounted for.
     Done,
+    /// Nothing, for good: nobody reads any more what the exporter writes.
+    Closed,
     /// The rest, at once: a part is accounted for, and the rest has all the time that a request has.
     Rest(Vec<Batch>),
     /// The request, later.
@@ -44,24 +42,24 @@ impl RetrySender {
         next: TimeoutSender,
         retry: RetryOnFailure,
         accounting: Accounting,
-        reader_gone: Arc<Notify>,
     ) -> RetrySender {
         RetrySender {
             next,
             retry,
             accounting,
-            reader_gone,
         }
     }
 
-    /// Sends a request. May be cancelled: what is not accounted for then is left in `request`.
-    pub(super) async fn send(&self, request: &mut Request) {
+    /// Sends a request. May be cancelled: what is not accounted for then is left in `request`. Whether the exporter goes on,
+    /// rather than being closed for good.
+    pub(super) async fn send(&self, request: &mut Request) -> bool {
         let retry = &self.retry;
         let (mut started, mut interval) = (Instant::now(), retry.initial_interval.0);
         loop {
             let outcome = self.next.send(request).await;
             let (error, after) = match self.record_outcome(request, outcome) {
-                Attempt::Done => return,
+                Attempt::Done => return true,
+                Attempt::Closed => return false,
                 Attempt::Rest(rest) => {
                     *request = rest;
                     (started, interval) = (Instant::now(), retry.initial_interval.0);
@@ -73,14 +71,16 @@ impl RetrySender {
             let left = points(request);
             if !retry.enabled {
                 let message = "a request failed, and `retry_on_failure` is off; dropped";
-                return self.accounting.dropped(left, NOT_RETRIED, message, &error);
+                self.accounting.dropped(left, NOT_RETRIED, message, &error);
+                return true;
             }
             let delay = after.unwrap_or_default().max(jitter(interval, retry));
             let limit = retry.max_elapsed_time.0;
             if !limit.is_zero() && started.elapsed() + delay > limit {
                 let message = "a request is given up after `max_elapsed_time`; dropped";
                 let accounting = &self.accounting;
-                return accounting.dropped(left, MAX_ELAPSED_TIME, message, &error);
+                accounting.dropped(left, MAX_ELAPSED_TIME, message, &error);
+                return true;
             }
             self.accounting.retried(&error);
             sleep(delay).await;
@@ -109,8 +109,7 @@ impl RetrySender {
             }
             Err(ExportError::Closed) => {
                 self.accounting.dropped_silently(all, DropReason::CLOSED);
-                self.reader_gone.notify_one();
-                Attempt::Done
+                Attempt::Closed
             }
             Err(ExportError::Retryable {
                 source,

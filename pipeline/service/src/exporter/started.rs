@@ -56,6 +56,10 @@ impl Exporter for StartedExporter {
         self.exporter.export(request).await
     }
 
+    async fn drain(&self, give_up: Shutdown) {
+        self.exporter.drain(give_up).await;
+    }
+
     fn demand(&self) -> Demand {
         self.exporter.demand()
     }

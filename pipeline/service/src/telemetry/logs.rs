@@ -10,6 +10,7 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::{MakeExt, RecordFields};
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::{Format, Full, Json, JsonFields, Writer, debug_fn};
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
@@ -35,14 +36,15 @@ pub(crate) fn start(logs: &Logs) {
     // `RUST_LOG` wins; what it cannot mean is passed over.
     let filter = std::env::var("RUST_LOG")
         .ok()
-        .and_then(|text| EnvFilter::try_new(text).ok())
-        .unwrap_or_else(|| EnvFilter::new(level));
+        .and_then(|text| EnvFilter::try_new(directives(&text)).ok())
+        .unwrap_or_else(|| EnvFilter::new(directives(level)));
+    let is_detailed = filter.max_level_hint() > Some(LevelFilter::INFO);
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         // A log that cannot be written is lost; saying so on the same stream would only break the program.
         .log_internal_errors(false);
-    let format = Format::default().with_target(false);
+    let format = Format::default().with_target(is_detailed);
     let set = match logs.encoding {
         Encoding::Console => builder
             .with_ansi(std::io::stderr().is_terminal())
@@ -56,6 +58,24 @@ pub(crate) fn start(logs: &Logs) {
     };
     // A distribution that has set up logs of its own keeps them.
     drop(set);
+}
+
+/// At the level `debug` libraries say each frame that they send: that is shown at `trace`, or where it is asked for by name.
+fn directives(text: &str) -> String {
+    const LIBRARIES: [&str; 7] = [
+        "h2",
+        "hyper",
+        "hyper_util",
+        "reqwest",
+        "rustls",
+        "tonic",
+        "tower",
+    ];
+    if !text.trim().eq_ignore_ascii_case("debug") {
+        return text.into();
+    }
+    let quiet = LIBRARIES.map(|library| format!(",{library}=info"));
+    format!("debug{}", quiet.concat())
 }
 
 /// A panic's message is a line of the logs, or of standard error where there are none yet.

@@ -1,7 +1,7 @@
 //! What the receivers found at their first look: one line for all.
 
 use pipeline::StartupReport;
-use pipeline::telemetry::bounded;
+use pipeline::telemetry::{RuleLog, bounded};
 
 /// Collects start-up reports, and logs one line when each receiver has reported.
 #[derive(Default)]
@@ -11,14 +11,17 @@ pub(crate) struct StartupReporter {
     receivers: usize,
     sweeps: Vec<String>,
     missing: Vec<String>,
+    /// Those that have matched nothing by then are named too.
+    rules: RuleLog,
     is_logged: bool,
 }
 
 impl StartupReporter {
-    pub(crate) fn new(receivers: usize, is_default: bool) -> StartupReporter {
+    pub(crate) fn new(receivers: usize, is_default: bool, rules: RuleLog) -> StartupReporter {
         StartupReporter {
             is_default,
             receivers,
+            rules,
             ..StartupReporter::default()
         }
     }
@@ -46,6 +49,11 @@ impl StartupReporter {
         {
             return;
         }
+        self.log_sweeps();
+        self.rules.log(self.receivers);
+    }
+
+    fn log_sweeps(&self) {
         let found = if self.sweeps.is_empty() {
             "nothing".into()
         } else {

@@ -8,6 +8,12 @@ use std::path::{Path, PathBuf};
 use pipeline::Context;
 use rustix::fs::StatFs;
 
+use super::tree::Boot;
+
+/// The type of sysfs, as `statfs` tells it
+/// ([statfs(2)](https://man7.org/linux/man-pages/man2/statfs.2.html)).
+const SYSFS_MAGIC: rustix::fs::FsWord = 0x6265_6572;
+
 /// What mountinfo says of a mount ([proc_pid_mountinfo(5)](https://man7.org/linux/man-pages/man5/proc_pid_mountinfo.5.html)).
 #[derive(Debug, PartialEq, Eq)]
 struct Mount {
@@ -151,9 +157,21 @@ fn unescape(field: &[u8]) -> Vec<u8> {
     out
 }
 
+/// The kernel's boot, as far as it can be known.
+pub(crate) fn boot(context: &Context) -> Boot {
+    // It comes with the kernel's own parameters: after many built-in drivers, and before the first program.
+    let last = context.host_path(Path::new("/sys/module/kernel"));
+    let is_sysfs = rustix::fs::statfs(&last).is_ok_and(|it| it.f_type == SYSFS_MAGIC);
+    let last = is_sysfs.then(|| rustix::fs::stat(&last).ok()).flatten();
+    Boot {
+        time: boot_unix_nano(context),
+        sysfs_inode: last.map_or(0, |stat| stat.st_ino),
+    }
+}
+
 /// When the kernel was booted, unix ns; 0 if /proc/stat does not say. Where the host's is not seen, this process's own says
 /// the same: it is one kernel.
-pub(crate) fn boot_unix_nano(context: &Context) -> u64 {
+fn boot_unix_nano(context: &Context) -> u64 {
     let own = Path::new("/proc/stat");
     let stat = std::fs::read_to_string(context.host_path(own))
         .or_else(|_| std::fs::read_to_string(own))

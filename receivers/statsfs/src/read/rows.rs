@@ -22,8 +22,6 @@ pub(crate) struct RowGroup {
     pub(crate) directory: DirectoryId,
     /// The path below the root.
     pub(crate) below: Arc<Path>,
-    /// The start time of its counters, unix ns.
-    pub(crate) start_time: u64,
     /// The row after its last one.
     pub(crate) end: u32,
 }

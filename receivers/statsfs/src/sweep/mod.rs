@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pipeline::telemetry::Counter;
-use pipeline::{Batch, Context, Sweep, Value, Want, now_unix_nano};
+use pipeline::{Batch, Context, Sweep, Value, Want};
 
 use crate::discovery::OpenRoot;
 use crate::failure_log::FailureLog;
@@ -311,7 +311,6 @@ impl Sweeps {
             self.subsystems.remove(subsystem);
         }
         if self.active.is_empty() {
-            self.tables.last_sweep_end = now_unix_nano();
             self.failure_log.flush();
         }
     }

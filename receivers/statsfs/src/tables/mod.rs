@@ -36,8 +36,6 @@ pub(crate) struct Tables {
     max_series: usize,
     /// Ending rows by the identities of their series, once computed: a new row may continue such a series.
     ending: Option<HashMap<u128, (TableId, u32)>>,
-    /// When the last sweep ended, unix ns.
-    pub(crate) last_sweep_end: u64,
     /// Files beyond `limits.series`; a rescan offers them again.
     pub(crate) refused: BTreeSet<(DirectoryId, Arc<CString>)>,
     /// How many files were refused since this was last taken, and the path of the first.
@@ -56,7 +54,6 @@ impl Tables {
             series: 0,
             max_series,
             ending: None,
-            last_sweep_end: 0,
             refused: BTreeSet::new(),
             newly_refused: None,
         }
@@ -184,9 +181,8 @@ impl Tables {
                 .insert((directory_ref.directory, discovered.file));
             return;
         }
-        // The scan may have begun before the end of the last sweep that sent the series.
         if self.take_over_series(&discovered) {
-            discovered.start_time = discovered.start_time.max(self.last_sweep_end);
+            discovered.forget_creation();
         }
         self.series += 1;
         let id = self.table_for(directory_ref, wants);

@@ -100,15 +100,12 @@ impl TableState {
         self.outdated = true;
         let rows = Arc::make_mut(&mut self.rows);
         let end = u32::try_from(rows.files.len() + 1).unwrap_or(u32::MAX);
-        let same = |group: &&mut RowGroup| {
-            group.directory == directory_ref.directory && group.start_time == discovered.start_time
-        };
+        let same = |group: &&mut RowGroup| group.directory == directory_ref.directory;
         match rows.groups.last_mut().filter(same) {
             Some(group) => group.end = end,
             None => rows.groups.push(RowGroup {
                 directory: directory_ref.directory,
                 below: Arc::clone(&directory_ref.below),
-                start_time: discovered.start_time,
                 end,
             }),
         }
@@ -282,13 +279,10 @@ impl TableState {
             self.row_states.remove_tombstones();
             self.tombstones = 0;
         }
-        let mut starts = Vec::with_capacity(self.series.len());
-        for group in &self.rows.groups {
-            starts.resize(group.end as usize, group.start_time);
-        }
         self.snapshot = Some(TableSnapshot {
             table: Table::shared(Arc::clone(&self.head), Arc::clone(&self.series)),
-            starts: starts.into(),
+            // What is known of them stands in the series' sources.
+            starts: vec![0; self.series.len()].into(),
             rows: Arc::clone(&self.rows),
         });
     }

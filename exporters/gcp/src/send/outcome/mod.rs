@@ -1,7 +1,7 @@
 //! What a response means for each series of its request. The API names the series that failed in the message only:
 //! `…: REASON: timeSeries[0-2,7]`. The order of the parts has changed over the years.
 
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 
 use googleapis_tonic_google_monitoring_v3::google::monitoring::v3::CreateTimeSeriesSummary;
 use googleapis_tonic_google_monitoring_v3::google::rpc;
@@ -16,7 +16,9 @@ pub(crate) enum SeriesOutcome {
     Accepted,
     /// Permanently, with the reason.
     Rejected(String),
-    /// The API may accept it later.
+    /// The API may accept it later: it refused this one for the time being, with the reason, and looked at the others.
+    Deferred(String),
+    /// The API may accept it later, with the whole request.
     RetryLater,
     /// The API did not look at it, since it refused the request for another series. Retry at once without that one.
     RetryNow,
@@ -92,6 +94,14 @@ pub(crate) fn parse_error(status: &Status, series: usize) -> RequestOutcome {
             }
         }
     }
+    // What names more series than failed quotes something that looks like a name: then none is believed.
+    let is_more = |it: &CreateTimeSeriesSummary| {
+        let failed = it.total_point_count.saturating_sub(it.success_point_count);
+        named.iter().flatten().count() > usize::try_from(failed).unwrap_or_default()
+    };
+    if summary.as_ref().is_some_and(is_more) {
+        named.fill(None);
+    }
     let is_one_by_one = message.contains(PARTIAL_FAILURE) || summary.is_some();
     let is_any_named = named.iter().any(Option::is_some);
     if !is_one_by_one && (!is_any_named || is_retryable(status.code())) {
@@ -113,7 +123,7 @@ pub(crate) fn parse_error(status: &Status, series: usize) -> RequestOutcome {
         .into_iter()
         .map(|reason| match reason {
             Some(reason) if is_retryable_reason(&reason, errors, status.code()) => {
-                SeriesOutcome::RetryLater
+                SeriesOutcome::Deferred(reason)
             }
             Some(reason) => SeriesOutcome::Rejected(reason),
             None if is_one_by_one => SeriesOutcome::Accepted,
@@ -150,14 +160,22 @@ fn named_series(message: &str) -> Vec<(Vec<RangeInclusive<usize>>, String)> {
         .split_once(PARTIAL_FAILURE)
         .map_or(message, |(_, reasons)| reasons);
     let reasons = reasons.strip_prefix(':').unwrap_or(reasons);
-    let clauses = clauses(reasons);
-    let all = clauses.into_iter().filter_map(|clause| {
-        let at = clause.rfind(SERIES_LIST)?;
-        let (list, after) = clause[at + SERIES_LIST.len()..].split_once(']')?;
-        let indices: Vec<_> = list.split(',').filter_map(indices).collect();
+    let unquoted = unquoted(reasons);
+    let all = clauses(&unquoted).into_iter().filter_map(|clause| {
+        let name = clause.start + unquoted[clause.clone()].rfind(SERIES_LIST)?;
+        let list = name + SERIES_LIST.len();
+        let list = list..list + unquoted[list..clause.end].find(']')?;
+        let indices: Vec<_> = reasons[list.clone()]
+            .split(',')
+            .filter_map(indices)
+            .collect();
         // Most messages have the reason before the indices. The newest ones have it after them, behind an example.
-        let before = clause[..at].trim().trim_end_matches(':').trim();
+        let before = reasons[clause.start..name]
+            .trim()
+            .trim_end_matches(':')
+            .trim();
         let before = before.strip_suffix("Field").unwrap_or(before).trim();
+        let after = &reasons[list.end + 1..clause.end];
         let after = after
             .rsplit_once("failed with: ")
             .map_or(after, |(_, reason)| reason);
@@ -172,18 +190,39 @@ fn named_series(message: &str) -> Vec<(Vec<RangeInclusive<usize>>, String)> {
     all.collect()
 }
 
+/// The message with blanks in the place of what it quotes: values between `"`, and labels between braces. They are anybody's
+/// text, and may look like the API's. What has no end is left as it is.
+fn unquoted(message: &str) -> String {
+    let mut masked = message.as_bytes().to_vec();
+    let mut opened: Vec<(u8, usize)> = Vec::new();
+    for (at, byte) in message.bytes().enumerate() {
+        let is_in_quotes = opened.last().is_some_and(|(open, _)| *open == b'"');
+        match byte {
+            b'"' | b'{' if !is_in_quotes => opened.push((byte, at)),
+            b'"' | b'}' if is_in_quotes == (byte == b'"') => {
+                if let Some((_, start)) = opened.pop() {
+                    masked[start..=at].fill(b' ');
+                }
+            }
+            _ => {}
+        }
+    }
+    // Whole characters were masked, from one ASCII character to another.
+    String::from_utf8(masked).unwrap_or_else(|_| message.to_owned())
+}
+
 /// The parts of a message that name series. A part ends at a semicolon or a line's end.
-fn clauses(reasons: &str) -> Vec<&str> {
+fn clauses(reasons: &str) -> Vec<Range<usize>> {
     let mut all = Vec::new();
-    let mut rest = reasons;
-    while let Some(name) = rest.find(SERIES_LIST) {
+    let mut start = 0;
+    while let Some(name) = reasons[start..].find(SERIES_LIST) {
         // A part may name the same series twice, as `Field …` does.
-        let end = rest[name..]
-            .find("; ")
-            .or_else(|| rest[name..].find(";\n"))
-            .map_or(rest.len(), |at| name + at);
-        all.push(&rest[..end]);
-        rest = rest[end..].trim_start_matches([';', '\n', ' ']);
+        let rest = &reasons[start + name..];
+        let end = rest.find("; ").or_else(|| rest.find(";\n"));
+        let end = end.map_or(reasons.len(), |at| start + name + at);
+        all.push(start..end);
+        let next = reasons[end..].trim_start_matches([';', '\n', ' ']);
+        start = reasons.len() - next.len();
     }
     all
 }

@@ -14,7 +14,7 @@ fn rejected_and_retryable(status: &Status, series: usize) -> (Vec<usize>, Vec<us
     };
     (
         which(|it| matches!(it, SeriesOutcome::Rejected(_))),
-        which(|it| *it == SeriesOutcome::RetryLater),
+        which(|it| matches!(it, SeriesOutcome::Deferred(_) | SeriesOutcome::RetryLater)),
     )
 }
 
@@ -196,4 +196,61 @@ fn a_message_that_names_too_much_costs_no_more_than_its_series() {
     assert!(first.len() < 1_010 && first.ends_with('…'), "{first}");
     assert_eq!(first, second);
     assert!(explain(&invalid(&text)).len() < 1_010);
+}
+
+#[test]
+fn a_label_that_is_quoted_and_looks_like_a_name_names_nothing() {
+    let fake = "; timeSeries[0]: ";
+    for text in [
+        format!("Field metric.labels[a] had an invalid value of \"x{fake}y\": no: timeSeries[2]"),
+        format!("Bad value: global{{}} timeSeries[2]: custom.googleapis.com/a{{a:x{fake}y}};"),
+        format!(
+            "timeSeries[2] (example metric.type=\"a\", metric.labels={{\"a\": \"{{x{fake}y\"}}): write for resource=generic_node{{}} failed with: no"
+        ),
+    ] {
+        let text = format!("One or more TimeSeries could not be written: {text}");
+        let rejected = rejected_and_retryable(&invalid(&text), 4).0;
+        assert_eq!(rejected, [2], "{text}");
+    }
+    let reason = |text: &str| match &parse_error(&invalid(text), 1).outcomes[0] {
+        SeriesOutcome::Rejected(why) => why.clone(),
+        other => panic!("{other:?}"),
+    };
+    let text =
+        "One or more TimeSeries could not be written: Invalid value of \"a; b\": timeSeries[0]";
+    assert_eq!(
+        reason(text),
+        "Invalid value of \"a; b\"",
+        "it is shown as it is"
+    );
+}
+
+#[test]
+fn where_more_are_named_than_failed_none_is_believed_and_the_count_holds() {
+    // A quote within the quote.
+    let text = "One or more TimeSeries could not be written: invalid value of \"\"; timeSeries[0]: x; \": timeSeries[2]";
+    let summary = CreateTimeSeriesSummary {
+        total_point_count: 4,
+        success_point_count: 3,
+        errors: Vec::new(),
+    };
+    let any = prost_types::Any {
+        type_url: "type.googleapis.com/google.monitoring.v3.CreateTimeSeriesSummary".into(),
+        value: summary.encode_to_vec(),
+    };
+    let details = rpc::Status {
+        code: 3,
+        message: text.into(),
+        details: vec![any],
+    };
+    let details = details.encode_to_vec().into();
+    let status = Status::with_details(Code::InvalidArgument, text, details);
+    let outcome = parse_error(&status, 4);
+    assert!(
+        outcome
+            .outcomes
+            .iter()
+            .all(|it| *it == SeriesOutcome::Accepted)
+    );
+    assert_eq!(outcome.unnamed_rejections, 1);
 }

@@ -101,9 +101,7 @@ impl Pace {
         now: u64,
         reading: Reading,
     ) -> Admission {
-        if let Some((time, accepted)) = state.last_answered
-            && time == reading.time
-        {
+        if let Some(accepted) = state.answer_to(reading.time) {
             return Admission::AlreadyAnswered { accepted };
         }
         if reading.time < now.saturating_sub(MAX_AGE) {
@@ -267,6 +265,25 @@ impl SeriesState {
         let (_, end) = self.last_accepted.filter(|(_, end)| time <= *end)?;
         let read = self.last_answered.map_or(end, |(read, _)| read);
         Some(if time < read { OUT_OF_ORDER } else { COALESCED })
+    }
+
+    /// Whether the API has accepted a point of the series since this program started.
+    pub(crate) fn has_accepted(&self) -> bool {
+        self.last_accepted.is_some()
+    }
+
+    /// The API's answer for the last point, if it was read at `time`: whether it accepted it.
+    pub(crate) fn answer_to(&self, time: u64) -> Option<bool> {
+        let (_, accepted) = self.last_answered.filter(|(read, _)| *read == time)?;
+        Some(accepted)
+    }
+
+    /// The point that was read at `time` waits: later deltas are added to it.
+    pub(crate) fn defer(&mut self, kind: SeriesKind, time: u64, point: &OutgoingPoint) {
+        if let (SeriesKind::Delta, Some(start)) = (kind, point.start) {
+            let held = (start, time, point.value.clone());
+            self.counter.get_or_insert_default().held_delta = Some(held);
+        }
     }
 
     /// Records the API's answer for the point that was read at `time`.

@@ -9,6 +9,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use pipeline::telemetry::FoundTree;
+
 use super::demand::DemandedChanges;
 use super::inotify::ChangeProbe;
 use crate::directory_id::DirectoryId;
@@ -23,8 +25,6 @@ pub(crate) struct ScanRequest {
     pub(crate) full: bool,
     /// Files that were refused by `limits.series`, to be offered again.
     pub(crate) refused: BTreeSet<(DirectoryId, Arc<CString>)>,
-    /// When the last sweep ended, unix ns.
-    pub(crate) last_sweep_end: u64,
     /// When the kernel last told that nothing had changed since the last scan, unix ns.
     pub(crate) unchanged_at: Option<u64>,
 }
@@ -66,6 +66,8 @@ pub(crate) struct ScannedTree {
     pub(crate) path: PathBuf,
     pub(crate) filesystem: Arc<str>,
     pub(crate) directories: usize,
+    /// Its subsystems; for a full scan only.
+    pub(crate) found: FoundTree,
     /// Why there is nothing to sweep; for a full scan only.
     pub(crate) why_nothing: String,
     /// Tells that a scan would find nothing.

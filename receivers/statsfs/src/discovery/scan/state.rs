@@ -4,14 +4,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use pipeline::telemetry::FoundTree;
 use pipeline::{Context, Demand, now_unix_nano};
 use rustix::io::Errno;
 use tokio::sync::mpsc;
 
 use super::{OpenRoot, ScanEvent, ScanReport, ScanRequest, ScannedTree};
 use crate::discovery::demand::DemandCache;
-use crate::discovery::mount::{boot_unix_nano, display_path, filesystem_of, find_root};
-use crate::discovery::tree::{ScanTimes, Tree, Visit, Visited};
+use crate::discovery::mount::{boot, display_path, filesystem_of, find_root};
+use crate::discovery::tree::{Boot, Tree, Visit, Visited};
 use crate::failure_log::FailureLog;
 use crate::plan::Plan;
 use crate::root::Root;
@@ -26,9 +27,7 @@ pub(super) struct ScanState {
     context: Context,
     pub(super) failure_log: FailureLog,
     tree: Option<Tree>,
-    boot_time: u64,
-    /// When the root was last found missing, or last swept before it was gone; unix ns, 0 for never.
-    absent_at: u64,
+    boot: Boot,
     /// Why the root could not be opened.
     open_error: Option<String>,
     /// The request of the scan that is under way.
@@ -52,11 +51,10 @@ impl ScanState {
             root,
             plan,
             demand: Arc::new(demand),
-            boot_time: boot_unix_nano(&context),
+            boot: boot(&context),
             context,
             failure_log,
             tree: None,
-            absent_at: 0,
             open_error: None,
             request: None,
             cpu: Duration::ZERO,
@@ -90,12 +88,11 @@ impl ScanState {
     }
 
     /// The root is gone or was replaced.
-    pub(super) fn lose_root(&mut self, last_sweep_end: u64) {
+    pub(super) fn lose_root(&mut self) {
         let message = "the root has gone or was replaced; its series end";
         let warnings = self.failure_log.warnings();
         warnings.warn_again(message, &display_path(&self.path));
         self.tree = None;
-        self.absent_at = last_sweep_end;
         self.send(ScanEvent::RootGone);
     }
 
@@ -130,7 +127,6 @@ impl ScanState {
             Ok(found) => found,
             Err(error) => {
                 self.open_error = Some(error);
-                self.absent_at = now_unix_nano();
                 return;
             }
         };
@@ -150,7 +146,7 @@ impl ScanState {
             Arc::clone(&self.plan),
             (path, root),
             filesystem,
-            (self.times(), self.absent_at),
+            self.boot,
             self.context.clone(),
             self.failure_log.clone(),
             sink,
@@ -164,9 +160,7 @@ impl ScanState {
 
     /// Begins a scan. `is_new`: the tree is not that of the last one.
     pub(super) fn begin(&mut self, mut request: ScanRequest, is_new: bool) {
-        let times = self.times();
         if let Some(tree) = &mut self.tree {
-            tree.last_sweep_end = request.last_sweep_end;
             tree.last_scan = request.unchanged_at.unwrap_or(tree.last_scan);
             let refused = std::mem::take(&mut request.refused);
             for (directory, file) in refused.into_iter().filter(|_| !is_new) {
@@ -174,7 +168,7 @@ impl ScanState {
                     tree.add_file(directory, discovered);
                 }
             }
-            tree.begin_scan(request.full, times);
+            tree.begin_scan(request.full, now_unix_nano());
         }
         self.request = Some(request);
     }
@@ -223,6 +217,11 @@ impl ScanState {
                     filesystem: Arc::clone(&tree.filesystem),
                     directories: tree.len(),
                     change_probe: tree.change_probe().cloned(),
+                    found: if request.full {
+                        tree.found()
+                    } else {
+                        FoundTree::default()
+                    },
                     why_nothing: if request.full {
                         tree.why_nothing()
                     } else {
@@ -237,13 +236,6 @@ impl ScanState {
         };
         let cpu = std::mem::take(&mut self.cpu);
         self.send(ScanEvent::Finished(ScanReport { tree, cpu }));
-    }
-
-    fn times(&self) -> ScanTimes {
-        ScanTimes {
-            boot: self.boot_time,
-            now: now_unix_nano(),
-        }
     }
 
     fn send(&self, event: ScanEvent) {

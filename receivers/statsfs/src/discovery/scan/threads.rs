@@ -199,7 +199,7 @@ impl Shared {
             let is_same;
             (state, is_same) = self.outside(state, number, &root, never, check);
             if !is_same {
-                state.scan.lose_root(request.last_sweep_end);
+                state.scan.lose_root();
                 (full, is_new) = (true, true);
             }
         }

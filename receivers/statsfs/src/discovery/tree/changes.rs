@@ -4,7 +4,7 @@ use std::ffi::CString;
 use std::path::Path;
 use std::sync::Arc;
 
-use pipeline::Series;
+use pipeline::{Created, Series};
 
 use crate::config::ValueFormat;
 use crate::directory_id::DirectoryId;
@@ -36,9 +36,17 @@ impl Changes {
 pub(crate) struct DiscoveredFile {
     pub(crate) file: Arc<CString>,
     pub(crate) format: ValueFormat,
-    /// The start time of its series, unix ns; 0 where it is not known.
-    pub(crate) start_time: u64,
     pub(crate) series: Series,
+}
+
+impl DiscoveredFile {
+    /// It continues the series of another file: what that one has shown came before, and this one may have counted before.
+    pub(crate) fn forget_creation(&mut self) {
+        let source = self.series.source.as_mut();
+        if let Some(source) = source.filter(|it| it.directory.created != Created::Unknown) {
+            Arc::make_mut(&mut source.directory).created = Created::Unknown;
+        }
+    }
 }
 
 /// The directory of discovered files.

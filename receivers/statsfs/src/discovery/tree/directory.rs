@@ -30,15 +30,15 @@ pub(super) struct Directory {
     pub(super) schema: Option<Arc<Schema>>,
     /// Whether it was listed at all: it may not have answered.
     pub(super) is_listed: bool,
+    /// Whether all that was there when it was last to be listed is in the tree: it has answered, and no limit was met.
+    pub(super) is_whole: bool,
+    /// Whether it had a directory that may be a device, selected or not.
+    pub(super) has_device: bool,
     /// Whether it has a `.schema` that was read, understood or not.
     pub(super) has_schema: bool,
     /// The size of its `.schema`, as far as that is kept.
     pub(super) schema_bytes: usize,
     pub(super) attributes: Arc<Attributes>,
-    /// The start time of its counters, unix ns; 0 where it is not known.
-    pub(super) start_time: u64,
-    /// Its counters do not start before: it continues the series of a directory that was last read then, unix ns.
-    pub(super) not_before: u64,
     /// The inotify watch; a directory without one is polled.
     pub(super) watch: Option<i32>,
     pub(super) open: Option<OpenDirectory>,

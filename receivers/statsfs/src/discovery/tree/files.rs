@@ -102,15 +102,8 @@ impl Tree {
             });
             if original.is_some() {
                 self.duplicates.insert((id, Arc::clone(&name)));
-            } else {
-                // What came since then has not counted before; at its first listing a directory's own start holds.
-                let is_new = self.directories[&id].is_listed;
-                if let Some(mut discovered) = self.discovered_file(id, &name) {
-                    if is_new {
-                        discovered.start_time = discovered.start_time.max(self.last_scan);
-                    }
-                    self.add_file(id, discovered);
-                }
+            } else if let Some(discovered) = self.discovered_file(id, &name) {
+                self.add_file(id, discovered);
             }
         }
         self.update(id, |directory| directory.files.shrink());
@@ -286,7 +279,6 @@ impl Tree {
         Some(DiscoveredFile {
             file: Arc::clone(name),
             format,
-            start_time: directory.start_time,
             series,
         })
     }

@@ -1,6 +1,7 @@
 //! The tree as it was last seen: directories, their files and labels. A scan is rare; a sweep reads known files.
 
 mod changes;
+mod created;
 mod directory;
 mod file_list;
 mod files;
@@ -11,7 +12,6 @@ mod remove;
 mod scan;
 mod schemas;
 mod select;
-mod start_time;
 mod visit;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use pipeline::telemetry::FoundTree;
 use pipeline::{Attributes, Context, SourceDirectory};
 
 use super::inotify::{ChangeProbe, Watcher};
@@ -29,12 +30,12 @@ use crate::failure_log::FailureLog;
 use crate::plan::Plan;
 use crate::root::Root;
 pub(crate) use changes::{Changes, DirectoryRef, DiscoveredFile};
+pub(crate) use created::Boot;
 use directory::{Directory, OpenDirectory};
 use file_list::FileList;
 use interner::Interner;
 pub(crate) use refresh::DOES_NOT_ANSWER;
 use schemas::Schemas;
-pub(crate) use start_time::ScanTimes;
 use visit::VisitScope;
 pub(crate) use visit::{Visit, Visited};
 
@@ -43,11 +44,6 @@ pub(crate) type ChangeSink = Box<dyn FnMut(Changes) + Send>;
 
 /// The maximum of polled directories that are kept open; the others are opened for each scan.
 const MAX_OPEN_DIRECTORIES: usize = 64;
-
-/// File systems whose objects start with the kernel, unless they are created later.
-const KERNEL_FILESYSTEMS: [&str; 7] = [
-    "statsfs", "stats_fs", "debugfs", "sysfs", "proc", "tracefs", "cgroup2",
-];
 
 /// The directories and files below an open root.
 pub(crate) struct Tree {
@@ -76,11 +72,14 @@ pub(crate) struct Tree {
     duplicates: BTreeSet<(DirectoryId, Arc<CString>)>,
     /// Polled directories: they hold devices and have no inotify watch, and are listed at each scan.
     polled: BTreeSet<DirectoryId>,
-    /// When the last sweep of it ended, unix ns.
-    pub(crate) last_sweep_end: u64,
     changes: Changes,
     sink: ChangeSink,
-    times: ScanTimes,
+    boot: Boot,
+    /// When this scan began, unix ns.
+    now: u64,
+    /// The highest inode number that was listed so far, selected or not, and when this scan began.
+    last_inode: u64,
+    last_inode_before: u64,
     last_flush: Instant,
     /// How many files the directories have.
     file_count: usize,
@@ -91,13 +90,12 @@ pub(crate) struct Tree {
 }
 
 impl Tree {
-    /// The tree of an open root; nothing is scanned yet. `boot` is when the kernel was booted, `absent_at` when the root
-    /// was last looked for and missing, unix ns, 0 for never; `sink` takes the changes.
+    /// The tree of an open root; nothing is scanned yet. `sink` takes the changes.
     pub(crate) fn new(
         plan: Arc<Plan>,
         (root_path, root): (PathBuf, Root),
         filesystem: Arc<str>,
-        (times, absent_at): (ScanTimes, u64),
+        boot: Boot,
         context: Context,
         failure_log: FailureLog,
         sink: ChangeSink,
@@ -123,25 +121,23 @@ impl Tree {
             failure_log,
             interner: Interner::default(),
             same_labels: HashMap::new(),
-            last_scan: absent_at,
+            last_scan: 0,
             is_scanned: false,
             duplicates: BTreeSet::new(),
             polled: BTreeSet::new(),
-            last_sweep_end: 0,
             changes: Changes::default(),
             sink,
-            times,
+            boot,
+            now: 0,
+            last_inode: 0,
+            last_inode_before: 0,
             last_flush: Instant::now(),
             file_count: 0,
             queue: Vec::new(),
             under_way: BTreeMap::new(),
         };
-        let start_time = match absent_at {
-            0 if tree.is_kernel_filesystem() => times.boot,
-            absent_at => absent_at,
-        };
         let below = Path::new("").into();
-        tree.root_id = tree.insert(None, below, path, subsystem, inode, start_time);
+        tree.root_id = tree.insert(None, below, path, subsystem, inode);
         tree
     }
 
@@ -155,6 +151,18 @@ impl Tree {
             0 => "no file matches `layout`, `subsystems` and `devices`".into(),
             files => format!("{files} files, which nothing downstream wants"),
         }
+    }
+
+    /// The subsystems, and whether each has a device, be it one that is not selected. Where there is no directory for a
+    /// device in the layout, none is missing.
+    pub(crate) fn found(&self) -> FoundTree {
+        let layout = self.plan.layout.as_ref();
+        let wants_none = layout.is_some_and(|layout| !layout.holds_devices(0));
+        let subsystems = self.directories.values().filter_map(|it| {
+            let (name, _) = it.subsystem.as_ref().filter(|(_, depth)| *depth == 0)?;
+            Some((Arc::clone(name), it.has_device || wants_none))
+        });
+        FoundTree(subsystems.collect())
     }
 
     /// How many directories there are.
@@ -215,11 +223,6 @@ impl Tree {
         }
     }
 
-    /// Whether objects that exist at the first scan started with the kernel.
-    fn is_kernel_filesystem(&self) -> bool {
-        KERNEL_FILESYSTEMS.contains(&&*self.filesystem)
-    }
-
     fn holds_devices(&self, directory: &Directory) -> bool {
         match (&directory.subsystem, &self.plan.layout) {
             (None, _) => true,
@@ -235,11 +238,11 @@ impl Tree {
         path: Arc<str>,
         subsystem: Option<(Arc<str>, usize)>,
         inode: u64,
-        start_time: u64,
     ) -> DirectoryId {
         let id = self.next_id;
         self.next_id += 1;
-        let source = SourceDirectory::new(Arc::clone(&path), Arc::clone(&self.filesystem));
+        let mut source = SourceDirectory::new(Arc::clone(&path), Arc::clone(&self.filesystem));
+        source.created = self.created(parent, inode);
         let directory = Directory {
             parent,
             below,
@@ -251,9 +254,9 @@ impl Tree {
             files: FileList::default(),
             schema: None,
             attributes: Arc::default(),
-            start_time,
-            not_before: 0,
             is_listed: false,
+            is_whole: false,
+            has_device: false,
             has_schema: false,
             schema_bytes: 0,
             watch: None,

@@ -33,19 +33,24 @@ impl Tree {
             Err(Errno::NOENT | Errno::NODEV | Errno::NOTDIR) if id != self.root_id => {
                 return self.remove_directory(id);
             }
-            Err(errno) => return self.refuse_directory(&path, errno),
+            Err(errno) => {
+                self.update(id, |directory| directory.is_whole = false);
+                return self.refuse_directory(&path, errno);
+            }
         };
         if found.listing.is_truncated {
             self.prefer_known_entries(id, &mut found);
             self.warn_too_many_entries(&path);
         }
+        let inodes = found.listing.entries.iter().map(|(.., inode)| *inode);
+        self.last_inode = inodes.fold(self.last_inode, u64::max);
         let (children, files) = self.select_entries(id, &found.listing);
 
         let names = self.directories[&id].children.keys().cloned().collect();
-        let removed = self.remove_missing_children(id, names, &children);
+        self.remove_missing_children(id, names, &children);
 
         if let Some(creation_time) = found.modified {
-            self.start_at(id, creation_time);
+            self.set_creation_time(id, creation_time);
         }
         match std::mem::replace(&mut found.schema, FoundSchema::Unread) {
             FoundSchema::Parsed(schema, size) => {
@@ -59,8 +64,10 @@ impl Tree {
             _ => {}
         }
         self.update_files(id, files, &found);
-        self.update_children(id, children, &removed, recursive);
-        self.update(id, |directory| directory.is_listed = true);
+        let is_whole = self.update_children(id, children, recursive) && !found.listing.is_truncated;
+        self.update(id, |directory| {
+            (directory.is_listed, directory.is_whole) = (true, is_whole);
+        });
         self.update_polled(id);
         self.keep_open(id, found.open);
     }
@@ -104,11 +111,14 @@ impl Tree {
         let is_known = directory.children.contains_key(name);
         let entry_count = directory.children.len() + directory.files.len();
         if !is_known && !children.is_empty() && entry_count >= self.plan.limits.directory_entries {
-            return self.warn_too_many_entries(&directory.path);
+            self.warn_too_many_entries(&directory.path);
+            return self.update(id, |directory| directory.is_whole = false);
         }
         let names = is_known.then(|| name.into()).into_iter().collect();
-        let removed = self.remove_missing_children(id, names, &children);
-        self.update_children(id, children, &removed, false);
+        self.remove_missing_children(id, names, &children);
+        if !self.update_children(id, children, false) {
+            self.update(id, |directory| directory.is_whole = false);
+        }
         self.update_polled(id);
     }
 
@@ -171,19 +181,18 @@ impl Tree {
         );
     }
 
-    /// Adds new children, to be looked at next; with `recursive`, known ones are looked at too.
+    /// Adds new children, to be looked at next; with `recursive`, known ones are looked at too. Returns whether all are in
+    /// the tree.
     fn update_children(
         &mut self,
         id: DirectoryId,
         children: BTreeMap<Box<CStr>, u64>,
-        removed: &BTreeSet<Box<CStr>>,
         recursive: bool,
-    ) {
+    ) -> bool {
         let directory = &self.directories[&id];
         let (path, below) = (Arc::clone(&directory.path), Arc::clone(&directory.below));
         let subsystem = directory.subsystem.clone();
-        let start_time = self.start_time(id);
-        let mut visits = Vec::new();
+        let (mut visits, mut is_whole) = (Vec::new(), true);
         for (name, inode) in children {
             if let Some(child) = self.directories[&id].children.get(&name).copied() {
                 if recursive {
@@ -199,6 +208,7 @@ impl Tree {
                     "more directories than `limits.directories`; passed over",
                     format!("{}/{text}", self.display_path(&path)),
                 );
+                is_whole = false;
                 continue;
             }
             let child_below = below.join(std::ffi::OsStr::from_bytes(name.to_bytes()));
@@ -209,22 +219,13 @@ impl Tree {
                     Some((Arc::clone(subsystem), depth + 1)),
                 ),
             };
-            // It replaces a directory and continues its series: it starts when that was last read.
-            let is_replacement = removed.contains(&name);
-            let not_before = if is_replacement {
-                self.last_sweep_end
-            } else {
-                0
-            };
             let child = self.insert(
                 Some(id),
                 child_below.into(),
                 child_path.into(),
                 subsystem,
                 inode,
-                start_time.max(not_before),
             );
-            self.update(child, |directory| directory.not_before = not_before);
             self.update(id, |directory| {
                 directory.children.insert(name, child);
             });
@@ -232,6 +233,7 @@ impl Tree {
         }
         // The last one is next.
         self.queue.extend(visits.into_iter().rev());
+        is_whole
     }
 
     /// Updates whether a directory is polled, which depends on its content.

@@ -1,6 +1,6 @@
 //! Directories and files that no longer exist are removed from the tree.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ffi::CStr;
 use std::sync::Arc;
 
@@ -8,23 +8,20 @@ use super::Tree;
 use crate::directory_id::DirectoryId;
 
 impl Tree {
-    /// Removes those of the named children that no longer exist; a child with another inode is a new one. Returns the removed.
+    /// Removes those of the named children that no longer exist; a child with another inode is a new one.
     pub(super) fn remove_missing_children(
         &mut self,
         id: DirectoryId,
         names: Vec<Box<CStr>>,
         present: &BTreeMap<Box<CStr>, u64>,
-    ) -> BTreeSet<Box<CStr>> {
-        let mut removed = BTreeSet::new();
+    ) {
         for name in names {
             let child = self.directories[&id].children[&name];
             let inode = self.directories.get(&child).map(|it| &it.inode);
             if present.get(&name) != inode {
                 self.remove_directory(child);
-                removed.insert(name);
             }
         }
-        removed
     }
 
     /// Removes the files of a directory that stays.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::visit::VisitScope;
-use super::{ScanTimes, Tree, Visit, Visited, schemas};
+use super::{Tree, Visit, Visited, schemas};
 use crate::directory_id::DirectoryId;
 use crate::discovery::inotify::WatchResult;
 
@@ -17,9 +17,10 @@ const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Tree {
     /// Begins to scan for changes: the whole tree at the first time and with `full`; else only what inotify tells of, and
-    /// the polled directories.
-    pub(crate) fn begin_scan(&mut self, full: bool, times: ScanTimes) {
-        self.times = times;
+    /// the polled directories. `now` in unix ns.
+    pub(crate) fn begin_scan(&mut self, full: bool, now: u64) {
+        self.now = now;
+        self.last_inode_before = self.last_inode;
         let root_id = self.root_id;
         match self.watcher.read_events() {
             WatchResult::Events(mut events) if !full && self.is_scanned => {
@@ -61,6 +62,7 @@ impl Tree {
             };
             if let Some(again) = self.under_way.get_mut(&id) {
                 *again = true;
+                self.update(id, |directory| directory.is_whole = false);
                 continue;
             }
             let scope = match scope {
@@ -145,7 +147,7 @@ impl Tree {
     pub(crate) fn finish_scan(&mut self) {
         self.retry_duplicates();
         self.is_scanned = true;
-        self.last_scan = self.times.now.max(1);
+        self.last_scan = self.now.max(1);
         self.flush();
     }
 

@@ -19,7 +19,7 @@ impl Tree {
         listed: &DirectoryListing,
     ) -> (BTreeMap<Box<CStr>, u64>, BTreeSet<Box<CStr>>) {
         let directory = &self.directories[&id];
-        let mut links = 0;
+        let (mut links, mut has_device) = (0, false);
         let (mut children, mut files) = (BTreeMap::new(), BTreeSet::new());
         let depth = directory.below.components().count();
         let has_files = directory.subsystem.as_ref().is_some_and(|(_, depth)| {
@@ -36,6 +36,7 @@ impl Tree {
                 FileType::RegularFile if has_files => drop(files.insert(name.clone())),
                 _ if *kind == FileType::Directory || is_link => {
                     let text = escape(name.to_bytes());
+                    has_device |= matches!(directory.subsystem, Some((_, 0)));
                     let is_selected = match &directory.subsystem {
                         None => self.plan.subsystems.is_match(&text),
                         Some((_, 0)) if !self.plan.devices.is_match(&text) => false,
@@ -63,6 +64,7 @@ impl Tree {
         if id == self.root_id {
             self.links_passed = self.links_passed.max(links);
         }
+        self.update(id, |directory| directory.has_device |= has_device);
         (children, files)
     }
 }

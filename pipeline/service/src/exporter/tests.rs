@@ -1,0 +1,163 @@
+//! What a full queue does, by how the exporter gets on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pipeline::formats::text;
+use pipeline::telemetry::Counters;
+use pipeline::{Batch, Delivery, ExportError, Exporter, Shutdown, Sweep, Times, async_trait};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+
+use super::{ExporterTask, Surroundings};
+use crate::config::DeliveryConfig;
+use crate::processor::Request;
+
+const ALONE: Surroundings = Surroundings {
+    once: false,
+    is_shared: false,
+};
+const SHARED: Surroundings = Surroundings {
+    once: false,
+    is_shared: true,
+};
+
+/// An exporter that takes so long for each request, or never answers.
+struct Slow(Option<Duration>);
+
+#[async_trait]
+impl Exporter for Slow {
+    async fn export(&self, _: &[Batch]) -> Result<(), ExportError> {
+        match self.0 {
+            Some(time) => sleep(time).await,
+            None => std::future::pending().await,
+        }
+        Ok(())
+    }
+}
+
+/// An exporter's task, what it takes requests from, and its counts.
+struct Started {
+    to: mpsc::Sender<Request>,
+    task: JoinHandle<bool>,
+    counters: Counters,
+    _give_up: watch::Sender<bool>,
+}
+
+/// A queue of three requests, one under way at a time, five seconds for an attempt.
+fn start(exporter: Slow, surroundings: Surroundings) -> Started {
+    let mut delivery = Delivery::default();
+    (delivery.timeout, delivery.num_consumers) = (Duration::from_secs(5), 1);
+    let config = DeliveryConfig {
+        delivery,
+        queue: serde_yaml::from_str("{queue_size: 3}").expect("a queue"),
+        retry: serde_yaml::from_str("{}").expect("the defaults"),
+    };
+    let counters = Counters::new("slow");
+    let (give_up, hear_give_up) = watch::channel(false);
+    let task = ExporterTask::new(
+        Arc::new(exporter),
+        config,
+        surroundings,
+        counters.clone(),
+        Shutdown::new(hear_give_up),
+    );
+    let (to, from) = mpsc::channel(1);
+    Started {
+        to,
+        task: tokio::spawn(task.run(from)),
+        counters,
+        _give_up: give_up,
+    }
+}
+
+/// A request of one point in each of so many subsystems, for each of them one.
+fn requests(count: usize) -> Vec<Request> {
+    let request = |it| text::parse(&format!("s{it}/c 1")).expect("a point");
+    (0..count).map(request).collect()
+}
+
+/// The same tables in the next sweep.
+fn next_sweep(requests: &[Request]) -> Vec<Request> {
+    let next = |batch: &Batch| {
+        Batch::new(
+            Arc::clone(batch.table()),
+            Arc::clone(batch.starts_unix_nano()),
+            Times::One(2),
+            batch.values().to_vec(),
+            Sweep::new(batch.sweep().number + 1, Duration::from_secs(1), true),
+        )
+    };
+    let requests = requests.iter();
+    requests.map(|it| it.iter().map(next).collect()).collect()
+}
+
+impl Started {
+    /// Sends these; how long it was held up.
+    async fn send(&self, requests: Vec<Request>) -> Duration {
+        let began = Instant::now();
+        for request in requests {
+            self.to.send(request).await.expect("an open channel");
+        }
+        began.elapsed()
+    }
+
+    /// How many points were sent in the end, and how many had no room.
+    async fn end(self) -> (u64, u64) {
+        drop(self.to);
+        assert!(self.task.await.expect("no panic"));
+        let sum = |name| self.counters.total(name);
+        let (sent, dropped) = (sum("points_sent"), sum("points_dropped"));
+        assert_eq!(sum("points_handed"), sent + dropped);
+        assert_eq!(sum("points_queued"), 0);
+        (sent, dropped)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sweep_larger_than_the_queue_waits_as_long_as_the_exporter_gets_on() {
+    let started = start(Slow(Some(Duration::from_secs(4))), ALONE);
+    let held_up = started.send(requests(100)).await;
+    assert!(held_up > Duration::from_mins(5), "{held_up:?}");
+    assert_eq!(started.end().await, (100, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_no_room_is_dropped_once_nothing_was_sent_for_the_time_out() {
+    let started = start(Slow(None), ALONE);
+    let held_up = started.send(requests(100)).await;
+    assert_eq!(held_up, Duration::from_secs(5));
+    // The last one is still in the channel.
+    sleep(Duration::from_millis(1)).await;
+    started.task.abort();
+    assert_eq!(started.counters.total("points_dropped"), 97);
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_once_it_waits_for_whatever_the_exporter_does() {
+    let once = Surroundings {
+        once: true,
+        is_shared: true,
+    };
+    let started = start(Slow(Some(Duration::from_secs(6))), once);
+    // Each attempt times out.
+    assert_eq!(started.send(requests(100)).await, Duration::ZERO);
+    sleep(Duration::from_secs(250)).await;
+    assert_eq!(started.counters.total("points_dropped"), 0);
+    started.task.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn beside_another_exporter_one_sweep_waits_and_nobody_is_held_up() {
+    let started = start(Slow(Some(Duration::from_secs(4))), SHARED);
+    let first = requests(100);
+    assert_eq!(started.send(next_sweep(&first)).await, Duration::ZERO);
+    // The next sweep comes while the first one still waits, but for what is in the queue.
+    sleep(Duration::from_secs(10)).await;
+    let second = next_sweep(&next_sweep(&first));
+    assert_eq!(started.send(second).await, Duration::ZERO);
+    let (sent, dropped) = started.end().await;
+    assert_eq!(sent + dropped, 200);
+    assert_eq!(sent, 100 + 3 + 2, "three in the queue, and two sent before");
+}
