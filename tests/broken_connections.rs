@@ -98,6 +98,18 @@ fn a_proxy_s_page_and_a_connection_that_ends_in_an_answer_are_tried_again() {
             Reaction::Half,
             "h2 protocol error: error reading a body from connection",
         ),
+        (
+            Reaction::ResetWithin(b"\0\0\0\0\x20abc", Reason::CANCEL),
+            "h2 protocol error",
+        ),
+        (
+            Reaction::ResetWithin(b"\0\0", Reason::NO_ERROR),
+            "the answer ended before it was whole",
+        ),
+        (
+            Reaction::ResetWithin(b"", Reason::INTERNAL_ERROR),
+            "h2 protocol error",
+        ),
         (Reaction::Reset(Reason::REFUSED_STREAM), "h2 protocol error"),
         (
             Reaction::Reset(Reason::ENHANCE_YOUR_CALM),

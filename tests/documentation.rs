@@ -65,7 +65,10 @@ enum Block {
 
 /// Panics for what is none of these.
 fn block(path: &Path, info: &str, block: &str) -> Option<Block> {
-    if matches!(info, "text" | "sh" | "toml" | "rust,no_run") {
+    if matches!(
+        info,
+        "text" | "sh" | "sh docker" | "yaml kubernetes" | "toml" | "rust,no_run"
+    ) {
         return None;
     }
     let keys = serde_yaml::from_str::<Mapping>(block)

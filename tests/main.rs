@@ -10,6 +10,7 @@ mod budget;
 mod common;
 mod compression;
 mod configuration;
+mod containers;
 mod delivery;
 mod demand;
 mod documentation;

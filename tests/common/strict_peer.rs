@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use h2::Reason;
 use h2::server::SendResponse;
+use h2::{Reason, SendStream};
 use http::{HeaderMap, Request, Response};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
+use tokio::sync::mpsc;
 
 /// What it does with a request.
 #[derive(Clone, Copy)]
@@ -24,6 +24,8 @@ pub(crate) enum Reaction {
     Close,
     /// Closes it in the middle of an answer.
     Half,
+    /// Begins an answer, with these bytes, and resets the stream.
+    ResetWithin(&'static [u8], Reason),
     /// No gRPC at all: the status of HTTP, with a page or without.
     Http(u16, Option<&'static str>),
 }
@@ -75,28 +77,34 @@ impl StrictPeer {
 
 async fn serve(stream: TcpStream, react: Arc<impl Fn(&str) -> Reaction + Send + Sync + 'static>) {
     let mut connection = h2::server::handshake(stream).await.unwrap();
-    let close = Arc::new(Notify::new());
+    let (then, mut next) = mpsc::unbounded_channel();
     loop {
         let accepted = tokio::select! {
             accepted = connection.accept() => accepted,
-            () = close.notified() => {
+            next = next.recv() => {
                 // What was said goes out before.
                 poll_fn(|cx| { let _ = connection.poll_closed(cx); std::task::Poll::Ready(()) }).await;
-                return;
+                match next.unwrap() {
+                    Then::Close => return,
+                    Then::Reset(mut body, reason) => body.send_reset(reason),
+                }
+                continue;
             }
         };
         // The peer went away.
         let Some(Ok((request, respond))) = accepted else {
             return;
         };
-        let (react, close) = (Arc::clone(&react), Arc::clone(&close));
+        let (react, then) = (Arc::clone(&react), then.clone());
         tokio::spawn(async move {
             let encoding = request.headers().get("grpc-encoding");
             let encoding = encoding.map_or("identity", |it| it.to_str().unwrap());
             let reaction = react(encoding);
             // It has the whole request before it says anything; one that goes away has none.
-            if read(request).await.is_ok() && answer(respond, reaction).is_err() {
-                close.notify_one();
+            if read(request).await.is_ok()
+                && let Ok(Some(next)) = answer(respond, reaction)
+            {
+                let _ = then.send(next);
             }
         });
     }
@@ -111,8 +119,13 @@ async fn read(request: Request<h2::RecvStream>) -> Result<(), h2::Error> {
     Ok(())
 }
 
-/// An error where the connection is to be closed.
-fn answer(mut respond: SendResponse<Bytes>, reaction: Reaction) -> Result<(), h2::Error> {
+/// What is to be done once an answer is on its way.
+enum Then {
+    Close,
+    Reset(SendStream<Bytes>, Reason),
+}
+
+fn answer(mut respond: SendResponse<Bytes>, reaction: Reaction) -> Result<Option<Then>, h2::Error> {
     let grpc = || Response::builder().header("content-type", "application/grpc");
     let status = |code: u16, text: &str| {
         let mut trailers = HeaderMap::new();
@@ -128,22 +141,24 @@ fn answer(mut respond: SendResponse<Bytes>, reaction: Reaction) -> Result<(), h2
             }
             let mut body = respond.send_response(head.body(()).unwrap(), false)?;
             body.send_data(Bytes::from_static(&[0; 5]), false)?;
-            body.send_trailers(status(0, ""))
+            body.send_trailers(status(0, ""))?;
         }
         Reaction::Refuse(code, text) => {
             let mut response = grpc().body(()).unwrap();
             response.headers_mut().extend(status(code, text));
-            respond.send_response(response, true).map(drop)
+            respond.send_response(response, true)?;
         }
-        Reaction::Reset(reason) => {
-            respond.send_reset(reason);
-            Ok(())
-        }
-        Reaction::Close => close(respond),
+        Reaction::Reset(reason) => respond.send_reset(reason),
+        Reaction::Close => return Ok(Some(close(respond))),
         Reaction::Half => {
             let mut body = respond.send_response(grpc().body(()).unwrap(), false)?;
             body.send_data(Bytes::from_static(b"\0\0\0\0\x20abc"), false)?;
-            close(body)
+            return Ok(Some(close(body)));
+        }
+        Reaction::ResetWithin(bytes, reason) => {
+            let mut body = respond.send_response(grpc().body(()).unwrap(), false)?;
+            body.send_data(bytes.into(), false)?;
+            return Ok(Some(Then::Reset(body, reason)));
         }
         Reaction::Http(code, page) => {
             let mut head = Response::builder().status(code);
@@ -152,13 +167,16 @@ fn answer(mut respond: SendResponse<Bytes>, reaction: Reaction) -> Result<(), h2
             }
             let head = head.body(()).unwrap();
             let mut body = respond.send_response(head, page.is_none())?;
-            page.map_or(Ok(()), |page| body.send_data(page.into(), true))
+            if let Some(page) = page {
+                body.send_data(page.into(), true)?;
+            }
         }
     }
+    Ok(None)
 }
 
 /// The stream is open until the connection is closed: dropped, it would be reset before.
-fn close<T>(stream: T) -> Result<(), h2::Error> {
+fn close<T>(stream: T) -> Then {
     std::mem::forget(stream);
-    Err(Reason::NO_ERROR.into())
+    Then::Close
 }

@@ -8,11 +8,12 @@ use std::task::{Context, Poll};
 
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
-use http_body_util::BodyExt;
 use tonic::body::Body;
 use tonic::transport::{Channel, Error};
 use tonic::{Code, Status};
 use tower::Service;
+
+use crate::whole_answer::whole;
 
 /// A channel whose failures are UNAVAILABLE, and whose answers are gRPC's. Clones share the connection.
 #[derive(Clone, Debug)]
@@ -46,7 +47,7 @@ impl Service<Request<Body>> for Client {
             let answer = call.await.map_err(failed)?;
             match mapped(answer.status(), answer.headers()) {
                 Some(status) => Err(status),
-                None => Ok(answer.map(|body| Body::new(body.map_err(cut_off)))),
+                None => Ok(whole(answer)),
             }
         })
     }
@@ -77,10 +78,6 @@ fn is_unreadable(error: &Error) -> bool {
     })
 }
 
-fn cut_off(status: Status) -> Status {
-    unavailable(status, Failure::CutOff)
-}
-
 /// What an HTTP answer means that is not gRPC's, whatever its body is
 /// ([gRPC's mapping](https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md)).
 fn mapped(http: StatusCode, headers: &HeaderMap) -> Option<Status> {
@@ -108,7 +105,7 @@ fn mapped(http: StatusCode, headers: &HeaderMap) -> Option<Status> {
 }
 
 /// The status of a call that the connection failed: whatever the reason, another attempt may succeed.
-fn unavailable(status: Status, failure: Failure) -> Status {
+pub(crate) fn unavailable(status: Status, failure: Failure) -> Status {
     let mut unavailable = Status::unavailable(status.message());
     unavailable.set_source(Arc::new(ConnectionError { status, failure }));
     unavailable

@@ -14,6 +14,7 @@ mod headers;
 mod keepalive;
 mod limits;
 mod tls;
+mod whole_answer;
 
 pub use client::{Client, Failure};
 pub use codec::BytesCodec;

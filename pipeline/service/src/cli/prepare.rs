@@ -31,6 +31,8 @@ pub(super) struct Prepared {
     pub(super) typed: Vec<Vec<String>>,
     pub(super) logs: Logs,
     pub(super) shutdown_timeout: Duration,
+    /// What is not known of the host, and what to mount for it.
+    pub(super) undescribed: Option<String>,
 }
 
 /// Loads, checks and builds, and reports all that is wrong or odd in one go.
@@ -42,9 +44,11 @@ pub(super) fn prepare(
     let env = |name: &str| std::env::var(name).ok();
     let default = build_info.default_config;
     let mut loaded = load(&sources.config, &sources.set, default, &env);
+    let mut undescribed = None;
     let built = check(&mut loaded).and_then(|mut config| {
         let counters = Counters::new("service");
         let context = context(&config, &counters, build_info);
+        undescribed = resource::undescribed(&config.service.host_root, &context.resource);
         let secrets = std::mem::take(&mut config.secrets);
         let typed = std::mem::take(&mut config.typed);
         let logs = std::mem::take(&mut config.service.telemetry.logs);
@@ -78,6 +82,7 @@ pub(super) fn prepare(
                 typed,
                 logs,
                 shutdown_timeout,
+                undescribed,
             })
         }
         _ => Err(CommandError::Configuration),

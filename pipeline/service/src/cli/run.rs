@@ -15,6 +15,12 @@ pub(super) fn run(
 ) -> Result<(), CommandError> {
     let prepared = prepare(sources, build_info, Report::AsLogged)?;
     telemetry::start(&prepared.logs);
+    if let Some(missing) = prepared.undescribed {
+        tracing::warn!(
+            missing,
+            "the host is not described in full; mount these files into `service.host_root`"
+        );
+    }
     let options = supervise::Options {
         once,
         is_default: sources.config.is_empty(),

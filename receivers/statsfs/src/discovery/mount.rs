@@ -1,10 +1,12 @@
-//! Where the tree is: a path, or a file system looked up by its type in mountinfo.
+//! Where the tree is: a path, or a file system looked up by its type in mountinfo. A container may see no `proc` of its
+//! host: then by what `statfs` says.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use pipeline::Context;
+use rustix::fs::StatFs;
 
 use super::tree::Boot;
 
@@ -37,9 +39,11 @@ pub(crate) fn find_root(root: &str, context: &Context) -> Result<PathBuf, String
         .iter()
         .rev()
         .find(|mount| mount.whole && is_wanted(&mount.filesystem));
-    let mount = mount.ok_or_else(|| format!("no file system of type {filesystem} is mounted"))?;
+    let point = match mount {
+        Some(mount) => context.host_path(&mount.point),
+        None => usual_place(filesystem, context)?,
+    };
     let below = below.trim_matches('/');
-    let point = context.host_path(&mount.point);
     Ok(if below.is_empty() {
         point
     } else {
@@ -47,24 +51,78 @@ pub(crate) fn find_root(root: &str, context: &Context) -> Result<PathBuf, String
     })
 }
 
-/// The type of the file system with this device number; empty if mountinfo does not know it.
-pub(crate) fn filesystem_of(device: u64, context: &Context) -> String {
+/// File systems by their magic numbers ([linux/magic.h](https://github.com/torvalds/linux/blob/master/include/uapi/linux/magic.h)),
+/// and where they are mounted by convention.
+const FILESYSTEMS: [(u32, &str, &str); 12] = [
+    (0x6265_6572, "sysfs", "/sys"),
+    (0x6462_6720, "debugfs", "/sys/kernel/debug"),
+    (0x7472_6163, "tracefs", "/sys/kernel/tracing"),
+    (0x6367_7270, "cgroup2", "/sys/fs/cgroup"),
+    (0x9fa0, "proc", "/proc"),
+    (0x0102_1994, "tmpfs", ""),
+    (0x8584_58f6, "ramfs", ""),
+    (0xef53, "ext4", ""),
+    (0x5846_5342, "xfs", ""),
+    (0x9123_683e, "btrfs", ""),
+    (0xf2f5_2010, "f2fs", ""),
+    (0x794c_7630, "overlay", ""),
+];
+
+/// Where a file system of this type is by convention, if it is there.
+fn usual_place(filesystem: &str, context: &Context) -> Result<PathBuf, String> {
+    let usual = FILESYSTEMS
+        .iter()
+        .find(|it| it.1 == filesystem && !it.2.is_empty());
+    let usual = usual.map(|it| context.host_path(Path::new(it.2)));
+    let is_there =
+        |path: &PathBuf| rustix::fs::statfs(path).is_ok_and(|it| type_of(&it) == filesystem);
+    if let Some(path) = usual.clone().filter(is_there) {
+        return Ok(path);
+    }
+    let mut looked_at = vec![context.host_path(Path::new(mountinfo(context)))];
+    looked_at.extend(usual);
+    let looked_at: Vec<String> = looked_at.iter().map(|it| display_path(it)).collect();
+    let looked_at = looked_at.join(", ");
+    Err(format!(
+        "no file system of type {filesystem} is mounted, by {looked_at}"
+    ))
+}
+
+// A magic number has 32 bits; the field's width and sign are the architecture's.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+fn type_of(statfs: &StatFs) -> &'static str {
+    let magic = statfs.f_type as u32;
+    let known = FILESYSTEMS.iter().find(|it| it.0 == magic);
+    known.map_or("", |it| it.1)
+}
+
+/// The type of the file system that a root is on; empty if nobody knows it.
+pub(crate) fn filesystem_of(device: u64, root: &Path, context: &Context) -> String {
     let device = (rustix::fs::major(device), rustix::fs::minor(device));
     let mount = mounts(context)
         .into_iter()
         .rev()
         .find(|mount| mount.device == device);
-    mount.map(|mount| mount.filesystem).unwrap_or_default()
+    match mount {
+        Some(mount) => mount.filesystem,
+        None => rustix::fs::statfs(root)
+            .map_or("", |it| type_of(&it))
+            .to_owned(),
+    }
 }
 
 /// In a container the mounts that count are those of the host's first process.
-fn mounts(context: &Context) -> Vec<Mount> {
-    let read = |path: &str| std::fs::read(context.host_path(Path::new(path)));
-    let text = if context.is_own_root() {
-        read("/proc/self/mountinfo")
+fn mountinfo(context: &Context) -> &'static str {
+    let first = "/proc/1/mountinfo";
+    if context.is_own_root() || !context.host_path(Path::new(first)).exists() {
+        "/proc/self/mountinfo"
     } else {
-        read("/proc/1/mountinfo").or_else(|_| read("/proc/self/mountinfo"))
-    };
+        first
+    }
+}
+
+fn mounts(context: &Context) -> Vec<Mount> {
+    let text = std::fs::read(context.host_path(Path::new(mountinfo(context))));
     text.unwrap_or_default()
         .split(|byte| *byte == b'\n')
         .filter_map(mount)
@@ -111,10 +169,13 @@ pub(crate) fn boot(context: &Context) -> Boot {
     }
 }
 
-/// When the kernel was booted, unix ns; 0 if /proc/stat does not say.
+/// When the kernel was booted, unix ns; 0 if /proc/stat does not say. Where the host's is not seen, this process's own says
+/// the same: it is one kernel.
 fn boot_unix_nano(context: &Context) -> u64 {
-    let stat =
-        std::fs::read_to_string(context.host_path(Path::new("/proc/stat"))).unwrap_or_default();
+    let own = Path::new("/proc/stat");
+    let stat = std::fs::read_to_string(context.host_path(own))
+        .or_else(|_| std::fs::read_to_string(own))
+        .unwrap_or_default();
     let seconds = stat
         .lines()
         .find_map(|line| line.strip_prefix("btime ")?.trim().parse::<u64>().ok());

@@ -1,6 +1,6 @@
 //! What the scanning threads share: the tree, and the scan that is under way.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -109,10 +109,11 @@ impl ScanState {
             let into: Vec<PathBuf> = into.map(|path| context.host_path(path)).collect();
             match Root::open(&path, plan.follow_links.then_some(&into)) {
                 Ok(root) => {
-                    let filesystem = filesystem_of(root.identity().0, &context);
+                    let filesystem = filesystem_of(root.identity().0, &path, &context);
                     Ok((path, root, filesystem.into()))
                 }
-                Err(Errno::NOENT) => Err("no such directory".to_owned()),
+                Err(Errno::NOENT) if path == Path::new(&root) => Err("no such directory".to_owned()),
+                Err(Errno::NOENT) => Err(format!("no such directory: {}", display_path(&path))),
                 Err(Errno::ACCESS) => Err("permission denied: it takes root, CAP_DAC_READ_SEARCH, or a mount with mode=0755".to_owned()),
                 Err(errno) => Err(errno.to_string()),
             }
