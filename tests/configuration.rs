@@ -186,6 +186,8 @@ fn what_print_config_prints_is_the_same_configuration_when_it_is_read() {
         ".inf",
         "é",
         "\u{85}",
+        "x\n\u{2029}",
+        "\u{2028}y\n\u{80}\u{feff}",
         "<<",
         "1_000",
         "0o17",
@@ -216,6 +218,25 @@ fn what_print_config_prints_is_the_same_configuration_when_it_is_read() {
         assert_eq!(shown("of"), Some(value.clone()), "{printed}");
         assert_eq!(shown("is"), Some(format!("x{value}y")), "{printed}");
         assert_eq!(receiver["readers"], 3, "{printed}");
+    }
+}
+
+#[test]
+fn what_is_deeper_than_yaml_is_read_and_many_keys_twice_cost_little() {
+    for (text, message) in [
+        (
+            "- ".repeat(100_000) + "1",
+            "more than 128 maps and lists deep",
+        ),
+        ("a: 1\n".repeat(20_000), "the key `a` stands twice"),
+    ] {
+        let output = validate(&text);
+        let stderr = self::text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(
+            stderr.contains(message) && stderr.len() < 20_000,
+            "{message}"
+        );
     }
 }
 

@@ -93,3 +93,25 @@ fn sweep_after_sweep_arrives_whole_at_a_peer_that_gets_on_beside_another_exporte
         assert_accounted(&stderr);
     }
 }
+
+#[test]
+fn an_exporter_that_ends_leaves_nothing_uncounted_that_waited_for_room() {
+    let (peer, address) = (Peer::default(), free_address());
+    let _server = peer.serve(address, None, true);
+    let tree = tree(400);
+    let yaml = otlp_config(&receiver(tree.path()), &address.to_string(), INSECURE)
+        .replace(
+            "exporters:\n",
+            "exporters:\n  stdout: {sending_queue: {queue_size: 2}}\n",
+        )
+        .replace("[batch]", "[]")
+        .replace("[otlp]", "[otlp, stdout]");
+    let mut child = collector(&yaml, &["--once"]);
+    // A pipe that nobody reads holds what it holds; then the reader is gone.
+    drop(child.stdout.take());
+    let stderr = text(&child.wait_with_output().unwrap().stderr);
+    assert_eq!(count(&stderr, "points_queued"), 0, "{stderr}");
+    let [sent, dropped] = ["points_sent", "points_dropped"].map(|it| count(&stderr, it));
+    assert_eq!(sent + dropped, 2 * 400, "{stderr}");
+    assert!(sent >= 400, "{stderr}");
+}

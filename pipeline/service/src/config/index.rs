@@ -19,6 +19,9 @@ pub(super) struct Index {
     pub(super) second_document: Option<Range<usize>>,
 }
 
+/// How deep YAML is read: as deep as by serde.
+const MAX_DEPTH: usize = 128;
+
 /// A map or list that is being read: its path, and the key or index of the next node.
 enum Frame {
     Map(Vec<String>, Option<(String, Range<usize>)>),
@@ -38,6 +41,11 @@ impl Index {
                 )
             })?;
             let span = offsets.bytes(&span);
+            if frames.len() > MAX_DEPTH {
+                // Each node has its whole path: what is deeper costs as much as it is deep, each time.
+                let message = format!("it is more than {MAX_DEPTH} maps and lists deep");
+                return Err((message, span.start));
+            }
             if let Some(end) = index.end {
                 // Behind a `---` at the end stands nothing, which is read as an empty text.
                 let is_empty = matches!(&event, Event::Scalar(text, ..) if text.is_empty());

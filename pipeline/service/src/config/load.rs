@@ -163,6 +163,9 @@ impl Loaded {
     }
 }
 
+/// So many keys that stand twice are told.
+const MAX_DUPLICATES: usize = 50;
+
 fn parse(text: &str, number: usize) -> Result<Node, Vec<Diagnostic>> {
     let point = |at: usize| Origin {
         text: number,
@@ -172,13 +175,16 @@ fn parse(text: &str, number: usize) -> Result<Node, Vec<Diagnostic>> {
     let index = Index::new(text)
         .map_err(|(message, at)| vec![syntax(text, &message, at).at_value(Some(&point(at)))])?;
     if !index.duplicates.is_empty() {
-        let within = |path: &[String]| {
-            index
-                .duplicates
-                .iter()
-                .any(|(outer, _)| outer.len() < path.len() && path.starts_with(outer))
-        };
-        let outermost = index.duplicates.iter().filter(|(path, _)| !within(path));
+        // In the order of the text what is within another one comes after it.
+        let mut last: &[String] = &[];
+        let outermost = index.duplicates.iter().filter(|(path, _)| {
+            let is_within = !last.is_empty() && path.len() > last.len() && path.starts_with(last);
+            if !is_within {
+                last = path;
+            }
+            !is_within
+        });
+        let outermost = outermost.take(MAX_DUPLICATES);
         let twice = outermost.map(|(path, span)| {
             let key = path.last().map(String::as_str).unwrap_or_default();
             let origin = Origin {

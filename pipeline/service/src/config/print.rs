@@ -1,6 +1,9 @@
 //! `print-config`: the configuration after merging and substitution, secrets hidden. Read again, it is the same.
 
+use std::fmt::Write as _;
+
 use pipeline::config::{Node, NodeValue};
+use pipeline::telemetry::is_control_or_format;
 use serde_yaml::Value;
 
 /// What stands for a secret. As a value it is refused, so that nobody sends it as a token.
@@ -10,8 +13,27 @@ pub(super) const HIDDEN: &str = "[REDACTED]";
 /// a number or a truth value: everything else that it gave is text.
 pub(crate) fn print(node: &Node, secrets: &[Vec<String>], typed: &[Vec<String>]) -> String {
     let printed = Printed { secrets, typed };
-    serde_yaml::to_string(&printed.value(node, &mut Vec::new())).unwrap_or_default()
+    let value = printed.value(node, &mut Vec::new());
+    let yaml = serde_yaml::to_string(&value).unwrap_or_default();
+    if yaml.contains(LINE_BREAKS) {
+        // As JSON, which is YAML, with all of their kind escaped.
+        let json = serde_json::to_string(&value).unwrap_or_default();
+        let mut out = String::new();
+        for c in json.chars() {
+            if c <= '\u{ffff}' && is_control_or_format(c) {
+                let _ = write!(out, "\\u{:04x}", u32::from(c));
+            } else {
+                out.push(c);
+            }
+        }
+        return out + "\n";
+    }
+    yaml
 }
+
+/// Beside the line feed, these end a line for some readers of YAML and not for others
+/// ([YAML 1.2, 5.4](https://yaml.org/spec/1.2.2/#54-line-break-characters)).
+const LINE_BREAKS: [char; 3] = ['\u{85}', '\u{2028}', '\u{2029}'];
 
 struct Printed<'a> {
     secrets: &'a [Vec<String>],

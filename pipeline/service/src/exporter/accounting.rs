@@ -75,7 +75,7 @@ impl Accounting {
         self.got_on();
     }
 
-    /// The exporter gets on: it sends, or has nothing to send.
+    /// The exporter gets on: the far side answers for points, be it by a refusal, or there is nothing to send.
     pub(super) fn got_on(&self) {
         *self
             .state

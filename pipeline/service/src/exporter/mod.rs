@@ -215,8 +215,9 @@ impl ExporterTask {
             self.accounting.handed(points(&request));
             self.drop_closed(points(&request));
         }
+        let waiting = self.overflow.clear();
+        self.drop_closed(waiting);
         loop {
-            self.fill_queue();
             while let Some((turn, request)) = self.queue.next() {
                 self.drop_closed(points(&request));
                 self.queue.done(turn);

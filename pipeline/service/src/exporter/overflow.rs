@@ -11,8 +11,8 @@ use crate::processor::Request;
 #[derive(Default)]
 pub(super) struct Overflow {
     requests: VecDeque<Request>,
-    /// The sweep that waits, by table slot.
-    sweeps: HashMap<Arc<str>, u64>,
+    /// The sweep that waits, by table slot, and how many requests have a part of it.
+    sweeps: HashMap<Arc<str>, (u64, usize)>,
 }
 
 impl Overflow {
@@ -26,7 +26,9 @@ impl Overflow {
         }
         for batch in &request {
             let slot = Arc::clone(&batch.table().head().table_slot);
-            self.sweeps.insert(slot, batch.sweep().number);
+            let (number, requests) = self.sweeps.entry(slot).or_default();
+            *number = batch.sweep().number;
+            *requests += 1;
         }
         self.requests.push_back(request);
     }
@@ -38,7 +40,13 @@ impl Overflow {
     pub(super) fn pop(&mut self) -> Option<Request> {
         let request = self.requests.pop_front()?;
         for batch in &request {
-            self.sweeps.remove(&batch.table().head().table_slot);
+            let slot = &batch.table().head().table_slot;
+            if let Some((_, requests)) = self.sweeps.get_mut(slot) {
+                *requests -= 1;
+                if *requests == 0 {
+                    self.sweeps.remove(slot);
+                }
+            }
         }
         Some(request)
     }
@@ -48,7 +56,7 @@ impl Overflow {
     pub(super) fn refuse_next_sweep(&self, request: &mut Request) -> u64 {
         let is_next = |batch: &Batch| {
             let waiting = self.sweeps.get(&batch.table().head().table_slot);
-            waiting.is_some_and(|number| *number != batch.sweep().number)
+            waiting.is_some_and(|(number, _)| *number != batch.sweep().number)
         };
         let before = points(request);
         request.retain(|batch| !is_next(batch));

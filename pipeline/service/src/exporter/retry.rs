@@ -144,6 +144,7 @@ impl RetrySender {
                 self.accounting.sent(all - rejected, rejected, &message);
             }
             Err(source) => {
+                self.accounting.got_on();
                 let error = with_causes(source.to_string(), &*source);
                 let message = "a request was refused for good; dropped";
                 self.accounting.dropped(all, PERMANENT, message, &error);

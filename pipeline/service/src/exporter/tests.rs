@@ -161,3 +161,23 @@ async fn beside_another_exporter_one_sweep_waits_and_nobody_is_held_up() {
     assert_eq!(sent + dropped, 200);
     assert_eq!(sent, 100 + 3 + 2, "three in the queue, and two sent before");
 }
+
+#[tokio::test(start_paused = true)]
+async fn no_more_than_one_sweep_waits_where_a_table_comes_in_several_requests() {
+    let started = start(Slow(Some(Duration::from_millis(100))), SHARED);
+    let first = requests(10);
+    for sweep in 0..40 {
+        let mut requests = first.clone();
+        (0..sweep).for_each(|_| requests = next_sweep(&requests));
+        started.send(requests.clone()).await;
+        started.send(requests).await;
+        // What times out is tried again; the queue never gets on.
+        sleep(Duration::from_secs(1)).await;
+    }
+    let queued = started.counters.total("points_queued");
+    assert!(
+        queued <= 3 + 20,
+        "the queue, and one sweep of both: {queued}"
+    );
+    started.task.abort();
+}
