@@ -57,10 +57,10 @@ impl<V> TableMap<V> {
     }
 
     /// What is known of this very table; `value` gives it for a table that was not seen before. Forgets the tables that
-    /// have gone.
+    /// have gone before it grows.
     pub fn get_or_insert_with(&mut self, table: &Arc<Table>, value: impl FnOnce() -> V) -> &mut V {
         let address = address(table);
-        if !self.tables.contains_key(&address) {
+        if !self.tables.contains_key(&address) && self.tables.len() == self.tables.capacity() {
             self.tables.retain(|_, entry| !entry.is_gone());
         }
         let entry = self.tables.entry(address);

@@ -8,7 +8,8 @@ mod stuck;
 mod subsystems;
 mod table_read;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -39,6 +40,10 @@ pub(crate) struct Sweeps {
     /// Whether there is one sweep only.
     once: bool,
     active: BTreeMap<Arc<str>, SweepState>,
+    /// The turns of the sweeps that have tables to be read, one each; of those that have ended meanwhile too.
+    turns: BinaryHeap<Reverse<Turn>>,
+    /// For how long sending has waited in all: no sweep's time.
+    held_up: Duration,
     reads: HashMap<TableId, TableRead>,
     /// The table that a job reads.
     jobs: HashMap<u64, TableId>,
@@ -61,10 +66,14 @@ struct SweepState {
     queue: VecDeque<TableId>,
     /// How many tables are being read.
     in_flight: usize,
-    /// When it times out; set when its first table is read.
+    /// When it times out, if sending waits no more than it has; set when its first table is read.
     deadline: Option<Instant>,
     cpu: Duration,
 }
+
+/// What is read next: of the sweep with the shortest interval; among equals, with the highest priority; then, of the oldest
+/// sweep, so that under overload every subsystem gets its turn.
+type Turn = (Duration, Reverse<i32>, u64, Arc<str>);
 
 impl Sweeps {
     pub(crate) fn new(
@@ -85,6 +94,8 @@ impl Sweeps {
             root: None,
             once,
             active: BTreeMap::new(),
+            turns: BinaryHeap::new(),
+            held_up: Duration::ZERO,
             reads: HashMap::new(),
             jobs: HashMap::new(),
             abandoned: HashMap::new(),
@@ -150,7 +161,8 @@ impl Sweeps {
                 deadline: None,
                 cpu: Duration::ZERO,
             };
-            self.active.insert(name, sweep);
+            self.active.insert(Arc::clone(&name), sweep);
+            self.take_turn(name);
         }
         let counter = if any_overrun && !any_started {
             Counter::SWEEPS_SKIPPED
@@ -198,21 +210,33 @@ impl Sweeps {
         Ok(())
     }
 
-    /// The next table to read: from the sweep with the shortest interval; among equals, with the highest priority; then, from
-    /// the oldest sweep, so that under overload every subsystem gets its turn.
+    /// The next table to read.
     fn next_table(&mut self) -> Option<(Arc<str>, TableId)> {
-        let sweep_order = |(name, sweep): &(&Arc<str>, &mut SweepState)| {
-            let table = sweep.queue.front().and_then(|id| self.tables.get(*id));
-            let interval = table.map_or(Duration::MAX, |table| want_interval(table.want));
-            let priority = std::cmp::Reverse(self.subsystems.priority(name));
-            (interval, priority, sweep.number)
-        };
-        let waiting = self
+        while let Some(Reverse((_, _, number, name))) = self.turns.pop() {
+            let sweep = self.active.get_mut(&name);
+            let sweep = sweep.filter(|sweep| sweep.number == number);
+            if let Some(id) = sweep.and_then(|sweep| sweep.queue.pop_front()) {
+                self.take_turn(Arc::clone(&name));
+                return Some((name, id));
+            }
+        }
+        None
+    }
+
+    /// A sweep waits for the turn of its next table, if it has one.
+    fn take_turn(&mut self, name: Arc<str>) {
+        let Some((sweep, next)) = self
             .active
-            .iter_mut()
-            .filter(|(_, it)| !it.queue.is_empty());
-        let (name, sweep) = waiting.min_by_key(sweep_order)?;
-        Some((Arc::clone(name), sweep.queue.pop_front()?))
+            .get(&name)
+            .and_then(|it| Some((it, it.queue.front()?)))
+        else {
+            return;
+        };
+        let table = self.tables.get(*next);
+        let interval = table.map_or(Duration::MAX, |table| want_interval(table.want));
+        let priority = Reverse(self.subsystems.priority(&name));
+        self.turns
+            .push(Reverse((interval, priority, sweep.number, name)));
     }
 
     fn start_table(&mut self, subsystem: &str, id: TableId) -> Option<(Job, PendingBatch)> {
@@ -220,7 +244,8 @@ impl Sweeps {
         let sweep = self.active.get_mut(subsystem)?;
         let deadline = *sweep
             .deadline
-            .get_or_insert_with(|| Instant::now() + self.plan.timeout);
+            .get_or_insert_with(|| Instant::now() + self.plan.timeout - self.held_up);
+        let deadline = deadline + self.held_up;
         let table = self.tables.get_mut(id)?;
         if keep_open {
             let (wanted, want) = (table.len().saturating_sub(table.open_fds()), table.want);
@@ -337,12 +362,6 @@ impl Sweeps {
 
     /// Sending waited for the components downstream: this time does not count for the timeouts of the sweeps.
     pub(crate) fn extend_deadlines(&mut self, time: Duration) {
-        for deadline in self
-            .active
-            .values_mut()
-            .filter_map(|it| it.deadline.as_mut())
-        {
-            *deadline += time;
-        }
+        self.held_up += time;
     }
 }
