@@ -66,8 +66,8 @@ struct SweepState {
     queue: VecDeque<TableId>,
     /// How many tables are being read.
     in_flight: usize,
-    /// When it times out, if sending waits no more than it has; set when its first table is read.
-    deadline: Option<Instant>,
+    /// When it times out, if sending waits no more than it has (the second one); set when its first table is read.
+    deadline: Option<(Instant, Duration)>,
     cpu: Duration,
 }
 
@@ -242,10 +242,10 @@ impl Sweeps {
     fn start_table(&mut self, subsystem: &str, id: TableId) -> Option<(Job, PendingBatch)> {
         let keep_open = self.root.as_ref().is_some_and(|root| root.keep_open);
         let sweep = self.active.get_mut(subsystem)?;
-        let deadline = *sweep
+        let (deadline, held_up) = *sweep
             .deadline
-            .get_or_insert_with(|| Instant::now() + self.plan.timeout - self.held_up);
-        let deadline = deadline + self.held_up;
+            .get_or_insert_with(|| (Instant::now() + self.plan.timeout, self.held_up));
+        let deadline = deadline + self.held_up.saturating_sub(held_up);
         let table = self.tables.get_mut(id)?;
         if keep_open {
             let (wanted, want) = (table.len().saturating_sub(table.open_fds()), table.want);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use pipeline::Created;
 
 use super::Tree;
-use super::directory::Directory;
+use super::directory::{Directory, Listed};
 use crate::directory_id::DirectoryId;
 
 /// File systems that number their directories in the order of creation, and where one that is renamed, or moved to another
@@ -41,7 +41,7 @@ impl Tree {
         let is_looked_at = parent.watch.is_some() || self.polled.contains(&parent_id);
         match parent.source.created {
             _ if is_renamed => Created::Unknown,
-            _ if parent.is_whole && is_looked_at && self.last_scan > 0 => {
+            _ if parent.listed == Listed::Whole && is_looked_at && self.last_scan > 0 => {
                 Created::After(self.last_scan)
             }
             Created::After(time) => Created::After(time),

@@ -12,6 +12,26 @@ use super::file_list::FileList;
 use crate::directory_id::DirectoryId;
 use crate::discovery::schema::Schema;
 
+/// How much of a directory is in the tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Listed {
+    /// Nothing: it was never listed, and may not answer.
+    Never,
+    /// Not all that was there when it was last to be listed: it has not answered, or a limit was met.
+    InPart,
+    /// All that was there then.
+    Whole,
+}
+
+impl Listed {
+    /// It was to be listed again, and could not be.
+    pub(super) fn miss(&mut self) {
+        if *self == Listed::Whole {
+            *self = Listed::InPart;
+        }
+    }
+}
+
 /// A directory of the tree.
 #[derive(Debug)]
 pub(super) struct Directory {
@@ -28,10 +48,7 @@ pub(super) struct Directory {
     pub(super) children: BTreeMap<Box<CStr>, DirectoryId>,
     pub(super) files: FileList,
     pub(super) schema: Option<Arc<Schema>>,
-    /// Whether it was listed at all: it may not have answered.
-    pub(super) is_listed: bool,
-    /// Whether all that was there when it was last to be listed is in the tree: it has answered, and no limit was met.
-    pub(super) is_whole: bool,
+    pub(super) listed: Listed,
     /// Whether it had a directory that may be a device, selected or not.
     pub(super) has_device: bool,
     /// Whether it has a `.schema` that was read, understood or not.

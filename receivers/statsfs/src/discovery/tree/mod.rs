@@ -31,7 +31,7 @@ use crate::plan::Plan;
 use crate::root::Root;
 pub(crate) use changes::{Changes, DirectoryRef, DiscoveredFile};
 pub(crate) use created::Boot;
-use directory::{Directory, OpenDirectory};
+use directory::{Directory, Listed, OpenDirectory};
 use file_list::FileList;
 use interner::Interner;
 pub(crate) use refresh::DOES_NOT_ANSWER;
@@ -254,8 +254,7 @@ impl Tree {
             files: FileList::default(),
             schema: None,
             attributes: Arc::default(),
-            is_listed: false,
-            is_whole: false,
+            listed: Listed::Never,
             has_device: false,
             has_schema: false,
             schema_bytes: 0,

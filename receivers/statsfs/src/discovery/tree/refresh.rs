@@ -9,6 +9,7 @@ use rustix::fs::FileType;
 use rustix::io::Errno;
 
 use super::Tree;
+use super::directory::Listed;
 use super::visit::{Found, FoundSchema, VisitScope};
 use crate::counters::{DIRECTORIES_FAILED, DIRECTORIES_REFUSED, ENTRIES_REFUSED};
 use crate::directory_id::DirectoryId;
@@ -34,7 +35,7 @@ impl Tree {
                 return self.remove_directory(id);
             }
             Err(errno) => {
-                self.update(id, |directory| directory.is_whole = false);
+                self.update(id, |directory| directory.listed.miss());
                 return self.refuse_directory(&path, errno);
             }
         };
@@ -66,7 +67,11 @@ impl Tree {
         self.update_files(id, files, &found);
         let is_whole = self.update_children(id, children, recursive) && !found.listing.is_truncated;
         self.update(id, |directory| {
-            (directory.is_listed, directory.is_whole) = (true, is_whole);
+            directory.listed = if is_whole {
+                Listed::Whole
+            } else {
+                Listed::InPart
+            };
         });
         self.update_polled(id);
         self.keep_open(id, found.open);
@@ -112,12 +117,12 @@ impl Tree {
         let entry_count = directory.children.len() + directory.files.len();
         if !is_known && !children.is_empty() && entry_count >= self.plan.limits.directory_entries {
             self.warn_too_many_entries(&directory.path);
-            return self.update(id, |directory| directory.is_whole = false);
+            return self.update(id, |directory| directory.listed.miss());
         }
         let names = is_known.then(|| name.into()).into_iter().collect();
         self.remove_missing_children(id, names, &children);
         if !self.update_children(id, children, false) {
-            self.update(id, |directory| directory.is_whole = false);
+            self.update(id, |directory| directory.listed.miss());
         }
         self.update_polled(id);
     }

@@ -4,6 +4,7 @@ use std::ffi::CStr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::directory::Listed;
 use super::visit::VisitScope;
 use super::{Tree, Visit, Visited, schemas};
 use crate::directory_id::DirectoryId;
@@ -62,12 +63,12 @@ impl Tree {
             };
             if let Some(again) = self.under_way.get_mut(&id) {
                 *again = true;
-                self.update(id, |directory| directory.is_whole = false);
+                self.update(id, |directory| directory.listed.miss());
                 continue;
             }
             let scope = match scope {
                 // The first listing is that of a new directory, whatever it was asked for.
-                VisitScope::Directory { .. } if !directory.is_listed => {
+                VisitScope::Directory { .. } if directory.listed == Listed::Never => {
                     VisitScope::Directory { recursive: true }
                 }
                 scope => scope,
