@@ -38,3 +38,4 @@ mod troubleshooting;
 mod unknown_keys;
 mod untrusted_text;
 mod whole_sweeps;
+mod wrong_peers;
