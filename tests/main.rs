@@ -34,6 +34,7 @@ mod schema;
 mod start_times;
 mod stuck;
 mod tls;
+mod tls_files;
 mod troubleshooting;
 mod unknown_keys;
 mod untrusted_text;

@@ -76,9 +76,8 @@ impl<S: AsyncRead + Unpin> Observed<S> {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<T>> {
         use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
-        let error = match &outcome {
-            Poll::Ready(Err(error)) => error,
-            _ => return outcome,
+        let Poll::Ready(Err(error)) = &outcome else {
+            return outcome;
         };
         let mut bytes = [0; 1024];
         let mut buffer = ReadBuf::new(&mut bytes);

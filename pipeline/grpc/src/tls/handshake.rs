@@ -17,6 +17,9 @@ use crate::observed::{Event, Observed, Protocol};
 const NO_HTTP2: &str =
     "the peer speaks TLS, but no HTTP/2 in it (it does not take `h2` by ALPN), and so no gRPC";
 
+const WANTS_IDENTITY: &str =
+    "the peer wants a certificate of the client: it takes `tls.cert_file` and `tls.key_file`";
+
 /// A client that is set up, for one host.
 #[derive(Clone, Debug)]
 pub struct TlsClient {
@@ -67,7 +70,7 @@ impl TlsClient {
             Some(Error::AlertReceived(alert)) => self
                 .explain_alert(*alert)
                 .unwrap_or_else(|| format!("the TLS handshake fails: {error}")),
-            None if self.lacks_identity() => self.wants_identity(),
+            None if self.lacks_identity() => WANTS_IDENTITY.into(),
             None => format!(
                 "the peer ends the connection in the TLS handshake: {error} (one that speaks plain text may do so, which takes `tls.insecure: true`)"
             ),
@@ -84,7 +87,7 @@ impl TlsClient {
     ) -> Option<String> {
         match error.and_then(tls_error) {
             Some(Error::AlertReceived(alert)) => self.explain_alert(*alert),
-            _ if was_silent && self.lacks_identity() => Some(self.wants_identity()),
+            _ if was_silent && self.lacks_identity() => Some(WANTS_IDENTITY.into()),
             _ => None,
         }
     }
@@ -113,19 +116,14 @@ impl TlsClient {
                     "the peer refuses the client's certificate, which is in `tls.cert_file`: {alert:?}"
                 ))
             }
-            Alert::CertificateRequired => Some(self.wants_identity()),
-            _ if self.lacks_identity() => Some(self.wants_identity()),
+            Alert::CertificateRequired => Some(WANTS_IDENTITY.into()),
+            _ if self.lacks_identity() => Some(WANTS_IDENTITY.into()),
             _ => None,
         }
     }
 
     fn lacks_identity(&self) -> bool {
         self.identity.is_wanted() && !self.identity.is_given()
-    }
-
-    fn wants_identity(&self) -> String {
-        "the peer wants a certificate of the client: it takes `tls.cert_file` and `tls.key_file`"
-            .into()
     }
 
     fn too_old(&self) -> String {
