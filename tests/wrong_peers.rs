@@ -44,7 +44,16 @@ fn http_1_is_known_by_its_first_words() {
     let answers = |mut stream: TcpStream| {
         let _ = stream.write_all(BAD_REQUEST);
     };
-    for server in [listening(reads_and_answers), listening(answers)] {
+    // As Python's `http.server`, which knows no HTTP/2.0.
+    let shows_a_page = |mut stream: TcpStream| {
+        let _ = stream.read(&mut [0; 1024]);
+        let _ = stream.write_all(b"<!DOCTYPE HTML>\n<html>505</html>\n");
+    };
+    for server in [
+        listening(reads_and_answers),
+        listening(answers),
+        listening(shows_a_page),
+    ] {
         let expected = format!("OTLP Export to http://{server}: Unavailable: {mends}");
         assert_fails(&server, INSECURE, &expected);
     }
@@ -76,6 +85,18 @@ fn a_web_server_s_tls_port_and_one_that_says_nothing_are_told() {
         "OTLP Export to https://{server}: Unavailable: the peer ends the connection in the TLS handshake"
     );
     assert_fails(&server, "tls: {}", &expected);
+}
+
+#[test]
+fn what_is_another_service_s_is_shown() {
+    let server = listening(|mut stream: TcpStream| {
+        let _ = stream.write_all(b"SSH-2.0-OpenSSH_9.2\r\n");
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    let expected = format!(
+        "OTLP Export to http://{server}: Unavailable: the peer speaks neither HTTP/2 nor gRPC: it begins with `SSH-2.0-OpenSSH_9.2`"
+    );
+    assert_fails(&server, INSECURE, &expected);
 }
 
 #[test]

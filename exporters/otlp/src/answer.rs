@@ -94,7 +94,11 @@ pub(crate) fn lost(destination: &str, status: &Status) -> ExportError {
 }
 
 /// What a port says that is not for OTLP over gRPC, and the mend.
-const MISTAKEN: [&str; 2] = ["the peer speaks HTTP/1", "which is no gRPC"];
+const MISTAKEN: [&str; 3] = [
+    "the peer speaks HTTP/1",
+    "the peer speaks neither HTTP/2",
+    "which is no gRPC",
+];
 
 /// The code, the message, and the causes below it that say more, as far as they are logged.
 pub(crate) fn describe(status: &Status) -> String {

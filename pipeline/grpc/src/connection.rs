@@ -47,6 +47,20 @@ pub(crate) struct State {
     finding: Mutex<Option<String>>,
 }
 
+/// What the peer speaks instead, by its first words.
+fn spoken_instead(bytes: &[u8], is_tls: bool) -> Option<String> {
+    match Protocol::of(bytes) {
+        Protocol::Http2 => None,
+        Protocol::Http1 => Some("the peer speaks HTTP/1, and not gRPC".into()),
+        Protocol::Tls if !is_tls => Some("the peer speaks TLS, and not plain text: take out `tls.insecure: true`, or `http://` before the endpoint".into()),
+        Protocol::Tls | Protocol::Other => {
+            let begin = &bytes[..bytes.len().min(20)];
+            let begin = String::from_utf8_lossy(begin);
+            Some(format!("the peer speaks neither HTTP/2 nor gRPC: it begins with `{}`", begin.trim_end()))
+        }
+    }
+}
+
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
@@ -127,18 +141,18 @@ impl State {
                 Event::Said(bytes) if is_silent => {
                     is_silent = false;
                     self.heard.fetch_max(number, Ordering::Relaxed);
-                    match Protocol::of(bytes) {
-                        Protocol::Http1 => Some("the peer speaks HTTP/1, and not gRPC".into()),
-                        Protocol::Tls if tls.is_none() => Some("the peer speaks TLS, and not plain text: take out `tls.insecure: true`, or `http://` before the endpoint".into()),
+                    spoken_instead(bytes, tls.is_some())
+                }
+                Event::Said(_) => None,
+                Event::Ended(error) => {
+                    let of_tls = tls.as_ref().map(|tls| tls.explain_end(error, is_silent));
+                    match of_tls {
+                        Some(Some(finding)) => Some(finding),
+                        Some(None) if is_silent => Some("the peer closes the connection without a word: it is not ready, or no gRPC".into()),
+                        None if is_silent => Some("the peer closes the connection without a word: it is not ready, or it speaks TLS, which takes no `tls.insecure: true` and no `http://`".into()),
                         _ => None,
                     }
                 }
-                Event::Said(_) => None,
-                Event::Ended(error) => match &tls {
-                    Some(tls) => tls.explain_end(error, is_silent),
-                    None if is_silent => Some("the peer closes the connection without a word: it is not ready, or it speaks TLS, which takes no `tls.insecure: true` and no `http://`".into()),
-                    None => None,
-                },
             };
             if finding.is_some() && self.made.load(Ordering::Relaxed) == number {
                 self.find(finding);

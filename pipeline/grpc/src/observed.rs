@@ -19,9 +19,11 @@ pub(crate) enum Event<'a> {
 /// What a peer speaks, by its first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protocol {
+    /// With its status line, or as a page without one, which is what some answer to a version that they do not know.
     Http1,
     Tls,
-    /// HTTP/2, or whatever else.
+    /// As far as can be seen.
+    Http2,
     Other,
 }
 
@@ -38,6 +40,11 @@ impl Protocol {
             } else {
                 Protocol::Http1
             }
+        } else if bytes.starts_with(b"<") {
+            Protocol::Http1
+        } else if bytes.starts_with(&[0]) {
+            // The length of a frame, which is a small one (https://www.rfc-editor.org/rfc/rfc9113#section-4.1).
+            Protocol::Http2
         } else {
             Protocol::Other
         }
@@ -165,7 +172,8 @@ mod tests {
                 Protocol::Tls,
             ),
             (b"\x15\x03\x01\x00\x02\x02\x16", Protocol::Tls),
-            (b"\x00\x00\x12\x04\x00\x00\x00\x00\x00", Protocol::Other),
+            (b"\x00\x00\x12\x04\x00\x00\x00\x00\x00", Protocol::Http2),
+            (b"<!DOCTYPE HTML>\n", Protocol::Http1),
             (b"SSH-2.0-OpenSSH_9.2\r\n", Protocol::Other),
             (b"", Protocol::Other),
         ] {
