@@ -9,10 +9,10 @@ use crate::common::repository;
 
 /// Texts that look like messages and are none.
 const NO_MESSAGES: [&str; 17] = [
-    "a value without a key",   // serde asks for the key first
-    "frame with invalid size", // what the HTTP/2 library says, looked for
-    "a nonzero",               // serde's word, looked for
-    " as u128,",               // a library's words, looked for
+    "a value without a key", // serde asks for the key first
+    "a nonzero",             // serde's word, looked for
+    ": transport error",     // a library's words, taken out
+    " as u128,",             // a library's words, looked for
     " as i128,",
     "# HELP {name} {help}",                     // an exposition
     "{name}/{version} (linux/{})",              // what the peer is told

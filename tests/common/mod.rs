@@ -1,6 +1,7 @@
 //! The real binary, run as a user would run it.
 
 pub(crate) mod alone;
+pub(crate) mod authority;
 mod fault_table;
 pub(crate) mod peer;
 mod points;

@@ -10,12 +10,15 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 /// An accepted message: in full, or but for some points.
-pub(crate) fn accepted(response: ExportMetricsServiceResponse) -> Result<(), ExportError> {
+pub(crate) fn accepted(
+    destination: &str,
+    response: ExportMetricsServiceResponse,
+) -> Result<(), ExportError> {
     match response.partial_success {
         Some(part) if part.rejected_data_points != 0 || !part.error_message.is_empty() => {
             Err(ExportError::Partial {
                 rejected: u64::try_from(part.rejected_data_points).unwrap_or_default(),
-                message: bounded(&part.error_message).into_owned(),
+                message: format!("{destination}: {}", bounded(&part.error_message)),
             })
         }
         _ => Ok(()),
@@ -23,10 +26,12 @@ pub(crate) fn accepted(response: ExportMetricsServiceResponse) -> Result<(), Exp
 }
 
 /// A message whose answer is too large to be read: it has arrived, and counts as accepted.
-pub(crate) fn unread() -> Result<(), ExportError> {
+pub(crate) fn unread(destination: &str) -> Result<(), ExportError> {
     Err(ExportError::Partial {
         rejected: 0,
-        message: format!("its answer has more than {MAX_ANSWER_BYTES} bytes and was not read"),
+        message: format!(
+            "{destination}: its answer has more than {MAX_ANSWER_BYTES} bytes and was not read"
+        ),
     })
 }
 
@@ -56,7 +61,7 @@ pub(crate) fn too_large(status: &Status) -> Option<usize> {
 
 /// A refused one: to be tried again by its code, which is UNAVAILABLE where the connection has failed; one that has
 /// exhausted a resource only where the peer says when.
-pub(crate) fn refused(status: &Status) -> ExportError {
+pub(crate) fn refused(destination: &str, status: &Status) -> ExportError {
     let after = status
         .get_details_retry_info()
         .and_then(|info| info.retry_delay);
@@ -70,7 +75,7 @@ pub(crate) fn refused(status: &Status) -> ExportError {
         Code::ResourceExhausted => after.is_some(),
         _ => false,
     };
-    let source = describe(status).into();
+    let source = format!("{destination}: {}", describe(status)).into();
     if retryable {
         ExportError::Retryable {
             source,
@@ -83,16 +88,16 @@ pub(crate) fn refused(status: &Status) -> ExportError {
     }
 }
 
-/// What a side that speaks TLS and one that does not say of each other, and the mend.
-const MISTAKEN: [(&str, &str); 2] = [
-    (
-        "frame with invalid size",
-        "does the peer speak TLS? then `tls.insecure` has to go",
-    ),
-    (
-        "InvalidContentType",
-        "does the peer speak plain text? then it takes `tls.insecure: true`",
-    ),
+/// One that is not tried again, whatever its code is.
+pub(crate) fn lost(destination: &str, status: &Status) -> ExportError {
+    ExportError::permanent(format!("{destination}: {}", describe(status)))
+}
+
+/// What a port says that is not for OTLP over gRPC, and the mend.
+const MISTAKEN: [&str; 3] = [
+    "the peer speaks HTTP/1",
+    "the peer speaks neither HTTP/2",
+    "which is no gRPC",
 ];
 
 /// The code, the message, and the causes below it that say more, as far as they are logged.
@@ -103,11 +108,13 @@ pub(crate) fn describe(status: &Status) -> String {
     } else {
         format!("{code}: {}", status.message())
     };
-    let text = with_causes(text, status);
+    // tonic's word for each failure of a connection says nothing of its own.
+    let text = with_causes(text, status).replace(": transport error", "");
     let text = bounded(&text);
-    match MISTAKEN.iter().find(|(said, _)| text.contains(said)) {
-        Some((_, mend)) => format!("{text} ({mend})"),
-        None => text.into_owned(),
+    if MISTAKEN.iter().any(|said| text.contains(said)) {
+        format!("{text}; OTLP over HTTP has the port 4318, over gRPC 4317")
+    } else {
+        text.into_owned()
     }
 }
 
@@ -147,7 +154,8 @@ mod tests {
     #[test]
     fn of_its_words_no_more_is_kept_than_is_logged() {
         let words = "é".repeat(1_000_000);
-        let ExportError::Permanent { source } = refused(&Status::invalid_argument(&words)) else {
+        let ExportError::Permanent { source } = refused("", &Status::invalid_argument(&words))
+        else {
             panic!("it is not retried");
         };
         let refusal = source.to_string();
@@ -159,7 +167,7 @@ mod tests {
         let answer = ExportMetricsServiceResponse {
             partial_success: Some(part),
         };
-        let Err(ExportError::Partial { message, .. }) = accepted(answer) else {
+        let Err(ExportError::Partial { message, .. }) = accepted("", answer) else {
             panic!("a part was rejected");
         };
         assert!(message.capacity() < 4_096 && message.ends_with('…'));
@@ -169,7 +177,7 @@ mod tests {
     fn the_retryable_codes_are_otlps() {
         let retried = |code| {
             matches!(
-                refused(&Status::new(code, "")),
+                refused("", &Status::new(code, "")),
                 ExportError::Retryable { .. }
             )
         };
@@ -191,7 +199,7 @@ mod tests {
         let details = ErrorDetails::with_retry_info(Some(Duration::from_secs(7)));
         let slow_down = Status::with_error_details(Code::ResourceExhausted, "slow down", details);
         assert!(
-            matches!(refused(&slow_down), ExportError::Retryable { after: Some(after), .. } if after.as_secs() == 7)
+            matches!(refused("", &slow_down), ExportError::Retryable { after: Some(after), .. } if after.as_secs() == 7)
         );
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::uri::PathAndQuery;
 use pipeline::opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
-use pipeline_grpc::{BytesCodec, Compression, Connection, MAX_ANSWER_BYTES};
+use pipeline_grpc::{BytesCodec, Compression, Connection, MAX_ANSWER_BYTES, TlsClient};
 use tokio::sync::RwLock;
 use tonic::client::Grpc;
 use tonic::codec::CompressionEncoding;
@@ -25,6 +25,7 @@ type Answer = Result<Response<ExportMetricsServiceResponse>, Status>;
 #[derive(Debug)]
 pub(crate) struct Client {
     endpoint: Endpoint,
+    tls: Option<TlsClient>,
     /// Made at the start: a connection needs the runtime.
     connection: OnceLock<Connection>,
     headers: MetadataMap,
@@ -34,9 +35,15 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn new(endpoint: Endpoint, headers: MetadataMap, steps: Steps) -> Client {
+    pub(crate) fn new(
+        endpoint: Endpoint,
+        tls: Option<TlsClient>,
+        headers: MetadataMap,
+        steps: Steps,
+    ) -> Client {
         Client {
             endpoint,
+            tls,
             connection: OnceLock::new(),
             headers,
             steps: RwLock::new(steps),
@@ -45,7 +52,7 @@ impl Client {
 
     /// Made when it is first needed: a peer that is not there yet is no reason not to start.
     pub(crate) fn connection(&self) -> &Connection {
-        let lazily = || Connection::lazy(&self.endpoint, CONNECT);
+        let lazily = || Connection::lazy(&self.endpoint, self.tls.clone(), CONNECT);
         self.connection.get_or_init(lazily)
     }
 

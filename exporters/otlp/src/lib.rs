@@ -7,14 +7,14 @@ mod config;
 mod message;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use http::uri::{Authority, Scheme, Uri};
 use pipeline::{Batch, Component, Context, Error, ExportError, Exporter, Result, async_trait};
-use pipeline_grpc::{MAX_HEADER_BYTES, is_answer_too_large, metadata};
+use pipeline_grpc::{MAX_HEADER_BYTES, endpoint, is_answer_too_large, metadata};
 use tonic::Code;
-use tonic::transport::Endpoint;
 
-use client::{CONNECT, Client};
+use client::Client;
 use compression::Steps;
 pub use config::Config;
 use message::MessageLimit;
@@ -22,6 +22,11 @@ use message::MessageLimit;
 /// Sends OTLP over gRPC.
 #[derive(Debug)]
 pub struct Otlp {
+    component: Arc<str>,
+    /// What is asked of whom, as errors name it.
+    destination: String,
+    /// Whether the peer's certificate is not looked at.
+    is_unverified: bool,
     client: Client,
     /// How much of a request the peer takes at a time, for as long as the connection lasts.
     limit: MessageLimit,
@@ -35,21 +40,27 @@ impl Component for Otlp {
 
     fn build(config: Config, context: &Context) -> Result<Otlp> {
         let uri = uri(&config).map_err(|why| Error::at("endpoint", why))?;
-        let mut endpoint = Endpoint::from(uri.clone()).http2_max_header_list_size(MAX_HEADER_BYTES);
+        let mut endpoint = endpoint(&uri).http2_max_header_list_size(MAX_HEADER_BYTES);
         let agent = context.build_info.user_agent();
         endpoint = endpoint.user_agent(agent).map_err(Error::new)?;
-        if uri.scheme() == Some(&Scheme::HTTPS) {
-            endpoint = endpoint
-                .tls_config(config.tls.client_config(CONNECT, context)?)
-                .map_err(|error| Error::at("tls", error))?;
-        }
+        let tls = if uri.scheme() == Some(&Scheme::HTTPS) {
+            let host = uri.host().unwrap_or_default();
+            Some(config.tls.client(host, context)?)
+        } else {
+            None
+        };
         if let Some(keepalive) = &config.keepalive {
             endpoint = keepalive.apply(endpoint);
         }
         let headers = metadata(&config.headers)?;
         let steps = Steps::new(&context.id, config.compression);
+        let scheme = uri.scheme_str().unwrap_or_default();
+        let host = uri.authority().map_or("", Authority::as_str);
         Ok(Otlp {
-            client: Client::new(endpoint, headers, steps),
+            component: Arc::clone(&context.id),
+            destination: format!("OTLP Export to {scheme}://{host}"),
+            is_unverified: tls.is_some() && config.tls.insecure_skip_verify,
+            client: Client::new(endpoint, tls, headers, steps),
             limit: MessageLimit::none(&context.id),
         })
     }
@@ -58,25 +69,36 @@ impl Component for Otlp {
 #[async_trait]
 impl Exporter for Otlp {
     async fn start(&self) -> Result<()> {
+        if self.is_unverified {
+            tracing::warn!(
+                component = &*self.component,
+                "the peer's certificate is not looked at, as `tls.insecure_skip_verify` has it: whoever answers gets the data"
+            );
+        }
         self.client.connection();
         Ok(())
     }
 
+    fn destination(&self) -> Option<String> {
+        Some(self.destination.clone())
+    }
+
     async fn export(&self, request: &[Batch]) -> Result<(), ExportError> {
+        let to = &*self.destination;
         let mut left: VecDeque<Batch> = request.iter().cloned().collect();
         while let Some(message) = self.limit.next(&mut left) {
             let (part, status) = match self.client.send(message.parts.clone()).await {
-                Ok(response) => (answer::accepted(response.into_inner()), None),
+                Ok(response) => (answer::accepted(to, response.into_inner()), None),
                 // The peer has it: to send it again, or in parts, would send it twice.
-                Err(status) if is_answer_too_large(&status) => (answer::unread(), None),
+                Err(status) if is_answer_too_large(&status) => (answer::unread(to), None),
                 Err(status) => match answer::too_large(&status) {
                     Some(stated) if !message.is_single() => {
                         self.limit.lower(message.size, stated);
                         message.put_back(&mut left);
                         continue;
                     }
-                    Some(_) => (Err(ExportError::permanent(answer::describe(&status))), None),
-                    None => (Err(answer::refused(&status)), Some(status)),
+                    Some(_) => (Err(answer::lost(to, &status)), None),
+                    None => (Err(answer::refused(to, &status)), Some(status)),
                 },
             };
             if status.is_some_and(|it| it.code() == Code::Unavailable) {

@@ -110,6 +110,11 @@ pub trait Exporter: Send + Sync + 'static {
         Demand::everything()
     }
 
+    /// What it asks of whom, as it stands before its own errors: for one that others tell, as a time-out.
+    fn destination(&self) -> Option<String> {
+        None
+    }
+
     /// Its own defaults for queue, retry and time-out.
     #[must_use]
     fn delivery() -> Delivery

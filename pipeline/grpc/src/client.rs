@@ -13,17 +13,29 @@ use tonic::transport::{Channel, Error};
 use tonic::{Code, Status};
 use tower::Service;
 
+use crate::connection::State;
 use crate::whole_answer::whole;
 
 /// A channel whose failures are UNAVAILABLE, and whose answers are gRPC's. Clones share the connection.
 #[derive(Clone, Debug)]
-pub struct Client(Channel);
+pub struct Client {
+    channel: Channel,
+    /// Of the connection, where it is watched.
+    state: Option<Arc<State>>,
+}
 
 impl Client {
     /// The client of a channel.
     #[must_use]
     pub fn new(channel: Channel) -> Client {
-        Client(channel)
+        let state = None;
+        Client { channel, state }
+    }
+
+    /// The client of a channel over the connection that has this state.
+    pub(crate) fn observed(channel: Channel, state: Arc<State>) -> Client {
+        let state = Some(state);
+        Client { channel, state }
     }
 }
 
@@ -33,7 +45,8 @@ impl Service<Request<Body>> for Client {
     type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Status>> + Send>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Status>> {
-        self.0.poll_ready(cx).map_err(failed)
+        let ready = self.channel.poll_ready(cx);
+        ready.map_err(|error| failed(error, self.state.as_deref()))
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
@@ -42,9 +55,11 @@ impl Service<Request<Body>> for Client {
         if let Some(encoding) = request.headers_mut().get_mut("grpc-encoding") {
             encoding.set_sensitive(true);
         }
-        let call = self.0.call(request);
-        Box::pin(async {
-            let answer = call.await.map_err(failed)?;
+        let call = self.channel.call(request);
+        let state = self.state.clone();
+        Box::pin(async move {
+            let answer = call.await;
+            let answer = answer.map_err(|error| failed(error, state.as_deref()))?;
             match mapped(answer.status(), answer.headers()) {
                 Some(status) => Err(status),
                 None => Ok(whole(answer)),
@@ -53,18 +68,25 @@ impl Service<Request<Body>> for Client {
     }
 }
 
-fn failed(error: Error) -> Status {
-    if is_unreadable(&error) {
-        return Status::resource_exhausted("the headers of the answer cannot be read");
-    }
+fn failed(error: Error, state: Option<&State>) -> Status {
+    let is_unreadable = is_unreadable(&error);
     let status = Status::from_error(error.into());
     // tonic's codes: UNKNOWN for a connection, and those of RST_STREAM and GOAWAY
     // (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#errors).
-    let failure = match status.code() {
-        Code::Unknown | Code::Internal | Code::Cancelled => Failure::Unanswered,
-        _ => Failure::NotTaken,
-    };
-    unavailable(status, failure)
+    let was_connected = matches!(
+        status.code(),
+        Code::Unknown | Code::Internal | Code::Cancelled
+    );
+    let finding = state.filter(|_| was_connected).and_then(State::finding);
+    match finding {
+        // It says more than what the libraries made of it. No peer that spoke gRPC has seen the call.
+        Some(finding) => unavailable(Status::unavailable(finding), Failure::NotTaken),
+        None if is_unreadable => {
+            Status::resource_exhausted("the headers of the answer cannot be read")
+        }
+        None if was_connected => unavailable(status, Failure::Unanswered),
+        None => unavailable(status, Failure::NotTaken),
+    }
 }
 
 /// Whether h2 refuses the answer: its headers are larger than is taken, or have too many frames, or are none. The peer has

@@ -1,58 +1,102 @@
-//! A connection that is counted: what is learnt of a peer holds for one of them.
+//! A connection that is counted, since what is learnt of a peer holds for one of them; and what is seen on it that explains
+//! why calls fail.
 
-use std::io;
-use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use http::Uri;
+use http::uri::Scheme;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use pipeline::BoxError;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, timeout_at};
 use tonic::transport::Endpoint;
-use tower::ServiceExt;
+use tower::{ServiceExt, service_fn};
 
-use crate::Client;
+use crate::observed::{Event, Observed, Protocol};
+use crate::{Client, TlsClient};
+
+/// The endpoint of a [`Connection`] to `http://host:port` or `https://host:port`.
+///
+/// # Panics
+/// Where the URI has no host.
+#[must_use]
+pub fn endpoint(uri: &Uri) -> Endpoint {
+    // TLS is the connection's, not tonic's, which takes no `https` then.
+    let mut parts = uri.clone().into_parts();
+    parts.scheme = Some(Scheme::HTTP);
+    let plain = Uri::from_parts(parts).expect("as it was but for the scheme");
+    Endpoint::from(plain).origin(uri.clone())
+}
 
 /// A connection to a peer, made when it is first needed, and anew when it has ended.
 #[derive(Clone, Debug)]
 pub struct Connection {
     client: Client,
-    counts: Arc<Counts>,
+    state: Arc<State>,
 }
 
 #[derive(Debug, Default)]
-struct Counts {
+pub(crate) struct State {
     made: AtomicU64,
     /// The newest on which the peer said anything.
     heard: AtomicU64,
+    /// What was seen on the newest that explains why its calls fail.
+    finding: Mutex<Option<String>>,
 }
 
+/// What the peer speaks instead, by its first words.
+fn spoken_instead(bytes: &[u8], is_tls: bool) -> Option<String> {
+    match Protocol::of(bytes) {
+        Protocol::Http2 => None,
+        Protocol::Http1 => Some("the peer speaks HTTP/1, and not gRPC".into()),
+        Protocol::Tls if !is_tls => Some("the peer speaks TLS, and not plain text: take out `tls.insecure: true`, or `http://` before the endpoint".into()),
+        Protocol::Tls | Protocol::Other => {
+            let begin = &bytes[..bytes.len().min(20)];
+            let begin = String::from_utf8_lossy(begin);
+            Some(format!("the peer speaks neither HTTP/2 nor gRPC: it begins with `{}`", begin.trim_end()))
+        }
+    }
+}
+
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
 impl Connection {
-    /// One that takes `timeout` to be made at the most, TLS included.
+    /// One of an [`endpoint`], that takes `timeout` to be made at the most, TLS included.
     #[must_use]
-    pub fn lazy(endpoint: &Endpoint, timeout: Duration) -> Connection {
-        let counts = Arc::<Counts>::default();
-        let mut connector = HttpConnector::new();
-        connector.enforce_http(false);
-        connector.set_nodelay(true);
+    pub fn lazy(endpoint: &Endpoint, tls: Option<TlsClient>, timeout: Duration) -> Connection {
+        let state = Arc::<State>::default();
+        let mut tcp = HttpConnector::new();
+        tcp.set_nodelay(true);
         // Shared by the addresses of the name.
-        connector.set_connect_timeout(Some(timeout));
-        let counted = Arc::clone(&counts);
-        let connector = connector.map_response(move |io: TokioIo<TcpStream>| {
-            let number = counted.made.fetch_add(1, Ordering::Relaxed) + 1;
-            TokioIo::new(CountedStream {
-                stream: io.into_inner(),
-                number,
-                counts: Arc::clone(&counted),
-            })
+        tcp.set_connect_timeout(Some(timeout));
+        let of_connector = Arc::clone(&state);
+        let connector = service_fn(move |uri: Uri| {
+            let (tcp, tls, state) = (tcp.clone(), tls.clone(), Arc::clone(&of_connector));
+            async move {
+                let deadline = Instant::now() + timeout;
+                let stream = timeout_at(deadline, tcp.oneshot(uri)).await;
+                let stream = stream.map_err(|_| format!("no connection within {timeout:?}"))??;
+                let stream = stream.into_inner();
+                let stream: Box<dyn Stream> = match &tls {
+                    None => Box::new(stream),
+                    Some(tls) => {
+                        let stream = timeout_at(deadline, tls.connect(stream)).await;
+                        let error = |_| format!("the TLS handshake was not done after {timeout:?}");
+                        Box::new(stream.map_err(error)??)
+                    }
+                };
+                Ok::<_, BoxError>(TokioIo::new(state.observed(stream, tls)))
+            }
         });
-        let endpoint = endpoint.clone().connect_timeout(timeout);
+        let channel = endpoint.connect_with_connector_lazy(connector);
         Connection {
-            client: Client::new(endpoint.connect_with_connector_lazy(connector)),
-            counts,
+            client: Client::observed(channel, Arc::clone(&state)),
+            state,
         }
     }
 
@@ -65,66 +109,58 @@ impl Connection {
     /// The number of the newest, from 1; 0 before there is one.
     #[must_use]
     pub fn number(&self) -> u64 {
-        self.counts.made.load(Ordering::Relaxed)
+        self.state.made.load(Ordering::Relaxed)
     }
 
     /// Whether the peer has said anything on the newest: one that closes it without a word is not there yet, as what accepts
     /// connections in its place does it.
     #[must_use]
     pub fn is_answered(&self) -> bool {
-        self.counts.heard.load(Ordering::Relaxed) == self.number()
+        self.state.heard.load(Ordering::Relaxed) == self.number()
     }
 }
 
-/// A stream that says whether the peer has said anything.
-struct CountedStream {
-    stream: TcpStream,
-    number: u64,
-    counts: Arc<Counts>,
-}
-
-impl AsyncRead for CountedStream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let outcome = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        if buffer.filled().len() > before {
-            let heard = &self.counts.heard;
-            heard.fetch_max(self.number, Ordering::Relaxed);
-        }
-        outcome
-    }
-}
-
-impl AsyncWrite for CountedStream {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+impl State {
+    /// Why calls over the newest connection fail, if that was seen.
+    pub(crate) fn finding(&self) -> Option<String> {
+        let finding = self.finding.lock();
+        finding.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bytes)
+    /// A new connection.
+    fn observed(
+        self: Arc<State>,
+        stream: Box<dyn Stream>,
+        tls: Option<TlsClient>,
+    ) -> Observed<Box<dyn Stream>> {
+        let number = self.made.fetch_add(1, Ordering::Relaxed) + 1;
+        self.find(None);
+        let mut is_silent = true;
+        Observed::new(stream, move |event| {
+            let finding = match event {
+                Event::Said(bytes) if is_silent => {
+                    is_silent = false;
+                    self.heard.fetch_max(number, Ordering::Relaxed);
+                    spoken_instead(bytes, tls.is_some())
+                }
+                Event::Said(_) => None,
+                Event::Ended(error) => {
+                    let of_tls = tls.as_ref().map(|tls| tls.explain_end(error, is_silent));
+                    match of_tls {
+                        Some(Some(finding)) => Some(finding),
+                        Some(None) if is_silent => Some("the peer closes the connection without a word: it is not ready, or no gRPC".into()),
+                        None if is_silent => Some("the peer closes the connection without a word: it is not ready, or it speaks TLS, which takes no `tls.insecure: true` and no `http://`".into()),
+                        _ => None,
+                    }
+                }
+            };
+            if finding.is_some() && self.made.load(Ordering::Relaxed) == number {
+                self.find(finding);
+            }
+        })
     }
 
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+    fn find(&self, finding: Option<String>) {
+        *self.finding.lock().unwrap_or_else(PoisonError::into_inner) = finding;
     }
 }

@@ -13,14 +13,15 @@ mod connection;
 mod headers;
 mod keepalive;
 mod limits;
+mod observed;
 mod tls;
 mod whole_answer;
 
 pub use client::{Client, Failure};
 pub use codec::BytesCodec;
 pub use compression::Compression;
-pub use connection::Connection;
+pub use connection::{Connection, endpoint};
 pub use headers::metadata;
 pub use keepalive::Keepalive;
 pub use limits::{MAX_ANSWER_BYTES, MAX_HEADER_BYTES, is_answer_too_large};
-pub use tls::Tls;
+pub use tls::{Tls, TlsClient, TlsVersion};

@@ -257,6 +257,11 @@ impl<'a> Deserializer<'a> for Reader<'a, '_> {
             NodeValue::String(text) | NodeValue::Untyped(text) => self.visit(visitor, |visitor| {
                 visitor.visit_enum(text.as_str().into_deserializer())
             }),
+            // A name such as `1.2` is a number to YAML.
+            NodeValue::Number(number) if allowed.contains(&number.to_string().as_str()) => self
+                .visit(visitor, |visitor| {
+                    visitor.visit_enum(number.to_string().into_deserializer())
+                }),
             NodeValue::Map(map) if map.len() == 1 => {
                 let items = Items {
                     rest: map.iter(),

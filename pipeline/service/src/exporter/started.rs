@@ -63,4 +63,8 @@ impl Exporter for StartedExporter {
     fn demand(&self) -> Demand {
         self.exporter.demand()
     }
+
+    fn destination(&self) -> Option<String> {
+        self.exporter.destination()
+    }
 }

@@ -26,7 +26,9 @@ impl TimeoutSender {
             return export.await;
         }
         timeout(limit, export).await.unwrap_or_else(|_| {
-            let error = format!("no answer within {limit:?}");
+            let destination = self.exporter.destination();
+            let to = destination.map_or_else(String::new, |it| format!("{it}: "));
+            let error = format!("{to}no answer within {limit:?}");
             Err(ExportError::retryable(error))
         })
     }

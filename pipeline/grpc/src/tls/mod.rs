@@ -1,0 +1,173 @@
+//! TLS of a client.
+
+mod files;
+mod handshake;
+mod identity;
+mod verifier;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use pipeline::{Context, Error, Result};
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion, version};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use handshake::TlsClient;
+use identity::Identity;
+use verifier::{Unverified, Verifier};
+
+/// TLS settings of a client.
+#[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tls {
+    /// No TLS.
+    pub insecure: bool,
+    /// TLS with whoever answers: the server's certificate is not looked at.
+    pub insecure_skip_verify: bool,
+    /// The oldest version of TLS that is spoken.
+    pub min_version: TlsVersion,
+    /// PEM file of the authorities to trust, instead of the system's; or of the server's own certificate.
+    pub ca_file: Option<PathBuf>,
+    /// Whether the system's authorities are trusted beside those of `ca_file`.
+    pub include_system_ca_certs_pool: bool,
+    /// PEM file of the client's certificate, with `key_file`.
+    pub cert_file: Option<PathBuf>,
+    /// PEM file of the client's private key.
+    pub key_file: Option<PathBuf>,
+    /// The name that the server's certificate has to carry, instead of the endpoint's host.
+    pub server_name_override: Option<String>,
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum TlsVersion {
+    /// TLS 1.2.
+    #[default]
+    #[serde(rename = "1.2")]
+    V1_2,
+    /// TLS 1.3.
+    #[serde(rename = "1.3")]
+    V1_3,
+}
+
+impl TlsVersion {
+    fn name(self) -> &'static str {
+        match self {
+            TlsVersion::V1_2 => "1.2",
+            TlsVersion::V1_3 => "1.3",
+        }
+    }
+
+    fn and_newer(self) -> Vec<&'static SupportedProtocolVersion> {
+        match self {
+            TlsVersion::V1_2 => vec![&version::TLS12, &version::TLS13],
+            TlsVersion::V1_3 => vec![&version::TLS13],
+        }
+    }
+}
+
+impl Tls {
+    /// A client of this host, which is a name or an address (IPv6 in brackets or not).
+    ///
+    /// # Errors
+    /// A file that cannot be read or is not what it has to be, a certificate without its key or a key without its
+    /// certificate, at `tls.<key>`; a host that no certificate can carry, at `endpoint`.
+    pub fn client(&self, host: &str, context: &Context) -> Result<TlsClient> {
+        let provider = Arc::new(ring::default_provider());
+        let verifier: Arc<dyn ServerCertVerifier> = if self.insecure_skip_verify {
+            Arc::new(Unverified(Arc::clone(&provider)))
+        } else {
+            Arc::new(self.verifier(&provider, context)?)
+        };
+        let identity = Arc::new(self.identity(&provider, context)?);
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&self.min_version.and_newer())
+            .map_err(|error| Error::at("tls.min_version", error))?
+            .dangerous()
+            .with_custom_certificate_verifier(verifier)
+            .with_client_cert_resolver(Arc::clone(&identity) as _);
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        Ok(TlsClient {
+            config: Arc::new(config),
+            name: self.name(host)?,
+            identity,
+            min_version: self.min_version,
+        })
+    }
+
+    fn name(&self, host: &str) -> Result<ServerName<'static>> {
+        let (key, name) = match &self.server_name_override {
+            Some(name) => ("tls.server_name_override", name.as_str()),
+            None => ("endpoint", host.trim_matches(['[', ']'])),
+        };
+        ServerName::try_from(name.to_owned())
+            .map_err(|_| Error::at(key, format!("no certificate can carry the name `{name}`")))
+    }
+
+    fn verifier(&self, provider: &Arc<CryptoProvider>, context: &Context) -> Result<Verifier> {
+        let mut roots = RootCertStore::empty();
+        let mut own: Vec<CertificateDer<'static>> = Vec::new();
+        if let Some(path) = &self.ca_file {
+            own = read("tls.ca_file", path, context, files::certificates)?;
+            for certificate in &own {
+                roots.add(certificate.clone()).map_err(|error| {
+                    let path = path.display();
+                    let text = format!("{path} has a certificate that cannot be read: {error}");
+                    Error::at("tls.ca_file", text)
+                })?;
+            }
+        }
+        if self.ca_file.is_none() || self.include_system_ca_certs_pool {
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        }
+        if roots.is_empty() {
+            let text = "the system has no certificates of authorities: install its package `ca-certificates`, or set `ca_file`";
+            return Err(Error::at("tls", text));
+        }
+        let trusted = match (&self.ca_file, self.include_system_ca_certs_pool) {
+            (None, _) => "the system's authorities",
+            (Some(_), false) => "those of `tls.ca_file`",
+            (Some(_), true) => "the system's authorities and those of `tls.ca_file`",
+        };
+        let provider = Arc::clone(provider);
+        let webpki = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
+            .build()
+            .map_err(|error| Error::at("tls", error))?;
+        Ok(Verifier {
+            webpki,
+            own,
+            trusted,
+        })
+    }
+
+    fn identity(&self, provider: &CryptoProvider, context: &Context) -> Result<Identity> {
+        match (&self.cert_file, &self.key_file) {
+            (None, None) => Ok(Identity::default()),
+            (Some(certificate), Some(key_file)) => {
+                let chain = read("tls.cert_file", certificate, context, files::certificates)?;
+                let key = read("tls.key_file", key_file, context, files::private_key)?;
+                Identity::new(chain, key, provider).map_err(|why| {
+                    Error::at("tls.key_file", format!("{} {why}", key_file.display()))
+                })
+            }
+            (Some(_), None) => Err(Error::at("tls.cert_file", "`cert_file` needs `key_file`")),
+            (None, Some(_)) => Err(Error::at("tls.key_file", "`key_file` needs `cert_file`")),
+        }
+    }
+}
+
+/// What `parse` makes of a file; its error follows the path in the message.
+fn read<T>(
+    key: &str,
+    path: &Path,
+    context: &Context,
+    parse: impl FnOnce(&[u8]) -> Result<T, String>,
+) -> Result<T> {
+    let bytes = context.read(path).map_err(|error| Error::at(key, error))?;
+    parse(&bytes).map_err(|why| Error::at(key, format!("{} {why}", path.display())))
+}
