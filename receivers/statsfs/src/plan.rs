@@ -8,7 +8,7 @@ use pipeline::Attributes;
 
 use crate::config::{Config, Filter, FormatRule, Limits, Priority, Read, ValueFormat};
 use crate::layout::Layout;
-use crate::read::STALL_TIMEOUT;
+use crate::read::{FileFormat, STALL_TIMEOUT};
 
 /// A receiver's configuration as scans and sweeps use it.
 #[derive(Debug)]
@@ -82,16 +82,20 @@ impl Plan {
         directory: &str,
         file: &str,
         declared: Option<ValueFormat>,
-    ) -> ValueFormat {
+    ) -> FileFormat {
         if self.formats.is_empty() {
-            return declared.unwrap_or_default();
+            return declared.unwrap_or_default().into();
         }
         let path = format!("{directory}/{file}");
         let rule = self
             .formats
             .iter()
             .find(|rule| rule.r#match.is_match(&path));
-        rule.map(|rule| rule.r#as).or(declared).unwrap_or_default()
+        let format = rule.and_then(|rule| rule.r#as).or(declared);
+        FileFormat {
+            format: format.unwrap_or_default(),
+            absent: rule.map(|rule| rule.absent.clone()).unwrap_or_default(),
+        }
     }
 
     /// The labels of a directory below its subsystem.

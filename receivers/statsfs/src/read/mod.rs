@@ -11,6 +11,6 @@ mod work_queue;
 pub(crate) use fd_cache::FdCache;
 pub(crate) use job::{Job, ReadCost, ReadFailure, Readings, cpu_time};
 pub(crate) use pool::{ReaderPool, STALL_TIMEOUT};
-pub(crate) use rows::{RowGroup, Rows};
+pub(crate) use rows::{FileFormat, RowGroup, Rows};
 pub(crate) use value::Reason;
 pub(crate) use work_queue::FinishedJob;
