@@ -30,7 +30,7 @@ pub mod fuzzing {
             let entry = catalog.find("kvm/1-2", "exits", "debugfs");
             let source = pipeline::SourceFile::new("exits");
             let directory = pipeline::SourceDirectory::new("kvm/1-2", "debugfs");
-            let source = pipeline::Source::new(Arc::new(directory), Arc::new(source));
+            let source = pipeline::Source::new(directory.into(), source.into());
             let _ = entry.map(|it| it.is_aggregate(&source));
         }
     }
@@ -118,8 +118,7 @@ impl Processor for Metadata {
                 {
                     candidates.insert(Arc::clone(&incoming.name));
                 }
-                let rewrite = types.value_rewrite(incoming, &series.kind);
-                RowMemory::new(&series.kind, types.start(incoming), rewrite)
+                types.row_memory(incoming, &series.kind)
             });
         let rewritten = rewrite.apply(&batch);
         out.dropped(batch.points() - rewritten.points(), DropReason::FILTERED);

@@ -6,7 +6,7 @@ use pipeline::{Head, Kind, PerSeries, Series, Source, SourceFile, Verdict};
 
 use crate::catalog::{Catalog, CatalogEntry};
 use crate::config::{Aggregates, Config, MetadataRule, MetadataSource, Start, Unmatched};
-use crate::counts::ValueRewrite;
+use crate::counts::{RowMemory, ValueRewrite};
 use crate::wraps::Wrap;
 
 /// Answers what a metric is, from rules, declarations, catalogs and modes.
@@ -24,9 +24,19 @@ impl Types {
         Types { config, catalog }
     }
 
-    /// What becomes of the values of this series, which goes on with that kind.
-    pub(crate) fn value_rewrite(&self, series: &Series, kind: &Kind) -> ValueRewrite {
+    /// What is remembered of this series, which goes on with that kind.
+    pub(crate) fn row_memory(&self, series: &Series, kind: &Kind) -> RowMemory {
         let entry = self.entry(series.source.as_ref());
+        let rewrite = self.value_rewrite(series, kind, entry);
+        RowMemory::new(kind, self.start(series, entry), rewrite)
+    }
+
+    fn value_rewrite(
+        &self,
+        series: &Series,
+        kind: &Kind,
+        entry: Option<&CatalogEntry>,
+    ) -> ValueRewrite {
         let absent = self.config.sources.iter().find_map(|asked| match asked {
             MetadataSource::Rules => self.rules(series).find_map(|rule| rule.absent.clone()),
             MetadataSource::Catalog => entry.map(|entry| entry.absent.clone()),
@@ -41,14 +51,14 @@ impl Types {
     }
 
     /// The start of the series, unix ns; 0: its first value is the baseline.
-    pub(crate) fn start(&self, series: &Series) -> u64 {
+    fn start(&self, series: &Series, entry: Option<&CatalogEntry>) -> u64 {
         let Some(source) = &series.source else {
             return 0;
         };
         let start = self.config.sources.iter().find_map(|asked| match asked {
             MetadataSource::Rules => self.rules(series).find_map(|rule| rule.start),
             MetadataSource::Declared => None,
-            MetadataSource::Catalog => self.entry(Some(source)).map(|entry| entry.start),
+            MetadataSource::Catalog => entry.map(|entry| entry.start),
             MetadataSource::Mode => is_counter_by_mode(source).then_some(Start::Device),
         });
         start.unwrap_or_default().since(source.directory.created)

@@ -19,7 +19,7 @@ pub(crate) struct Changes {
     /// Files that were removed, in directories that stay.
     pub(crate) removed_files: Vec<(DirectoryId, Arc<CString>)>,
     /// Files whose series or declaration has changed.
-    pub(crate) changed: Vec<(DirectoryId, DiscoveredFile)>,
+    pub(crate) changed: Vec<(DirectoryRef, DiscoveredFile)>,
 }
 
 impl Changes {
