@@ -280,3 +280,44 @@ fn constant_churn_leaves_the_right_series_and_nothing_else() {
         .filter(|line| line.contains("WARN") && !line.contains("WARN empty file passed over"));
     assert_eq!(warnings.next(), None, "{stderr}");
 }
+
+#[test]
+fn a_group_is_shown_where_it_is_the_finest_and_again_when_those_in_it_have_gone() {
+    let tree = shared_memory();
+    let group = |path: &str, value: &str| {
+        let made = shared_memory();
+        fs::write(made.path().join("memory.current"), value).unwrap();
+        fs::rename(made.path(), tree.path().join("cgroup").join(path)).unwrap();
+    };
+    fs::create_dir(tree.path().join("cgroup")).unwrap();
+    group("a", "5\n");
+    let receiver = format!(
+        "{{root: {}, collection_interval: 20ms}}",
+        tree.path().display()
+    );
+    let mut child = collector(&config(&receiver, "metadata: {}", "{format: text}"), &[]);
+    let mut stdout = std::io::BufReader::new(child.stdout.take().unwrap());
+    // In any order, but all of them, since the ones before.
+    let mut until_all = |mut wanted: Vec<&str>| {
+        common::lines_until(&mut stdout, |shown| {
+            wanted.retain(|line| *line != shown);
+            wanted.is_empty()
+        });
+    };
+    let (finest, ended) = (
+        "cgroup/memory.current{device=/a} 5 updown By",
+        "cgroup/memory.current{device=/a} end updown By",
+    );
+    until_all(vec![finest]);
+    group("a/b", "4\n");
+    until_all(vec![
+        ended,
+        "cgroup/memory.current{device=/a/b} 4 updown By",
+    ]);
+    fs::remove_dir_all(tree.path().join("cgroup/a/b")).unwrap();
+    until_all(vec![
+        "cgroup/memory.current{device=/a/b} end updown By",
+        finest,
+    ]);
+    end_without_warning(child);
+}

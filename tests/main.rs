@@ -7,6 +7,7 @@
 mod aggregate;
 mod broken_connections;
 mod budget;
+mod catalog;
 mod common;
 mod compression;
 mod configuration;

@@ -60,7 +60,7 @@ fn a_vm_is_seen_with_its_types_and_ends_when_it_goes() {
     for line in [
         format!("kvm/pages_4k{{vm={name}}} 0 updown {{page}}"),
         format!("kvm/blocking{{vm={name}}} 0 updown {{vcpu}}"),
-        format!("kvm/guest_mode{{vcpu=vcpu0,vm={name}}} 0 gauge 1"),
+        format!("kvm/guest_mode{{vcpu=vcpu0,vm={name}}} 0 updown {{vcpu}}"),
     ] {
         assert!(shown.contains(&line), "{line}: {shown:#?}");
     }

@@ -96,8 +96,8 @@ impl Sender {
         points_until(&mut self.stdout, far_end, is_wanted)
     }
 
-    /// Ends it without a warning; the rest goes to the far end as well.
-    pub(super) fn end(self, far_end: &mut FarEnd) {
+    /// Ends it without a warning; the rest goes to the far end as well. What it logged.
+    pub(super) fn end(self, far_end: &mut FarEnd) -> String {
         signal(&self.child, Signal::TERM);
         for line in self.stdout.lines() {
             points(&line.unwrap())
@@ -110,6 +110,7 @@ impl Sender {
             output.status.success() && !stderr.contains("WARN"),
             "{stderr}"
         );
+        stderr
     }
 }
 

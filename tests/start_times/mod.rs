@@ -4,6 +4,7 @@ mod ext4;
 mod far_end;
 mod history;
 mod interfaces;
+mod meters;
 
 use std::fs;
 

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
-use pipeline::Kind;
-use pipeline::config::Pattern;
+use pipeline::config::{AbsentValues, Pattern};
+use pipeline::{Kind, Source};
 use serde::Deserialize;
 
 use crate::config::Start;
@@ -30,8 +30,21 @@ pub(crate) struct CatalogEntry {
     pub(crate) unit: Arc<str>,
     pub(crate) description: Arc<str>,
     pub(crate) start: Start,
-    /// The levels at which it is a sum of those below.
-    aggregates: Arc<GlobSet>,
+    /// Numbers that stand for no value.
+    pub(crate) absent: AbsentValues,
+    /// The file beside it that shows the range at which it wraps.
+    pub(crate) wraps_at: Option<Arc<str>>,
+    /// The file beside it that wraps at what this one shows.
+    pub(crate) range_of: Option<Arc<str>>,
+    levels: Arc<Levels>,
+}
+
+/// The levels at which a file is a sum, or the like, of those below.
+#[derive(Debug)]
+struct Levels {
+    always: GlobSet,
+    /// Where the same file stands below.
+    if_below: GlobSet,
 }
 
 #[derive(Debug)]
@@ -60,7 +73,11 @@ struct FamilyForm {
     #[serde(default)]
     aggregates: Vec<String>,
     #[serde(default)]
+    aggregates_if_below: Vec<String>,
+    #[serde(default)]
     start: Start,
+    #[serde(default)]
+    absent: AbsentValues,
     metrics: Vec<MetricForm>,
 }
 
@@ -75,6 +92,8 @@ struct MetricForm {
     description: String,
     aggregates: Option<Vec<String>>,
     start: Option<Start>,
+    absent: Option<AbsentValues>,
+    wraps_at: Option<String>,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -155,15 +174,24 @@ impl Catalog {
 }
 
 impl CatalogEntry {
-    /// Whether it is a sum, or the like, of those below, in this directory.
-    pub(crate) fn is_aggregate(&self, directory: &str) -> bool {
-        self.aggregates.is_match(directory)
+    /// Whether this file of its is a sum, or the like, of those below.
+    pub(crate) fn is_aggregate(&self, source: &Source) -> bool {
+        let directory = &*source.directory.path;
+        self.levels.always.is_match(directory)
+            || (source.file.same_name_below && self.levels.if_below.is_match(directory))
     }
 }
 
 fn family(form: FamilyForm) -> Result<Family, String> {
     let error = |why: String| format!("family `{}`: {why}", form.id);
-    let levels = Arc::new(level_set(&form.aggregates).map_err(error)?);
+    let levels = |always: &[String]| -> Result<Arc<Levels>, String> {
+        Ok(Arc::new(Levels {
+            always: level_set(always).map_err(error)?,
+            if_below: level_set(&form.aggregates_if_below).map_err(error)?,
+        }))
+    };
+    let of_all = levels(&form.aggregates)?;
+    let mut ranges: Vec<(Arc<str>, Arc<str>)> = Vec::new();
     let mut family = Family {
         filesystems: form.filesystems,
         exact: HashMap::new(),
@@ -176,16 +204,21 @@ fn family(form: FamilyForm) -> Result<Family, String> {
             Type::Gauge | Type::Peak | Type::Bool => Some(Kind::Gauge),
             Type::Histogram | Type::Enum | Type::Config | Type::Info | Type::Text => None,
         };
-        let aggregates = match &metric.aggregates {
-            Some(own) => Arc::new(level_set(own).map_err(error)?),
-            None => Arc::clone(&levels),
+        let levels = match &metric.aggregates {
+            Some(own) => levels(own)?,
+            None => Arc::clone(&of_all),
         };
+        let wraps_at: Option<Arc<str>> = metric.wraps_at.map(Arc::from);
+        ranges.extend(wraps_at.clone().map(|it| (it, metric.name.as_str().into())));
         let entry = CatalogEntry {
             kind,
             unit: metric.unit.into(),
             description: metric.description.into(),
             start: metric.start.unwrap_or(form.start),
-            aggregates,
+            absent: metric.absent.unwrap_or_else(|| form.absent.clone()),
+            wraps_at,
+            range_of: None,
+            levels,
         };
         if metric.name.contains(['*', '?', '[', '{']) {
             let glob = Pattern::glob(&metric.name).map_err(error)?;
@@ -193,6 +226,15 @@ fn family(form: FamilyForm) -> Result<Family, String> {
         } else if family.exact.insert(metric.name.clone(), entry).is_some() {
             return Err(error(format!("`{}` stands twice", metric.name)));
         }
+    }
+    for (range, counter) in ranges {
+        if !family.exact.contains_key(&*counter) {
+            return Err(error(format!("`{counter}` is a glob, and cannot wrap")));
+        }
+        let entry = family.exact.get_mut(&*range);
+        let missing = || error(format!("`{range}` at which `{counter}` wraps is not in it"));
+        let entry = entry.ok_or_else(missing)?;
+        entry.range_of = Some(counter);
     }
     Ok(family)
 }
@@ -227,172 +269,4 @@ fn glob(text: &str) -> Result<Glob, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use pipeline::Created;
-
-    use super::*;
-
-    fn built_in() -> Catalog {
-        Catalog::parse(&[("catalog.yaml", BUILT_IN)]).unwrap()
-    }
-
-    #[test]
-    fn names_are_told_apart_by_place_and_file_system() {
-        let catalog = built_in();
-        let kind = |directory, file, filesystem| {
-            catalog
-                .find(directory, file, filesystem)
-                .map(|entry| entry.kind.clone())
-        };
-        assert_eq!(
-            kind("net/eth0/statistics", "rx_bytes", "sysfs"),
-            Some(Some(Kind::COUNTER))
-        );
-        assert_eq!(
-            kind("net/eth0", "rx_bytes", "statsfs"),
-            Some(Some(Kind::COUNTER))
-        );
-        assert_eq!(kind("net/eth0", "mtu", "sysfs"), Some(Some(Kind::Gauge)));
-        assert_eq!(kind("net/eth0", "operstate", "sysfs"), Some(None));
-        assert_eq!(
-            kind("kvm/1-2", "blocking", "debugfs"),
-            Some(Some(Kind::UP_DOWN_COUNTER)),
-            "a number of vCPUs, not a truth value"
-        );
-        assert_eq!(
-            kind("kvm/1-2", "halt_wait_hist", "debugfs"),
-            Some(None),
-            "one bucket is no histogram"
-        );
-        assert_eq!(
-            kind("kvm/1-2/vcpu0", "guest_mode", "debugfs"),
-            Some(Some(Kind::Gauge))
-        );
-        assert_eq!(
-            kind(
-                "infiniband/mlx5_0/ports/1/hw_counters",
-                "np_new_one",
-                "sysfs"
-            ),
-            Some(Some(Kind::COUNTER))
-        );
-        assert_eq!(
-            kind("infiniband/mlx5_0/ports/1/hw_counters", "lifespan", "sysfs"),
-            Some(None)
-        );
-        assert_eq!(kind("other/x", "rx_bytes", "sysfs"), None);
-        assert!(
-            catalog
-                .find("kvm", "max_mmu_rmap_size", "debugfs")
-                .unwrap()
-                .description
-                .starts_with("Sum over all VMs")
-        );
-    }
-
-    #[test]
-    fn sums_are_known_by_level() {
-        let catalog = built_in();
-        let sum = |directory, file, filesystem| {
-            catalog
-                .find(directory, file, filesystem)
-                .unwrap()
-                .is_aggregate(directory)
-        };
-        assert!(sum("kvm", "exits", "debugfs"));
-        assert!(
-            !sum("kvm/1-2", "exits", "debugfs"),
-            "the finest level that debugfs has"
-        );
-        assert!(sum("kvm/1-2", "guest_mode", "debugfs"));
-        assert!(sum("kvm/1-2", "exits", "statsfs") && sum("kvm/1-2", "exits", "ext4"));
-        assert!(!sum("kvm/1-2/vcpu0", "exits", "statsfs"));
-        assert!(sum("kvm", "largepages", "statsfs") && !sum("kvm/1-2", "largepages", "statsfs"));
-    }
-
-    #[test]
-    fn each_family_of_counters_says_since_when_they_count() {
-        let file: serde_yaml::Value = serde_yaml::from_str(BUILT_IN).unwrap();
-        for family in file["families"].as_sequence().unwrap() {
-            let mut metrics = family["metrics"].as_sequence().unwrap().iter();
-            let has_counters = metrics.any(|metric| metric["type"] == "counter");
-            assert!(
-                !has_counters || family.get("start").is_some(),
-                "{:?}",
-                family["id"]
-            );
-        }
-    }
-
-    #[test]
-    fn a_start_is_known_by_what_the_kernel_keeps_and_where() {
-        let catalog = built_in();
-        let since = |path: &str, filesystem, created| {
-            let (directory, file) = path.rsplit_once('/').unwrap();
-            let entry = catalog.find(directory, file, filesystem).unwrap();
-            entry.start.since(created)
-        };
-        for (path, filesystem, from_boot, later) in [
-            // Made with its directory.
-            ("kvm/1-2/exits", "debugfs", 7, 9),
-            ("kvm/1-2/vcpu0/exits", "statsfs", 7, 9),
-            // Moved, or older than its directory.
-            ("net/eth0/statistics/rx_bytes", "sysfs", 7, 0),
-            ("ext4/sda/session_write_kbytes", "sysfs", 7, 0),
-            ("kernel/oops_count", "sysfs", 7, 0),
-            // Kept on a disk, or in a device.
-            ("ext4/sda/lifetime_write_kbytes", "sysfs", 0, 0),
-            ("ext4/sda/errors_count", "sysfs", 0, 0),
-            ("powercap/intel-rapl:0/energy_uj", "sysfs", 0, 0),
-            ("hwmon/hwmon0/energy1_input", "sysfs", 0, 0),
-            ("fc_host/host0/statistics/tx_frames", "sysfs", 0, 0),
-            (
-                "infiniband/mlx5_0/ports/1/counters/port_rcv_data",
-                "sysfs",
-                0,
-                0,
-            ),
-        ] {
-            assert_eq!(
-                since(path, filesystem, Created::AtBoot(7)),
-                from_boot,
-                "{path}"
-            );
-            assert_eq!(since(path, filesystem, Created::After(9)), later, "{path}");
-            assert_eq!(since(path, filesystem, Created::Unknown), 0, "{path}");
-        }
-    }
-
-    #[test]
-    fn the_form_is_strict() {
-        let error = |text: &str| Catalog::parse(&[("mine.yaml", text)]).unwrap_err();
-        assert!(error("version: 2\nfamilies: []").contains("mine.yaml: version 2"));
-        assert!(error("version: 1\nfamilies: []\nmore: 1").contains("unknown field `more`"));
-        assert!(
-            error("version: 1\nfamilies: [{id: a, match: [a/b], metrics: []}]")
-                .contains("does not end in `/NAME`")
-        );
-        assert!(error("version: 1\nfamilies: [{id: a, match: [a/NAME], metrics: [{name: b, type: count}]}]").contains("unknown variant `count`"));
-        assert!(error("version: 1\nfamilies: [{id: a, match: [a/NAME], metrics: [{name: b, type: bool}, {name: b, type: bool}]}]").contains("stands twice"));
-    }
-
-    #[test]
-    fn no_catalog_makes_it_panic() {
-        let seed = fastrand::u64(..);
-        let mut random = fastrand::Rng::with_seed(seed);
-        let head = BUILT_IN.lines().take(30).collect::<Vec<_>>().join("\n");
-        let odd = [
-            '\n', ' ', ':', '{', '}', '[', ']', '"', '*', '!', '-', '/', 'ö', '\t',
-        ];
-        for _ in 0..500 {
-            let mut text: Vec<char> = head.chars().collect();
-            for _ in 0..random.usize(1..5) {
-                let at = random.usize(..text.len());
-                text[at] = odd[random.usize(..odd.len())];
-            }
-            let text: String = text.into_iter().collect();
-            let attempt = std::panic::catch_unwind(|| Catalog::parse(&[("random", &text)]).is_ok());
-            assert!(attempt.is_ok(), "seed {seed}: {text}");
-        }
-    }
-}
+mod tests;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use pipeline::config::AbsentValues;
 use pipeline::{Created, Kind, Match};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -91,6 +92,8 @@ pub struct MetadataRule {
     pub description: Option<String>,
     /// Since when it counts.
     pub start: Option<Start>,
+    /// Numbers that stand for no value: no point is made of them.
+    pub absent: Option<AbsentValues>,
     /// Values are multiplied by this.
     pub scale: Option<f64>,
     /// Whether it is a sum, or the like, of files below.

@@ -1,6 +1,9 @@
 //! Since when a value counts: starts, resets and scale, row by row.
 
+use pipeline::config::AbsentValues;
 use pipeline::{Kind, Value};
+
+use crate::wraps::Wrap;
 
 /// What is remembered of a row: most take no more than a count.
 #[derive(Clone, Debug)]
@@ -9,25 +12,37 @@ pub(crate) enum RowMemory {
     Plain,
     /// What counts since a start.
     Counts(Count),
-    /// Either, multiplied.
-    Scaled(Box<(f64, Option<Count>)>),
+    /// Either, where values do not stay as they are.
+    Rewritten(Box<(ValueRewrite, Option<Count>)>),
+}
+
+/// What becomes of a row's values.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ValueRewrite {
+    /// Numbers that stand for no value.
+    pub(crate) absent: AbsentValues,
+    /// How it wraps, if it does.
+    pub(crate) wrap: Option<Wrap>,
+    /// What values are multiplied by.
+    pub(crate) scale: Option<f64>,
 }
 
 impl RowMemory {
     /// `start` is that of what counts, unix ns; 0 if it is not known.
-    pub(crate) fn new(kind: &Kind, start: u64, scale: Option<f64>) -> RowMemory {
+    pub(crate) fn new(kind: &Kind, start: u64, rewrite: ValueRewrite) -> RowMemory {
         let count = kind.is_cumulative().then(|| Count::new(kind, start));
-        match (scale, count) {
-            (Some(scale), count) => RowMemory::Scaled(Box::new((scale, count))),
-            (None, Some(count)) => RowMemory::Counts(count),
-            (None, None) => RowMemory::Plain,
+        let stays = rewrite.absent.is_empty() && rewrite.wrap.is_none() && rewrite.scale.is_none();
+        match count {
+            count if !stays => RowMemory::Rewritten(Box::new((rewrite, count))),
+            Some(count) => RowMemory::Counts(count),
+            None => RowMemory::Plain,
         }
     }
 
-    /// What values are multiplied by.
-    pub(crate) fn scale(&self) -> Option<f64> {
+    /// What becomes of its values, where they do not stay as they are.
+    pub(crate) fn rewrite(&mut self) -> Option<&mut ValueRewrite> {
         match self {
-            RowMemory::Scaled(it) => Some(it.0),
+            RowMemory::Rewritten(it) => Some(&mut it.0),
             _ => None,
         }
     }
@@ -37,7 +52,27 @@ impl RowMemory {
         match self {
             RowMemory::Plain => None,
             RowMemory::Counts(count) => Some(count),
-            RowMemory::Scaled(it) => it.1.as_mut(),
+            RowMemory::Rewritten(it) => it.1.as_mut(),
+        }
+    }
+}
+
+impl ValueRewrite {
+    /// What goes on in a value's stead; `range` is what the file shows at which it wraps.
+    ///
+    /// # Errors
+    /// The factor, where the product is beyond all numbers.
+    pub(crate) fn apply(&mut self, value: &Value, range: Option<&Value>) -> Result<Value, f64> {
+        if self.absent.contains(value) {
+            return Ok(Value::Absent);
+        }
+        let value = match &mut self.wrap {
+            Some(wrap) => wrap.unwrapped(value, range),
+            None => value.clone(),
+        };
+        match self.scale {
+            Some(scale) => scaled(&value, scale).ok_or(scale),
+            None => Ok(value),
         }
     }
 }

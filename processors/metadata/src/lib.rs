@@ -4,6 +4,7 @@ mod catalog;
 mod config;
 mod counts;
 mod types;
+mod wraps;
 
 use std::collections::{BTreeSet, HashSet};
 use std::fmt;
@@ -11,12 +12,13 @@ use std::sync::Arc;
 
 use pipeline::telemetry::{DropReason, bounded};
 use pipeline::{
-    Batch, Component, Context, Demand, Error, Memo, Outbox, Processor, Result, TableMap, Value,
+    Batch, Component, Context, Demand, Error, Memo, Outbox, Processor, Result, Table, TableMap,
+    Value,
 };
 
 use catalog::Catalog;
 pub use config::{Aggregates, Config, MetadataRule, MetadataSource, RuleKind, Start, Unmatched};
-use counts::{RowMemory, scaled};
+use counts::RowMemory;
 use types::Types;
 
 /// What fuzz targets reach.
@@ -26,7 +28,10 @@ pub mod fuzzing {
     pub fn catalog(text: &str) {
         if let Ok(catalog) = crate::catalog::Catalog::parse(&[("random.yaml", text)]) {
             let entry = catalog.find("kvm/1-2", "exits", "debugfs");
-            let _ = entry.map(|it| it.is_aggregate("kvm"));
+            let source = pipeline::SourceFile::new("exits");
+            let directory = pipeline::SourceDirectory::new("kvm/1-2", "debugfs");
+            let source = pipeline::Source::new(directory.into(), source.into());
+            let _ = entry.map(|it| it.is_aggregate(&source));
         }
     }
 }
@@ -41,11 +46,21 @@ const MAX_CANDIDATES: usize = 500;
 /// Says what each metric is.
 pub struct Metadata {
     memo: Memo<Types, RowMemory>,
-    /// The starts of each table as they last went out: most sweeps change none.
-    starts: TableMap<Arc<[u64]>>,
+    tables: TableMap<TableState>,
     /// Those that were named.
     candidates: HashSet<Arc<str>>,
 }
+
+/// What is known of a table that goes on.
+struct TableState {
+    /// The starts as they last went out: most sweeps change none.
+    starts: Arc<[u64]>,
+    /// Rows that wrap, and the rows of the table that came in with their ranges; sorted.
+    ranges: Vec<(usize, usize)>,
+}
+
+/// Numbers that stand for no value.
+const ABSENT: DropReason = DropReason::intended("absent");
 
 pipeline::register! { processor Metadata }
 
@@ -85,7 +100,7 @@ impl Component for Metadata {
         let catalog = Catalog::parse(&texts).map_err(Error::new)?;
         Ok(Metadata {
             memo: Memo::new(Types::new(config, catalog, context)),
-            starts: TableMap::new(),
+            tables: TableMap::new(),
             candidates: HashSet::new(),
         })
     }
@@ -107,27 +122,34 @@ impl Processor for Metadata {
                 {
                     candidates.insert(Arc::clone(&incoming.name));
                 }
-                RowMemory::new(&series.kind, types.start(incoming), types.scale(incoming))
+                types.row_memory(incoming, &series.kind)
             });
         let rewritten = rewrite.apply(&batch, out);
-        let current = self.starts.get_or_insert_with(rewritten.table(), || {
-            Arc::clone(rewritten.starts_unix_nano())
-        });
+        let state = self
+            .tables
+            .get_or_insert_with(rewritten.table(), || TableState {
+                starts: Arc::clone(rewritten.starts_unix_nano()),
+                ranges: ranges(rewritten.table(), &mut rewrite.column, batch.table()),
+            });
+        let current = &mut state.starts;
         let mut starts: Option<Vec<u64>> = None;
         let mut values: Option<Vec<Value>> = None;
         let mut overflows = 0;
         for (at, row) in rewrite.column.iter_mut().enumerate() {
-            if let Some(scale) = row.scale() {
-                let value = &rewritten.values()[at];
-                let scaled = scaled(value, scale);
-                let value = scaled.unwrap_or_else(|| {
+            if let Some(rewrite) = row.rewrite() {
+                let range = state.ranges.binary_search_by_key(&at, |(row, _)| *row);
+                let range = range.ok().map(|it| &batch.values()[state.ranges[it].1]);
+                let value = rewrite.apply(&rewritten.values()[at], range);
+                let value = value.unwrap_or_else(|scale| {
                     overflows += 1;
                     let series = &rewritten.table().series()[at];
                     let detail = || format!("{} times {scale:?}", series.name);
                     out.warnings().warn_with(TOO_LARGE, detail);
                     Value::Absent
                 });
-                values.get_or_insert_with(|| rewritten.values().to_vec())[at] = value;
+                if value != rewritten.values()[at] {
+                    values.get_or_insert_with(|| rewritten.values().to_vec())[at] = value;
+                }
             }
             let mut start = rewritten.starts_unix_nano()[at];
             if let Some(count) = row.count() {
@@ -142,11 +164,13 @@ impl Processor for Metadata {
         if let Some(starts) = starts {
             *current = starts.into();
         }
-        let rewritten = rewritten.with_starts(Arc::clone(current));
-        out.pass(match values {
-            Some(values) => rewritten.with_values(values),
-            None => rewritten,
-        });
+        let read = rewritten.points();
+        let mut rewritten = rewritten.with_starts(Arc::clone(current));
+        if let Some(values) = values {
+            rewritten = rewritten.with_values(values);
+        }
+        out.dropped(read - rewritten.points() - overflows, ABSENT);
+        out.pass(rewritten);
         log_candidates(out.counters().component(), &candidates);
         Ok(())
     }
@@ -154,6 +178,20 @@ impl Processor for Metadata {
     fn demand(&self, below: Demand) -> Demand {
         self.memo.demand(below)
     }
+}
+
+/// The rows that wrap, and where in the table that came in the ranges of theirs are.
+fn ranges(table: &Table, column: &mut [RowMemory], incoming: &Table) -> Vec<(usize, usize)> {
+    let range_of = |(at, row): (usize, &mut RowMemory)| {
+        let file = row.rewrite()?.wrap.as_ref()?.range_file();
+        let directory = &table.series()[at].source.as_ref()?.directory.path;
+        let range = incoming.series().iter().position(|series| {
+            let source = series.source.as_ref();
+            source.is_some_and(|it| &*it.file.name == file && it.directory.path == *directory)
+        });
+        range.map(|range| (at, range))
+    };
+    column.iter_mut().enumerate().filter_map(range_of).collect()
 }
 
 /// Logs new candidates for sums.

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use pipeline::telemetry::RuleUse;
-use pipeline::{Context, Head, Kind, PerSeries, Series, Source, Verdict};
+use pipeline::{Context, Head, Kind, PerSeries, Series, Source, SourceFile, Verdict};
 
 use crate::catalog::{Catalog, CatalogEntry};
 use crate::config::{Aggregates, Config, MetadataRule, MetadataSource, Start, Unmatched};
+use crate::counts::{RowMemory, ValueRewrite};
+use crate::wraps::Wrap;
 
 /// Answers what a metric is, from rules, declarations, catalogs and modes.
 #[derive(Debug)]
@@ -46,20 +48,41 @@ impl Types {
         }
     }
 
-    /// What values of this series are multiplied by.
-    pub(crate) fn scale(&self, series: &Series) -> Option<f64> {
-        self.rules(series).find_map(|rule| rule.scale)
+    /// What is remembered of this series, which goes on with that kind.
+    pub(crate) fn row_memory(&self, series: &Series, kind: &Kind) -> RowMemory {
+        let entry = self.entry(series.source.as_ref());
+        let rewrite = self.value_rewrite(series, kind, entry);
+        RowMemory::new(kind, self.start(series, entry), rewrite)
+    }
+
+    fn value_rewrite(
+        &self,
+        series: &Series,
+        kind: &Kind,
+        entry: Option<&CatalogEntry>,
+    ) -> ValueRewrite {
+        let absent = self.config.sources.iter().find_map(|asked| match asked {
+            MetadataSource::Rules => self.rules(series).find_map(|rule| rule.absent.clone()),
+            MetadataSource::Catalog => entry.map(|entry| entry.absent.clone()),
+            MetadataSource::Declared | MetadataSource::Mode => None,
+        });
+        let range_file = entry.and_then(|entry| entry.wraps_at.clone());
+        ValueRewrite {
+            absent: absent.unwrap_or_default(),
+            wrap: range_file.filter(|_| *kind == Kind::COUNTER).map(Wrap::new),
+            scale: self.rules(series).find_map(|rule| rule.scale),
+        }
     }
 
     /// The start of the series, unix ns; 0: its first value is the baseline.
-    pub(crate) fn start(&self, series: &Series) -> u64 {
+    fn start(&self, series: &Series, entry: Option<&CatalogEntry>) -> u64 {
         let Some(source) = &series.source else {
             return 0;
         };
         let start = self.config.sources.iter().find_map(|asked| match asked {
             MetadataSource::Rules => self.rules(series).find_map(|rule| rule.start),
             MetadataSource::Declared => None,
-            MetadataSource::Catalog => self.entry(Some(source)).map(|entry| entry.start),
+            MetadataSource::Catalog => entry.map(|entry| entry.start),
             MetadataSource::Mode => is_counter_by_mode(source).then_some(Start::Device),
         });
         start.unwrap_or_default().since(source.directory.created)
@@ -75,6 +98,20 @@ impl Types {
         let rules: Vec<&MetadataRule> = self.rules(series).collect();
         self.is_aggregate(&rules, source, self.entry(source))
             .is_none()
+    }
+
+    /// The counter that wraps at what this file shows, if the catalog knows one and no rule drops the file.
+    fn counter_of_range(&self, series: &Series) -> Option<Series> {
+        if self.rules(series).any(|rule| rule.drop) {
+            return None;
+        }
+        let source = series.source.as_ref()?;
+        let counter = self.entry(Some(source))?.range_of.as_ref()?;
+        let subsystem = series.name.strip_suffix(&*source.file.name)?;
+        let mut of = series.clone();
+        of.name = format!("{subsystem}{counter}").into();
+        of.source.as_mut()?.file = Arc::new(SourceFile::new(Arc::clone(counter)));
+        Some(of)
     }
 
     fn rules(&self, series: &Series) -> impl Iterator<Item = &MetadataRule> {
@@ -108,7 +145,7 @@ impl Types {
             MetadataSource::Declared => declared.and_then(|declared| declared.aggregate),
             MetadataSource::Catalog => entry
                 .zip(source)
-                .map(|(entry, source)| entry.is_aggregate(&source.directory.path)),
+                .map(|(entry, source)| entry.is_aggregate(source)),
             MetadataSource::Mode => None,
         };
         self.config.sources.iter().find_map(answer)
@@ -187,6 +224,20 @@ impl PerSeries for Types {
             series.kind = Kind::UP_DOWN_COUNTER;
         }
         Verdict::Keep
+    }
+
+    /// Where a range is wanted as often as the counter that wraps at it, so that both are read together, it goes no
+    /// further than here.
+    fn apply(&self, head: &mut Head, series: &mut Series) -> Verdict {
+        let verdict = self.rewrite(head, series);
+        let counter = match verdict {
+            Verdict::Keep => None,
+            Verdict::Drop => self.counter_of_range(series),
+        };
+        counter.map_or(verdict, |counter| {
+            *series = counter;
+            self.rewrite(head, series)
+        })
     }
 
     fn renames(&self) -> bool {

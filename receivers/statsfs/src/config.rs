@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use pipeline::AnyValue;
-use pipeline::config::{ByteSize, Duration, Pattern};
+use pipeline::config::{AbsentValues, ByteSize, Duration, Pattern};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -62,7 +62,7 @@ pub struct Config {
     /// Labels for every series; they override those of the tree.
     #[serde(default)]
     pub labels: BTreeMap<String, AnyValue>,
-    /// The formats of files that are not decimal integers; the first match applies.
+    /// The formats of files that are not decimal integers, and the numbers that are no value; the first match applies.
     #[serde(default)]
     pub formats: Vec<FormatRule>,
     /// Limits: what is beyond them is counted, warned about once, and left out.
@@ -135,8 +135,11 @@ pub struct Priority {
 pub struct FormatRule {
     /// The path below the root, the subsystem first.
     pub r#match: Pattern,
-    /// The format.
-    pub r#as: ValueFormat,
+    /// The format; without it what `.schema` says, or a decimal integer.
+    pub r#as: Option<ValueFormat>,
+    /// Numbers that stand for no value: no point is made of them.
+    #[serde(default)]
+    pub absent: AbsentValues,
 }
 
 /// The format of a file's content.

@@ -26,6 +26,8 @@ pub(crate) const BYTES_READ: Counter = Counter::sum("bytes_read");
 pub(crate) const SYSCALLS_MADE: Counter = Counter::sum("syscalls_made");
 /// Values that lost precision: beyond 64 bits with a sign they are doubles.
 pub(crate) const VALUES_LOSSY: Counter = Counter::sum("values_lossy");
+/// Numbers that stand for no value, by `formats`.
+pub(crate) const VALUES_ABSENT: Counter = Counter::sum("values_absent");
 /// CPU time of scans and reads, µs.
 pub(crate) const CPU_MICROSECONDS: Counter = Counter::sum("cpu_microseconds");
 /// The longest that one file took, µs.

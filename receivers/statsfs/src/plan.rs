@@ -9,7 +9,7 @@ use pipeline::telemetry::FoundTree;
 
 use crate::config::{Config, Limits, Read, ValueFormat};
 use crate::layout::Layout;
-use crate::read::STALL_TIMEOUT;
+use crate::read::{FileFormat, STALL_TIMEOUT};
 use crate::rules::{Formats, NameFilter, Priorities};
 
 /// A receiver's configuration as scans and sweeps use it.
@@ -82,13 +82,17 @@ impl Plan {
         directory: &str,
         file: &str,
         declared: Option<ValueFormat>,
-    ) -> ValueFormat {
+    ) -> FileFormat {
         if self.formats.is_empty() {
-            return declared.unwrap_or_default();
+            return declared.unwrap_or_default().into();
         }
         let path = format!("{directory}/{file}");
-        let format = self.formats.find(&path).or(declared);
-        format.unwrap_or_default()
+        let rule = self.formats.find(&path);
+        let format = rule.and_then(|(format, _)| *format).or(declared);
+        FileFormat {
+            format: format.unwrap_or_default(),
+            absent: rule.map(|(_, absent)| absent.clone()).unwrap_or_default(),
+        }
     }
 
     /// The first scan is over: warns of patterns that have matched nothing. Some may be about what is not there yet.

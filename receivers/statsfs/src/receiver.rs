@@ -225,8 +225,8 @@ impl StatsfsTask {
         for (directory, file) in changes.removed_files {
             tables.remove_file(directory, &file);
         }
-        for (directory, file, wants) in changes.changed {
-            tables.change_file(directory, file, &wants);
+        for (directory_ref, file, wants) in changes.changed {
+            tables.change_file(&directory_ref, file, &wants);
         }
         for (directory_ref, files) in changes.added {
             for (file, wants) in files {

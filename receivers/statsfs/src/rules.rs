@@ -1,6 +1,6 @@
 //! The patterns of the configuration, with what each has matched: one that has matched nothing is named after the first scan.
 
-use pipeline::config::Pattern;
+use pipeline::config::{AbsentValues, Pattern};
 use pipeline::telemetry::{FoundTree, RuleUse};
 
 use crate::config::{Filter, FormatRule, Priority, ValueFormat};
@@ -77,11 +77,12 @@ impl NameFilter {
 
 /// The formats of files, by their paths.
 #[derive(Debug)]
-pub(crate) struct Formats(Patterns<ValueFormat>);
+pub(crate) struct Formats(Patterns<(Option<ValueFormat>, AbsentValues)>);
 
 impl Formats {
     pub(crate) fn new(rules: Vec<FormatRule>) -> Formats {
-        let rules = rules.into_iter().map(|it| (it.r#match, it.r#as));
+        let rules = rules.into_iter();
+        let rules = rules.map(|it| (it.r#match, (it.r#as, it.absent)));
         Formats(Patterns::new("formats", false, rules))
     }
 
@@ -89,8 +90,8 @@ impl Formats {
         self.0.0.is_empty()
     }
 
-    pub(crate) fn find(&self, path: &str) -> Option<ValueFormat> {
-        self.0.find(path).copied()
+    pub(crate) fn find(&self, path: &str) -> Option<&(Option<ValueFormat>, AbsentValues)> {
+        self.0.find(path)
     }
 
     /// Ends the first scan.

@@ -1,5 +1,6 @@
 //! What a user writes: a tree of values that knows where each was written, and its decoding into a component's `Config`.
 
+mod absent;
 mod decode;
 mod node;
 mod pattern;
@@ -9,6 +10,7 @@ mod reader;
 pub mod schema;
 mod types;
 
+pub use absent::AbsentValues;
 pub use decode::{Decoded, attempt, decode};
 pub use node::{Node, NodeValue, Origin};
 pub use pattern::Pattern;

@@ -14,7 +14,7 @@ use crate::directory_id::DirectoryId;
 pub(crate) struct DemandedChanges {
     pub(crate) removed_directories: Vec<DirectoryId>,
     pub(crate) removed_files: Vec<(DirectoryId, Arc<CString>)>,
-    pub(crate) changed: Vec<(DirectoryId, DiscoveredFile, Arc<[Want]>)>,
+    pub(crate) changed: Vec<(DirectoryRef, DiscoveredFile, Arc<[Want]>)>,
     /// By directory.
     pub(crate) added: Vec<(DirectoryRef, Vec<DemandedFile>)>,
 }
@@ -49,10 +49,9 @@ impl DemandCache {
             let wanted = files.filter(|(_, wants)| wants.iter().any(|want| *want != Want::Never));
             (directory_ref, wanted.collect::<Vec<_>>())
         });
-        let changed = changes.changed.into_iter().map(|(directory, file)| {
-            let subsystem = file.series.name.split('/').next().unwrap_or_default();
-            let wants = self.wants(&self.head(&subsystem.into()), &file);
-            (directory, file, wants)
+        let changed = changes.changed.into_iter().map(|(directory_ref, file)| {
+            let wants = self.wants(&self.head(&directory_ref.subsystem), &file);
+            (directory_ref, file, wants)
         });
         DemandedChanges {
             removed_directories: changes.removed_directories,

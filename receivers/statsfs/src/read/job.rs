@@ -84,6 +84,8 @@ pub(crate) struct ReadCost {
     pub(crate) bytes: u64,
     /// Values beyond `i64`, which became doubles.
     pub(crate) lossy: u64,
+    /// Numbers that stand for no value.
+    pub(crate) absent: u64,
     pub(crate) cpu: Duration,
     pub(crate) longest: Duration,
 }
@@ -247,8 +249,13 @@ impl Job {
         if length == buffer.len() {
             return Err(ReadFailure::Other(Reason::TOO_LARGE));
         }
-        let format = rows.formats.get(row as usize).copied().unwrap_or_default();
+        let file_format = rows.formats.get(row as usize);
+        let format = file_format.map(|it| it.format).unwrap_or_default();
         let (value, lossy) = parse(&buffer[..length], format).map_err(ReadFailure::Other)?;
+        if file_format.is_some_and(|it| it.absent.contains(&value)) {
+            self.readings.cost.absent += 1;
+            return Ok(Value::Absent);
+        }
         self.readings.cost.lossy += u64::from(lossy);
         Ok(value)
     }

@@ -14,7 +14,7 @@ pub(crate) use fd_cache::FdCache;
 pub(crate) use job::{Job, Precedence, ReadCost, ReadFailure, Readings, cpu_time};
 pub(crate) use pool::{Cancelled, ReaderPool, STALL_TIMEOUT};
 pub(crate) use reader_thread::LongJob;
-pub(crate) use rows::{RowGroup, Rows};
+pub(crate) use rows::{FileFormat, RowGroup, Rows};
 pub(crate) use selection::Selection;
 pub(crate) use value::Reason;
 pub(crate) use work_queue::FinishedJob;

@@ -4,6 +4,8 @@ use std::ffi::CString;
 use std::path::Path;
 use std::sync::Arc;
 
+use pipeline::config::AbsentValues;
+
 use crate::config::ValueFormat;
 use crate::directory_id::DirectoryId;
 
@@ -13,7 +15,24 @@ pub(crate) struct Rows {
     pub(crate) groups: Vec<RowGroup>,
     pub(crate) files: Vec<Arc<CString>>,
     /// One per file; empty where all are integers.
-    pub(crate) formats: Vec<ValueFormat>,
+    pub(crate) formats: Vec<FileFormat>,
+}
+
+/// How a file is read.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct FileFormat {
+    pub(crate) format: ValueFormat,
+    /// Numbers that stand for no value.
+    pub(crate) absent: AbsentValues,
+}
+
+impl From<ValueFormat> for FileFormat {
+    fn from(format: ValueFormat) -> FileFormat {
+        FileFormat {
+            format,
+            absent: AbsentValues::default(),
+        }
+    }
 }
 
 /// Consecutive rows whose files are in one directory.
@@ -28,11 +47,11 @@ pub(crate) struct RowGroup {
 
 impl Rows {
     /// Sets the format of an existing row.
-    pub(crate) fn set_format(&mut self, row: u32, format: ValueFormat) {
-        if self.formats.is_empty() && format == ValueFormat::Int {
+    pub(crate) fn set_format(&mut self, row: u32, format: FileFormat) {
+        if self.formats.is_empty() && format == FileFormat::default() {
             return;
         }
-        self.formats.resize(self.files.len(), ValueFormat::Int);
+        self.formats.resize(self.files.len(), FileFormat::default());
         self.formats[row as usize] = format;
     }
 
@@ -44,7 +63,7 @@ impl Rows {
             for at in row..group.end {
                 if stays(at) {
                     rows.files.push(Arc::clone(&self.files[at as usize]));
-                    rows.formats.extend(self.formats.get(at as usize));
+                    rows.formats.extend(self.formats.get(at as usize).cloned());
                 }
             }
             row = group.end;

@@ -10,7 +10,7 @@ use pipeline::telemetry::{Counter, Counters, bounded};
 use super::budget::{Load, skip_factors};
 use crate::counters::{
     BYTES_READ, CPU_MICROSECONDS, LONGEST_READ_MICROSECONDS, READS_FAILED,
-    SUBSYSTEM_SWEEPS_SKIPPED, SYSCALLS_MADE, VALUES_LOSSY,
+    SUBSYSTEM_SWEEPS_SKIPPED, SYSCALLS_MADE, VALUES_ABSENT, VALUES_LOSSY,
 };
 use crate::plan::Plan;
 use crate::read::ReadCost;
@@ -99,6 +99,7 @@ impl Subsystems {
         counters.record(BYTES_READ, cost.bytes);
         counters.record(CPU_MICROSECONDS, micros(cost.cpu));
         counters.record_for(VALUES_LOSSY, "beyond_i64", cost.lossy);
+        counters.record(VALUES_ABSENT, cost.absent);
         counters.record(READS_FAILED, failures as u64);
         counters.record(LONGEST_READ_MICROSECONDS, micros(cost.longest));
     }

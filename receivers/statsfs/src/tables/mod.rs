@@ -130,20 +130,27 @@ impl Tables {
         }
     }
 
-    /// A file's series has changed; `wants` is how often it is wanted now.
+    /// A file's series has changed; `wants` is how often it is wanted now. It may be wanted for the first time.
     pub(crate) fn change_file(
         &mut self,
-        directory: DirectoryId,
+        directory_ref: &DirectoryRef,
         discovered: DiscoveredFile,
-        wants: &[Want],
+        wants: &Arc<[Want]>,
     ) {
-        let Some((id, row)) = self.find_row(directory, &discovered.file) else {
-            return;
-        };
-        if wants.iter().all(|want| *want == Want::Never) {
-            self.end_row(id, row);
-        } else if let Some(table) = self.by_id.get_mut(&id) {
-            table.change_row(row, discovered);
+        let is_wanted = wants.iter().any(|want| *want != Want::Never);
+        match self.find_row(directory_ref.directory, &discovered.file) {
+            Some((id, row)) if !is_wanted => self.end_row(id, row),
+            Some((id, row)) => {
+                if let Some(table) = self.by_id.get_mut(&id) {
+                    table.change_row(row, discovered);
+                }
+            }
+            None if is_wanted => {
+                let file = (directory_ref.directory, Arc::clone(&discovered.file));
+                self.refused.remove(&file);
+                self.add_file(directory_ref, discovered, wants);
+            }
+            None => {}
         }
     }
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use pipeline::{Created, Series};
 
-use crate::config::ValueFormat;
 use crate::directory_id::DirectoryId;
+use crate::read::FileFormat;
 
 /// The changes that a scan finds.
 #[derive(Debug, Default)]
@@ -19,7 +19,7 @@ pub(crate) struct Changes {
     /// Files that were removed, in directories that stay.
     pub(crate) removed_files: Vec<(DirectoryId, Arc<CString>)>,
     /// Files whose series or declaration has changed.
-    pub(crate) changed: Vec<(DirectoryId, DiscoveredFile)>,
+    pub(crate) changed: Vec<(DirectoryRef, DiscoveredFile)>,
 }
 
 impl Changes {
@@ -35,7 +35,7 @@ impl Changes {
 #[derive(Debug)]
 pub(crate) struct DiscoveredFile {
     pub(crate) file: Arc<CString>,
-    pub(crate) format: ValueFormat,
+    pub(crate) format: FileFormat,
     pub(crate) series: Series,
 }
 

@@ -46,6 +46,9 @@ impl Tree {
                 );
             }
         }
+        if !removed.is_empty() {
+            self.lost_below.extend(self.directories[&id].parent);
+        }
         self.file_count -= removed.len();
         for name in removed {
             self.update(id, |directory| {
@@ -214,7 +217,7 @@ impl Tree {
         match (added, discovered) {
             (Some(added), Some(discovered)) => *added = discovered,
             (None, discovered) => {
-                let changed = discovered.map(|file| (id, file));
+                let changed = self.directory_ref(id).zip(discovered);
                 self.changes.changed.extend(changed);
             }
             _ => {}

@@ -72,6 +72,8 @@ pub(crate) struct Tree {
     duplicates: BTreeSet<(DirectoryId, Arc<CString>)>,
     /// Polled directories: they hold devices and have no inotify watch, and are listed at each scan.
     polled: BTreeSet<DirectoryId>,
+    /// Directories below which something was removed in this scan.
+    lost_below: BTreeSet<DirectoryId>,
     changes: Changes,
     sink: ChangeSink,
     boot: Boot,
@@ -125,6 +127,7 @@ impl Tree {
             is_scanned: false,
             duplicates: BTreeSet::new(),
             polled: BTreeSet::new(),
+            lost_below: BTreeSet::new(),
             changes: Changes::default(),
             sink,
             boot,

@@ -1,7 +1,7 @@
 //! Directories and files that no longer exist are removed from the tree.
 
-use std::collections::BTreeMap;
-use std::ffi::CStr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{CStr, CString};
 use std::sync::Arc;
 
 use super::Tree;
@@ -35,8 +35,9 @@ impl Tree {
             // What was added and not handed over yet never existed.
             let changes = &mut self.changes;
             changes.added.retain(|(added, _)| added.directory != id);
-            changes.changed.retain(|(directory, _)| *directory != id);
+            changes.changed.retain(|(it, _)| it.directory != id);
         }
+        self.lost_below.extend(directory.parent);
         let key = directory
             .subsystem
             .clone()
@@ -64,11 +65,12 @@ impl Tree {
         changes
             .added
             .retain(|(directory_ref, _)| directory_ref.directory != id);
-        changes.changed.retain(|(directory, _)| *directory != id);
+        changes.changed.retain(|(it, _)| it.directory != id);
         let Some(directory) = self.directories.remove(&id) else {
             return;
         };
         self.polled.remove(&id);
+        self.lost_below.extend(directory.parent);
         self.schemas.replace(0, directory.schema_bytes);
         if let Some(watch) = directory.watch {
             self.watcher.remove(watch, id);
@@ -85,5 +87,50 @@ impl Tree {
             parent.children.retain(|_, child| *child != id);
         }
         self.changes.removed_directories.push(id);
+    }
+
+    /// Files whose name no longer stands below are no candidates for sums any more.
+    pub(super) fn unmark_ancestors(&mut self) {
+        let mut ancestors = BTreeSet::new();
+        for id in std::mem::take(&mut self.lost_below) {
+            let mut current = Some(id);
+            while let Some(directory) = current.and_then(|id| self.directories.get(&id)) {
+                if !current.is_some_and(|id| ancestors.insert(id)) {
+                    break;
+                }
+                current = directory.parent;
+            }
+        }
+        for id in ancestors {
+            for name in self.no_longer_below(id) {
+                let file = self.directories.get_mut(&id);
+                let Some(file) = file.and_then(|it| it.files.get_mut(&name)) else {
+                    continue;
+                };
+                file.same_name_below = false;
+                if !file.duplicate {
+                    self.change_file(id, &name);
+                }
+            }
+        }
+    }
+
+    /// The files of a directory that are marked, and whose name no directory below has.
+    fn no_longer_below(&self, id: DirectoryId) -> BTreeSet<Arc<CString>> {
+        let Some(directory) = self.directories.get(&id) else {
+            return BTreeSet::new();
+        };
+        let marked = directory.files.iter().filter(|(_, it)| it.same_name_below);
+        let mut missing: BTreeSet<_> = marked.map(|(name, _)| Arc::clone(name)).collect();
+        let mut queue: Vec<&DirectoryId> = directory.children.values().collect();
+        while let Some(below) = queue.pop().filter(|_| !missing.is_empty()) {
+            if let Some(below) = self.directories.get(below) {
+                for name in below.files.names() {
+                    missing.remove(name);
+                }
+                queue.extend(below.children.values());
+            }
+        }
+        missing
     }
 }

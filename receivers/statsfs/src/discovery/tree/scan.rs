@@ -146,6 +146,7 @@ impl Tree {
 
     /// Ends a scan: nothing is left to look at but what does not answer.
     pub(crate) fn finish_scan(&mut self) {
+        self.unmark_ancestors();
         self.retry_duplicates();
         self.is_scanned = true;
         self.last_scan = self.now.max(1);
