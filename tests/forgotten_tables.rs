@@ -102,6 +102,9 @@ fn process<T: Component>(case: &str, yaml: &str) {
             .unwrap();
         points += out.take().concat().iter().map(Batch::points).sum::<usize>();
     }
+    // What it holds back is not what it knows.
+    stage.flush(&mut out).unwrap();
+    points += out.take().concat().iter().map(Batch::points).sum::<usize>();
     assert_eq!(points as u64, TABLES * NAMES, "{case}");
     memory.assert_bounded(case);
 }

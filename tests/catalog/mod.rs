@@ -173,6 +173,13 @@ fn a_whole_host_is_swept_by_its_configuration() {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, format!("{content}\n")).unwrap();
     }
+    fs::create_dir_all(tree.path().join("etc")).unwrap();
+    fs::write(
+        tree.path().join("etc/machine-id"),
+        "0123456789abcdef0123456789abcdef\n",
+    )
+    .unwrap();
+    fs::write(tree.path().join("etc/hostname"), "host\n").unwrap();
     let (shown, logs) = sweep_host(tree.path());
     let shown = shown.join("\n") + "\n";
     let expected = repository("tests/catalog/host.expected.txt");

@@ -74,7 +74,12 @@ impl Pattern {
         };
         let glob = glob.glob().glob();
         let regex = regex.get_or_init(|| regex::Regex::new(glob).ok());
-        if !regex.as_ref().is_some_and(|regex| regex.is_match(text)) {
+        // What no glob has: `md*` is none that was meant as an expression.
+        let is_meant = [".*", ".+", "^", "$", "|", "\\", "("]
+            .iter()
+            .any(|it| glob.contains(it));
+        let matches = |regex: &regex::Regex| is_meant && regex.is_match(text);
+        if !regex.as_ref().is_some_and(matches) {
             let is_near = glob.len().abs_diff(text.len()) <= 1
                 && text.len() > 2
                 && strsim::osa_distance(glob, text) == 1;
