@@ -28,6 +28,8 @@ struct Counts {
     made: AtomicU64,
     /// The newest on which the peer said anything.
     heard: AtomicU64,
+    /// The newest that has ended.
+    ended: AtomicU64,
 }
 
 impl Connection {
@@ -62,25 +64,40 @@ impl Connection {
         self.client.clone()
     }
 
-    /// The number of the newest, from 1; 0 before there is one.
+    /// The number, from 1, of the one that takes what is sent now: the newest, or the next where that has ended.
     #[must_use]
     pub fn number(&self) -> u64 {
-        self.counts.made.load(Ordering::Relaxed)
+        let made = self.counts.made.load(Ordering::Relaxed);
+        made.max(self.counts.ended.load(Ordering::Relaxed) + 1)
     }
 
     /// Whether the peer has said anything on the newest: one that closes it without a word is not there yet, as what accepts
     /// connections in its place does it.
     #[must_use]
     pub fn is_answered(&self) -> bool {
-        self.counts.heard.load(Ordering::Relaxed) == self.number()
+        let made = self.counts.made.load(Ordering::Relaxed);
+        self.counts.heard.load(Ordering::Relaxed) == made
     }
 }
 
-/// A stream that says whether the peer has said anything.
+/// A stream that says whether the peer has said anything, and that it has ended.
 struct CountedStream {
     stream: TcpStream,
     number: u64,
     counts: Arc<Counts>,
+}
+
+impl CountedStream {
+    fn end(&self) {
+        self.counts.ended.fetch_max(self.number, Ordering::Relaxed);
+    }
+
+    fn written(&self, outcome: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Err(_)) = outcome {
+            self.end();
+        }
+        outcome
+    }
 }
 
 impl AsyncRead for CountedStream {
@@ -94,6 +111,8 @@ impl AsyncRead for CountedStream {
         if buffer.filled().len() > before {
             let heard = &self.counts.heard;
             heard.fetch_max(self.number, Ordering::Relaxed);
+        } else if outcome.is_ready() {
+            self.end();
         }
         outcome
     }
@@ -105,7 +124,8 @@ impl AsyncWrite for CountedStream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let outcome = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.written(outcome)
     }
 
     fn poll_write_vectored(
@@ -113,7 +133,8 @@ impl AsyncWrite for CountedStream {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bytes)
+        let outcome = Pin::new(&mut self.stream).poll_write_vectored(cx, bytes);
+        self.written(outcome)
     }
 
     fn is_write_vectored(&self) -> bool {
