@@ -46,7 +46,7 @@ impl SourceTexts {
             let name = path.file_name().unwrap().to_str().unwrap();
             if path.is_dir() && !matches!(name, "tests" | "testing" | "benches" | "fake") {
                 self.add(&path);
-            } else if path.extension().is_some_and(|it| it == "rs") {
+            } else if path.extension().is_some_and(|it| it == "rs") && name != "tests.rs" {
                 let source = std::fs::read_to_string(&path).unwrap();
                 let tokens: TokenStream = source.parse().unwrap();
                 self.read(tokens);

@@ -9,12 +9,14 @@ use h2::server::SendResponse;
 use h2::{Reason, SendStream};
 use http::{HeaderMap, Request, Response};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{Barrier, mpsc};
 
 /// What it does with a request.
 #[derive(Clone, Copy)]
 pub(crate) enum Reaction {
     Take,
+    /// Takes it once as many are there as this waits for.
+    TakeTogether(&'static Barrier),
     /// Takes it, and names what it takes.
     TakeNaming(&'static str),
     /// A status of gRPC's, with its text.
@@ -101,9 +103,11 @@ async fn serve(stream: TcpStream, react: Arc<impl Fn(&str) -> Reaction + Send + 
             let encoding = encoding.map_or("identity", |it| it.to_str().unwrap());
             let reaction = react(encoding);
             // It has the whole request before it says anything; one that goes away has none.
-            if read(request).await.is_ok()
-                && let Ok(Some(next)) = answer(respond, reaction)
-            {
+            let is_read = read(request).await.is_ok();
+            if let Reaction::TakeTogether(barrier) = reaction {
+                barrier.wait().await;
+            }
+            if is_read && let Ok(Some(next)) = answer(respond, reaction) {
                 let _ = then.send(next);
             }
         });
@@ -134,7 +138,7 @@ fn answer(mut respond: SendResponse<Bytes>, reaction: Reaction) -> Result<Option
         trailers
     };
     match reaction {
-        Reaction::Take | Reaction::TakeNaming(_) => {
+        Reaction::Take | Reaction::TakeTogether(_) | Reaction::TakeNaming(_) => {
             let mut head = grpc();
             if let Reaction::TakeNaming(names) = reaction {
                 head = head.header("grpc-accept-encoding", names);

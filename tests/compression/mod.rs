@@ -1,6 +1,7 @@
 //! Peers that do not take what is compressed as configured get it with less compression, and lose nothing.
 
 mod peers;
+mod unsettled;
 
 use std::io::{BufReader, Read};
 use std::process::Child;
@@ -60,8 +61,9 @@ fn whatever_a_peer_does_at_what_it_cannot_decompress_it_gets_less_at_once() {
             "identity",
             "zstd gzip identity",
         ),
-        (Reaction::Close, "gzip identity", "zstd gzip"),
-        (Reaction::Close, "identity", "zstd gzip identity"),
+        // It may have restarted: the same is tried again.
+        (Reaction::Close, "gzip identity", "zstd zstd gzip"),
+        (Reaction::Close, "identity", "zstd zstd gzip gzip identity"),
     ] {
         let react = move |encoding: &str, _| {
             let knows = knows.contains(encoding);
@@ -72,7 +74,7 @@ fn whatever_a_peer_does_at_what_it_cannot_decompress_it_gets_less_at_once() {
         assert_eq!(peer.encodings().join(" "), expected, "{stderr}");
         assert_eq!(stderr.matches(LESS).count(), 1, "{stderr}");
         assert_eq!(count(&stderr, "requests_retried"), 0, "{stderr}");
-        if expected == "zstd gzip" {
+        if expected.ends_with("gzip") {
             assert!(stderr.contains("compression=\"gzip\""), "{stderr}");
         }
         assert_fault(
@@ -110,12 +112,14 @@ fn what_holds_is_said_once_and_goes_on_for_all_that_follows() {
     wait(&mut child, || peer.encodings().len() > 120);
     let stderr = end(child);
     let encodings = peer.encodings();
-    assert_eq!(encodings[0], "zstd");
+    assert_eq!(encodings[..2], ["zstd"; 2]);
+    // On a slow machine some do not wait for what the first finds out.
     assert!(
-        encodings[1..].iter().all(|it| it == "gzip"),
+        encodings[2..].iter().all(|it| it != "zstd"),
         "{encodings:?}"
     );
-    assert_eq!(stderr.matches("WARN").count(), 1, "{stderr}");
+    assert_eq!(encodings[encodings.len() - 40..], ["gzip"; 40]);
+    assert_eq!(stderr.matches(LESS).count(), 1, "{stderr}");
     assert_eq!(count(&stderr, "requests_retried"), 0, "{stderr}");
     assert_accounted(&stderr);
 }
@@ -223,17 +227,20 @@ fn a_server_that_ends_at_zstd_and_is_started_anew_takes_all_of_it() {
         .replace("service:\n", "service:\n  shutdown_timeout: 1m\n");
     let child = collector(&config, &["--once"]);
     first.wait();
+    // It may have been restarted: the next one gets the same.
     let mut second = RealPeer::start(test, GRPC_JS_THAT_ENDS, first.port).unwrap();
+    second.wait();
+    let mut third = RealPeer::start(test, GRPC_JS_THAT_ENDS, first.port).unwrap();
     let output = child.wait_with_output().unwrap();
     let stderr = text(&output.stderr);
     assert!(output.status.success(), "{stderr}");
-    assert!(second.line().parse::<usize>().unwrap() > 1000);
+    assert!(third.line().parse::<usize>().unwrap() > 1000);
     assert_eq!(stderr.matches(LESS).count(), 1, "{stderr}");
     assert_eq!(count(&stderr, "points_sent"), 72, "{stderr}");
     assert_accounted(&stderr);
     assert_fault(
         "the upstream ends at a compression that it does not know",
-        "nothing: when it is there again it gets the same with less",
+        "nothing: when it is there again after the second time it gets the same with less",
         &stderr,
         &[],
     );

@@ -18,22 +18,28 @@ use crate::answer::describe;
 /// that it takes more than it seems to.
 const TRY_AGAIN_AFTER: Duration = Duration::from_hours(1);
 
+/// How often in a row a step has to fail before the next search begins below it, or one goes on below it that has lost its
+/// connection: a peer that restarts fails once.
+const ENOUGH: u8 = 2;
+
 /// What the peer takes, as far as it is known.
 #[derive(Debug)]
 pub(crate) struct Steps {
     component: Arc<str>,
     /// From what is configured to none at all.
     ladder: &'static [Compression],
-    /// The step that is next to be tried: the one that is known to be taken, or one below it while others fail.
-    step: usize,
-    /// The step of the last message that the peer took.
+    /// The step of the last message that the peer took: others go with it too.
     held: usize,
-    /// Since when it is not the topmost.
+    /// Whether it took one, or there is nothing to find out.
+    is_known: bool,
+    /// Since when it is not the topmost, or when that was last tried.
     since: Option<Instant>,
     /// When the peer was last believed to take more.
     raised: Option<Instant>,
     /// The connection that has taken a message of this step: what fails on it fails for another reason.
     settled_on: Option<u64>,
+    /// How often in a row a message failed at each step, maybe for it.
+    failures: [u8; 3],
     /// What came of the step above.
     refusal: String,
     warned: Option<usize>,
@@ -42,84 +48,137 @@ pub(crate) struct Steps {
 impl Steps {
     pub(crate) fn new(component: &Arc<str>, configured: Compression) -> Steps {
         use Compression::{Gzip, None, Zstd};
+        let ladder: &[_] = match configured {
+            Zstd => &[Zstd, Gzip, None],
+            Gzip => &[Gzip, None],
+            None => &[None],
+        };
         Steps {
             component: Arc::clone(component),
-            ladder: match configured {
-                Zstd => &[Zstd, Gzip, None],
-                Gzip => &[Gzip, None],
-                None => &[None],
-            },
-            step: 0,
+            ladder,
             held: 0,
+            is_known: ladder.len() == 1,
             since: Option::None,
             raised: Option::None,
             settled_on: Option::None,
+            failures: [0; 3],
             refusal: String::new(),
             warned: Option::None,
         }
     }
 
-    pub(crate) fn compression(&self) -> Compression {
-        self.ladder[self.step]
+    /// What to send with, unless it has to be found out.
+    pub(crate) fn known(&self) -> Option<Compression> {
+        self.is_known.then_some(self.ladder[self.held])
     }
 
-    /// Whether it is known that this connection takes what is compressed so.
-    pub(crate) fn is_settled(&self, connection: u64) -> bool {
-        self.settled_on == Some(connection) && !self.is_over()
+    /// Whether it is time to try the topmost step again.
+    pub(crate) fn is_due(&self) -> bool {
+        self.since.is_some_and(is_long_ago)
     }
 
-    /// Whether the peer names what it takes, and this step is not among it.
-    pub(crate) fn is_disowned(&self, answer: &MetadataMap) -> bool {
-        self.named(answer).is_some_and(|best| best > self.step)
-    }
-
-    /// Goes back to the topmost step when it is time to.
-    pub(crate) fn restart(&mut self) {
-        if self.is_over() {
-            (self.step, self.since) = (0, None);
+    /// Where a search begins: with what holds, or the topmost step where that is due, or below it where that failed often
+    /// enough. A search that comes to nothing (the peer is away, or does not answer in time) leaves what holds.
+    pub(crate) fn begin(&mut self) -> Compression {
+        let mut first = self.held;
+        if self.is_due() {
+            first = 0;
+            self.since = Some(Instant::now());
+            self.failures.fill(0);
         }
+        let mut steps = first..self.ladder.len();
+        let begin = steps.find(|step| self.failures[*step] < ENOUGH);
+        self.ladder[begin.unwrap_or(first)]
     }
 
-    /// The peer took a message; `connection` is the one that it came over, where that is sure.
-    pub(crate) fn accept(&mut self, connection: Option<u64>, answer: &MetadataMap) {
-        (self.held, self.settled_on) = (self.step, connection);
-        if self.step > 0 && self.warned.replace(self.step) != Some(self.step) {
+    /// In a search the peer took a message; `connection` is the one that it came over, where that is sure.
+    pub(crate) fn accept(
+        &mut self,
+        compression: Compression,
+        connection: Option<u64>,
+        answer: &MetadataMap,
+    ) {
+        self.held = self.step(compression);
+        (self.is_known, self.settled_on) = (true, connection);
+        self.failures[self.held..].fill(0);
+        if self.held > 0 && self.warned.replace(self.held) != Some(self.held) {
             tracing::warn!(
                 component = &*self.component,
-                compression = name(self.compression()),
+                compression = name(compression),
                 detail = self.refusal,
                 "the peer does not take what is compressed as configured; sending with less compression"
             );
         }
         if let Some(best) = self.named(answer) {
             let may_rise = self.raised.is_none_or(is_long_ago);
-            if best > self.step || best < self.step && may_rise {
-                if best < self.step {
+            if best > self.held || best < self.held && may_rise {
+                if best < self.held {
                     self.raised = Some(Instant::now());
                 }
-                (self.step, self.settled_on) = (best, None);
+                (self.held, self.settled_on) = (best, None);
+                self.failures.fill(0);
                 self.refusal = "by the `grpc-accept-encoding` of its answer".into();
             }
         }
-        self.since = (self.step > 0).then(|| self.since.unwrap_or_else(Instant::now));
+        self.since = (self.held > 0).then(|| self.since.unwrap_or_else(Instant::now));
     }
 
-    /// A message failed, maybe for its compression. Whether there is a lower step, which is to be tried at once; without one
-    /// it was not the compression.
-    pub(crate) fn step_down(&mut self, status: &Status) -> bool {
-        let next = self.named(status.metadata()).unwrap_or_default();
-        let next = next.max(self.step + 1);
-        let is_lower = next < self.ladder.len();
-        if is_lower {
-            self.refusal = describe(status);
+    /// The peer took a message that was sent with what is known.
+    pub(crate) fn confirm(
+        &mut self,
+        compression: Compression,
+        connection: u64,
+        answer: &MetadataMap,
+    ) {
+        let is_news = self.settled_on != Some(connection);
+        if is_news && self.known() == Some(compression) {
+            self.accept(compression, Some(connection), answer);
         }
-        self.settled_on = None;
-        self.step = if is_lower { next } else { self.held };
-        is_lower
     }
 
-    fn is_over(&self) -> bool {
-        self.since.is_some_and(is_long_ago)
+    /// Whether a message that was sent with what was known may have failed for it. One whose connection has ended, which
+    /// had taken others, is tried again in any case.
+    pub(crate) fn is_in_doubt(
+        &self,
+        compression: Compression,
+        connection: u64,
+        is_same: bool,
+        status: &Status,
+    ) -> bool {
+        let step = self.step(compression);
+        let is_settled = self.settled_on == Some(connection) && self.held == step;
+        let is_disowned = self.named(status.metadata()).is_some_and(|it| it > step);
+        let was_elsewhere = !is_same && Failure::of(status) == Failure::Answered;
+        let is_least = step + 1 == self.ladder.len();
+        !is_least && (!is_settled || is_disowned || was_elsewhere)
+    }
+
+    /// In a search a message failed, maybe for its compression. What is to be tried at once, if anything; without it, it was
+    /// not the compression.
+    pub(crate) fn fail(
+        &mut self,
+        compression: Compression,
+        has_ended: bool,
+        status: &Status,
+    ) -> Option<Compression> {
+        self.settled_on = None;
+        let step = self.step(compression);
+        let next = self.named(status.metadata()).unwrap_or_default();
+        let Some(next) = self.ladder.get(next.max(step + 1)) else {
+            self.failures.fill(0);
+            return None;
+        };
+        self.failures[step] += 1;
+        if has_ended && self.failures[step] < ENOUGH {
+            return Some(compression);
+        }
+        self.refusal = describe(status);
+        Some(*next)
+    }
+
+    fn step(&self, compression: Compression) -> usize {
+        let step = self.ladder.iter().position(|it| *it == compression);
+        step.unwrap_or(self.ladder.len() - 1)
     }
 
     /// The best step that the peer says it takes, if it says so.
@@ -162,109 +221,4 @@ fn name(compression: Compression) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use Compression::{Gzip, None as Identity, Zstd};
-
-    fn fresh() -> Steps {
-        Steps::new(&"otlp".into(), Zstd)
-    }
-
-    fn naming(names: &'static str) -> MetadataMap {
-        let mut answer = MetadataMap::new();
-        answer.insert("grpc-accept-encoding", names.parse().unwrap());
-        answer
-    }
-
-    fn silent() -> MetadataMap {
-        MetadataMap::new()
-    }
-
-    fn internal() -> Status {
-        Status::internal("what it is, nobody says")
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_step_holds_once_it_was_taken_and_the_top_is_tried_again_after_an_hour() {
-        let mut steps = fresh();
-        assert!(steps.step_down(&internal()));
-        assert_eq!(steps.compression(), Gzip);
-        steps.accept(Some(1), &silent());
-        assert!(steps.is_settled(1) && !steps.is_settled(2));
-        // Another connection: it may need less, and what holds is where it begins.
-        steps.restart();
-        assert_eq!(steps.compression(), Gzip);
-        assert!(steps.step_down(&internal()));
-        steps.accept(Some(2), &silent());
-        assert_eq!(steps.compression(), Identity);
-        tokio::time::advance(TRY_AGAIN_AFTER).await;
-        assert!(!steps.is_settled(2));
-        steps.restart();
-        assert_eq!(steps.compression(), Zstd);
-        steps.accept(Some(2), &silent());
-        assert!(steps.is_settled(2));
-        tokio::time::advance(TRY_AGAIN_AFTER).await;
-        assert!(steps.is_settled(2), "there is nothing above it");
-    }
-
-    #[test]
-    fn what_fails_at_each_step_leaves_all_as_it_was() {
-        let mut steps = fresh();
-        assert!(steps.step_down(&internal()) && steps.step_down(&internal()));
-        assert!(!steps.step_down(&internal()), "there is no lower one");
-        assert_eq!(steps.compression(), Zstd);
-        steps.accept(Some(1), &silent());
-        assert!(steps.is_settled(1) && steps.since.is_none());
-        // The same below a step that holds.
-        assert!(steps.step_down(&internal()));
-        steps.accept(Some(1), &silent());
-        assert!(steps.step_down(&internal()) && !steps.step_down(&internal()));
-        assert_eq!(steps.compression(), Gzip);
-    }
-
-    #[test]
-    fn a_peer_that_ends_at_zstd_gets_gzip_when_it_is_there_again() {
-        let mut steps = fresh();
-        assert!(steps.step_down(&Status::unavailable("the connection ended")));
-        // Nobody is there to take it, and it is tried again later.
-        steps.restart();
-        assert_eq!(steps.compression(), Gzip);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_the_peer_names_is_heeded_and_believed_once_an_hour_where_it_is_more() {
-        let mut steps = fresh();
-        let mut status = Status::unimplemented("");
-        *status.metadata_mut() = naming("identity");
-        assert!(steps.is_disowned(status.metadata()));
-        assert!(steps.step_down(&status));
-        assert_eq!(steps.compression(), Identity, "gzip is not tried");
-        steps.accept(Some(1), &naming("identity"));
-        assert!(steps.is_settled(1));
-        // It, or another one, knows more by now.
-        steps.accept(Some(2), &naming("identity, deflate, gzip,zstd"));
-        assert_eq!(steps.compression(), Zstd);
-        assert!(!steps.is_settled(2), "it has not shown it yet");
-        // It does not.
-        assert!(steps.step_down(&internal()));
-        steps.accept(Some(2), &naming("zstd, gzip"));
-        assert!(steps.is_settled(2));
-        assert_eq!(steps.compression(), Gzip);
-        // It took what it does not name: maybe it only passes it on.
-        let mut steps = fresh();
-        steps.accept(Some(1), &naming("identity,deflate,gzip"));
-        assert_eq!(steps.compression(), Gzip);
-        assert!(!steps.is_settled(1));
-    }
-
-    #[test]
-    fn the_configured_compression_is_the_most() {
-        let mut steps = Steps::new(&"otlp".into(), Gzip);
-        steps.accept(Some(1), &naming("zstd,gzip"));
-        assert_eq!(steps.compression(), Gzip);
-        assert!(steps.step_down(&internal()));
-        assert!(!steps.step_down(&internal()));
-        let mut steps = Steps::new(&"otlp".into(), Identity);
-        assert!(!steps.step_down(&internal()));
-    }
-}
+mod tests;

@@ -43,6 +43,8 @@ pub(crate) struct State {
     made: AtomicU64,
     /// The newest on which the peer said anything.
     heard: AtomicU64,
+    /// The newest that has ended.
+    ended: AtomicU64,
     /// What was seen on the newest that explains why its calls fail.
     finding: Mutex<Option<String>>,
 }
@@ -106,17 +108,19 @@ impl Connection {
         self.client.clone()
     }
 
-    /// The number of the newest, from 1; 0 before there is one.
+    /// The number, from 1, of the one that takes what is sent now: the newest, or the next where that has ended.
     #[must_use]
     pub fn number(&self) -> u64 {
-        self.state.made.load(Ordering::Relaxed)
+        let made = self.state.made.load(Ordering::Relaxed);
+        made.max(self.state.ended.load(Ordering::Relaxed) + 1)
     }
 
     /// Whether the peer has said anything on the newest: one that closes it without a word is not there yet, as what accepts
     /// connections in its place does it.
     #[must_use]
     pub fn is_answered(&self) -> bool {
-        self.state.heard.load(Ordering::Relaxed) == self.number()
+        let made = self.state.made.load(Ordering::Relaxed);
+        self.state.heard.load(Ordering::Relaxed) == made
     }
 }
 
@@ -145,6 +149,7 @@ impl State {
                 }
                 Event::Said(_) => None,
                 Event::Ended(error) => {
+                    self.ended.fetch_max(number, Ordering::Relaxed);
                     let of_tls = tls.as_ref().map(|tls| tls.explain_end(error, is_silent));
                     match of_tls {
                         Some(Some(finding)) => Some(finding),

@@ -24,7 +24,7 @@ const RESERVED: [&str; 10] = [
 /// The metadata of these headers; their values are never shown.
 ///
 /// # Errors
-/// A name that is none or is reserved, or a value that is not printable ASCII or has blanks around it, at `headers.<name>`.
+/// A name that is none, is reserved or comes twice (their case makes no difference), or a value that is not printable ASCII or has blanks around it, at `headers.<name>`.
 pub fn metadata(headers: &BTreeMap<String, Secret>) -> Result<MetadataMap> {
     let mut metadata = MetadataMap::new();
     for (name, value) in headers {
@@ -34,6 +34,11 @@ pub fn metadata(headers: &BTreeMap<String, Secret>) -> Result<MetadataMap> {
         if RESERVED.contains(&key.as_str()) || key.as_str().starts_with("grpc-") {
             let text =
                 format!("`{name}` is reserved: HTTP/2 and gRPC set it, or have no place for it");
+            return Err(Error::at(&at, text));
+        }
+        if metadata.contains_key(&key) {
+            let text =
+                format!("`{name}` is there twice: the case of a header's name makes no difference");
             return Err(Error::at(&at, text));
         }
         let text = value.expose();
@@ -78,5 +83,9 @@ mod tests {
             assert!(!error.to_string().contains("töken"), "{error}");
         }
         assert_eq!(of("X-Token", "a b").expect("it is one").len(), 1);
+        let twice = "{X-Token: a, x-other: b, x-token: c}";
+        let twice = serde_yaml::from_str(twice).expect("headers");
+        let error = metadata(&twice).expect_err("which of them is meant, nobody knows");
+        assert_eq!(error.path(), "headers.x-token");
     }
 }
