@@ -270,7 +270,7 @@ fn main() -> ExitCode {
     );
     let (text, _) = output(&["validate"], &nothing, "-7");
     assert!(
-        text.contains("the value of `${env:CANARY}` is not a whole number, 0 or more"),
+        text.contains("expected a whole number, 0 or more, found the value of `${env:CANARY}`"),
         "{text}"
     );
     assert!(!text.contains("-7"), "{text}");
