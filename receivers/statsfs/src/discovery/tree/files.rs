@@ -59,6 +59,9 @@ impl Tree {
                     added.retain(|file| file.file != name);
                 }
             }
+            // What changed before it went would be added again.
+            let changed = &mut self.changes.changed;
+            changed.retain(|(it, file)| it.directory != id || file.file != name);
             self.changes.removed_files.push((id, name));
         }
         let known = &self.directories[&id].files;
