@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use exporter_otlp as _;
@@ -16,6 +16,7 @@ use processor_batch as _;
 use processor_labels as _;
 use processor_metadata as _;
 use receiver_statsfs as _;
+use rustix::process::{Signal, getpid, kill_process};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -37,6 +38,7 @@ pub(crate) struct Discard {
     config: Config,
     ended: Mutex<BTreeSet<(u64, Arc<str>)>>,
     taken: AtomicU64,
+    is_over: AtomicBool,
 }
 
 pipeline::register! { exporter Discard }
@@ -54,6 +56,7 @@ impl Component for Discard {
             config,
             ended: Mutex::default(),
             taken: AtomicU64::new(0),
+            is_over: AtomicBool::new(false),
         })
     }
 }
@@ -72,8 +75,10 @@ impl Exporter for Discard {
             ended.insert((batch.sweep().number, Arc::clone(&head.subsystem)));
         }
         // Sweeps of a subsystem do not overlap: so many ends are so many sweeps of each.
-        if ended.len() as u64 >= self.config.sweeps * self.config.subsystems as u64 {
-            return Err(ExportError::Closed);
+        let is_over = ended.len() as u64 >= self.config.sweeps * self.config.subsystems as u64;
+        if is_over && !self.is_over.swap(true, Ordering::Relaxed) {
+            // All of the program ends, with the other exporters.
+            kill_process(getpid(), Signal::TERM).map_err(ExportError::permanent)?;
         }
         Ok(())
     }
