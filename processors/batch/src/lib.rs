@@ -56,10 +56,17 @@ pub struct BatchProcessor {
     config: Arc<Config>,
     /// What came of each subsystem since the last end of its sweep.
     waiting: BTreeMap<Arc<str>, Waiting>,
-    /// The rests of sweeps that are over, which go out together: at the most one of each subsystem.
-    joined: BTreeMap<Arc<str>, Waiting>,
-    joined_points: usize,
+    joined: Joined,
     splitter: TableSplitter,
+}
+
+/// The rests of sweeps that are over, which go out together: at the most one of each subsystem.
+#[derive(Debug, Default)]
+struct Joined {
+    subsystems: BTreeMap<Arc<str>, Waiting>,
+    points: usize,
+    /// That of the one that waits longest.
+    since: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -85,8 +92,7 @@ impl Component for BatchProcessor {
         Ok(BatchProcessor {
             config: Arc::new(config),
             waiting: BTreeMap::new(),
-            joined: BTreeMap::new(),
-            joined_points: 0,
+            joined: Joined::default(),
             splitter: TableSplitter::default(),
         })
     }
@@ -128,9 +134,9 @@ impl Processor for BatchProcessor {
     }
 
     fn wake_at(&self) -> Option<Instant> {
-        let all = self.waiting.values().chain(self.joined.values());
-        all.map(|waiting| waiting.since + self.config.timeout.0)
-            .min()
+        let waiting = self.waiting.values().map(|waiting| waiting.since);
+        let first = waiting.chain(self.joined.since).min();
+        first.map(|since| since + self.config.timeout.0)
     }
 
     fn wake(&mut self, out: &mut Outbox) -> Result<()> {
@@ -149,7 +155,7 @@ impl Processor for BatchProcessor {
 impl BatchProcessor {
     /// Sends what came of one subsystem, after what is joined of it.
     fn send(&mut self, subsystem: &Arc<str>, out: &mut Outbox) {
-        if self.joined.contains_key(subsystem) {
+        if self.joined.subsystems.contains_key(subsystem) {
             self.send_joined(out);
         }
         if let Some(waiting) = self.waiting.remove(subsystem) {
@@ -160,33 +166,41 @@ impl BatchProcessor {
     /// Puts the rest of a subsystem's sweep to those of the others.
     fn join(&mut self, subsystem: Arc<str>, rest: Waiting, out: &mut Outbox) {
         let most = self.config.send_batch_max_size;
-        let is_too_much = most > 0 && self.joined_points + rest.points > most;
-        if is_too_much || self.joined.contains_key(&subsystem) {
+        let is_too_much = most > 0 && self.joined.points + rest.points > most;
+        if is_too_much || self.joined.subsystems.contains_key(&subsystem) {
             self.send_joined(out);
         }
-        self.joined_points += rest.points;
-        self.joined.insert(subsystem, rest);
-        if self.joined_points >= self.config.send_batch_size {
+        let joined = &mut self.joined;
+        joined.points += rest.points;
+        joined.since = joined.since.into_iter().chain([rest.since]).min();
+        joined.subsystems.insert(subsystem, rest);
+        if joined.points >= self.config.send_batch_size {
             self.send_joined(out);
         }
     }
 
     /// Sends what is joined, the more important first.
     fn send_joined(&mut self, out: &mut Outbox) {
-        self.joined_points = 0;
-        let mut all: Vec<_> = std::mem::take(&mut self.joined).into_iter().collect();
+        let all = self.take_joined([]).into_iter();
+        out.send(all.flat_map(|(_, it)| it.batches).collect());
+    }
+
+    /// What is joined and these, the more important first.
+    fn take_joined(
+        &mut self,
+        more: impl IntoIterator<Item = (Arc<str>, Waiting)>,
+    ) -> Vec<(Arc<str>, Waiting)> {
+        let joined = std::mem::take(&mut self.joined);
+        let mut all: Vec<_> = joined.subsystems.into_iter().chain(more).collect();
         all.sort_by_key(|(subsystem, _)| Reverse(self.config.priority(subsystem)));
-        out.send(all.into_iter().flat_map(|(_, it)| it.batches).collect());
+        all
     }
 
     /// Sends what is due and what is joined, the more important first.
     fn send_together(&mut self, is_due: impl Fn(&Waiting) -> bool, out: &mut Outbox) {
-        self.joined_points = 0;
-        let mut all: Vec<_> = std::mem::take(&mut self.joined).into_iter().collect();
         let due = self.waiting.extract_if(.., |_, waiting| is_due(waiting));
-        all.extend(due);
-        all.sort_by_key(|(subsystem, _)| Reverse(self.config.priority(subsystem)));
-        for (subsystem, waiting) in all {
+        let due: Vec<_> = due.collect();
+        for (subsystem, waiting) in self.take_joined(due) {
             self.join(subsystem, waiting, out);
         }
         self.send_joined(out);

@@ -177,15 +177,9 @@ impl ExporterTask {
 
     /// Moves what waits into the queue, as far as there is room.
     fn fill_queue(&mut self) {
-        while self
-            .overflow
-            .first()
-            .is_some_and(|it| self.queue.has_room(it))
-        {
-            self.overflow
-                .pop()
-                .into_iter()
-                .for_each(|it| self.queue.push(it));
+        let queue = &mut self.queue;
+        while let Some(request) = self.overflow.pop_if(|it| queue.has_room(it)) {
+            queue.push(request);
         }
     }
 

@@ -33,11 +33,9 @@ impl Overflow {
         self.requests.push_back(request);
     }
 
-    pub(super) fn first(&self) -> Option<&Request> {
-        self.requests.front()
-    }
-
-    pub(super) fn pop(&mut self) -> Option<Request> {
+    /// The first request, if there is room for it.
+    pub(super) fn pop_if(&mut self, has_room: impl FnOnce(&Request) -> bool) -> Option<Request> {
+        self.requests.front().filter(|it| has_room(it))?;
         let request = self.requests.pop_front()?;
         for batch in &request {
             let slot = &batch.table().head().table_slot;
