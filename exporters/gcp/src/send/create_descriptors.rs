@@ -116,7 +116,7 @@ impl ProjectDescriptors {
     }
 
     /// Nothing is created for a while. Of calls that fail at the same time the first one counts.
-    fn put_off(&self) {
+    fn back_off(&self) {
         let mut pause = self.pause();
         if pause.is_due() {
             pause.failed();
@@ -132,7 +132,7 @@ impl ProjectDescriptors {
     ) {
         let (mut refused, mut not_now) = (Vec::new(), Vec::new());
         if let Err(status) = self.adopt_existing(api, prefix, &descriptors).await {
-            self.put_off();
+            self.back_off();
             not_now.extend(descriptors.into_iter().map(|it| (status.clone(), it)));
         } else {
             let mut tasks = JoinSet::new();
@@ -221,7 +221,7 @@ impl ProjectDescriptors {
                 descriptor.attempts().failed();
                 // Of these the others would fail too.
                 if !matches!(status.code(), Code::Internal | Code::Unknown) {
-                    self.put_off();
+                    self.back_off();
                 }
             }
         }

@@ -14,7 +14,7 @@ use crate::send::pace::{OutgoingPoint, Reading};
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 const MAX_PAUSE: Duration = Duration::from_mins(1);
 /// Series that are due within this time are tried together.
-const TOGETHER: Duration = Duration::from_secs(1);
+const DUE_SOON: Duration = Duration::from_secs(1);
 /// How long a point waits that no newer one replaces, as long as the service tries a request.
 const MAX_WAIT: Duration = Duration::from_mins(5);
 
@@ -79,7 +79,7 @@ impl DeferredSeries {
     /// A point was refused: its series waits from now on.
     pub(crate) fn refused(&mut self, id: u128, waiting: WaitingPoint) -> Option<WaitingPoint> {
         let replaced = self.put(id, waiting);
-        self.put_off(id);
+        self.back_off(id);
         replaced
     }
 
@@ -126,7 +126,7 @@ impl DeferredSeries {
 
     /// The points that are due now or soon, which are being sent from now on.
     pub(crate) fn take_due(&mut self) -> Vec<(u128, WaitingPoint)> {
-        let until = Instant::now() + TOGETHER;
+        let until = Instant::now() + DUE_SOON;
         let due = self.all.iter_mut().filter_map(|(id, it)| {
             let is_due = !it.is_sending && it.due <= until;
             is_due.then(|| {
@@ -154,7 +154,7 @@ impl DeferredSeries {
         (known.is_sending, known.waiting.is_resent) = (false, true);
         let is_given_up = known.since.elapsed() >= MAX_WAIT;
         let arrived = std::mem::take(&mut known.arrived);
-        self.put_off(id);
+        self.back_off(id);
         if is_given_up {
             self.all.remove(&id);
         }
@@ -180,7 +180,7 @@ impl DeferredSeries {
         self.is_closed
     }
 
-    fn put_off(&mut self, id: u128) {
+    fn back_off(&mut self, id: u128) {
         if let Some(known) = self.all.get_mut(&id) {
             known.due = Instant::now() + backoff(FIRST_PAUSE, MAX_PAUSE, known.refusals);
             known.refusals += 1;

@@ -26,7 +26,7 @@ impl Selection {
     }
 
     /// The rows that are read before this one, and those after it; `None` where it is not among them.
-    pub(crate) fn around(&self, row: u32, row_count: u32) -> Option<(Vec<u32>, Vec<u32>)> {
+    pub(crate) fn split_at(&self, row: u32, row_count: u32) -> Option<(Vec<u32>, Vec<u32>)> {
         let mut before: Vec<u32> = self.rows(row_count).collect();
         let position = before.iter().position(|it| *it == row)?;
         let after = before.split_off(position + 1);
@@ -55,8 +55,8 @@ mod tests {
         assert_eq!(rows(&all(&[1, 2], 4)), [4, 5, 6, 7, 0, 3]);
         assert_eq!(rows(&all(&[7], 99)), [0, 1, 2, 3, 4, 5, 6]);
         assert_eq!(rows(&Selection::These([5, 1].into())), [5, 1]);
-        let around = all(&[3], 2).around(5, 8);
-        assert_eq!(around, Some((vec![2, 4], vec![6, 7, 0, 1])));
-        assert_eq!(all(&[3], 0).around(3, 8), None);
+        let parts = all(&[3], 2).split_at(5, 8);
+        assert_eq!(parts, Some((vec![2, 4], vec![6, 7, 0, 1])));
+        assert_eq!(all(&[3], 0).split_at(3, 8), None);
     }
 }

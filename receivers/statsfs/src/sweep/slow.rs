@@ -37,7 +37,7 @@ impl Sweeps {
                 continue;
             };
             let read = self.reads.get_mut(&id);
-            let Some((before, after)) = read.and_then(|read| read.around(number, row)) else {
+            let Some((before, after)) = read.and_then(|read| read.split_at(number, row)) else {
                 continue;
             };
             self.readers.relieve(number);

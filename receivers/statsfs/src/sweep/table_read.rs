@@ -106,9 +106,9 @@ impl TableRead {
     }
 
     /// What this job has read, and what it has not, when it is at this row.
-    pub(super) fn around(&self, number: u64, row: u32) -> Option<(Vec<u32>, Vec<u32>)> {
+    pub(super) fn split_at(&self, number: u64, row: u32) -> Option<(Vec<u32>, Vec<u32>)> {
         let row_count = u32::try_from(self.pending.table.len()).ok()?;
-        self.jobs.get(&number)?.selection.around(row, row_count)
+        self.jobs.get(&number)?.selection.split_at(row, row_count)
     }
 
     /// `number` does not come on; `second` reads again what it has read.
