@@ -282,12 +282,9 @@ fn spawn_processor(
     counters: Counters,
     tasks: &mut JoinSet<Ended>,
 ) -> mpsc::Sender<Request> {
-    let (to, from) = mpsc::channel(capacity);
-    tasks.spawn(async move {
-        run_processor(stage, from, below, counters).await;
-        Ended::Stage
-    });
-    to
+    spawn_stage(capacity, tasks, |from| {
+        run_processor(stage, from, below, counters)
+    })
 }
 
 /// Starts a fan-out to these outputs.
@@ -297,9 +294,19 @@ fn spawn_fanout(
     counters: Counters,
     tasks: &mut JoinSet<Ended>,
 ) -> mpsc::Sender<Request> {
+    spawn_stage(capacity, tasks, |from| fanout(from, outputs, counters))
+}
+
+/// Starts what runs until its channel closes.
+fn spawn_stage<F: Future<Output = ()> + Send + 'static>(
+    capacity: usize,
+    tasks: &mut JoinSet<Ended>,
+    run: impl FnOnce(mpsc::Receiver<Request>) -> F,
+) -> mpsc::Sender<Request> {
     let (to, from) = mpsc::channel(capacity);
+    let running = run(from);
     tasks.spawn(async move {
-        fanout(from, outputs, counters).await;
+        running.await;
         Ended::Stage
     });
     to

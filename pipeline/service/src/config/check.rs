@@ -11,8 +11,8 @@ use serde::de::DeserializeOwned;
 use super::diagnostic::{Diagnostic, SourceText, nearest};
 use super::hint::{hint, misplaced};
 use super::load::Loaded;
-use super::print::HIDDEN;
-use super::service::{DeliveryConfig, PipelineConfig, RetryOnFailure, SendingQueue, Service};
+use super::print::hidden_values;
+use super::service::{PipelineConfig, Service};
 use super::{Config, ConfiguredComponent};
 
 const SECTIONS: [&str; 5] = [
@@ -124,30 +124,6 @@ pub(crate) fn check(loaded: &mut Loaded) -> Option<Config> {
     })
 }
 
-/// What `print-config` hid is no value.
-fn hidden_values(node: &Node, path: &mut Vec<String>, diagnostics: &mut Vec<Diagnostic>) {
-    let mut below = |name: &str, child: &Node| {
-        path.push(name.to_owned());
-        hidden_values(child, path, diagnostics);
-        path.pop();
-    };
-    match &node.tree {
-        NodeValue::Map(map) => map.iter().for_each(|(key, child)| below(key, child)),
-        NodeValue::List(list) => {
-            let items = list.iter();
-            items.for_each(|(index, child)| below(&index.to_string(), child));
-        }
-        NodeValue::String(text) | NodeValue::Untyped(text) if text.trim() == HIDDEN => {
-            let message =
-                format!("`{HIDDEN}` stands for a secret that `print-config` did not show");
-            let hidden = Diagnostic::error(message).at_value(node.origin.as_ref());
-            let help = "put the secret there, or `${env:NAME}` or `${file:path}`";
-            diagnostics.push(hidden.path(path).help(help));
-        }
-        _ => {}
-    }
-}
-
 /// Types that two crates have registered.
 fn registered_twice(all: &[&'static Registration]) -> impl Iterator<Item = Diagnostic> {
     let twice = all.windows(2).filter_map(|pair| match pair {
@@ -184,7 +160,7 @@ pub(super) struct Check<'a> {
 
 impl Check<'_> {
     /// What of a node can be decoded; what cannot is reported.
-    fn decode<T: DeserializeOwned>(&mut self, node: &Node, base: &[&str]) -> Option<T> {
+    pub(super) fn decode<T: DeserializeOwned>(&mut self, node: &Node, base: &[&str]) -> Option<T> {
         let (decoded, problems) = attempt(node);
         self.report(&problems, base);
         decoded.and_then(|decoded| self.record(Ok(decoded), base))
@@ -347,53 +323,6 @@ impl Check<'_> {
             origin: node.origin.clone(),
             node: node.clone(),
         })
-    }
-
-    /// Takes queue, retry and time-out out of an exporter's map.
-    fn delivery_config(
-        &mut self,
-        id: &str,
-        node: &mut Node,
-        mut delivery: pipeline::Delivery,
-    ) -> DeliveryConfig {
-        let [timeout, queue, retry] =
-            DELIVERY_KEYS.map(|key| node.take(key).map(|node| (key, node)));
-        if let Some((key, node)) = timeout
-            && let Some(timeout) =
-                self.decode::<pipeline::config::Duration>(&node, &["exporters", id, key])
-        {
-            delivery.timeout = timeout.0;
-        }
-        let queue: Option<SendingQueue> = queue.map_or_else(
-            || Some(SendingQueue::default()),
-            |(key, node)| self.decode(&node, &["exporters", id, key]),
-        );
-        let retry_node = retry.as_ref().map(|(_, node)| node.clone());
-        let retry: Option<RetryOnFailure> = retry.map_or_else(
-            || Some(RetryOnFailure::of(&delivery)),
-            |(key, node)| self.decode(&node, &["exporters", id, key]),
-        );
-        let (queue, retry) = (queue.unwrap_or_default(), retry.unwrap_or_default());
-        for (key, why) in retry.mistakes() {
-            let at = retry_node
-                .as_ref()
-                .map(|node| node.get(key).unwrap_or(node));
-            let diagnostic = Diagnostic::error(format!("`{key}` {why}"))
-                .at_value(at.and_then(|at| at.origin.as_ref()));
-            self.diagnostics
-                .push(diagnostic.path(&["exporters", id, "retry_on_failure", key]));
-        }
-        if let Some(consumers) = queue.num_consumers {
-            delivery.num_consumers = consumers.get();
-        }
-        delivery.block_on_overflow = queue
-            .block_on_overflow
-            .unwrap_or(delivery.block_on_overflow);
-        DeliveryConfig {
-            delivery,
-            queue,
-            retry,
-        }
     }
 }
 

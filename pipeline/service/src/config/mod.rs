@@ -1,6 +1,7 @@
 //! From what the user wrote to what it means: every mistake reported in one run.
 
 mod check;
+mod delivery;
 mod diagnostic;
 #[cfg(any(test, fuzzing))]
 mod fuzzing;

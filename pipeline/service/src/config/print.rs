@@ -6,8 +6,10 @@ use pipeline::config::{Node, NodeValue};
 use pipeline::telemetry::is_control_or_format;
 use serde_yaml::Value;
 
+use super::diagnostic::Diagnostic;
+
 /// What stands for a secret. As a value it is refused, so that nobody sends it as a token.
-pub(super) const HIDDEN: &str = "[REDACTED]";
+const HIDDEN: &str = "[REDACTED]";
 
 /// As YAML; every secret, and what came out of a file, as [`HIDDEN`]. `typed` are the paths of what `${…}` gave and is read as
 /// a number or a truth value: everything else that it gave is text.
@@ -78,4 +80,32 @@ impl Printed<'_> {
 /// A dollar of a text is written twice, since one may begin a reference.
 fn text(of: &str) -> Value {
     Value::String(of.replace('$', "$$"))
+}
+
+/// What `print-config` hid is no value.
+pub(super) fn hidden_values(
+    node: &Node,
+    path: &mut Vec<String>,
+    diagnostics: &mut Vec<Diagnostic>,
+) {
+    let mut below = |name: &str, child: &Node| {
+        path.push(name.to_owned());
+        hidden_values(child, path, diagnostics);
+        path.pop();
+    };
+    match &node.tree {
+        NodeValue::Map(map) => map.iter().for_each(|(key, child)| below(key, child)),
+        NodeValue::List(list) => {
+            let items = list.iter();
+            items.for_each(|(index, child)| below(&index.to_string(), child));
+        }
+        NodeValue::String(text) | NodeValue::Untyped(text) if text.trim() == HIDDEN => {
+            let message =
+                format!("`{HIDDEN}` stands for a secret that `print-config` did not show");
+            let hidden = Diagnostic::error(message).at_value(node.origin.as_ref());
+            let help = "put the secret there, or `${env:NAME}` or `${file:path}`";
+            diagnostics.push(hidden.path(path).help(help));
+        }
+        _ => {}
+    }
 }
