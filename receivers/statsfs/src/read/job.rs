@@ -57,7 +57,9 @@ pub(crate) struct Readings {
     pub(crate) failures: Vec<(u32, ReadFailure)>,
     /// Rows whose files took long.
     pub(crate) slow: Vec<u32>,
-    /// Whether rows were left out at the deadline.
+    /// Rows whose numbers stand for no value.
+    pub(crate) absent: Vec<u32>,
+    /// Whether it ended after the deadline: rows may have been left out, and no time is left for others.
     pub(crate) timed_out: bool,
     pub(crate) cost: ReadCost,
 }
@@ -84,8 +86,6 @@ pub(crate) struct ReadCost {
     pub(crate) bytes: u64,
     /// Values beyond `i64`, which became doubles.
     pub(crate) lossy: u64,
-    /// Numbers that stand for no value.
-    pub(crate) absent: u64,
     pub(crate) cpu: Duration,
     pub(crate) longest: Duration,
 }
@@ -119,7 +119,6 @@ impl Job {
                 break;
             }
             if last_read > self.deadline {
-                self.readings.timed_out = true;
                 break;
             }
             progress.set_row(row);
@@ -144,6 +143,7 @@ impl Job {
             }
         }
         self.leave(&mut directory);
+        self.readings.timed_out = last_read > self.deadline && !progress.is_relieved(number);
         if self.readings.last_time == 0 {
             self.readings.last_time = now_unix_nano();
             self.readings.first_time = self.readings.last_time;
@@ -253,7 +253,7 @@ impl Job {
         let format = file_format.map(|it| it.format).unwrap_or_default();
         let (value, lossy) = parse(&buffer[..length], format).map_err(ReadFailure::Other)?;
         if file_format.is_some_and(|it| it.absent.contains(&value)) {
-            self.readings.cost.absent += 1;
+            self.readings.absent.push(row);
             return Ok(Value::Absent);
         }
         self.readings.cost.lossy += u64::from(lossy);

@@ -11,7 +11,7 @@ pub(crate) mod value;
 mod work_queue;
 
 pub(crate) use fd_cache::FdCache;
-pub(crate) use job::{Job, Precedence, ReadCost, ReadFailure, Readings, cpu_time};
+pub(crate) use job::{Job, Precedence, ReadFailure, Readings, cpu_time};
 pub(crate) use pool::{Cancelled, ReaderPool, STALL_TIMEOUT};
 pub(crate) use reader_thread::LongJob;
 pub(crate) use rows::{FileFormat, RowGroup, Rows};

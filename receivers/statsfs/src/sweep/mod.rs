@@ -281,10 +281,9 @@ impl Sweeps {
         }
         let id = self.jobs.remove(&number)?;
         let read = self.reads.get_mut(&id)?;
-        let (cost, failures) = (job.readings.cost, job.readings.failures.len());
-        self.subsystems.count_read(&read.subsystem, &cost, failures);
+        self.subsystems.count_read(&read.subsystem, &job.readings);
         if let Some(sweep) = self.active.get_mut(&read.subsystem) {
-            sweep.cpu += cost.cpu;
+            sweep.cpu += job.readings.cost.cpu;
         }
         if let Some(second) = read.finish_job(number, job) {
             self.drop_queued_job(id, second);
