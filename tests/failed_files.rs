@@ -95,7 +95,10 @@ const FILES: [(&str, &str); 19] = [
     ("bcache/0e/dirty_data", "520.0k"),
     ("block/sda/stat", "1 2 3 4 5 6 7 8 9 10 11"),
     ("block/sda/dev", "8:0"),
-    ("cgroup/a/cpu.pressure", "some avg10=0.00 avg60=0.00 avg300=0.00 total=12"),
+    (
+        "cgroup/a/cpu.pressure",
+        "some avg10=0.00 avg60=0.00 avg300=0.00 total=12",
+    ),
     ("cgroup/a/memory.current", "4096"),
     ("cgroup/a/memory.max", "max"),
     ("cgroup/a/memory.stat", "anon 4096\nfile 8192"),
@@ -138,10 +141,19 @@ fn what_a_file_has_instead_of_a_value_is_called_by_its_name() {
     write(tree.path());
     let unit = "bcache/0e/bypassed, bcache/0e/dirty_data, drm/card0/busy and 3 more";
     let mut expected = BTreeMap::from([
-        ("several values in one file", "block/sda/stat, cgroup/a/cpu.pressure, cgroup/a/memory.stat"),
+        (
+            "several values in one file",
+            "block/sda/stat, cgroup/a/cpu.pressure, cgroup/a/memory.stat",
+        ),
         ("a number with a unit", unit),
-        ("a word", "cgroup/a/memory.max, hwmon/hwmon0/name, net/eth0/operstate"),
-        ("a text", "block/sda/dev, hwmon/hwmon0/temp1_label, hwmon/hwmon0/temp2_label and 1 more"),
+        (
+            "a word",
+            "cgroup/a/memory.max, hwmon/hwmon0/name, net/eth0/operstate",
+        ),
+        (
+            "a text",
+            "block/sda/dev, hwmon/hwmon0/temp1_label, hwmon/hwmon0/temp2_label and 1 more",
+        ),
         ("a floating-point number", "power/zone0/watts"),
     ]);
     for format in ["int", "float"] {
@@ -174,9 +186,16 @@ fn what_the_warning_names_as_the_mend_makes_it_that_the_file_is_not_opened() {
     let drops = FILES.iter().filter(|(path, _)| !values.contains(path));
     let drops = drops.map(|(path, _)| {
         let (subsystem, file) = (path.split('/').next(), path.rsplit('/').next());
-        format!("{{drop: {{match: {{name: '{}/{}'}}}}}}", subsystem.unwrap(), file.unwrap())
+        format!(
+            "{{drop: {{match: {{name: '{}/{}'}}}}}}",
+            subsystem.unwrap(),
+            file.unwrap()
+        )
     });
-    let labels = format!("labels: {{actions: [{}]}}", drops.collect::<Vec<_>>().join(", "));
+    let labels = format!(
+        "labels: {{actions: [{}]}}",
+        drops.collect::<Vec<_>>().join(", ")
+    );
     let mut child = traced(&config(&receiver, &labels, "{}"), &log);
     let mut shown = 0;
     read_until(&mut child, |line| {
@@ -187,7 +206,10 @@ fn what_the_warning_names_as_the_mend_makes_it_that_the_file_is_not_opened() {
     let process = child.id();
     let output = child.wait_with_output().unwrap();
     let stderr = text(&output.stderr);
-    assert!(output.status.success() && !stderr.contains("WARN"), "{stderr}");
+    assert!(
+        output.status.success() && !stderr.contains("WARN"),
+        "{stderr}"
+    );
     let trace = trace(&log, process);
     for (path, _) in FILES {
         let file = path.rsplit('/').next().unwrap();

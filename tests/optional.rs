@@ -52,7 +52,9 @@ fn nothings(root: &Path) -> Vec<(String, String)> {
 
 fn once(root: &Path, nothings: &[(String, String)], options: &str) -> Output {
     let good = format!("{{root: {}/good}}", root.display());
-    let others = nothings.iter().map(|(map, _)| format!("{{{map}{options}}}"));
+    let others = nothings
+        .iter()
+        .map(|(map, _)| format!("{{{map}{options}}}"));
     let receivers: Vec<String> = std::iter::once(good).chain(others).collect();
     run(&config(&receivers), &["--once"])
 }
@@ -66,9 +68,8 @@ fn one_without_series_is_a_warning_and_exit_code_1_and_the_others_points_arrive(
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert_eq!(lines(&output.stdout), ["s/c{device=/d} 1"], "{stderr}");
     for (number, (_, looked_at)) in (1..).zip(&nothings) {
-        let warning = format!(
-            "WARN {MESSAGE} component=\"statsfs/{number}\" detail=\"{looked_at}\"\n"
-        );
+        let warning =
+            format!("WARN {MESSAGE} component=\"statsfs/{number}\" detail=\"{looked_at}\"\n");
         assert!(stderr.contains(&warning), "{warning}: {stderr}");
     }
     assert_eq!(stderr.matches("WARN").count(), nothings.len(), "{stderr}");
@@ -109,7 +110,10 @@ fn one_whose_files_give_no_value_has_no_point_either() {
     let stderr = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(!stderr.contains(MESSAGE), "it has a series: {stderr}");
-    assert!(stderr.contains("no point came from `statsfs/1`,"), "{stderr}");
+    assert!(
+        stderr.contains("no point came from `statsfs/1`,"),
+        "{stderr}"
+    );
     let output = once(tree.path(), &bad, ", optional: true");
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
 }

@@ -47,7 +47,10 @@ impl Receiver for Bare {
         }
         let (resource, scope) = (context.resource.clone(), context.scope.clone());
         let head = Head::new(resource, scope, "bare".into(), "bare/0".into());
-        let table = Table::new(Arc::new(head), vec![Series::new("bare/one", Arc::default())]);
+        let table = Table::new(
+            Arc::new(head),
+            vec![Series::new("bare/one", Arc::default())],
+        );
         let mut ticks = clock.ticks(Duration::from_secs(1), Duration::ZERO);
         while let Some(number) = ticks.next().await {
             if config.has_point {
@@ -80,7 +83,10 @@ fn once(receiver: &str) -> (Option<i32>, String) {
     let output = run(&["--once", "--config", "-"], receiver);
     let stdout = String::from_utf8(output.stdout).unwrap();
     assert!(stdout.starts_with("bare/one"), "the other's: {stdout}");
-    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    (
+        output.status.code(),
+        String::from_utf8(output.stderr).unwrap(),
+    )
 }
 
 fn main() -> ExitCode {
@@ -102,8 +108,7 @@ fn main() -> ExitCode {
     let defaults = run(&["print-config", "--defaults", "--config", "-"], "{}");
     let defaults = String::from_utf8(defaults.stdout).unwrap();
     assert_eq!(defaults.matches("optional: false").count(), 2, "{defaults}");
-    let schema: serde_json::Value =
-        serde_json::from_slice(&run(&["schema"], "{}").stdout).unwrap();
+    let schema: serde_json::Value = serde_json::from_slice(&run(&["schema"], "{}").stdout).unwrap();
     let bare = &schema["definitions"]["receiver.bare"]["properties"];
     assert_eq!(bare["optional"]["anyOf"][0]["default"], false, "{bare}");
     println!("a stranger's receiver ... may be optional");

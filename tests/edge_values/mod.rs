@@ -90,12 +90,7 @@ fn values() -> Vec<(&'static str, Vec<u8>, Result<&'static str, &'static str>)> 
         );
         all.push(text(name, word, Err("not_numeric")));
     }
-    for several in [
-        "1 2",
-        "1\n2\n3\n",
-        "hits 5\nmisses 6\n",
-        "12 N0=5 N1=7",
-    ] {
+    for several in ["1 2", "1\n2\n3\n", "hits 5\nmisses 6\n", "12 N0=5 N1=7"] {
         let name = Box::leak(
             format!(
                 "m_{}",

@@ -133,7 +133,11 @@ fn each_error_is_named_however_many_files_have_another_one() {
             named.retain(|it| !line.ends_with(&format!("{CANNOT_BE_READ} detail=\"{it}\"")));
             named.is_empty()
         });
-        let stderr = if arguments.is_empty() { run.end(&[]) } else { run.ends(&[]) };
+        let stderr = if arguments.is_empty() {
+            run.end(&[])
+        } else {
+            run.ends(&[])
+        };
         assert!(count(&stderr, "files_failed") >= 11, "{stderr}");
     }
 }

@@ -139,11 +139,17 @@ fn exit_result(
     let mut why = Vec::new();
     if !empty.is_empty() {
         let empty = empty.join(", ");
-        why.push(format!("nothing to sweep: no point came from {empty}, which may be so with `optional: true`"));
+        why.push(format!(
+            "nothing to sweep: no point came from {empty}, which may be so with `optional: true`"
+        ));
     }
     let lost = counters.total(Counter::POINTS_REJECTED.name()) + counters.lost();
     if lost > 0 {
         why.push(format!("{lost} points are lost"));
     }
-    if why.is_empty() { Ok(()) } else { Err(why.join("; ")) }
+    if why.is_empty() {
+        Ok(())
+    } else {
+        Err(why.join("; "))
+    }
 }

@@ -48,7 +48,10 @@ fn component(registration: &Registration) -> Value {
     let mut schema = (registration.schema)().to_value();
     match &registration.factory {
         Factory::Receiver(_) => {
-            merge(&mut schema["properties"], &of::<WrittenReceiver>()["properties"]);
+            merge(
+                &mut schema["properties"],
+                &of::<WrittenReceiver>()["properties"],
+            );
         }
         Factory::Exporter(_, delivery) => {
             let around = of::<WrittenDelivery>();

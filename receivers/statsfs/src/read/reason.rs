@@ -47,7 +47,10 @@ impl Reason {
 
     fn texts(self) -> (&'static str, &'static str) {
         match self {
-            Reason::Empty => ("empty", "empty file passed over (`drop` it by name in `labels`)"),
+            Reason::Empty => (
+                "empty",
+                "empty file passed over (`drop` it by name in `labels`)",
+            ),
             Reason::Float => (
                 "not_numeric",
                 "a floating-point number; passed over (`as: float` in `formats` reads it)",
@@ -105,10 +108,7 @@ impl Reason {
                 "stuck",
                 "does not answer within `timeout`; passed over until it does",
             ),
-            Reason::Descriptors => (
-                "descriptors",
-                "no descriptor left to open it; passed over",
-            ),
+            Reason::Descriptors => ("descriptors", "no descriptor left to open it; passed over"),
             Reason::Io => (
                 "io",
                 "cannot be read; passed over (`drop` it by name in `labels`)",

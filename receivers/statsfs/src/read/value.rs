@@ -152,10 +152,7 @@ mod tests {
             Ok((Value::Double(1000.0), false))
         );
         assert_eq!(parse(b"inf", ValueFormat::Float), Err(Reason::Word));
-        assert_eq!(
-            parse(b"1e999", ValueFormat::Float),
-            Err(Reason::OutOfRange)
-        );
+        assert_eq!(parse(b"1e999", ValueFormat::Float), Err(Reason::OutOfRange));
         assert_eq!(
             parse(b"0x1f", ValueFormat::Hex),
             Ok((Value::Int(31), false))
