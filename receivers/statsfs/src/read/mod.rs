@@ -1,5 +1,6 @@
 //! How files are read: a job reads the rows of one table, or some of them, on a thread of the reader pool.
 
+mod content;
 mod fd_cache;
 mod job;
 mod pool;

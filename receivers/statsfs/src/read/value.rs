@@ -2,6 +2,7 @@
 
 use pipeline::Value;
 
+use super::content::content;
 use super::reason::Reason;
 use crate::config::ValueFormat;
 
@@ -21,7 +22,7 @@ pub(crate) fn parse(bytes: &[u8], format: ValueFormat) -> Result<(Value, bool), 
         ValueFormat::Float => match text.parse::<f64>() {
             Ok(it) if it.is_finite() => Ok((Value::Double(it), false)),
             Ok(_) if text.starts_with(|c: char| c.is_ascii_digit()) => Err(Reason::OutOfRange),
-            _ => Err(Reason::of(text)),
+            _ => Err(content(text)),
         },
         ValueFormat::Hex => {
             let digits = text
@@ -29,7 +30,7 @@ pub(crate) fn parse(bytes: &[u8], format: ValueFormat) -> Result<(Value, bool), 
                 .or_else(|| text.strip_prefix("0X"))
                 .unwrap_or(text);
             if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
-                return Err(Reason::of(text));
+                return Err(content(text));
             }
             u64::from_str_radix(digits, 16)
                 .map(unsigned)
@@ -37,7 +38,7 @@ pub(crate) fn parse(bytes: &[u8], format: ValueFormat) -> Result<(Value, bool), 
         }
         ValueFormat::Bool => truth_value(text)
             .map(|it| (Value::Int(it.into()), false))
-            .ok_or_else(|| Reason::of(text)),
+            .ok_or_else(|| content(text)),
     }
 }
 
@@ -54,7 +55,7 @@ pub(super) fn truth_value(text: &str) -> Option<bool> {
 fn beyond(text: &str) -> Result<(Value, bool), Reason> {
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
     if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(Reason::of(text));
+        return Err(content(text));
     }
     text.parse::<u64>()
         .map(unsigned)
