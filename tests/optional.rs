@@ -15,10 +15,10 @@ fn config(receivers: &[String]) -> String {
     let ids = (0..receivers.len()).map(|number| format!("statsfs/{number}"));
     let ids: Vec<String> = ids.collect();
     let maps = ids.iter().zip(receivers);
-    let maps: String = maps.map(|(id, map)| format!("  {id}: {map}\n")).collect();
-    let ids = ids.join(", ");
+    let maps: Vec<String> = maps.map(|(id, map)| format!("{id}: {map}")).collect();
+    let (ids, maps) = (ids.join(", "), maps.join(", "));
     format!(
-        "receivers:\n{maps}processors: {{labels: {{actions: [{{drop: {{match: {{name: 's/unwanted'}}}}}}]}}}}\nexporters: {{stdout: {{}}}}\n\
+        "receivers: {{{maps}}}\nprocessors: {{labels: {{actions: [{{drop: {{match: {{name: 's/unwanted'}}}}}}]}}}}\nexporters: {{stdout: {{}}}}\n\
          service: {{pipelines: {{metrics: {{receivers: [{ids}], processors: [labels], exporters: [stdout]}}}}}}\n"
     )
 }
