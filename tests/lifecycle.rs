@@ -338,7 +338,7 @@ fn where_logs_are_json_mistakes_in_the_configuration_and_the_last_error_are_too(
     let last = lines.last().unwrap();
     assert_eq!(
         last["error"],
-        "nothing to sweep: no point came from `statsfs`, which may be so with `optional: true`",
+        "nothing to sweep: no point came from `statsfs`; `optional: true` allows that",
         "{last}"
     );
 }

@@ -8,7 +8,7 @@ use rustix::process::Signal;
 
 use crate::common::{collector, file, lines, lines_until, read_until, run, signal, text};
 
-const MESSAGE: &str = "it has no series, which may be so with `optional: true`";
+const MESSAGE: &str = "it has no series; `optional: true` allows that";
 
 /// Receivers of these maps, `statsfs/0` and so on, in one pipeline.
 fn config(receivers: &[String]) -> String {
@@ -73,7 +73,7 @@ fn one_without_series_is_a_warning_and_exit_code_1_and_the_others_points_arrive(
         assert!(stderr.contains(&warning), "{warning}: {stderr}");
     }
     assert_eq!(stderr.matches("WARN").count(), nothings.len(), "{stderr}");
-    let error = "nothing to sweep: no point came from `statsfs/1`, `statsfs/2`, `statsfs/3`, `statsfs/4`, which may be so with `optional: true`";
+    let error = "nothing to sweep: no point came from `statsfs/1`, `statsfs/2`, `statsfs/3`, `statsfs/4`; `optional: true` allows that";
     assert!(stderr.contains(error), "{stderr}");
 }
 
@@ -111,7 +111,7 @@ fn one_whose_files_give_no_value_has_no_point_either() {
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(!stderr.contains(MESSAGE), "it has a series: {stderr}");
     assert!(
-        stderr.contains("no point came from `statsfs/1`,"),
+        stderr.contains("no point came from `statsfs/1`;"),
         "{stderr}"
     );
     let output = once(tree.path(), &bad, ", optional: true");

@@ -95,10 +95,10 @@ fn main() -> ExitCode {
     }
     let (code, stderr) = once("{}");
     assert_eq!(code, Some(1), "{stderr}");
-    assert!(stderr.contains("no point came from `bare`,"), "{stderr}");
+    assert!(stderr.contains("no point came from `bare`;"), "{stderr}");
     let (code, stderr) = once("{reports: true}");
     assert_eq!(code, Some(1), "{stderr}");
-    let warning = "WARN it has no series, which may be so with `optional: true` component=\"bare\" detail=\"the shelf (it is bare)\"";
+    let warning = "WARN it has no series; `optional: true` allows that component=\"bare\" detail=\"the shelf (it is bare)\"";
     assert!(stderr.contains(warning), "{stderr}");
     for optional in ["{optional: true}", "{optional: true, reports: true}"] {
         let (code, stderr) = once(optional);

@@ -140,7 +140,7 @@ fn exit_result(
     if !empty.is_empty() {
         let empty = empty.join(", ");
         why.push(format!(
-            "nothing to sweep: no point came from {empty}, which may be so with `optional: true`"
+            "nothing to sweep: no point came from {empty}; `optional: true` allows that"
         ));
     }
     let lost = counters.total(Counter::POINTS_REJECTED.name()) + counters.lost();

@@ -56,7 +56,7 @@ impl StartupReporter {
             tracing::warn!(
                 component,
                 detail,
-                "it has no series, which may be so with `optional: true`"
+                "it has no series; `optional: true` allows that"
             );
         }
         self.missing.push(text.into_owned());
