@@ -26,7 +26,8 @@ struct Cli {
     command: Option<Command>,
     #[command(flatten)]
     sources: Sources,
-    /// One sweep of every receiver, drained through the pipeline; then exit: 0 if all of it arrived
+    /// One sweep of every receiver, drained through the pipeline; then exit: 0 if all of it arrived, and each receiver that is
+    /// not optional gave some
     #[arg(long, global = true)]
     once: bool,
 }

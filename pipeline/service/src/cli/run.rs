@@ -23,7 +23,6 @@ pub(super) fn run(
     }
     let options = supervise::Options {
         once,
-        is_default: sources.config.is_empty(),
         shutdown_timeout: prepared.shutdown_timeout,
         summary_interval: prepared.logs.summary_interval.0,
         encoding: prepared.logs.encoding,

@@ -304,9 +304,9 @@ impl Sweeps {
         let TableRead { pending, .. } = read;
         if let Some(table) = self.tables.get_mut(id) {
             for row in missed {
-                let (reason, path) = (Reason::TIMEOUT, || table.path(row));
+                let (reason, path) = (Reason::Timeout, || table.path(row));
                 self.failure_log
-                    .record(FILES_FAILED, reason.0, reason.cause(), path);
+                    .record(FILES_FAILED, reason.name(), reason.cause(), path);
             }
             let failed_sweep = FailedSweep {
                 number: sweep.number,

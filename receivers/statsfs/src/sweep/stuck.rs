@@ -56,9 +56,9 @@ impl Sweeps {
             if let Some(read) = self.reads.get_mut(&job.table) {
                 read.set_stuck(row);
             }
-            let (reason, path) = (Reason::STUCK, || table.path(row));
+            let (reason, path) = (Reason::Stuck, || table.path(row));
             self.failure_log
-                .record(FILES_FAILED, reason.0, reason.cause(), path);
+                .record(FILES_FAILED, reason.name(), reason.cause(), path);
         }
     }
 
