@@ -17,7 +17,7 @@ fn tree() -> tempfile::TempDir {
         ("net/eth0/rx_bytes", "31337000\n"),
         ("net/eth0/rx_dropped", "0\n"),
         ("net/eth0/nobody_knows", "7\n"),
-        ("kvm/1-2/exits", "1000\n"),
+        ("kvm/1-2/vcpu0/exits", "1000\n"),
     ] {
         let path = tree.path().join(file);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -90,10 +90,10 @@ fn a_sweep_of_all_subsystems_is_one_block_under_its_time_and_zeros_are_dimmed() 
         "{time}"
     );
     let expected = "\
-kvm/exits{device=1-2}                1,000  counter  {exit}
-net/nobody_knows{device=eth0}            7  unknown
-net/rx_bytes{device=eth0}       31,337,000  counter  By
-net/rx_dropped{device=eth0}     \u{1b}[2m         0\u{1b}[0m  counter  {packet}
+kvm/exits{device=/1-2/vcpu0}         1,000  counter  {exit}
+net/nobody_knows{device=/eth0}           7  unknown
+net/rx_bytes{device=/eth0}      31,337,000  counter  By
+net/rx_dropped{device=/eth0}    \u{1b}[2m         0\u{1b}[0m  counter  {packet}
 ";
     assert_eq!(lines, expected);
 }
@@ -103,10 +103,10 @@ fn in_a_pipe_it_is_the_notation_with_colours_too_where_they_are_asked_for() {
     let tree = tree();
     let config = config_of(&tree, "{}");
     let expected = "\
-kvm/exits{device=1-2}             1000 counter {exit}
-net/nobody_knows{device=eth0}        7
-net/rx_bytes{device=eth0}     31337000 counter By
-net/rx_dropped{device=eth0}          0 counter {packet}
+kvm/exits{device=/1-2/vcpu0}       1000 counter {exit}
+net/nobody_knows{device=/eth0}        7
+net/rx_bytes{device=/eth0}     31337000 counter By
+net/rx_dropped{device=/eth0}          0 counter {packet}
 ";
     assert_eq!(text(&once_in_pipe(&config, &[]).stdout), expected);
     let colored = once_in_pipe(&config, &["--color", "always"]);
@@ -149,14 +149,14 @@ fn a_narrow_terminal_cuts_nothing_and_wraps_no_line_that_fits() {
     let shown = once_on_terminal(&config_of(&tree, "{}"), 40, &["--color", "never"], &[]);
     let (_, lines) = shown.split_once('\n').unwrap();
     let expected = "\
-kvm/exits{device=1-2}
-               1,000  counter  {exit}
-net/nobody_knows{device=eth0}
-                   7  unknown
-net/rx_bytes{device=eth0}
-          31,337,000  counter  By
-net/rx_dropped{device=eth0}
-                   0  counter  {packet}
+kvm/exits{device=/1-2/vcpu0}
+                1,000  counter  {exit}
+net/nobody_knows{device=/eth0}
+                    7  unknown
+net/rx_bytes{device=/eth0}
+           31,337,000  counter  By
+net/rx_dropped{device=/eth0}
+                    0  counter  {packet}
 ";
     assert_eq!(lines, expected);
     assert!(shown.lines().all(|line| line.len() <= 40));
@@ -166,7 +166,7 @@ net/rx_dropped{device=eth0}
 fn rates_stand_beside_counters_and_a_reset_is_told_and_never_a_negative_rate() {
     let tree = shared_memory();
     device(tree.path(), "d", "1000");
-    let rule = "metadata: {rules: [{match: {name: c}, kind: counter}]}; batch: {}";
+    let rule = "metadata: {rules: [{match: {name: s/c}, kind: counter}]}; batch: {}";
     let receiver = format!(
         "{{collection_interval: 20ms, root: {}}}",
         tree.path().display()
@@ -180,7 +180,7 @@ fn rates_stand_beside_counters_and_a_reset_is_told_and_never_a_negative_rate() {
     let mut all = Vec::new();
     let mut until = |wanted: &str| {
         all.extend(lines_until(&mut screen, |line| {
-            line.starts_with("s/c{device=d}") && line.contains(wanted)
+            line.starts_with("s/c{device=/d}") && line.contains(wanted)
         }));
     };
     until(" 1,000 counter");

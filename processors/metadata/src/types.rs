@@ -195,7 +195,7 @@ impl PerSeries for Types {
             Some(None) => return Verdict::Drop,
             None if series.kind != Kind::Unknown => series.kind.clone(),
             None if self.config.unmatched == Unmatched::Drop => return Verdict::Drop,
-            None => Kind::Gauge,
+            None => Kind::Unknown,
         };
         let text = |rule: &dyn Fn(&MetadataRule) -> Option<Arc<str>>,
                     declared: Option<Arc<str>>,
