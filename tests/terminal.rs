@@ -10,13 +10,14 @@ use crate::common::{
     text,
 };
 
-/// A tree of one device with two counters and what nobody knows, and one of another subsystem.
+/// A tree of two subsystems: counters, a gauge, and what nobody knows.
 fn tree() -> tempfile::TempDir {
     let tree = tempfile::tempdir().unwrap();
     for (file, value) in [
         ("net/eth0/rx_bytes", "31337000\n"),
         ("net/eth0/rx_dropped", "0\n"),
         ("net/eth0/nobody_knows", "7\n"),
+        ("net/eth0/mtu", "1500\n"),
         ("kvm/1-2/vcpu0/exits", "1000\n"),
     ] {
         let path = tree.path().join(file);
@@ -84,13 +85,14 @@ fn a_sweep_of_all_subsystems_is_one_block_under_its_time_and_zeros_are_dimmed() 
     let shown = once_on_terminal(&config_of(&tree, "{}"), 100, &[], &[]);
     let (heading, lines) = shown.split_once('\n').unwrap();
     let time = plain(heading);
-    let time = time.strip_suffix(", 4 series").unwrap();
+    let time = time.strip_suffix(", 5 series").unwrap();
     assert!(
         time.len() == 20 && time.starts_with("20") && time.ends_with('Z'),
         "{time}"
     );
     let expected = "\
 kvm/exits{device=/1-2/vcpu0}         1,000  counter  {exit}
+net/mtu{device=/eth0}                1,500  gauge    By
 net/nobody_knows{device=/eth0}           7  unknown
 net/rx_bytes{device=/eth0}      31,337,000  counter  By
 net/rx_dropped{device=/eth0}    \u{1b}[2m         0\u{1b}[0m  counter  {packet}
@@ -104,7 +106,8 @@ fn in_a_pipe_it_is_the_notation_with_colours_too_where_they_are_asked_for() {
     let config = config_of(&tree, "{}");
     let expected = "\
 kvm/exits{device=/1-2/vcpu0}       1000 counter {exit}
-net/nobody_knows{device=/eth0}        7
+net/mtu{device=/eth0}              1500 gauge By
+net/nobody_knows{device=/eth0}        7 gauge
 net/rx_bytes{device=/eth0}     31337000 counter By
 net/rx_dropped{device=/eth0}          0 counter {packet}
 ";
@@ -151,6 +154,8 @@ fn a_narrow_terminal_cuts_nothing_and_wraps_no_line_that_fits() {
     let expected = "\
 kvm/exits{device=/1-2/vcpu0}
                 1,000  counter  {exit}
+net/mtu{device=/eth0}
+                1,500  gauge    By
 net/nobody_knows{device=/eth0}
                     7  unknown
 net/rx_bytes{device=/eth0}
@@ -193,7 +198,6 @@ fn rates_stand_beside_counters_and_a_reset_is_told_and_never_a_negative_rate() {
     until(" 8,000 0/s counter");
     std::fs::remove_dir_all(tree.path().join("s/d")).unwrap();
     until(" ended ");
-    drop(until);
     let line = |wanted: &str| all.iter().find(|line| line.contains(wanted)).unwrap();
     let rate = line(" 9,000 ").split(' ').nth(2).unwrap();
     let number = rate.strip_suffix("/s").unwrap().replace(',', "");
@@ -226,7 +230,7 @@ fn rates_where_none_are_shown_are_told() {
     let logs = text(&output.stderr);
     let expected = "WARN `rate` shows nothing: standard output is no terminal component=\"stdout\"";
     assert!(logs.contains(expected), "{logs}");
-    assert_eq!(lines(&output.stdout).len(), 4);
+    assert_eq!(lines(&output.stdout).len(), 5);
     let output = run(
         &config_of(&tree, "{rate: true, format: json}"),
         &["validate"],

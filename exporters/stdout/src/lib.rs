@@ -46,7 +46,7 @@ enum Writer {
     },
     Json,
     /// A part of something whole. Held locked while it is written, so that nothing comes in between.
-    Sweep(Mutex<HeldSweep>),
+    Sweep(Box<Mutex<HeldSweep>>),
 }
 
 pipeline::register! { exporter Stdout }
@@ -64,7 +64,7 @@ impl Component for Stdout {
         }
         let is_terminal = std::io::stdout().is_terminal();
         let is_colored = context.color.is_colored(is_terminal);
-        let held = |it| Writer::Sweep(Mutex::new(it));
+        let held = |it| Writer::Sweep(Box::new(Mutex::new(it)));
         let writer = match config.format {
             OutputFormat::Text if is_terminal => {
                 held(HeldSweep::Screen(Screen::new(is_colored, config.rate)))

@@ -58,7 +58,7 @@ pub enum MetadataSource {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Unmatched {
-    /// It goes out as a gauge, which claims nothing.
+    /// It is a gauge, which claims nothing.
     Gauge,
     /// It is dropped, and not read.
     Drop,

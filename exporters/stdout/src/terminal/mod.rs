@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use anstyle::Style;
 use pipeline::formats::text;
-use pipeline::{Batch, Series, Value};
+use pipeline::{Batch, Kind, Series, Value};
 use time::UtcDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -134,10 +134,19 @@ impl HeldBatch {
             name: text::identity(&series.name, &series.attributes),
             value: cells::value(value),
             rate: cells::rate(self.rates.get(row).copied().unwrap_or(Rate::Unknown)),
-            kind: text::kind(&series.kind),
+            kind: kind(series),
             unit: text::unit(&series.unit),
             detail: cells::detail(value, &series.kind),
         }
+    }
+}
+
+/// The word for the kind that somebody said a series is of.
+fn kind(series: &Series) -> &'static str {
+    if series.kind_is_assumed || series.kind == Kind::Unknown {
+        "unknown"
+    } else {
+        text::kind_word(&series.kind)
     }
 }
 
@@ -238,10 +247,27 @@ net/rx{device=lo}  1,234,567  counter  By
     }
 
     #[test]
+    fn the_readme_shows_what_it_looks_like() {
+        let points = "kvm/exits{vcpu=vcpu0,vm=12301-4} 1000 counter {exit}\n\
+             kvm/halt_wait{vcpu=vcpu0,vm=12301-4} 1024.0:47000,65536.0:1205,inf:6;sum:98405000.0 histogram ns\n\
+             net/gone{device=eth1} end gauge By\n\
+             net/rx_bytes{device=eth0} 228857533 counter By\n\
+             net/rx_dropped{device=eth0} 0 counter {packet}\nnet/vendor_word{device=eth0} 7";
+        let before = points.replace(" 1000 ", " 500 ").replace("7533 ", "5125 ");
+        let mut screen = Screen::new(false, true);
+        screen.take(&request(&before, 1, 1_795_680_840), 80);
+        screen.write(80);
+        screen.take(&request(points, 2, 1_795_680_842), 80);
+        let shown = screen.write(120);
+        let readme = include_str!("../../README.md");
+        assert!(readme.contains(&format!("```text{shown}```")), "{shown}");
+    }
+
+    #[test]
     fn no_more_is_held_than_may_be() {
         let mut screen = Screen::new(false, false);
-        let points: String = (0..MAX_POINTS).map(|row| format!("s/m{row} 1\n")).collect();
-        assert_eq!(screen.take(&request(&points, 1, 0), 80), "");
+        let points: Vec<String> = (0..MAX_POINTS).map(|row| format!("s/m{row} 1")).collect();
+        assert_eq!(screen.take(&request(&points.join("\n"), 1, 0), 80), "");
         let part = screen.take(&request("t/a 1", 1, 0), 80);
         assert_eq!(part.lines().count(), 1 + MAX_POINTS);
         assert_eq!(

@@ -48,8 +48,8 @@ pub fn format_styled<S: fmt::Display>(request: &[Batch], style: impl Fn(&Value) 
     let mut out = String::new();
     for (series, name, text, value) in &lines {
         // A unit does not stand where a kind would.
-        let kind = match kind(&series.kind) {
-            "unknown" if series.unit.is_empty() => "",
+        let kind = match kind_word(&series.kind) {
+            "" if !series.unit.is_empty() => "unknown",
             word => word,
         };
         let (style, unit) = (style(value), unit(&series.unit));
@@ -135,12 +135,12 @@ fn value(value: &Value, kind: &Kind) -> String {
     }
 }
 
-/// The word for a kind.
+/// A kind as it stands in a line; empty where nobody knows it.
 #[must_use]
-pub fn kind(kind: &Kind) -> &'static str {
+pub fn kind_word(kind: &Kind) -> &'static str {
     let is_delta = kind.temporality() == Some(Temporality::Delta);
     match (kind, is_delta) {
-        (Kind::Unknown, _) => "unknown",
+        (Kind::Unknown, _) => "",
         (Kind::Gauge, _) => "gauge",
         (
             Kind::Sum {
