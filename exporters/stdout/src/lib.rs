@@ -51,9 +51,6 @@ enum Writer {
 
 pipeline::register! { exporter Stdout }
 
-/// A sweep's requests come in a burst; after so long without one, the sweep is over and what is held of it is written.
-const QUIET: Duration = Duration::from_millis(250);
-
 impl Component for Stdout {
     const TYPE: &'static str = "stdout";
     type Config = Config;
@@ -128,13 +125,15 @@ impl Exporter for Stdout {
         while !ended {
             tokio::select! {
                 () = &mut end => ended = true,
-                () = self.changed.notified() => {
-                    // Each further request begins the quiet time anew.
-                    while tokio::select! {
-                        () = &mut end => { ended = true; false }
-                        () = self.changed.notified() => true,
-                        () = tokio::time::sleep(QUIET) => false,
-                    } {}
+                () = self.changed.notified() => {}
+            }
+            // Each further request begins the quiet time anew.
+            while !ended {
+                let quiet = held.lock().await.quiet();
+                tokio::select! {
+                    () = &mut end => ended = true,
+                    () = self.changed.notified() => {}
+                    () = tokio::time::sleep(quiet) => break,
                 }
             }
             self.write_held(held).await?;

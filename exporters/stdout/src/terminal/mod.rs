@@ -4,7 +4,8 @@ mod cells;
 mod layout;
 mod rates;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use anstyle::Style;
 use pipeline::formats::text;
@@ -29,6 +30,8 @@ pub(crate) struct Screen {
     points: usize,
     /// Which sweep is held, by the component and the subsystem that it is of.
     sweeps: HashMap<String, u64>,
+    /// The subsystems of which more of the same sweep comes.
+    unfinished: HashSet<Arc<str>>,
     has_written: bool,
 }
 
@@ -47,6 +50,7 @@ impl Screen {
             held: Vec::new(),
             points: 0,
             sweeps: HashMap::new(),
+            unfinished: HashSet::new(),
             has_written: false,
         }
     }
@@ -72,6 +76,12 @@ impl Screen {
     fn hold(&mut self, batch: &Batch) {
         let rates = self.rates.as_mut();
         let rates = rates.map_or_else(Vec::new, |rates| rates.update(batch));
+        let name = &batch.table().head().subsystem;
+        if batch.sweep().last {
+            self.unfinished.remove(name);
+        } else {
+            self.unfinished.insert(Arc::clone(name));
+        }
         if batch.points() == 0 {
             return;
         }
@@ -82,11 +92,17 @@ impl Screen {
         self.held.push(HeldBatch { batch, rates });
     }
 
+    /// Whether the sweeps that are held have ended.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.unfinished.is_empty()
+    }
+
     /// What is held, as lines for so many columns. Empty if nothing came since the last time.
     pub(crate) fn write(&mut self, columns: usize) -> String {
         let held = std::mem::take(&mut self.held);
         let points = std::mem::take(&mut self.points);
         self.sweeps.clear();
+        self.unfinished.clear();
         if points == 0 {
             return String::new();
         }
@@ -167,7 +183,6 @@ fn rfc3339(unix_nano: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::time::Duration;
 
     use super::*;
@@ -226,6 +241,20 @@ net/rx{device=lo}  1,234,567  counter  By
         let heading = "\n\u{1b}[1m1970-01-01T00:00:12Z, 1 series\u{1b}[0m\n";
         let line = "s/a  5  2.00/s  counter\n";
         assert_eq!(screen.write(80), format!("{heading}{line}"));
+    }
+
+    #[test]
+    fn a_sweep_is_whole_when_each_of_its_subsystems_has_ended() {
+        let mut screen = Screen::new(false, false);
+        let part = |points| vec![request(points, 1, 10)[0].with_last(false)];
+        screen.take(&part("s/a 1"), 80);
+        screen.take(&request("t/a 1", 1, 10), 80);
+        assert!(!screen.is_whole());
+        screen.take(&[part("s/a 1")[0].only_last()], 80);
+        assert!(screen.is_whole());
+        screen.take(&part("s/b 1"), 80);
+        screen.write(80);
+        assert!(screen.is_whole(), "nothing is held");
     }
 
     #[test]
