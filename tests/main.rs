@@ -38,6 +38,7 @@ mod scan_cost;
 mod schema;
 mod start_times;
 mod stuck;
+mod terminal;
 mod tls;
 mod tls_files;
 mod troubleshooting;

@@ -191,11 +191,17 @@ impl PerSeries for Types {
                 .map(|_| Some(Kind::COUNTER)),
         });
         series.kind = match kind {
-            Some(Some(kind)) => kind,
+            Some(Some(kind)) => {
+                series.kind_is_assumed = false;
+                kind
+            }
             Some(None) => return Verdict::Drop,
             None if series.kind != Kind::Unknown => series.kind.clone(),
             None if self.config.unmatched == Unmatched::Drop => return Verdict::Drop,
-            None => Kind::Gauge,
+            None => {
+                series.kind_is_assumed = true;
+                Kind::Gauge
+            }
         };
         let text = |rule: &dyn Fn(&MetadataRule) -> Option<Arc<str>>,
                     declared: Option<Arc<str>>,
@@ -222,6 +228,7 @@ impl PerSeries for Types {
         if apart {
             series.name = format!("{}{AGGREGATE}", series.name).into();
             series.kind = Kind::UP_DOWN_COUNTER;
+            series.kind_is_assumed = false;
         }
         Verdict::Keep
     }

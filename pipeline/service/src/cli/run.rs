@@ -14,7 +14,7 @@ pub(super) fn run(
     build_info: BuildInfo,
 ) -> Result<(), CommandError> {
     let prepared = prepare(sources, build_info, Report::AsLogged)?;
-    telemetry::start(&prepared.logs);
+    telemetry::start(&prepared.logs, sources.color());
     if let Some(missing) = prepared.undescribed {
         tracing::warn!(
             missing,
