@@ -38,7 +38,7 @@ pub fn drop_bpf_capabilities() -> io::Result<()> {
         permitted: now.permitted.difference(BPF),
         inheritable: now.inheritable.difference(BPF),
     };
-    set_capabilities(None, sets)
+    Ok(set_capabilities(None, sets)?)
 }
 
 /// Gives up all of them, for the calling thread.

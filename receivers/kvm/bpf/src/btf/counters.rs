@@ -25,7 +25,7 @@ struct Counters {
 impl<'a> Btf<'a> {
     /// The 64-bit counters in `member`, in the order of their offsets; of a union its first view.
     #[must_use]
-    pub fn counters(&self, member: Member) -> Vec<Statistic> {
+    pub(crate) fn counters(&self, member: Member) -> Vec<Statistic> {
         let mut counters = Counters {
             found: BTreeMap::new(),
             end: member.size,

@@ -56,7 +56,7 @@ impl std::error::Error for Malformed {}
 
 /// Where a member lies in its struct, and its size: in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Member {
+pub(crate) struct Member {
     /// From the struct's begin.
     pub offset: u32,
     /// Of the member.
@@ -66,7 +66,7 @@ pub struct Member {
 
 /// The kernel's types, with a module's on top.
 #[derive(Debug)]
-pub struct Btf<'a> {
+pub(crate) struct Btf<'a> {
     layers: Vec<Layer<'a>>,
 }
 
@@ -82,7 +82,7 @@ impl<'a> Btf<'a> {
     /// # Errors
     ///
     /// What is not BTF, or has kinds of types that are newer than this reader.
-    pub fn parse(kernel: &'a [u8]) -> Result<Self, Malformed> {
+    pub(crate) fn parse(kernel: &'a [u8]) -> Result<Self, Malformed> {
         let layers = vec![Layer::parse(kernel, 1, 0)?];
         Ok(Self { layers })
     }
@@ -92,7 +92,7 @@ impl<'a> Btf<'a> {
     /// # Errors
     ///
     /// As [`Btf::parse`].
-    pub fn add_module(&mut self, module: &'a [u8]) -> Result<(), Malformed> {
+    pub(crate) fn add_module(&mut self, module: &'a [u8]) -> Result<(), Malformed> {
         let next = self.layers.last().and_then(Layer::next);
         let (first_id, first_string) = next.ok_or(Malformed("there is too much below it"))?;
         self.layers
@@ -102,14 +102,14 @@ impl<'a> Btf<'a> {
 
     /// Whether there is a struct of this name.
     #[must_use]
-    pub fn has_struct(&self, name: &str) -> bool {
+    pub(crate) fn has_struct(&self, name: &str) -> bool {
         self.struct_id(name).is_some()
     }
 
     /// A member of a struct. `path` leads through structs in structs (`f_path.dentry`), not through pointers; members
     /// of unnamed structs and unions are found as C finds them.
     #[must_use]
-    pub fn member(&self, structure: &str, path: &str) -> Option<Member> {
+    pub(crate) fn member(&self, structure: &str, path: &str) -> Option<Member> {
         let (mut type_id, mut offset) = (self.struct_id(structure)?, 0_u32);
         for name in path.split('.') {
             let inner = self.resolve(type_id)?;
