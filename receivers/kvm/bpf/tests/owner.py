@@ -43,7 +43,7 @@ class Vm:
             self.memory = mmap.mmap(-1, 0x4000)
             self.memory[START : START + len(CODE)] = CODE
             place = ctypes.addressof(ctypes.c_char.from_buffer(self.memory))
-            fcntl.ioctl(self.fd, SET_TSS_ADDRESS, 0xFFFBD000)
+            fcntl.ioctl(self.fd, SET_TSS_ADDRESS, 0x100000)  # where nothing else is
             fcntl.ioctl(self.fd, SET_MEMORY, struct.pack("=IIQQQ", 0, 0, 0, 0x4000, place))
         for vcpu in self.vcpus:
             self.run_vcpu(vcpu)

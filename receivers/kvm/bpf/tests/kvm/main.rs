@@ -4,6 +4,7 @@ mod owner;
 mod rights;
 
 use std::process::Command;
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use kvm_bpf::{KvmIterator, Level, Limits, OwnVm, Pass, Record};
@@ -15,6 +16,13 @@ const LIMITS: Limits = Limits {
     vms: 1024,
     vcpus: 4096,
 };
+
+/// Loaded once for all tests: in a debug build that takes a second.
+fn iterator() -> MutexGuard<'static, KvmIterator> {
+    static ITERATOR: LazyLock<Mutex<KvmIterator>> =
+        LazyLock::new(|| Mutex::new(KvmIterator::load().unwrap()));
+    ITERATOR.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// One VM's records, without those of others that run on the host.
 fn of(pass: &Pass, vm: Vm) -> Vec<Record<'_>> {
@@ -66,7 +74,7 @@ fn at_rest_every_value_equals_that_of_the_owners_descriptors() {
     if !has_kvm() {
         return;
     }
-    let mut iterator = KvmIterator::load().unwrap();
+    let mut iterator = iterator();
     let mut owner = Owner::start();
     let vm = owner.vm("vm 3");
     assert_equal(&mut iterator, &mut owner, 0, vm);
@@ -92,7 +100,7 @@ fn forks_and_threads_with_files_of_their_own_count_once() {
     if !has_kvm() {
         return;
     }
-    let mut iterator = KvmIterator::load().unwrap();
+    let mut iterator = iterator();
     let mut owner = Owner::start();
     let vm = owner.vm("vm 2");
     let before = iterator.pass(LIMITS).unwrap().duplicates;
@@ -118,7 +126,7 @@ fn two_vms_in_one_process_have_their_own_vcpus() {
     if !has_kvm() {
         return;
     }
-    let mut iterator = KvmIterator::load().unwrap();
+    let mut iterator = iterator();
     let mut owner = Owner::start();
     let vms = [owner.vm("vm 1"), owner.vm("vm 2")];
     owner.ask("run 1");
@@ -132,7 +140,7 @@ fn a_vm_that_a_thread_made_is_its_processs() {
     if !has_kvm() {
         return;
     }
-    let mut iterator = KvmIterator::load().unwrap();
+    let mut iterator = iterator();
     let mut owner = Owner::start();
     let vm = owner.vm("vm 1 thread");
     assert_ne!(vm.creator, vm.pid);
@@ -146,7 +154,7 @@ fn vcpus_of_a_vm_whose_descriptor_is_closed_are_seen() {
     if !has_kvm() {
         return;
     }
-    let mut iterator = KvmIterator::load().unwrap();
+    let mut iterator = iterator();
     // Another one, by which the iterator is proved.
     let mut owner = Owner::start();
     owner.vm("vm 1");
@@ -167,7 +175,7 @@ fn a_vm_in_a_pid_namespace_is_seen_by_its_pid_on_the_host() {
     if !has_kvm() {
         return;
     }
-    let mut iterator = KvmIterator::load().unwrap();
+    let mut iterator = iterator();
     let mut command = Command::new("unshare");
     command.args(["--pid", "--fork", "--kill-child", "python3"]);
     let mut owner = Owner::start_by(command);
@@ -180,7 +188,7 @@ fn a_stopped_owner_is_read() {
     if !has_kvm() {
         return;
     }
-    let mut iterator = KvmIterator::load().unwrap();
+    let mut iterator = iterator();
     let mut owner = Owner::start();
     let vm = owner.vm("vm 1");
     let pid = Pid::from_child(&owner.process);
@@ -195,7 +203,7 @@ fn owners_that_are_killed_in_the_middle_of_passes_leave_nothing_and_break_nothin
     if !has_kvm() {
         return;
     }
-    let mut iterator = KvmIterator::load().unwrap();
+    let mut iterator = iterator();
     for _ in 0..20 {
         let mut owner = Owner::start();
         let vm = owner.vm("vm 8");
@@ -215,7 +223,7 @@ fn an_own_vm_proves_where_the_statistics_lie() {
     if !has_kvm() {
         return;
     }
-    let mut iterator = KvmIterator::load().unwrap();
+    let mut iterator = iterator();
     let vm = Kvm::new().unwrap().create_vm().unwrap();
     let _vcpu = vm.create_vcpu(0).unwrap();
     let fd = u32::try_from(std::os::fd::AsRawFd::as_raw_fd(&vm)).unwrap();
@@ -257,7 +265,7 @@ fn what_is_beyond_the_limits_is_counted() {
     if !has_kvm() {
         return;
     }
-    let mut iterator = KvmIterator::load().unwrap();
+    let mut iterator = iterator();
     let mut owner = Owner::start();
     owner.vm("vm 3");
     let pass = iterator.pass(Limits { vms: 1, vcpus: 2 }).unwrap();
