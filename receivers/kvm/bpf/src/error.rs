@@ -43,6 +43,8 @@ pub enum LoadError {
     },
     /// Linux is older than 5.8.
     NoIterator,
+    /// The program is for machines that have the lower byte of a number first.
+    BigEndian,
     /// The kernel does not take the program, with its own last words.
     Rejected(String),
     /// What is asked of the system before.
@@ -82,6 +84,7 @@ impl fmt::Display for LoadError {
                 write!(f, "the statistics of struct {structure} ({bytes} bytes) have a form that is not known here")
             }
             Self::NoIterator => f.write_str("the kernel has no iterator over open files: Linux 5.8 or newer has"),
+            Self::BigEndian => f.write_str("there is no BPF program for big-endian machines (s390x)"),
             Self::Rejected(reason) => write!(f, "the kernel does not take the BPF program: {reason}"),
             Self::Io(error) => write!(f, "what bpf needs cannot be asked for: {error}"),
         }

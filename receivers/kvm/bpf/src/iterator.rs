@@ -109,8 +109,8 @@ impl KvmIterator {
     /// Whether passes go on without any capability: on Linux 6.1 and later they do. It tries, on a thread that has
     /// given up all of its own.
     #[must_use]
-    pub fn reads_without_capabilities(&mut self) -> bool {
-        let loaded = &mut self.loaded;
+    pub fn reads_without_capabilities(&self) -> bool {
+        let loaded = &self.loaded;
         thread::scope(|scope| {
             let trial = scope.spawn(|| {
                 crate::capabilities::drop_all()?;

@@ -6,26 +6,31 @@ use crate::btf::{Btf, Statistic};
 /// As the program's source has it.
 pub(crate) const MAX_STAT: u32 = 8192;
 
-/// Name in the program, struct, path in it.
-const MEMBERS: [(&str, &str, &str); 15] = [
-    ("task_tgid", "task_struct", "tgid"),
-    ("task_leader", "task_struct", "group_leader"),
-    ("task_start", "task_struct", "start_boottime"),
-    ("file_inode", "file", "f_inode"),
-    ("file_dentry", "file", "f_path.dentry"),
-    ("file_private", "file", "private_data"),
-    ("inode_super", "inode", "i_sb"),
-    ("super_magic", "super_block", "s_magic"),
-    ("dentry_name", "dentry", "d_name.name"),
-    (VM_STAT, "kvm", "stat"),
-    ("vm_creator", "kvm", "userspace_pid"),
-    ("vm_debugfs", "kvm", "debugfs_dentry"),
-    ("vcpu_vm", "kvm_vcpu", "kvm"),
-    ("vcpu_id", "kvm_vcpu", "vcpu_id"),
-    (VCPU_STAT, "kvm_vcpu", "stat"),
+/// The function of the kernel whose calls the program is.
+const FUNCTION: &str = "bpf_iter_task_file";
+
+/// Struct, and path in it, in the order of the program's constants. Those after them are the sizes of both statistics, and
+/// the loader's secret.
+const MEMBERS: [(&str, &str); 15] = [
+    ("task_struct", "tgid"),
+    ("task_struct", "group_leader"),
+    ("task_struct", "start_boottime"),
+    ("file", "f_inode"),
+    ("file", "f_path.dentry"),
+    ("file", "private_data"),
+    ("inode", "i_sb"),
+    ("super_block", "s_magic"),
+    ("dentry", "d_name.name"),
+    ("kvm", STAT),
+    ("kvm", "userspace_pid"),
+    ("kvm", "debugfs_dentry"),
+    ("kvm_vcpu", "kvm"),
+    ("kvm_vcpu", "vcpu_id"),
+    ("kvm_vcpu", STAT),
 ];
-const VM_STAT: &str = "vm_stat";
-const VCPU_STAT: &str = "vcpu_stat";
+const STAT: &str = "stat";
+/// How many the layout gives.
+pub(crate) const CONSTANTS: usize = MEMBERS.len() + 2;
 
 /// Of what the statistics are: a VM has its own, and each of its vCPUs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,8 +52,10 @@ pub(crate) struct Statistics {
 /// Where everything lies in the running kernel.
 #[derive(Debug)]
 pub(crate) struct Layout {
-    /// The program's constants.
-    pub(crate) globals: Vec<(&'static str, u32)>,
+    /// The number of the kernel's function in its BTF.
+    pub(crate) function: u32,
+    /// The program's, by their numbers.
+    pub(crate) constants: [u64; CONSTANTS],
     pub(crate) vm: Statistics,
     pub(crate) vcpu: Statistics,
 }
@@ -58,16 +65,21 @@ impl Layout {
         if !btf.has_struct("kvm_vcpu") {
             return Err(LoadError::NoKvm);
         }
-        let mut globals = Vec::with_capacity(MEMBERS.len() + 2);
-        for (name, structure, path) in MEMBERS {
-            let member = btf
-                .member(structure, path)
-                .ok_or(LoadError::NoMember { structure, path })?;
-            globals.push((name, member.offset));
-        }
+        let function = btf.function(FUNCTION).ok_or(LoadError::NoIterator)?;
         let (vm, vcpu) = (statistics(btf, "kvm")?, statistics(btf, "kvm_vcpu")?);
-        globals.extend([("vm_stat_size", vm.bytes), ("vcpu_stat_size", vcpu.bytes)]);
-        Ok(Self { globals, vm, vcpu })
+        let mut constants = [0; CONSTANTS];
+        for (constant, (structure, path)) in constants.iter_mut().zip(MEMBERS) {
+            let member = btf.member(structure, path);
+            let member = member.ok_or(LoadError::NoMember { structure, path })?;
+            *constant = u64::from(member.offset);
+        }
+        constants[MEMBERS.len()..].copy_from_slice(&[vm.bytes, vcpu.bytes].map(u64::from));
+        Ok(Self {
+            function,
+            constants,
+            vm,
+            vcpu,
+        })
     }
 
     pub(crate) fn statistics(&self, level: Level) -> &Statistics {
@@ -79,10 +91,11 @@ impl Layout {
 }
 
 fn statistics(btf: &Btf<'_>, structure: &'static str) -> Result<Statistics, LoadError> {
-    let path = "stat";
-    let stat = btf
-        .member(structure, path)
-        .ok_or(LoadError::NoMember { structure, path })?;
+    let stat = btf.member(structure, STAT);
+    let stat = stat.ok_or(LoadError::NoMember {
+        structure,
+        path: STAT,
+    })?;
     let list = btf.counters(stat);
     if stat.size > MAX_STAT || !stat.size.is_multiple_of(8) || list.is_empty() {
         return Err(LoadError::Unreadable {

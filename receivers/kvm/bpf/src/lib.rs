@@ -12,6 +12,7 @@ mod layout;
 mod loader;
 mod pass;
 mod records;
+mod syscall;
 
 pub use btf::{Malformed, Statistic};
 pub use capabilities::drop_bpf_capabilities;

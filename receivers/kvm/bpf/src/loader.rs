@@ -1,67 +1,50 @@
-//! The BPF program: told where the kernel's members lie, loaded, attached.
+//! The BPF program: told where the kernel's members lie, loaded, and opened for each pass.
 
 use std::fs::File;
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 
-use aya::programs::links::LinkError;
-use aya::programs::{Iter, ProgramError};
-use aya::{Btf, Ebpf, EbpfError, EbpfLoader, include_bytes_aligned};
+use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::layout::Layout;
-use crate::{LoadError, host};
+use crate::{LoadError, host, syscall};
 
-/// Built of the source beside it by `scripts/bpf-object.sh`.
-const OBJECT: &[u8] = include_bytes_aligned!("../bpf/kvm_stats.bpf.o");
-const PROGRAM: &str = "kvm_stats";
-const ITERATES: &str = "task_file";
-/// Of the kernel's own words.
+/// Its instructions, made of the source beside it by `scripts/bpf-program.sh`.
+const PROGRAM: &[u8] = include_bytes!("../bpf/kvm_stats.bpf.bin");
+/// The upper half of a constant that is to be replaced, and the instruction that loads a constant of 64 bits.
+const MARK: [u8; 4] = 0x6b76_6d53_u32.to_le_bytes();
+const LOAD_CONSTANT: u8 = 0x18;
+/// For what the verifier says where it refuses the program.
+const LOG: usize = 1 << 20;
+/// Of which so much is shown.
 const MAX_REASON: usize = 300;
 
 /// The program in the kernel; it goes with this.
 #[derive(Debug)]
-pub(crate) struct Loaded(Ebpf);
+pub(crate) struct Loaded(OwnedFd);
 
 impl Loaded {
     pub(crate) fn load(layout: &Layout) -> Result<Self, LoadError> {
-        let secret = secret().map_err(LoadError::Io)?;
-        let mut loader = EbpfLoader::new();
-        loader.btf(None);
-        for (name, value) in &layout.globals {
-            loader.override_global(*name, value, true);
+        if cfg!(target_endian = "big") {
+            return Err(LoadError::BigEndian);
         }
-        loader.override_global("secret", &secret, true);
-        let mut loaded = Self(loader.load(OBJECT).map_err(|error| unloaded(&error))?);
-        let kernel =
-            Btf::from_sys_fs().map_err(|error| LoadError::Rejected(shorten(&error.to_string())))?;
-        let iterator = loaded.iterator().map_err(|error| rejected(&error))?;
-        iterator
-            .load(ITERATES, &kernel)
-            .map_err(|error| rejected(&error))?;
-        Ok(loaded)
+        let secret = secret().map_err(LoadError::Io)?;
+        let constants: Vec<u64> = layout.constants.iter().copied().chain([secret]).collect();
+        let program = with_constants(PROGRAM, &constants);
+        let load = |log: &mut [u8]| {
+            syscall::load_iterator(&program, c"Dual MIT/GPL", layout.function, log)
+        };
+        let loaded = load(&mut []).map_err(|error| refused(&error, load))?;
+        let link = syscall::link(loaded.as_fd());
+        link.map(Self).map_err(|error| {
+            LoadError::Rejected(format!("it does not become an iterator: {error}"))
+        })
     }
 
     /// A new pass, which begins with the first read.
-    pub(crate) fn open(&mut self) -> io::Result<File> {
-        self.attach()
-            .map_err(|error| system_error(&error).unwrap_or_else(|| io::Error::other(error)))
-    }
-
-    fn attach(&mut self) -> Result<File, ProgramError> {
-        let iterator = self.iterator()?;
-        let link = iterator.attach()?;
-        iterator
-            .take_link(link)?
-            .into_file()
-            .map_err(|error| match error {
-                LinkError::SyscallError(error) => error.into(),
-                error => io::Error::other(error).into(),
-            })
-    }
-
-    fn iterator(&mut self) -> Result<&mut Iter, ProgramError> {
-        let program = self.0.program_mut(PROGRAM).ok_or(ProgramError::NotLoaded)?;
-        program.try_into()
+    pub(crate) fn open(&self) -> io::Result<File> {
+        syscall::open(self.0.as_fd())
     }
 }
 
@@ -71,67 +54,116 @@ fn secret() -> io::Result<u64> {
     Ok(u64::from_ne_bytes(secret))
 }
 
-/// Where `bpf(2)` is refused, aya takes the kernel for one that has no global data, and says that the object lacks it.
-fn unloaded(error: &EbpfError) -> LoadError {
-    match error {
-        EbpfError::RelocationError(_) => host::refused(),
-        error => LoadError::Rejected(shorten(&error.to_string())),
-    }
-}
-
-fn rejected(error: &ProgramError) -> LoadError {
-    let reason = match error {
-        ProgramError::Btf(_) => return LoadError::NoIterator,
-        ProgramError::LoadError { verifier_log, .. } => last_line(&verifier_log.to_string()),
-        error => error.to_string(),
-    };
-    let code = system_error(error);
-    match code
-        .as_ref()
-        .and_then(io::Error::raw_os_error)
-        .map(rustix::io::Errno::from_raw_os_error)
-    {
-        Some(rustix::io::Errno::PERM | rustix::io::Errno::ACCESS) if reason.is_empty() => {
-            host::refused()
+/// The instructions, with each marked constant replaced by that of its number. Such an instruction takes the room of two,
+/// each with a half of the constant at its end.
+fn with_constants(program: &[u8], constants: &[u64]) -> Vec<[u8; 8]> {
+    let mut program = program.as_chunks().0.to_vec();
+    for at in 1..program.len() {
+        let [load, upper]: &mut [[u8; 8]; 2] = (&mut program[at - 1..=at])
+            .try_into()
+            .expect("there are two");
+        if load[0] != LOAD_CONSTANT || upper[4..] != MARK {
+            continue;
         }
-        // Lockdown takes this helper away, and the verifier does not know it then.
-        _ if reason.contains("bpf_probe_read_kernel") => LoadError::Lockdown,
-        _ => LoadError::Rejected(match code {
-            Some(code) => format!("{code}: {}", shorten(&reason)),
-            None => shorten(&reason),
-        }),
+        let number = u32::from_le_bytes(*load.last_chunk().expect("it has 8 bytes"));
+        let constant = constants[number as usize].to_le_bytes();
+        load[4..].copy_from_slice(&constant[..4]);
+        upper[4..].copy_from_slice(&constant[4..]);
     }
+    program
 }
 
-fn system_error(error: &ProgramError) -> Option<io::Error> {
-    let error = match error {
-        ProgramError::LoadError { io_error, .. } | ProgramError::IOError(io_error) => io_error,
-        ProgramError::SyscallError(error) => &error.io_error,
-        _ => return None,
-    };
-    error.raw_os_error().map(io::Error::from_raw_os_error)
+/// Why, if need be by asking again for what the verifier says.
+fn refused(error: &io::Error, load: impl Fn(&mut [u8]) -> io::Result<OwnedFd>) -> LoadError {
+    if matches!(
+        Errno::from_io_error(error),
+        Some(Errno::PERM | Errno::ACCESS)
+    ) {
+        return host::refused();
+    }
+    let mut log = vec![0; LOG];
+    let _ = load(&mut log);
+    let log = log.split(|byte| *byte == 0).next().unwrap_or_default();
+    let reason = last_line(&String::from_utf8_lossy(log));
+    // Lockdown takes this helper away, and the verifier does not know it then.
+    if reason.contains("bpf_probe_read_kernel") {
+        return LoadError::Lockdown;
+    }
+    LoadError::Rejected(format!("{error}: {reason}"))
 }
 
 /// The verifier ends with what is wrong, and then counts what it did.
 fn last_line(log: &str) -> String {
     let mut lines = log.lines().rev().filter(|line| !line.trim().is_empty());
-    let said = lines
+    let reason = lines
         .find(|line| !line.starts_with("processed ") && !line.starts_with("verification time "));
-    said.unwrap_or_default().to_owned()
-}
-
-fn shorten(text: &str) -> String {
-    text.escape_debug().take(MAX_REASON).collect()
+    reason
+        .unwrap_or_default()
+        .escape_debug()
+        .take(MAX_REASON)
+        .collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::last_line;
+    use super::*;
+
+    #[test]
+    fn each_constant_of_the_program_is_one_that_the_loader_knows_and_the_other_way_round() {
+        let marks = |program: &[[u8; 8]]| program.iter().filter(|it| it[4..] == MARK).count();
+        let original = PROGRAM.as_chunks().0.to_vec();
+        assert_eq!(PROGRAM.len() % 8, 0);
+        let mut used: Vec<_> = original
+            .windows(2)
+            .filter(|it| it[0][0] == LOAD_CONSTANT && it[1][4..] == MARK)
+            .map(|it| u32::from_le_bytes(*it[0].last_chunk().unwrap()) as usize)
+            .collect();
+        assert_eq!(marks(&original), used.len());
+        used.sort_unstable();
+        used.dedup();
+        assert_eq!(used, (0..=crate::layout::CONSTANTS).collect::<Vec<_>>());
+        let constants: Vec<u64> = (0..=crate::layout::CONSTANTS as u64)
+            .map(|it| it << 32 | 7)
+            .collect();
+        assert_eq!(marks(&with_constants(PROGRAM, &constants)), 0);
+    }
+
+    #[test]
+    fn a_marked_constant_is_replaced_and_another_is_left() {
+        let load = |number: u32, upper: [u8; 4]| {
+            [[0x18, 1, 0, 0], number.to_le_bytes(), [0; 4], upper].concat()
+        };
+        let program = [load(1, MARK), load(1, [0; 4])].concat();
+        let expected = [
+            load(0x5566_7788, 0x1122_3344_u32.to_le_bytes()),
+            load(1, [0; 4]),
+        ]
+        .concat();
+        assert_eq!(
+            with_constants(&program, &[0, 0x1122_3344_5566_7788]).concat(),
+            expected
+        );
+    }
 
     #[test]
     fn the_verifiers_reason_is_its_last_line_but_for_its_counts() {
         let log = "0: (79) r6 = *(u64 *)(r1 +8)\nunknown func bpf_probe_read_kernel#113\nprocessed 30 insns (limit 1000000)\n";
         assert_eq!(last_line(log), "unknown func bpf_probe_read_kernel#113");
         assert_eq!(last_line(""), "");
+    }
+
+    #[test]
+    fn under_lockdown_the_verifiers_reason_is_translated() {
+        for reason in [
+            "unknown func bpf_probe_read_kernel#113\n",
+            "program of this type cannot use helper bpf_probe_read_kernel#113\n",
+        ] {
+            let load = |log: &mut [u8]| {
+                log[..reason.len()].copy_from_slice(reason.as_bytes());
+                Err(io::ErrorKind::InvalidInput.into())
+            };
+            let error = refused(&io::Error::from_raw_os_error(22), load);
+            assert!(matches!(error, LoadError::Lockdown), "{error}");
+        }
     }
 }

@@ -33,6 +33,7 @@ mod kind {
     pub(super) const VOLATILE: u32 = 9;
     pub(super) const CONST: u32 = 10;
     pub(super) const RESTRICT: u32 = 11;
+    pub(super) const FUNC: u32 = 12;
     pub(super) const FUNC_PROTO: u32 = 13;
     pub(super) const VAR: u32 = 14;
     pub(super) const DATASEC: u32 = 15;
@@ -106,6 +107,12 @@ impl<'a> Btf<'a> {
         self.struct_id(name).is_some()
     }
 
+    /// The number of a function.
+    #[must_use]
+    pub(crate) fn function(&self, name: &str) -> Option<u32> {
+        self.named(kind::FUNC, name)
+    }
+
     /// A member of a struct. `path` leads through structs in structs (`f_path.dentry`), not through pointers; members
     /// of unnamed structs and unions are found as C finds them.
     #[must_use]
@@ -136,8 +143,12 @@ impl<'a> Btf<'a> {
     }
 
     fn struct_id(&self, name: &str) -> Option<u32> {
+        self.named(kind::STRUCT, name)
+    }
+
+    fn named(&self, kind: u32, name: &str) -> Option<u32> {
         self.layers.iter().rev().find_map(|layer| {
-            let mut structs = layer.of_kind(kind::STRUCT);
+            let mut structs = layer.of_kind(kind);
             structs.find_map(|(id, found)| {
                 is_text(self.text(found.name)?, name.as_bytes()).then_some(id)
             })
