@@ -1,7 +1,7 @@
 //! The entry points of the fuzz targets, and what has to hold for every input.
 
 use crate::btf::Btf;
-use crate::layout::Layout;
+use crate::layout::{Layout, wanted};
 use crate::pass::{Limits, Pass};
 use crate::records::{Sizes, parse};
 
@@ -13,10 +13,10 @@ pub fn btf(bytes: &[u8]) {
     };
     let length = usize::from(u16::from_le_bytes(*length));
     let (kernel, module) = files.split_at(length.min(files.len()));
-    let Ok(mut btf) = Btf::parse(kernel) else {
+    let Ok(mut btf) = Btf::new(&kernel, &wanted()) else {
         return;
     };
-    let _ = btf.add_module(module);
+    let _ = btf.add_module(&module);
     let _ = Layout::new(&btf);
     for (structure, path) in [
         ("kvm", "stat"),

@@ -1,13 +1,13 @@
 //! What the program has to be told of the running kernel, and what its statistics are called.
 
 use crate::LoadError;
-use crate::btf::{Btf, Statistic};
+use crate::btf::{Btf, Named, Statistic};
 
 /// As the program's source has it.
 pub(crate) const MAX_STAT: u32 = 8192;
 
 /// The function of the kernel whose calls the program is.
-const FUNCTION: &str = "bpf_iter_task_file";
+const FUNCTION: Named<'_> = Named::Function("bpf_iter_task_file");
 
 /// Struct, and path in it, in the order of the program's constants. Those after them are the sizes of both statistics, and
 /// the loader's secret.
@@ -60,12 +60,21 @@ pub(crate) struct Layout {
     pub(crate) vcpu: Statistics,
 }
 
+/// What the type information is searched for.
+pub(crate) fn wanted() -> Vec<Named<'static>> {
+    let mut wanted = vec![FUNCTION];
+    for (structure, _) in MEMBERS {
+        if !wanted.contains(&Named::Struct(structure)) {
+            wanted.push(Named::Struct(structure));
+        }
+    }
+    wanted
+}
+
 impl Layout {
     pub(crate) fn new(btf: &Btf<'_>) -> Result<Self, LoadError> {
-        if !btf.has_struct("kvm_vcpu") {
-            return Err(LoadError::NoKvm);
-        }
-        let function = btf.function(FUNCTION).ok_or(LoadError::NoIterator)?;
+        let function = btf.id(FUNCTION).ok_or(LoadError::NoIterator)?;
+        btf.id(Named::Struct("kvm_vcpu")).ok_or(LoadError::NoKvm)?;
         let (vm, vcpu) = (statistics(btf, "kvm")?, statistics(btf, "kvm_vcpu")?);
         let mut constants = [0; CONSTANTS];
         for (constant, (structure, path)) in constants.iter_mut().zip(MEMBERS) {

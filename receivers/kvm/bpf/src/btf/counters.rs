@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::layer::RawType;
-use super::{Btf, MAX_DEPTH, MAX_STEPS, Member, kind, word};
+use super::{Btf, MAX_DEPTH, MAX_STEPS, Member, kind};
 
 /// A 64-bit counter, or an array of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +21,7 @@ struct Counters {
     steps: u32,
 }
 
-impl<'a> Btf<'a> {
+impl Btf<'_> {
     /// The 64-bit counters in `member`, in the order of their offsets; of a union its first view.
     #[must_use]
     pub(crate) fn counters(&self, member: Member) -> Vec<Statistic> {
@@ -52,9 +51,9 @@ impl<'a> Btf<'a> {
         counters: &mut Counters,
     ) -> Option<()> {
         let depth = depth.checked_sub(1)?;
-        let found = self.get(self.resolve(id)?)?;
+        let id = self.resolve(id)?;
         let size = self.size(id, MAX_DEPTH)?;
-        let values = self.values(&found, size, name)?;
+        let values = self.values(id, size, name)?;
         if values > 0 && at.checked_add(size)? <= counters.end {
             counters
                 .found
@@ -62,22 +61,24 @@ impl<'a> Btf<'a> {
                 .or_insert_with(|| (name.to_owned(), values));
             return Some(());
         }
-        for member in self.members(&found) {
+        for member in self.members(id) {
             counters.steps = counters.steps.checked_sub(1)?;
-            let (Ok(name), Some(at)) = (str::from_utf8(member.name), at.checked_add(member.offset))
-            else {
-                continue;
-            };
-            self.collect(member.type_id, name, at, depth, counters);
+            let name = self.text(member.name, |text| {
+                str::from_utf8(text).map(ToOwned::to_owned)
+            });
+            if let (Some(Ok(name)), Some(at)) = (name, at.checked_add(member.offset)) {
+                self.collect(member.type_id, &name, at, depth, counters);
+            }
         }
         Some(())
     }
 
     /// How many counters a member of this type is; 0 for one that is none, but may hold some.
-    fn values(&self, found: &RawType<'a>, size: u32, name: &str) -> Option<u32> {
+    fn values(&self, id: u32, size: u32, name: &str) -> Option<u32> {
+        let found = self.get(id)?;
         Some(match found.kind {
             _ if name.is_empty() => 0,
-            kind::ARRAY if self.size(word(found.tail, 0)?, MAX_DEPTH)? == 8 => size / 8,
+            kind::ARRAY if self.size(self.array(id, found)?.0, MAX_DEPTH)? == 8 => size / 8,
             kind::ARRAY => 0,
             _ => u32::from(size == 8),
         })

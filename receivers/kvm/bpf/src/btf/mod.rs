@@ -2,25 +2,25 @@
 //! `/sys/kernel/btf/`) as it takes to answer that, of the kernel and of one module on top of it.
 //!
 //! The format is <https://docs.kernel.org/bpf/btf.html>. Each read is bounded; what is malformed gives an error or
-//! `None`, never a panic; besides 4 bytes for each type nothing is kept.
+//! `None`, never a panic. It is read by small windows, and some 20 kB of it are kept: what an allocator once had it may
+//! never give back.
 
 mod counters;
 mod layer;
+mod source;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
 
 pub use self::counters::Statistic;
-pub(crate) use self::layer::MAX_BYTES;
 use self::layer::{Layer, RawType};
+pub(crate) use self::source::Source;
 
 /// Typedefs of typedefs, structs in structs: more than the kernel has.
 const MAX_DEPTH: usize = 32;
 /// Members that are looked at for one answer: types that hold themselves end here.
 const MAX_STEPS: u32 = 1 << 13;
-/// KVM's own bound of a statistic's name is 48.
-const MAX_NAME: usize = 64;
 
 mod kind {
     pub(super) const INT: u32 = 1;
@@ -59,65 +59,82 @@ impl std::error::Error for Malformed {}
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Member {
     /// From the struct's begin.
-    pub offset: u32,
+    pub(crate) offset: u32,
     /// Of the member.
-    pub size: u32,
+    pub(crate) size: u32,
     type_id: u32,
 }
 
-/// The kernel's types, with a module's on top.
-#[derive(Debug)]
-pub(crate) struct Btf<'a> {
-    layers: Vec<Layer<'a>>,
+/// What is looked for by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Named<'a> {
+    /// A struct.
+    Struct(&'a str),
+    /// A function of the kernel.
+    Function(&'a str),
 }
 
-struct RawMember<'a> {
-    name: &'a [u8],
+/// The kernel's types, with a module's on top.
+pub(crate) struct Btf<'a> {
+    layers: Vec<Layer<'a>>,
+    wanted: Vec<Wanted<'a>>,
+}
+
+struct Wanted<'a> {
+    named: Named<'a>,
+    /// Where its name is among the texts: in those of the kernel, of the module, or of both.
+    names: Vec<u32>,
+    id: Option<u32>,
+}
+
+struct RawMember {
+    name: u32,
     type_id: u32,
     offset: u32,
 }
 
 impl<'a> Btf<'a> {
-    /// Of `/sys/kernel/btf/vmlinux`.
+    /// Of `/sys/kernel/btf/vmlinux`, with what is going to be looked for.
     ///
     /// # Errors
     ///
     /// What is not BTF, or has kinds of types that are newer than this reader.
-    pub(crate) fn parse(kernel: &'a [u8]) -> Result<Self, Malformed> {
-        let layers = vec![Layer::parse(kernel, 1, 0)?];
-        Ok(Self { layers })
+    pub(crate) fn new(kernel: &'a dyn Source, wanted: &[Named<'a>]) -> Result<Self, Malformed> {
+        let wanted = wanted.iter().map(|named| Wanted {
+            named: *named,
+            names: Vec::new(),
+            id: None,
+        });
+        let mut btf = Self {
+            layers: Vec::new(),
+            wanted: wanted.collect(),
+        };
+        btf.add(kernel, 1, 0)?;
+        Ok(btf)
     }
 
     /// Adds a module's, of `/sys/kernel/btf/<module>`, whose types are found before the kernel's.
     ///
     /// # Errors
     ///
-    /// As [`Btf::parse`].
-    pub(crate) fn add_module(&mut self, module: &'a [u8]) -> Result<(), Malformed> {
+    /// As [`Btf::new`].
+    pub(crate) fn add_module(&mut self, module: &'a dyn Source) -> Result<(), Malformed> {
         let next = self.layers.last().and_then(Layer::next);
-        let (first_id, first_string) = next.ok_or(Malformed("there is too much below it"))?;
-        self.layers
-            .push(Layer::parse(module, first_id, first_string)?);
-        Ok(())
+        let (first_id, first_text) = next.ok_or(Malformed("there is too much below it"))?;
+        self.add(module, first_id, first_text)
     }
 
-    /// Whether there is a struct of this name.
+    /// The id of what was named when this was made.
     #[must_use]
-    pub(crate) fn has_struct(&self, name: &str) -> bool {
-        self.struct_id(name).is_some()
+    pub(crate) fn id(&self, named: Named<'_>) -> Option<u32> {
+        self.wanted.iter().find(|wanted| wanted.named == named)?.id
     }
 
-    /// The number of a function.
-    #[must_use]
-    pub(crate) fn function(&self, name: &str) -> Option<u32> {
-        self.named(kind::FUNC, name)
-    }
-
-    /// A member of a struct. `path` leads through structs in structs (`f_path.dentry`), not through pointers; members
-    /// of unnamed structs and unions are found as C finds them.
+    /// A member of a struct. `path` leads through structs in structs (`f_path.dentry`), not through pointers; members of
+    /// unnamed structs and unions are found as C finds them.
     #[must_use]
     pub(crate) fn member(&self, structure: &str, path: &str) -> Option<Member> {
-        let (mut type_id, mut offset) = (self.struct_id(structure)?, 0_u32);
+        let (mut type_id, mut offset) = (self.id(Named::Struct(structure))?, 0_u32);
         for name in path.split('.') {
             let inner = self.resolve(type_id)?;
             let found = self.find(inner, name.as_bytes(), MAX_DEPTH, &mut { MAX_STEPS })?;
@@ -130,29 +147,46 @@ impl<'a> Btf<'a> {
         })
     }
 
-    fn get(&self, id: u32) -> Option<RawType<'a>> {
-        let mut layers = self.layers.iter().rev();
-        layers.find(|layer| layer.first_id <= id)?.get(id)
+    /// Of several types of one name in a file the first is taken.
+    fn add(
+        &mut self,
+        source: &'a dyn Source,
+        first_id: u32,
+        first_text: u32,
+    ) -> Result<(), Malformed> {
+        let mut layer = Layer::new(source, first_id, first_text)?;
+        let wanted = &mut self.wanted;
+        layer.for_each_text(|offset, text| {
+            let named = wanted
+                .iter_mut()
+                .filter(|wanted| wanted.named.name().as_bytes() == text);
+            named.for_each(|wanted| wanted.names.push(offset));
+        });
+        layer.index(|id, found| {
+            let is_it = |it: &&mut Wanted<'_>| {
+                it.named.kind() == found.kind && it.names.contains(&found.name)
+            };
+            if let Some(wanted) = wanted.iter_mut().find(is_it) {
+                wanted.id = wanted.id.filter(|known| *known >= first_id).or(Some(id));
+            }
+        })?;
+        self.layers.push(layer);
+        Ok(())
     }
 
-    fn text(&self, offset: u32) -> Option<&'a [u8]> {
+    fn layer(&self, id: u32) -> Option<&Layer<'a>> {
+        self.layers.iter().rev().find(|layer| layer.first_id <= id)
+    }
+
+    fn get(&self, id: u32) -> Option<RawType> {
+        self.layer(id)?.get(id)
+    }
+
+    fn text<T>(&self, offset: u32, show: impl FnOnce(&[u8]) -> T) -> Option<T> {
         let mut layers = self.layers.iter().rev();
         layers
-            .find(|layer| layer.first_string <= offset)?
-            .text(offset)
-    }
-
-    fn struct_id(&self, name: &str) -> Option<u32> {
-        self.named(kind::STRUCT, name)
-    }
-
-    fn named(&self, kind: u32, name: &str) -> Option<u32> {
-        self.layers.iter().rev().find_map(|layer| {
-            let mut structs = layer.of_kind(kind);
-            structs.find_map(|(id, found)| {
-                is_text(self.text(found.name)?, name.as_bytes()).then_some(id)
-            })
-        })
+            .find(|layer| layer.first_text <= offset)?
+            .text(offset, show)
     }
 
     /// Behind typedefs and qualifiers.
@@ -171,57 +205,65 @@ impl<'a> Btf<'a> {
 
     fn size(&self, id: u32, depth: usize) -> Option<u32> {
         let depth = depth.checked_sub(1)?;
-        let found = self.get(self.resolve(id)?)?;
+        let id = self.resolve(id)?;
+        let found = self.get(id)?;
         match found.kind {
             kind::INT | kind::STRUCT | kind::UNION | kind::ENUM | kind::FLOAT | kind::ENUM64 => {
                 Some(found.operand)
             }
             kind::PTR => u32::try_from(size_of::<usize>()).ok(),
-            kind::ARRAY => self
-                .size(word(found.tail, 0)?, depth)?
-                .checked_mul(word(found.tail, 8)?),
+            kind::ARRAY => {
+                let (element, length) = self.array(id, found)?;
+                self.size(element, depth)?.checked_mul(length)
+            }
             _ => None,
         }
     }
 
+    /// An array's type of elements, and how many it has.
+    fn array(&self, id: u32, found: RawType) -> Option<(u32, u32)> {
+        let layer = self.layer(id)?;
+        Some((
+            layer.word(found.tail)?,
+            layer.word(found.tail.checked_add(8)?)?,
+        ))
+    }
+
     /// Without bit-fields.
-    fn members(&self, of: &RawType<'a>) -> impl Iterator<Item = RawMember<'a>> {
-        let count = if matches!(of.kind, kind::STRUCT | kind::UNION) {
-            of.count
-        } else {
-            0
-        };
-        let has_bitfields = of.has_bitfields;
-        of.tail.chunks_exact(12).take(count).filter_map(move |raw| {
-            let place = word(raw, 8)?;
-            let (bits, width) = if has_bitfields {
-                (place & 0xff_ffff, place >> 24)
-            } else {
-                (place, 0)
-            };
-            let name = until_nul(self.text(word(raw, 0)?)?)?;
-            let is_bitfield = width != 0 || bits % 8 != 0;
-            (!is_bitfield).then_some(RawMember {
-                name,
-                type_id: word(raw, 4)?,
-                offset: bits / 8,
+    fn members(&self, id: u32) -> impl Iterator<Item = RawMember> {
+        let found = self
+            .layer(id)
+            .and_then(|layer| Some((layer, layer.get(id)?)));
+        let found = found.filter(|(_, found)| matches!(found.kind, kind::STRUCT | kind::UNION));
+        found.into_iter().flat_map(|(layer, found)| {
+            (0..found.count).filter_map(move |number| {
+                let at = found.tail.checked_add(12 * number)?;
+                let place = layer.word(at.checked_add(8)?)?;
+                let (bits, width) = if found.has_bitfields {
+                    (place & 0xff_ffff, place >> 24)
+                } else {
+                    (place, 0)
+                };
+                let member = RawMember {
+                    name: layer.word(at)?,
+                    type_id: layer.word(at + 4)?,
+                    offset: bits / 8,
+                };
+                (width == 0 && bits % 8 == 0).then_some(member)
             })
         })
     }
 
-    fn find(&self, id: u32, name: &[u8], depth: usize, steps: &mut u32) -> Option<RawMember<'a>> {
+    fn find(&self, id: u32, name: &[u8], depth: usize, steps: &mut u32) -> Option<RawMember> {
         let depth = depth.checked_sub(1)?;
-        for member in self.members(&self.get(id)?) {
+        for member in self.members(id) {
             *steps = steps.checked_sub(1)?;
-            if member.name == name {
+            if self.text(member.name, |text| text == name) == Some(true) {
                 return Some(member);
             }
-            let unnamed = member
-                .name
-                .is_empty()
-                .then(|| self.resolve(member.type_id))
-                .flatten();
-            if let Some(found) = unnamed.and_then(|inner| self.find(inner, name, depth, steps)) {
+            let is_unnamed = self.text(member.name, <[u8]>::is_empty) == Some(true);
+            let inner = is_unnamed.then(|| self.resolve(member.type_id)).flatten();
+            if let Some(found) = inner.and_then(|inner| self.find(inner, name, depth, steps)) {
                 let offset = member.offset.checked_add(found.offset)?;
                 return Some(RawMember { offset, ..found });
             }
@@ -230,18 +272,23 @@ impl<'a> Btf<'a> {
     }
 }
 
-/// Whether the text that begins here and ends with a NUL is this one.
-fn is_text(text: &[u8], wanted: &[u8]) -> bool {
-    text.strip_prefix(wanted)
-        .is_some_and(|rest| rest.first() == Some(&0))
+impl fmt::Debug for Btf<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Btf({} files)", self.layers.len())
+    }
 }
 
-fn until_nul(text: &[u8]) -> Option<&[u8]> {
-    let end = text.iter().take(MAX_NAME + 1).position(|byte| *byte == 0)?;
-    text.get(..end)
-}
+impl<'a> Named<'a> {
+    fn name(self) -> &'a str {
+        match self {
+            Self::Struct(name) | Self::Function(name) => name,
+        }
+    }
 
-fn word(bytes: &[u8], at: usize) -> Option<u32> {
-    let bytes = bytes.get(at..)?.first_chunk()?;
-    Some(u32::from_ne_bytes(*bytes))
+    fn kind(self) -> u32 {
+        match self {
+            Self::Struct(_) => kind::STRUCT,
+            Self::Function(_) => kind::FUNC,
+        }
+    }
 }

@@ -1,4 +1,4 @@
-use super::{Btf, Member, Statistic, kind};
+use super::{Btf, Member, Named, Statistic, kind};
 
 const U64: u32 = 1;
 
@@ -121,6 +121,15 @@ fn module(kernel: &File) -> File {
     file
 }
 
+const WANTED: [Named<'_>; 6] = [
+    Named::Struct("kvm"),
+    Named::Struct("file"),
+    Named::Struct("flags"),
+    Named::Struct("a"),
+    Named::Struct("absent"),
+    Named::Function("iterate"),
+];
+
 fn place(btf: &Btf<'_>, structure: &str, path: &str) -> Option<(u32, u32)> {
     let Member { offset, size, .. } = btf.member(structure, path)?;
     Some((offset, size))
@@ -130,7 +139,8 @@ fn place(btf: &Btf<'_>, structure: &str, path: &str) -> Option<(u32, u32)> {
 fn members_are_found_in_unnamed_unions_and_across_the_border_of_a_module() {
     let kernel = kernel();
     let (below, above) = (kernel.bytes(), module(&kernel).bytes());
-    let mut btf = Btf::parse(&below).unwrap();
+    let (below, above) = (below.as_slice(), above.as_slice());
+    let mut btf = Btf::new(&below, &WANTED).unwrap();
     assert_eq!(place(&btf, "file", "f_path.dentry"), Some((16, 8)));
     assert_eq!(place(&btf, "kvm", "stat"), None);
     btf.add_module(&above).unwrap();
@@ -139,7 +149,7 @@ fn members_are_found_in_unnamed_unions_and_across_the_border_of_a_module() {
     assert_eq!(place(&btf, "kvm", "stat"), Some((16, 64)));
     assert_eq!(place(&btf, "kvm", "stat.small"), Some((72, 8)));
     assert_eq!(place(&btf, "kvm", "absent"), None);
-    assert!(btf.has_struct("kvm") && !btf.has_struct("kv"));
+    assert_eq!(place(&btf, "absent", "stat"), None);
 }
 
 #[test]
@@ -147,17 +157,35 @@ fn a_modules_struct_is_found_before_one_of_the_kernel_with_the_same_name() {
     let mut kernel = kernel();
     kernel.structure(kind::STRUCT, "kvm", 8, &[("stat", U64, 0)]);
     let (below, above) = (kernel.bytes(), module(&kernel).bytes());
-    let mut btf = Btf::parse(&below).unwrap();
+    let (below, above) = (below.as_slice(), above.as_slice());
+    let mut btf = Btf::new(&below, &WANTED).unwrap();
     assert_eq!(place(&btf, "kvm", "stat"), Some((0, 8)));
     btf.add_module(&above).unwrap();
     assert_eq!(place(&btf, "kvm", "stat"), Some((16, 64)));
 }
 
 #[test]
+fn a_function_is_found_by_its_name_also_where_a_struct_has_the_same() {
+    let mut kernel = kernel();
+    kernel.structure(kind::STRUCT, "iterate", 8, &[("stat", U64, 0)]);
+    let function = kernel.add("iterate", kind::FUNC, 0, U64, &[]);
+    // More types than are between two that are kept.
+    (0..100).for_each(|_| _ = kernel.array(U64, 3));
+    let bytes = kernel.bytes();
+    let bytes = bytes.as_slice();
+    let btf = Btf::new(&bytes, &WANTED).unwrap();
+    assert_eq!(btf.id(Named::Function("iterate")), Some(function));
+    assert_eq!(place(&btf, "file", "f_path.dentry"), Some((16, 8)));
+    assert_eq!(btf.size(function + 99, 32), Some(24));
+    assert_eq!(btf.size(function + 101, 32), None);
+}
+
+#[test]
 fn counters_are_named_once_and_arrays_counted() {
     let kernel = kernel();
     let (below, above) = (kernel.bytes(), module(&kernel).bytes());
-    let mut btf = Btf::parse(&below).unwrap();
+    let (below, above) = (below.as_slice(), above.as_slice());
+    let mut btf = Btf::new(&below, &WANTED).unwrap();
     btf.add_module(&above).unwrap();
     let statistic = |name: &str, offset, values| Statistic {
         name: name.to_owned(),
@@ -184,7 +212,8 @@ fn a_bitfield_is_not_a_member() {
     let tail = [names[0], U64, 1 << 24, names[1], U64, 64];
     file.add("flags", 1 << 7 | kind::STRUCT, 2, 16, &tail);
     let bytes = file.bytes();
-    let btf = Btf::parse(&bytes).unwrap();
+    let bytes = bytes.as_slice();
+    let btf = Btf::new(&bytes, &WANTED).unwrap();
     assert_eq!(place(&btf, "flags", "next"), Some((8, 8)));
     assert_eq!(place(&btf, "flags", "bit"), None);
 }
@@ -195,7 +224,8 @@ fn a_type_that_holds_itself_comes_to_an_end() {
     let unnamed = file.structure(kind::STRUCT, "", 16, &[("", 1, 0), ("", 1, 8)]);
     file.structure(kind::STRUCT, "a", 16, &[("b", unnamed, 0)]);
     let bytes = file.bytes();
-    let btf = Btf::parse(&bytes).unwrap();
+    let bytes = bytes.as_slice();
+    let btf = Btf::new(&bytes, &WANTED).unwrap();
     assert_eq!(place(&btf, "a", "b.absent"), None);
     assert_eq!(btf.counters(btf.member("a", "b").unwrap()), []);
 }
@@ -204,15 +234,15 @@ fn a_type_that_holds_itself_comes_to_an_end() {
 fn a_kind_of_type_that_is_newer_is_refused() {
     let mut file = kernel();
     file.add("later", 20, 0, 0, &[]);
-    let error = Btf::parse(&file.bytes()).unwrap_err();
+    let error = Btf::new(&file.bytes().as_slice(), &WANTED).unwrap_err();
     assert!(error.to_string().contains("not known here"), "{error}");
 }
 
 fn ask(kernel: &[u8], module: &[u8]) {
-    let Ok(mut btf) = Btf::parse(kernel) else {
+    let Ok(mut btf) = Btf::new(&kernel, &WANTED) else {
         return;
     };
-    let _ = btf.add_module(module);
+    let _ = btf.add_module(&module);
     for (structure, path) in [
         ("kvm", "stat"),
         ("kvm", "stat.small"),
