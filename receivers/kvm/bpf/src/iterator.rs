@@ -1,19 +1,15 @@
 //! Loading once, then a pass at each sweep.
 
-use std::fs::File;
-use std::io::{self, ErrorKind, Read};
 use std::thread;
 
 use crate::btf::Statistic;
 use crate::layout::{Layout, Level};
 use crate::loader::Loaded;
-use crate::records::{Sizes, parse};
-use crate::{Limits, LoadError, Pass, PassError, host, kernel};
+use crate::records::{Sizes, read_records};
+use crate::{Limits, LoadError, Pass, PassError, Values, host, kernel};
 
 /// More than two of the largest records.
 const BUFFER: usize = 64 << 10;
-/// After a million files without a record the kernel gives EAGAIN, and goes on at the next read.
-const MAX_EMPTY_READS: usize = 1024;
 
 /// All statistics of all VMs of the host.
 #[derive(Debug)]
@@ -94,9 +90,7 @@ impl KvmIterator {
                 .find(|it| it.vcpu.is_some() && it.vm == vm.vm)
         });
         for (name, record, expected) in [("VM", vm, own.vm), ("vCPU", vcpu, own.vcpu)] {
-            let values = record
-                .and_then(|record| record.values)
-                .map(|values| values.bytes());
+            let values = record.and_then(|record| record.values).map(Values::bytes);
             if values != Some(expected) {
                 return Err(PassError::Contradiction(format!(
                     "a {name} of one's own has other statistics"
@@ -125,39 +119,11 @@ impl KvmIterator {
             vm: self.layout.vm.bytes as usize,
             vcpu: self.layout.vcpu.bytes as usize,
         };
-        let mut file = self.loaded.open()?;
-        let mut filled = 0;
-        loop {
-            let read = read(&mut file, &mut self.buffer[filled..])?;
-            filled += read;
-            let mut used = 0;
-            while let Some(record) = parse(&self.buffer[used..filled], sizes)? {
-                self.pass.insert(&record, limits);
-                used += record.length;
-            }
-            self.buffer.copy_within(used..filled, 0);
-            filled -= used;
-            match (read, filled) {
-                (0, 0) => break,
-                (0, _) => return Err(PassError::Malformed("it is cut short")),
-                _ => {}
-            }
-        }
+        let file = self.loaded.open()?;
+        read_records(file, &mut self.buffer, sizes, |record| {
+            self.pass.insert(record, limits);
+        })?;
         self.pass.prove();
         Ok(())
-    }
-}
-
-/// 0 at the end.
-fn read(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut empty = 0;
-    loop {
-        match file.read(buffer) {
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == ErrorKind::WouldBlock && empty < MAX_EMPTY_READS => {
-                empty += 1
-            }
-            result => return result,
-        }
     }
 }

@@ -195,7 +195,7 @@ impl<'a> Btf<'a> {
             let found = self.get(id)?;
             match found.kind {
                 kind::TYPEDEF | kind::VOLATILE | kind::CONST | kind::RESTRICT | kind::TYPE_TAG => {
-                    id = found.operand
+                    id = found.operand;
                 }
                 _ => return Some(id),
             }

@@ -63,6 +63,7 @@ impl<'a> Values<'a> {
     }
 
     /// Those of one statistic of the same level; none if it lies elsewhere.
+    #[must_use]
     pub fn of(self, statistic: &Statistic) -> impl ExactSizeIterator<Item = u64> + use<'a> {
         let (offset, values) = (statistic.offset as usize, statistic.values as usize);
         let end = values

@@ -1,8 +1,10 @@
 //! What the program writes, one record for each open descriptor of a VM or vCPU: see `struct record` in its source.
 
+mod read;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub(crate) use self::read::read_records;
 use crate::PassError;
 
 const VERSION: u16 = 2;

@@ -1,15 +1,29 @@
 //! What each right alone gives, and what is said where one is missing.
 
+use std::fs::File;
+use std::os::fd::AsRawFd;
 use std::process::{Command, Output};
+use std::sync::LazyLock;
+
+use rustix::io::FdFlags;
 
 use crate::owner::{Owner, has, has_kvm};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_kvm-bpf");
+/// The program by a descriptor that processes inherit: the folder that it was built in may be root's alone.
+fn program() -> String {
+    static PROGRAM: LazyLock<File> = LazyLock::new(|| {
+        let program = File::open(env!("CARGO_BIN_EXE_kvm-bpf")).unwrap();
+        rustix::io::fcntl_setfd(&program, FdFlags::empty()).unwrap();
+        program
+    });
+    format!("/proc/self/fd/{}", PROGRAM.as_raw_fd())
+}
 
 fn run(command: &[&str], options: &[&str]) -> Output {
-    Command::new(command[0])
+    let mut process = Command::new(command[0]);
+    process
         .args(&command[1..])
-        .arg(PROGRAM)
+        .arg(program())
         .args(options)
         .output()
         .unwrap()
@@ -123,4 +137,20 @@ fn under_seccomp_it_says_so() {
         &run(&["python3", filter], &[]),
         "a seccomp filter refuses bpf(2): allow that system call (systemd: SystemCallFilter=bpf, containers: a seccomp profile)",
     );
+}
+
+#[test]
+fn loading_leaves_little_and_takes_little() {
+    if !has_tools() {
+        return;
+    }
+    let output = run(&["env"], &["--memory"]);
+    let shown = String::from_utf8_lossy(&output.stdout);
+    let peak = shown
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .unwrap();
+    let kilobytes: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    // All of a debug build, which has 2,000 of them before.
+    assert!(kilobytes < 6_000, "{shown}");
 }
