@@ -5,7 +5,8 @@ use std::thread;
 use crate::btf::Statistic;
 use crate::layout::{Layout, Level};
 use crate::loader::Loaded;
-use crate::records::{Sizes, read_records};
+use crate::own_vm::OwnVm;
+use crate::records::{RawRecord, Sizes, read_records};
 use crate::{Limits, LoadError, Pass, PassError, Values, host, kernel};
 
 /// More than two of the largest records.
@@ -18,17 +19,6 @@ pub struct KvmIterator {
     layout: Layout,
     buffer: Vec<u8>,
     pass: Pass,
-}
-
-/// A VM of this very process with one vCPU, which does not run, and what its own statistics descriptors gave.
-#[derive(Debug, Clone, Copy)]
-pub struct OwnVm<'a> {
-    /// The VM's descriptor.
-    pub fd: u32,
-    /// The data block of its statistics.
-    pub vm: &'a [u8],
-    /// The data block of its vCPU's.
-    pub vcpu: &'a [u8],
 }
 
 impl KvmIterator {
@@ -62,39 +52,40 @@ impl KvmIterator {
     ///
     /// What was seen is dropped then; the next pass may succeed.
     pub fn pass(&mut self, limits: Limits) -> Result<&Pass, PassError> {
-        self.pass.clear();
-        let result = self.fill(limits);
-        if result.is_err() {
-            self.pass.clear();
-        }
-        result.map(|()| &self.pass)
+        self.fill(limits, |_| true)?;
+        Ok(&self.pass)
     }
 
-    /// Compares what the iterator reads of a VM of one's own with what its statistics descriptors gave: the proof that
-    /// the statistics lie where the kernel's type information says.
+    /// Compares what the iterator reads of a VM of one's own with what its statistics descriptors give: the proof that the
+    /// statistics lie where the kernel's type information says.
     ///
     /// # Errors
     ///
-    /// As [`KvmIterator::pass`]; a contradiction if they differ, or if the VM is not seen.
-    pub fn prove(&mut self, own: OwnVm<'_>) -> Result<(), PassError> {
-        let pass = self.pass(Limits {
+    /// As [`KvmIterator::pass`]; a contradiction if they differ, or if the VM is not seen. After that no pass gives any
+    /// records.
+    pub fn prove(&mut self, own: &OwnVm) -> Result<(), PassError> {
+        let pid = std::process::id();
+        let limits = Limits {
             vms: usize::MAX,
             vcpus: usize::MAX,
+        };
+        self.fill(limits, |record| {
+            record.head.is_some_and(|head| head.holder.pid == pid)
         })?;
-        let pid = std::process::id();
-        let vm = pass
+        let vm = self
+            .pass
             .records()
-            .find(|it| it.vcpu.is_none() && (it.pid, it.fd) == (pid, own.fd));
-        let vcpu = vm.and_then(|vm| {
-            pass.records()
-                .find(|it| it.vcpu.is_some() && it.vm == vm.vm)
-        });
-        for (name, record, expected) in [("VM", vm, own.vm), ("vCPU", vcpu, own.vcpu)] {
-            let values = record.and_then(|record| record.values).map(Values::bytes);
-            if values != Some(expected) {
-                return Err(PassError::Contradiction(format!(
-                    "a {name} of one's own has other statistics"
-                )));
+            .find(|it| it.vcpu.is_none() && it.fd == own.fd())
+            .map(|it| it.vm);
+        for (level, vcpu) in [(Level::Vm, None), (Level::Vcpu, Some(0))] {
+            let record = vm.and_then(|vm| self.pass.get(vm, vcpu));
+            let values = record.and_then(|record| record.values);
+            let seen = values.map(Values::bytes).unwrap_or_default();
+            let bytes = self.layout.statistics(level).bytes as usize;
+            if own.values(level, bytes)? != seen {
+                self.pass.refute();
+                let what = format!("the {level:?} of one's own has other statistics");
+                return Err(PassError::Contradiction(what));
             }
         }
         Ok(())
@@ -114,16 +105,25 @@ impl KvmIterator {
         })
     }
 
-    fn fill(&mut self, limits: Limits) -> Result<(), PassError> {
+    fn fill(
+        &mut self,
+        limits: Limits,
+        is_kept: impl Fn(&RawRecord<'_>) -> bool,
+    ) -> Result<(), PassError> {
+        self.pass.clear();
         let sizes = Sizes {
             vm: self.layout.vm.bytes as usize,
             vcpu: self.layout.vcpu.bytes as usize,
         };
-        let file = self.loaded.open()?;
-        read_records(file, &mut self.buffer, sizes, |record| {
-            self.pass.insert(record, limits);
-        })?;
-        self.pass.prove();
-        Ok(())
+        let result = read_records(self.loaded.open()?, &mut self.buffer, sizes, |record| {
+            if is_kept(record) {
+                self.pass.insert(record, limits);
+            }
+        });
+        match result {
+            Ok(()) => self.pass.prove(),
+            Err(_) => self.pass.clear(),
+        }
+        result
     }
 }

@@ -91,6 +91,7 @@ pub struct Pass {
     blocks: Vec<u8>,
     vms: usize,
     is_proved: bool,
+    is_refuted: bool,
     /// Descriptors of a VM or vCPU that another process, thread or descriptor shows too.
     pub duplicates: u64,
     /// Descriptors of which the kernel could not read whose they are.
@@ -110,15 +111,28 @@ impl Pass {
     /// The VMs and vCPUs, each once: a VM, then its vCPUs by their numbers. A VM whose descriptor is closed, while its
     /// vCPUs' are not, has no record of its own. None before [`Pass::is_proved`].
     pub fn records(&self) -> impl Iterator<Item = Record<'_>> {
-        let kept = self.is_proved.then(|| self.kept.values());
+        let kept = self.is_proved().then(|| self.kept.values());
         kept.into_iter().flatten().map(|kept| self.record(kept))
+    }
+
+    /// One of them.
+    #[must_use]
+    pub fn get(&self, vm: VmKey, vcpu: Option<u32>) -> Option<Record<'_>> {
+        let kept = self.kept.get(&(vm.0, vcpu));
+        kept.filter(|_| self.is_proved())
+            .map(|kept| self.record(kept))
     }
 
     /// Whether the places that the kernel's type information gave are right: a vCPU of this or an earlier pass has the
     /// number that its file is called by, and leads to a VM that is there.
     #[must_use]
     pub fn is_proved(&self) -> bool {
-        self.is_proved
+        self.is_proved && !self.is_refuted
+    }
+
+    /// It is known to be wrong: there are no records from now on.
+    pub(crate) fn refute(&mut self) {
+        self.is_refuted = true;
     }
 
     pub(crate) fn clear(&mut self) {

@@ -116,3 +116,14 @@ fn a_pass_forgets_the_one_before_but_not_its_proof() {
     pass.prove();
     assert_eq!(seen(&pass), [(4, Some(0), 1)]);
 }
+
+#[test]
+fn what_was_refuted_gives_no_records_any_more() {
+    let mut pass = pass(&[Written::new(3, None, 1), Written::new(3, Some(0), 1)]);
+    let key = pass.records().next().unwrap().vm;
+    assert_eq!(pass.get(key, Some(0)).unwrap().vcpu, Some(0));
+    assert!(pass.get(key, Some(1)).is_none());
+    pass.refute();
+    pass.prove();
+    assert!(pass.records().next().is_none() && pass.get(key, Some(0)).is_none());
+}
