@@ -95,8 +95,8 @@ fn refused(error: &io::Error, load: impl Fn(&mut [u8]) -> io::Result<OwnedFd>) -
 /// The verifier ends with what is wrong, and then counts what it did.
 fn last_line(log: &str) -> String {
     let mut lines = log.lines().rev().filter(|line| !line.trim().is_empty());
-    let reason = lines
-        .find(|line| !line.starts_with("processed ") && !line.starts_with("verification time "));
+    let reason =
+        lines.find(|line| !line.starts_with("processed ") && !line.starts_with("verification"));
     reason
         .unwrap_or_default()
         .escape_debug()

@@ -274,7 +274,7 @@ impl<'a> Btf<'a> {
 
 impl fmt::Debug for Btf<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Btf({} files)", self.layers.len())
+        f.debug_struct("Btf").finish_non_exhaustive()
     }
 }
 

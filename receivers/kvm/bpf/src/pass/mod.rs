@@ -79,7 +79,7 @@ impl<'a> Values<'a> {
 
 impl fmt::Debug for Values<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Values({} bytes)", self.0.len())
+        f.debug_struct("Values").finish_non_exhaustive()
     }
 }
 
