@@ -117,3 +117,126 @@ fn statistics(btf: &Btf<'_>, structure: &'static str) -> Result<Statistics, Load
         bytes: stat.size,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::btf::kind;
+    use crate::btf::tests::File;
+
+    /// The structs of the kernel that have nothing to do with KVM, each of them 64 bytes, and the function.
+    fn kernel() -> File {
+        let mut file = File::kernel();
+        file.add("u64", kind::INT, 0, 8, &[64]);
+        let path = file.structure(kind::STRUCT, "path", 16, &[("mnt", 1, 0), ("dentry", 1, 8)]);
+        let name = file.structure(kind::STRUCT, "qstr", 16, &[("hash", 1, 0), ("name", 1, 8)]);
+        file.structure(
+            kind::STRUCT,
+            "file",
+            64,
+            &[
+                ("f_inode", 1, 8),
+                ("f_path", path, 16),
+                ("private_data", 1, 32),
+            ],
+        );
+        let task = [
+            ("tgid", 1, 8),
+            ("group_leader", 1, 16),
+            ("start_boottime", 1, 24),
+        ];
+        file.structure(kind::STRUCT, "task_struct", 64, &task);
+        file.structure(kind::STRUCT, "inode", 64, &[("i_sb", 1, 40)]);
+        file.structure(kind::STRUCT, "super_block", 64, &[("s_magic", 1, 48)]);
+        file.structure(kind::STRUCT, "dentry", 64, &[("d_name", name, 32)]);
+        file
+    }
+
+    fn with_function() -> File {
+        let mut file = kernel();
+        file.add("bpf_iter_task_file", kind::FUNC, 0, 1, &[]);
+        file
+    }
+
+    /// Those of KVM, as a module; the statistics' size is given apart from what is in them.
+    fn module(kernel: &File, creator: &str, size: u32) -> File {
+        let mut file = File::module(kernel);
+        let hist = file.array(1, 4);
+        let vm = file.structure(
+            kind::STRUCT,
+            "kvm_vm_stat",
+            16,
+            &[("flushes", 1, 0), ("pages", 1, 8)],
+        );
+        let vcpu = [("exits", 1, 0), ("hist", hist, 8)];
+        let vcpu = file.structure(kind::STRUCT, "kvm_vcpu_stat", size, &vcpu);
+        let members = [("stat", vm, 8), (creator, 1, 24), ("debugfs_dentry", 1, 32)];
+        file.structure(kind::STRUCT, "kvm", 64, &members);
+        file.structure(
+            kind::STRUCT,
+            "kvm_vcpu",
+            128,
+            &[("kvm", 1, 0), ("vcpu_id", 1, 16), ("stat", vcpu, 24)],
+        );
+        file
+    }
+
+    fn layout(kernel: &File, module: Option<&File>) -> Result<Layout, LoadError> {
+        let (kernel, module) = (kernel.bytes(), module.map(File::bytes).unwrap_or_default());
+        let (kernel, module) = (kernel.as_slice(), module.as_slice());
+        let mut btf = Btf::new(&kernel, &wanted()).unwrap();
+        if !module.is_empty() {
+            btf.add_module(&module).unwrap();
+        }
+        Layout::new(&btf)
+    }
+
+    #[test]
+    fn with_kvm_as_a_module_all_is_found() {
+        let kernel = with_function();
+        let found = layout(&kernel, Some(&module(&kernel, "userspace_pid", 40))).unwrap();
+        let expected = [
+            8, 16, 24, 8, 24, 32, 40, 48, 40, 8, 24, 32, 0, 16, 24, 16, 40,
+        ];
+        assert_eq!((found.function, found.constants), (9, expected));
+        let names = |level| {
+            found
+                .statistics(level)
+                .list
+                .iter()
+                .map(|it| (&*it.name, it.offset, it.values))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(names(Level::Vm), [("flushes", 0, 1), ("pages", 8, 1)]);
+        assert_eq!(names(Level::Vcpu), [("exits", 0, 1), ("hist", 8, 4)]);
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let kernel = with_function();
+        let error = |kernel: &File, module: Option<&File>| layout(kernel, module).unwrap_err();
+        assert!(matches!(error(&kernel, None), LoadError::NoKvm));
+        assert!(matches!(
+            error(&self::kernel(), None),
+            LoadError::NoIterator
+        ));
+        let other = error(&kernel, Some(&module(&kernel, "owner", 40)));
+        assert_eq!(
+            other.to_string(),
+            "struct kvm of this kernel has no userspace_pid"
+        );
+        for size in [0, 39, 8200] {
+            let other = error(&kernel, Some(&module(&kernel, "userspace_pid", size)));
+            assert!(
+                matches!(
+                    other,
+                    LoadError::Unreadable {
+                        structure: "kvm_vcpu",
+                        ..
+                    }
+                ),
+                "{other}"
+            );
+        }
+    }
+}

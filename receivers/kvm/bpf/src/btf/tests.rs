@@ -4,7 +4,7 @@ const U64: u32 = 1;
 
 /// Types and strings of one file, which go on from those of the file below.
 #[derive(Default)]
-struct File {
+pub(crate) struct File {
     types: Vec<u32>,
     strings: Vec<u8>,
     strings_below: u32,
@@ -12,14 +12,14 @@ struct File {
 }
 
 impl File {
-    fn kernel() -> Self {
+    pub(crate) fn kernel() -> Self {
         Self {
             strings: vec![0],
             ..Self::default()
         }
     }
 
-    fn module(kernel: &Self) -> Self {
+    pub(crate) fn module(kernel: &Self) -> Self {
         let strings_below = u32::try_from(kernel.strings.len()).unwrap();
         Self {
             strings_below,
@@ -38,7 +38,14 @@ impl File {
         at
     }
 
-    fn add(&mut self, name: &str, kind: u32, count: usize, operand: u32, tail: &[u32]) -> u32 {
+    pub(crate) fn add(
+        &mut self,
+        name: &str,
+        kind: u32,
+        count: usize,
+        operand: u32,
+        tail: &[u32],
+    ) -> u32 {
         let name = self.text(name);
         self.types
             .extend([name, kind << 24 | u32::try_from(count).unwrap(), operand]);
@@ -47,12 +54,18 @@ impl File {
         self.last_id
     }
 
-    fn array(&mut self, of: u32, count: u32) -> u32 {
+    pub(crate) fn array(&mut self, of: u32, count: u32) -> u32 {
         self.add("", kind::ARRAY, 0, 0, &[of, U64, count])
     }
 
     /// Members by name, type, and offset in bytes.
-    fn structure(&mut self, kind: u32, name: &str, size: u32, members: &[(&str, u32, u32)]) -> u32 {
+    pub(crate) fn structure(
+        &mut self,
+        kind: u32,
+        name: &str,
+        size: u32,
+        members: &[(&str, u32, u32)],
+    ) -> u32 {
         let tail: Vec<u32> = members
             .iter()
             .flat_map(|(name, id, at)| [self.text(name), *id, at * 8])
@@ -60,7 +73,7 @@ impl File {
         self.add(name, kind, members.len(), size, &tail)
     }
 
-    fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         let length = u32::try_from(self.types.len() * 4).unwrap();
         let strings = u32::try_from(self.strings.len()).unwrap();
         let header = [0x0001_eb9f, 24, 0, length, length, strings];
