@@ -205,9 +205,11 @@ fn owners_that_are_killed_in_the_middle_of_passes_leave_nothing_and_break_nothin
         return;
     }
     let mut iterator = iterator();
+    let mut names = Vec::new();
     for _ in 0..20 {
         let mut owner = Owner::start();
         let vm = owner.vm("vm 8");
+        names.push(format!("{}-{}", vm.creator, vm.fd));
         let killed = thread::spawn(move || drop(owner));
         let mut passes = 0;
         while !killed.is_finished() || passes == 0 {
@@ -217,6 +219,46 @@ fn owners_that_are_killed_in_the_middle_of_passes_leave_nothing_and_break_nothin
         killed.join().unwrap();
         assert_eq!(of(iterator.pass(LIMITS).unwrap(), vm).len(), 0);
     }
+    let left = vms_in_debugfs();
+    assert!(!left.iter().any(|name| names.contains(name)), "{left:?}");
+}
+
+/// The VMs that the kernel has, also those that nobody holds any more; debugfs is mounted for this alone.
+fn vms_in_debugfs() -> Vec<String> {
+    let list = "mount -t debugfs none /sys/kernel/debug && ls /sys/kernel/debug/kvm";
+    let output = Command::new("unshare")
+        .args(["--mount", "sh", "-c", list])
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .map(ToOwned::to_owned)
+        .collect()
+}
+
+#[test]
+fn a_thousand_passes_change_nothing_of_a_vm_and_pin_none() {
+    if !has_kvm() {
+        return;
+    }
+    let mut iterator = iterator();
+    let mut owner = Owner::start();
+    let vm = owner.vm("vm 2");
+    owner.ask("run 0");
+    let before = owner.statistics(0);
+    for _ in 0..1000 {
+        iterator.pass(LIMITS).unwrap();
+    }
+    assert_eq!(assert_equal(&mut iterator, &mut owner, 0, vm), before);
+    let name = format!("{}-{}", vm.creator, vm.fd);
+    assert!(vms_in_debugfs().contains(&name));
+    drop(owner);
+    assert!(!vms_in_debugfs().contains(&name));
 }
 
 #[test]
