@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use pipeline::formats::prometheus::{Exposition, Taken};
+use pipeline::formats::prometheus::{Escaping, Exposition, Format, Settings, TranslationStrategy};
 use pipeline::formats::{otlp, text};
 use pipeline::telemetry::json_escaped;
 use pipeline::{
@@ -30,6 +30,9 @@ pub struct Config {
     /// How points are written.
     #[serde(default)]
     pub format: OutputFormat,
+    /// How names are made in the format `prometheus`, as the Collector's exporter of that name makes them.
+    #[serde(default)]
+    pub translation_strategy: TranslationStrategy,
 }
 
 /// How points are written.
@@ -61,6 +64,24 @@ impl Stdout {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Takes in a request; returns the exposition of the sweep before, if the request belongs to the next one, since it shows
+    /// again what is not written yet, and how many of its points are left out.
+    fn take(&self, request: &[Batch]) -> (Option<String>, u64) {
+        let mut exposition = self.exposition();
+        let shows_again = exposition.shows_again(request);
+        let previous = shows_again.then(|| whole(&mut exposition)).flatten();
+        let left_out = request.iter().map(|batch| exposition.take(batch)).sum();
+        exposition.publish(|_| true);
+        (previous, left_out)
+    }
+}
+
+/// The exposition, if something came since the last one.
+fn whole(exposition: &mut Exposition) -> Option<String> {
+    let news = exposition.has_news().then(|| exposition.snapshot());
+    exposition.forget_gone();
+    Some(news?.write(Format::Text, Escaping::AllowUtf8))
 }
 
 pipeline::register! { exporter Stdout }
@@ -73,9 +94,12 @@ impl Component for Stdout {
     type Config = Config;
 
     fn build(config: Config, context: &Context) -> Result<Stdout> {
+        let mut settings = Settings::default();
+        settings.translation_strategy = config.translation_strategy;
+        let exposition = Exposition::new(settings, context.counters.clone());
         Ok(Stdout {
             format: config.format,
-            exposition: Mutex::new(Exposition::new(context.counters.clone())),
+            exposition: Mutex::new(exposition),
             changed: Notify::new(),
             reader_gone: AtomicBool::new(false),
         })
@@ -98,13 +122,11 @@ impl Exporter for Stdout {
                 if self.reader_gone.load(Ordering::Relaxed) || is_closed() {
                     return Err(ExportError::Closed);
                 }
-                // What shows again what is not written yet belongs to the next sweep.
-                let Taken { previous, left_out } = self.exposition().take(request);
+                let (previous, left_out) = self.take(request);
                 self.changed.notify_one();
-                let written = if previous.is_empty() {
-                    Ok(())
-                } else {
-                    write(previous).await
+                let written = match previous {
+                    Some(previous) => write(previous).await,
+                    None => Ok(()),
                 };
                 if left_out == 0 {
                     return written;
@@ -137,10 +159,9 @@ impl Exporter for Stdout {
                     } {}
                 }
             }
-            let whole = self.exposition().write();
-            if whole.is_empty() {
+            let Some(whole) = whole(&mut self.exposition()) else {
                 continue;
-            }
+            };
             match write(whole).await {
                 Ok(()) => {}
                 Err(ExportError::Closed) => self.reader_gone.store(true, Ordering::Relaxed),
