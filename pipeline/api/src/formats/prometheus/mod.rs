@@ -462,7 +462,7 @@ mod tests {
     #[test]
     fn a_snapshot_has_what_is_published_and_what_came_before_until_then() {
         let (mut exposition, _) = exposition();
-        let (first, second) = (batches("s/a 1 gauge"), batches("s/b{d=1} 2 gauge"));
+        let (first, second) = (batches("s/a 1 gauge"), batches("t/b{d=1} 2 gauge"));
         show(&mut exposition, &first);
         show(&mut exposition, &second);
         for value in [10, 20] {
@@ -470,15 +470,14 @@ mod tests {
             exposition.take(&second[0].with_values(vec![Value::Int(value)]));
         }
         let before = exposition.snapshot();
-        let slot = first[0].table().head().table_slot.clone();
-        exposition.publish(|head| head.table_slot == slot);
+        exposition.publish(|head| &*head.subsystem == "s");
         let after = exposition.snapshot();
         let values = |snapshot: &Snapshot| {
             let text = snapshot.write(Format::Text, Escaping::Underscores);
             let lines = text.lines().filter(|line| !line.starts_with('#'));
             lines.map(String::from).collect::<Vec<_>>()
         };
-        assert_eq!(values(&before), ["s_a 1", "s_b{d=\"1\"} 2"]);
-        assert_eq!(values(&after), ["s_a 20", "s_b{d=\"1\"} 2"]);
+        assert_eq!(values(&before), ["s_a 1", "t_b{d=\"1\"} 2"]);
+        assert_eq!(values(&after), ["s_a 20", "t_b{d=\"1\"} 2"]);
     }
 }
