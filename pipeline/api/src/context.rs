@@ -37,6 +37,7 @@ pub struct Context {
     /// The inotify watches that may be kept, likewise.
     pub watch_budget: Budget,
     host_root: PathBuf,
+    is_once: bool,
     read: Arc<Mutex<Vec<PathBuf>>>,
 }
 
@@ -59,6 +60,7 @@ impl Context {
             fd_budget: Budget::new(DEFAULT_FD_BUDGET),
             watch_budget: Budget::new(DEFAULT_WATCH_BUDGET),
             host_root: host_root.into(),
+            is_once: false,
             read: Arc::default(),
         }
     }
@@ -82,6 +84,12 @@ impl Context {
             watch_budget,
             ..self
         }
+    }
+
+    /// The same for one sweep only.
+    #[must_use]
+    pub fn with_once(self, is_once: bool) -> Context {
+        Context { is_once, ..self }
     }
 
     /// The same for one component.
@@ -133,6 +141,12 @@ impl Context {
     pub fn host_path(&self, path: &Path) -> PathBuf {
         path.strip_prefix("/")
             .map_or_else(|_| path.to_owned(), |below| self.host_root.join(below))
+    }
+
+    /// Whether there is one sweep only (`--once`): nothing listens then, since nobody would come in time.
+    #[must_use]
+    pub fn is_once(&self) -> bool {
+        self.is_once
     }
 
     /// Whether the host is seen through this process's own root, and not through a mount in a container.
