@@ -5,6 +5,8 @@
 use exporter_gcp as _;
 #[cfg(feature = "otlp")]
 use exporter_otlp as _;
+#[cfg(feature = "prometheus")]
+use exporter_prometheus as _;
 #[cfg(feature = "stdout")]
 use exporter_stdout as _;
 #[cfg(feature = "aggregate")]

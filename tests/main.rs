@@ -34,6 +34,7 @@ mod otelcol;
 mod prometheus;
 mod scan_cost;
 mod schema;
+mod scraping;
 mod start_times;
 mod stuck;
 mod tls;

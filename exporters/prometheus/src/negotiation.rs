@@ -23,15 +23,15 @@ impl Wanted {
         for choice in choices(headers, ACCEPT) {
             let (media, parameters) = choice;
             let weight = weight(&parameters);
-            let wanted = wanted(media, &parameters).filter(|it| open_metrics || it.format == Format::Text);
+            let wanted =
+                wanted(media, &parameters).filter(|it| open_metrics || it.format == Format::Text);
             if let Some(wanted) = wanted.filter(|_| weight > best.1) {
                 best = (wanted, weight);
             }
         }
         let mut encodings = choices(headers, ACCEPT_ENCODING).into_iter();
-        let gzip = encodings.any(|(name, parameters)| {
-            matches!(name, "gzip" | "*") && weight(&parameters) > 0.0
-        });
+        let gzip = encodings
+            .any(|(name, parameters)| matches!(name, "gzip" | "*") && weight(&parameters) > 0.0);
         Wanted { gzip, ..best.0 }
     }
 
@@ -58,19 +58,27 @@ type Parameters<'a> = Vec<(&'a str, &'a str)>;
 /// What a header lists, each with its parameters.
 fn choices(headers: &HeaderMap, name: http::HeaderName) -> Vec<(&str, Parameters<'_>)> {
     let texts = headers.get_all(name).into_iter();
-    let choices = texts.filter_map(|it| it.to_str().ok()).flat_map(|it| it.split(','));
+    let choices = texts
+        .filter_map(|it| it.to_str().ok())
+        .flat_map(|it| it.split(','));
     let parsed = choices.take(MAX_CHOICES).map(|choice| {
         let mut parts = choice.split(';').map(str::trim);
         let media = parts.next().unwrap_or_default();
         let parameters = parts.filter_map(|it| it.split_once('='));
-        (media, parameters.map(|(key, value)| (key.trim(), value.trim().trim_matches('"'))).collect())
+        (
+            media,
+            parameters
+                .map(|(key, value)| (key.trim(), value.trim().trim_matches('"')))
+                .collect(),
+        )
     });
     parsed.collect()
 }
 
 fn parameter<'a>(parameters: &Parameters<'a>, key: &str) -> Option<&'a str> {
     let mut all = parameters.iter();
-    all.find(|(name, _)| name.eq_ignore_ascii_case(key)).map(|(_, value)| *value)
+    all.find(|(name, _)| name.eq_ignore_ascii_case(key))
+        .map(|(_, value)| *value)
 }
 
 fn weight(parameters: &Parameters<'_>) -> f64 {
@@ -121,8 +129,16 @@ mod tests {
             (prometheus_2, format!("{open}underscores"), text),
             ("*/*", text.into(), text),
             ("text/html, application/json;q=0.9", text.into(), text),
-            ("application/openmetrics-text; version=\"1.0.0\"; escaping=values", format!("{open}values"), text),
-            ("application/openmetrics-text;q=0, text/plain;q=0.1", text.into(), text),
+            (
+                "application/openmetrics-text; version=\"1.0.0\"; escaping=values",
+                format!("{open}values"),
+                text,
+            ),
+            (
+                "application/openmetrics-text;q=0, text/plain;q=0.1",
+                text.into(),
+                text,
+            ),
             ("application/openmetrics-text;q=x", text.into(), text),
             ("", text.into(), text),
         ] {

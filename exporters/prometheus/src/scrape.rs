@@ -62,7 +62,10 @@ impl Scrapes {
 
     /// The exposition of now: one that is being read already, if nothing came since; `None` where there is no room for one more.
     fn exposed(&self, wanted: Wanted) -> Option<Arc<Exposed>> {
-        let mut being_read = self.being_read.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut being_read = self
+            .being_read
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let version = self.shown.version();
         let all: Vec<Arc<Exposed>> = being_read.iter().filter_map(Weak::upgrade).collect();
         being_read.retain(|it| it.strong_count() > 0);
@@ -73,7 +76,11 @@ impl Scrapes {
         let room = Arc::clone(&self.room).try_acquire_owned().ok()?;
         let (snapshot, version) = self.shown.snapshot(self.expiration);
         let text = snapshot.write(wanted.format, wanted.escaping);
-        let bytes = if wanted.gzip { gzip(&text) } else { text.into_bytes() };
+        let bytes = if wanted.gzip {
+            gzip(&text)
+        } else {
+            text.into_bytes()
+        };
         let exposed = Arc::new(Exposed {
             wanted,
             version,
@@ -97,7 +104,12 @@ pub(crate) async fn scrape(State(scrapes): State<Arc<Scrapes>>, headers: HeaderM
     let wanted = Wanted::of(&headers, scrapes.open_metrics);
     let Some(exposed) = scrapes.exposed(wanted) else {
         let refusal = "too many clients read old expositions at this moment\n";
-        return (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "1")], refusal).into_response();
+        return (
+            StatusCode::SERVICE_UNAVAILABLE,
+            [(RETRY_AFTER, "1")],
+            refusal,
+        )
+            .into_response();
     };
     let body = Body::from(Bytes::from_owner(Read(exposed)));
     let mut response = Response::new(body);
@@ -105,7 +117,10 @@ pub(crate) async fn scrape(State(scrapes): State<Arc<Scrapes>>, headers: HeaderM
     if let Ok(content_type) = wanted.content_type().parse() {
         headers.insert(CONTENT_TYPE, content_type);
     }
-    headers.insert(VARY, http::HeaderValue::from_static("Accept, Accept-Encoding"));
+    headers.insert(
+        VARY,
+        http::HeaderValue::from_static("Accept, Accept-Encoding"),
+    );
     if wanted.gzip {
         headers.insert(CONTENT_ENCODING, http::HeaderValue::from_static("gzip"));
     }

@@ -60,7 +60,11 @@ impl State {
     fn take(&mut self, batch: &Batch) -> u64 {
         let (head, sweep) = (batch.table().head(), batch.sweep());
         let of = sweep_of(head);
-        if self.begun.get(&of).is_some_and(|number| *number != sweep.number) {
+        if self
+            .begun
+            .get(&of)
+            .is_some_and(|number| *number != sweep.number)
+        {
             self.publish(&of);
         }
         let left_out = self.exposition.take(batch);
