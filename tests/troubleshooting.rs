@@ -14,7 +14,9 @@ const NO_MESSAGES: [&str; 17] = [
     ": transport error",     // a library's words, taken out
     " as u128,",             // a library's words, looked for
     " as i128,",
-    "# HELP {name} {help}",                     // an exposition
+    // An exposition:
+    "# HELP {quoted} {help}\n# TYPE {quoted} {kind}",
+    "# HELP target_info Target metadata\n# TYPE target_info gauge\n",
     "{name}/{version} (linux/{})",              // what the peer is told
     "metric.type = starts_with(\"{prefix}/\")", // what is asked for
     "failed with: ",                            // what the API puts before its reason, looked for

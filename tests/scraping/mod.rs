@@ -10,7 +10,7 @@ use std::process::{Child, ChildStderr, Command, Stdio};
 
 use self::http::{Answer, get};
 use self::server::Prometheus;
-use crate::common::{collector, count, end, file, lacks, lines_until, repository, run, text};
+use crate::common::{collector, count, file, lacks, lines_until, repository, run, text};
 use crate::prometheus::{assert_parses, has_promtool};
 
 /// The program, with an exporter that is scraped.
@@ -260,6 +260,6 @@ fn a_real_prometheus_sees_values_ends_and_comebacks() {
     }
     let most = prometheus.query("increase(net_rx_bytes_total{device=\"/eth0\"}[10m]) < bool 200");
     assert_eq!(most.as_deref(), Some("1"));
-    end(prometheus.child);
+    drop(prometheus);
     scraped.end();
 }

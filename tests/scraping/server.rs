@@ -9,7 +9,7 @@ use super::http::get;
 use crate::common::{free_address, has_program, lacks, spawn};
 
 pub(super) struct Prometheus {
-    pub(super) child: Child,
+    child: Child,
     address: SocketAddr,
     _directory: tempfile::TempDir,
 }
@@ -74,5 +74,12 @@ impl Prometheus {
             }
         }
         panic!("{expression} is {last:?}, never {value}");
+    }
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }

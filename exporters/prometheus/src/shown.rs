@@ -77,7 +77,7 @@ impl State {
 
     fn publish(&mut self, of: &SweepOf) {
         self.begun.remove(of);
-        self.exposition.publish(|head| sweep_of(head) == *of);
+        self.exposition.publish_sweep(|head| sweep_of(head) == *of);
         self.version += 1;
     }
 }

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use pipeline::formats::prometheus::{Escaping, Exposition, Format, Settings, TranslationStrategy};
@@ -96,6 +96,7 @@ impl Component for Stdout {
     fn build(config: Config, context: &Context) -> Result<Stdout> {
         let mut settings = Settings::default();
         settings.translation_strategy = config.translation_strategy;
+        settings.own_resource = Arc::clone(&context.resource);
         let exposition = Exposition::new(settings, context.counters.clone());
         Ok(Stdout {
             format: config.format,

@@ -24,14 +24,9 @@ const ALIASES: [(&str, &str, &str); 13] = [
 ];
 
 /// Types that are something else than what is here.
-const OTHERS: [(&str, &str, &str); 4] = [
+const OTHERS: [(&str, &str, &str); 3] = [
     ("exporter", "otlphttp", OTLP_HTTP),
     ("exporter", "otlp_http", OTLP_HTTP),
-    (
-        "exporter",
-        "prometheus",
-        "that one listens and is scraped, which nothing here does; `stdout` with `format: prometheus` writes the same text",
-    ),
     (
         "exporter",
         "prometheusremotewrite",

@@ -118,6 +118,14 @@ impl Exposition {
         }
     }
 
+    /// The same for a whole sweep: what has gone, and was not in it, is forgotten.
+    pub fn publish_sweep(&mut self, is_of_it: impl Fn(&Head) -> bool) {
+        self.retain(|is_gone, latest| {
+            !is_gone || latest.next.is_some() || !is_of_it(&latest.rows.head)
+        });
+        self.publish(is_of_it);
+    }
+
     /// Whether something came since the last snapshot.
     #[must_use]
     pub fn has_news(&mut self) -> bool {
