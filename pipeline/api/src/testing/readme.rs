@@ -171,11 +171,7 @@ fn is_same(a: &Value, b: &Value) -> bool {
 /// The component takes what its README shows.
 fn assert_taken(of: &Registration, shown: Map<String, Value>) {
     let shown = node(&Value::Object(shown).to_string());
-    let refused = match &of.factory {
-        Factory::Receiver(decode) => decode(&shown).err(),
-        Factory::Processor(decode) => decode(&shown).err(),
-        Factory::Exporter(decode, _) => decode(&shown).err(),
-    };
+    let refused = of.factory.refused(&shown);
     assert!(
         refused.is_none(),
         "README.md's first YAML block is refused: {refused:#?}"

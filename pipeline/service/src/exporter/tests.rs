@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use pipeline::formats::text;
 use pipeline::telemetry::Counters;
-use pipeline::{Batch, Delivery, ExportError, Exporter, Shutdown, Sweep, Times, async_trait};
+use pipeline::{
+    Batch, ComponentStatus, Delivery, ExportError, Exporter, Shutdown, Sweep, Times, async_trait,
+};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
@@ -61,6 +63,7 @@ fn start(exporter: Slow, surroundings: Surroundings) -> Started {
         config,
         surroundings,
         counters.clone(),
+        ComponentStatus::default(),
         Shutdown::new(hear_give_up),
     );
     let (to, from) = mpsc::channel(1);
