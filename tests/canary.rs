@@ -189,8 +189,13 @@ fn pipeline_of(kind: &str, name: &str, all: Vec<Value>) -> Value {
     }
     sections[&section] = Value::Object(map);
     let mut pipeline = json!({"receivers": ["statsfs"], "exporters": ["stdout"]});
-    pipeline[&section] = Value::Array(ids);
-    sections["service"] = json!({"pipelines": {"metrics": pipeline}});
+    sections["service"] = json!({});
+    if kind == "extension" {
+        sections["service"]["extensions"] = Value::Array(ids);
+    } else {
+        pipeline[&section] = Value::Array(ids);
+    }
+    sections["service"]["pipelines"] = json!({"metrics": pipeline});
     sections
 }
 
