@@ -21,6 +21,7 @@ mod fanout;
 mod faults;
 mod fixture_trees;
 mod gcp;
+mod health;
 mod host_changes;
 mod hostile_tree;
 mod hostile_upstream;

@@ -184,7 +184,13 @@ fn has(line: &str, message: &str) -> bool {
 fn all_that_the_program_may_say_has_a_line() {
     let document = std::fs::read_to_string(repository("docs/troubleshooting.md")).unwrap();
     let mut sources = SourceTexts::default();
-    for directory in ["pipeline", "receivers", "processors", "exporters"] {
+    for directory in [
+        "pipeline",
+        "receivers",
+        "processors",
+        "exporters",
+        "extensions",
+    ] {
         sources.add(&repository(directory));
     }
     // The reading itself works: one of each kind.

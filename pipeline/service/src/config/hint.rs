@@ -7,7 +7,9 @@ use pipeline::config::{Node, NodeValue};
 use super::diagnostic::nearest;
 
 /// Types that users of the Collector look for, and where it is done here.
-const ALIASES: [(&str, &str, &str); 13] = [
+const ALIASES: [(&str, &str, &str); 15] = [
+    ("extension", "healthcheckv2", "health_check"),
+    ("extension", "health_check_v2", "health_check"),
     ("exporter", "debug", "stdout"),
     ("exporter", "logging", "stdout"),
     ("exporter", "file", "stdout` with `format: json"),
