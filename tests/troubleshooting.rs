@@ -8,13 +8,19 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use crate::common::repository;
 
 /// Texts that look like messages and are none.
-const NO_MESSAGES: [&str; 17] = [
+const NO_MESSAGES: [&str; 24] = [
     "a value without a key", // serde asks for the key first
     "a nonzero",             // serde's word, looked for
     ": transport error",     // a library's words, taken out
     " as u128,",             // a library's words, looked for
     " as i128,",
-    // An exposition:
+    // An exposition, and what it is called:
+    "target_info{{{labels}}} 1",
+    "text/plain; version=0.0.4",
+    "text/plain; version=1.0.0",
+    "application/openmetrics-text; version=1.0.0",
+    "{media}; charset=utf-8; escaping={escaping}",
+    "Accept, Accept-Encoding",
     "# HELP {quoted} {help}\n# TYPE {quoted} {kind}",
     "# HELP target_info Target metadata\n# TYPE target_info gauge\n",
     "{name}/{version} (linux/{})",              // what the peer is told

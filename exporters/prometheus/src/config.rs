@@ -90,8 +90,8 @@ impl Config {
     /// How the exposition is made, and the server.
     pub(crate) fn split(self, context: &Context) -> Result<(Settings, ServerConfig)> {
         if !self.path.starts_with('/') || self.path.contains(['{', '}', '?', '#', '*', ':']) {
-            let why = "begins with `/`, and has no `{`, `}`, `?`, `#`, `*` or `:`";
-            return Err(Error::at("path", format!("a path {why}")));
+            let why = "the path begins with `/`, and has no `{`, `}`, `?`, `#`, `*` or `:`";
+            return Err(Error::at("path", why));
         }
         let mut settings = Settings::default();
         settings.translation_strategy = self.strategy();
