@@ -95,7 +95,8 @@ fn where_all_files_take_longer_than_a_sweep_may_it_goes_on_where_the_last_one_en
     }
     // Also if one of them is slow besides.
     system.delay("s/d/f15", Duration::from_millis(150));
-    let options = "formats: [{match: 's/d/f4?', absent: [1]}], collection_interval: 500ms, timeout: 300ms";
+    let options =
+        "formats: [{match: 's/d/f4?', absent: [1]}], collection_interval: 500ms, timeout: 300ms";
     let mut run = Run::of(system, options);
     for file in 10..40 {
         run.counts.wait_until(&format!("s/f{file}{{device=/d}}"), 3);

@@ -40,6 +40,7 @@ pub struct Context {
     /// When to colour what is written for people.
     pub color: ColorChoice,
     host_root: PathBuf,
+    is_once: bool,
     read: Arc<Mutex<Vec<PathBuf>>>,
 }
 
@@ -63,6 +64,7 @@ impl Context {
             watch_budget: Budget::new(DEFAULT_WATCH_BUDGET),
             color: ColorChoice::default(),
             host_root: host_root.into(),
+            is_once: false,
             read: Arc::default(),
         }
     }
@@ -92,6 +94,12 @@ impl Context {
     #[must_use]
     pub fn with_color(self, color: ColorChoice) -> Context {
         Context { color, ..self }
+    }
+
+    /// The same for one sweep only.
+    #[must_use]
+    pub fn with_once(self, is_once: bool) -> Context {
+        Context { is_once, ..self }
     }
 
     /// The same for one component.
@@ -143,6 +151,12 @@ impl Context {
     pub fn host_path(&self, path: &Path) -> PathBuf {
         path.strip_prefix("/")
             .map_or_else(|_| path.to_owned(), |below| self.host_root.join(below))
+    }
+
+    /// Whether there is one sweep only (`--once`): nothing listens then, since nobody would come in time.
+    #[must_use]
+    pub fn is_once(&self) -> bool {
+        self.is_once
     }
 
     /// Whether the host is seen through this process's own root, and not through a mount in a container.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use pipeline::telemetry::{Counters, RuleLog};
 use pipeline::{
-    Context, Demand, Exporter as _, Outlet, Processor, Receiver, ReceiverClock, Scope, Shutdown,
-    StartupReport,
+    Context, Demand, Exporter as _, Extension, Outlet, PipelineShape, Processor, Receiver,
+    ReceiverClock, Scope, Shutdown, StartupReport, Status,
 };
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -24,7 +24,10 @@ pub(crate) struct Graph {
     pub(crate) exporters: BTreeMap<String, (Arc<StartedExporter>, DeliveryConfig)>,
     /// The receivers that are not optional.
     pub(crate) required: BTreeSet<String>,
+    /// In the order in which they start.
+    pub(crate) extensions: Vec<(String, Box<dyn Extension>)>,
     pub(crate) rules: RuleLog,
+    pub(crate) status: Status,
     capacity: usize,
 }
 
@@ -44,7 +47,9 @@ pub(crate) fn build(mut config: Config, context: &Context) -> Result<Graph, Vec<
         pipelines: Vec::new(),
         exporters: BTreeMap::new(),
         required: BTreeSet::new(),
+        extensions: Vec::new(),
         rules: context.rules.clone(),
+        status: Status::default(),
         capacity: service.channel_capacity.get().into(),
     };
     for (name, pipeline) in service.pipelines {
@@ -60,7 +65,8 @@ pub(crate) fn build(mut config: Config, context: &Context) -> Result<Graph, Vec<
         for id in &pipeline.exporters {
             if let Some((component, delivery)) = config.exporters.remove(id) {
                 let exporter = built(component, "exporters", id, context, &mut errors);
-                let exporter = exporter.map(|it| Arc::new(StartedExporter::new(it)));
+                let status = graph.status.of("exporter", id);
+                let exporter = exporter.map(|it| Arc::new(StartedExporter::new(it, status)));
                 graph
                     .exporters
                     .extend(exporter.map(|it| (id.clone(), (it, delivery))));
@@ -82,10 +88,31 @@ pub(crate) fn build(mut config: Config, context: &Context) -> Result<Graph, Vec<
             exporters: pipeline.exporters,
         });
     }
+    for id in service.extensions {
+        if let Some(component) = config.extensions.remove(&id) {
+            let extension = built(component, "extensions", &id, context, &mut errors);
+            graph.extensions.extend(extension.map(|it| (id, it)));
+        }
+    }
     if errors.is_empty() {
         Ok(graph)
     } else {
         Err(errors)
+    }
+}
+
+impl Graph {
+    /// What hangs together how.
+    pub(crate) fn shape(&self) -> Vec<PipelineShape> {
+        let shape = |it: &Pipeline| {
+            let mut shape = PipelineShape::new(&it.name);
+            shape.receivers.clone_from(&it.receivers);
+            let processors = it.processors.iter();
+            shape.processors = processors.map(|(id, _)| id.clone()).collect();
+            shape.exporters.clone_from(&it.exporters);
+            shape
+        };
+        self.pipelines.iter().map(shape).collect()
     }
 }
 
@@ -173,11 +200,13 @@ pub(crate) fn spawn(
             once,
             is_shared: shared.contains(&id),
         };
+        let status = exporter.status().clone();
         let task = ExporterTask::new(
             exporter,
             config,
             surroundings,
             counters.of(&id),
+            status,
             Shutdown::new(hear_give_up.clone()),
         );
         let own_id = id.clone();
@@ -240,7 +269,8 @@ pub(crate) fn spawn(
         } else {
             spawn_fanout(outputs, capacity, counters.clone(), &mut tasks)
         };
-        let outlet = Outlet::new(to, counters.clone(), startup.clone());
+        let outlet = Outlet::new(to, counters.clone(), startup.clone())
+            .with_status(graph.status.of("receiver", &id));
         let clock = ReceiverClock::new(shutdown.clone(), once, counters);
         tasks.spawn(async move {
             let result = receiver.run(demand, outlet, clock).await;

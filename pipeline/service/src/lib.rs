@@ -3,6 +3,7 @@
 mod cli;
 mod config;
 mod exporter;
+mod extensions;
 mod fanout;
 mod graph;
 mod join;

@@ -38,6 +38,7 @@ pub(super) struct Prepared {
 /// Loads, checks and builds, and reports all that is wrong or odd in one go.
 pub(super) fn prepare(
     sources: &Sources,
+    once: bool,
     build_info: BuildInfo,
     report: Report,
 ) -> Result<Prepared, CommandError> {
@@ -47,7 +48,8 @@ pub(super) fn prepare(
     let mut undescribed = None;
     let built = check(&mut loaded).and_then(|mut config| {
         let counters = Counters::new("service");
-        let context = context(&config, &counters, build_info).with_color(sources.color());
+        let context = context(&config, &counters, build_info);
+        let context = context.with_color(sources.color()).with_once(once);
         undescribed = resource::undescribed(&config.service.host_root, &context.resource);
         let secrets = std::mem::take(&mut config.secrets);
         let typed = std::mem::take(&mut config.typed);

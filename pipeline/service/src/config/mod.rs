@@ -20,7 +20,7 @@ mod substitute;
 use std::collections::BTreeMap;
 
 use pipeline::config::{Node, Origin, attempt};
-use pipeline::{Build, Exporter, Processor, Receiver, Registration};
+use pipeline::{Build, Exporter, Extension, Processor, Receiver, Registration};
 
 pub(crate) use check::check;
 pub(crate) use diagnostic::{Diagnostic, log, render};
@@ -45,6 +45,7 @@ pub(crate) struct Config {
     pub(crate) processors: BTreeMap<String, Vec<ConfiguredComponent<Box<dyn Processor>>>>,
     pub(crate) exporters:
         BTreeMap<String, (ConfiguredComponent<Box<dyn Exporter>>, DeliveryConfig)>,
+    pub(crate) extensions: BTreeMap<String, ConfiguredComponent<Box<dyn Extension>>>,
     /// The paths of all secrets.
     pub(crate) secrets: Vec<Vec<String>>,
     /// The paths of what `${…}` gave and was not read as text.
