@@ -28,6 +28,7 @@ mod hotplug;
 mod join;
 mod kvm;
 mod lifecycle;
+mod links;
 mod limits;
 mod message_limit;
 mod otelcol;

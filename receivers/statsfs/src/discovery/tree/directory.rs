@@ -44,7 +44,11 @@ pub(super) struct Directory {
     pub(super) source: Arc<SourceDirectory>,
     /// The subsystem, and how many directories below it this one is; `None` for a root of subsystems.
     pub(super) subsystem: Option<(Arc<str>, usize)>,
+    /// That of the link, if one leads to it.
     pub(super) inode: u64,
+    pub(super) is_link: bool,
+    /// Device and inode of what the link leads to, once it was opened.
+    pub(super) link_target: Option<(u64, u64)>,
     pub(super) children: BTreeMap<Box<CStr>, DirectoryId>,
     pub(super) files: FileList,
     pub(super) schema: Option<Arc<Schema>>,

@@ -36,6 +36,7 @@ use file_list::FileList;
 use interner::Interner;
 pub(crate) use refresh::DOES_NOT_ANSWER;
 use schemas::Schemas;
+use select::Child;
 use visit::VisitScope;
 pub(crate) use visit::{Visit, Visited};
 
@@ -107,6 +108,7 @@ impl Tree {
         let watcher = Watcher::new(&filesystem, context.watch_budget.clone());
         watcher.add_root(&root_path);
         let (_, inode) = root.identity();
+        let is_link = false;
         let mut tree = Tree {
             schemas: Schemas::new(&plan.limits),
             plan,
@@ -140,7 +142,7 @@ impl Tree {
             under_way: BTreeMap::new(),
         };
         let below = Path::new("").into();
-        tree.root_id = tree.insert(None, below, path, subsystem, inode);
+        tree.root_id = tree.insert(None, below, path, subsystem, Child { inode, is_link });
         tree
     }
 
@@ -240,19 +242,21 @@ impl Tree {
         below: Arc<Path>,
         path: Arc<str>,
         subsystem: Option<(Arc<str>, usize)>,
-        inode: u64,
+        entry: Child,
     ) -> DirectoryId {
         let id = self.next_id;
         self.next_id += 1;
         let mut source = SourceDirectory::new(Arc::clone(&path), Arc::clone(&self.filesystem));
-        source.created = self.created(parent, inode);
+        source.created = self.created(parent, entry);
         let directory = Directory {
             parent,
             below,
             path,
             source: Arc::new(source),
             subsystem,
-            inode,
+            inode: entry.inode,
+            is_link: entry.is_link,
+            link_target: None,
             children: BTreeMap::new(),
             files: FileList::default(),
             schema: None,
