@@ -191,3 +191,82 @@ fn what_the_device_link_of_a_real_device_leads_to_is_swept() {
     let series = format!("s/{file}{{name={device}}} ");
     assert!(shown.iter().any(|it| it.starts_with(&series)), "{shown:?} {logs}");
 }
+
+/// The messages of a sweep about links, each with its level and detail.
+fn said(logs: &str) -> Vec<String> {
+    let lines = logs.lines().filter(|line| line.contains("link"));
+    let short = |line: &str| {
+        let level = line.split_whitespace().nth(1)?;
+        let (message, detail) = line.split_once(" component=\"statsfs\" detail=")?;
+        let message = message.split_once(": ")?.1;
+        Some(format!("{level} {message} {detail}"))
+    };
+    lines.filter_map(short).collect()
+}
+
+const NOT_FOLLOWED: &str = "INFO links are not followed, and what they lead to is not read; `follow_links: true` follows those directly in the root, and those that `layout` names";
+
+const NAMED: &str = "WARN a link, which the configuration names: `follow_links: true` follows it; passed over";
+
+#[test]
+fn links_that_are_not_followed_are_named_once_by_their_places() {
+    let tree = tempfile::tempdir().unwrap();
+    for device in 0..1000 {
+        file(tree.path(), &format!("net/eth{device}/c"));
+        for (target, link) in [("/etc", "device"), ("c", "alias"), ("..", ".hidden")] {
+            let link = tree.path().join(format!("net/eth{device}/{link}"));
+            symlink(target, link).unwrap();
+        }
+        symlink("net", tree.path().join(format!("n{device}"))).unwrap();
+    }
+    let receiver = |options: &str| format!("{{root: {}, {options}}}", tree.path().display());
+    let (shown, logs) = sweep(&receiver(""));
+    assert_eq!(shown.len(), 1000, "{logs}");
+    let places = "\"*, net/*/alias, net/*/device\"";
+    assert_eq!(said(&logs), [format!("{NOT_FOLLOWED} {places}")], "{logs}");
+    let layout = "layout: '{device}/{metric}', follow_links: true, subsystems: {include: [net]}";
+    let (_, logs) = sweep(&receiver(layout));
+    let places = "\"net/*/alias, net/*/device\"";
+    assert_eq!(said(&logs), [format!("{NOT_FOLLOWED} {places}")], "{logs}");
+    let layout = "layout: '{device}/statistics/{metric}', subsystems: {include: [net]}";
+    let (_, logs) = sweep(&receiver(layout));
+    assert_eq!(said(&logs), [""; 0], "the layout wants none of them: {logs}");
+}
+
+#[test]
+fn a_link_that_the_configuration_names_and_that_is_not_followed_is_a_warning_with_the_mend() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    for number in 0..1000 {
+        let name = format!("sd{number:03}");
+        disk(path, &name, "../../phys/a");
+        fs::remove_file(path.join("tree").join(&name)).unwrap();
+        fs::rename(path.join("devices").join(&name), path.join("tree").join(&name)).unwrap();
+    }
+    file(path, "tree/real/c");
+    symlink("real", path.join("tree/link")).unwrap();
+    let (_, logs) = sweep(&receiver(path, ""));
+    let named = "block/sd000/device, block/sd001/device, block/sd002/device and 997 more";
+    let place = format!("{NOT_FOLLOWED} \"block/*\"");
+    assert_eq!(said(&logs), [place, format!("{NAMED} {named:?}")], "{logs}");
+    let root = path.join("tree");
+    let sweep = |options: &str| {
+        let (_, logs) = sweep(&format!("{{root: {}, {options}}}", root.display()));
+        let mut said = said(&logs);
+        said.retain(|line| line.starts_with("WARN"));
+        assert!(!logs.contains("matches nothing"), "{logs}");
+        said
+    };
+    let link = format!("{NAMED} \"block/link\"");
+    let devices = "subsystem: block, devices: {include: [real, link]}";
+    assert_eq!(sweep(devices), [link.as_str()]);
+    assert_eq!(sweep(&format!("{devices}, follow_links: true")), [""; 0]);
+    let subsystems = "subsystems: {include: ['{link,real}']}";
+    assert_eq!(sweep(subsystems), [format!("{NAMED} \"link\"")]);
+    let elsewhere = "WARN a link, which the configuration names, and only those directly in the root, and those that `layout` names, are followed: make its directory the `root`; passed over";
+    let devices = "devices: {include: [device]}, follow_links: true, subsystems: {include: [sd000]}";
+    assert_eq!(sweep(devices), [format!("{elsewhere} \"sd000/device\"")]);
+    let file = "WARN a link, which `formats` names, and files are not read through links: name what it leads to; passed over";
+    let formats = "subsystems: {include: [sd000]}, formats: [{match: sd000/device, as: hex}]";
+    assert_eq!(sweep(formats), [format!("{file} \"sd000/device\"")]);
+}

@@ -96,6 +96,22 @@ impl Plan {
         layout.is_some_and(|(layout, depth)| layout.is_named(depth, name))
     }
 
+    /// Whether the configuration names a directory by its own name, be it as one of several: in the layout, in a filter, by
+    /// a priority.
+    pub(crate) fn names_directory(&self, depth: Option<usize>, name: &str) -> bool {
+        self.is_named(depth, name)
+            || match depth {
+                None => self.subsystems.names(name) || self.priorities.names(name),
+                Some(0) => self.devices.names(name),
+                Some(_) => false,
+            }
+    }
+
+    /// Whether `formats` names the file at this path by its own name.
+    pub(crate) fn names_file(&self, path: &str) -> bool {
+        self.formats.names(path)
+    }
+
     /// Which links are followed, as paths below the root have them.
     pub(crate) fn followed_links(&self, context: &Context) -> Option<FollowedLinks> {
         // Without `subsystem` the first part of a path is one.

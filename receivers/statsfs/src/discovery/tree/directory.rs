@@ -65,6 +65,13 @@ pub(super) struct Directory {
     pub(super) open: Option<OpenDirectory>,
 }
 
+impl Directory {
+    /// How many directories below its subsystem it is; `None` for a root of subsystems.
+    pub(super) fn depth(&self) -> Option<usize> {
+        self.subsystem.as_ref().map(|(_, depth)| *depth)
+    }
+}
+
 /// A directory that is kept open. Dropping it returns its descriptor to the budget.
 #[derive(Debug)]
 pub(super) struct OpenDirectory {

@@ -7,6 +7,7 @@ mod file_list;
 mod files;
 mod interner;
 mod labels;
+mod links;
 mod refresh;
 mod remove;
 mod scan;
@@ -34,6 +35,7 @@ pub(crate) use created::Boot;
 use directory::{Directory, Listed, OpenDirectory};
 use file_list::FileList;
 use interner::Interner;
+use links::PassedLinks;
 pub(crate) use refresh::DOES_NOT_ANSWER;
 use schemas::Schemas;
 use select::Child;
@@ -58,6 +60,7 @@ pub(crate) struct Tree {
     watcher: Watcher,
     /// Links in the root that were not followed.
     links_passed: usize,
+    passed_links: PassedLinks,
     open_directories: usize,
     context: Context,
     failure_log: FailureLog,
@@ -120,6 +123,7 @@ impl Tree {
             next_id: 0,
             watcher,
             links_passed: 0,
+            passed_links: PassedLinks::default(),
             open_directories: 0,
             context,
             failure_log,

@@ -149,6 +149,7 @@ impl Tree {
     pub(crate) fn finish_scan(&mut self) {
         self.unmark_ancestors();
         self.retry_duplicates();
+        self.passed_links.log(&self.context.id);
         self.is_scanned = true;
         self.last_scan = self.now.max(1);
         self.flush();

@@ -27,9 +27,9 @@ impl Tree {
         listed: &DirectoryListing,
     ) -> (BTreeMap<Box<CStr>, Child>, BTreeSet<Box<CStr>>) {
         let directory = &self.directories[&id];
-        let (mut links, mut has_device) = (0, false);
+        let (mut passed, mut has_device) = (Vec::new(), false);
         let (mut children, mut files) = (BTreeMap::new(), BTreeSet::new());
-        let depth = directory.subsystem.as_ref().map(|(_, depth)| *depth);
+        let depth = directory.depth();
         let has_files = depth.is_some_and(|depth| self.plan.has_files(depth));
         let is_too_deep = directory.below.components().count() >= self.plan.limits.depth;
         for (name, kind, inode) in &listed.entries {
@@ -38,8 +38,8 @@ impl Tree {
                 FileType::RegularFile if has_files => drop(files.insert(name.clone())),
                 FileType::Directory | FileType::Symlink => {
                     let (is_link, text) = (*kind == FileType::Symlink, escape(name.to_bytes()));
-                    if is_link && !self.is_followed(id, depth, &text) {
-                        links += usize::from(id == self.root_id);
+                    if is_link && !self.is_followed(id, &text) {
+                        passed.push(text);
                         continue;
                     }
                     has_device |= depth == Some(0);
@@ -60,14 +60,12 @@ impl Tree {
             }
         }
         if id == self.root_id {
-            self.links_passed = self.links_passed.max(links);
+            self.links_passed = self.links_passed.max(passed.len());
+        }
+        for name in passed {
+            self.pass_link(id, &name);
         }
         self.update(id, |directory| directory.has_device |= has_device);
         (children, files)
-    }
-
-    /// Whether a link of this name in a directory is followed: in the root, and where the layout names it.
-    fn is_followed(&self, id: DirectoryId, depth: Option<usize>, name: &str) -> bool {
-        self.plan.follow_links && (id == self.root_id || self.plan.is_named(depth, name))
     }
 }
