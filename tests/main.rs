@@ -37,6 +37,7 @@ mod scan_cost;
 mod schema;
 mod start_times;
 mod stuck;
+mod subsystem_names;
 mod tls;
 mod tls_files;
 mod troubleshooting;

@@ -125,6 +125,7 @@ pub mod formats;
 mod matching;
 mod per_series;
 mod registry;
+mod remark;
 pub mod telemetry;
 #[cfg(feature = "testing")]
 #[allow(clippy::missing_panics_doc)] // its functions are assertions
@@ -147,5 +148,6 @@ pub use error::{BoxError, Error, Result, with_causes};
 pub use matching::{Match, near_label};
 pub use per_series::{Memo, PerSeries, TableRewrite};
 pub use registry::{Build, Decode, Factory, Registration};
+pub use remark::Remark;
 
 pub use {async_trait::async_trait, inventory, opentelemetry_proto, schemars, serde};

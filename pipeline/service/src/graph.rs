@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use pipeline::telemetry::{Counters, RuleLog};
 use pipeline::{
-    Context, Demand, Exporter as _, Outlet, Processor, Receiver, ReceiverClock, Scope, Shutdown,
+    Context, Demand, Exporter as _, Outlet, Processor, Receiver, ReceiverClock, Shutdown,
     StartupReport,
 };
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use crate::config::{Config, ConfiguredComponent, DeliveryConfig, Diagnostic};
+use crate::builder::Builder;
+use crate::config::{Config, DeliveryConfig, Diagnostic};
 use crate::exporter::{ExporterTask, StartedExporter, Surroundings};
 use crate::fanout::{Output, fanout};
 use crate::join::{FirstOfEach, Joins, SlotsOf};
@@ -33,9 +34,15 @@ struct Pipeline {
     exporters: Vec<String>,
 }
 
-/// Builds what pipelines use. Nothing runs yet, and nothing was opened but what components read by their context.
-pub(crate) fn build(mut config: Config, context: &Context) -> Result<Graph, Vec<Diagnostic>> {
-    let mut errors = Vec::new();
+/// Builds what pipelines use. Nothing runs yet, and nothing was opened but what components read by their context. What is
+/// wrong or odd is added to the diagnostics; with an error among it there is no graph.
+pub(crate) fn build(
+    mut config: Config,
+    context: &Context,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<Graph> {
+    let before = diagnostics.len();
+    let mut builder = Builder::new(context, diagnostics);
     let service = config.service;
     let mut graph = Graph {
         receivers: BTreeMap::new(),
@@ -47,15 +54,13 @@ pub(crate) fn build(mut config: Config, context: &Context) -> Result<Graph, Vec<
     for (name, pipeline) in service.pipelines {
         for id in &pipeline.receivers {
             if let Some(component) = config.receivers.remove(id) {
-                graph.receivers.extend(
-                    built(component, "receivers", id, context, &mut errors)
-                        .map(|it| (id.clone(), it)),
-                );
+                let built = builder.build(component, "receivers", id);
+                graph.receivers.extend(built.map(|it| (id.clone(), it)));
             }
         }
         for id in &pipeline.exporters {
             if let Some((component, delivery)) = config.exporters.remove(id) {
-                let exporter = built(component, "exporters", id, context, &mut errors);
+                let exporter = builder.build(component, "exporters", id);
                 let exporter = exporter.map(|it| Arc::new(StartedExporter::new(it)));
                 graph
                     .exporters
@@ -65,12 +70,11 @@ pub(crate) fn build(mut config: Config, context: &Context) -> Result<Graph, Vec<
         let mut processors = Vec::new();
         for id in &pipeline.processors {
             if let Some(component) = config.processors.get_mut(id).and_then(Vec::pop) {
-                processors.extend(
-                    built(component, "processors", id, context, &mut errors)
-                        .map(|it| (id.clone(), it)),
-                );
+                let built = builder.build(component, "processors", id);
+                processors.extend(built.map(|it| (id.clone(), it)));
             }
         }
+        builder.compare_subsystems(&pipeline.receivers, &pipeline.processors);
         graph.pipelines.push(Pipeline {
             name,
             receivers: pipeline.receivers,
@@ -78,50 +82,8 @@ pub(crate) fn build(mut config: Config, context: &Context) -> Result<Graph, Vec<
             exporters: pipeline.exporters,
         });
     }
-    if errors.is_empty() {
-        Ok(graph)
-    } else {
-        Err(errors)
-    }
-}
-
-fn built<T>(
-    component: ConfiguredComponent<T>,
-    section: &str,
-    id: &str,
-    context: &Context,
-    errors: &mut Vec<Diagnostic>,
-) -> Option<T> {
-    let registration = component.registration;
-    let context = context.of(
-        id,
-        Scope::new(registration.crate_name, registration.version),
-    );
-    match (component.build)(&context) {
-        Ok(built) => Some(built),
-        Err(error) => {
-            let below: Vec<String> = error
-                .path()
-                .split('.')
-                .filter(|it| !it.is_empty())
-                .map(String::from)
-                .collect();
-            let origin = (0..=below.len())
-                .rev()
-                .find_map(|depth| component.node.at(&below[..depth])?.origin.clone());
-            let path: Vec<&str> = [section, id]
-                .into_iter()
-                .chain(below.iter().map(String::as_str))
-                .collect();
-            let diagnostic = Diagnostic::error(error.to_string()).path(&path);
-            errors.push(if below.is_empty() {
-                diagnostic.at_key(component.origin.as_ref())
-            } else {
-                diagnostic.at_value(origin.as_ref())
-            });
-            None
-        }
-    }
+    let has_errors = diagnostics[before..].iter().any(|it| it.is_error);
+    (!has_errors).then_some(graph)
 }
 
 /// What runs.

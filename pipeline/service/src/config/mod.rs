@@ -15,6 +15,7 @@ mod schema;
 mod service;
 mod source_line;
 mod substitute;
+mod subsystem;
 
 use std::collections::BTreeMap;
 
@@ -29,6 +30,7 @@ pub(crate) use hide::hide;
 pub(crate) use load::{Loaded, load};
 pub(crate) use print::print;
 pub(crate) use schema::{add_defaults, schema};
+pub(crate) use subsystem::near_subsystem;
 use service::Service;
 pub use service::delivery_config;
 pub(crate) use service::{

@@ -157,6 +157,9 @@ impl Tree {
                 "{} links passed over; `follow_links: true` follows those in the root",
                 self.links_passed
             ),
+            0 if self.plan.layout.is_some() && self.plan.subsystem.is_none() => {
+                "no file matches `layout`, `subsystems` and `devices`; without `subsystem` each directory in the root is one, and `layout` is about what is below it".into()
+            }
             0 => "no file matches `layout`, `subsystems` and `devices`".into(),
             files => format!("{files} files, which nothing downstream wants"),
         }
