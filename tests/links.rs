@@ -5,8 +5,8 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use crate::common::{
-    assert_fault, collector, config, end_without_warning, file, lacks, lines, read_points,
-    read_until, run, shared_memory, signal, text,
+    assert_fault, collector, config, end_without_warning, file, lacks, lines, read_points, run,
+    shared_memory, text,
 };
 
 /// `tree/<name>` is a link to `devices/<name>`, as in `/sys/block`, with a file of its own, and with a link `device` in it
@@ -90,10 +90,7 @@ fn a_part_that_the_layout_names_may_be_a_link_one_level() {
         &logs,
         &["link=4"],
     );
-    let into = format!(
-        "follow_links: true, links_into: [{}]",
-        far.path().display()
-    );
+    let into = format!("follow_links: true, links_into: [{}]", far.path().display());
     let (shown, _) = sweep(&receiver(path, &into));
     assert!(shown.contains(&"block/ioerr_cnt{disk=far} 3".into()));
 }
@@ -189,7 +186,10 @@ fn what_the_device_link_of_a_real_device_leads_to_is_swept() {
     );
     let (shown, logs) = sweep(&receiver);
     let series = format!("s/{file}{{name={device}}} ");
-    assert!(shown.iter().any(|it| it.starts_with(&series)), "{shown:?} {logs}");
+    assert!(
+        shown.iter().any(|it| it.starts_with(&series)),
+        "{shown:?} {logs}"
+    );
 }
 
 /// The messages of a sweep about links, each with its level and detail.
@@ -198,15 +198,16 @@ fn said(logs: &str) -> Vec<String> {
     let short = |line: &str| {
         let level = line.split_whitespace().nth(1)?;
         let (message, detail) = line.split_once(" component=\"statsfs\" detail=")?;
-        let message = message.split_once(": ")?.1;
-        Some(format!("{level} {message} {detail}"))
+        let message = message.split_once(level)?.1;
+        Some(format!("{level}{message} {detail}"))
     };
     lines.filter_map(short).collect()
 }
 
 const NOT_FOLLOWED: &str = "INFO links are not followed, and what they lead to is not read; `follow_links: true` follows those directly in the root, and those that `layout` names";
 
-const NAMED: &str = "WARN a link, which the configuration names: `follow_links: true` follows it; passed over";
+const NAMED: &str =
+    "WARN a link, which the configuration names: `follow_links: true` follows it; passed over";
 
 #[test]
 fn links_that_are_not_followed_are_named_once_by_their_places() {
@@ -230,7 +231,11 @@ fn links_that_are_not_followed_are_named_once_by_their_places() {
     assert_eq!(said(&logs), [format!("{NOT_FOLLOWED} {places}")], "{logs}");
     let layout = "layout: '{device}/statistics/{metric}', subsystems: {include: [net]}";
     let (_, logs) = sweep(&receiver(layout));
-    assert_eq!(said(&logs), [""; 0], "the layout wants none of them: {logs}");
+    assert_eq!(
+        said(&logs),
+        [""; 0],
+        "the layout wants none of them: {logs}"
+    );
 }
 
 #[test]
@@ -241,7 +246,11 @@ fn a_link_that_the_configuration_names_and_that_is_not_followed_is_a_warning_wit
         let name = format!("sd{number:03}");
         disk(path, &name, "../../phys/a");
         fs::remove_file(path.join("tree").join(&name)).unwrap();
-        fs::rename(path.join("devices").join(&name), path.join("tree").join(&name)).unwrap();
+        fs::rename(
+            path.join("devices").join(&name),
+            path.join("tree").join(&name),
+        )
+        .unwrap();
     }
     file(path, "tree/real/c");
     symlink("real", path.join("tree/link")).unwrap();
@@ -264,7 +273,8 @@ fn a_link_that_the_configuration_names_and_that_is_not_followed_is_a_warning_wit
     let subsystems = "subsystems: {include: ['{link,real}']}";
     assert_eq!(sweep(subsystems), [format!("{NAMED} \"link\"")]);
     let elsewhere = "WARN a link, which the configuration names, and only those directly in the root, and those that `layout` names, are followed: make its directory the `root`; passed over";
-    let devices = "devices: {include: [device]}, follow_links: true, subsystems: {include: [sd000]}";
+    let devices =
+        "devices: {include: [device]}, follow_links: true, subsystems: {include: [sd000]}";
     assert_eq!(sweep(devices), [format!("{elsewhere} \"sd000/device\"")]);
     let file = "WARN a link, which `formats` names, and files are not read through links: name what it leads to; passed over";
     let formats = "subsystems: {include: [sd000]}, formats: [{match: sd000/device, as: hex}]";

@@ -30,7 +30,7 @@ fn a_layout_without_a_subsystem_is_a_warning_where_the_root_has_devices() {
     };
     let expected = "\
 warning: `layout` without `subsystem`: each directory in the root is a subsystem of its own, and `layout` is about what is below it
- --> standard input:2:44
+ --> standard input:2:45
   |
 2 |   statsfs: {root: '/sys/class/net', layout: '{device}/{metric}'}
   |                                             ^^^^^^^^^^^^^^^^^^^ `subsystem: net`, beside `root`, makes the root itself the subsystem
@@ -46,11 +46,19 @@ warning: `layout` without `subsystem`: each directory in the root is a subsystem
         ("/sys/kernel/debug/kvm", "kvm"),
     ] {
         let said = validated(root, "");
-        assert!(said.contains(&format!("`subsystem: {subsystem}`")), "{said}");
+        assert!(
+            said.contains(&format!("`subsystem: {subsystem}`")),
+            "{said}"
+        );
         let named = format!(", subsystem: {subsystem}");
         assert_eq!(validated(root, &named), "", "{root}");
     }
-    for root in ["statsfs:", "/sys/kernel/debug", "/sys/fs/cgroup", "/var/lib/own"] {
+    for root in [
+        "statsfs:",
+        "/sys/kernel/debug",
+        "/sys/fs/cgroup",
+        "/var/lib/own",
+    ] {
         assert_eq!(validated(root, ""), "", "{root}");
     }
 }
@@ -76,7 +84,7 @@ fn a_subsystem_that_the_catalog_calls_otherwise_is_a_warning() {
     let ib = receiver("/sys/class/infiniband", "ib");
     let expected = "\
 warning: `metadata` knows no subsystem `ib`
- --> standard input:2:52
+ --> standard input:2:53
   |
 2 |   statsfs: {root: /sys/class/infiniband, subsystem: ib}
   |                                                     ^^ it knows `infiniband`; a tree of your own may be called as you like, and `rules` say what it has
@@ -92,7 +100,10 @@ warning: `metadata` knows no subsystem `ib`
     for (receiver, processors) in [
         (&*ib, "batch: {}"),
         (&*ib, "metadata: {sources: [rules]}"),
-        (&*ib, "metadata: {rules: [{match: {name: 'ib/*'}, kind: counter}]}"),
+        (
+            &*ib,
+            "metadata: {rules: [{match: {name: 'ib/*'}, kind: counter}]}",
+        ),
         (&*receiver("/data/net", "ib"), "metadata: {}"),
         (&*receiver("/sys/class/own", "own"), "metadata: {}"),
     ] {

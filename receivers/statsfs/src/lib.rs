@@ -17,8 +17,7 @@ mod sweep;
 mod tables;
 
 use pipeline::{
-    Component, Context, Demand, Error, Outlet, Receiver, ReceiverClock, Remark, Result,
-    async_trait,
+    Component, Context, Demand, Error, Outlet, Receiver, ReceiverClock, Remark, Result, async_trait,
 };
 
 pub use config::{Config, Filter, FormatRule, Limits, Priority, Read, ValueFormat};

@@ -44,7 +44,9 @@ impl<T> Patterns<T> {
     fn names(&self, text: &str) -> bool {
         let mut rules = self.0.iter();
         let named = rules.find(|(pattern, ..)| pattern.is_literal() && pattern.is_match(text));
-        named.map(|(_, rule, _)| rule.record(true, || None)).is_some()
+        named
+            .map(|(_, rule, _)| rule.record(true, || None))
+            .is_some()
     }
 
     fn log(&self, component: &str, is_judged: impl Fn(Option<&str>) -> bool) {

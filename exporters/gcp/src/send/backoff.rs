@@ -93,6 +93,9 @@ mod tests {
         tokio::time::advance(15 * second).await;
         assert!(attempts.is_due());
         attempts.failed(pauses);
-        assert!(attempts.due() <= Instant::now() + 15 * second, "the first again");
+        assert!(
+            attempts.due() <= Instant::now() + 15 * second,
+            "the first again"
+        );
     }
 }

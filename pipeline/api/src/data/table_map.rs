@@ -129,8 +129,8 @@ impl<V> TableMap<V> {
         self.max_living = self.max_living.max(living);
         let mut removed = Vec::new();
         while let Some((since, address)) = self.gone.first().copied() {
-            let is_over = self.gone.len() > self.max_living + MAX_WAITING
-                || now - since >= SUCCESSION;
+            let is_over =
+                self.gone.len() > self.max_living + MAX_WAITING || now - since >= SUCCESSION;
             if !is_over {
                 break;
             }

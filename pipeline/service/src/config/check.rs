@@ -320,7 +320,6 @@ impl Check<'_> {
         Some(ConfiguredComponent {
             registration,
             build,
-            origin: node.origin.clone(),
             node: node.clone(),
         })
     }

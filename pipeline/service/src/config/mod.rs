@@ -19,7 +19,7 @@ mod subsystem;
 
 use std::collections::BTreeMap;
 
-use pipeline::config::{Node, Origin, attempt};
+use pipeline::config::{Node, attempt};
 use pipeline::{Build, Exporter, Processor, Receiver, Registration};
 
 pub(crate) use check::check;
@@ -30,12 +30,12 @@ pub(crate) use hide::hide;
 pub(crate) use load::{Loaded, load};
 pub(crate) use print::print;
 pub(crate) use schema::{add_defaults, schema};
-pub(crate) use subsystem::near_subsystem;
 use service::Service;
 pub use service::delivery_config;
 pub(crate) use service::{
     DeliveryConfig, Encoding, Level, Logs, RetryOnFailure, SendingQueue, Sizer,
 };
+pub(crate) use subsystem::near_subsystem;
 
 /// A configuration whose every value has its type; nothing is built yet.
 #[derive(Debug)]
@@ -55,7 +55,6 @@ pub(crate) struct Config {
 pub(crate) struct ConfiguredComponent<T> {
     pub(crate) registration: &'static Registration,
     pub(crate) build: Build<T>,
-    pub(crate) origin: Option<Origin>,
     /// Its whole configuration, for the places of what `build` finds.
     pub(crate) node: Node,
 }

@@ -167,7 +167,11 @@ async fn it_keeps_and_forgets_what_the_simple_map_does() {
 fn a_new_table_costs_as_much_among_many_as_among_few() {
     const TABLES: usize = 1_000;
     let mut map = TableMap::new();
-    let all = || (0..TABLES).map(|slot| table(&format!("s/{slot}"))).collect();
+    let all = || {
+        (0..TABLES)
+            .map(|slot| table(&format!("s/{slot}")))
+            .collect()
+    };
     let mut take_over = |tables: &[Arc<Table>]| {
         for table in tables {
             let known = map.remove_predecessor(table).unwrap_or_default();
@@ -195,5 +199,8 @@ fn a_table_tells_each_map_once_that_it_is_dropped() {
         other.insert(&table, value);
     }
     drop(table);
-    assert_eq!((one.dropped.take().len(), other.dropped.take().len()), (1, 1));
+    assert_eq!(
+        (one.dropped.take().len(), other.dropped.take().len()),
+        (1, 1)
+    );
 }

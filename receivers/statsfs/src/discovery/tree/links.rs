@@ -60,7 +60,8 @@ impl Tree {
         // In sysfs none leads to a file.
         let is_file = depth.is_some_and(|depth| self.plan.has_files(depth));
         let record = |counter, cause| {
-            self.failure_log.record_once(counter, "link", cause, path.clone());
+            self.failure_log
+                .record_once(counter, "link", cause, path.clone());
         };
         if self.plan.names_file(&path) {
             record(
@@ -96,7 +97,12 @@ fn place(path: &str, depth: Option<usize>) -> String {
         name if is_subsystem(at) || is_own_name(at) => name.to_owned(),
         _ => "*".to_owned(),
     };
-    parts.iter().enumerate().map(part).collect::<Vec<_>>().join("/")
+    parts
+        .iter()
+        .enumerate()
+        .map(part)
+        .collect::<Vec<_>>()
+        .join("/")
 }
 
 #[cfg(test)]
