@@ -166,7 +166,7 @@ async fn it_keeps_and_forgets_what_the_simple_map_does() {
 #[test]
 fn a_new_table_costs_as_much_among_many_as_among_few() {
     const TABLES: usize = 1_000;
-    let mut map = TableMap::new();
+    let mut map: TableMap<u32> = TableMap::new();
     let all = || {
         (0..TABLES)
             .map(|slot| table(&format!("s/{slot}")))
