@@ -77,10 +77,7 @@ impl<V> TableMap<V> {
         let address = address(table);
         if !self.tables.contains_key(&address) {
             if self.tables.len() == self.tables.capacity() {
-                self.find_gone(|_| {});
-                for (_, address) in std::mem::take(&mut self.gone) {
-                    self.remove_at(address);
-                }
+                self.take_gone();
             }
             self.insert(table, value());
         }
@@ -114,6 +111,14 @@ impl<V> TableMap<V> {
     /// Removes what is known of this very table.
     pub fn remove(&mut self, table: &Arc<Table>) -> Option<V> {
         self.remove_at(address(table))
+    }
+
+    /// Removes what is known of all tables that have gone, whoever may take their slots.
+    pub(crate) fn take_gone(&mut self) -> Vec<V> {
+        self.find_gone(|_| {});
+        let gone = std::mem::take(&mut self.gone).into_iter();
+        gone.filter_map(|(_, address)| self.remove_at(address))
+            .collect()
     }
 
     /// Removes what is known of tables that have gone, and whose slot no other table has taken for ten minutes; of more of

@@ -146,6 +146,10 @@ async fn it_keeps_and_forgets_what_the_simple_map_does() {
                     map.retain(|_, known| *known % 7 != 3);
                     simple.tables.retain(|it| it.2 % 7 != 3);
                 }
+                3 if random.u8(0..10) == 0 => {
+                    map.take_gone();
+                    simple.tables.retain(|it| it.0.strong_count() > 0);
+                }
                 _ => {
                     map.insert(table, value);
                     simple.insert(table, value);

@@ -167,13 +167,9 @@ impl Exposition {
 
     /// Forgets the tables that have gone, whose lines are free again.
     fn forget_gone(&mut self) {
-        let lines = &mut self.lines;
-        self.tables.retain(|is_gone, latest| {
-            if is_gone {
-                latest.release(lines);
-            }
-            !is_gone
-        });
+        for latest in self.tables.take_gone() {
+            latest.release(&mut self.lines);
+        }
     }
 }
 
