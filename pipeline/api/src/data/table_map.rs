@@ -79,21 +79,26 @@ impl<V> TableMap<V> {
             if self.tables.len() == self.tables.capacity() {
                 self.take_gone();
             }
-            self.insert(table, value());
+            self.register(table);
         }
-        let known = self.tables.get_mut(&address);
-        &mut known.expect("inserted above").value
+        let known = self.tables.entry(address);
+        let known = known.or_insert_with(|| KnownTable::new(table, value()));
+        &mut known.value
     }
 
     /// Sets what is known of this table.
     pub fn insert(&mut self, table: &Arc<Table>, value: V) {
-        let address = address(table);
         let known = KnownTable::new(table, value);
-        let slot = Arc::clone(&known.slot);
-        if self.tables.insert(address, known).is_none() {
-            self.slots.entry(slot).or_default().push(address);
-            table.say_when_dropped(&self.dropped);
+        if self.tables.insert(address(table), known).is_none() {
+            self.register(table);
         }
+    }
+
+    /// Something is known of this table from now on.
+    fn register(&mut self, table: &Arc<Table>) {
+        let slot = Arc::clone(&table.head().table_slot);
+        self.slots.entry(slot).or_default().push(address(table));
+        table.say_when_dropped(&self.dropped);
     }
 
     /// What is known of the table that had this one's slot before it.

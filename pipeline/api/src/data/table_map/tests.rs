@@ -63,24 +63,25 @@ fn without_successors_a_table_is_forgotten_when_another_one_comes() {
     assert_eq!(map.iter().map(|(_, value)| *value).collect::<Vec<_>>(), [1]);
 }
 
+type SimpleEntry = (Weak<Table>, Arc<str>, u32, Option<Instant>);
+
 /// The same by looking at all tables each time.
 #[derive(Default)]
 struct SimpleMap {
     /// In the order in which they came, with what is known of each, and when it was found to have gone.
-    tables: Vec<(Weak<Table>, Arc<str>, u32, Option<Instant>)>,
+    tables: Vec<SimpleEntry>,
     max_living: usize,
 }
 
 impl SimpleMap {
     fn insert(&mut self, table: &Arc<Table>, value: u32) {
         let own = Arc::downgrade(table);
-        match self.tables.iter_mut().find(|it| it.0.ptr_eq(&own)) {
-            Some(known) => known.2 = value,
-            None => {
-                let slot = Arc::clone(&table.head().table_slot);
-                self.tables.push((own, slot, value, None));
-            }
+        if let Some(known) = self.tables.iter_mut().find(|it| it.0.ptr_eq(&own)) {
+            known.2 = value;
+            return;
         }
+        let slot = Arc::clone(&table.head().table_slot);
+        self.tables.push((own, slot, value, None));
     }
 
     fn remove(&mut self, at: impl Fn(&Weak<Table>, &str) -> bool) -> Option<u32> {
@@ -147,6 +148,9 @@ async fn it_keeps_and_forgets_what_the_simple_map_does() {
                     simple.tables.retain(|it| it.2 % 7 != 3);
                 }
                 3 if random.u8(0..10) == 0 => {
+                    let known = *map.get_or_insert_with(table, || value);
+                    simple.insert(table, known);
+                    // It has forgotten them already, where it grew.
                     map.take_gone();
                     simple.tables.retain(|it| it.0.strong_count() > 0);
                 }
