@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pipeline::formats::prometheus::{Exposition, Settings, Snapshot};
 use pipeline::telemetry::Counters;
-use pipeline::{Batch, Head};
+use pipeline::{Batch, Head, Table};
 
 /// A subsystem of one receiver.
 type SweepOf = (String, Arc<str>);
@@ -18,8 +18,8 @@ pub(crate) struct Shown(Mutex<State>);
 #[derive(Debug)]
 struct State {
     exposition: Exposition,
-    /// The sweeps of which a part has come, by number.
-    begun: HashMap<SweepOf, u64>,
+    /// The sweeps of which a part has come: the number, and the tables.
+    begun: HashMap<SweepOf, (u64, Vec<Arc<Table>>)>,
     /// Rises with all that is published.
     version: u64,
 }
@@ -58,17 +58,19 @@ impl Shown {
 
 impl State {
     fn take(&mut self, batch: &Batch) -> u64 {
-        let (head, sweep) = (batch.table().head(), batch.sweep());
-        let of = sweep_of(head);
+        let (table, sweep) = (batch.table(), batch.sweep());
+        let of = sweep_of(table.head());
         if self
             .begun
             .get(&of)
-            .is_some_and(|number| *number != sweep.number)
+            .is_some_and(|(number, _)| *number != sweep.number)
         {
             self.publish(&of);
         }
         let left_out = self.exposition.take(batch);
-        self.begun.insert(of.clone(), sweep.number);
+        let begun = self.begun.entry(of.clone()).or_default();
+        begun.0 = sweep.number;
+        begun.1.push(Arc::clone(table));
         if sweep.last {
             self.publish(&of);
         }
@@ -76,8 +78,8 @@ impl State {
     }
 
     fn publish(&mut self, of: &SweepOf) {
-        self.begun.remove(of);
-        self.exposition.publish_sweep(|head| sweep_of(head) == *of);
+        let (_, tables) = self.begun.remove(of).unwrap_or_default();
+        self.exposition.publish(&tables);
         self.version += 1;
     }
 }

@@ -1,5 +1,6 @@
 //! What is held back until a sweep is over.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use pipeline::Batch;
@@ -38,7 +39,8 @@ impl HeldSweep {
                 let shows_again = exposition.shows_again(request);
                 let previous = shows_again.then(|| write(exposition));
                 let left_out = request.iter().map(|batch| exposition.take(batch)).sum();
-                exposition.publish(|_| true);
+                let tables = request.iter().map(|it| Arc::clone(it.table()));
+                exposition.publish(&tables.collect::<Vec<_>>());
                 Taken {
                     previous: previous.unwrap_or_default(),
                     left_out,

@@ -9,6 +9,7 @@ use crate::build_info::BuildInfo;
 use crate::color::ColorChoice;
 use crate::config::{MAX_FILE_BYTES, read_file};
 use crate::data::{Attributes, Scope};
+use crate::remark::Remark;
 use crate::telemetry::{Counters, RuleLog, RuleUse};
 
 /// Descriptors to keep, where nobody says how many the process may have.
@@ -42,6 +43,7 @@ pub struct Context {
     host_root: PathBuf,
     is_once: bool,
     read: Arc<Mutex<Vec<PathBuf>>>,
+    remarks: Arc<Mutex<Vec<Remark>>>,
 }
 
 impl Context {
@@ -66,6 +68,7 @@ impl Context {
             host_root: host_root.into(),
             is_once: false,
             read: Arc::default(),
+            remarks: Arc::default(),
         }
     }
 
@@ -109,6 +112,7 @@ impl Context {
             id: id.into(),
             scope: Arc::new(scope),
             counters: self.counters.of(id),
+            remarks: Arc::default(),
             ..self.clone()
         }
     }
@@ -117,6 +121,19 @@ impl Context {
     #[must_use]
     pub fn rule(&self, rule: RuleUse) -> Arc<RuleUse> {
         self.rules.rule(&self.id, rule)
+    }
+
+    /// Remarks something while this component is built.
+    pub fn remark(&self, remark: Remark) {
+        let mut remarks = self.remarks.lock().unwrap_or_else(PoisonError::into_inner);
+        remarks.push(remark);
+    }
+
+    /// What this component has remarked.
+    #[must_use]
+    pub fn remarks(&self) -> Vec<Remark> {
+        let remarks = self.remarks.lock().unwrap_or_else(PoisonError::into_inner);
+        remarks.clone()
     }
 
     /// Reads a file that the configuration names: all that a `build` may open, so that `validate` knows the paths. It is

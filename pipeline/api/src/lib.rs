@@ -128,6 +128,7 @@ mod host;
 mod matching;
 mod per_series;
 mod registry;
+mod remark;
 mod status;
 pub mod telemetry;
 #[cfg(feature = "testing")]
@@ -153,6 +154,7 @@ pub use host::{Host, PipelineShape};
 pub use matching::{Match, near_label};
 pub use per_series::{Memo, PerSeries, TableRewrite};
 pub use registry::{Build, Decode, Factory, Registration};
+pub use remark::Remark;
 pub use status::{ComponentStatus, Condition, Status};
 
 pub use {async_trait::async_trait, inventory, opentelemetry_proto, schemars, serde};

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use pipeline::telemetry::{Counters, RuleLog};
 use pipeline::{
     Context, Demand, Exporter as _, Extension, Outlet, PipelineShape, Processor, Receiver,
-    ReceiverClock, Scope, Shutdown, StartupReport, Status,
+    ReceiverClock, Shutdown, StartupReport, Status,
 };
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use crate::config::{Config, ConfiguredComponent, DeliveryConfig, Diagnostic};
+use crate::builder::Builder;
+use crate::config::{Config, DeliveryConfig, Diagnostic};
 use crate::exporter::{ExporterTask, StartedExporter, Surroundings};
 use crate::fanout::{Output, fanout};
 use crate::join::{FirstOfEach, Joins, SlotsOf};
@@ -38,9 +39,15 @@ struct Pipeline {
     exporters: Vec<String>,
 }
 
-/// Builds what pipelines use. Nothing runs yet, and nothing was opened but what components read by their context.
-pub(crate) fn build(mut config: Config, context: &Context) -> Result<Graph, Vec<Diagnostic>> {
-    let mut errors = Vec::new();
+/// Builds what pipelines use. Nothing runs yet, and nothing was opened but what components read by their context. What is
+/// wrong or odd is added to the diagnostics; with an error among it there is no graph.
+pub(crate) fn build(
+    mut config: Config,
+    context: &Context,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<Graph> {
+    let before = diagnostics.len();
+    let mut builder = Builder::new(context, diagnostics);
     let service = config.service;
     let mut graph = Graph {
         receivers: BTreeMap::new(),
@@ -56,15 +63,13 @@ pub(crate) fn build(mut config: Config, context: &Context) -> Result<Graph, Vec<
         for id in &pipeline.receivers {
             if let Some((component, optional)) = config.receivers.remove(id) {
                 graph.required.extend((!optional).then(|| id.clone()));
-                graph.receivers.extend(
-                    built(component, "receivers", id, context, &mut errors)
-                        .map(|it| (id.clone(), it)),
-                );
+                let built = builder.build(component, "receivers", id);
+                graph.receivers.extend(built.map(|it| (id.clone(), it)));
             }
         }
         for id in &pipeline.exporters {
             if let Some((component, delivery)) = config.exporters.remove(id) {
-                let exporter = built(component, "exporters", id, context, &mut errors);
+                let exporter = builder.build(component, "exporters", id);
                 let status = graph.status.of("exporter", id);
                 let exporter = exporter.map(|it| Arc::new(StartedExporter::new(it, status)));
                 graph
@@ -75,12 +80,11 @@ pub(crate) fn build(mut config: Config, context: &Context) -> Result<Graph, Vec<
         let mut processors = Vec::new();
         for id in &pipeline.processors {
             if let Some(component) = config.processors.get_mut(id).and_then(Vec::pop) {
-                processors.extend(
-                    built(component, "processors", id, context, &mut errors)
-                        .map(|it| (id.clone(), it)),
-                );
+                let built = builder.build(component, "processors", id);
+                processors.extend(built.map(|it| (id.clone(), it)));
             }
         }
+        builder.compare_subsystems(&pipeline.receivers, &pipeline.processors);
         graph.pipelines.push(Pipeline {
             name,
             receivers: pipeline.receivers,
@@ -90,15 +94,12 @@ pub(crate) fn build(mut config: Config, context: &Context) -> Result<Graph, Vec<
     }
     for id in service.extensions {
         if let Some(component) = config.extensions.remove(&id) {
-            let extension = built(component, "extensions", &id, context, &mut errors);
+            let extension = builder.build(component, "extensions", &id);
             graph.extensions.extend(extension.map(|it| (id, it)));
         }
     }
-    if errors.is_empty() {
-        Ok(graph)
-    } else {
-        Err(errors)
-    }
+    let has_errors = diagnostics[before..].iter().any(|it| it.is_error);
+    (!has_errors).then_some(graph)
 }
 
 impl Graph {
@@ -113,45 +114,6 @@ impl Graph {
             shape
         };
         self.pipelines.iter().map(shape).collect()
-    }
-}
-
-fn built<T>(
-    component: ConfiguredComponent<T>,
-    section: &str,
-    id: &str,
-    context: &Context,
-    errors: &mut Vec<Diagnostic>,
-) -> Option<T> {
-    let registration = component.registration;
-    let context = context.of(
-        id,
-        Scope::new(registration.crate_name, registration.version),
-    );
-    match (component.build)(&context) {
-        Ok(built) => Some(built),
-        Err(error) => {
-            let below: Vec<String> = error
-                .path()
-                .split('.')
-                .filter(|it| !it.is_empty())
-                .map(String::from)
-                .collect();
-            let origin = (0..=below.len())
-                .rev()
-                .find_map(|depth| component.node.at(&below[..depth])?.origin.clone());
-            let path: Vec<&str> = [section, id]
-                .into_iter()
-                .chain(below.iter().map(String::as_str))
-                .collect();
-            let diagnostic = Diagnostic::error(error.to_string()).path(&path);
-            errors.push(if below.is_empty() {
-                diagnostic.at_key(component.origin.as_ref())
-            } else {
-                diagnostic.at_value(origin.as_ref())
-            });
-            None
-        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Runs a pipeline: command line, configuration, graph, queues, signals. Components never see this crate.
 
+mod builder;
 mod cli;
 mod config;
 mod exporter;

@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use pipeline::telemetry::{DropReason, bounded};
 use pipeline::{
-    Batch, Component, Context, Demand, Error, Memo, Outbox, Processor, Result, Table, TableMap,
-    Value,
+    Batch, Component, Context, Demand, Error, Memo, Outbox, Processor, Remark, Result, Table,
+    TableMap, Value,
 };
 
 use catalog::Catalog;
@@ -98,6 +98,12 @@ impl Component for Metadata {
             .map(|(name, text)| (name.as_str(), text.as_str()))
             .collect();
         let catalog = Catalog::parse(&texts).map_err(Error::new)?;
+        if config.sources.contains(&MetadataSource::Catalog) {
+            let rules = config.rules.iter();
+            let named = rules.filter_map(|rule| rule.r#match.subsystem().map(String::from));
+            let known = catalog.subsystems().map(String::from).chain(named);
+            context.remark(Remark::KnownSubsystems(known.collect()));
+        }
         Ok(Metadata {
             memo: Memo::new(Types::new(config, catalog, context)),
             tables: TableMap::new(),

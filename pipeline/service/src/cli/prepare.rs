@@ -55,13 +55,8 @@ pub(super) fn prepare(
         let typed = std::mem::take(&mut config.typed);
         let logs = std::mem::take(&mut config.service.telemetry.logs);
         let shutdown_timeout = config.service.shutdown_timeout.0;
-        match graph::build(config, &context) {
-            Ok(graph) => Some((graph, counters, (secrets, typed), logs, shutdown_timeout)),
-            Err(errors) => {
-                loaded.diagnostics.extend(errors);
-                None
-            }
-        }
+        let graph = graph::build(config, &context, &mut loaded.diagnostics)?;
+        Some((graph, counters, (secrets, typed), logs, shutdown_timeout))
     });
     hide(&mut loaded.diagnostics, &loaded.values);
     let logs = logs(&loaded);

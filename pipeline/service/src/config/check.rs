@@ -336,7 +336,6 @@ impl Check<'_> {
         Some(ConfiguredComponent {
             registration,
             build,
-            origin: node.origin.clone(),
             node: node.clone(),
         })
     }

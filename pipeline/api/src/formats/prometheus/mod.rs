@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::data::{Batch, Head, Table, TableMap, Value, address};
+use crate::data::{Batch, Table, TableMap, Value, address};
 use crate::telemetry::{Counter, Counters, DropReason, Warnings};
 
 use lines::{Lines, Refusal};
@@ -109,21 +109,16 @@ impl Exposition {
         latest.count_left_out(batch.values(), &self.counters)
     }
 
-    /// What the tables showed of which this is true is in the next snapshot.
-    pub fn publish(&mut self, is_whole: impl Fn(&Head) -> bool) {
-        for latest in self.tables.values_mut() {
-            if is_whole(&latest.rows.head) {
+    /// What these tables showed is in the next snapshot. What has gone for good is forgotten.
+    pub fn publish(&mut self, tables: &[Arc<Table>]) {
+        for table in tables {
+            if let Some(latest) = self.tables.get_mut(table) {
                 latest.publish();
             }
         }
-    }
-
-    /// The same for a whole sweep: what has gone, and was not in it, is forgotten.
-    pub fn publish_sweep(&mut self, is_of_it: impl Fn(&Head) -> bool) {
-        self.retain(|is_gone, latest| {
-            !is_gone || latest.next.is_some() || !is_of_it(&latest.rows.head)
-        });
-        self.publish(is_of_it);
+        for latest in self.tables.remove_gone() {
+            latest.release(&mut self.lines);
+        }
     }
 
     /// Whether something came since the last snapshot.
@@ -302,10 +297,14 @@ mod tests {
         text::parse(text).unwrap()
     }
 
+    fn tables(batches: &[Batch]) -> Vec<Arc<Table>> {
+        batches.iter().map(|it| Arc::clone(it.table())).collect()
+    }
+
     /// Takes all of it in, and publishes it. Returns how many points are left out.
     fn show(exposition: &mut Exposition, batches: &[Batch]) -> u64 {
         let left_out = batches.iter().map(|it| exposition.take(it)).sum();
-        exposition.publish(|_| true);
+        exposition.publish(&tables(batches));
         left_out
     }
 
@@ -478,7 +477,7 @@ mod tests {
             exposition.take(&second[0].with_values(vec![Value::Int(value)]));
         }
         let before = exposition.snapshot();
-        exposition.publish(|head| &*head.subsystem == "s");
+        exposition.publish(&tables(&first));
         let after = exposition.snapshot();
         let values = |snapshot: &Snapshot| {
             let text = snapshot.write(Format::Text, Escaping::Underscores);
