@@ -1,0 +1,244 @@
+//! /proc: which processes there are, what they hold open of KVM, and since when they run.
+
+use std::ffi::CStr;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{AtFlags, Mode, OFlags, RawDir};
+use rustix::io::Errno;
+
+use crate::identity::MAX_COMMAND_LINE_BYTES;
+
+/// What a process holds open of KVM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum KvmFile {
+    /// A VM.
+    Vm,
+    /// A vCPU of this number.
+    Vcpu(u32),
+    /// The statistics of a VM.
+    VmStats,
+    /// The statistics of the vCPU of this number.
+    VcpuStats(u32),
+}
+
+impl KvmFile {
+    /// What a descriptor's link says; `None`: nothing of KVM.
+    pub(crate) fn of_link(link: &[u8]) -> Option<KvmFile> {
+        let name = std::str::from_utf8(link.strip_prefix(b"anon_inode:kvm-")?).ok()?;
+        let number = |prefix: &str| name.strip_prefix(prefix)?.parse().ok();
+        match name {
+            "vm" => Some(KvmFile::Vm),
+            "vm-stats" => Some(KvmFile::VmStats),
+            _ => number("vcpu:")
+                .map(KvmFile::Vcpu)
+                .or_else(|| number("vcpu-stats:").map(KvmFile::VcpuStats)),
+        }
+    }
+
+    /// Whether it may be taken: a VM or a vCPU never is, since that could be controlled.
+    pub(crate) fn is_statistics(self) -> bool {
+        matches!(self, KvmFile::VmStats | KvmFile::VcpuStats(_))
+    }
+}
+
+/// A descriptor of a process, and what it is.
+pub(crate) type Descriptors = Vec<(i32, KvmFile)>;
+
+/// The host's /proc.
+#[derive(Debug)]
+pub(crate) struct Procfs {
+    root: OwnedFd,
+    /// Whether its processes have the numbers that this one knows them by.
+    pub(crate) is_own_namespace: bool,
+}
+
+const DIRECTORY: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::CLOEXEC);
+
+impl Procfs {
+    /// Opens it.
+    pub(crate) fn open(path: &Path) -> Result<Procfs, Errno> {
+        let root = rustix::fs::open(path, DIRECTORY, Mode::empty())?;
+        let own = link(&root, "self", &mut [MaybeUninit::uninit(); 32]).and_then(|it| number(&it));
+        let is_own_namespace = own == i32::try_from(std::process::id()).ok();
+        Ok(Procfs {
+            root,
+            is_own_namespace,
+        })
+    }
+
+    /// All processes but this one.
+    pub(crate) fn processes(&self) -> Result<Vec<i32>, Errno> {
+        let own = i32::try_from(std::process::id()).ok();
+        let names = list(&self.root, ".")?;
+        let pids = names.iter().filter_map(|it| number(it.to_bytes()));
+        Ok(pids.filter(|it| Some(*it) != own).collect())
+    }
+
+    /// What a process holds open of KVM, in the order of its descriptors.
+    pub(crate) fn descriptors(&self, pid: i32) -> Result<Descriptors, Errno> {
+        let path = format!("{pid}/fd");
+        let directory = rustix::fs::openat(&self.root, path, DIRECTORY, Mode::empty())?;
+        let mut all = Vec::new();
+        for name in list(&directory, ".")? {
+            let Some(fd) = number(name.to_bytes()) else {
+                continue;
+            };
+            match link(&directory, &*name, &mut [MaybeUninit::uninit(); 64]) {
+                Some(link) => all.extend(KvmFile::of_link(&link).map(|it| (fd, it))),
+                // Closed meanwhile, or not to be seen: which of the two, the first one tells.
+                None => refused(&directory, &name)?,
+            }
+        }
+        all.sort_unstable();
+        Ok(all)
+    }
+
+    /// How many descriptors a process has open; 0 where the kernel does not say (before Linux 6.2).
+    pub(crate) fn descriptor_count(&self, pid: i32) -> Result<u64, Errno> {
+        let stat = rustix::fs::statat(&self.root, format!("{pid}/fd"), AtFlags::empty())?;
+        Ok(u64::try_from(stat.st_size).unwrap_or_default())
+    }
+
+    /// What a descriptor of this process is.
+    pub(crate) fn own_descriptor(&self, fd: i32) -> Option<KvmFile> {
+        let path = format!("self/fd/{fd}");
+        let link = link(&self.root, path, &mut [MaybeUninit::uninit(); 64])?;
+        KvmFile::of_link(&link)
+    }
+
+    /// A process's command line, the first 64 KiB of it.
+    pub(crate) fn command_line(&self, pid: i32) -> Vec<u8> {
+        self.read(&format!("{pid}/cmdline"), MAX_COMMAND_LINE_BYTES)
+            .unwrap_or_default()
+    }
+
+    /// The process that a thread belongs to.
+    pub(crate) fn process_of(&self, thread: i32) -> Option<i32> {
+        let status = self.read(&format!("{thread}/status"), 4096).ok()?;
+        let status = String::from_utf8_lossy(&status);
+        let process = status.lines().find_map(|it| it.strip_prefix("Tgid:"))?;
+        process.trim().parse().ok()
+    }
+
+    /// A process's parent, and when it was started, unix ns.
+    pub(crate) fn parent_and_start(&self, pid: i32) -> Option<(i32, u64)> {
+        let stat = self.read(&format!("{pid}/stat"), 4096).ok()?;
+        let fields = fields_of_stat(&stat)?;
+        let parent = fields.get(1)?.parse().ok()?;
+        Some((parent, start_unix_nano(fields.get(19)?.parse().ok()?)))
+    }
+
+    fn read(&self, path: &str, max: usize) -> Result<Vec<u8>, Errno> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&self.root, path, flags, Mode::empty())?;
+        let (mut all, mut chunk) = (Vec::new(), [0; 4096]);
+        while all.len() < max {
+            match rustix::io::read(&file, &mut chunk)? {
+                0 => break,
+                n => all.extend_from_slice(&chunk[..n]),
+            }
+        }
+        all.truncate(max);
+        Ok(all)
+    }
+}
+
+/// Fails where a descriptor's link may not be read.
+fn refused(directory: &OwnedFd, name: &CStr) -> Result<(), Errno> {
+    match rustix::fs::readlinkat_raw(directory, name, &mut [MaybeUninit::uninit(); 1]) {
+        Err(Errno::ACCESS) => Err(Errno::ACCESS),
+        _ => Ok(()),
+    }
+}
+
+/// The names in a directory.
+pub(crate) fn list(directory: impl AsFd, path: &str) -> Result<Vec<Box<CStr>>, Errno> {
+    let directory = rustix::fs::openat(directory, path, DIRECTORY, Mode::empty())?;
+    let mut buffer = [MaybeUninit::<u8>::uninit(); 16 * 1024];
+    let mut entries = RawDir::new(&directory, &mut buffer);
+    let mut names = Vec::new();
+    while let Some(entry) = entries.next() {
+        names.push(entry?.file_name().into());
+    }
+    Ok(names)
+}
+
+/// What a link says, if that is shorter than the buffer.
+fn link(
+    directory: &OwnedFd,
+    name: impl rustix::path::Arg,
+    buffer: &mut [MaybeUninit<u8>],
+) -> Option<Vec<u8>> {
+    let room = buffer.len();
+    let (text, _) = rustix::fs::readlinkat_raw(directory, name, buffer).ok()?;
+    Some(text.to_vec()).filter(|it| it.len() < room)
+}
+
+fn number(digits: &[u8]) -> Option<i32> {
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// The fields of /proc/PID/stat behind the name of the program, which may hold blanks and parentheses: the state is the
+/// first one ([proc_pid_stat(5)](https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html)).
+fn fields_of_stat(stat: &[u8]) -> Option<Vec<&str>> {
+    let after = stat.iter().rposition(|it| *it == b')')? + 1;
+    let fields = std::str::from_utf8(stat.get(after..)?).ok()?;
+    Some(fields.split_ascii_whitespace().collect())
+}
+
+/// The wall clock's time of so many ticks after the boot, unix ns.
+fn start_unix_nano(ticks: u64) -> u64 {
+    let since_boot = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let since_boot = u64::try_from(since_boot.tv_sec).unwrap_or_default() * 1_000_000_000
+        + u64::try_from(since_boot.tv_nsec).unwrap_or_default();
+    let per_second = rustix::param::clock_ticks_per_second().max(1);
+    let start = ticks.saturating_mul(1_000_000_000 / per_second);
+    let boot = pipeline::now_unix_nano().saturating_sub(since_boot);
+    boot.saturating_add(start)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_links_of_kvm_are_known() {
+        for (link, expected) in [
+            ("anon_inode:kvm-vm", Some(KvmFile::Vm)),
+            ("anon_inode:kvm-vcpu:7", Some(KvmFile::Vcpu(7))),
+            ("anon_inode:kvm-vm-stats", Some(KvmFile::VmStats)),
+            ("anon_inode:kvm-vcpu-stats:12", Some(KvmFile::VcpuStats(12))),
+            ("anon_inode:kvm-vcpu-stats:", None),
+            ("anon_inode:kvm-vcpu-stats:-1", None),
+            ("anon_inode:[eventfd]", None),
+            ("/dev/kvm", None),
+            ("/tmp/anon_inode:kvm-vm", None),
+        ] {
+            assert_eq!(KvmFile::of_link(link.as_bytes()), expected, "{link}");
+        }
+    }
+
+    #[test]
+    fn a_programs_name_does_not_move_the_fields_of_stat() {
+        let stat = b"42 (a) b (c) S 7 42 42 0";
+        assert_eq!(fields_of_stat(stat).unwrap()[..2], ["S", "7"]);
+        assert_eq!(fields_of_stat(b"42"), None);
+    }
+
+    #[test]
+    fn this_process_is_found_by_its_own_numbers() {
+        let proc = Procfs::open(Path::new("/proc")).unwrap();
+        assert!(proc.is_own_namespace);
+        let own = i32::try_from(std::process::id()).unwrap();
+        assert!(!proc.processes().unwrap().contains(&own));
+        let (_, start) = proc.parent_and_start(own).unwrap();
+        assert!(start > 0 && start <= pipeline::now_unix_nano());
+        assert_eq!(proc.descriptors(own).unwrap(), []);
+        assert_eq!(proc.process_of(own), Some(own));
+        assert!(!proc.command_line(own).is_empty());
+    }
+}
