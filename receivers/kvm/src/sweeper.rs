@@ -132,7 +132,7 @@ impl Sweeper {
             .map(|it| it.columns.len())
             .sum::<usize>();
         let (vms, vcpus) = self.found;
-        StartupReport::Sweeps(format!("{vms} VMs with {vcpus} vCPUs ({series} series)"))
+        StartupReport::Sweeps(format!("VMs: {vms}, vCPUs: {vcpus} ({series} series)"))
     }
 }
 
