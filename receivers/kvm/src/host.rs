@@ -38,7 +38,7 @@ impl Host {
     pub(crate) fn new(config: &Config, context: &Context) -> Host {
         let uses = |source| config.sources.contains(&source);
         Host {
-            procfs: Procfs::open(&context.host_path("/proc".as_ref())),
+            procfs: Procfs::find(context),
             processes: Processes::default(),
             blocks: Blocks::default(),
             debugfs: uses(SourceName::Debugfs).then(|| Debugfs::find(context)),

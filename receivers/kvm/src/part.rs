@@ -141,7 +141,7 @@ impl PartReader {
     pub(crate) fn finish(&mut self) {
         self.debugfs = None;
         let lossy = std::mem::take(&mut self.lossy);
-        self.counters.record(VALUES_LOSSY, lossy);
+        self.counters.record_for(VALUES_LOSSY, "beyond_i64", lossy);
     }
 
     /// Reads a block into the buffer. Whether it could be.

@@ -5,6 +5,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
+use pipeline::Context;
 use rustix::fs::{AtFlags, Mode, OFlags, RawDir};
 use rustix::io::Errno;
 
@@ -59,8 +60,13 @@ const DIRECTORY: OFlags = OFlags::RDONLY
     .union(OFlags::CLOEXEC);
 
 impl Procfs {
-    /// Opens it.
-    pub(crate) fn open(path: &Path) -> Result<Procfs, Errno> {
+    /// Opens the host's, or where that is not seen, this process's own: with the host's pid namespace it is the same.
+    pub(crate) fn find(context: &Context) -> Result<Procfs, Errno> {
+        let host = Procfs::open(&context.host_path("/proc".as_ref()));
+        host.or_else(|_| Procfs::open("/proc".as_ref()))
+    }
+
+    fn open(path: &Path) -> Result<Procfs, Errno> {
         let root = rustix::fs::open(path, DIRECTORY, Mode::empty())?;
         let own = link(&root, "self", &mut [MaybeUninit::uninit(); 32]).and_then(|it| number(&it));
         let is_own_namespace = own == i32::try_from(std::process::id()).ok();
