@@ -364,7 +364,7 @@ fn components_are_listed_with_crate_version_and_file() {
             "{line}: {listed}"
         );
     }
-    assert_eq!(listed.lines().count(), 9);
+    assert_eq!(listed.lines().count(), 10);
 }
 
 #[test]

@@ -118,6 +118,60 @@ fn a_thousand_sweeps_change_nothing_of_a_guest_and_leave_no_descriptor() {
 }
 
 #[test]
+fn a_descriptor_that_becomes_another_one_is_not_mistaken_for_what_it_was() {
+    let _kvm = alone(&KVM);
+    if !has_kvm("a_descriptor_that_becomes_another_one_is_not_mistaken_for_what_it_was") {
+        return;
+    }
+    let mut stays = Vmm::start(&[]);
+    let clock = exits(&stays.vm("vm('clock')"), 0);
+    let mut vmm = Vmm::start(&[]);
+    let vm = vmm.vm("vm('a', 3, guest=True)");
+    vmm.ask("vms['a'].run(3)");
+    let mut child = collector(&config(EAGER, "{}"), &[]);
+    let line =
+        |vcpu: u32, value: &str| format!("kvm/halt_exits{{vcpu=vcpu{vcpu},vm={vm}}} {value}");
+    read_until(&mut child, |it| it.starts_with(&line(2, "0 ")));
+    // The number of open descriptors stays the same: a vCPU's own in place of its statistics, a file in place of another's,
+    // and the first one's statistics in place of the third's.
+    for expression in [
+        "os.dup2(vms['a'].vcpus[1], vms['a'].kept[1])",
+        "os.dup2(vms['a'].kept[0], vms['a'].kept[2])",
+        "os.dup2(kvm, vms['a'].kept[0])",
+    ] {
+        vmm.ask(expression);
+    }
+    let mut sweeps = 0;
+    let all = read_until(&mut child, |it| {
+        sweeps += usize::from(it.starts_with(&clock));
+        sweeps == 10
+    });
+    // What the third one's has become is the first one's: its link says so.
+    let of = |vcpu: u32| {
+        all.iter()
+            .filter(|it| it.starts_with(&line(vcpu, "")))
+            .collect::<Vec<_>>()
+    };
+    assert!(
+        of(0).iter().all(|it| it.starts_with(&line(0, "3 "))),
+        "{:#?}",
+        of(0)
+    );
+    for vcpu in [1, 2] {
+        let (last, before) = of(vcpu)
+            .split_last()
+            .map(|(last, rest)| (*last, rest.to_vec()))
+            .unwrap();
+        assert!(last.starts_with(&line(vcpu, "end ")), "{last}");
+        assert!(
+            before.iter().all(|it| it.starts_with(&line(vcpu, "0 "))),
+            "{before:#?}"
+        );
+    }
+    end(child);
+}
+
+#[test]
 fn a_vm_that_is_killed_in_the_midst_of_sweeps_is_never_kept_alive() {
     let _kvm = alone(&KVM);
     let _cpu = alone(&CPU);

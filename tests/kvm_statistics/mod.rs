@@ -77,6 +77,11 @@ fn at_rest_every_statistic_is_what_its_owner_reads() {
     let mut other = Vmm::start(&[]);
     let alone = other.vm("vm('alone', 1, keep_vm=True, guest=True)");
     other.ask("vms['alone'].run(3)");
+    let ten = (0..10).map(|it| {
+        let made = format!("vm('ten{it}', {}, keep_vm={})", it % 4 + 1, it % 2);
+        (format!("ten{it}"), vmm.vm(&made))
+    });
+    let ten: Vec<(String, String)> = ten.collect();
     let shown = shown(&once("{sources: [stats_fd]}").stdout);
     for (vmm, name, vm, vcpus) in [
         (&mut vmm, "guest", guest, 2),
@@ -92,6 +97,13 @@ fn at_rest_every_statistic_is_what_its_owner_reads() {
     }
     for (part, owner) in &vmm.all("thread") {
         assert_equal(&shown, &by_thread, part, owner);
+    }
+    for (name, vm) in &ten {
+        for (part, owner) in &vmm.all(name) {
+            if part != "vm" || shown.contains_key(&(vm.clone(), part.clone(), "pages_4k".into())) {
+                assert_equal(&shown, vm, part, owner);
+            }
+        }
     }
 }
 

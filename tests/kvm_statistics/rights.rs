@@ -67,5 +67,6 @@ fn what_is_seen_depends_on_rights_and_what_is_not_is_said_and_never_zero() {
     without_one.arg(directory.path().join("statsfs-collector"));
     let (shown, stderr) = once_by(without_one);
     assert_eq!(seen(&shown), [false, false], "{stderr}");
+    let message = "processes may not be looked at; it takes CAP_SYS_PTRACE";
     assert_eq!(stderr.matches(message).count(), 1, "{stderr}");
 }

@@ -1,9 +1,10 @@
 //! Which source gives which statistic of which VM and vCPU: chosen anew when VMs come or go, never at a sweep.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::ffi::CString;
 use std::sync::Arc;
 
-use pipeline::{Attributes, Metric, SourceDirectory, SourceFile};
+use pipeline::{AnyValue, Attributes, Metric, SourceDirectory, SourceFile};
 
 use crate::config::{Config, IdentityPart, Level, SourceName};
 use crate::debugfs::{DebugfsFile, VmDirectory};
@@ -43,10 +44,14 @@ pub(crate) struct Gaps {
 /// What makes parts of VMs. Columns that are the same are made once.
 #[derive(Debug, Default)]
 pub(crate) struct Chooser {
-    blocks: HashMap<(usize, Vec<usize>, bool), (Arc<Layout>, Selection)>,
-    files: HashMap<Vec<DebugfsFile>, (Arc<[DebugfsFile]>, Arc<[Column]>)>,
+    blocks: HashMap<SelectionKey, (Arc<Layout>, Selection)>,
+    files: HashMap<Vec<DebugfsFile>, Arc<[Column]>>,
 }
 
+/// The address of a layout, the statistics of it, and whether they are sums.
+type SelectionKey = (usize, Vec<usize>, bool);
+
+/// Statistics of a layout, and their columns.
 type Selection = (Arc<[usize]>, Arc<[Column]>);
 
 /// What the parts of one VM or vCPU have in common.
@@ -133,7 +138,7 @@ impl Chooser {
                         };
                         let files = directory.vcpus.get(number).map_or(&[][..], |it| it);
                         let name = format!("{name}/vcpu{number}");
-                        parts.extend(self.files(&place, name, files, &mut taken, is_hidden));
+                        parts.extend(self.files(&place, &name, files, &mut taken, is_hidden));
                     }
                 }
             }
@@ -159,13 +164,7 @@ impl Chooser {
                         let hidden = files.iter().filter(|it| is_hidden(it));
                         let hidden = hidden.filter(|it| !taken.contains(&it.name));
                         gaps.hidden.extend(hidden.map(|it| Arc::clone(&it.name)));
-                        parts.extend(self.files(
-                            &place,
-                            name.clone(),
-                            files,
-                            &mut taken,
-                            is_hidden,
-                        ));
+                        parts.extend(self.files(&place, name, files, &mut taken, is_hidden));
                     }
                 }
             }
@@ -231,7 +230,7 @@ impl Chooser {
     fn files(
         &mut self,
         place: &Place<'_>,
-        directory: String,
+        directory: &str,
         files: &[DebugfsFile],
         taken: &mut HashSet<Arc<str>>,
         is_hidden: &impl Fn(&DebugfsFile) -> bool,
@@ -244,17 +243,11 @@ impl Chooser {
         if wanted.is_empty() {
             return None;
         }
-        let make = || {
-            let columns = wanted.iter().map(file_column).collect();
-            (wanted.clone().into(), columns)
-        };
-        let (files, columns) = self
-            .files
-            .entry(wanted.clone())
-            .or_insert_with(make)
-            .clone();
+        let path = |file: &DebugfsFile| CString::new(format!("{directory}/{}", file.name));
+        let values = PartValues::Files(wanted.iter().filter_map(|it| path(it).ok()).collect());
+        let make = || wanted.iter().map(file_column).collect();
+        let columns = Arc::clone(self.files.entry(wanted.clone()).or_insert_with(make));
         let path = format!("{SUBSYSTEM}/{directory}");
-        let values = PartValues::Files(directory, files);
         Some(place.part_at(SourceName::Debugfs, &path, "debugfs", columns, values))
     }
 }
@@ -301,24 +294,21 @@ impl Place<'_> {
 
 /// The labels of a VM's series, or of those of its vCPU.
 fn attributes(config: &Config, vm: &Vm, label: &Arc<str>, vcpu: Option<u32>) -> Attributes {
-    let mut all = Attributes::from_iter([("vm", Arc::clone(label))]);
-    if let Some(number) = vcpu {
-        all.set("vcpu", format!("vcpu{number}"));
-    }
     let Identity { vmm, name, uuid } = &vm.identity;
-    for (key, value) in [
+    let vcpu = vcpu.map(|it| format!("vcpu{it}"));
+    let own = [
+        ("vm", Some(&**label)),
+        ("vcpu", vcpu.as_deref()),
         ("kvm.vmm", *vmm),
         ("kvm.vm.name", name.as_deref()),
         ("kvm.vm.uuid", uuid.as_deref()),
-    ] {
-        if let Some(value) = value {
-            all.set(key, value);
-        }
-    }
-    for (key, value) in &config.labels {
-        all.set(key.as_str(), value.clone());
-    }
-    all
+    ];
+    let own = own
+        .into_iter()
+        .filter_map(|(key, value)| Some((key, AnyValue::from(value?))));
+    let more = config.labels.iter();
+    let more = more.map(|(key, value)| (key.as_str(), value.clone()));
+    own.chain(more).collect()
 }
 
 /// What a file says of itself: nothing but its name and mode.

@@ -1,6 +1,6 @@
 //! KVM's files in debugfs: `kvm/<thread>-<descriptor>/` is a VM, `vcpu<number>/` in it a vCPU.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use std::sync::Arc;
 use pipeline::{Context, Value};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
+use rustix::path::Arg;
 
 use crate::procfs::list;
 
@@ -47,6 +48,8 @@ pub(crate) struct Debugfs {
     path: PathBuf,
     /// By the thread that made the VM, and its descriptor there.
     vms: BTreeMap<(i32, i32), VmDirectory>,
+    /// Whether the files of this name have a number: each is tried once.
+    numbers: HashMap<Arc<str>, bool>,
     /// Whether the kernel's lockdown hides files that can be written to; `None` before one was tried.
     pub(crate) is_locked_down: Option<bool>,
     /// Why nothing can be read, if nothing can.
@@ -71,11 +74,12 @@ impl Debugfs {
             let is_it = filesystem.starts_with("debugfs ") && is_whole;
             fields.get(4).filter(|_| is_it).map(|it| (*it).to_owned())
         };
-        let point = mounts.lines().filter_map(point).last();
+        let point = mounts.lines().filter_map(point).next_back();
         let point = point.unwrap_or_else(|| "/sys/kernel/debug".into());
         Debugfs {
             path: context.host_path(point.as_ref()).join("kvm"),
             vms: BTreeMap::new(),
+            numbers: HashMap::new(),
             is_locked_down: None,
             problem: None,
         }
@@ -112,8 +116,9 @@ impl Debugfs {
             };
             if self.vms.get(&vm).is_none_or(|it| it.links != links) {
                 changed = true;
-                let directory = VmDirectory::read(&root, &name, links);
+                let mut directory = VmDirectory::read(&root, &name, links);
                 self.try_lockdown(&root, &name, &directory);
+                self.keep_numbers(&root, &name, &mut directory);
                 self.vms.insert(vm, directory);
             }
         }
@@ -124,6 +129,28 @@ impl Debugfs {
     pub(crate) fn distrust(&mut self) {
         self.vms.values_mut().for_each(|it| it.links = 0);
         self.is_locked_down = self.is_locked_down.filter(|it| *it);
+    }
+
+    /// Takes out the files that have something else than a number, such as a table.
+    fn keep_numbers(&mut self, root: &OwnedFd, name: &str, directory: &mut VmDirectory) {
+        let vcpus = directory.vcpus.iter_mut();
+        let vcpus = vcpus.map(|(number, files)| (format!("{name}/vcpu{number}"), files));
+        for (path, files) in vcpus.chain([(name.to_owned(), &mut directory.files)]) {
+            files.retain(|file| self.is_hidden(file) || self.has_number(root, &path, file));
+        }
+    }
+
+    fn has_number(&mut self, root: &OwnedFd, path: &str, file: &DebugfsFile) -> bool {
+        if let Some(known) = self.numbers.get(&file.name) {
+            return *known;
+        }
+        let read = read(root, format!("{path}/{}", file.name), &mut 0);
+        let has_number = read != Err(Errno::INVAL);
+        // What cannot be read for another cause may be later.
+        if read.is_ok() || !has_number {
+            self.numbers.insert(Arc::clone(&file.name), has_number);
+        }
+        has_number
     }
 
     /// All VMs.
@@ -154,7 +181,7 @@ impl Debugfs {
 }
 
 /// Reads the number in a file below `kvm/`.
-pub(crate) fn read(root: &OwnedFd, path: &str, lossy: &mut u64) -> Result<Value, Errno> {
+pub(crate) fn read(root: &OwnedFd, path: impl Arg, lossy: &mut u64) -> Result<Value, Errno> {
     let file = rustix::fs::openat(root, path, FILE, Mode::empty())?;
     let mut buffer = [0; 64];
     let length = rustix::io::read(&file, &mut buffer)?;

@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use pipeline::Value;
+use pipeline::{Kind, Value};
 use serde_json::{Value as Json, json};
 
 use super::*;
@@ -67,7 +67,7 @@ fn shown(file: &[u8]) -> Json {
 fn histograms(file: &[u8]) -> Vec<(String, Json)> {
     let (layout, _) = Layouts::new(false).of_file(file).unwrap();
     let histogram = |it: &crate::statistic::Statistic| {
-        let pipeline::Kind::Histogram { bounds, .. } = &it.column.metric.kind else {
+        let Kind::Histogram { bounds, .. } = &it.column.metric.kind else {
             return None;
         };
         let Value::Histogram(value) = it.value(layout.data(file), &mut 0) else {
@@ -116,7 +116,6 @@ fn the_kernels_types_become_kinds_and_units() {
         let value = statistic.value(layout.data(&file), &mut 0);
         (metric.kind.clone(), metric.unit.to_string(), value)
     };
-    use pipeline::Kind;
     let updown = Kind::UP_DOWN_COUNTER;
     for (name, kind, unit, value) in [
         ("plain", Kind::COUNTER, "", Value::Int(7)),

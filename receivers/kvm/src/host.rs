@@ -28,10 +28,18 @@ pub(crate) struct Host {
     pub(crate) strangers: HashMap<i32, Identity>,
     pub(crate) layouts: Layouts,
     uevents: Option<Uevents>,
+    /// Processes that are said to have made a VM, and how often they are still looked at for it: the word comes before the
+    /// VM's descriptor.
+    watched: HashMap<i32, u8>,
     rescan_interval: Duration,
     last_scan: Option<Instant>,
     uses_descriptors: bool,
+    /// This process.
+    pub(crate) own: i32,
 }
+
+/// How often a process is looked at for a VM that it is said to have made.
+const LOOKS: u8 = 3;
 
 impl Host {
     /// Nothing is known yet.
@@ -47,9 +55,11 @@ impl Host {
             layouts: Layouts::new(config.normalize_units),
             // Without them VMs are found later.
             uevents: Uevents::listen().ok(),
+            watched: HashMap::new(),
             rescan_interval: config.rescan_interval.0,
             last_scan: None,
             uses_descriptors: uses(SourceName::StatsFd),
+            own: i32::try_from(std::process::id()).unwrap_or_default(),
         }
     }
 
@@ -82,15 +92,16 @@ impl Host {
         if self.can_take()
             && let Ok(procfs) = &self.procfs
         {
-            is_other |= self.processes.update(procfs);
             let heard_of = heard.threads.iter().filter_map(|it| procfs.process_of(*it));
-            let found = self.threads.values().flatten().copied().chain(heard_of);
-            let own = i32::try_from(std::process::id()).unwrap_or_default();
-            for pid in found.filter(|it| *it != own) {
-                if self.processes.get(pid).is_none() {
-                    is_other |= self.processes.look(procfs, pid);
+            self.watched.extend(heard_of.map(|it| (it, LOOKS)));
+            is_other |= self.processes.update(procfs);
+            self.watched.retain(|pid, looks| {
+                if self.processes.get(*pid).is_none() && *pid != self.own {
+                    is_other |= self.processes.look(procfs, *pid);
                 }
-            }
+                *looks -= 1;
+                *looks > 0
+            });
             if is_due || heard.is_overrun {
                 is_other |= self.processes.scan(procfs);
             }
@@ -108,6 +119,7 @@ impl Host {
             let known = before.remove(thread).flatten();
             let process = known.or_else(|| procfs.process_of(*thread));
             self.threads.insert(*thread, process);
+            self.watched.extend(process.map(|it| (it, LOOKS)));
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::descriptors::Descriptor;
 use crate::format::{FormatError, HEADER_BYTES, Header, StatsFile};
 use crate::statistic::Statistic;
 
@@ -43,7 +44,7 @@ impl Layouts {
             return Ok((Arc::clone(known), parsed.id));
         }
         let id = parsed.id.clone();
-        let layout = Arc::new(Layout::new(parsed, file, self.normalize));
+        let layout = Arc::new(Layout::new(&parsed, file, self.normalize));
         if self.all.len() < MAX_LAYOUTS {
             self.all.push(Arc::clone(&layout));
         }
@@ -57,7 +58,7 @@ impl Layouts {
 }
 
 impl Layout {
-    fn new(parsed: StatsFile, file: &[u8], normalize: bool) -> Layout {
+    fn new(parsed: &StatsFile, file: &[u8], normalize: bool) -> Layout {
         let (mut statistics, mut unknown) = (Vec::new(), Vec::new());
         for descriptor in &parsed.descriptors {
             match Statistic::new(descriptor, &parsed.descriptors, normalize) {
@@ -68,7 +69,7 @@ impl Layout {
         // Of two with one name the first holds.
         let mut names = std::collections::HashSet::new();
         statistics.retain(|it| names.insert(Arc::clone(&it.name)));
-        let end = parsed.descriptors.iter().map(|it| it.end()).max();
+        let end = parsed.descriptors.iter().map(Descriptor::end).max();
         Layout {
             header: parsed.header,
             descriptors: parsed.header.descriptors(file).unwrap_or_default().into(),

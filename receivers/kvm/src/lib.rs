@@ -8,6 +8,7 @@ mod debugfs;
 mod descriptors;
 mod format;
 #[cfg(any(test, fuzzing))]
+#[allow(clippy::missing_panics_doc)] // its functions are assertions
 pub mod fuzzing;
 mod host;
 mod identity;

@@ -1,5 +1,6 @@
 //! A part: what one source gives of one VM, or of one vCPU of it. A source that is added gives parts of its own kind.
 
+use std::ffi::CString;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use rustix::io::Errno;
 
 use crate::config::SourceName;
 use crate::counters::{BLOCKS_FAILED, BLOCKS_READ, READS_FAILED, VALUES_LOSSY};
-use crate::debugfs::{self, DebugfsFile};
+use crate::debugfs;
 use crate::statistic::Column;
 use crate::taking::{Block, TakeError};
 
@@ -45,8 +46,8 @@ pub(crate) enum PartValues {
     Block(Arc<Block>, Arc<[usize]>),
     /// The sums of some statistics of the blocks of all vCPUs.
     Sums(Vec<Arc<Block>>, Arc<[usize]>),
-    /// Files in a directory below `kvm/` in debugfs.
-    Files(String, Arc<[DebugfsFile]>),
+    /// Files, by their paths below `kvm/` in debugfs.
+    Files(Vec<CString>),
 }
 
 impl Part {
@@ -119,19 +120,23 @@ impl PartReader {
                     values.extend(columns.iter().map(value));
                 }
             }
-            PartValues::Files(directory, files) => {
+            PartValues::Files(paths) => {
                 let root = self.debugfs.get_or_insert_with(open);
+                let (mut read, mut failed) = (0, 0);
                 let value = |at: &usize| {
-                    let path = format!("{directory}/{}", files[*at].name);
-                    let root = root.as_ref().map_err(|error| *error)?;
-                    debugfs::read(root, &path, &mut self.lossy)
+                    let root = root.as_ref().map_err(|error| *error);
+                    let value =
+                        root.and_then(|root| debugfs::read(root, &*paths[*at], &mut self.lossy));
+                    *(if value.is_ok() {
+                        &mut read
+                    } else {
+                        &mut failed
+                    }) += 1;
+                    value.unwrap_or_default()
                 };
-                let read: Vec<_> = columns.iter().map(value).collect();
-                let failed = read.iter().filter(|it| it.is_err()).count();
-                let counters = &self.counters;
-                counters.record(Counter::FILES_READ, (read.len() - failed) as u64);
-                counters.record(READS_FAILED, failed as u64);
-                values.extend(read.into_iter().map(Result::unwrap_or_default));
+                values.extend(columns.iter().map(value));
+                self.counters.record(Counter::FILES_READ, read);
+                self.counters.record(READS_FAILED, failed);
             }
         }
         values.resize(end, Value::Absent);

@@ -13,6 +13,8 @@ use crate::taking::TakeError;
 #[derive(Debug)]
 pub(crate) struct Problems {
     pub(crate) gaps: Gaps,
+    /// Whether there are VMs at all.
+    pub(crate) has_vms: bool,
     /// Processes whose VMs cannot be told apart.
     pub(crate) indistinct: Vec<i32>,
     /// Names that more than one VM would have.
@@ -37,7 +39,7 @@ impl Problems {
     pub(crate) fn warn(&self, warnings: &Warnings, config: &Config, host: &Host) {
         let uses = |source| config.sources.contains(&source);
         if uses(SourceName::StatsFd) {
-            warn_of_descriptors(warnings, host);
+            warn_of_descriptors(warnings, host, self.has_vms);
         }
         let missing = self.missing(config, host);
         if !missing.is_empty() {
@@ -71,7 +73,7 @@ impl Problems {
         if !hidden.is_empty() {
             let count = hidden.len();
             all.push(format!(
-                "{count} files of each VM are hidden by the kernel's lockdown (boot without it, or have a monitor that keeps a VM's statistics descriptor)"
+                "{count} statistics of VMs are in files that the kernel's lockdown hides (boot without it, or have a monitor that keeps statistics descriptors)"
             ));
         }
         let problem = host.debugfs.as_ref().and_then(|it| it.problem);
@@ -84,8 +86,15 @@ impl Problems {
     }
 }
 
+/// That processes may not be looked at, and what would mend it.
+pub(crate) fn refused_detail(count: usize) -> String {
+    format!(
+        "{count} processes may not be looked at; it takes CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH"
+    )
+}
+
 /// Why descriptors are not taken.
-fn warn_of_descriptors(warnings: &Warnings, host: &Host) {
+fn warn_of_descriptors(warnings: &Warnings, host: &Host, has_vms: bool) {
     match &host.procfs {
         Err(error) => _ = warnings.warn(NO_DESCRIPTORS, &format!("cannot open /proc: {error}")),
         Ok(procfs) if !procfs.is_own_namespace => {
@@ -97,10 +106,8 @@ fn warn_of_descriptors(warnings: &Warnings, host: &Host) {
     if let Some(error) = host.processes.unwatched {
         warnings.warn(NO_DESCRIPTORS, &format!("pidfd_open: {error}"));
     }
-    if host.processes.refused > 0 {
-        let count = host.processes.refused;
-        let detail = format!("{count} processes; it takes CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH");
-        warnings.warn(REFUSED, &detail);
+    if host.processes.refused > 0 && has_vms {
+        warnings.warn(REFUSED, &refused_detail(host.processes.refused));
     }
     let errors = host.blocks.errors().map(unreadable);
     let errors: BTreeSet<String> = errors.flatten().collect();

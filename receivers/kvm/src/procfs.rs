@@ -4,6 +4,9 @@ use std::ffi::CStr;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use pipeline::Context;
 use rustix::fs::{AtFlags, Mode, OFlags, RawDir};
@@ -53,7 +56,17 @@ pub(crate) struct Procfs {
     root: OwnedFd,
     /// Whether its processes have the numbers that this one knows them by.
     pub(crate) is_own_namespace: bool,
+    /// When the kernel was booted, unix ns: looked at once, so that a start stays the same.
+    boot: u64,
+    /// How many command lines are being read.
+    being_read: Arc<AtomicUsize>,
 }
+
+/// How long a command line is waited for: it is in the process's own memory, which may be a file that does not answer.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// So many command lines that do not answer are waited for at the most, each by a thread.
+const MAX_BEING_READ: usize = 8;
 
 const DIRECTORY: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
@@ -73,6 +86,8 @@ impl Procfs {
         Ok(Procfs {
             root,
             is_own_namespace,
+            boot: boot_unix_nano(),
+            being_read: Arc::default(),
         })
     }
 
@@ -116,15 +131,34 @@ impl Procfs {
         KvmFile::of_link(&link)
     }
 
-    /// A process's command line, the first 64 KiB of it.
+    /// A process's command line, the first 64 KiB of it; empty where it does not answer.
     pub(crate) fn command_line(&self, pid: i32) -> Vec<u8> {
-        self.read(&format!("{pid}/cmdline"), MAX_COMMAND_LINE_BYTES)
-            .unwrap_or_default()
+        let being_read = Arc::clone(&self.being_read);
+        let Ok(root) = self.root.try_clone() else {
+            return Vec::new();
+        };
+        if being_read.fetch_add(1, Ordering::Relaxed) >= MAX_BEING_READ {
+            being_read.fetch_sub(1, Ordering::Relaxed);
+            return Vec::new();
+        }
+        let (done, answer) = mpsc::channel();
+        let read = move || {
+            let line = read(&root, &format!("{pid}/cmdline"), MAX_COMMAND_LINE_BYTES);
+            being_read.fetch_sub(1, Ordering::Relaxed);
+            // Nobody waits any more where it took too long.
+            let _ = done.send(line.unwrap_or_default());
+        };
+        let thread = std::thread::Builder::new().name("kvm-name".into());
+        let started = thread.spawn(read);
+        let answer = started
+            .ok()
+            .and_then(|_| answer.recv_timeout(PATIENCE).ok());
+        answer.unwrap_or_default()
     }
 
     /// The process that a thread belongs to.
     pub(crate) fn process_of(&self, thread: i32) -> Option<i32> {
-        let status = self.read(&format!("{thread}/status"), 4096).ok()?;
+        let status = read(&self.root, &format!("{thread}/status"), 4096).ok()?;
         let status = String::from_utf8_lossy(&status);
         let process = status.lines().find_map(|it| it.strip_prefix("Tgid:"))?;
         process.trim().parse().ok()
@@ -132,25 +166,41 @@ impl Procfs {
 
     /// A process's parent, and when it was started, unix ns.
     pub(crate) fn parent_and_start(&self, pid: i32) -> Option<(i32, u64)> {
-        let stat = self.read(&format!("{pid}/stat"), 4096).ok()?;
-        let fields = fields_of_stat(&stat)?;
-        let parent = fields.get(1)?.parse().ok()?;
-        Some((parent, start_unix_nano(fields.get(19)?.parse().ok()?)))
+        self.stat(&format!("{pid}/stat"))
     }
 
-    fn read(&self, path: &str, max: usize) -> Result<Vec<u8>, Errno> {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(&self.root, path, flags, Mode::empty())?;
-        let (mut all, mut chunk) = (Vec::new(), [0; 4096]);
-        while all.len() < max {
-            match rustix::io::read(&file, &mut chunk)? {
-                0 => break,
-                n => all.extend_from_slice(&chunk[..n]),
-            }
-        }
-        all.truncate(max);
-        Ok(all)
+    /// When a thread of a process was started, unix ns.
+    pub(crate) fn thread_start(&self, pid: i32, thread: i32) -> Option<u64> {
+        let stat = self.stat(&format!("{pid}/task/{thread}/stat"));
+        stat.map(|(_, start)| start)
     }
+
+    fn stat(&self, path: &str) -> Option<(i32, u64)> {
+        let stat = read(&self.root, path, 4096).ok()?;
+        let fields = fields_of_stat(&stat)?;
+        let ticks: u64 = fields.get(19)?.parse().ok()?;
+        let per_second = rustix::param::clock_ticks_per_second().max(1);
+        let since_boot = ticks.saturating_mul(1_000_000_000 / per_second);
+        Some((
+            fields.get(1)?.parse().ok()?,
+            self.boot.saturating_add(since_boot),
+        ))
+    }
+}
+
+/// A file below a directory, the first bytes of it.
+fn read(root: &OwnedFd, path: &str, max: usize) -> Result<Vec<u8>, Errno> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(root, path, flags, Mode::empty())?;
+    let (mut all, mut chunk) = (Vec::new(), [0; 4096]);
+    while all.len() < max {
+        match rustix::io::read(&file, &mut chunk)? {
+            0 => break,
+            n => all.extend_from_slice(&chunk[..n]),
+        }
+    }
+    all.truncate(max);
+    Ok(all)
 }
 
 /// Fails where a descriptor's link may not be read.
@@ -196,15 +246,13 @@ fn fields_of_stat(stat: &[u8]) -> Option<Vec<&str>> {
     Some(fields.split_ascii_whitespace().collect())
 }
 
-/// The wall clock's time of so many ticks after the boot, unix ns.
-fn start_unix_nano(ticks: u64) -> u64 {
+/// When the kernel was booted, unix ns, to the 10 ms that starts are known by.
+fn boot_unix_nano() -> u64 {
     let since_boot = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     let since_boot = u64::try_from(since_boot.tv_sec).unwrap_or_default() * 1_000_000_000
         + u64::try_from(since_boot.tv_nsec).unwrap_or_default();
-    let per_second = rustix::param::clock_ticks_per_second().max(1);
-    let start = ticks.saturating_mul(1_000_000_000 / per_second);
     let boot = pipeline::now_unix_nano().saturating_sub(since_boot);
-    boot.saturating_add(start)
+    boot - boot % 10_000_000
 }
 
 #[cfg(test)]
@@ -242,6 +290,7 @@ mod tests {
         let own = i32::try_from(std::process::id()).unwrap();
         assert!(!proc.processes().unwrap().contains(&own));
         let (_, start) = proc.parent_and_start(own).unwrap();
+        assert_eq!(proc.thread_start(own, own), Some(start));
         assert!(start > 0 && start <= pipeline::now_unix_nano());
         assert_eq!(proc.descriptors(own).unwrap(), []);
         assert_eq!(proc.process_of(own), Some(own));

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use pipeline::telemetry::Warnings;
+use pipeline::telemetry::{FoundTree, Warnings};
 use pipeline::{Batch, Context, Demand, StartupReport};
 use rustix::time::{ClockId, clock_gettime};
 
@@ -13,7 +13,8 @@ use crate::counters::{CPU_MICROSECONDS, VCPUS, VMS};
 use crate::host::Host;
 use crate::labels::labels;
 use crate::part::PartReader;
-use crate::problems::Problems;
+use crate::problems::{Problems, refused_detail};
+use crate::statistic::SUBSYSTEM;
 use crate::tables::Tables;
 use crate::taking::TakeError;
 use crate::vms::FoundVms;
@@ -100,6 +101,7 @@ impl Sweeper {
         counters.record(VCPUS, vcpus as u64);
         let problems = Problems {
             gaps,
+            has_vms: !vms.is_empty(),
             indistinct,
             shared,
             beyond,
@@ -126,12 +128,18 @@ impl Sweeper {
 
     /// What the first look found.
     fn startup(&self) -> StartupReport {
-        let series = self
-            .tables
-            .parts()
-            .map(|it| it.columns.len())
-            .sum::<usize>();
         let (vms, vcpus) = self.found;
+        let found = FoundTree([(SUBSYSTEM.into(), vms > 0)].into());
+        self.context.rules.found(found);
+        if vms == 0 {
+            let why = match self.host.processes.refused {
+                0 => "none is there yet".to_owned(),
+                refused => refused_detail(refused),
+            };
+            return StartupReport::Missing(format!("VMs ({why})"));
+        }
+        let series = self.tables.parts().map(|it| it.columns.len());
+        let series: usize = series.sum();
         StartupReport::Sweeps(format!("VMs: {vms}, vCPUs: {vcpus} ({series} series)"))
     }
 }

@@ -233,15 +233,12 @@ impl TableState {
         let rows = std::mem::take(&mut self.rows);
         for mut rows in rows {
             let key = &rows.part.key;
-            match parts.get(key).filter(|_| !is_new.contains(key)) {
-                Some(part) => {
-                    rows.part = Arc::clone(part);
-                    self.rows.push(rows);
-                }
-                None => {
-                    self.ending.extend(rows.series);
-                    self.snapshot = None;
-                }
+            if let Some(part) = parts.get(key).filter(|_| !is_new.contains(key)) {
+                rows.part = Arc::clone(part);
+                self.rows.push(rows);
+            } else {
+                self.ending.extend(rows.series);
+                self.snapshot = None;
             }
         }
     }

@@ -34,7 +34,7 @@ fn part(vm: &str, source: SourceName, columns: &Arc<[Column]>, start: u64) -> Pa
         directory: Arc::new(SourceDirectory::new(format!("kvm/{vm}"), "")),
         columns: Arc::clone(columns),
         start,
-        values: PartValues::Files(String::new(), Arc::new([])),
+        values: PartValues::Files(Vec::new()),
     }
 }
 
@@ -45,7 +45,8 @@ fn tables(demand: Demand) -> Tables {
 /// What a sweep shows, by name and VM.
 fn sweep(tables: &mut Tables, number: u64) -> BTreeMap<String, String> {
     let batches = tables.sweep(number, TICK, |_, columns, values| {
-        values.extend(columns.iter().map(|it| Value::Int(*it as i64)));
+        let number = |it: &usize| Value::Int(i64::try_from(*it).unwrap());
+        values.extend(columns.iter().map(number));
     });
     let lasts: Vec<bool> = batches.iter().map(|it| it.sweep().last).collect();
     assert_eq!(

@@ -46,6 +46,8 @@ pub(crate) struct Block {
     mark: Box<[u8]>,
     /// The thread that made the VM or the vCPU, and which one it is: `kvm-12771/vcpu-0`.
     pub(crate) id: String,
+    /// When that thread was started, unix ns; 0 if it has ended.
+    pub(crate) start: u64,
 }
 
 impl Process {
@@ -106,7 +108,9 @@ impl Block {
         let bytes = bytes.map_err(TakeError::Other)?;
         let (layout, id) = layouts.of_file(&bytes).map_err(TakeError::Format)?;
         let mark = layout.mark(&bytes).unwrap_or_default();
+        let start = creator(&id).and_then(|it| procfs.thread_start(process.pid, it));
         Ok(Block {
+            start: start.unwrap_or_default(),
             process: Arc::clone(process),
             fd,
             layout,
@@ -135,6 +139,12 @@ impl Block {
     pub(crate) fn pid(&self) -> i32 {
         self.process.pid
     }
+}
+
+/// The thread that an id names.
+fn creator(id: &str) -> Option<i32> {
+    let thread = id.strip_prefix("kvm-")?.split('/').next()?;
+    thread.parse().ok()
 }
 
 /// All of a file, as far as it is of a possible size.

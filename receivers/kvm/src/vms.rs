@@ -65,17 +65,22 @@ impl Host {
             .collect()
     }
 
-    /// A VM as its process holds it.
+    /// A VM as its process holds it. It is there since the first of the threads that have made it and its vCPUs was
+    /// started, as far as they live.
     fn vm(&self, pid: i32, files: &VmFiles) -> Vm {
         let of = self.processes.get(pid);
         let block = |fd: Option<i32>| self.blocks.get(pid, fd?).map(Arc::clone);
         let vcpus = files.vcpus.iter();
+        let vcpus: BTreeMap<u32, _> = vcpus.map(|(number, fd)| (*number, block(*fd))).collect();
+        let own = block(files.stats);
+        let blocks = own.iter().chain(vcpus.values().flatten());
+        let start = blocks.map(|it| it.start).filter(|it| *it > 0).min();
         Vm {
             key: (pid, files.fd),
             identity: of.map(|it| it.identity.clone()).unwrap_or_default(),
-            start: of.map_or(0, |it| it.start),
-            block: block(files.stats),
-            vcpus: vcpus.map(|(number, fd)| (*number, block(*fd))).collect(),
+            start: start.or(of.map(|it| it.start)).unwrap_or_default(),
+            block: own,
+            vcpus,
             directory: None,
         }
     }
@@ -83,14 +88,13 @@ impl Host {
     /// Adds what debugfs shows: the files of VMs that are known, and VMs that are not.
     fn add_directories(&mut self, vms: &mut ByKey) {
         let Some(debugfs) = &self.debugfs else { return };
-        let own = i32::try_from(std::process::id()).ok();
         let mut rest = Vec::new();
         for (name, directory) in debugfs.vms() {
             let pid = self.threads.get(&name.0).copied().flatten();
             let known = pid.and_then(|pid| vms.get_mut(&(pid, name.1)));
             match known {
                 Some(vm) => vm.set_directory(*name, directory),
-                None if pid == own => {}
+                None if pid == Some(self.own) => {}
                 None => rest.push((*name, pid, directory.clone())),
             }
         }
