@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ffi::CString;
 use std::sync::Arc;
 
-use pipeline::{AnyValue, Attributes, Metric, SourceDirectory, SourceFile};
+use pipeline::{Attributes, SourceDirectory};
 
 use crate::config::{Config, IdentityPart, Level, SourceName};
 use crate::debugfs::{DebugfsFile, VmDirectory};
 use crate::identity::Identity;
 use crate::layout::Layout;
 use crate::part::{Part, PartKey, PartValues};
+use crate::series::{attributes, file_column, unit_of_file};
 use crate::statistic::{Column, SUBSYSTEM};
 use crate::taking::Block;
 
@@ -46,6 +47,8 @@ pub(crate) struct Gaps {
 pub(crate) struct Chooser {
     blocks: HashMap<SelectionKey, (Arc<Layout>, Selection)>,
     files: HashMap<Vec<DebugfsFile>, Arc<[Column]>>,
+    /// Whether durations are in seconds.
+    normalize: bool,
 }
 
 /// The address of a layout, the statistics of it, and whether they are sums.
@@ -80,6 +83,14 @@ impl Vm {
 }
 
 impl Chooser {
+    /// Nothing was chosen yet. With `normalize`, durations are in seconds.
+    pub(crate) fn new(normalize: bool) -> Chooser {
+        Chooser {
+            normalize,
+            ..Chooser::default()
+        }
+    }
+
     /// The parts of all VMs, and what nobody gives. `is_hidden` tells which files are not even tried.
     pub(crate) fn choose(
         &mut self,
@@ -235,6 +246,7 @@ impl Chooser {
         taken: &mut HashSet<Arc<str>>,
         is_hidden: &impl Fn(&DebugfsFile) -> bool,
     ) -> Option<Part> {
+        let normalize = self.normalize;
         let wanted = files.iter().filter(|it| !is_hidden(it));
         let wanted: Vec<DebugfsFile> = wanted
             .filter(|it| taken.insert(Arc::clone(&it.name)))
@@ -243,9 +255,12 @@ impl Chooser {
         if wanted.is_empty() {
             return None;
         }
-        let path = |file: &DebugfsFile| CString::new(format!("{directory}/{}", file.name));
-        let values = PartValues::Files(wanted.iter().filter_map(|it| path(it).ok()).collect());
-        let make = || wanted.iter().map(file_column).collect();
+        let file = |file: &DebugfsFile| {
+            let path = CString::new(format!("{directory}/{}", file.name)).ok()?;
+            Some((path, unit_of_file(file, normalize).1))
+        };
+        let values = PartValues::Files(wanted.iter().filter_map(file).collect());
+        let make = || wanted.iter().map(|it| file_column(it, normalize)).collect();
         let columns = Arc::clone(self.files.entry(wanted.clone()).or_insert_with(make));
         let path = format!("{SUBSYSTEM}/{directory}");
         Some(place.part_at(SourceName::Debugfs, &path, "debugfs", columns, values))
@@ -289,39 +304,5 @@ impl Place<'_> {
             start: self.start,
             values,
         }
-    }
-}
-
-/// The labels of a VM's series, or of those of its vCPU.
-fn attributes(config: &Config, vm: &Vm, label: &Arc<str>, vcpu: Option<u32>) -> Attributes {
-    let Identity { vmm, name, uuid } = &vm.identity;
-    let vcpu = vcpu.map(|it| format!("vcpu{it}"));
-    let own = [
-        ("vm", Some(&**label)),
-        ("vcpu", vcpu.as_deref()),
-        ("kvm.vmm", *vmm),
-        ("kvm.vm.name", name.as_deref()),
-        ("kvm.vm.uuid", uuid.as_deref()),
-    ];
-    let own = own
-        .into_iter()
-        .filter_map(|(key, value)| Some((key, AnyValue::from(value?))));
-    let more = config.labels.iter();
-    let more = more.map(|(key, value)| (key.as_str(), value.clone()));
-    own.chain(more).collect()
-}
-
-/// What a file says of itself: nothing but its name and mode.
-fn file_column(of: &DebugfsFile) -> Column {
-    let mut metric = Metric::default();
-    metric.name = format!("{SUBSYSTEM}/{}", of.name).into();
-    let mut declared = pipeline::Declared::default();
-    // A sum is read where what it is made of is not.
-    declared.aggregate = Some(false);
-    let mut file = SourceFile::new(Arc::clone(&of.name));
-    (file.mode, file.declared) = (of.mode, Some(Arc::new(declared)));
-    Column {
-        metric: Arc::new(metric),
-        file: Arc::new(file),
     }
 }

@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use rustix::path::Arg;
 
 use crate::procfs::list;
+use crate::units::Scale;
 
 /// Files that are no statistic: a table, a thread, a constant.
 const NO_STATISTICS: [&str; 3] = ["mmu_rmaps_stat", "pid", "tsc-scaling-ratio-frac-bits"];
@@ -144,7 +145,8 @@ impl Debugfs {
         if let Some(known) = self.numbers.get(&file.name) {
             return *known;
         }
-        let read = read(root, format!("{path}/{}", file.name), &mut 0);
+        let path = format!("{path}/{}", file.name);
+        let read = read(root, path, Scale::One, &mut 0);
         let has_number = read != Err(Errno::INVAL);
         // What cannot be read for another cause may be later.
         if read.is_ok() || !has_number {
@@ -181,17 +183,22 @@ impl Debugfs {
 }
 
 /// Reads the number in a file below `kvm/`.
-pub(crate) fn read(root: &OwnedFd, path: impl Arg, lossy: &mut u64) -> Result<Value, Errno> {
+pub(crate) fn read(
+    root: &OwnedFd,
+    path: impl Arg,
+    scale: Scale,
+    lossy: &mut u64,
+) -> Result<Value, Errno> {
     let file = rustix::fs::openat(root, path, FILE, Mode::empty())?;
     let mut buffer = [0; 64];
     let length = rustix::io::read(&file, &mut buffer)?;
     let text = std::str::from_utf8(&buffer[..length]).map_err(|_| Errno::INVAL)?;
     let text = text.trim_ascii();
-    if let Ok(number) = text.parse() {
-        return Ok(Value::Int(number));
+    if let Ok(number) = text.parse::<u64>() {
+        return Ok(scale.value(number, lossy));
     }
-    let number: u64 = text.parse().map_err(|_| Errno::INVAL)?;
-    Ok(crate::units::Scale::One.value(number, lossy))
+    // What may be below zero, as the offset of a clock, is of no unit that is multiplied.
+    text.parse().map(Value::Int).map_err(|_| Errno::INVAL)
 }
 
 impl VmDirectory {

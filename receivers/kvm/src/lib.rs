@@ -20,6 +20,7 @@ mod problems;
 mod processes;
 mod procfs;
 mod receiver;
+mod series;
 mod statistic;
 mod sweeper;
 mod tables;

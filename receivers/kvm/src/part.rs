@@ -13,6 +13,7 @@ use crate::counters::{BLOCKS_FAILED, BLOCKS_READ, READS_FAILED, VALUES_LOSSY};
 use crate::debugfs;
 use crate::statistic::Column;
 use crate::taking::{Block, TakeError};
+use crate::units::Scale;
 
 /// What tells a part from all others: whose it is, and who gives it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -46,8 +47,8 @@ pub(crate) enum PartValues {
     Block(Arc<Block>, Arc<[usize]>),
     /// The sums of some statistics of the blocks of all vCPUs.
     Sums(Vec<Arc<Block>>, Arc<[usize]>),
-    /// Files, by their paths below `kvm/` in debugfs.
-    Files(Vec<CString>),
+    /// Files, by their paths below `kvm/` in debugfs, and what their numbers are multiplied by.
+    Files(Vec<(CString, Scale)>),
 }
 
 impl Part {
@@ -120,21 +121,19 @@ impl PartReader {
                     values.extend(columns.iter().map(value));
                 }
             }
-            PartValues::Files(paths) => {
+            PartValues::Files(files) => {
                 let root = self.debugfs.get_or_insert_with(open);
-                let (mut read, mut failed) = (0, 0);
+                let mut failed = 0;
                 let value = |at: &usize| {
                     let root = root.as_ref().map_err(|error| *error);
-                    let value =
-                        root.and_then(|root| debugfs::read(root, &*paths[*at], &mut self.lossy));
-                    *(if value.is_ok() {
-                        &mut read
-                    } else {
-                        &mut failed
-                    }) += 1;
+                    let (path, scale) = &files[*at];
+                    let read = |root| debugfs::read(root, &**path, *scale, &mut self.lossy);
+                    let value = root.and_then(read);
+                    failed += u64::from(value.is_err());
                     value.unwrap_or_default()
                 };
                 values.extend(columns.iter().map(value));
+                let read = columns.len() as u64 - failed;
                 self.counters.record(Counter::FILES_READ, read);
                 self.counters.record(READS_FAILED, failed);
             }

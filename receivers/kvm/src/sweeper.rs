@@ -48,7 +48,7 @@ impl Sweeper {
         Sweeper {
             warnings: Warnings::new(context.counters.component()),
             host: Host::new(&config, &context),
-            chooser: Chooser::default(),
+            chooser: Chooser::new(config.normalize_units),
             tables: Tables::new(context.clone(), demand),
             reader: PartReader::new(context.counters.clone()),
             found: (0, 0),
