@@ -5,8 +5,7 @@ use std::process::Command;
 use super::vmm::{Vmm, has_kvm};
 use super::{config, shown::shown};
 use crate::common::alone::{KVM, alone};
-use crate::common::{BINARY, lacks, spawn, text};
-use crate::stuck::fuse::HangingFilesystem;
+use crate::common::{BINARY, spawn, text};
 
 const UUID: &str = "1b4e28ba-2fa1-11d2-883f-0016d3cca427";
 const QEMU: &str = "qemu-system-x86_64";
@@ -66,33 +65,6 @@ fn a_vm_is_called_by_its_command_line_of_which_nothing_else_is_shown() {
     for said in [text(&stdout), stderr] {
         assert!(!said.contains("canary"), "{said}");
     }
-}
-
-#[test]
-fn a_command_line_that_does_not_answer_costs_its_vm_the_name_and_nobody_else_anything() {
-    let _kvm = alone(&KVM);
-    let test = "a_command_line_that_does_not_answer_costs_its_vm_the_name_and_nobody_else_anything";
-    if !has_kvm(test) {
-        return;
-    }
-    let Some(system) = HangingFilesystem::mount(&["s/file".to_owned()]) else {
-        return lacks(test, "/dev/fuse and fusermount3");
-    };
-    // A page of it is a file that hangs; Python has read its own arguments before.
-    let mut hangs = Vmm::named(QEMU, &["-name", "hangs", &"x".repeat(16_000)]);
-    let vm = hangs.vm("vm('a')");
-    hangs.ask(&format!("hang('{}/s/file')", system.root().display()));
-    system.hang("s/file");
-    let mut answers = Vmm::named(QEMU, &["-name", "answers"]);
-    answers.ask("vm('a')");
-    let (stdout, stderr) = once_with_all_logs();
-    assert!(system.waiting() > 0, "it was asked, and does not answer");
-    let shown = shown(&stdout);
-    for name in [&*vm, "answers"] {
-        let key = (name.to_owned(), "vcpu0".to_owned(), "exits".to_owned());
-        assert!(shown.contains_key(&key), "{name}: {stderr}");
-    }
-    system.answer_all();
 }
 
 #[test]

@@ -150,20 +150,5 @@ def become(user):
     return ctypes.CDLL(None).prctl(4, 1)
 
 
-def hang(path):
-    """Makes whoever reads this process's command line read this file: a page of it is mapped there. It takes an argument
-    of some pages."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    start = int(open("/proc/self/stat").read().rsplit(")", 1)[1].split()[45])
-    page = (start + 4095) // 4096 * 4096
-    file = os.open(path, os.O_RDONLY)
-    libc.mmap.restype = ctypes.c_void_p
-    private_and_fixed = 0x12
-    mapped = libc.mmap(ctypes.c_void_p(page), ctypes.c_size_t(4096), 1, private_and_fixed, file, ctypes.c_long(0))
-    if mapped != page:
-        raise OSError(ctypes.get_errno(), "mmap")
-    return os.getpid()
-
-
 for line in sys.stdin:
     print(json.dumps(eval(line)), flush=True)

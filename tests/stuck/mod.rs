@@ -4,7 +4,7 @@
 
 mod errors;
 mod first_scan;
-pub(crate) mod fuse;
+mod fuse;
 mod run;
 mod slow;
 

@@ -62,7 +62,7 @@ pub(crate) struct Procfs {
     being_read: Arc<AtomicUsize>,
 }
 
-/// How long a command line is waited for: it is in the process's own memory, which may be a file that does not answer.
+/// How long a command line is waited for: it is in the process's memory, whose lock one that hangs may hold.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// So many command lines that do not answer are waited for at the most, each by a thread.
