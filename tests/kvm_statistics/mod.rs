@@ -70,6 +70,7 @@ fn at_rest_every_statistic_is_what_its_owner_reads() {
     if !has_kvm("at_rest_every_statistic_is_what_its_owner_reads") {
         return;
     }
+    let before = pipeline::now_unix_nano();
     let mut vmm = Vmm::start(&[]);
     let guest = vmm.vm("vm('guest', 2, keep_vm=True, guest=True)");
     let by_thread = vmm.vm("in_thread(lambda: vm('thread', 3, keep_vm=True))");
@@ -98,6 +99,16 @@ fn at_rest_every_statistic_is_what_its_owner_reads() {
     for (part, owner) in &vmm.all("thread") {
         assert_equal(&shown, &by_thread, part, owner);
     }
+    // The kernel knows starts by 10 ms; the boot's time is as coarse.
+    let own = shown.iter().filter(|((vm, ..), _)| *vm == by_thread);
+    let mut counters = own
+        .filter(|(_, it)| it.kind == "counter")
+        .map(|(_, it)| it.start);
+    let fits = |start| (before - 20_000_000..pipeline::now_unix_nano()).contains(&start);
+    assert!(
+        counters.clone().count() > 0 && counters.all(fits),
+        "{before}"
+    );
     for (name, vm) in &ten {
         for (part, owner) in &vmm.all(name) {
             if part != "vm" || shown.contains_key(&(vm.clone(), part.clone(), "pages_4k".into())) {

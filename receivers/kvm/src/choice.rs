@@ -38,7 +38,7 @@ pub(crate) struct Gaps {
     pub(crate) hidden: BTreeSet<Arc<str>>,
     /// How many vCPUs there are of which no statistics descriptor is kept.
     pub(crate) vcpus_without: usize,
-    /// How many VMs there are of which no statistics come at all.
+    /// How many VMs there are whose own statistics come from nowhere.
     pub(crate) vms_without: usize,
 }
 
@@ -101,7 +101,8 @@ impl Chooser {
     ) -> (Vec<Part>, Gaps) {
         let (mut parts, mut gaps) = (Vec::new(), Gaps::default());
         for (vm, label) in vms.iter().zip(labels) {
-            let before = parts.len();
+            let lacks_own = vm.block.is_none() && vm.directory.is_none();
+            gaps.vms_without += usize::from(lacks_own && config.levels.contains(&Level::Vm));
             self.choose_of(
                 config,
                 vm,
@@ -110,7 +111,6 @@ impl Chooser {
                 &mut parts,
                 &mut gaps,
             );
-            gaps.vms_without += usize::from(parts.len() == before);
         }
         (parts, gaps)
     }
