@@ -5,9 +5,7 @@ use rustix::process::Signal;
 use super::config;
 use super::vmm::{Vmm, has_kvm};
 use crate::common::alone::{CPU, KVM, alone};
-use crate::common::{
-    SeriesCounts, collector, descriptors_and_memory, end, end_without_warning, read_until, signal,
-};
+use crate::common::{SeriesCounts, collector, descriptors_and_memory, end, read_until, signal};
 use crate::kvm::host::Debugfs;
 
 /// A program that sweeps all the time, and looks at all processes once only.
@@ -53,7 +51,7 @@ fn vms_and_vcpus_that_come_are_there_at_the_next_sweep_and_each_series_ends_once
     assert_eq!(distinct.len(), ended.len());
     let names: Vec<&String> = all.iter().filter(|it| it.starts_with("kvm/")).collect();
     assert!(names.iter().all(|it| it.contains("vcpu=")), "the probe");
-    end_without_warning(child);
+    end(child);
 }
 
 #[test]
@@ -84,7 +82,7 @@ fn a_vm_that_is_started_anew_under_its_name_goes_on() {
     });
     let ended: Vec<&String> = all.iter().filter(|it| it.contains("} end ")).collect();
     assert!(ended.is_empty(), "{ended:#?}");
-    end_without_warning(child);
+    end(child);
 }
 
 #[test]

@@ -29,6 +29,9 @@ pub(crate) struct Sweeper {
     chooser: Chooser,
     tables: Tables,
     reader: PartReader,
+    /// What is wrong since the last change, and not said yet: what is being made is not whole, so that it is said once
+    /// nothing changes any more. What the first look finds is said at once.
+    problems: Option<Problems>,
     /// How many VMs and vCPUs there are.
     found: (usize, usize),
     is_first: bool,
@@ -51,6 +54,7 @@ impl Sweeper {
             chooser: Chooser::new(config.normalize_units),
             tables: Tables::new(context.clone(), demand),
             reader: PartReader::new(context.counters.clone()),
+            problems: None,
             found: (0, 0),
             is_first: true,
             config,
@@ -62,7 +66,10 @@ impl Sweeper {
     pub(crate) fn sweep(&mut self, number: u64, tick: Duration) -> Swept {
         let cpu = cpu_microseconds();
         if self.host.look() {
-            self.choose();
+            let problems = self.choose();
+            self.problems = Some(problems);
+        } else if let Some(problems) = self.problems.take() {
+            problems.warn(&self.warnings, &self.config, &self.host);
         }
         let (reader, debugfs) = (&mut self.reader, &self.host.debugfs);
         let batches = self.tables.sweep(number, tick, |part, columns, values| {
@@ -78,12 +85,17 @@ impl Sweeper {
         }
         let cpu = cpu_microseconds().saturating_sub(cpu);
         self.context.counters.record(CPU_MICROSECONDS, cpu);
-        let startup = std::mem::take(&mut self.is_first).then(|| self.startup());
+        let startup = std::mem::take(&mut self.is_first).then(|| {
+            if let Some(problems) = &self.problems {
+                problems.warn(&self.warnings, &self.config, &self.host);
+            }
+            self.startup()
+        });
         Swept { batches, startup }
     }
 
-    /// Chooses anew what is read from where.
-    fn choose(&mut self) {
+    /// Chooses anew what is read from where. What is wrong with it.
+    fn choose(&mut self) -> Problems {
         let FoundVms {
             mut vms,
             indistinct,
@@ -99,14 +111,13 @@ impl Sweeper {
         let counters = &self.context.counters;
         counters.record(VMS, vms.len() as u64);
         counters.record(VCPUS, vcpus as u64);
-        let problems = Problems {
+        Problems {
             gaps,
             has_vms: !vms.is_empty(),
             indistinct,
             shared,
             beyond,
-        };
-        problems.warn(&self.warnings, &self.config, &self.host);
+        }
     }
 
     /// Leaves out what is beyond the limits; the oldest stay. How many VMs and vCPUs that is.
