@@ -75,6 +75,26 @@ fn files_give_what_no_descriptor_does_and_no_statistic_comes_twice() {
 }
 
 #[test]
+fn where_debugfs_says_whose_a_vcpu_is_no_other_vm_of_the_process_gets_it() {
+    let _kvm = alone(&KVM);
+    let test = "where_debugfs_says_whose_a_vcpu_is_no_other_vm_of_the_process_gets_it";
+    let Some(_debugfs) = has_kvm(test).then(Debugfs::mount).flatten() else {
+        return;
+    };
+    let mut vmm = Vmm::start(&[]);
+    let [first, second] = ["first", "second"].map(|it| vmm.vm(&format!("vm('{it}', 0)")));
+    // By the order of descriptors it would be the second one's.
+    vmm.ask("vms['first'].add()");
+    let output = once("{}");
+    let shown = shown(&output.stdout);
+    let is_there = |vm: &str, name: &str| shown.keys().any(|it| it.0 == vm && it.2 == name);
+    assert!(!is_there(&second, "guest_mode") && is_there(&first, "guest_mode"));
+    assert!(!is_there(&second, "exits"));
+    let stderr = text(&output.stderr);
+    assert!(stderr.contains("cannot be told apart"), "{stderr}");
+}
+
+#[test]
 fn without_the_level_of_vcpus_a_vm_has_their_sums() {
     let _kvm = alone(&KVM);
     if !has_kvm("without_the_level_of_vcpus_a_vm_has_their_sums") {

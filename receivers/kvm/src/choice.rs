@@ -27,6 +27,10 @@ pub(crate) struct Vm {
     pub(crate) block: Option<Arc<Block>>,
     /// Its vCPUs, and the statistics that its process keeps open of them.
     pub(crate) vcpus: BTreeMap<u32, Option<Arc<Block>>>,
+    /// Whether its process was seen to hold it, and not debugfs alone tells of it.
+    pub(crate) is_held: bool,
+    /// Whether debugfs shows other vCPUs of it than its process seems to hold.
+    pub(crate) is_doubtful: bool,
     /// Its name and its files in debugfs.
     pub(crate) directory: Option<(String, VmDirectory)>,
 }

@@ -1,6 +1,6 @@
 //! The VMs of the host: what processes hold open and what debugfs shows, put together.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use crate::choice::Vm;
@@ -37,6 +37,7 @@ impl Host {
             }
         }
         self.add_directories(&mut vms);
+        indistinct.extend(doubtful(&mut vms));
         let mut vms: Vec<Vm> = vms
             .into_values()
             .filter(|it| !it.vcpus.is_empty())
@@ -81,6 +82,8 @@ impl Host {
             start: start.or(of.map(|it| it.start)).unwrap_or_default(),
             block: own,
             vcpus,
+            is_held: true,
+            is_doubtful: false,
             directory: None,
         }
     }
@@ -151,12 +154,32 @@ impl Host {
     }
 }
 
+/// The processes with several VMs of which debugfs says otherwise than the order of descriptors does: which statistics are
+/// whose is not known then.
+fn doubtful(vms: &mut ByKey) -> BTreeSet<i32> {
+    let mut counts: BTreeMap<i32, usize> = BTreeMap::new();
+    vms.keys()
+        .for_each(|(pid, _)| *counts.entry(*pid).or_default() += 1);
+    let of = vms
+        .values()
+        .filter(|it| it.is_doubtful && counts[&it.key.0] > 1);
+    let pids: BTreeSet<i32> = of.map(|it| it.key.0).collect();
+    for vm in vms.values_mut().filter(|it| pids.contains(&it.key.0)) {
+        vm.block = None;
+        let directory = vm.directory.as_ref();
+        let vcpus = directory.into_iter().flat_map(|(_, it)| it.vcpus.keys());
+        vm.vcpus = vcpus.map(|number| (*number, None)).collect();
+    }
+    pids
+}
+
 impl Vm {
     /// Its files in debugfs, which also say since when it is there, and which vCPUs it has.
     fn set_directory(&mut self, (thread, fd): (i32, i32), directory: &VmDirectory) {
         if directory.start > 0 {
             self.start = directory.start;
         }
+        self.is_doubtful = self.is_held && !self.vcpus.keys().eq(directory.vcpus.keys());
         for number in directory.vcpus.keys() {
             self.vcpus.entry(*number).or_default();
         }
