@@ -61,6 +61,13 @@ fn files_give_what_no_descriptor_does_and_no_statistic_comes_twice() {
     let in_vcpu = readable(&bare_directory.join("vcpu0"));
     assert_eq!(names(&bare, "vcpu0"), in_vcpu);
     assert_eq!(names(&bare, "vm"), &readable(&bare_directory) - &in_vcpu);
+    // By the types of the other one's blocks, which are the kernel's.
+    let typed = |part: &str, name: &str| {
+        let key = (bare.clone(), part.to_owned(), name.to_owned());
+        shown.get(&key).map(|it| (it.kind, it.unit.clone()))
+    };
+    assert_eq!(typed("vcpu0", "guest_mode"), Some(("gauge", "1".into())));
+    assert_eq!(typed("vm", "blocking"), Some(("updown", "{vcpu}".into())));
     assert!(stderr.contains("no source gives"), "{stderr}");
     assert!(
         stderr.contains(" vCPUs have no statistics descriptor"),

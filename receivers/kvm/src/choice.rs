@@ -9,9 +9,9 @@ use pipeline::{Attributes, SourceDirectory};
 use crate::config::{Config, IdentityPart, Level, SourceName};
 use crate::debugfs::{DebugfsFile, VmDirectory};
 use crate::identity::Identity;
-use crate::layout::Layout;
+use crate::layout::{Layout, Layouts};
 use crate::part::{Part, PartKey, PartValues};
-use crate::series::{attributes, file_column, unit_of_file};
+use crate::series::{attributes, file_column, scale_of_file};
 use crate::statistic::{Column, SUBSYSTEM};
 use crate::taking::Block;
 
@@ -50,10 +50,13 @@ pub(crate) struct Gaps {
 #[derive(Debug, Default)]
 pub(crate) struct Chooser {
     blocks: HashMap<SelectionKey, (Arc<Layout>, Selection)>,
-    files: HashMap<Vec<DebugfsFile>, Arc<[Column]>>,
+    files: HashMap<FilesKey, Arc<[Column]>>,
     /// Whether durations are in seconds.
     normalize: bool,
 }
+
+/// Files, whether they are a vCPU's, and how many layouts are known, by which they have their types.
+type FilesKey = (Vec<DebugfsFile>, bool, usize);
 
 /// The address of a layout, the statistics of it, and whether they are sums.
 type SelectionKey = (usize, Vec<usize>, bool);
@@ -67,6 +70,7 @@ struct Place<'a> {
     vcpu: Option<u32>,
     attributes: Arc<Attributes>,
     start: u64,
+    layouts: &'a Layouts,
 }
 
 /// What a VM is called by: the first of these that it has.
@@ -98,7 +102,7 @@ impl Chooser {
     /// The parts of all VMs, and what nobody gives. `is_hidden` tells which files are not even tried.
     pub(crate) fn choose(
         &mut self,
-        config: &Config,
+        (config, layouts): (&Config, &Layouts),
         vms: &[Vm],
         labels: &[String],
         is_hidden: impl Fn(&DebugfsFile) -> bool,
@@ -108,7 +112,7 @@ impl Chooser {
             let lacks_own = vm.block.is_none() && vm.directory.is_none();
             gaps.vms_without += usize::from(lacks_own && config.levels.contains(&Level::Vm));
             self.choose_of(
-                config,
+                (config, layouts),
                 vm,
                 &label.as_str().into(),
                 &is_hidden,
@@ -121,7 +125,7 @@ impl Chooser {
 
     fn choose_of(
         &mut self,
-        config: &Config,
+        (config, layouts): (&Config, &Layouts),
         vm: &Vm,
         label: &Arc<str>,
         is_hidden: &impl Fn(&DebugfsFile) -> bool,
@@ -133,6 +137,7 @@ impl Chooser {
             vcpu,
             attributes: Arc::new(attributes(config, vm, label, vcpu)),
             start: vm.start,
+            layouts,
         };
         // What comes of vCPUs, so that no sum of it is read beside.
         let mut of_vcpus: HashSet<Arc<str>> = HashSet::new();
@@ -250,7 +255,8 @@ impl Chooser {
         taken: &mut HashSet<Arc<str>>,
         is_hidden: &impl Fn(&DebugfsFile) -> bool,
     ) -> Option<Part> {
-        let normalize = self.normalize;
+        let (normalize, is_vcpu) = (self.normalize, place.vcpu.is_some());
+        let known = |file: &DebugfsFile| place.layouts.find(&file.name);
         let wanted = files.iter().filter(|it| !is_hidden(it));
         let wanted: Vec<DebugfsFile> = wanted
             .filter(|it| taken.insert(Arc::clone(&it.name)))
@@ -261,11 +267,13 @@ impl Chooser {
         }
         let file = |file: &DebugfsFile| {
             let path = CString::new(format!("{directory}/{}", file.name)).ok()?;
-            Some((path, unit_of_file(file, normalize).1))
+            Some((path, scale_of_file(file, known(file), normalize)))
         };
         let values = PartValues::Files(wanted.iter().filter_map(file).collect());
-        let make = || wanted.iter().map(|it| file_column(it, normalize)).collect();
-        let columns = Arc::clone(self.files.entry(wanted.clone()).or_insert_with(make));
+        let column = |it| file_column(it, known(it), is_vcpu, normalize);
+        let make = || wanted.iter().map(column).collect();
+        let key = (wanted.clone(), is_vcpu, place.layouts.len());
+        let columns = Arc::clone(self.files.entry(key).or_insert_with(make));
         let path = format!("{SUBSYSTEM}/{directory}");
         Some(place.part_at(SourceName::Debugfs, &path, "debugfs", columns, values))
     }

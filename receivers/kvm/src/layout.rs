@@ -51,6 +51,17 @@ impl Layouts {
         Ok((layout, id))
     }
 
+    /// The statistic of this name, of whatever shape.
+    pub(crate) fn find(&self, name: &str) -> Option<&Statistic> {
+        let mut all = self.all.iter().flat_map(|it| &it.statistics);
+        all.find(|it| &*it.name == name)
+    }
+
+    /// How many shapes are known.
+    pub(crate) fn len(&self) -> usize {
+        self.all.len()
+    }
+
     /// The names of the statistics that this program does not know how to read.
     pub(crate) fn unknown(&self) -> impl Iterator<Item = &String> {
         self.all.iter().flat_map(|it| &it.unknown)

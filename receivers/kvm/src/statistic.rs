@@ -33,7 +33,7 @@ pub(crate) struct Statistic {
     /// Where its numbers begin, in bytes from the start of the data, and how many there are.
     pub(crate) offset: usize,
     pub(crate) size: usize,
-    scale: Scale,
+    pub(crate) scale: Scale,
     /// Where the sum of what a histogram counts is, and its scale.
     sum: Option<(usize, Scale)>,
 }

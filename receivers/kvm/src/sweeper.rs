@@ -104,7 +104,9 @@ impl Sweeper {
         let (labels, shared) = labels(&vms, &self.config.identity);
         let (debugfs, config) = (&self.host.debugfs, &self.config);
         let is_hidden = |file: &_| debugfs.as_ref().is_some_and(|it| it.is_hidden(file));
-        let (parts, gaps) = self.chooser.choose(config, &vms, &labels, is_hidden);
+        let (parts, gaps) =
+            self.chooser
+                .choose((config, &self.host.layouts), &vms, &labels, is_hidden);
         self.tables.set_parts(parts);
         let vcpus = vms.iter().map(|it| it.vcpus.len()).sum();
         self.found = (vms.len(), vcpus);
