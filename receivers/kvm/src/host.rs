@@ -47,8 +47,9 @@ impl Host {
         let uses = |source| config.sources.contains(&source);
         Host {
             procfs: Procfs::find(context),
-            processes: Processes::default(),
-            blocks: Blocks::default(),
+            processes: Processes::new(config.limits.vms),
+            // A VM's own, and those of its vCPUs.
+            blocks: Blocks::new(config.limits.vms + config.limits.vcpus),
             debugfs: uses(SourceName::Debugfs).then(|| Debugfs::find(context)),
             threads: HashMap::new(),
             strangers: HashMap::new(),

@@ -67,6 +67,14 @@ impl VmFiles {
             ..VmFiles::default()
         }
     }
+
+    /// The descriptors of statistics that are read: one of each VM, and one of each vCPU.
+    pub(crate) fn statistics(&self) -> impl Iterator<Item = (i32, KvmFile)> {
+        let own = self.stats.map(|fd| (fd, KvmFile::VmStats));
+        let vcpus = self.vcpus.iter();
+        let vcpus = vcpus.filter_map(|(number, fd)| Some(((*fd)?, KvmFile::VcpuStats(*number))));
+        own.into_iter().chain(vcpus)
+    }
 }
 
 #[cfg(test)]

@@ -54,6 +54,8 @@ impl Problems {
         let (vms, vcpus) = self.beyond;
         if vms + vcpus > 0 {
             warnings.warn(BEYOND, &format!("{vms} VMs and {vcpus} vCPUs"));
+        } else if host.processes.is_beyond {
+            warnings.warn(BEYOND, "those of more processes than there may be VMs");
         }
     }
 

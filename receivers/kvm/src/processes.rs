@@ -26,6 +26,10 @@ pub(crate) struct VmProcess {
 #[derive(Debug, Default)]
 pub(crate) struct Processes {
     known: BTreeMap<i32, VmProcess>,
+    /// How many are watched at the most: each takes a descriptor.
+    max: usize,
+    /// Whether there are more.
+    pub(crate) is_beyond: bool,
     /// How many processes did not let themselves be looked at, at the last scan of all.
     pub(crate) refused: usize,
     /// Why processes cannot be watched, if they cannot.
@@ -33,6 +37,14 @@ pub(crate) struct Processes {
 }
 
 impl Processes {
+    /// None is known; so many are watched at the most.
+    pub(crate) fn new(max: usize) -> Processes {
+        Processes {
+            max,
+            ..Processes::default()
+        }
+    }
+
     /// Removes those that have ended, and looks again at those that have opened or closed something. Whether anything is
     /// different.
     pub(crate) fn update(&mut self, procfs: &Procfs) -> bool {
@@ -60,7 +72,7 @@ impl Processes {
 
     /// Looks at all processes of the host. Whether anything is different.
     pub(crate) fn scan(&mut self, procfs: &Procfs) -> bool {
-        self.refused = 0;
+        (self.refused, self.is_beyond) = (0, false);
         let all = procfs.processes().unwrap_or_default();
         let changed = all.into_iter().filter(|pid| self.look(procfs, *pid));
         changed.count() > 0
@@ -84,6 +96,10 @@ impl Processes {
         if let Some(known) = self.known.get_mut(&pid) {
             known.count = count;
             return std::mem::replace(&mut known.descriptors, descriptors.clone()) != descriptors;
+        }
+        if self.known.len() >= self.max {
+            self.is_beyond = true;
+            return false;
         }
         match VmProcess::open(procfs, pid) {
             Ok(it) => _ = self.known.insert(pid, it.with(count, descriptors)),
@@ -121,8 +137,8 @@ impl Processes {
         let mut first: HashMap<(i32, &str), &VmProcess> = HashMap::new();
         let mut copies = Vec::new();
         for it in by_start {
-            let stats = it.descriptors.iter().find(|at| at.1.is_statistics());
-            let block = stats.and_then(|at| Some((at.0, id_of(it.process.pid, at.0)?)));
+            let mut stats = it.descriptors.iter().filter(|at| at.1.is_statistics());
+            let block = stats.find_map(|at| Some((at.0, id_of(it.process.pid, at.0)?)));
             let of = block.and_then(|it| first.get(&it).copied());
             let parent = self.known.get(&it.parent).filter(|_| block.is_none());
             let is_part =

@@ -7,8 +7,8 @@ use pipeline::telemetry::{FoundTree, Warnings};
 use pipeline::{Batch, Context, Demand, StartupReport};
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::choice::Chooser;
-use crate::config::Config;
+use crate::choice::{Chooser, Vm};
+use crate::config::{Config, Limits};
 use crate::counters::{CPU_MICROSECONDS, VCPUS, VMS};
 use crate::host::Host;
 use crate::labels::labels;
@@ -100,7 +100,7 @@ impl Sweeper {
             mut vms,
             indistinct,
         } = self.host.vms();
-        let beyond = self.cut(&mut vms);
+        let beyond = cut(&self.config.limits, &mut vms);
         let (labels, shared) = labels(&vms, &self.config.identity);
         let (debugfs, config) = (&self.host.debugfs, &self.config);
         let is_hidden = |file: &_| debugfs.as_ref().is_some_and(|it| it.is_hidden(file));
@@ -122,23 +122,6 @@ impl Sweeper {
         }
     }
 
-    /// Leaves out what is beyond the limits; the oldest stay. How many VMs and vCPUs that is.
-    fn cut(&self, vms: &mut Vec<crate::choice::Vm>) -> (usize, usize) {
-        let limits = &self.config.limits;
-        let vms_beyond = vms.len().saturating_sub(limits.vms);
-        vms.truncate(limits.vms);
-        let (mut left, mut vcpus_beyond) = (limits.vcpus, 0);
-        for vm in vms {
-            let all = vm.vcpus.len();
-            while vm.vcpus.len() > left {
-                vm.vcpus.pop_last();
-            }
-            left -= vm.vcpus.len();
-            vcpus_beyond += all - vm.vcpus.len();
-        }
-        (vms_beyond, vcpus_beyond)
-    }
-
     /// What the first look found.
     fn startup(&self) -> StartupReport {
         let (vms, vcpus) = self.found;
@@ -157,9 +140,44 @@ impl Sweeper {
     }
 }
 
+/// Leaves out what is beyond the limits; the oldest stay. How many VMs and vCPUs that is.
+fn cut(limits: &Limits, vms: &mut Vec<Vm>) -> (usize, usize) {
+    let vms_beyond = vms.len().saturating_sub(limits.vms);
+    vms.truncate(limits.vms);
+    let (mut left, mut vcpus_beyond) = (limits.vcpus, 0);
+    for vm in vms {
+        let all = vm.vcpus.len();
+        while vm.vcpus.len() > left {
+            vm.vcpus.pop_last();
+        }
+        left -= vm.vcpus.len();
+        vcpus_beyond += all - vm.vcpus.len();
+    }
+    (vms_beyond, vcpus_beyond)
+}
+
 /// The CPU time of this thread, µs.
 fn cpu_microseconds() -> u64 {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
     seconds * 1_000_000 + u64::try_from(time.tv_nsec).unwrap_or_default() / 1_000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn beyond_the_limits_the_oldest_stay() {
+        let vm = |pid| Vm {
+            key: (pid, 3),
+            vcpus: (0..3).map(|number| (number, None)).collect(),
+            ..Vm::default()
+        };
+        let mut vms = vec![vm(1), vm(2), vm(3)];
+        let limits = Limits { vms: 2, vcpus: 4 };
+        assert_eq!(cut(&limits, &mut vms), (1, 2));
+        let left: Vec<(i32, usize)> = vms.iter().map(|it| (it.key.0, it.vcpus.len())).collect();
+        assert_eq!(left, [(1, 3), (2, 1)]);
+    }
 }

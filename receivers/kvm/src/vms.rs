@@ -50,8 +50,10 @@ impl Host {
     fn update_blocks(&mut self) {
         let Ok(procfs) = &self.procfs else { return };
         let descriptors = self.processes.iter().flat_map(|of| {
-            let statistics = of.descriptors.iter().filter(|it| it.1.is_statistics());
-            statistics.map(|(fd, file)| (&of.process, *fd, *file))
+            let vms = join::vms(&of.descriptors).unwrap_or_default();
+            let statistics: Vec<_> = vms.iter().flat_map(VmFiles::statistics).collect();
+            let of = &of.process;
+            statistics.into_iter().map(move |(fd, file)| (of, fd, file))
         });
         self.blocks.update(descriptors, procfs, &mut self.layouts);
     }
