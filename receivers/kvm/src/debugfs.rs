@@ -46,6 +46,7 @@ pub(crate) struct VmDirectory {
 /// `kvm/` in debugfs.
 #[derive(Debug)]
 pub(crate) struct Debugfs {
+    context: Context,
     path: PathBuf,
     /// By the thread that made the VM, and its descriptor there.
     vms: BTreeMap<(i32, i32), VmDirectory>,
@@ -58,27 +59,11 @@ pub(crate) struct Debugfs {
 }
 
 impl Debugfs {
-    /// Where debugfs is mounted, by mountinfo, or where it is by convention.
-    pub(crate) fn find(context: &Context) -> Debugfs {
-        // In a container the mounts that count are those of the host's first process.
-        let mounts = if context.is_own_root() {
-            "/proc/self/mountinfo"
-        } else {
-            "/proc/1/mountinfo"
-        };
-        let mounts = context.host_path(mounts.as_ref());
-        let mounts = std::fs::read_to_string(mounts).unwrap_or_default();
-        let point = |line: &str| {
-            let (mount, filesystem) = line.split_once(" - ")?;
-            let fields: Vec<&str> = mount.split(' ').collect();
-            let is_whole = fields.get(3) == Some(&"/");
-            let is_it = filesystem.starts_with("debugfs ") && is_whole;
-            fields.get(4).filter(|_| is_it).map(|it| (*it).to_owned())
-        };
-        let point = mounts.lines().filter_map(point).next_back();
-        let point = point.unwrap_or_else(|| "/sys/kernel/debug".into());
+    /// Nothing was looked at yet.
+    pub(crate) fn new(context: &Context) -> Debugfs {
         Debugfs {
-            path: context.host_path(point.as_ref()).join("kvm"),
+            path: path(context),
+            context: context.clone(),
             vms: BTreeMap::new(),
             numbers: HashMap::new(),
             is_locked_down: None,
@@ -126,8 +111,9 @@ impl Debugfs {
         changed
     }
 
-    /// Reads all directories again at the next look.
+    /// Reads all directories again at the next look, wherever debugfs is mounted by then.
     pub(crate) fn distrust(&mut self) {
+        self.path = path(&self.context);
         self.vms.values_mut().for_each(|it| it.links = 0);
         self.is_locked_down = self.is_locked_down.filter(|it| *it);
     }
@@ -180,6 +166,30 @@ impl Debugfs {
             Err(_) => None,
         };
     }
+}
+
+/// `kvm/` where debugfs is mounted, by mountinfo, or where it is by convention.
+fn path(context: &Context) -> PathBuf {
+    // In a container the mounts that count are those of the host's first process.
+    let mounts = if context.is_own_root() {
+        "/proc/self/mountinfo"
+    } else {
+        "/proc/1/mountinfo"
+    };
+    let mounts = context.host_path(mounts.as_ref());
+    let mounts = std::fs::read_to_string(mounts).unwrap_or_default();
+    let point = mounts.lines().filter_map(mount_point).next_back();
+    let point = point.unwrap_or("/sys/kernel/debug");
+    context.host_path(point.as_ref()).join("kvm")
+}
+
+/// Where a line of mountinfo says that the whole of debugfs is mounted.
+fn mount_point(line: &str) -> Option<&str> {
+    let (mount, filesystem) = line.split_once(" - ")?;
+    let mut fields = mount.split(' ').skip(3);
+    let is_whole = fields.next() == Some("/");
+    let point = fields.next()?;
+    (is_whole && filesystem.starts_with("debugfs ")).then_some(point)
 }
 
 /// Reads the number in a file below `kvm/`.
@@ -266,4 +276,26 @@ fn modified_unix_nano(stat: &rustix::fs::Stat) -> u64 {
 fn vm_name(name: &str) -> Option<(i32, i32)> {
     let (thread, fd) = name.split_once('-')?;
     Some((thread.parse().ok()?, fd.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_whole_of_debugfs_is_found_where_it_is_mounted() {
+        let line = "36 25 0:7 / /sys/kernel/debug rw,nosuid shared:15 - debugfs debugfs rw";
+        assert_eq!(mount_point(line), Some("/sys/kernel/debug"));
+        assert_eq!(mount_point(&line.replace(" / ", " /kvm ")), None);
+        assert_eq!(mount_point(&line.replace("- debugfs", "- sysfs")), None);
+        assert_eq!(mount_point(""), None);
+    }
+
+    #[test]
+    fn a_directory_is_a_vms_by_its_name() {
+        assert_eq!(vm_name("1234-12"), Some((1234, 12)));
+        for name in ["exits", "1234", "a-1", "1-"] {
+            assert_eq!(vm_name(name), None, "{name}");
+        }
+    }
 }

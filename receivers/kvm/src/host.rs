@@ -50,7 +50,7 @@ impl Host {
             processes: Processes::new(config.limits.vms),
             // A VM's own, and those of its vCPUs.
             blocks: Blocks::new(config.limits.vms + config.limits.vcpus),
-            debugfs: uses(SourceName::Debugfs).then(|| Debugfs::find(context)),
+            debugfs: uses(SourceName::Debugfs).then(|| Debugfs::new(context)),
             threads: HashMap::new(),
             strangers: HashMap::new(),
             layouts: Layouts::new(config.normalize_units),
