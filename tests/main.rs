@@ -29,6 +29,7 @@ mod hostile_upstream;
 mod hotplug;
 mod join;
 mod kvm;
+mod kvm_statistics;
 mod lifecycle;
 mod limits;
 mod links;
