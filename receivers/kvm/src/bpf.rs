@@ -60,6 +60,14 @@ pub(crate) struct Seen {
     pub(crate) directory: Option<(i32, i32)>,
 }
 
+/// A VM that was seen.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SeenVm {
+    pub(crate) key: VmKey,
+    /// Whether a descriptor of the VM itself is open, and not of its vCPUs only: its own statistics are read then.
+    pub(crate) is_open: bool,
+}
+
 impl Bpf {
     /// Loads the program, and gives up the capabilities for it on this thread.
     pub(crate) fn load(config: &Config, counters: &Counters, warnings: &Warnings) -> Bpf {
@@ -126,9 +134,7 @@ impl Bpf {
         let mut is_other = self.look_again();
         let is_first = self.types.is_none();
         if (is_first || is_rescan) && !self.is_proved_by_own && self.has_vms() {
-            self.ask_own_vm(layouts);
-            is_other |= self.look_again();
-            self.types = None;
+            is_other |= self.ask_own_vm(layouts) && self.look_again();
         }
         self.find_types(layouts);
         is_other || was_active != self.is_active()
@@ -155,8 +161,10 @@ impl Bpf {
         self.counters.record(BPF_UNREADABLE, pass.unreadable);
         self.counters.record(BPF_OVER_LIMIT, pass.over_limit);
         if pass.is_withheld() {
-            self.warnings
-                .warn(WITHHELD, "no vCPU leads to a VM that is there");
+            self.warnings.warn(
+                WITHHELD,
+                "no vCPU leads to a VM that is there, or one's own reads otherwise",
+            );
         }
         let mut records = pass.records();
         let is_same = self
@@ -186,10 +194,10 @@ impl Bpf {
     }
 
     /// Learns the types of all statistics from an empty VM of one's own, and compares what is read of it with what its
-    /// descriptors give. Where `/dev/kvm` cannot be opened nothing is learnt.
-    fn ask_own_vm(&mut self, layouts: &mut Layouts) {
+    /// descriptors give. Whether there was one, and another pass is due: `/dev/kvm` may be closed to this program.
+    fn ask_own_vm(&mut self, layouts: &mut Layouts) -> bool {
         let (Some(iterator), Ok(own)) = (&mut self.iterator, OwnVm::create()) else {
-            return;
+            return false;
         };
         let learn = |level| {
             let bytes = read_all(own.statistics(level)).ok()?;
@@ -200,9 +208,11 @@ impl Bpf {
             .iter()
             .all(Option::is_some);
         match iterator.prove(&own) {
-            Ok(()) => self.is_proved_by_own = has_learnt,
+            Ok(()) if has_learnt => (self.is_proved_by_own, self.types) = (true, None),
+            Ok(()) => {}
             Err(error) => self.failed(&error),
         }
+        true
     }
 
     /// The types by what is known by now: nothing is done where that is no more than before.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use kvm_bpf::VmKey;
 
-use crate::bpf::Seen;
+use crate::bpf::{Seen, SeenVm};
 use crate::choice::Vm;
 use crate::host::Host;
 use crate::identity::Identity;
@@ -44,14 +44,14 @@ impl Host {
 
     fn vm_by_bpf(&self, all: &[Seen], (identity, start): (Identity, u64)) -> Vm {
         let of = all[0];
-        let vcpus = all.iter().filter_map(|it| Some((it.vcpu?, None)));
         let mut vm = Vm {
             key: (of.pid, of.fd),
             identity,
             start,
-            vcpus: vcpus.collect(),
-            bpf: Some(of.vm),
-            is_held: true,
+            bpf: Some(SeenVm {
+                key: of.vm,
+                is_open: of.vcpu.is_none(),
+            }),
             ..Vm::default()
         };
         if let (Some(debugfs), Some(name)) = (&self.debugfs, of.directory)
@@ -59,6 +59,9 @@ impl Host {
         {
             vm.set_directory(name, directory);
         }
+        // A vCPU that is closed by all has its directory still.
+        let vcpus = all.iter().filter_map(|it| Some((it.vcpu?, None)));
+        vm.vcpus = vcpus.collect();
         vm
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use pipeline::{Attributes, SourceDirectory};
 
 #[cfg(feature = "bpf")]
-use crate::bpf::Bpf;
+use crate::bpf::{Bpf, SeenVm};
 #[cfg(feature = "bpf")]
 use crate::bpf_values::BpfValues;
 use crate::config::{Config, IdentityPart, Level, SourceName};
@@ -33,7 +33,7 @@ pub(crate) struct Vm {
     pub(crate) vcpus: BTreeMap<u32, Option<Arc<Block>>>,
     /// What it is called by BPF, where that sees it.
     #[cfg(feature = "bpf")]
-    pub(crate) bpf: Option<kvm_bpf::VmKey>,
+    pub(crate) bpf: Option<SeenVm>,
     /// Whether its process was seen to hold it, and not debugfs alone tells of it.
     pub(crate) is_held: bool,
     /// Whether debugfs shows other vCPUs of it than its process seems to hold.
@@ -105,10 +105,11 @@ impl Vm {
         format!("{}-{}", self.key.0, self.key.1)
     }
 
-    /// Whether BPF reads it.
-    fn is_seen_by_bpf(&self) -> bool {
+    /// Whether BPF reads the VM's own statistics, or those of its vCPUs.
+    #[cfg_attr(not(feature = "bpf"), allow(unused_variables, clippy::unused_self))]
+    fn is_read_by_bpf(&self, is_own: bool) -> bool {
         #[cfg(feature = "bpf")]
-        return self.bpf.is_some();
+        return self.bpf.is_some_and(|it| it.is_open || !is_own);
         #[cfg(not(feature = "bpf"))]
         false
     }
@@ -133,7 +134,8 @@ impl Chooser {
     ) -> (Vec<Part>, Gaps) {
         let (mut parts, mut gaps) = (Vec::new(), Gaps::default());
         for (vm, label) in vms.iter().zip(labels) {
-            let lacks_own = vm.block.is_none() && vm.directory.is_none() && !vm.is_seen_by_bpf();
+            let is_read = vm.block.is_some() || vm.directory.is_some() || vm.is_read_by_bpf(true);
+            let lacks_own = !is_read;
             gaps.vms_without += usize::from(lacks_own && known.config.levels.contains(&Level::Vm));
             self.choose_of(
                 known,
@@ -170,7 +172,7 @@ impl Chooser {
         for (number, block) in &vm.vcpus {
             let mut taken = HashSet::new();
             let place = place(Some(*number));
-            gaps.vcpus_without += usize::from(block.is_none() && !vm.is_seen_by_bpf());
+            gaps.vcpus_without += usize::from(block.is_none() && !vm.is_read_by_bpf(false));
             for source in config.sources.iter().filter(|_| has_vcpus) {
                 match source {
                     SourceName::StatsFd => {
@@ -271,11 +273,12 @@ impl Chooser {
     ) -> Option<Part> {
         use kvm_bpf::Level::{Vcpu, Vm};
         let level = if parts.first()?.is_some() { Vcpu } else { Vm };
+        let seen = vm.bpf.filter(|it| it.is_open || level == Vcpu)?;
         let statistics = Arc::clone(place.known.bpf?.statistics(level)?);
         let is_sum = level == Vcpu && place.vcpu.is_none();
         let (selected, columns) = self.selection(&statistics, taken, is_sum)?;
         let values = PartValues::Bpf(BpfValues {
-            vm: vm.bpf?,
+            vm: seen.key,
             parts,
             statistics,
             selected,

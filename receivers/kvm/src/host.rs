@@ -96,6 +96,7 @@ impl Host {
             self.strangers.clear();
             self.debugfs.iter_mut().for_each(Debugfs::distrust);
         }
+        let is_other_by_bpf = self.look_by_bpf(is_due);
         let heard = self
             .uevents
             .as_ref()
@@ -105,10 +106,7 @@ impl Host {
         if is_other {
             self.find_threads();
         }
-        #[cfg(feature = "bpf")]
-        if let Some(bpf) = &mut self.bpf {
-            is_other |= bpf.look(is_due, &mut self.layouts);
-        }
+        is_other |= is_other_by_bpf;
         if self.can_take()
             && let Ok(procfs) = &self.procfs
         {
@@ -127,6 +125,16 @@ impl Host {
             }
         }
         is_other || is_due
+    }
+
+    /// Makes a pass. Whether it saw anything else than the one before.
+    #[cfg_attr(not(feature = "bpf"), allow(unused_variables, clippy::unused_self))]
+    fn look_by_bpf(&mut self, is_rescan: bool) -> bool {
+        #[cfg(feature = "bpf")]
+        if let Some(bpf) = &mut self.bpf {
+            return bpf.look(is_rescan, &mut self.layouts);
+        }
+        false
     }
 
     /// Finds the processes of the threads that have made the VMs in debugfs.
