@@ -74,7 +74,8 @@ impl Outlet {
         })
     }
 
-    /// Reports once, after the first look, what is swept or missing: the line at the start has the reports of all.
+    /// Reports once, after the first look, what is swept or missing: the line at the start has the reports of all. Until a
+    /// receiver has reported, or sent something, the program is not ready.
     pub fn report_startup(&self, report: StartupReport) {
         self.status.succeeded();
         // Nobody listens after the start.
