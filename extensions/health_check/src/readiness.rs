@@ -135,6 +135,7 @@ pub(crate) fn answer(host: &Host, stalled: &[&str], now: &Now) -> Readiness {
     if let Some(since) = status.ending_since() {
         program.healthy = false;
         program.status = State::Stopping;
+        program.error = None;
         program.status_time = now.time(since);
     }
     program
