@@ -236,3 +236,24 @@ fn after_loading_the_thread_that_sweeps_has_no_capability_for_bpf() {
     read_until(&mut child, |it| it.starts_with(&line));
     end(child);
 }
+
+#[test]
+fn of_more_vms_than_the_limit_bpf_leaves_the_younger_out_which_is_said() {
+    let _kvm = alone(&KVM);
+    if !has_kvm("of_more_vms_than_the_limit_bpf_leaves_the_younger_out_which_is_said") {
+        return;
+    }
+    let mut vmm = Vmm::start(&[]);
+    vmm.ask("in_thread(lambda: vm('old', 1, keep=False))");
+    vmm.ask("in_thread(lambda: vm('young', 2, keep=False))");
+    for limits in ["{vms: 1}", "{vcpus: 1}"] {
+        let output = once(&format!("{{sources: [bpf], limits: {limits}}}"));
+        let (shown, stderr) = (shown(&output.stdout), text(&output.stderr));
+        let mut vcpus: Vec<_> = shown.keys().map(|it| (&it.0, &it.1)).collect();
+        vcpus.retain(|it| it.1 != "vm");
+        vcpus.dedup();
+        assert_eq!(vcpus.len(), 1, "{vcpus:?}");
+        let message = "more VMs or vCPUs than `limits` allows; left out";
+        assert!(stderr.contains(message), "{stderr}");
+    }
+}

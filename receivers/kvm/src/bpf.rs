@@ -73,7 +73,8 @@ impl Bpf {
     pub(crate) fn load(config: &Config, counters: &Counters, warnings: &Warnings) -> Bpf {
         let mut bpf = Bpf {
             limits: kvm_bpf::Limits {
-                vms: config.limits.vms,
+                // Those without a vCPU take no place of others; each of the others has one.
+                vms: config.limits.vms.saturating_add(config.limits.vcpus),
                 vcpus: config.limits.vcpus,
             },
             normalize: config.normalize_units,

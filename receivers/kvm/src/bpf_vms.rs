@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 use kvm_bpf::VmKey;
 
 use crate::bpf::{Seen, SeenVm};
-use crate::choice::Vm;
 use crate::host::Host;
 use crate::identity::Identity;
+use crate::vm::Vm;
 use crate::vms::ByKey;
 
 /// What tells a VM from all that were before: its key may be another one's once it has ended.

@@ -152,6 +152,7 @@ impl Host {
     }
 
     /// Whether BPF tells what VMs there are, whatever may be seen of processes.
+    #[cfg_attr(not(feature = "bpf"), allow(clippy::unused_self))]
     pub(crate) fn is_seen_by_bpf(&self) -> bool {
         #[cfg(feature = "bpf")]
         return self.bpf.as_ref().is_some_and(Bpf::is_active);

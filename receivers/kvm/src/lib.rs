@@ -35,6 +35,7 @@ mod tables;
 mod taking;
 mod uevents;
 mod units;
+mod vm;
 mod vms;
 
 use pipeline::{

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use pipeline::{AnyValue, Attributes, Declared, Metric, SourceFile};
 
-use crate::choice::Vm;
 use crate::config::Config;
 use crate::debugfs::DebugfsFile;
 use crate::descriptors::StatisticUnit;
 use crate::identity::Identity;
 use crate::statistic::{Column, SUBSYSTEM, Statistic};
 use crate::units::{Scale, unit};
+use crate::vm::Vm;
 
 /// The labels of a VM's series, or of those of its vCPU.
 pub(crate) fn attributes(

@@ -7,7 +7,7 @@ use pipeline::telemetry::{FoundTree, Warnings};
 use pipeline::{Batch, Context, Demand, StartupReport};
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::choice::{Chooser, Known, Vm};
+use crate::choice::{Chooser, Known};
 use crate::config::{Config, Limits};
 use crate::counters::{CPU_MICROSECONDS, VCPUS, VMS};
 use crate::host::Host;
@@ -17,6 +17,7 @@ use crate::problems::{Problems, refused_detail};
 use crate::statistic::SUBSYSTEM;
 use crate::tables::Tables;
 use crate::taking::TakeError;
+use crate::vm::Vm;
 use crate::vms::FoundVms;
 
 /// All that a sweep takes.

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
-use crate::choice::Vm;
 use crate::debugfs::VmDirectory;
 use crate::host::Host;
 use crate::identity::Identity;
 use crate::join::{self, VmFiles};
 use crate::procfs::KvmFile;
+use crate::vm::Vm;
 
 /// By process, and the VM's descriptor there.
 pub(crate) type ByKey = BTreeMap<(i32, i32), Vm>;
