@@ -32,7 +32,7 @@ fn by_bpf_alone_and_beside_others_every_statistic_is_what_its_owner_reads() {
     let mut two = Vmm::start(&[]);
     // No order of descriptors tells them apart.
     let bare = two.vm("vm('bare', 0, guest=True)");
-    let thread = two.vm("in_thread(lambda: vm('thread', 3, keep=False))");
+    let thread = two.vm("in_thread(lambda: vm('thread', 3, keep_vm=True))");
     two.ask("vms['bare'].add(keep=False)");
     two.ask("vms['bare'].run(3)");
     for sources in ["{sources: [bpf]}", ALL] {
