@@ -154,15 +154,18 @@ fn a_monitor_that_is_stopped_or_in_a_pid_namespace_is_read_all_the_same() {
     let mut inside = Vmm::by("unshare", &["--pid", "--fork", "--kill-child"]);
     inside.ask("vm('b', 1, guest=True)");
     inside.ask("vms['b'].run(2)");
-    let shown = shown(&once("{sources: [stats_fd]}").stdout);
-    for part in ["vcpu0", "vcpu1"] {
-        assert_equal(&shown, &vm, part, &expected[part]);
+    let by_bpf = cfg!(feature = "bpf").then_some("{sources: [bpf]}");
+    for sources in ["{sources: [stats_fd]}"].into_iter().chain(by_bpf) {
+        let shown = shown(&once(sources).stdout);
+        for part in ["vcpu0", "vcpu1"] {
+            assert_equal(&shown, &vm, part, &expected[part]);
+        }
+        // The kernel calls it by the number that it has inside; here it has another one.
+        let parent = inside.child.id();
+        let children = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"));
+        let child = format!("{}-", children.unwrap().trim());
+        let other = shown.keys().find(|it| it.0.starts_with(&child));
+        let other = &other.expect("the one in the namespace").0;
+        assert_equal(&shown, other, "vcpu0", &inside.all("b")["vcpu0"]);
     }
-    // The kernel calls it by the number that it has inside; here it has another one.
-    let parent = inside.child.id();
-    let children = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"));
-    let child = format!("{}-", children.unwrap().trim());
-    let other = shown.keys().find(|it| it.0.starts_with(&child));
-    let other = &other.expect("the one in the namespace").0;
-    assert_equal(&shown, other, "vcpu0", &inside.all("b")["vcpu0"]);
 }

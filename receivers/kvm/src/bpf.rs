@@ -40,9 +40,19 @@ pub(crate) struct Bpf {
     pub(crate) seen: Vec<Seen>,
     /// Descriptors beyond the limits.
     over_limit: u64,
-    /// Whether a VM of one's own has told the types, and proved the places.
-    is_proved_by_own: bool,
+    own: Own,
     types: Option<Types>,
+}
+
+/// What a VM of one's own has told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Own {
+    /// It was not made yet: there was no other VM.
+    NotAsked,
+    /// Nothing: it could not be made, or not be seen. It is tried again at a rescan.
+    Silent,
+    /// The types, and that the places are right.
+    Proved,
 }
 
 /// A VM or vCPU that was seen, and whose it is.
@@ -85,7 +95,7 @@ impl Bpf {
             failures: 0,
             seen: Vec::new(),
             over_limit: 0,
-            is_proved_by_own: false,
+            own: Own::NotAsked,
             types: None,
         };
         bpf.try_load();
@@ -133,11 +143,15 @@ impl Bpf {
         }
         let was_active = self.is_active();
         let mut is_other = self.look_again();
-        let is_first = self.types.is_none();
-        if (is_first || is_rescan) && !self.is_proved_by_own && self.has_vms() {
+        let is_due = match self.own {
+            Own::NotAsked => true,
+            Own::Silent => is_rescan,
+            Own::Proved => false,
+        };
+        if is_due && self.has_vms() {
+            self.own = Own::Silent;
             is_other |= self.ask_own_vm(layouts) && self.look_again();
         }
-        self.find_types(layouts);
         is_other || was_active != self.is_active()
     }
 
@@ -209,7 +223,7 @@ impl Bpf {
             .iter()
             .all(Option::is_some);
         match iterator.prove(&own) {
-            Ok(()) if has_learnt => (self.is_proved_by_own, self.types) = (true, None),
+            Ok(()) if has_learnt => (self.own, self.types) = (Own::Proved, None),
             Ok(()) => {}
             Err(error) => self.failed(&error),
         }
@@ -217,8 +231,8 @@ impl Bpf {
     }
 
     /// The types by what is known by now: nothing is done where that is no more than before.
-    fn find_types(&mut self, layouts: &Layouts) {
-        let is_known = |it: &Types| self.is_proved_by_own || it.layouts == layouts.len();
+    pub(crate) fn find_types(&mut self, layouts: &Layouts) {
+        let is_known = |it: &Types| self.own == Own::Proved || it.layouts == layouts.len();
         let Some(iterator) = &self.iterator else {
             return;
         };

@@ -19,6 +19,10 @@ pub(crate) type KnownVms = HashMap<VmLife, (Identity, u64)>;
 impl Host {
     /// All VMs that were seen. `held` are those that processes were found to hold, for their statistics descriptors.
     pub(crate) fn vms_by_bpf(&mut self, mut held: ByKey) -> ByKey {
+        // What was taken of descriptors has told of types, too.
+        if let Some(bpf) = &mut self.bpf {
+            bpf.find_types(&self.layouts);
+        }
         let seen = self
             .bpf
             .as_ref()
