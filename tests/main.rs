@@ -25,6 +25,7 @@ mod host_changes;
 mod hostile_tree;
 mod hostile_upstream;
 mod hotplug;
+mod inspect;
 mod join;
 mod kvm;
 mod lifecycle;

@@ -122,6 +122,7 @@ mod data;
 mod demand;
 mod error;
 pub mod formats;
+mod inspection;
 mod matching;
 mod per_series;
 mod registry;
@@ -144,6 +145,7 @@ pub use data::{
 };
 pub use demand::{Demand, Verdict, Want};
 pub use error::{BoxError, Error, Result, with_causes};
+pub use inspection::{Explanation, Inspected, Inspection, LeftOut};
 pub use matching::{Match, near_label};
 pub use per_series::{Memo, PerSeries, TableRewrite};
 pub use registry::{Build, Decode, Factory, Registration};

@@ -5,6 +5,7 @@ mod config;
 mod exporter;
 mod fanout;
 mod graph;
+mod inspect;
 mod join;
 mod processor;
 mod resource;

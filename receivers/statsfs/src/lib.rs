@@ -17,7 +17,8 @@ mod sweep;
 mod tables;
 
 use pipeline::{
-    Component, Context, Demand, Error, Outlet, Receiver, ReceiverClock, Result, async_trait,
+    Component, Context, Demand, Error, Inspection, Outlet, Receiver, ReceiverClock, Result,
+    async_trait,
 };
 
 pub use config::{Config, Filter, FormatRule, Limits, Priority, Read, ValueFormat};
@@ -99,6 +100,28 @@ impl Component for Statsfs {
 #[async_trait]
 impl Receiver for Statsfs {
     async fn run(self: Box<Self>, demand: Demand, out: Outlet, clock: ReceiverClock) -> Result<()> {
+        self.start(demand, out, clock, None).await
+    }
+
+    async fn inspect(
+        self: Box<Self>,
+        demand: Demand,
+        out: Outlet,
+        clock: ReceiverClock,
+        inspection: Inspection,
+    ) -> Result<()> {
+        self.start(demand, out, clock, Some(inspection)).await
+    }
+}
+
+impl Statsfs {
+    async fn start(
+        self,
+        demand: Demand,
+        out: Outlet,
+        clock: ReceiverClock,
+        inspection: Option<Inspection>,
+    ) -> Result<()> {
         let (config, context) = (self.config, self.context);
         let interval = config.collection_interval.0;
         let ticks = if config.align {
@@ -107,7 +130,7 @@ impl Receiver for Statsfs {
             clock.ticks(interval, config.initial_delay.0)
         };
         let once = clock.is_once();
-        let mut task = receiver::StatsfsTask::start(config, context, demand, once)?;
+        let mut task = receiver::StatsfsTask::start(config, context, demand, once, inspection)?;
         task.run(ticks, out, clock.shutdown).await
     }
 }

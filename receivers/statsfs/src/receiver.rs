@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use pipeline::telemetry::Counter;
 use pipeline::{
-    Batch, Context, Demand, Error, Outlet, Result, Shutdown, StartupReport, Ticks, now_unix_nano,
+    Batch, Context, Demand, Error, Inspected, Inspection, LeftOut, Outlet, Result, Shutdown,
+    StartupReport, Ticks, now_unix_nano,
 };
 use tokio::sync::{Notify, mpsc};
 use tokio::time::sleep_until;
@@ -14,8 +15,8 @@ use tokio::time::sleep_until;
 use crate::config::Config;
 use crate::counters::CPU_MICROSECONDS;
 use crate::discovery::{
-    ChangeProbe, DemandedChanges, ScanEvent, ScanReport, ScanRequest, ScannedTree, Scanner,
-    display_path,
+    ChangeProbe, DOES_NOT_ANSWER, DemandedChanges, ScanEvent, ScanReport, ScanRequest, ScannedTree, Scanner,
+    display_path, head_of, is_wanted,
 };
 use crate::failure_log::FailureLog;
 use crate::plan::Plan;
@@ -28,6 +29,9 @@ const MAX_SCAN_WAIT: Duration = Duration::from_millis(100);
 
 /// How often the readers and the scan are checked for being stuck.
 const STUCK_CHECK_INTERVAL: Duration = Duration::from_millis(50);
+
+/// What is said of series beyond a limit.
+const TOO_MANY_SERIES: &str = "more series than `limits.series` allows; passed over";
 
 /// The state of the task.
 pub(crate) struct StatsfsTask {
@@ -52,6 +56,11 @@ pub(crate) struct StatsfsTask {
     change_probe: Option<Arc<ChangeProbe>>,
     /// When the probe last said so since the last scan, unix ns.
     unchanged_at: Option<u64>,
+    /// Who is told what becomes no series, and what is still to be said.
+    inspection: Option<Inspection>,
+    to_say: Vec<Inspected>,
+    /// Batches for which nothing was read.
+    unread: Vec<Batch>,
 }
 
 impl StatsfsTask {
@@ -61,10 +70,11 @@ impl StatsfsTask {
         context: Context,
         demand: Demand,
         once: bool,
+        inspection: Option<Inspection>,
     ) -> Result<StatsfsTask> {
         let jobs_done = Arc::new(Notify::new());
         let (root, readers, max_stuck) = (config.root.clone(), config.readers, config.max_stuck);
-        let plan = Arc::new(Plan::new(config));
+        let plan = Arc::new(Plan::new(config, inspection.is_some()));
         // One byte more than a value may have, to detect longer ones.
         let buffer = usize::try_from(plan.limits.value_bytes.0).unwrap_or(usize::MAX);
         let notify = Arc::clone(&jobs_done);
@@ -104,6 +114,9 @@ impl StatsfsTask {
             is_scanned: false,
             change_probe: None,
             unchanged_at: None,
+            inspection,
+            to_say: Vec::new(),
+            unread: Vec::new(),
         })
     }
 
@@ -154,6 +167,8 @@ impl StatsfsTask {
                     None => ticks_ended = true,
                 },
             }
+            batches.append(&mut self.unread);
+            self.say().await;
             if batches.is_empty() {
                 continue;
             }
@@ -218,6 +233,11 @@ impl StatsfsTask {
     }
 
     fn apply_changes(&mut self, changes: DemandedChanges) {
+        let unwanted = changes.unwanted.into_iter();
+        self.to_say
+            .extend(unwanted.map(|(head, series)| Inspected::Unwanted(head, series)));
+        self.to_say
+            .extend(changes.left_out.into_iter().map(Inspected::LeftOut));
         let tables = &mut self.sweeps.tables;
         for directory in changes.removed_directories {
             tables.remove_directory(directory);
@@ -226,11 +246,25 @@ impl StatsfsTask {
             tables.remove_file(directory, &file);
         }
         for (directory_ref, file, wants) in changes.changed {
+            if self.plan.inspects
+                && !is_wanted(&wants)
+                && tables.has_row(directory_ref.directory, &file.file)
+            {
+                let head = head_of(&self.context, &directory_ref.subsystem);
+                let series = vec![file.series.clone()];
+                self.to_say.push(Inspected::Unwanted(Arc::new(head), series));
+            }
             tables.change_file(&directory_ref, file, &wants);
         }
         for (directory_ref, files) in changes.added {
             for (file, wants) in files {
+                let source = self.plan.inspects.then(|| file.series.source.clone()).flatten();
+                let refused = tables.refused.len();
                 tables.add_file(&directory_ref, file, &wants);
+                if let Some(source) = source.filter(|_| tables.refused.len() > refused) {
+                    let left_out = LeftOut::new(source.path(), "limit", TOO_MANY_SERIES);
+                    self.to_say.push(Inspected::LeftOut(left_out));
+                }
             }
         }
     }
@@ -247,7 +281,7 @@ impl StatsfsTask {
             self.failure_log.record_once(
                 Counter::SERIES_REFUSED,
                 "limit",
-                "more series than `limits.series` allows; passed over",
+                TOO_MANY_SERIES,
                 format!("{first} (one of {count})"),
             );
         }
@@ -265,15 +299,37 @@ impl StatsfsTask {
     }
 
     fn start_sweeps(&mut self, number: u64) {
+        if self.inspection.as_ref().is_some_and(|it| !it.reads()) {
+            self.unread = self.sweeps.unread(number);
+            return;
+        }
         self.sweeps.tick(number);
         if self.sweeps.is_idle() {
             self.failure_log.flush();
         }
     }
 
+    /// Says what has become no series since this was last called.
+    async fn say(&mut self) {
+        let Some(inspection) = &self.inspection else {
+            return;
+        };
+        let no_value = std::mem::take(&mut self.sweeps.no_value).into_iter();
+        self.to_say.extend(no_value.map(Inspected::NoValue));
+        let saying = Instant::now();
+        for inspected in self.to_say.drain(..) {
+            inspection.say(inspected).await;
+        }
+        self.sweeps.extend_deadlines(saying.elapsed());
+    }
+
     /// Looks for files and directories that do not answer.
     fn check_stuck(&mut self) -> std::io::Result<Vec<Batch>> {
         self.scanner.check_stalled()?;
+        for path in self.scanner.given_up.drain(..) {
+            let left_out = LeftOut::new(format!("{path}/"), "stuck", DOES_NOT_ANSWER);
+            self.to_say.push(Inspected::LeftOut(left_out));
+        }
         let patience = if self.is_scanned || self.scanner.is_stalled {
             MAX_SCAN_WAIT
         } else {

@@ -278,6 +278,11 @@ impl Tables {
         ended.is_some()
     }
 
+    /// Whether a file has a row that is read.
+    pub(crate) fn has_row(&self, directory: DirectoryId, file: &CString) -> bool {
+        self.find_row(directory, file).is_some()
+    }
+
     fn find_row(&self, directory: DirectoryId, file: &CString) -> Option<(TableId, u32)> {
         self.directories.get(&directory)?.iter().find_map(|id| {
             let table = self.by_id.get(id)?;

@@ -109,7 +109,9 @@ fn json_string(text: &str) -> String {
     json_escaped(&serde_json::Value::from(text).to_string()).into_owned()
 }
 
-fn value(value: &Value, kind: &Kind) -> String {
+/// A value as it stands in a line.
+#[must_use]
+pub fn value(value: &Value, kind: &Kind) -> String {
     match value {
         Value::Absent => "-".into(),
         Value::Ended => "end".into(),
@@ -120,7 +122,9 @@ fn value(value: &Value, kind: &Kind) -> String {
     }
 }
 
-fn kind_word(kind: &Kind) -> &'static str {
+/// A kind as it stands in a line; empty where nobody knows it.
+#[must_use]
+pub fn kind_word(kind: &Kind) -> &'static str {
     let is_delta = kind.temporality() == Some(Temporality::Delta);
     match (kind, is_delta) {
         (Kind::Unknown, _) => "",
