@@ -58,16 +58,29 @@ fn the_series_that_are_read_are_those_that_once_writes() {
     let kvm = repository("tests/fixtures/kvm-statsfs-liiling/sys/kernel/stats");
     let receiver = |root: &std::path::Path| format!("{{root: {}}}", root.display());
     for name in ["default", "local", "metadata-and-labels", "host"] {
-        let config = fs::read_to_string(repository("configs").join(format!("{name}.yaml"))).unwrap();
-        let config = config.replace("${env:STATSFS_ROOT:-/sys/kernel/statsfs}", tree.to_str().unwrap());
+        let config =
+            fs::read_to_string(repository("configs").join(format!("{name}.yaml"))).unwrap();
+        let config = config.replace(
+            "${env:STATSFS_ROOT:-/sys/kernel/statsfs}",
+            tree.to_str().unwrap(),
+        );
         assert!(assert_agrees(name, &config) > 0, "{name}");
     }
     for (name, processors) in [
         ("plain", ""),
         ("separate", "metadata: {aggregates: separate}"),
-        ("aggregated", "metadata: ; aggregate: {rules: [{without: [device]}]}; batch:"),
-        ("renamed twice", "labels: {actions: [{name: {template: a.{metric}}}]}; labels/2: {actions: [{drop: {match: {name: 'a.rx_*'}}}, {set: {label: \"x y\", value: 'a\"b'}}]}"),
-        ("made the same", "labels: {actions: [{delete: {label: device}}]}"),
+        (
+            "aggregated",
+            "metadata: ; aggregate: {rules: [{without: [device]}]}; batch:",
+        ),
+        (
+            "renamed twice",
+            "labels: {actions: [{name: {template: a.{metric}}}]}; labels/2: {actions: [{drop: {match: {name: 'a.rx_*'}}}, {set: {label: \"x y\", value: 'a\"b'}}]}",
+        ),
+        (
+            "made the same",
+            "labels: {actions: [{delete: {label: device}}]}",
+        ),
     ] {
         for root in [&tree, &kvm] {
             let config = crate::common::config(&receiver(root), processors, "{}");
@@ -78,7 +91,8 @@ fn the_series_that_are_read_are_those_that_once_writes() {
         "receivers: {{statsfs/a: {0}, statsfs/b: {0}, statsfs/c: {1}}}\nprocessors: {{labels: {{actions: [{{set: {{label: p, value: '2'}}}}]}}}}\nexporters: {{stdout: }}\n\
          service: {{pipelines: {{metrics/1: {{receivers: [statsfs/a, statsfs/b], exporters: [stdout]}}, \
          metrics/2: {{receivers: [statsfs/a, statsfs/c], processors: [labels], exporters: [stdout]}}, metrics/3: {{receivers: [statsfs/c], exporters: [stdout]}}}}}}\n",
-        receiver(&tree), receiver(&kvm)
+        receiver(&tree),
+        receiver(&kvm)
     );
     assert!(assert_agrees("joined", &two) > 0);
 }
@@ -92,25 +106,46 @@ fn each_statistics_file_of_this_kernel_is_listed_once_and_as_once_shows_it() {
         let directory = device.path().join("statistics");
         for file in fs::read_dir(directory).into_iter().flatten() {
             let (device, file) = (device.file_name(), file.unwrap().file_name());
-            files.insert(format!("net/{}/statistics/{}", device.display(), file.display()));
+            files.insert(format!(
+                "net/{}/statistics/{}",
+                device.display(),
+                file.display()
+            ));
         }
     }
     assert!(!files.is_empty());
     let listed = records(None, &["net/*/statistics/*"]);
-    let sources: Vec<String> = listed.iter().map(|it| it["source"].as_str().unwrap().to_owned()).collect();
+    let sources: Vec<String> = listed
+        .iter()
+        .map(|it| it["source"].as_str().unwrap().to_owned())
+        .collect();
     assert_eq!(sources.len(), files.len());
     assert_eq!(sources.into_iter().collect::<BTreeSet<_>>(), files);
-    let shown = std::process::Command::new(crate::common::BINARY).arg("--once").output().unwrap();
-    let shown: BTreeMap<String, String> = lines(&shown.stdout).into_iter().map(|line| {
-        let series = first_word(&line);
-        let rest = line[series.len()..].split_whitespace().skip(1).collect::<Vec<_>>().join(" ");
-        (series, rest)
-    }).collect();
+    let shown = std::process::Command::new(crate::common::BINARY)
+        .arg("--once")
+        .output()
+        .unwrap();
+    let shown: BTreeMap<String, String> = lines(&shown.stdout)
+        .into_iter()
+        .map(|line| {
+            let series = first_word(&line);
+            let rest = line[series.len()..]
+                .split_whitespace()
+                .skip(1)
+                .collect::<Vec<_>>()
+                .join(" ");
+            (series, rest)
+        })
+        .collect();
     for record in &listed {
         let of = |key: &str| record[key].as_str().unwrap_or_default().to_owned();
         assert_eq!(of("state"), "read", "{record}");
         let expected = format!("{} {}", of("kind"), of("unit"));
-        assert_eq!(shown.get(&series(record)).map(String::as_str), Some(expected.trim_end()), "{record}");
+        assert_eq!(
+            shown.get(&series(record)).map(String::as_str),
+            Some(expected.trim_end()),
+            "{record}"
+        );
         assert_eq!(record["exporters"], serde_json::json!({"stdout": "10s"}));
     }
 }

@@ -27,7 +27,9 @@ fn records(config: Option<&str>, arguments: &[&str]) -> Vec<Value> {
     let stderr = text(&output.stderr);
     assert!(output.status.success() && stderr.is_empty(), "{stderr}");
     let stdout = text(&output.stdout);
-    let lines = stdout.lines().map(|line| serde_json::from_str(line).unwrap());
+    let lines = stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap());
     let mut lines: Vec<Value> = lines.collect();
     assert!(lines.remove(0)["resource"]["host.name"].is_string());
     lines

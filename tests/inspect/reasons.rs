@@ -9,9 +9,7 @@ use serde_json::{Value, json};
 
 use super::{of, output, records, why};
 use crate::common::alone::{KVM, alone};
-use crate::common::{
-    BINARY, as_nobody, config, file, has_program, is_root, lacks, spawn, text,
-};
+use crate::common::{BINARY, as_nobody, config, file, has_program, is_root, lacks, spawn, text};
 
 /// A tree of one receiver `statsfs` with these options, and these processors.
 fn inspected(root: &Path, options: &str, processors: &str, arguments: &[&str]) -> Vec<Value> {
@@ -41,11 +39,19 @@ fn what_is_read_is_shown_as_it_goes_out_and_who_says_so() {
     assert_eq!(of(&records, "net/eth0/rx_bytes"), &expected);
     let ruled = of(&records, "net/eth0/ruled");
     assert_eq!(
-        [&ruled["kind"], &ruled["kind_from"], &ruled["unit"], &ruled["unit_from"]],
+        [
+            &ruled["kind"],
+            &ruled["kind_from"],
+            &ruled["unit"],
+            &ruled["unit_from"]
+        ],
         ["updown", "rules.1", "By", "rules.1"]
     );
     let unknown = of(&records, "net/eth0/unheard_of");
-    assert_eq!([&unknown["kind"], &unknown["kind_from"]], ["gauge", "nobody"]);
+    assert_eq!(
+        [&unknown["kind"], &unknown["kind_from"]],
+        ["gauge", "nobody"]
+    );
     assert_eq!([&unknown["unit"], &unknown["unit_from"]], [&Value::Null; 2]);
 }
 
@@ -55,12 +61,20 @@ fn a_kind_is_from_the_tree_or_from_the_file_s_mode_or_nobody_s() {
     let records = inspected(&root, "", "metadata: {}", &[]);
     let declared = records.iter().filter(|it| it["kind_from"] == ".schema");
     assert!(declared.count() > 0, "{records:#?}");
-    assert_eq!(why(&records, "net/.schema"), "left_out; schema; it says what the files beside it are");
+    assert_eq!(
+        why(&records, "net/.schema"),
+        "left_out; schema; it says what the files beside it are"
+    );
     let records = inspected(&root, "", "", &[]);
     let read = records.iter().filter(|it| it["state"] == "read");
     let kinds: Vec<_> = read.map(|it| (&it["kind"], &it["kind_from"])).collect();
     assert!(!kinds.is_empty());
-    assert!(kinds.iter().all(|it| *it == (&json!("unknown"), &json!("nobody"))), "{kinds:?}");
+    assert!(
+        kinds
+            .iter()
+            .all(|it| *it == (&json!("unknown"), &json!("nobody"))),
+        "{kinds:?}"
+    );
 }
 
 #[test]
@@ -68,8 +82,13 @@ fn what_the_receiver_leaves_out_is_listed_with_the_reason() {
     let tree = tempfile::tempdir().unwrap();
     let root = tree.path();
     for path in [
-        "net/eth0/statistics/rx", "net/eth0/mtu", "net/eth0/statistics/.hidden", "net/eth0/queues/rx-0/x", "net/lo/statistics/rx",
-        "disk/sda/statistics/rx", "in_the_root",
+        "net/eth0/statistics/rx",
+        "net/eth0/mtu",
+        "net/eth0/statistics/.hidden",
+        "net/eth0/queues/rx-0/x",
+        "net/lo/statistics/rx",
+        "disk/sda/statistics/rx",
+        "in_the_root",
     ] {
         file(root, path);
     }
@@ -82,15 +101,30 @@ fn what_the_receiver_leaves_out_is_listed_with_the_reason() {
     let records = inspected(root, options, "", &["--read"]);
     for (source, expected) in [
         ("net/eth0/statistics/rx", "read"),
-        ("net/eth0/mtu", "left_out; layout; not where `layout` has files"),
+        (
+            "net/eth0/mtu",
+            "left_out; layout; not where `layout` has files",
+        ),
         ("net/eth0/queues/", "left_out; layout; no part of `layout`"),
-        ("net/eth0/statistics/.hidden", "left_out; hidden; its name begins with a dot"),
-        ("net/eth0/statistics/fifo", "left_out; special; neither a file nor a directory"),
+        (
+            "net/eth0/statistics/.hidden",
+            "left_out; hidden; its name begins with a dot",
+        ),
+        (
+            "net/eth0/statistics/fifo",
+            "left_out; special; neither a file nor a directory",
+        ),
         ("net/lo/", "left_out; filter; `devices` leaves it out"),
         ("disk/", "left_out; filter; `subsystems` leaves it out"),
-        ("in_the_root", "left_out; layout; in the root, each directory is a subsystem"),
+        (
+            "in_the_root",
+            "left_out; layout; in the root, each directory is a subsystem",
+        ),
         ("net/eth1/", "left_out; link; a link, which is not followed"),
-        ("linked/", "left_out; link; a link; `follow_links: true` follows it"),
+        (
+            "linked/",
+            "left_out; link; a link; `follow_links: true` follows it",
+        ),
     ] {
         assert_eq!(why(&records, source), expected);
     }
@@ -115,7 +149,10 @@ fn what_is_beyond_a_limit_is_listed_file_by_file() {
     assert_eq!(count("series: 2"), ["s/a/deep/er/c", "s/b/c"]);
     assert_eq!(count("files: 3"), ["s/b/c"]);
     assert_eq!(count("depth: 2"), ["s/a/deep/"]);
-    assert_eq!(count("directories: 4"), ["s/a/deep/", "s/a/deep/er/"][..0].to_vec());
+    assert_eq!(
+        count("directories: 4"),
+        ["s/a/deep/", "s/a/deep/er/"][..0].to_vec()
+    );
 }
 
 #[test]
@@ -136,7 +173,10 @@ fn what_a_processor_drops_is_never_opened_and_names_its_rule() {
         ("s/d/not_kept", "dropped; labels; dropped; actions.1.keep"),
         ("s/d/ruled_out", "dropped; metadata; dropped; rules.0"),
         ("s/d/unknown", "dropped; metadata; dropped; unmatched"),
-        ("kvm/1-2/exits", "dropped; metadata; dropped; aggregates: a sum of files below"),
+        (
+            "kvm/1-2/exits",
+            "dropped; metadata; dropped; aggregates: a sum of files below",
+        ),
         ("kvm/1-2/vcpu0/exits", "read"),
     ] {
         assert_eq!(why(&records, source), expected);
@@ -179,8 +219,15 @@ fn with_read_there_is_a_value_or_the_reason_why_there_is_none() {
     let directory = tree.path().join("s/d");
     fs::create_dir_all(&directory).unwrap();
     for (name, content) in [
-        ("int", "42\n"), ("float", "1.5\n"), ("empty", ""), ("word", "up\n"), ("several", "1 2\n"), ("large", &"1".repeat(5000)),
-        ("beyond", &"9".repeat(30)), ("absent", "-1\n"), ("scaled", "2\n"),
+        ("int", "42\n"),
+        ("float", "1.5\n"),
+        ("empty", ""),
+        ("word", "up\n"),
+        ("several", "1 2\n"),
+        ("large", &"1".repeat(5000)),
+        ("beyond", &"9".repeat(30)),
+        ("absent", "-1\n"),
+        ("scaled", "2\n"),
     ] {
         fs::write(directory.join(name), content).unwrap();
     }
@@ -191,15 +238,28 @@ fn with_read_there_is_a_value_or_the_reason_why_there_is_none() {
     assert_eq!(of(&records, "s/d/float")["value"], 1.5);
     assert_eq!(of(&records, "s/d/scaled")["value"], 1024.0);
     for (name, reason) in [
-        ("empty", "empty"), ("word", "not_numeric"), ("several", "multi_value"), ("large", "too_large"), ("beyond", "out_of_range"),
+        ("empty", "empty"),
+        ("word", "not_numeric"),
+        ("several", "multi_value"),
+        ("large", "too_large"),
+        ("beyond", "out_of_range"),
         ("absent", "absent"),
     ] {
         let record = of(&records, &format!("s/d/{name}"));
-        assert_eq!([&record["state"], &record["reason"]], ["failed", reason], "{record}");
+        assert_eq!(
+            [&record["state"], &record["reason"]],
+            ["failed", reason],
+            "{record}"
+        );
     }
     // Without it nothing is known of values.
     let records = inspected(tree.path(), options, processors, &[]);
-    assert!(records.iter().all(|it| it["state"] == "read" && it["value"].is_null()), "{records:#?}");
+    assert!(
+        records
+            .iter()
+            .all(|it| it["state"] == "read" && it["value"].is_null()),
+        "{records:#?}"
+    );
 }
 
 #[test]
@@ -213,18 +273,28 @@ fn what_this_user_may_not_read_is_told_as_such() {
     fs::set_permissions(root.join("s/d/secret"), fs::Permissions::from_mode(0)).unwrap();
     fs::set_permissions(root.join("s/closed"), fs::Permissions::from_mode(0)).unwrap();
     let mut command = if is_root() {
-        let Some(command) = as_nobody(TEST, &directory) else { return };
+        let Some(command) = as_nobody(TEST, &directory) else {
+            return;
+        };
         command
     } else {
         Command::new(BINARY)
     };
     command.args(["inspect", "--read", "--config", "-"]);
     let receiver = format!("{{root: {}}}", root.display());
-    let output = spawn(command, &config(&receiver, "", "{}")).wait_with_output().unwrap();
+    let output = spawn(command, &config(&receiver, "", "{}"))
+        .wait_with_output()
+        .unwrap();
     let stdout = text(&output.stdout);
-    let records = stdout.lines().skip(1).map(|line| serde_json::from_str(line).unwrap());
+    let records = stdout
+        .lines()
+        .skip(1)
+        .map(|line| serde_json::from_str(line).unwrap());
     let records: Vec<Value> = records.collect();
-    assert_eq!(why(&records, "s/d/secret"), "failed; permission; permission denied; passed over");
+    assert_eq!(
+        why(&records, "s/d/secret"),
+        "failed; permission; permission denied; passed over"
+    );
     let closed = "left_out; directory; cannot be listed: permission denied; passed over";
     assert_eq!(why(&records, "s/closed/"), closed);
     assert_eq!(of(&records, "s/d/open")["value"], 1);
@@ -257,10 +327,17 @@ fn what_lockdown_hides_is_told_as_such() {
 fn a_root_that_is_not_there_is_listed_as_missing_and_a_glob_that_fits_nothing_fails() {
     let config = config("{root: /nowhere}", "", "{}");
     let records = records(Some(&config), &[]);
-    assert_eq!(why(&records, "/nowhere (no such directory)"), "left_out; missing; the receiver has not found it");
+    assert_eq!(
+        why(&records, "/nowhere (no such directory)"),
+        "left_out; missing; the receiver has not found it"
+    );
     let output = output(Some(&config), &["no/such/file"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).contains("nothing to list"), "{}", text(&output.stderr));
+    assert!(
+        text(&output.stderr).contains("nothing to list"),
+        "{}",
+        text(&output.stderr)
+    );
 }
 
 #[test]
@@ -278,15 +355,32 @@ fn nothing_is_sent_and_without_read_no_value_is_opened() {
     let found = records(Some(&config), &["--read"]);
     assert_eq!(of(&found, "s/d/value")["exporters"], json!({"otlp": "10s"}));
     let nobody = listener.accept().unwrap_err();
-    assert_eq!(nobody.kind(), std::io::ErrorKind::WouldBlock, "nobody has come");
+    assert_eq!(
+        nobody.kind(),
+        std::io::ErrorKind::WouldBlock,
+        "nobody has come"
+    );
     if !has_program("strace") {
-        return lacks("nothing_is_sent_and_without_read_no_value_is_opened", "strace");
+        return lacks(
+            "nothing_is_sent_and_without_read_no_value_is_opened",
+            "strace",
+        );
     }
     let log = tree.path().join("strace");
     for (arguments, expected) in [(&["--read"][..], true), (&[][..], false)] {
         let mut command = Command::new("strace");
-        command.args(["--follow-forks", "--quiet=attach,personality", "--trace=openat,socket", "--output"]);
-        command.arg(&log).arg(BINARY).arg("inspect").args(arguments).args(["--config", "-"]);
+        command.args([
+            "--follow-forks",
+            "--quiet=attach,personality",
+            "--trace=openat,socket",
+            "--output",
+        ]);
+        command
+            .arg(&log)
+            .arg(BINARY)
+            .arg("inspect")
+            .args(arguments)
+            .args(["--config", "-"]);
         let output = spawn(command, &config).wait_with_output().unwrap();
         assert!(output.status.success(), "{}", text(&output.stderr));
         let trace = fs::read_to_string(&log).unwrap();

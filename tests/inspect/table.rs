@@ -19,7 +19,10 @@ fn on_a_terminal_it_is_a_table() {
     let yaml = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
     std::fs::write(yaml.path(), config(&receiver, processors, "{}")).unwrap();
     let command = format!("{BINARY} inspect --read {}", yaml.path().display());
-    let output = Command::new("script").args(["-qec", &command, "/dev/null"]).output().unwrap();
+    let output = Command::new("script")
+        .args(["-qec", &command, "/dev/null"])
+        .output()
+        .unwrap();
     let stdout = text(&output.stdout);
     assert!(output.status.success(), "{stdout}");
     let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -28,10 +31,13 @@ fn on_a_terminal_it_is_a_table() {
     let header = "SOURCE METRIC KIND FROM UNIT FROM EVERY EXPORTERS VALUE";
     let at = lines.iter().position(|line| line == header).unwrap();
     assert_eq!(lines[at - 1], "statsfs");
-    assert_eq!(lines[at + 1..], [
-        "net/eth0/.hidden not read: hidden: its name begins with a dot",
-        "net/eth0/dropped not sent by metrics: metadata: rules.0",
-        "net/eth0/rx_bytes net/rx_bytes{device=/eth0} counter catalog By catalog 10s stdout 1",
-        "net/eth0/unheard_of net/unheard_of{device=/eth0} gauge? nobody - - 10s stdout 1",
-    ]);
+    assert_eq!(
+        lines[at + 1..],
+        [
+            "net/eth0/.hidden not read: hidden: its name begins with a dot",
+            "net/eth0/dropped not sent by metrics: metadata: rules.0",
+            "net/eth0/rx_bytes net/rx_bytes{device=/eth0} counter catalog By catalog 10s stdout 1",
+            "net/eth0/unheard_of net/unheard_of{device=/eth0} gauge? nobody - - 10s stdout 1",
+        ]
+    );
 }

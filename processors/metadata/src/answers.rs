@@ -137,7 +137,9 @@ impl Types {
             return Some(Dropped::Rule(rule));
         }
         match self.config.aggregates {
-            Aggregates::Auto if self.is_aggregate(known) == Some(true) => return Some(Dropped::Sum),
+            Aggregates::Auto if self.is_aggregate(known) == Some(true) => {
+                return Some(Dropped::Sum);
+            }
             Aggregates::Drop if self.is_marked(known) => return Some(Dropped::NameBelow),
             _ => {}
         }
@@ -152,7 +154,7 @@ impl Types {
 }
 
 /// A file that can be cleared counts; on sysfs 0644 is a setting, and 0444 says nothing anywhere.
-fn is_counter_by_mode(source: &Source) -> bool {
+pub(crate) fn is_counter_by_mode(source: &Source) -> bool {
     let known = match &*source.directory.filesystem {
         "statsfs" | "stats_fs" => true,
         "debugfs" => source.directory.path.split('/').next() == Some("kvm"),

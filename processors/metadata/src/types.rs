@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use pipeline::telemetry::RuleUse;
-use pipeline::{
-    Context, Explanation, Head, Kind, PerSeries, Series, Source, SourceFile, Verdict,
-};
+use pipeline::{Context, Explanation, Head, Kind, PerSeries, Series, Source, SourceFile, Verdict};
 
+use crate::answers::is_counter_by_mode;
 use crate::catalog::{Catalog, CatalogEntry};
-use crate::config::{Aggregates, Config, MetadataRule, MetadataSource, Start, Unmatched};
+use crate::config::{Aggregates, Config, MetadataRule, MetadataSource, Start};
 use crate::counts::{RowMemory, ValueRewrite};
 use crate::wraps::Wrap;
 

@@ -15,8 +15,8 @@ use tokio::time::sleep_until;
 use crate::config::Config;
 use crate::counters::CPU_MICROSECONDS;
 use crate::discovery::{
-    ChangeProbe, DOES_NOT_ANSWER, DemandedChanges, ScanEvent, ScanReport, ScanRequest, ScannedTree, Scanner,
-    display_path, head_of, is_wanted,
+    ChangeProbe, DOES_NOT_ANSWER, DemandedChanges, ScanEvent, ScanReport, ScanRequest, ScannedTree,
+    Scanner, display_path, head_of, is_wanted,
 };
 use crate::failure_log::FailureLog;
 use crate::plan::Plan;
@@ -252,13 +252,18 @@ impl StatsfsTask {
             {
                 let head = head_of(&self.context, &directory_ref.subsystem);
                 let series = vec![file.series.clone()];
-                self.to_say.push(Inspected::Unwanted(Arc::new(head), series));
+                self.to_say
+                    .push(Inspected::Unwanted(Arc::new(head), series));
             }
             tables.change_file(&directory_ref, file, &wants);
         }
         for (directory_ref, files) in changes.added {
             for (file, wants) in files {
-                let source = self.plan.inspects.then(|| file.series.source.clone()).flatten();
+                let source = self
+                    .plan
+                    .inspects
+                    .then(|| file.series.source.clone())
+                    .flatten();
                 let refused = tables.refused.len();
                 tables.add_file(&directory_ref, file, &wants);
                 if let Some(source) = source.filter(|_| tables.refused.len() > refused) {

@@ -13,6 +13,7 @@ use super::record::{Record, labels};
 pub(crate) trait Writer {
     /// The resource of all that is sent.
     fn resource(&mut self, resource: &Attributes) -> io::Result<()>;
+    /// A line.
     fn record(&mut self, record: &Record<'_>) -> io::Result<()>;
     /// Called once, after the last record.
     fn finish(&mut self) -> io::Result<()>;

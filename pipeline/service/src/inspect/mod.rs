@@ -4,8 +4,8 @@
 mod glob;
 mod joined;
 mod list;
-mod route;
 mod record;
+mod route;
 mod sink;
 mod stage;
 mod table;
@@ -15,16 +15,16 @@ use std::io;
 
 use pipeline::telemetry::Counters;
 use pipeline::{
-    Batch, Demand, Inspected, Inspection, LeftOut, Outlet, Receiver, ReceiverClock, Series, Shutdown,
-    StartupReport, Value,
+    Batch, Demand, Inspected, Inspection, LeftOut, Outlet, Receiver, ReceiverClock, Series,
+    Shutdown, StartupReport, Value,
 };
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
 use crate::graph::{Graph, all_of};
-use route::InspectedPipeline;
 use joined::JoinedExporters;
 use record::{Record, State};
+use route::InspectedPipeline;
 
 pub(crate) use glob::Glob;
 pub(crate) use list::{JsonLines, List, Writer};
@@ -97,8 +97,7 @@ impl InspectedGraph {
         let outlet = Outlet::new(to, counters.clone(), startup);
         let clock = ReceiverClock::new(Shutdown::new(hear), true, counters);
         let inspection = Inspection::new(say, self.reads);
-        let looking =
-            workers.spawn(receiver.inspect(self.demand(id), outlet, clock, inspection));
+        let looking = workers.spawn(receiver.inspect(self.demand(id), outlet, clock, inspection));
         let mut is_any = false;
         self.rows.push((id.to_owned(), Vec::new()));
         loop {
@@ -113,11 +112,17 @@ impl InspectedGraph {
         while let Ok(report) = reports.try_recv() {
             is_any = true;
             if let StartupReport::Missing(missing) = report {
-                list.record(&Record::left_out(id, &LeftOut::new(missing, "missing", MISSING)))?;
+                list.record(&Record::left_out(
+                    id,
+                    &LeftOut::new(missing, "missing", MISSING),
+                ))?;
             }
         }
         if !is_any {
-            list.record(&Record::left_out(id, &LeftOut::new("", "unknown", SAYS_NOTHING)))?;
+            list.record(&Record::left_out(
+                id,
+                &LeftOut::new("", "unknown", SAYS_NOTHING),
+            ))?;
         }
         Ok(match looking.await {
             Ok(ended) => ended.map_err(|error| error.to_string()),
@@ -209,4 +214,5 @@ impl InspectedGraph {
 }
 
 const MISSING: &str = "the receiver has not found it";
-const SAYS_NOTHING: &str = "this receiver says nothing of what it finds; `--read` has it make one sweep";
+const SAYS_NOTHING: &str =
+    "this receiver says nothing of what it finds; `--read` has it make one sweep";

@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 /// What becomes of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum State {
+pub(crate) enum State {
     /// It is read, and goes out.
     Read,
     /// It was read, and gave no value.
@@ -24,7 +24,7 @@ pub(super) enum State {
 
 /// A line. Every key is there in each; one that says nothing is `null`.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Record<'a> {
+pub(crate) struct Record<'a> {
     pub(super) receiver: Cow<'a, str>,
     pub(super) source: Cow<'a, str>,
     pub(super) pipeline: Option<&'a str>,
@@ -90,7 +90,12 @@ impl<'a> Record<'a> {
     }
 
     /// Lets it go no further than this component.
-    pub(super) fn drop_at(&mut self, component: impl Into<Cow<'a, str>>, reason: &'a str, detail: impl Into<Cow<'a, str>>) {
+    pub(super) fn drop_at(
+        &mut self,
+        component: impl Into<Cow<'a, str>>,
+        reason: &'a str,
+        detail: impl Into<Cow<'a, str>>,
+    ) {
         self.state = State::Dropped;
         self.component = Some(component.into());
         self.reason = Some(reason);

@@ -126,7 +126,9 @@ impl InspectedPipeline {
             let explanation = stage.processor.explain(head, series);
             let next = steps.get(&(number + 1));
             if explanation.dropped_by.is_some() || (next.is_none() && !is_any(&wants)) {
-                let detail = explanation.dropped_by.unwrap_or("it does not say why".into());
+                let detail = explanation
+                    .dropped_by
+                    .unwrap_or("it does not say why".into());
                 record.drop_at(&*stage.id, "dropped", detail);
                 is_dropped = true;
                 break;
@@ -156,11 +158,7 @@ impl InspectedPipeline {
     }
 
     /// Asks the real demand, which passes the series through the stages.
-    fn route(
-        &self,
-        head: &Head,
-        series: &Series,
-    ) -> (BTreeMap<usize, (Head, Series)>, Vec<Want>) {
+    fn route(&self, head: &Head, series: &Series) -> (BTreeMap<usize, (Head, Series)>, Vec<Want>) {
         let lock = || self.steps.lock().unwrap_or_else(PoisonError::into_inner);
         lock().clear();
         let wants = self.outputs.iter().map(|(_, it)| it.want(head, series));
@@ -235,8 +233,7 @@ impl<'a> Routed<'a> {
 
     /// An exporter that gets the series of another pipeline does not get it of this one.
     fn leave_to_other_pipelines(&mut self, joined: &JoinedExporters) {
-        let (Some(exporters), Some((head, series))) =
-            (&mut self.record.exporters, &self.outgoing)
+        let (Some(exporters), Some((head, series))) = (&mut self.record.exporters, &self.outgoing)
         else {
             return;
         };
@@ -246,7 +243,10 @@ impl<'a> Routed<'a> {
             let is_own = other.is_none();
             if let Some(other) = other {
                 let (component, path) = other.origin();
-                last_left = Some((id.clone(), format!("the same series as {path} of {component}")));
+                last_left = Some((
+                    id.clone(),
+                    format!("the same series as {path} of {component}"),
+                ));
             }
             is_own
         });
@@ -268,13 +268,17 @@ impl<'a> Routed<'a> {
             return self.record.fail(no_value.reason, &*no_value.detail);
         }
         if *read == Value::Absent {
-            return self.record.fail("absent", "what was read stands for no value");
+            return self
+                .record
+                .fail("absent", "what was read stands for no value");
         }
         let exported = self.exported();
         let own = exported.as_ref().filter(|it| it.series.source.is_some());
         let (value, series) = own.map_or((read, self.incoming), |it| (it.value, it.series));
         if *value == Value::Absent || exported.is_none() {
-            return self.record.fail("absent", "a processor makes no point of it");
+            return self
+                .record
+                .fail("absent", "a processor makes no point of it");
         }
         self.record.value = Some(record::value(value, series));
     }

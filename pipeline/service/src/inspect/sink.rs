@@ -34,7 +34,9 @@ impl Exported<'_> {
     /// Whether it has come by this pipeline, where several lead to one exporter.
     pub(super) fn is_of_pipeline(&self, name: &str) -> bool {
         let component = self.head.component();
-        component.strip_suffix(name).is_some_and(|it| it.ends_with(" in "))
+        component
+            .strip_suffix(name)
+            .is_some_and(|it| it.ends_with(" in "))
     }
 }
 

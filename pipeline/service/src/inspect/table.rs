@@ -18,7 +18,15 @@ const HELD: usize = 8192;
 const WIDEST: usize = 72;
 
 const HEADER: [&str; COLUMNS] = [
-    "SOURCE", "METRIC", "KIND", "FROM", "UNIT", "FROM", "EVERY", "EXPORTERS", "VALUE",
+    "SOURCE",
+    "METRIC",
+    "KIND",
+    "FROM",
+    "UNIT",
+    "FROM",
+    "EVERY",
+    "EXPORTERS",
+    "VALUE",
 ];
 const COLUMNS: usize = 9;
 
@@ -106,7 +114,11 @@ fn widths(lines: &[Line]) -> [usize; COLUMNS] {
 fn line_of(cells: &[String; COLUMNS], why: &str, widths: &[usize; COLUMNS]) -> String {
     let mut text = String::new();
     let last = cells.iter().rposition(|cell| !cell.is_empty());
-    for (cell, width) in cells.iter().zip(widths).take(last.map_or(0, |last| last + 1)) {
+    for (cell, width) in cells
+        .iter()
+        .zip(widths)
+        .take(last.map_or(0, |last| last + 1))
+    {
         let cell = if cell.is_empty() { "-" } else { cell };
         let _ = write!(text, "{cell:<width$}  ");
     }

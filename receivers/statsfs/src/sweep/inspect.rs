@@ -1,5 +1,6 @@
 //! What `inspect` is told: the tables without a value, and the rows that gave none.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use pipeline::{Batch, LeftOut, Sweep};
@@ -46,11 +47,11 @@ pub(super) fn left_out(
         Some((*row, reason, errno))
     });
     let left_out = missed.chain(failed).map(|(row, reason, errno)| {
-        let detail = match errno {
+        let detail: Cow<'static, str> = match errno {
             Some(errno) => format!("{}: {errno}", reason.cause()).into(),
             None => reason.cause().into(),
         };
         LeftOut::new(table.path(row), reason.0, detail)
     });
-    left_out.collect::<Vec<LeftOut>>()
+    left_out.collect()
 }

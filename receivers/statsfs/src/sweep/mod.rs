@@ -323,9 +323,8 @@ impl Sweeps {
             failed_sweep.record(table, failures, values, &pending.actions, &self.failure_log);
             table.set_tried(values.len());
             if self.plan.inspects {
-                let table = &self.tables.get(id).expect("found just now");
-                let failures = inspect::left_out(table, &missed, failures, failed_sweep);
-                self.no_value.extend(failures);
+                let left_out = inspect::left_out(table, &missed, failures, failed_sweep);
+                self.no_value.extend(left_out);
             }
         }
         let none_left = |(_, failure): &(u32, ReadFailure)| *failure == ReadFailure::NoDescriptor;

@@ -70,10 +70,14 @@ impl TableState {
     pub(crate) fn unread(&self, sweep: Sweep) -> Option<Batch> {
         let TableSnapshot { table, starts, .. } = self.snapshot.clone()?;
         let rows = 0..u32::try_from(table.len()).unwrap_or(u32::MAX);
-        let values = rows.map(|row| match self.is_live(row) {
-            true => Value::Absent,
-            false => Value::Ended,
-        });
+        let value = |row| {
+            if self.is_live(row) {
+                Value::Absent
+            } else {
+                Value::Ended
+            }
+        };
+        let values = rows.map(value);
         let (values, time) = (values.collect(), Times::One(now_unix_nano()));
         Some(Batch::new(table, starts, time, values, sweep))
     }
