@@ -22,7 +22,7 @@ fn output(config: Option<&str>, arguments: &[&str]) -> Output {
 }
 
 /// The records of a run that succeeds and says nothing on standard error; the first line has the resource.
-fn records(config: Option<&str>, arguments: &[&str]) -> Vec<Value> {
+pub(crate) fn records(config: Option<&str>, arguments: &[&str]) -> Vec<Value> {
     let output = output(config, arguments);
     let stderr = text(&output.stderr);
     assert!(output.status.success() && stderr.is_empty(), "{stderr}");
@@ -43,7 +43,7 @@ fn of<'a>(records: &'a [Value], source: &str) -> &'a Value {
 }
 
 /// State, component, reason and detail of a source, without what is not there.
-fn why(records: &[Value], source: &str) -> String {
+pub(crate) fn why(records: &[Value], source: &str) -> String {
     let record = of(records, source);
     let keys = ["state", "component", "reason", "detail"];
     let texts = keys.iter().filter_map(|key| record[key].as_str());

@@ -24,6 +24,8 @@ pub(crate) struct List<'a> {
     writer: Box<dyn Writer + 'a>,
     glob: Option<Glob>,
     is_any: bool,
+    /// What receivers look for and have not found.
+    missing: Vec<String>,
 }
 
 impl<'a> List<'a> {
@@ -32,6 +34,7 @@ impl<'a> List<'a> {
             writer,
             glob,
             is_any: false,
+            missing: Vec::new(),
         }
     }
 
@@ -53,6 +56,11 @@ impl<'a> List<'a> {
         self.writer.record(record)
     }
 
+    /// A receiver has not found what it looks for, which may be what is asked for.
+    pub(super) fn add_missing(&mut self, missing: &str) {
+        self.missing.push(missing.to_owned());
+    }
+
     pub(crate) fn finish(&mut self) -> io::Result<()> {
         self.writer.finish()
     }
@@ -63,7 +71,13 @@ impl<'a> List<'a> {
         if self.is_any {
             return Ok(());
         }
-        Err("nothing to list: no path fits, which begins with the subsystem, as `net/eth0/statistics/rx_bytes` does".into())
+        let missing = match &self.missing[..] {
+            [] => String::new(),
+            missing => format!("; not found: {}", missing.join(", ")),
+        };
+        Err(format!(
+            "nothing to list: no path fits, which begins with the subsystem, as `net/eth0/statistics/rx_bytes` does{missing}"
+        ))
     }
 }
 

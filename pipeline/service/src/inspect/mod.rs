@@ -112,6 +112,7 @@ impl InspectedGraph {
         while let Ok(report) = reports.try_recv() {
             is_any = true;
             if let StartupReport::Missing(missing) = report {
+                list.add_missing(&missing);
                 list.record(&Record::left_out(
                     id,
                     &LeftOut::new(missing, "missing", MISSING),
