@@ -5,8 +5,10 @@ use pipeline::config::Pattern;
 /// A glob of paths.
 pub(crate) struct Glob {
     whole: Pattern,
-    /// Its first part, its first two, …; `None` from `**` on, which fits all that is below.
+    /// Its first part, its first two, …, up to the one with `**`, which fits all that is below. None for half an alternative,
+    /// which is no glob.
     prefixes: Vec<Option<Pattern>>,
+    is_endless: bool,
 }
 
 impl Glob {
@@ -16,15 +18,17 @@ impl Glob {
     /// What is wrong in it.
     pub(crate) fn new(text: &str) -> Result<Glob, String> {
         let whole = Pattern::glob(text)?;
-        let ends = text.match_indices('/').map(|(at, _)| at);
-        let prefix = |end: usize| {
-            let prefix = &text[..end];
-            // Half an alternative is no glob.
-            let prefix = (!prefix.contains("**")).then_some(prefix);
-            prefix.and_then(|it| Pattern::glob(it).ok())
-        };
-        let prefixes = ends.map(prefix).collect();
-        Ok(Glob { whole, prefixes })
+        let endless = text.find("**");
+        let mut ends: Vec<usize> = text.match_indices('/').map(|(at, _)| at).collect();
+        ends.push(text.len());
+        let last = endless.and_then(|endless| ends.iter().position(|end| *end > endless));
+        ends.truncate(last.map_or(ends.len(), |last| last + 1));
+        let prefixes = ends.iter().map(|end| Pattern::glob(&text[..*end]).ok());
+        Ok(Glob {
+            whole,
+            prefixes: prefixes.collect(),
+            is_endless: endless.is_some(),
+        })
     }
 
     /// Whether it fits this source; of a directory, which has a `/` at its end, whether it fits that or may fit something below.
@@ -32,13 +36,12 @@ impl Glob {
         let Some(directory) = source.strip_suffix('/') else {
             return self.whole.is_match(source);
         };
-        let depth = directory.matches('/').count();
-        let below = self.prefixes.get(depth);
-        let may_fit_below = below.or(self.prefixes.last().filter(|last| last.is_none()));
-        self.whole.is_match(directory)
-            || self.whole.is_match(source)
-            || may_fit_below
-                .is_some_and(|prefix| prefix.as_ref().is_none_or(|it| it.is_match(directory)))
+        let mut depth = directory.matches('/').count();
+        if self.is_endless {
+            depth = depth.min(self.prefixes.len() - 1);
+        }
+        let prefix = self.prefixes.get(depth);
+        prefix.is_some_and(|prefix| prefix.as_ref().is_none_or(|it| it.is_match(directory)))
     }
 }
 
@@ -47,9 +50,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_directory_is_listed_where_the_glob_fits_something_below_it() {
-        let fits = |glob: &str, source: &str| Glob::new(glob).unwrap().fits(source);
-        assert!(fits("net/*/mtu", "net/eth0/mtu"));
-        assert!(!fits("net/*/mtu", "net/eth0/mtu/"), "deeper");
+    fn a_directory_is_listed_where_the_glob_fits_it_or_may_fit_something_below_it() {
+        let fits = |glob: &str, source: &str| Glob::new(glob).expect("a glob").fits(source);
+        for (glob, source, expected) in [
+            ("net/*/mtu", "net/eth0/mtu", true),
+            ("net/*/mtu", "net/eth0/", true),
+            ("net/*/mtu", "net/eth0/mtu/", true),
+            ("net/*/mtu", "net/eth0/mtu/x/", false),
+            ("net/*/mtu", "net/eth0/queues/", false),
+            ("net/*/mtu", "kvm/", false),
+            ("net/**", "net/", true),
+            ("net/**", "net/eth0/queues/", true),
+            ("net/**", "kvm/1-2/", false),
+            ("net/**/x", "net/eth0/queues/rx-0/", true),
+            ("net/**/x", "kvm/1-2/", false),
+            ("**/x", "kvm/1-2/", true),
+            ("{net/*/a,kvm/*/b}/c", "net/eth0/", true),
+        ] {
+            assert_eq!(fits(glob, source), expected, "{glob} {source}");
+        }
     }
 }

@@ -9,6 +9,8 @@ mod route;
 mod sink;
 mod stage;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -203,7 +205,7 @@ impl InspectedGraph {
         }
         for pipeline in self.pipelines.iter().filter(|it| it.has_receiver(id)) {
             let mut routed = pipeline.record(id, &source, batch.table().head(), series);
-            routed.set_exported(id, batch.sweep().tick, &self.joined);
+            routed.set_exported(batch, &self.joined);
             if self.reads && routed.record.state == State::Read {
                 let no_value = self.no_value.get(&(id.to_owned(), source.to_string()));
                 routed.set_value(value, no_value);

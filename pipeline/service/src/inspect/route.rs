@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use pipeline::telemetry::Counters;
-use pipeline::{Demand, Exporter as _, Head, Kind, LeftOut, Series, Value, Want};
+use pipeline::{Batch, Demand, Exporter as _, Head, Kind, LeftOut, Series, Value, Want};
 
 use super::joined::JoinedExporters;
 use super::record::{self, Record, State};
@@ -192,26 +192,22 @@ fn is_any(wants: &[Want]) -> bool {
 }
 
 impl<'a> Routed<'a> {
-    /// Looks for what has come out at the end, with `tick` from sweep to sweep.
-    pub(super) fn set_exported(
-        &mut self,
-        receiver: &str,
-        tick: Duration,
-        joined: &JoinedExporters,
-    ) {
+    /// Looks for what has come out at the end, of a batch of the receiver.
+    pub(super) fn set_exported(&mut self, incoming: &Batch, joined: &JoinedExporters) {
         if self.record.state != State::Read {
             return;
         }
         let pipeline = self.pipeline;
         let outputs = pipeline.outputs.iter().zip(&self.wants);
         let wanted = outputs.filter(|(_, want)| **want != Want::Never);
+        let tick = incoming.sweep().tick;
         let exporters = wanted.map(|((id, _), want)| (id.clone(), interval(*want, tick)));
         self.record.exporters = Some(exporters.collect());
         match self.exported() {
             Some(Exported { series, .. }) if self.outgoing.is_none() => {
                 self.record.set_series(series);
             }
-            Some(exported) => self.drop_duplicate(receiver, &exported),
+            Some(exported) => self.drop_duplicate(incoming.table().head().component(), &exported),
             None if self.outgoing.is_none() => {
                 self.record.detail = Some("a processor does not say what it makes of it".into());
             }
@@ -221,9 +217,9 @@ impl<'a> Routed<'a> {
     }
 
     /// Of two that are the same series, the other one goes out.
-    fn drop_duplicate(&mut self, receiver: &str, exported: &Exported<'_>) {
+    fn drop_duplicate(&mut self, own: &str, exported: &Exported<'_>) {
         let (component, path) = exported.origin();
-        let is_own = component == receiver && *path == *self.record.source;
+        let is_own = component == own && *path == *self.record.source;
         if exported.series.source.is_some() && !is_own {
             let detail = format!("the same series as {path} of {component}");
             self.record
