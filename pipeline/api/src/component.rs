@@ -43,6 +43,7 @@ pub trait Receiver: Send + 'static {
     ///
     /// # Errors
     /// As for [`Receiver::run`].
+    #[allow(clippy::must_use_candidate)] // a future has to be used anyway
     async fn inspect(
         self: Box<Self>,
         demand: Demand,

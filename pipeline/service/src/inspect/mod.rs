@@ -75,7 +75,7 @@ struct InspectedGraph {
     /// What was wanted, by receiver: listed when it has gone through.
     rows: Vec<(String, Vec<Batch>)>,
     /// Series without a value, by receiver and source.
-    no_value: BTreeMap<(String, String), LeftOut>,
+    no_value: BTreeMap<String, BTreeMap<String, LeftOut>>,
     reads: bool,
 }
 
@@ -144,8 +144,8 @@ impl InspectedGraph {
         match inspected {
             Inspected::LeftOut(left_out) => list.record(&Record::left_out(id, &left_out)),
             Inspected::NoValue(left_out) => {
-                let key = (id.to_owned(), left_out.source.clone());
-                self.no_value.insert(key, left_out);
+                let no_value = self.no_value.entry(id.to_owned()).or_default();
+                no_value.insert(left_out.source.clone(), left_out);
                 Ok(())
             }
             Inspected::Unwanted(head, series) => {
@@ -207,7 +207,7 @@ impl InspectedGraph {
             let mut routed = pipeline.record(id, &source, batch.table().head(), series);
             routed.set_exported(batch, &self.joined);
             if self.reads && routed.record.state == State::Read {
-                let no_value = self.no_value.get(&(id.to_owned(), source.to_string()));
+                let no_value = self.no_value.get(id).and_then(|it| it.get(&source));
                 routed.set_value(value, no_value);
             }
             list.record(&routed.record)?;

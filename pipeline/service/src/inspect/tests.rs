@@ -67,7 +67,9 @@ impl Exporter for Nowhere {
 
 /// Keeps state, metric and detail.
 #[derive(Clone, Default)]
-struct Kept(Arc<Mutex<Vec<(State, Option<String>, String)>>>);
+struct Kept(Arc<Mutex<Vec<Line>>>);
+
+type Line = (State, Option<String>, String);
 
 impl Writer for Kept {
     fn resource(&mut self, _: &Attributes) -> io::Result<()> {
@@ -87,11 +89,7 @@ impl Writer for Kept {
 }
 
 /// What is listed of these points behind this processor.
-fn listed(
-    points: &'static str,
-    processor: Box<dyn Processor>,
-    reads: bool,
-) -> Vec<(State, Option<String>, String)> {
+fn listed(points: &'static str, processor: Box<dyn Processor>, reads: bool) -> Vec<Line> {
     let delivery = DeliveryConfig {
         delivery: pipeline::Delivery::default(),
         queue: serde_yaml::from_str("{}").expect("the defaults"),
