@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use pipeline::formats::text::identity;
+use pipeline::formats::text::{self as notation, identity};
 use pipeline::{AnyValue, Attributes};
 use serde_json::Value;
 
 use super::records;
 use crate::common::alone::{KVM, alone};
-use crate::common::{lines, repository, run, text};
+use crate::common::{repository, run, text};
 
 /// Metric and labels of a record, in the notation.
 fn series(record: &Value) -> String {
@@ -28,14 +28,18 @@ fn series(record: &Value) -> String {
     identity(record["metric"].as_str().unwrap(), &labels)
 }
 
-/// The first word of a line, which may be in quotes.
-fn first_word(line: &str) -> String {
-    let mut quoted = false;
-    let end = line.char_indices().find(|(_, c)| {
-        quoted ^= *c == '"';
-        *c == ' ' && !quoted
+/// The series of what `stdout` writes as text, with kind and unit.
+fn written(stdout: &[u8]) -> BTreeMap<String, String> {
+    let batches = notation::parse(&text(stdout)).unwrap();
+    let series = batches.iter().flat_map(|it| it.table().series());
+    let series = series.map(|it| {
+        let kind = notation::kind_word(&it.kind);
+        (
+            identity(&it.name, &it.attributes),
+            format!("{kind} {}", it.unit),
+        )
     });
-    line[..end.map_or(line.len(), |(at, _)| at)].to_owned()
+    series.collect()
 }
 
 /// Those that are read by `inspect --read`, and what `--once` writes, of one configuration.
@@ -44,8 +48,7 @@ fn assert_agrees(name: &str, config: &str) -> usize {
     let read = listed.iter().filter(|it| it["state"] == "read");
     let read: BTreeSet<String> = read.map(series).collect();
     let output = run(config, &["--once"]);
-    let written: Vec<String> = lines(&output.stdout);
-    let written: BTreeSet<String> = written.iter().map(|line| first_word(line)).collect();
+    let written: BTreeSet<String> = written(&output.stdout).into_keys().collect();
     assert_eq!(read, written, "{name}: {}", text(&output.stderr));
     read.len()
 }
@@ -72,11 +75,11 @@ fn the_series_that_are_read_are_those_that_once_writes() {
         ("separate", "metadata: {aggregates: separate}"),
         (
             "aggregated",
-            "metadata: ; aggregate: {rules: [{without: [device]}]}; batch:",
+            "metadata: ; aggregate: {rules: [{without: [device], function: sum}]}; batch:",
         ),
         (
             "renamed twice",
-            "labels: {actions: [{name: {template: a.{metric}}}]}; labels/2: {actions: [{drop: {match: {name: 'a.rx_*'}}}, {set: {label: \"x y\", value: 'a\"b'}}]}",
+            "labels: {actions: [{name: {template: 'a.{metric}'}}]}; labels/2: {actions: [{drop: {match: {name: 'a.rx_*'}}}, {set: {label: \"x y\", value: 'a\"b'}}]}",
         ),
         (
             "made the same",
@@ -126,27 +129,12 @@ fn each_statistics_file_of_this_kernel_is_listed_once_and_as_once_shows_it() {
         .arg("--once")
         .output()
         .unwrap();
-    let shown: BTreeMap<String, String> = lines(&shown.stdout)
-        .into_iter()
-        .map(|line| {
-            let series = first_word(&line);
-            let rest = line[series.len()..]
-                .split_whitespace()
-                .skip(1)
-                .collect::<Vec<_>>()
-                .join(" ");
-            (series, rest)
-        })
-        .collect();
+    let shown = written(&shown.stdout);
     for record in &listed {
         let of = |key: &str| record[key].as_str().unwrap_or_default().to_owned();
         assert_eq!(of("state"), "read", "{record}");
         let expected = format!("{} {}", of("kind"), of("unit"));
-        assert_eq!(
-            shown.get(&series(record)).map(String::as_str),
-            Some(expected.trim_end()),
-            "{record}"
-        );
+        assert_eq!(shown.get(&series(record)), Some(&expected), "{record}");
         assert_eq!(record["exporters"], serde_json::json!({"stdout": "10s"}));
     }
 }
