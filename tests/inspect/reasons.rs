@@ -264,8 +264,8 @@ fn what_this_user_may_not_read_is_told_as_such() {
     file(&root, "s/d/open");
     file(&root, "s/d/secret");
     file(&root, "s/closed/c");
-    fs::set_permissions(root.join("s/d/secret"), fs::Permissions::from_mode(0)).unwrap();
-    fs::set_permissions(root.join("s/closed"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(root.join("s/d/secret"), fs::Permissions::from_mode(0o000)).unwrap();
+    fs::set_permissions(root.join("s/closed"), fs::Permissions::from_mode(0o000)).unwrap();
     let mut command = if is_root() {
         let Some(command) = as_nobody(TEST, &directory) else {
             return;

@@ -16,6 +16,8 @@ mod rules;
 mod sweep;
 mod tables;
 
+use std::time::Duration;
+
 use pipeline::{
     Component, Context, Demand, Error, Inspection, Outlet, Receiver, ReceiverClock, Result,
     async_trait,
@@ -124,10 +126,11 @@ impl Statsfs {
     ) -> Result<()> {
         let (config, context) = (self.config, self.context);
         let interval = config.collection_interval.0;
-        let ticks = if config.align {
-            clock.aligned_ticks(interval, config.initial_delay.0)
-        } else {
-            clock.ticks(interval, config.initial_delay.0)
+        let ticks = match &inspection {
+            // It is looked at now.
+            Some(_) => clock.ticks(interval, Duration::ZERO),
+            None if config.align => clock.aligned_ticks(interval, config.initial_delay.0),
+            None => clock.ticks(interval, config.initial_delay.0),
         };
         let once = clock.is_once();
         let mut task = receiver::StatsfsTask::start(config, context, demand, once, inspection)?;

@@ -1,13 +1,15 @@
 //! The receiver's task: ticks, scans of the tree, sweeps, and the batches that it sends. It never blocks.
 
+mod inspected;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pipeline::telemetry::Counter;
 use pipeline::{
-    Batch, Context, Demand, Error, Inspected, Inspection, LeftOut, Outlet, Result, Shutdown,
-    StartupReport, Ticks, now_unix_nano,
+    Batch, Context, Demand, Error, Inspection, Outlet, Result, Shutdown, StartupReport, Ticks,
+    now_unix_nano,
 };
 use tokio::sync::{Notify, mpsc};
 use tokio::time::sleep_until;
@@ -15,13 +17,14 @@ use tokio::time::sleep_until;
 use crate::config::Config;
 use crate::counters::CPU_MICROSECONDS;
 use crate::discovery::{
-    ChangeProbe, DOES_NOT_ANSWER, DemandedChanges, ScanEvent, ScanReport, ScanRequest, ScannedTree,
-    Scanner, display_path, head_of, is_wanted,
+    ChangeProbe, DemandedChanges, ScanEvent, ScanReport, ScanRequest, ScannedTree, Scanner,
+    display_path,
 };
 use crate::failure_log::FailureLog;
 use crate::plan::Plan;
 use crate::read::ReaderPool;
 use crate::sweep::Sweeps;
+use inspected::Findings;
 
 /// A sweep waits at most this long for its scan; for the first scan as long as a sweep may take, unless a directory does not
 /// answer. The only sweep of `--once` waits for all of it.
@@ -56,9 +59,7 @@ pub(crate) struct StatsfsTask {
     change_probe: Option<Arc<ChangeProbe>>,
     /// When the probe last said so since the last scan, unix ns.
     unchanged_at: Option<u64>,
-    /// Who is told what becomes no series, and what is still to be said.
-    inspection: Option<Inspection>,
-    to_say: Vec<Inspected>,
+    findings: Findings,
     /// Batches for which nothing was read.
     unread: Vec<Batch>,
 }
@@ -114,8 +115,7 @@ impl StatsfsTask {
             is_scanned: false,
             change_probe: None,
             unchanged_at: None,
-            inspection,
-            to_say: Vec::new(),
+            findings: Findings::new(inspection),
             unread: Vec::new(),
         })
     }
@@ -232,12 +232,9 @@ impl StatsfsTask {
         }
     }
 
-    fn apply_changes(&mut self, changes: DemandedChanges) {
-        let unwanted = changes.unwanted.into_iter();
-        self.to_say
-            .extend(unwanted.map(|(head, series)| Inspected::Unwanted(head, series)));
-        self.to_say
-            .extend(changes.left_out.into_iter().map(Inspected::LeftOut));
+    fn apply_changes(&mut self, mut changes: DemandedChanges) {
+        self.tell_left_out(&mut changes);
+        let mut beyond_limit = Vec::new();
         let tables = &mut self.sweeps.tables;
         for directory in changes.removed_directories {
             tables.remove_directory(directory);
@@ -246,31 +243,18 @@ impl StatsfsTask {
             tables.remove_file(directory, &file);
         }
         for (directory_ref, file, wants) in changes.changed {
-            if self.plan.inspects
-                && !is_wanted(&wants)
-                && tables.has_row(directory_ref.directory, &file.file)
-            {
-                let head = head_of(&self.context, &directory_ref.subsystem);
-                let series = vec![file.series.clone()];
-                self.to_say
-                    .push(Inspected::Unwanted(Arc::new(head), series));
-            }
             tables.change_file(&directory_ref, file, &wants);
         }
         for (directory_ref, files) in changes.added {
             for (file, wants) in files {
-                let source = self
-                    .plan
-                    .inspects
-                    .then(|| file.series.source.clone())
-                    .flatten();
-                let refused = tables.refused.len();
-                tables.add_file(&directory_ref, file, &wants);
-                if let Some(source) = source.filter(|_| tables.refused.len() > refused) {
-                    let left_out = LeftOut::new(source.path(), "limit", TOO_MANY_SERIES);
-                    self.to_say.push(Inspected::LeftOut(left_out));
+                let source = file.series.source.clone();
+                if !tables.add_file(&directory_ref, file, &wants) {
+                    beyond_limit.extend(source);
                 }
             }
+        }
+        for source in beyond_limit {
+            self.tell_beyond_limit(&source);
         }
     }
 
@@ -304,7 +288,7 @@ impl StatsfsTask {
     }
 
     fn start_sweeps(&mut self, number: u64) {
-        if self.inspection.as_ref().is_some_and(|it| !it.reads()) {
+        if self.findings.is_look() {
             self.unread = self.sweeps.unread(number);
             return;
         }
@@ -314,27 +298,10 @@ impl StatsfsTask {
         }
     }
 
-    /// Says what has become no series since this was last called.
-    async fn say(&mut self) {
-        let Some(inspection) = &self.inspection else {
-            return;
-        };
-        let no_value = std::mem::take(&mut self.sweeps.no_value).into_iter();
-        self.to_say.extend(no_value.map(Inspected::NoValue));
-        let saying = Instant::now();
-        for inspected in self.to_say.drain(..) {
-            inspection.say(inspected).await;
-        }
-        self.sweeps.extend_deadlines(saying.elapsed());
-    }
-
     /// Looks for files and directories that do not answer.
     fn check_stuck(&mut self) -> std::io::Result<Vec<Batch>> {
         self.scanner.check_stalled()?;
-        for path in self.scanner.given_up.drain(..) {
-            let left_out = LeftOut::new(format!("{path}/"), "stuck", DOES_NOT_ANSWER);
-            self.to_say.push(Inspected::LeftOut(left_out));
-        }
+        self.tell_given_up();
         let patience = if self.is_scanned || self.scanner.is_stalled {
             MAX_SCAN_WAIT
         } else {
