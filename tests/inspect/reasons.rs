@@ -166,7 +166,10 @@ fn what_a_processor_drops_is_never_opened_and_names_its_rule() {
         ("s/d/dropped", "dropped; labels; dropped; actions.0.drop"),
         ("s/d/not_kept", "dropped; labels; dropped; actions.1.keep"),
         ("s/d/ruled_out", "dropped; metadata; dropped; rules.0"),
-        ("s/d/unknown", "dropped; metadata; dropped; unmatched"),
+        (
+            "s/d/unknown",
+            "dropped; metadata; dropped; unmatched: nobody knows its kind",
+        ),
         (
             "kvm/1-2/exits",
             "dropped; metadata; dropped; aggregates: a sum of files below",

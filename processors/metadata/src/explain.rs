@@ -35,7 +35,7 @@ impl Types {
                 Some(counter) => format!("read as the range of {}", counter.name).into(),
                 None => "catalog: no number to export".into(),
             },
-            Dropped::Unmatched => "unmatched".into(),
+            Dropped::Unmatched => "unmatched: nobody knows its kind".into(),
         }
     }
 

@@ -272,9 +272,9 @@ impl<'a> Routed<'a> {
         let own = exported.as_ref().filter(|it| it.series.source.is_some());
         let (value, series) = own.map_or((read, self.incoming), |it| (it.value, it.series));
         if *value == Value::Absent || exported.is_none() {
-            return self
-                .record
-                .fail("absent", "a processor makes no point of it");
+            let read = record::value(read, self.incoming);
+            let detail = format!("{read} was read, and a processor makes no point of it");
+            return self.record.fail("absent", detail);
         }
         self.record.value = Some(record::value(value, series));
     }

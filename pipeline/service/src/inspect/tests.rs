@@ -144,7 +144,7 @@ fn what_comes_out_of_a_processor_that_says_nothing_is_found_by_its_source() {
     let points = "s/a 1\ns/dropped 2";
     let listed = listed(points, Box::new(Silent(Memo::new(Suffix))), true);
     let kept = (State::Read, Some("s/a.x".into()), String::new());
-    let why = "a processor makes no point of it".to_owned();
+    let why = "2 was read, and a processor makes no point of it".to_owned();
     let dropped = (State::Failed, Some("s/dropped".into()), why);
     assert_eq!(listed, [kept, dropped]);
 }
