@@ -204,6 +204,9 @@ fn configurations() -> Vec<Value> {
         leaves.push(json!("${env:CANARY}"));
         let keys = schema["properties"].as_object().into_iter().flatten();
         leaves.extend(keys.map(|(key, _)| json!({key: "${env:CANARY}"})));
+        if let Factory::Receiver(_) = &of.factory {
+            leaves.push(json!({"optional": "${env:CANARY}"}));
+        }
         if let Factory::Exporter(_, delivery) = &of.factory {
             let around = serde_json::to_value(pipeline_service::delivery_config(&delivery()));
             leaves.extend(replaced(&around.unwrap()));

@@ -38,10 +38,14 @@ fn every_readme_shows_all_options_at_their_defaults() {
         let readme = repository("").join(directory).join("README.md");
         let readme = std::fs::read_to_string(readme).unwrap();
         assert_readme(of, &readme);
-        // What stands around an exporter is of the service.
+        // What stands around a receiver or an exporter is of the service.
+        let (_, block) = &blocks(&readme)[0];
+        let block: Value = serde_yaml::from_str(block).unwrap_or_default();
+        if let Factory::Receiver(_) = &of.factory {
+            let optional = &block["receivers"][of.type_name]["optional"];
+            assert_eq!(optional, &Value::from(false), "{}", of.type_name);
+        }
         if let Factory::Exporter(_, delivery) = &of.factory {
-            let (_, block) = &blocks(&readme)[0];
-            let block: Value = serde_yaml::from_str(block).unwrap();
             let shown = &block["exporters"][of.type_name];
             let defaults =
                 serde_yaml::to_value(pipeline_service::delivery_config(&delivery())).unwrap();

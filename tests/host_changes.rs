@@ -117,7 +117,7 @@ fn permissions_that_are_taken_away_and_given_back_lose_nothing_but_the_time_betw
             "s/file/c",
             &file,
             0o644,
-            "permission denied; passed over component=\"statsfs\" detail=\"s/file/c\"",
+            "permission denied; passed over (`drop` it by name in `labels`) component=\"statsfs\" detail=\"s/file/c\"",
         ),
         (
             "s/directory",

@@ -1,6 +1,7 @@
 //! The real binary, run as a user would run it: one module a subject.
 //!
-//! What needs a process of its own is a test binary of its own: `allocations`, `blocked`, `canary` and `forgotten_tables`.
+//! What needs a process of its own is a test binary of its own: `allocations`, `blocked`, `canary`,
+//! `forgotten_tables` and `stranger`.
 
 #![allow(clippy::unwrap_used)]
 
@@ -31,12 +32,14 @@ mod kvm;
 mod lifecycle;
 mod limits;
 mod message_limit;
+mod optional;
 mod otelcol;
 mod prometheus;
 mod scan_cost;
 mod schema;
 mod start_times;
 mod stuck;
+mod terminal;
 mod tls;
 mod tls_files;
 mod troubleshooting;

@@ -188,7 +188,7 @@ fn all_that_the_program_may_say_has_a_line() {
     // The reading itself works: one of each kind.
     for known in [
         "{lost} points are lost",
-        "several values in one file; passed over",
+        "several values in one file; passed over (`drop` it by name in `labels`)",
         "{name} is empty",
     ] {
         assert!(

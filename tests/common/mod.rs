@@ -8,6 +8,7 @@ mod points;
 mod ports;
 mod series_counts;
 pub(crate) mod strict_peer;
+mod terminal;
 mod tree;
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -23,6 +24,7 @@ pub(crate) use pipeline::testing::lacks;
 pub(crate) use points::read_points;
 pub(crate) use ports::free_address;
 pub(crate) use series_counts::SeriesCounts;
+pub(crate) use terminal::on_terminal;
 pub(crate) use tree::{device, file, shared_memory};
 
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_statsfs-collector");

@@ -47,7 +47,7 @@ fn what_is_read_is_shown_as_it_goes_out_and_who_says_so() {
     let unknown = of(&records, "net/eth0/unheard_of");
     assert_eq!(
         [&unknown["kind"], &unknown["kind_from"]],
-        ["gauge", "nobody"]
+        ["unknown", "nobody"]
     );
     assert_eq!([&unknown["unit"], &unknown["unit_from"]], [&Value::Null; 2]);
 }
@@ -290,7 +290,7 @@ fn what_this_user_may_not_read_is_told_as_such() {
     let records: Vec<Value> = records.collect();
     assert_eq!(
         why(&records, "s/d/secret"),
-        "failed; permission; permission denied; passed over"
+        "failed; permission; permission denied; passed over (`drop` it by name in `labels`)"
     );
     let closed = "left_out; directory; cannot be listed: permission denied; passed over";
     assert_eq!(why(&records, "s/closed/"), closed);

@@ -37,7 +37,7 @@ fn on_a_terminal_it_is_a_table() {
             "net/eth0/.hidden not read: hidden: its name begins with a dot",
             "net/eth0/dropped not sent by metrics: metadata: rules.0",
             "net/eth0/rx_bytes net/rx_bytes{device=/eth0} counter catalog By catalog 10s stdout 1",
-            "net/eth0/unheard_of net/unheard_of{device=/eth0} gauge? nobody - - 10s stdout 1",
+            "net/eth0/unheard_of net/unheard_of{device=/eth0} unknown nobody - - 10s stdout 1",
         ]
     );
 }

@@ -4,7 +4,10 @@ use fuser::Errno;
 
 use super::fuse::HangingFilesystem;
 use super::run::Run;
-use crate::common::{assert_fault, count, find_count, lacks};
+use crate::common::{assert_fault, count, find_count, lacks, lines_until};
+
+const CANNOT_BE_READ: &str =
+    "cannot be read; passed over (`drop` it by name in `labels`) component=\"statsfs\"";
 
 fn mount(test: &str, files: &[&str]) -> Option<HangingFilesystem> {
     let files: Vec<String> = files.iter().map(|it| (*it).into()).collect();
@@ -58,8 +61,12 @@ fn an_error_of_a_device_that_stays_is_named_once_counted_and_backed_off() {
     system.fail(current, Errno::ENODEV);
     system.fail(time, Errno::ENXIO);
     let mut run = Run::of(system, "timeout: 1m, rescan_interval: 1h");
-    let named = "cannot be read; passed over component=\"statsfs\" detail=\"ps/BAT0/current: No such device (os error 19), ps/BAT0/time: No such device or address (os error 6)\"";
-    run.wait_for_log(named);
+    for named in [
+        "ps/BAT0/time: No such device or address (os error 6)",
+        "ps/BAT0/current: No such device (os error 19)",
+    ] {
+        run.wait_for_log(&format!("{CANNOT_BE_READ} detail=\"{named}\""));
+    }
     run.counts.wait_for("ps/capacity{device=/BAT0}", 20);
     let tried = run.system.reads(current) + run.system.reads(time);
     // The device goes: its series end, and that is no failure.
@@ -89,8 +96,9 @@ fn the_only_sweep_names_the_files_and_their_error() {
     system.fail(bad, Errno::EINVAL);
     let mut run = Run::with(system, "timeout: 1m", &["--once"]);
     let stderr = run.ends(&[]);
-    let named = "cannot be read; passed over component=\"statsfs\" detail=\"ib/mlx5_0/rcv: Invalid argument (os error 22)\"";
-    assert!(stderr.contains(named), "{stderr}");
+    let named = "ib/mlx5_0/rcv: Invalid argument (os error 22)";
+    let named = format!("{CANNOT_BE_READ} detail=\"{named}\"");
+    assert!(stderr.contains(&named), "{stderr}");
     run.counts.wait_until("ib/rcv{device=/mlx5_1}", 1);
     assert_fault(
         "a file cannot be read, or is no number",
@@ -98,4 +106,38 @@ fn the_only_sweep_names_the_files_and_their_error() {
         &stderr,
         &["files_failed=1"],
     );
+}
+
+#[test]
+fn each_error_is_named_however_many_files_have_another_one() {
+    let test = "each_error_is_named_however_many_files_have_another_one";
+    let speeds = (0..9).map(|number| format!("net/eth{number}/speed"));
+    let speeds: Vec<String> = speeds.collect();
+    let [temp, gone, mtu] = ["ps/BAT0/temp", "ps/BAT0/limit", "zz/d/mtu"];
+    for arguments in [&["--once"][..], &[]] {
+        let files: Vec<&str> = speeds.iter().map(String::as_str).collect();
+        let Some(system) = mount(test, &[&files[..], &[temp, gone, mtu]].concat()) else {
+            return;
+        };
+        speeds.iter().for_each(|it| system.fail(it, Errno::EINVAL));
+        system.fail(temp, Errno::ENODATA);
+        // A file that is there, whatever it says.
+        system.fail(gone, Errno::ENOENT);
+        let mut run = Run::with(system, "timeout: 1m, rescan_interval: 1h", arguments);
+        let mut named = vec![
+            "ps/BAT0/limit: No such file or directory (os error 2)",
+            "net/eth0/speed, net/eth1/speed, net/eth2/speed and 6 more: Invalid argument (os error 22)",
+            "ps/BAT0/temp: No data available (os error 61)",
+        ];
+        lines_until(&mut run.stderr, |line| {
+            named.retain(|it| !line.ends_with(&format!("{CANNOT_BE_READ} detail=\"{it}\"")));
+            named.is_empty()
+        });
+        let stderr = if arguments.is_empty() {
+            run.end(&[])
+        } else {
+            run.ends(&[])
+        };
+        assert!(count(&stderr, "files_failed") >= 11, "{stderr}");
+    }
 }

@@ -1,81 +1,82 @@
 #![doc = include_str!("../README.md")]
 
 mod at_start;
+mod config;
+mod held;
+mod output;
+mod terminal;
 
-use std::fs::File;
-use std::io::{ErrorKind, Write};
-use std::os::fd::AsFd;
+use std::io::IsTerminal;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use pipeline::formats::prometheus::{Exposition, Taken};
 use pipeline::formats::{otlp, text};
 use pipeline::telemetry::json_escaped;
 use pipeline::{
-    Batch, BoxError, Component, Context, Delivery, ExportError, Exporter, Result, Shutdown,
+    Batch, Component, Context, Delivery, Error, ExportError, Exporter, Result, Shutdown, Value,
     async_trait,
 };
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{OFlags, fcntl_getfl};
-use rustix::io::Errno;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-use tokio::sync::Notify;
+use tokio::sync::{Mutex, Notify};
 
-/// The configuration of a `stdout` exporter.
-#[derive(Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Config {
-    /// How points are written.
-    #[serde(default)]
-    pub format: OutputFormat,
-}
-
-/// How points are written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum OutputFormat {
-    /// A line a point, for people: `NAME{k=v,…} VALUE KIND UNIT`.
-    #[default]
-    Text,
-    /// OTLP JSON, one request a line, as the Collector's file exporter writes it.
-    Json,
-    /// A whole Prometheus exposition a sweep.
-    Prometheus,
-}
+pub use config::{Config, OutputFormat};
+use held::HeldSweep;
+use output::{is_closed, write};
+use terminal::{Screen, zero_style};
 
 /// Writes to standard output.
 #[derive(Debug)]
 pub struct Stdout {
-    format: OutputFormat,
-    exposition: Mutex<Exposition>,
+    component: Arc<str>,
+    writer: Writer,
+    /// Rates are wanted where none are shown.
+    lacks_rates: bool,
     changed: Notify,
     /// Found out beside an export: the next one says so.
     reader_gone: AtomicBool,
 }
 
-impl Stdout {
-    fn exposition(&self) -> MutexGuard<'_, Exposition> {
-        self.exposition
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
+/// What a request becomes.
+#[derive(Debug)]
+enum Writer {
+    /// The notation.
+    Text {
+        is_colored: bool,
+    },
+    Json,
+    /// A part of something whole. Held locked while it is written, so that nothing comes in between.
+    Sweep(Box<Mutex<HeldSweep>>),
 }
 
 pipeline::register! { exporter Stdout }
-
-/// A sweep's requests come in a burst; after so long without one, the sweep is over and its exposition is written.
-const QUIET: Duration = Duration::from_millis(250);
 
 impl Component for Stdout {
     const TYPE: &'static str = "stdout";
     type Config = Config;
 
     fn build(config: Config, context: &Context) -> Result<Stdout> {
+        if config.rate && config.format != OutputFormat::Text {
+            return Err(Error::at("rate", "only the format `text` shows rates"));
+        }
+        let is_terminal = std::io::stdout().is_terminal();
+        let is_colored = context.color.is_colored(is_terminal);
+        let held = |it| Writer::Sweep(Box::new(Mutex::new(it)));
+        let writer = match config.format {
+            OutputFormat::Text if is_terminal => {
+                held(HeldSweep::Screen(Screen::new(is_colored, config.rate)))
+            }
+            OutputFormat::Text => Writer::Text { is_colored },
+            OutputFormat::Json => Writer::Json,
+            OutputFormat::Prometheus => {
+                let exposition = Exposition::new(context.counters.clone());
+                held(HeldSweep::Exposition(exposition))
+            }
+        };
         Ok(Stdout {
-            format: config.format,
-            exposition: Mutex::new(Exposition::new(context.counters.clone())),
+            component: Arc::clone(&context.id),
+            writer,
+            lacks_rates: config.rate && !is_terminal,
             changed: Notify::new(),
             reader_gone: AtomicBool::new(false),
         })
@@ -84,69 +85,58 @@ impl Component for Stdout {
 
 #[async_trait]
 impl Exporter for Stdout {
+    async fn start(&self) -> Result<()> {
+        if self.lacks_rates {
+            tracing::warn!(
+                component = &*self.component,
+                "`rate` shows nothing: standard output is no terminal"
+            );
+        }
+        Ok(())
+    }
+
     async fn export(&self, request: &[Batch]) -> Result<(), ExportError> {
         if at_start::was_closed() {
             return Err(ExportError::Closed);
         }
-        match self.format {
-            OutputFormat::Text => write(text::format(request)).await,
-            OutputFormat::Json => {
+        match &self.writer {
+            Writer::Text { is_colored: false } => write(text::format(request)).await,
+            Writer::Text { is_colored: true } => {
+                let is_zero = |value: &Value| matches!(value, Value::Int(0) | Value::Double(0.0));
+                let style = |value: &Value| zero_style(is_zero(value));
+                write(text::format_styled(request, style)).await
+            }
+            Writer::Json => {
                 let line = otlp::to_json(request).map_err(ExportError::permanent)?;
                 write(format!("{}\n", json_escaped(&line))).await
             }
-            OutputFormat::Prometheus => {
-                if self.reader_gone.load(Ordering::Relaxed) || is_closed() {
-                    return Err(ExportError::Closed);
-                }
-                // What shows again what is not written yet belongs to the next sweep.
-                let Taken { previous, left_out } = self.exposition().take(request);
-                self.changed.notify_one();
-                let written = if previous.is_empty() {
-                    Ok(())
-                } else {
-                    write(previous).await
-                };
-                if left_out == 0 {
-                    return written;
-                }
-                Err(ExportError::Dropped {
-                    points: left_out,
-                    rest: written.map_err(Box::new),
-                })
-            }
+            Writer::Sweep(held) => self.hold(held, request).await,
         }
     }
 
     async fn run(&self, end: Shutdown) -> Result<()> {
-        if self.format != OutputFormat::Prometheus {
+        let Writer::Sweep(held) = &self.writer else {
             end.wait().await;
             return Ok(());
-        }
+        };
         let end = end.wait();
         tokio::pin!(end);
         let mut ended = false;
         while !ended {
             tokio::select! {
                 () = &mut end => ended = true,
-                () = self.changed.notified() => {
-                    // Each further request begins the quiet time anew.
-                    while tokio::select! {
-                        () = &mut end => { ended = true; false }
-                        () = self.changed.notified() => true,
-                        () = tokio::time::sleep(QUIET) => false,
-                    } {}
+                () = self.changed.notified() => {}
+            }
+            // Each further request begins the quiet time anew.
+            while !ended {
+                let quiet = held.lock().await.quiet();
+                tokio::select! {
+                    () = &mut end => ended = true,
+                    () = self.changed.notified() => {}
+                    () = tokio::time::sleep(quiet) => break,
                 }
             }
-            let whole = self.exposition().write();
-            if whole.is_empty() {
-                continue;
-            }
-            match write(whole).await {
-                Ok(()) => {}
-                Err(ExportError::Closed) => self.reader_gone.store(true, Ordering::Relaxed),
-                Err(ExportError::Permanent { source }) => return Err(pipeline::Error::new(source)),
-                Err(other) => return Err(pipeline::Error::new(format!("{other:?}"))),
-            }
+            self.write_held(held).await?;
         }
         Ok(())
     }
@@ -159,37 +149,44 @@ impl Exporter for Stdout {
     }
 }
 
-/// Writes all of it at once. A reader that reads slowly blocks a thread that may block, never the runtime.
-async fn write(text: String) -> Result<(), ExportError> {
-    let written = tokio::task::spawn_blocking(move || {
-        // Not through `Stdout`, which takes for written what goes to a descriptor that cannot be written to.
-        let descriptor = std::io::stdout().as_fd().try_clone_to_owned()?;
-        File::from(descriptor).write_all(text.as_bytes())
-    });
-    match written.await.map_err(ExportError::permanent)? {
-        Ok(()) => Ok(()),
-        Err(error) if is_end(&error) => Err(ExportError::Closed),
-        Err(error) => Err(ExportError::permanent(BoxError::from(format!(
-            "cannot write to standard output: {error}"
-        )))),
+impl Stdout {
+    /// Takes a request in, after what it does not belong to was written.
+    async fn hold(&self, held: &Mutex<HeldSweep>, request: &[Batch]) -> Result<(), ExportError> {
+        if self.reader_gone.load(Ordering::Relaxed) || is_closed() {
+            return Err(ExportError::Closed);
+        }
+        let mut held = held.lock().await;
+        let Taken { previous, left_out } = held.take(request);
+        self.changed.notify_one();
+        let written = if previous.is_empty() {
+            Ok(())
+        } else {
+            write(previous).await
+        };
+        if left_out == 0 {
+            return written;
+        }
+        Err(ExportError::Dropped {
+            points: left_out,
+            rest: written.map_err(Box::new),
+        })
     }
-}
 
-/// Whether an error says that nobody will ever read what is written.
-fn is_end(error: &std::io::Error) -> bool {
-    let is_not_open = error.raw_os_error() == Some(Errno::BADF.raw_os_error());
-    is_not_open || error.kind() == ErrorKind::BrokenPipe
-}
-
-/// Whether nobody reads standard output any more, as far as that is known without writing
-/// ([poll(2)](https://man7.org/linux/man-pages/man2/poll.2.html)), or nobody can write to it.
-fn is_closed() -> bool {
-    let stdout = std::io::stdout();
-    if fcntl_getfl(&stdout).is_ok_and(|flags| flags & OFlags::ACCMODE == OFlags::RDONLY) {
-        return true;
+    /// Writes what is held.
+    async fn write_held(&self, held: &Mutex<HeldSweep>) -> Result<()> {
+        let mut held = held.lock().await;
+        let whole = held.write();
+        if whole.is_empty() {
+            return Ok(());
+        }
+        match write(whole).await {
+            Ok(()) => Ok(()),
+            Err(ExportError::Closed) => {
+                self.reader_gone.store(true, Ordering::Relaxed);
+                Ok(())
+            }
+            Err(ExportError::Permanent { source }) => Err(Error::new(source)),
+            Err(other) => Err(Error::new(format!("{other:?}"))),
+        }
     }
-    let mut poll_fds = [PollFd::new(&stdout, PollFlags::OUT)];
-    let at_once = Timespec::default();
-    let is_closed = PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL;
-    poll(&mut poll_fds, Some(&at_once)).is_ok() && poll_fds[0].revents().intersects(is_closed)
 }

@@ -13,7 +13,7 @@ use crate::telemetry::{Counter, Counters, DropReason, Warnings};
 pub struct Outlet {
     out: mpsc::Sender<Vec<Batch>>,
     counters: Counters,
-    startup: mpsc::UnboundedSender<StartupReport>,
+    startup: mpsc::UnboundedSender<(Arc<str>, StartupReport)>,
 }
 
 /// What a receiver found when it first looked.
@@ -21,7 +21,7 @@ pub struct Outlet {
 pub enum StartupReport {
     /// What it sweeps, in words.
     Sweeps(String),
-    /// What it looked for and is not there, in words.
+    /// It has no series: what it looked at, and why there is none, in words. A warning, unless the receiver is `optional`.
     Missing(String),
 }
 
@@ -30,12 +30,12 @@ pub enum StartupReport {
 pub struct Closed;
 
 impl Outlet {
-    /// An outlet into this channel; start-up reports go to `startup`.
+    /// An outlet into this channel; start-up reports go to `startup`, with the component's id.
     #[must_use]
     pub fn new(
         out: mpsc::Sender<Vec<Batch>>,
         counters: Counters,
-        startup: mpsc::UnboundedSender<StartupReport>,
+        startup: mpsc::UnboundedSender<(Arc<str>, StartupReport)>,
     ) -> Outlet {
         Outlet {
             out,
@@ -64,10 +64,12 @@ impl Outlet {
         })
     }
 
-    /// Reports once, after the first look, what is swept or missing: the line at the start has the reports of all.
+    /// Reports once, after the first whole look, what is swept or missing: the line at the start has the reports of all. What
+    /// comes or goes later is not reported.
     pub fn report_startup(&self, report: StartupReport) {
         // Nobody listens after the start.
-        let _ = self.startup.send(report);
+        let id = Arc::clone(self.counters.component());
+        let _ = self.startup.send((id, report));
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::budget::Budget;
 use crate::build_info::BuildInfo;
+use crate::color::ColorChoice;
 use crate::config::{MAX_FILE_BYTES, read_file};
 use crate::data::{Attributes, Scope};
 use crate::telemetry::{Counters, RuleLog, RuleUse};
@@ -36,6 +37,8 @@ pub struct Context {
     pub fd_budget: Budget,
     /// The inotify watches that may be kept, likewise.
     pub watch_budget: Budget,
+    /// When to colour what is written for people.
+    pub color: ColorChoice,
     host_root: PathBuf,
     read: Arc<Mutex<Vec<PathBuf>>>,
 }
@@ -58,6 +61,7 @@ impl Context {
             build_info: BuildInfo::default(),
             fd_budget: Budget::new(DEFAULT_FD_BUDGET),
             watch_budget: Budget::new(DEFAULT_WATCH_BUDGET),
+            color: ColorChoice::default(),
             host_root: host_root.into(),
             read: Arc::default(),
         }
@@ -82,6 +86,12 @@ impl Context {
             watch_budget,
             ..self
         }
+    }
+
+    /// The same, coloured so.
+    #[must_use]
+    pub fn with_color(self, color: ColorChoice) -> Context {
+        Context { color, ..self }
     }
 
     /// The same for one component.

@@ -22,6 +22,8 @@ pub(crate) struct Graph {
     pub(crate) receivers: BTreeMap<String, Box<dyn Receiver>>,
     pub(crate) pipelines: Vec<Pipeline>,
     pub(crate) exporters: BTreeMap<String, (Arc<StartedExporter>, DeliveryConfig)>,
+    /// The receivers that are not optional.
+    pub(crate) required: BTreeSet<String>,
     pub(crate) rules: RuleLog,
     pub(crate) capacity: usize,
 }
@@ -42,12 +44,14 @@ pub(crate) fn build(mut config: Config, context: &Context) -> Result<Graph, Vec<
         receivers: BTreeMap::new(),
         pipelines: Vec::new(),
         exporters: BTreeMap::new(),
+        required: BTreeSet::new(),
         rules: context.rules.clone(),
         capacity: service.channel_capacity.get().into(),
     };
     for (name, pipeline) in service.pipelines {
         for id in &pipeline.receivers {
-            if let Some(component) = config.receivers.remove(id) {
+            if let Some((component, optional)) = config.receivers.remove(id) {
+                graph.required.extend((!optional).then(|| id.clone()));
                 graph.receivers.extend(
                     built(component, "receivers", id, context, &mut errors)
                         .map(|it| (id.clone(), it)),
@@ -131,7 +135,8 @@ pub(crate) struct RunningGraph {
     pub(crate) tasks: JoinSet<Ended>,
     /// Tells the exporters that the time for draining is over.
     pub(crate) give_up: watch::Sender<bool>,
-    pub(crate) startup_reports: mpsc::UnboundedReceiver<StartupReport>,
+    /// Each with the receiver's id.
+    pub(crate) startup_reports: mpsc::UnboundedReceiver<(Arc<str>, StartupReport)>,
     /// How many receivers there are.
     pub(crate) receivers: usize,
     /// How many exporters there are.

@@ -1,10 +1,11 @@
 //! Runs a graph from start to end: signals, draining, the deadline, and what the program answers.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use pipeline::Shutdown;
-use pipeline::telemetry::{Counter, Counters};
+use pipeline::telemetry::{Counter, CounterValue, Counters};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -19,8 +20,6 @@ use crate::telemetry::{StartupReporter, SummaryReporter};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Options {
     pub(crate) once: bool,
-    /// What runs is the embedded default, which looks for more than a kernel need have.
-    pub(crate) is_default: bool,
     pub(crate) shutdown_timeout: Duration,
     pub(crate) summary_interval: Duration,
     pub(crate) encoding: Encoding,
@@ -36,18 +35,18 @@ pub(crate) async fn run(
     let mut signals = Signals::new().map_err(|error| error.to_string())?;
     let exporters = graph.exporters.iter();
     let exporters = exporters.map(|(id, (exporter, _))| (id.clone(), Arc::clone(exporter)));
+    let (rules, required) = (graph.rules.clone(), graph.required.clone());
     let mut exporters = tokio::select! {
         started = OwnTasks::start(exporters.collect(), &counters, workers) => started?,
-        _ = signals.next() => return exit_result(options, &counters),
+        _ = signals.next() => return exit_result(options, &required, &counters),
     };
-    let rules = graph.rules.clone();
     let (end, shutdown) = watch::channel(false);
     let mut running = {
         let _spawned_there = workers.enter();
         spawn(graph, &Shutdown::new(shutdown), options.once, &counters)
     };
     let (mut receiving, mut exporting) = (running.receivers, running.exporters);
-    let mut startup = StartupReporter::new(running.receivers, options.is_default, rules);
+    let mut startup = StartupReporter::new(running.receivers, required.clone(), rules);
     let mut summary = SummaryReporter::new(options.summary_interval, options.encoding);
     let mut deadline: Option<Instant> = None;
     let mut failure: Option<String> = None;
@@ -90,7 +89,7 @@ pub(crate) async fn run(
     if let Some(failure) = failure.or(exporter_failure) {
         return Err(failure);
     }
-    exit_result(options, &counters)
+    exit_result(options, &required, &counters)
 }
 
 /// How long it takes at the most to count what is left.
@@ -121,21 +120,36 @@ async fn finish(
     failure
 }
 
-/// With `--once`, the exit code says whether everything arrived.
-fn exit_result(options: Options, counters: &Counters) -> Result<(), String> {
+/// With `--once`, the exit code says whether everything arrived, and whether each receiver that is not optional gave a point.
+fn exit_result(
+    options: Options,
+    required: &BTreeSet<String>,
+    counters: &Counters,
+) -> Result<(), String> {
     if !options.once {
         return Ok(());
     }
-    if counters.total(Counter::POINTS_READ.name()) == 0 {
-        let why = if counters.total(Counter::FILES_READ.name()) > 0 {
-            "no file gave a value"
-        } else {
-            "no file was read"
-        };
-        return Err(format!("nothing to sweep: {why}"));
+    let all = counters.snapshot();
+    let has_points = |id: &str| {
+        let of_it = |it: &&CounterValue| it.counter == Counter::POINTS_READ && &*it.component == id;
+        all.iter().any(|it| of_it(&it) && it.value > 0)
+    };
+    let empty = required.iter().filter(|id| !has_points(id));
+    let empty: Vec<String> = empty.map(|id| format!("`{id}`")).collect();
+    let mut why = Vec::new();
+    if !empty.is_empty() {
+        let empty = empty.join(", ");
+        why.push(format!(
+            "nothing to sweep: no point came from {empty}; `optional: true` allows that"
+        ));
     }
-    match counters.total(Counter::POINTS_REJECTED.name()) + counters.lost() {
-        0 => Ok(()),
-        lost => Err(format!("{lost} points are lost")),
+    let lost = counters.total(Counter::POINTS_REJECTED.name()) + counters.lost();
+    if lost > 0 {
+        why.push(format!("{lost} points are lost"));
+    }
+    if why.is_empty() {
+        Ok(())
+    } else {
+        Err(why.join("; "))
     }
 }

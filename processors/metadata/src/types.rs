@@ -142,8 +142,10 @@ impl PerSeries for Types {
         }
         if let Some((_, kind)) = self.kind(&known) {
             series.kind = kind.unwrap_or_default();
+            series.kind_is_assumed = false;
         } else if series.kind == Kind::Unknown {
             series.kind = Kind::Gauge;
+            series.kind_is_assumed = true;
         }
         let unit = self.unit(&known).map(|(_, unit)| unit);
         let description = self.description(&known).map(|(_, text)| text);
@@ -152,6 +154,7 @@ impl PerSeries for Types {
         if self.is_apart(&known) {
             series.name = format!("{}{AGGREGATE}", series.name).into();
             series.kind = Kind::UP_DOWN_COUNTER;
+            series.kind_is_assumed = false;
         }
         Verdict::Keep
     }

@@ -1,16 +1,50 @@
 //! Failures in the tree: warned of once, joined, and counted. A thousand bad files are one line.
 
 use std::collections::{BTreeMap, HashSet};
+use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pipeline::telemetry::{Counter, Counters, WarningOutcome, Warnings};
+use rustix::io::Errno;
 
 /// How many subjects a warning names.
 const MAX_NAMED: usize = 3;
 
 /// How many subjects are remembered as recorded once; then all may be recorded again.
 const MAX_RECORDED_ONCE: usize = 65_536;
+
+/// Why something failed: the warning's message, and the kernel's error where it gave one. What fails by another error is
+/// another line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Cause {
+    message: &'static str,
+    error: Option<i32>,
+}
+
+impl From<&'static str> for Cause {
+    fn from(message: &'static str) -> Cause {
+        let error = None;
+        Cause { message, error }
+    }
+}
+
+impl From<(&'static str, Errno)> for Cause {
+    fn from((message, errno): (&'static str, Errno)) -> Cause {
+        let error = Some(errno.raw_os_error());
+        Cause { message, error }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.message)?;
+        match self.error {
+            Some(error) => write!(f, ": {}", std::io::Error::from_raw_os_error(error)),
+            None => Ok(()),
+        }
+    }
+}
 
 /// Failures to warn of at the next flush. Clones share them: the scanner and the task record together.
 #[derive(Clone)]
@@ -23,7 +57,7 @@ pub(crate) struct FailureLog {
 #[derive(Default)]
 struct PendingFailures {
     /// By reason and cause: the first subjects, and the number of all.
-    pending: BTreeMap<(&'static str, &'static str), (Vec<String>, u64)>,
+    pending: BTreeMap<(&'static str, Cause), (Vec<String>, u64)>,
     recorded_once: HashSet<u64>,
 }
 
@@ -36,18 +70,18 @@ impl FailureLog {
         }
     }
 
-    /// The first failure of a subject: counted, and warned of at the next flush. `reason` is that of the counter, `cause` is
-    /// the warning's message.
+    /// The first failure of a subject: counted, and warned of at the next flush. `reason` is that of the counter.
     pub(crate) fn record(
         &self,
         counter: Counter,
         reason: &'static str,
-        cause: &'static str,
+        cause: impl Into<Cause>,
         subject: impl FnOnce() -> String,
     ) {
         self.count(counter, reason, 1);
         let mut state = self.lock();
-        let (subjects, count) = state.pending.entry((reason, cause)).or_default();
+        let key = (reason, cause.into());
+        let (subjects, count) = state.pending.entry(key).or_default();
         *count += 1;
         if subjects.len() < MAX_NAMED {
             subjects.push(subject());
@@ -59,7 +93,7 @@ impl FailureLog {
         &self,
         counter: Counter,
         reason: &'static str,
-        cause: &'static str,
+        cause: impl Into<Cause>,
         subject: String,
     ) {
         self.record_many_once(counter, reason, cause, subject, 1);
@@ -70,10 +104,11 @@ impl FailureLog {
         &self,
         counter: Counter,
         reason: &'static str,
-        cause: &'static str,
+        cause: impl Into<Cause>,
         subject: String,
         count: u64,
     ) {
+        let cause = cause.into();
         let mut hasher = DefaultHasher::new();
         (reason, cause, &subject).hash(&mut hasher);
         let mut state = self.lock();
@@ -101,7 +136,11 @@ impl FailureLog {
             if more > 0 {
                 named = format!("{named} and {more} more");
             }
-            self.warnings.warn(cause, &named) == WarningOutcome::Postponed
+            if let Some(error) = cause.error {
+                let error = std::io::Error::from_raw_os_error(error);
+                named = format!("{named}: {error}");
+            }
+            self.warnings.warn(cause.message, &named) == WarningOutcome::Postponed
         });
     }
 

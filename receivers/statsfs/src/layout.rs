@@ -1,6 +1,7 @@
 //! A pattern of path parts whose names become labels: `{device}/statistics/{metric}`.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -76,14 +77,22 @@ impl Layout {
     }
 }
 
+/// As it is written.
+impl fmt::Display for Layout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for part in &self.0 {
+            match part {
+                LayoutPart::Literal(name) => write!(f, "{name}/")?,
+                LayoutPart::Label(name) => write!(f, "{{{name}}}/")?,
+            }
+        }
+        f.write_str("{metric}")
+    }
+}
+
 impl Serialize for Layout {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let part = |part: &LayoutPart| match part {
-            LayoutPart::Literal(name) => format!("{name}/"),
-            LayoutPart::Label(name) => format!("{{{name}}}/"),
-        };
-        let parts: String = self.0.iter().map(part).collect();
-        to.collect_str(&format_args!("{parts}{{metric}}"))
+        to.collect_str(self)
     }
 }
 

@@ -323,9 +323,12 @@ impl StatsfsTask {
     fn startup_report(&self, tree: &Result<ScannedTree, String>) -> StartupReport {
         let tree = match tree {
             Ok(tree) => tree,
-            Err(why) => return StartupReport::Missing(format!("{} ({why})", self.root)),
+            Err(why) => return self.nothing(why),
         };
         let subsystems = self.sweeps.tables.series_by_subsystem();
+        if subsystems.is_empty() {
+            return self.nothing(&format!("no series: {}", tree.why_nothing));
+        }
         let mut names: Vec<_> = subsystems
             .iter()
             .take(8)
@@ -334,11 +337,7 @@ impl StatsfsTask {
         if subsystems.len() > 8 {
             names.push(format!("{} more subsystems", subsystems.len() - 8));
         }
-        let names = if names.is_empty() {
-            format!("no series: {}", tree.why_nothing)
-        } else {
-            names.join(", ")
-        };
+        let names = names.join(", ");
         let filesystem = match &*tree.filesystem {
             "" => String::new(),
             known => format!(" ({known})"),
@@ -347,6 +346,20 @@ impl StatsfsTask {
             "{names} in {} directories below {}{filesystem}",
             tree.directories,
             display_path(&tree.path)
+        ))
+    }
+
+    /// The start-up report where there are no series: what was looked at, and why there are none.
+    fn nothing(&self, why: &str) -> StartupReport {
+        let subsystem = self.plan.subsystem.as_ref();
+        let subsystem = subsystem.map(|it| format!(", subsystem {it}"));
+        let layout = self.plan.layout.as_ref();
+        let layout = layout.map(|it| format!(", layout {it}"));
+        StartupReport::Missing(format!(
+            "{}{}{} ({why})",
+            self.root,
+            subsystem.unwrap_or_default(),
+            layout.unwrap_or_default()
         ))
     }
 }

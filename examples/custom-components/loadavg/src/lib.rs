@@ -47,7 +47,11 @@ impl Receiver for Loadavg {
         });
         let wanted: Vec<usize> = (0..3).filter(|row| demand.want(&head, &all[*row]) != Want::Never).collect();
         let table = Table::new(Arc::new(head), wanted.iter().map(|row| all[*row].clone()).collect());
-        out.report_startup(StartupReport::Sweeps("the load average".into()));
+        out.report_startup(if wanted.is_empty() {
+            StartupReport::Missing("the load average (nothing downstream wants it)".into())
+        } else {
+            StartupReport::Sweeps("the load average".into())
+        });
         let mut ticks = clock.ticks(config.collection_interval.0, std::time::Duration::ZERO);
         while let Some(number) = ticks.next().await {
             if wanted.is_empty() {

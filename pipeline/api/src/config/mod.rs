@@ -21,3 +21,6 @@ pub use types::{ByteSize, Duration, Regex, Secret};
 /// What the service takes out of an exporter's map before the exporter's own configuration is decoded: the time-out,
 /// queue and retry that stand around it.
 pub const DELIVERY_KEYS: [&str; 3] = ["timeout", "sending_queue", "retry_on_failure"];
+
+/// What the service takes out of a receiver's map likewise: whether it may be without any series.
+pub const OPTIONAL_KEY: &str = "optional";

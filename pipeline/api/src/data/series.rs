@@ -18,6 +18,8 @@ pub struct Metric {
     pub unit: Arc<str>,
     /// Counter, gauge or not known.
     pub kind: Kind,
+    /// Whether nobody said the kind, and it is a gauge for want of a better one. People are told; to backends it is one like others.
+    pub kind_is_assumed: bool,
 }
 
 /// One series: its metric, its attributes, and where it comes from. Reads and writes like its [`Metric`]

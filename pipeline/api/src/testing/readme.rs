@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::node;
 use crate::config::schema::{properties, resolve};
-use crate::config::{ByteSize, DELIVERY_KEYS, Duration};
+use crate::config::{ByteSize, DELIVERY_KEYS, Duration, OPTIONAL_KEY};
 use crate::{Factory, Registration};
 
 /// A component's README shows what its configuration is:
@@ -39,11 +39,13 @@ pub fn assert_readme(of: &Registration, readme: &str) {
                 of.type_name
             ),
         };
-        if matches!(of.factory, Factory::Exporter(..)) {
-            // It may show what stands around it; this crate knows no defaults of that.
-            let is_own = |key: &str| options.contains_key(key) || !DELIVERY_KEYS.contains(&key);
-            shown.retain(|key, _| is_own(key));
-        }
+        // It may show what stands around it; this crate knows no defaults of that.
+        let around: &[&str] = match of.factory {
+            Factory::Receiver(_) => &[OPTIONAL_KEY],
+            Factory::Processor(_) => &[],
+            Factory::Exporter(..) => &DELIVERY_KEYS,
+        };
+        shown.retain(|key, _| options.contains_key(key) || !around.contains(&key.as_str()));
         shown
     };
     let shown = read(&block);

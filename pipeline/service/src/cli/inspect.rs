@@ -24,7 +24,7 @@ pub(super) fn inspect(
     let mut prepared = prepare(sources, build_info, Report::Text)?;
     // What would be warned of is listed.
     prepared.logs.level = Level::Error;
-    telemetry::start(&prepared.logs);
+    telemetry::start(&prepared.logs, sources.color());
     let out = BufWriter::new(stdout().lock());
     let writer: Box<dyn Writer> = if stdout().is_terminal() {
         Box::new(Table::new(out))

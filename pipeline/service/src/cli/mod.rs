@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand.
 
+mod color;
 mod components;
 mod inspect;
 mod prepare;
@@ -27,7 +28,8 @@ struct Cli {
     command: Option<Command>,
     #[command(flatten)]
     sources: Sources,
-    /// One sweep of every receiver, drained through the pipeline; then exit: 0 if all of it arrived
+    /// One sweep of every receiver, drained through the pipeline; then exit: 0 if all of it arrived, and each receiver that is
+    /// not optional gave some
     #[arg(long, global = true)]
     once: bool,
 }
@@ -65,7 +67,7 @@ enum Command {
     Components,
 }
 
-/// Where the configuration comes from.
+/// What all commands take: where the configuration comes from, and when to colour.
 #[derive(Args, Debug)]
 struct Sources {
     /// A YAML file, or - for standard input. Given several times they are merged: maps deep, lists replaced. A name that ends in
@@ -75,6 +77,15 @@ struct Sources {
     /// Change one value, written as YAML: --set exporters.otlp.endpoint=host:4317
     #[arg(long, value_name = "A.B=V", global = true)]
     set: Vec<String>,
+    /// Colour what is for people: values and logs. By itself on a terminal, unless NO_COLOR is set
+    #[arg(long, value_name = "WHEN", default_value = "auto", global = true)]
+    color: clap::ColorChoice,
+}
+
+impl Sources {
+    fn color(&self) -> pipeline::ColorChoice {
+        color::choice(self.color, |name| std::env::var_os(name))
+    }
 }
 
 /// What a command ends with, other than success.

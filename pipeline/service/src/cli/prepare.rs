@@ -49,7 +49,7 @@ pub(super) fn prepare(
     let (mut undescribed, mut resource) = (None, Arc::default());
     let built = check(&mut loaded).and_then(|mut config| {
         let counters = Counters::new("service");
-        let context = context(&config, &counters, build_info);
+        let context = context(&config, &counters, build_info).with_color(sources.color());
         undescribed = resource::undescribed(&config.service.host_root, &context.resource);
         resource = Arc::clone(&context.resource);
         let secrets = std::mem::take(&mut config.secrets);
@@ -67,7 +67,7 @@ pub(super) fn prepare(
     hide(&mut loaded.diagnostics, &loaded.values);
     let logs = logs(&loaded);
     if report == Report::AsLogged && logs.encoding == Encoding::Json {
-        telemetry::start(&logs);
+        telemetry::start(&logs, sources.color());
         log(&loaded.diagnostics, &loaded.texts);
     } else {
         let text = render(&loaded.diagnostics, &loaded.texts);

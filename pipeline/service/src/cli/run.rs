@@ -14,7 +14,7 @@ pub(super) fn run(
     build_info: BuildInfo,
 ) -> Result<(), CommandError> {
     let prepared = prepare(sources, build_info, Report::AsLogged)?;
-    telemetry::start(&prepared.logs);
+    telemetry::start(&prepared.logs, sources.color());
     if let Some(missing) = prepared.undescribed {
         tracing::warn!(
             missing,
@@ -23,7 +23,6 @@ pub(super) fn run(
     }
     let options = supervise::Options {
         once,
-        is_default: sources.config.is_empty(),
         shutdown_timeout: prepared.shutdown_timeout,
         summary_interval: prepared.logs.summary_interval.0,
         encoding: prepared.logs.encoding,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use pipeline::config::{
-    DELIVERY_KEYS, Decoded, Expected, Node, NodeValue, Origin, Problem, attempt,
+    DELIVERY_KEYS, Decoded, Expected, Node, NodeValue, OPTIONAL_KEY, Origin, Problem, attempt,
 };
 use pipeline::{Factory, Registration};
 use serde::de::DeserializeOwned;
@@ -69,13 +69,16 @@ pub(crate) fn check(loaded: &mut Loaded) -> Option<Config> {
     let mut receivers = BTreeMap::new();
     let mut processors: BTreeMap<String, Vec<_>> = BTreeMap::new();
     let mut exporters = BTreeMap::new();
-    for (id, node) in check.section("receivers") {
+    for (id, mut node) in check.section("receivers") {
         check.used("receivers", &id, &node, used(&id, |it| &it.receivers));
         if let Some((registration, Factory::Receiver(decode))) =
             check.find("receivers", "receiver", &id, &node)
-            && let Some(component) = check.component("receivers", &id, &node, registration, *decode)
         {
-            receivers.insert(id, component);
+            let optional = check.is_optional(&id, &mut node);
+            if let Some(component) = check.component("receivers", &id, &node, registration, *decode)
+            {
+                receivers.insert(id, (component, optional));
+            }
         }
     }
     for (id, node) in check.section("processors") {
@@ -298,13 +301,18 @@ impl Check<'_> {
         decode: pipeline::Decode<T>,
     ) -> Option<ConfiguredComponent<T>> {
         let mut decoded = decode(node);
-        if let (Err(problems), "exporters") = (&mut decoded, section) {
+        let around: &[&str] = match section {
+            "receivers" => &[OPTIONAL_KEY],
+            "exporters" => &DELIVERY_KEYS,
+            _ => &[],
+        };
+        if let Err(problems) = &mut decoded {
             for problem in problems
                 .iter_mut()
                 .filter(|problem| problem.path.len() == 1)
             {
                 if let Expected::Key(_, allowed) = &mut problem.expected {
-                    allowed.extend(DELIVERY_KEYS.map(String::from));
+                    allowed.extend(around.iter().copied().map(String::from));
                 }
             }
         }

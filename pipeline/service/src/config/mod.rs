@@ -9,6 +9,7 @@ mod hide;
 mod hint;
 mod index;
 mod load;
+mod optional;
 mod pipelines;
 mod print;
 mod schema;
@@ -39,7 +40,8 @@ pub(crate) use service::{
 #[derive(Debug)]
 pub(crate) struct Config {
     pub(crate) service: Service,
-    pub(crate) receivers: BTreeMap<String, ConfiguredComponent<Box<dyn Receiver>>>,
+    /// Each with whether it is optional.
+    pub(crate) receivers: BTreeMap<String, (ConfiguredComponent<Box<dyn Receiver>>, bool)>,
     pub(crate) processors: BTreeMap<String, Vec<ConfiguredComponent<Box<dyn Processor>>>>,
     pub(crate) exporters:
         BTreeMap<String, (ConfiguredComponent<Box<dyn Exporter>>, DeliveryConfig)>,

@@ -7,7 +7,7 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use super::check::type_of;
-use super::service::{Service, WrittenDelivery, delivery_config};
+use super::service::{Service, WrittenDelivery, WrittenReceiver, delivery_config};
 
 /// A schema ([draft 7](https://json-schema.org/draft-07), which editors know) of all that this binary takes. A value may be
 /// written by `${…}`, and a component's map be left empty.
@@ -43,18 +43,27 @@ fn of<T: schemars::JsonSchema>() -> Value {
     generator.into_root_schema_for::<T>().to_value()
 }
 
-/// A component's schema, an exporter's with the keys that stand around it.
+/// A component's schema, a receiver's and an exporter's with the keys that stand around it.
 fn component(registration: &Registration) -> Value {
     let mut schema = (registration.schema)().to_value();
-    if let Factory::Exporter(_, delivery) = &registration.factory {
-        let around = of::<WrittenDelivery>();
-        let defaults = json!(delivery_config(&delivery()));
-        merge(&mut schema["definitions"], &around["definitions"]);
-        for (key, option) in around["properties"].as_object().into_iter().flatten() {
-            let mut option = option.clone();
-            option["default"] = defaults[key].clone();
-            schema["properties"][key] = option;
+    match &registration.factory {
+        Factory::Receiver(_) => {
+            merge(
+                &mut schema["properties"],
+                &of::<WrittenReceiver>()["properties"],
+            );
         }
+        Factory::Exporter(_, delivery) => {
+            let around = of::<WrittenDelivery>();
+            let defaults = json!(delivery_config(&delivery()));
+            merge(&mut schema["definitions"], &around["definitions"]);
+            for (key, option) in around["properties"].as_object().into_iter().flatten() {
+                let mut option = option.clone();
+                option["default"] = defaults[key].clone();
+                schema["properties"][key] = option;
+            }
+        }
+        Factory::Processor(_) => {}
     }
     schema
 }

@@ -1,4 +1,4 @@
-//! What the user writes below `service:`, and around each exporter.
+//! What the user writes below `service:`, and around each receiver and exporter.
 
 use std::collections::BTreeMap;
 use std::num::{NonZeroU16, NonZeroUsize};
@@ -246,6 +246,15 @@ pub(super) struct WrittenDelivery {
     sending_queue: SendingQueue,
     /// What fails for the time being is sent again.
     retry_on_failure: RetryOnFailure,
+}
+
+/// What stands in a receiver's map beside its own keys.
+#[derive(JsonSchema)]
+pub(super) struct WrittenReceiver {
+    /// Whether it may be without any series: if not, that is a warning, and `--once` exits 1.
+    #[schemars(default)]
+    #[allow(dead_code)] // for the schema: it is decoded by itself
+    optional: bool,
 }
 
 /// All that stands around an exporter.

@@ -111,10 +111,15 @@ impl InspectedGraph {
             }
             is_any = true;
         }
-        while let Ok(report) = reports.try_recv() {
+        let was_any = is_any;
+        while let Ok((_, report)) = reports.try_recv() {
             is_any = true;
             if let StartupReport::Missing(missing) = report {
                 list.add_missing(&missing);
+                // Where something was found, that has the reason.
+                if was_any {
+                    continue;
+                }
                 list.record(&Record::left_out(
                     id,
                     &LeftOut::new(missing, "missing", MISSING),

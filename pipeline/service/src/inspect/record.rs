@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use pipeline::formats::text;
-use pipeline::{AnyValue, Attributes, LeftOut, Series, Source, Value};
+use pipeline::{AnyValue, Attributes, Kind, LeftOut, Series, Source, Value};
 use serde::Serialize;
 use serde_json::Value as Json;
 
@@ -82,9 +82,12 @@ impl<'a> Record<'a> {
         self.identity = Some(text::identity(&series.name, &series.attributes));
         self.metric = Some(series.name.to_string());
         self.labels = Some(labels(&series.attributes));
-        self.kind = Some(match text::kind_word(&series.kind) {
-            "" => "unknown",
-            word => word,
+        // Nobody said it: it goes out as a gauge.
+        let is_unknown = series.kind_is_assumed || series.kind == Kind::Unknown;
+        self.kind = Some(if is_unknown {
+            "unknown"
+        } else {
+            text::kind_word(&series.kind)
         });
         self.unit = (!series.unit.is_empty()).then(|| series.unit.to_string());
     }

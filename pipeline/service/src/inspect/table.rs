@@ -131,14 +131,8 @@ fn line(record: &Record<'_>) -> Line {
     let mut cells: [String; COLUMNS] = Default::default();
     cells[0] = text(Some(&record.source));
     if matches!(record.state, State::Read | State::Failed) {
-        // One that is a gauge for want of better knowledge.
-        let is_known = record.kind_from.as_deref() != Some("nobody");
-        let kind = record.kind.map(|kind| match kind {
-            "gauge" if !is_known => "gauge?",
-            kind => kind,
-        });
         cells[1] = text(record.identity.as_deref());
-        cells[2] = text(kind);
+        cells[2] = text(record.kind);
         cells[3] = text(record.kind_from.as_deref());
         cells[4] = text(record.unit.as_deref());
         cells[5] = text(record.unit_from.as_deref());

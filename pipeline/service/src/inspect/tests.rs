@@ -1,6 +1,6 @@
 //! Components that say nothing for `inspect` are listed as far as what they do shows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex};
 
@@ -106,6 +106,7 @@ fn listed(points: &'static str, processor: Box<dyn Processor>, reads: bool) -> V
             exporters: vec!["nowhere".into()],
         }],
         exporters: BTreeMap::from([("nowhere".to_owned(), (exporter, delivery))]),
+        required: BTreeSet::new(),
         rules: RuleLog::default(),
         capacity: 1,
     };

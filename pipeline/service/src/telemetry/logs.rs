@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{IsTerminal, Write as _};
 use std::panic::PanicHookInfo;
 
+use pipeline::ColorChoice;
 use pipeline::telemetry::{bounded, escaped, json_escaped};
 use serde_json::Value;
 use tracing::field::{Field, Visit};
@@ -25,7 +26,7 @@ const COUNTERS: &str = "counters";
 pub(super) const SUMMARY: &str = "pipeline_service::summary";
 
 /// Sets the logs up, once a process.
-pub(crate) fn start(logs: &Logs) {
+pub(crate) fn start(logs: &Logs, color: ColorChoice) {
     let level = match logs.level {
         Level::Trace => "trace",
         Level::Debug => "debug",
@@ -47,7 +48,7 @@ pub(crate) fn start(logs: &Logs) {
     let format = Format::default().with_target(is_detailed);
     let set = match logs.encoding {
         Encoding::Console => builder
-            .with_ansi(std::io::stderr().is_terminal())
+            .with_ansi(color.is_colored(std::io::stderr().is_terminal()))
             .fmt_fields(ConsoleFields)
             .event_format(ConsoleFormat(format))
             .try_init(),

@@ -1,4 +1,7 @@
-//! What the receivers found at their first look: one line for all.
+//! What the receivers found at their first look: one line for all, and a warning for each that has no series and should.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use pipeline::StartupReport;
 use pipeline::telemetry::{RuleLog, bounded};
@@ -6,9 +9,9 @@ use pipeline::telemetry::{RuleLog, bounded};
 /// Collects start-up reports, and logs one line when each receiver has reported.
 #[derive(Default)]
 pub(crate) struct StartupReporter {
-    /// What runs is the embedded default, which looks for more than a kernel need have.
-    is_default: bool,
     receivers: usize,
+    /// Those that are not optional: it is a warning where one has no series.
+    required: BTreeSet<String>,
     sweeps: Vec<String>,
     missing: Vec<String>,
     /// Those that have matched nothing by then are named too.
@@ -17,10 +20,14 @@ pub(crate) struct StartupReporter {
 }
 
 impl StartupReporter {
-    pub(crate) fn new(receivers: usize, is_default: bool, rules: RuleLog) -> StartupReporter {
+    pub(crate) fn new(
+        receivers: usize,
+        required: BTreeSet<String>,
+        rules: RuleLog,
+    ) -> StartupReporter {
         StartupReporter {
-            is_default,
             receivers,
+            required,
             rules,
             ..StartupReporter::default()
         }
@@ -30,16 +37,29 @@ impl StartupReporter {
         self.is_logged
     }
 
-    /// Adds a report; `None` when there will be no more.
-    pub(crate) fn add(&mut self, report: Option<StartupReport>) {
+    /// Adds a receiver's report; `None` when there will be no more.
+    pub(crate) fn add(&mut self, report: Option<(Arc<str>, StartupReport)>) {
         match report {
-            Some(StartupReport::Sweeps(text)) => self.sweeps.push(bounded(&text).into_owned()),
-            Some(StartupReport::Missing(text)) => self.missing.push(bounded(&text).into_owned()),
+            Some((_, StartupReport::Sweeps(text))) => self.sweeps.push(bounded(&text).into_owned()),
+            Some((id, StartupReport::Missing(text))) => self.add_missing(&id, &text),
             None => self.log(),
         }
         if self.sweeps.len() + self.missing.len() >= self.receivers {
             self.log();
         }
+    }
+
+    fn add_missing(&mut self, component: &str, text: &str) {
+        let text = bounded(text);
+        if self.required.contains(component) {
+            let detail = &*text;
+            tracing::warn!(
+                component,
+                detail,
+                "it has no series; `optional: true` allows that"
+            );
+        }
+        self.missing.push(text.into_owned());
     }
 
     /// Logs what was reported, once.
@@ -60,14 +80,6 @@ impl StartupReporter {
             self.sweeps.join("; ")
         };
         let missing = (!self.missing.is_empty()).then(|| self.missing.join("; "));
-        if missing.is_none() || (self.is_default && !self.sweeps.is_empty()) {
-            tracing::info!(found, missing, "sweeping");
-        } else {
-            tracing::warn!(
-                found,
-                missing,
-                "sweeping, but not all that the configuration names is there"
-            );
-        }
+        tracing::info!(found, missing, "sweeping");
     }
 }

@@ -10,10 +10,11 @@ use rustix::io::Errno;
 use rustix::time::{ClockId, clock_gettime};
 
 use super::fd_cache::FdCache;
+use super::reason::Reason;
 use super::rows::{RowGroup, Rows};
 use super::selection::Selection;
 use super::syscalls::{open_file, read, read_at_start, stat_entry};
-use super::value::{Reason, parse};
+use super::value::parse;
 use super::work_queue::Progress;
 use crate::root::Root;
 
@@ -57,7 +58,9 @@ pub(crate) struct Readings {
     pub(crate) failures: Vec<(u32, ReadFailure)>,
     /// Rows whose files took long.
     pub(crate) slow: Vec<u32>,
-    /// Whether rows were left out at the deadline.
+    /// Rows whose numbers stand for no value.
+    pub(crate) absent: Vec<u32>,
+    /// Whether it ended after the deadline: rows may have been left out, and no time is left for others.
     pub(crate) timed_out: bool,
     pub(crate) cost: ReadCost,
 }
@@ -84,8 +87,6 @@ pub(crate) struct ReadCost {
     pub(crate) bytes: u64,
     /// Values beyond `i64`, which became doubles.
     pub(crate) lossy: u64,
-    /// Numbers that stand for no value.
-    pub(crate) absent: u64,
     pub(crate) cpu: Duration,
     pub(crate) longest: Duration,
 }
@@ -119,7 +120,6 @@ impl Job {
                 break;
             }
             if last_read > self.deadline {
-                self.readings.timed_out = true;
                 break;
             }
             progress.set_row(row);
@@ -144,6 +144,7 @@ impl Job {
             }
         }
         self.leave(&mut directory);
+        self.readings.timed_out = last_read > self.deadline && !progress.is_relieved(number);
         if self.readings.last_time == 0 {
             self.readings.last_time = now_unix_nano();
             self.readings.first_time = self.readings.last_time;
@@ -178,7 +179,7 @@ impl Job {
         row: u32,
         current: &mut CurrentDirectory,
         buffer: &mut [u8],
-    ) -> Result<usize, Errno> {
+    ) -> Result<usize, ReadFailure> {
         if let Some(file) = self.fds.file(row) {
             self.readings.cost.syscalls += 1;
             match read_at_start(file, buffer) {
@@ -187,19 +188,21 @@ impl Job {
                     self.fds.close_file(row);
                     self.readings.cost.syscalls += 1;
                 }
-                done => return done,
+                done => return done.map_err(classify),
             }
         }
         let result = self.open_and_read(rows, row, current, buffer);
-        if let Err(Errno::NODEV | Errno::NXIO) = result {
-            // Of a device that goes; or of one that stays, whose driver says so of this file.
-            let opened = current.opened.as_ref().and_then(|it| it.as_ref().ok());
-            if let Some(directory) = self.fds.directory(current.index).or(opened) {
-                self.readings.cost.syscalls += 1;
-                stat_entry(directory.as_fd(), &rows.files[row as usize])?;
-            }
-        }
-        result
+        let Err(errno @ (Errno::NODEV | Errno::NXIO | Errno::NOENT | Errno::STALE)) = result else {
+            return result.map_err(classify);
+        };
+        // Of a file that goes; or of one that stays, whose driver says so of it.
+        let opened = current.opened.as_ref().and_then(|it| it.as_ref().ok());
+        let Some(directory) = self.fds.directory(current.index).or(opened) else {
+            return Err(classify(errno));
+        };
+        self.readings.cost.syscalls += 1;
+        stat_entry(directory.as_fd(), &rows.files[row as usize]).map_err(classify)?;
+        Err(ReadFailure::Io(errno))
     }
 
     fn open_and_read(
@@ -240,20 +243,20 @@ impl Job {
         &mut self,
         rows: &Rows,
         row: u32,
-        read: Result<usize, Errno>,
+        read: Result<usize, ReadFailure>,
         buffer: &[u8],
     ) -> Result<Value, ReadFailure> {
-        let length = read.map_err(classify)?;
+        let length = read?;
         self.readings.cost.files += 1;
         self.readings.cost.bytes += length as u64;
         if length == buffer.len() {
-            return Err(ReadFailure::Other(Reason::TOO_LARGE));
+            return Err(ReadFailure::Other(Reason::TooLarge));
         }
         let file_format = rows.formats.get(row as usize);
         let format = file_format.map(|it| it.format).unwrap_or_default();
         let (value, lossy) = parse(&buffer[..length], format).map_err(ReadFailure::Other)?;
         if file_format.is_some_and(|it| it.absent.contains(&value)) {
-            self.readings.cost.absent += 1;
+            self.readings.absent.push(row);
             return Ok(Value::Absent);
         }
         self.readings.cost.lossy += u64::from(lossy);
@@ -306,7 +309,7 @@ fn classify(errno: Errno) -> ReadFailure {
         Errno::NOENT | Errno::STALE => ReadFailure::Gone,
         Errno::MFILE | Errno::NFILE => ReadFailure::NoDescriptor,
         Errno::PERM => ReadFailure::NotPermitted,
-        Errno::ACCESS => ReadFailure::Other(Reason::PERMISSION),
+        Errno::ACCESS => ReadFailure::Other(Reason::Permission),
         errno => ReadFailure::Io(errno),
     }
 }

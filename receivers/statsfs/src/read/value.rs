@@ -2,93 +2,52 @@
 
 use pipeline::Value;
 
+use super::content::content;
+use super::reason::Reason;
 use crate::config::ValueFormat;
-
-/// Why a file gives no value: the reason of a counter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Reason(pub(crate) &'static str);
-
-impl Reason {
-    pub(crate) const EMPTY: Reason = Reason("empty");
-    pub(crate) const NOT_NUMERIC: Reason = Reason("not_numeric");
-    pub(crate) const MULTI_VALUE: Reason = Reason("multi_value");
-    pub(crate) const OUT_OF_RANGE: Reason = Reason("out_of_range");
-    pub(crate) const TOO_LARGE: Reason = Reason("too_large");
-    pub(crate) const PERMISSION: Reason = Reason("permission");
-    pub(crate) const LOCKDOWN: Reason = Reason("lockdown");
-    pub(crate) const TIMEOUT: Reason = Reason("timeout");
-    pub(crate) const STUCK: Reason = Reason("stuck");
-    pub(crate) const DESCRIPTORS: Reason = Reason("descriptors");
-    pub(crate) const IO: Reason = Reason("io");
-
-    /// The cause, as a warning names it.
-    pub(crate) fn cause(self) -> &'static str {
-        match self {
-            Reason::EMPTY => "empty file passed over",
-            Reason::NOT_NUMERIC => {
-                "not a decimal integer (`formats` reads other forms); passed over"
-            }
-            Reason::MULTI_VALUE => "several values in one file; passed over",
-            Reason::OUT_OF_RANGE => "a number beyond 64 bits; passed over",
-            Reason::TOO_LARGE => "larger than `limits.value_bytes`; passed over",
-            Reason::PERMISSION => "permission denied; passed over",
-            Reason::LOCKDOWN => {
-                "hidden by the kernel's lockdown, as all writable files of debugfs; passed over"
-            }
-            Reason::TIMEOUT => "not read before the sweep's `timeout`; passed over",
-            Reason::STUCK => "does not answer within `timeout`; passed over until it does",
-            Reason::DESCRIPTORS => "no descriptor left to open it; passed over",
-            _ => "cannot be read; passed over",
-        }
-    }
-}
 
 /// A value, and whether it lost precision: an unsigned number beyond `i64` becomes a double.
 pub(crate) fn parse(bytes: &[u8], format: ValueFormat) -> Result<(Value, bool), Reason> {
-    let text = std::str::from_utf8(bytes.trim_ascii()).map_err(|_| Reason::NOT_NUMERIC)?;
+    let text = std::str::from_utf8(bytes.trim_ascii()).map_err(|_| Reason::Binary)?;
     if format == ValueFormat::Int
         && let Ok(it) = text.parse()
     {
         return Ok((Value::Int(it), false));
     }
     if text.is_empty() {
-        return Err(Reason::EMPTY);
-    }
-    if text.contains(|c: char| c.is_ascii_whitespace()) {
-        let number = |token: &str| token.parse::<f64>().is_ok_and(f64::is_finite);
-        return Err(if text.split_ascii_whitespace().any(number) {
-            Reason::MULTI_VALUE
-        } else {
-            Reason::NOT_NUMERIC
-        });
+        return Err(Reason::Empty);
     }
     match format {
         ValueFormat::Int => beyond(text),
         ValueFormat::Float => match text.parse::<f64>() {
             Ok(it) if it.is_finite() => Ok((Value::Double(it), false)),
-            Ok(_) if text.starts_with(|c: char| c.is_ascii_digit()) => Err(Reason::OUT_OF_RANGE),
-            _ => Err(Reason::NOT_NUMERIC),
+            Ok(_) if text.starts_with(|c: char| c.is_ascii_digit()) => Err(Reason::OutOfRange),
+            _ => Err(content(text)),
         },
         ValueFormat::Hex => {
             let digits = text
                 .strip_prefix("0x")
                 .or_else(|| text.strip_prefix("0X"))
                 .unwrap_or(text);
-            let hex = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_hexdigit());
-            let digits = if hex {
-                Ok(digits)
-            } else {
-                Err(Reason::NOT_NUMERIC)
-            }?;
+            if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+                return Err(content(text));
+            }
             u64::from_str_radix(digits, 16)
                 .map(unsigned)
-                .map_err(|_| Reason::OUT_OF_RANGE)
+                .map_err(|_| Reason::OutOfRange)
         }
-        ValueFormat::Bool => match text.to_ascii_lowercase().as_str() {
-            "1" | "y" | "yes" | "true" | "on" | "enabled" => Ok((Value::Int(1), false)),
-            "0" | "n" | "no" | "false" | "off" | "disabled" => Ok((Value::Int(0), false)),
-            _ => Err(Reason::NOT_NUMERIC),
-        },
+        ValueFormat::Bool => truth_value(text)
+            .map(|it| (Value::Int(it.into()), false))
+            .ok_or_else(|| content(text)),
+    }
+}
+
+/// `Y`, `off`, as the kernel writes them.
+pub(super) fn truth_value(text: &str) -> Option<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "1" | "y" | "yes" | "true" | "on" | "enabled" => Some(true),
+        "0" | "n" | "no" | "false" | "off" | "disabled" => Some(false),
+        _ => None,
     }
 }
 
@@ -96,11 +55,11 @@ pub(crate) fn parse(bytes: &[u8], format: ValueFormat) -> Result<(Value, bool), 
 fn beyond(text: &str) -> Result<(Value, bool), Reason> {
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
     if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(Reason::NOT_NUMERIC);
+        return Err(content(text));
     }
     text.parse::<u64>()
         .map(unsigned)
-        .map_err(|_| Reason::OUT_OF_RANGE)
+        .map_err(|_| Reason::OutOfRange)
 }
 
 /// OTLP has no unsigned 64-bit number: one beyond `i64` becomes the nearest double, never a negative number.
@@ -139,9 +98,9 @@ mod tests {
             Ok(Value::Double(9.223_372_036_854_776e18))
         );
         let rejected = [
-            (Reason::EMPTY, vec!["", "\n", "  "]),
+            ("empty", vec!["", "\n", "  "]),
             (
-                Reason::NOT_NUMERIC,
+                "not_numeric",
                 vec![
                     "0x1f",
                     "1f",
@@ -160,14 +119,14 @@ mod tests {
                     "-",
                     "+",
                     "--5",
+                    "hits 5",
+                    "5 kB",
+                    "5 %",
                 ],
             ),
+            ("multi_value", vec!["1 2", "1\n2\n", "5 N0=3"]),
             (
-                Reason::MULTI_VALUE,
-                vec!["1 2", "1\n2\n", "hits 5", "5 N0=3", "5 kB", "5 %"],
-            ),
-            (
-                Reason::OUT_OF_RANGE,
+                "out_of_range",
                 vec![
                     "1234567890123456789012345678901234567890",
                     "-9223372036854775809",
@@ -176,14 +135,11 @@ mod tests {
             ),
         ];
         for (reason, texts) in rejected {
-            texts
-                .iter()
-                .for_each(|text| assert_eq!(int(text), Err(reason), "{text:?}"));
+            for text in texts {
+                assert_eq!(int(text).map_err(Reason::name), Err(reason), "{text:?}");
+            }
         }
-        assert_eq!(
-            parse(b"\xff\xfe", ValueFormat::Int),
-            Err(Reason::NOT_NUMERIC)
-        );
+        assert_eq!(parse(b"\xff\xfe", ValueFormat::Int), Err(Reason::Binary));
     }
 
     #[test]
@@ -196,11 +152,8 @@ mod tests {
             parse(b"1e3", ValueFormat::Float),
             Ok((Value::Double(1000.0), false))
         );
-        assert_eq!(parse(b"inf", ValueFormat::Float), Err(Reason::NOT_NUMERIC));
-        assert_eq!(
-            parse(b"1e999", ValueFormat::Float),
-            Err(Reason::OUT_OF_RANGE)
-        );
+        assert_eq!(parse(b"inf", ValueFormat::Float), Err(Reason::Word));
+        assert_eq!(parse(b"1e999", ValueFormat::Float), Err(Reason::OutOfRange));
         assert_eq!(
             parse(b"0x1f", ValueFormat::Hex),
             Ok((Value::Int(31), false))
@@ -209,10 +162,10 @@ mod tests {
             parse(b"0xffffffffffffffff", ValueFormat::Hex).unwrap(),
             (Value::Double(18_446_744_073_709_551_615.0), true)
         );
-        assert_eq!(parse(b"0x+1", ValueFormat::Hex), Err(Reason::NOT_NUMERIC));
+        assert_eq!(parse(b"0x+1", ValueFormat::Hex), Err(Reason::Text));
         assert_eq!(parse(b"Y\n", ValueFormat::Bool), Ok((Value::Int(1), false)));
         assert_eq!(parse(b"off", ValueFormat::Bool), Ok((Value::Int(0), false)));
-        assert_eq!(parse(b"2", ValueFormat::Bool), Err(Reason::NOT_NUMERIC));
+        assert_eq!(parse(b"2", ValueFormat::Bool), Err(Reason::Integer));
     }
 
     #[test]

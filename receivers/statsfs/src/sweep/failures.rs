@@ -5,7 +5,7 @@ use std::time::Duration;
 use pipeline::Value;
 
 use crate::counters::{FILES_FAILED, FILES_SKIPPED};
-use crate::failure_log::FailureLog;
+use crate::failure_log::{Cause, FailureLog};
 use crate::read::{ReadFailure, Reason};
 use crate::tables::{RowActions, RowState, TableState};
 
@@ -58,10 +58,10 @@ impl FailedSweep {
     pub(super) fn reason(self, failure: ReadFailure) -> Option<Reason> {
         let reason = match failure {
             ReadFailure::Gone => return None,
-            ReadFailure::NoDescriptor => Reason::DESCRIPTORS,
-            ReadFailure::NotPermitted if self.locked_down => Reason::LOCKDOWN,
-            ReadFailure::NotPermitted => Reason::PERMISSION,
-            ReadFailure::Io(_) => Reason::IO,
+            ReadFailure::NoDescriptor => Reason::Descriptors,
+            ReadFailure::NotPermitted if self.locked_down => Reason::Lockdown,
+            ReadFailure::NotPermitted => Reason::Permission,
+            ReadFailure::Io(_) => Reason::Io,
             ReadFailure::Other(reason) => reason,
         };
         Some(reason)
@@ -78,8 +78,8 @@ impl FailedSweep {
         let Some(reason) = self.reason(failure) else {
             return;
         };
-        if reason == Reason::DESCRIPTORS {
-            log.record_once(FILES_FAILED, reason.0, reason.cause(), path());
+        if reason == Reason::Descriptors {
+            log.record_once(FILES_FAILED, reason.name(), reason.cause(), path());
             return;
         }
         let state = table.row_state(row);
@@ -90,15 +90,15 @@ impl FailedSweep {
             _ => 0,
         };
         // Files of a device that is being removed give all kinds of I/O errors: the warning waits for the second failure.
-        let first = u8::from(reason == Reason::IO && !self.once);
+        let first = u8::from(reason == Reason::Io && !self.once);
         if previous == first {
-            let subject = || match failure {
-                ReadFailure::Io(errno) => format!("{}: {}", path(), std::io::Error::from(errno)),
-                _ => path(),
+            let cause = match failure {
+                ReadFailure::Io(errno) => Cause::from((reason.cause(), errno)),
+                _ => reason.cause().into(),
             };
-            log.record(FILES_FAILED, reason.0, reason.cause(), subject);
+            log.record(FILES_FAILED, reason.name(), cause, path);
         } else {
-            log.count(FILES_FAILED, reason.0, 1);
+            log.count(FILES_FAILED, reason.name(), 1);
         }
         if table.is_live(row) {
             let next = self.next_state(state, table.was_tried(row), reason);
@@ -112,7 +112,7 @@ impl FailedSweep {
     /// busy or asleep. What never did is backed off.
     fn next_state(self, state: Option<RowState>, was_tried: bool, reason: Reason) -> RowState {
         match state {
-            _ if reason == Reason::LOCKDOWN => self.back_off(0, reason),
+            _ if reason == Reason::Lockdown => self.back_off(0, reason),
             None if was_tried => RowState::Failing {
                 since: self.number,
                 failures: 1,
@@ -133,7 +133,7 @@ impl FailedSweep {
         let failures = previous.saturating_add(1);
         let sweeps = 1_u64.checked_shl(failures.into()).unwrap_or(u64::MAX);
         let sweeps = sweeps.min(self.sweeps(MAX_BACK_OFF));
-        let not_before = if reason == Reason::LOCKDOWN {
+        let not_before = if reason == Reason::Lockdown {
             u64::MAX
         } else {
             self.number.saturating_add(sweeps)
@@ -168,13 +168,13 @@ mod tests {
     fn what_gave_values_is_tried_at_each_sweep_for_an_hour_and_then_ever_more_rarely() {
         let mut state = None;
         for number in 5..=364 {
-            let next = sweep(number).next_state(state, true, Reason::IO);
+            let next = sweep(number).next_state(state, true, Reason::Io);
             let failures = if number == 5 { 1 } else { 2 };
             assert_eq!(next, RowState::Failing { since: 5, failures });
             state = Some(next);
         }
         for (number, failures, not_before) in [(365, 1, 367), (367, 2, 371), (371, 3, 379)] {
-            state = Some(sweep(number).next_state(state, true, Reason::IO));
+            state = Some(sweep(number).next_state(state, true, Reason::Io));
             let backed_off = RowState::BackedOff {
                 failures,
                 not_before,
@@ -187,7 +187,7 @@ mod tests {
     fn what_never_gave_a_value_is_tried_ever_more_rarely_but_once_an_hour() {
         let (mut state, mut number, mut gaps) = (None, 0, Vec::new());
         for _ in 0..10 {
-            state = Some(sweep(number).next_state(state, false, Reason::NOT_NUMERIC));
+            state = Some(sweep(number).next_state(state, false, Reason::Word));
             let Some(RowState::BackedOff { not_before, .. }) = state else {
                 panic!("{state:?}");
             };
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn what_is_locked_down_waits_for_the_rescan_also_if_it_gave_values() {
-        let state = sweep(7).next_state(None, true, Reason::LOCKDOWN);
+        let state = sweep(7).next_state(None, true, Reason::Lockdown);
         let waits = RowState::BackedOff {
             failures: 1,
             not_before: u64::MAX,

@@ -1,12 +1,12 @@
 //! What `inspect` is told: the tables without a value, and the rows that gave none.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use pipeline::{Batch, LeftOut, Sweep};
 
 use super::Sweeps;
 use super::failures::FailedSweep;
+use crate::failure_log::Cause;
 use crate::read::{ReadFailure, Reason};
 use crate::tables::TableState;
 
@@ -37,21 +37,20 @@ pub(super) fn left_out(
     failures: &[(u32, ReadFailure)],
     sweep: FailedSweep,
 ) -> Vec<LeftOut> {
-    let missed = missed.iter().map(|row| (*row, Reason::TIMEOUT, None));
+    let missed = missed.iter().map(|row| {
+        let reason = Reason::Timeout;
+        (*row, reason, Cause::from(reason.cause()))
+    });
     let failed = failures.iter().filter_map(|(row, failure)| {
         let reason = sweep.reason(*failure)?;
-        let errno = match failure {
-            ReadFailure::Io(errno) => Some(std::io::Error::from(*errno)),
-            _ => None,
+        let cause = match failure {
+            ReadFailure::Io(errno) => Cause::from((reason.cause(), *errno)),
+            _ => reason.cause().into(),
         };
-        Some((*row, reason, errno))
+        Some((*row, reason, cause))
     });
-    let left_out = missed.chain(failed).map(|(row, reason, errno)| {
-        let detail: Cow<'static, str> = match errno {
-            Some(errno) => format!("{}: {errno}", reason.cause()).into(),
-            None => reason.cause().into(),
-        };
-        LeftOut::new(table.path(row), reason.0, detail)
+    let left_out = missed.chain(failed).map(|(row, reason, cause)| {
+        LeftOut::new(table.path(row), reason.name(), cause.to_string())
     });
     left_out.collect()
 }

@@ -285,10 +285,9 @@ impl Sweeps {
         }
         let id = self.jobs.remove(&number)?;
         let read = self.reads.get_mut(&id)?;
-        let (cost, failures) = (job.readings.cost, job.readings.failures.len());
-        self.subsystems.count_read(&read.subsystem, &cost, failures);
+        self.subsystems.count_read(&read.subsystem, &job.readings);
         if let Some(sweep) = self.active.get_mut(&read.subsystem) {
-            sweep.cpu += cost.cpu;
+            sweep.cpu += job.readings.cost.cpu;
         }
         if let Some(second) = read.finish_job(number, job) {
             self.drop_queued_job(id, second);
@@ -309,9 +308,9 @@ impl Sweeps {
         let TableRead { pending, .. } = read;
         if let Some(table) = self.tables.get_mut(id) {
             for row in &missed {
-                let (reason, path) = (Reason::TIMEOUT, || table.path(*row));
+                let (reason, path) = (Reason::Timeout, || table.path(*row));
                 self.failure_log
-                    .record(FILES_FAILED, reason.0, reason.cause(), path);
+                    .record(FILES_FAILED, reason.name(), reason.cause(), path);
             }
             let failed_sweep = FailedSweep {
                 number: sweep.number,

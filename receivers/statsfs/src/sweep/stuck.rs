@@ -56,13 +56,13 @@ impl Sweeps {
             if let Some(read) = self.reads.get_mut(&job.table) {
                 read.set_stuck(row);
             }
-            let (reason, path) = (Reason::STUCK, || table.path(row));
+            let (reason, path) = (Reason::Stuck, || table.path(row));
             if self.plan.inspects {
-                let left_out = LeftOut::new(path(), reason.0, reason.cause());
+                let left_out = LeftOut::new(path(), reason.name(), reason.cause());
                 self.no_value.push(left_out);
             }
             self.failure_log
-                .record(FILES_FAILED, reason.0, reason.cause(), path);
+                .record(FILES_FAILED, reason.name(), reason.cause(), path);
         }
     }
 

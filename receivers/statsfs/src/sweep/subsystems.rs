@@ -13,7 +13,7 @@ use crate::counters::{
     SUBSYSTEM_SWEEPS_SKIPPED, SYSCALLS_MADE, VALUES_ABSENT, VALUES_LOSSY,
 };
 use crate::plan::Plan;
-use crate::read::ReadCost;
+use crate::read::Readings;
 
 /// All subsystems that were swept.
 pub(crate) struct Subsystems {
@@ -89,18 +89,19 @@ impl Subsystems {
     }
 
     /// Counts what a job cost.
-    pub(crate) fn count_read(&self, subsystem: &str, cost: &ReadCost, failures: usize) {
+    pub(crate) fn count_read(&self, subsystem: &str, readings: &Readings) {
         let Some(SubsystemState { counters, .. }) = self.states.get(subsystem) else {
             return;
         };
+        let cost = &readings.cost;
         let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         counters.record(Counter::FILES_READ, cost.files);
         counters.record(SYSCALLS_MADE, cost.syscalls);
         counters.record(BYTES_READ, cost.bytes);
         counters.record(CPU_MICROSECONDS, micros(cost.cpu));
         counters.record_for(VALUES_LOSSY, "beyond_i64", cost.lossy);
-        counters.record(VALUES_ABSENT, cost.absent);
-        counters.record(READS_FAILED, failures as u64);
+        counters.record(VALUES_ABSENT, readings.absent.len() as u64);
+        counters.record(READS_FAILED, readings.failures.len() as u64);
         counters.record(LONGEST_READ_MICROSECONDS, micros(cost.longest));
     }
 

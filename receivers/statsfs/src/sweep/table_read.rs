@@ -29,8 +29,9 @@ pub(super) struct TableRead {
     is_stalled: bool,
     /// Whether the first job took all the time that there was.
     is_first_cut: bool,
-    /// Rows that were given up.
+    /// Rows that were given up, and those whose numbers stand for no value: they were reached.
     stuck: Vec<u32>,
+    absent: Vec<u32>,
 }
 
 /// What a job has read, with its number.
@@ -73,6 +74,7 @@ impl TableRead {
             is_stalled: false,
             is_first_cut: false,
             stuck: Vec::new(),
+            absent: Vec::new(),
         }
     }
 
@@ -132,6 +134,7 @@ impl TableRead {
     pub(super) fn finish_job(&mut self, number: u64, job: Job) -> Option<u64> {
         let state = self.jobs.remove(&number)?;
         self.is_cut |= job.readings.timed_out;
+        self.absent.extend(&job.readings.absent);
         if matches!(state.selection, Selection::All { .. }) {
             self.fds = Some(job.fds);
             self.is_first_cut = job.readings.timed_out;
@@ -158,6 +161,7 @@ impl TableRead {
     /// Puts together what the jobs have read, and tells the table. Returns the rows that were not reached in time, too.
     pub(super) fn finish(&mut self, table: Option<&mut TableState>) -> (TableReadings, Vec<u32>) {
         let read = self.merge();
+        self.absent.sort_unstable();
         let missed = self.missed(&read);
         if let Some(table) = table {
             table.finish_read(self.fds.take());
@@ -245,6 +249,7 @@ impl TableRead {
         let is_missed = |row: &u32| {
             read.values[*row as usize] == Value::Absent
                 && !self.stuck.contains(row)
+                && self.absent.binary_search(row).is_err()
                 && read
                     .failures
                     .binary_search_by_key(row, |(row, _)| *row)

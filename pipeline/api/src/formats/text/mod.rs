@@ -10,16 +10,23 @@
 mod histogram;
 mod parse;
 
-use std::fmt::Write as _;
+use std::cmp::Ordering;
+use std::fmt::{self, Write as _};
 
-use crate::data::{Attributes, Batch, Kind, Temporality, Value};
+use crate::data::{Attributes, Batch, Kind, Series, Temporality, Value};
 use crate::telemetry::{is_control_or_format, json_escaped};
 
 pub use parse::parse;
 
-/// The points of a request in the notation, aligned for a terminal: absent rows left out.
+/// The points of a request in the notation, aligned, absent rows left out.
 #[must_use]
 pub fn format(request: &[Batch]) -> String {
+    format_styled(request, |_| "")
+}
+
+/// The same with escape codes around the values: what `style` gives is written before a value by `{}`, and after it by `{:#}`
+/// ([anstyle: `Style`](https://docs.rs/anstyle/1/anstyle/struct.Style.html)).
+pub fn format_styled<S: fmt::Display>(request: &[Batch], style: impl Fn(&Value) -> S) -> String {
     let mut lines = Vec::new();
     for batch in request {
         for (series, value) in batch.table().series().iter().zip(batch.values()) {
@@ -28,32 +35,38 @@ pub fn format(request: &[Batch]) -> String {
                     series,
                     identity(&series.name, &series.attributes),
                     self::value(value, &series.kind),
+                    value,
                 ));
             }
         }
     }
-    lines.sort_by(|(a, ..), (b, ..)| {
-        (&a.name, pairs(&a.attributes)).cmp(&(&b.name, pairs(&b.attributes)))
-    });
+    lines.sort_by(|(a, ..), (b, ..)| order(a, b));
     let width =
         |of: &dyn Fn(usize) -> usize, most| (0..lines.len()).map(of).max().unwrap_or(0).min(most);
     let name_width = width(&|i| lines[i].1.chars().count(), 72);
     let value_width = width(&|i| lines[i].2.len(), 20);
     let mut out = String::new();
-    for (series, name, value) in &lines {
+    for (series, name, text, value) in &lines {
         // A unit does not stand where a kind would.
         let kind = match kind_word(&series.kind) {
             "" if !series.unit.is_empty() => "unknown",
             word => word,
         };
-        let line = format!(
-            "{name:name_width$} {value:>value_width$} {kind} {}",
-            quoted_unit(&series.unit)
+        let (style, unit) = (style(value), unit(&series.unit));
+        let _ = write!(
+            out,
+            "{name:name_width$} {style}{text:>value_width$}{style:#} {kind} {unit}"
         );
-        out.push_str(line.trim_end());
+        out.truncate(out.trim_end().len());
         out.push('\n');
     }
     out
+}
+
+/// How lines are sorted: by name, then by labels.
+#[must_use]
+pub fn order(a: &Series, b: &Series) -> Ordering {
+    (&a.name, pairs(&a.attributes)).cmp(&(&b.name, pairs(&b.attributes)))
 }
 
 fn pairs(attributes: &Attributes) -> Vec<(&str, String)> {
@@ -95,8 +108,10 @@ fn quoted(text: &str) -> String {
     }
 }
 
-/// A unit stands last in its line, and `{exit}` is a unit: only blanks and quotes would be taken amiss.
-fn quoted_unit(unit: &str) -> String {
+/// A unit as it stands in a line, quoted where it has to be. It stands last, and `{exit}` is a unit: only blanks and quotes would
+/// be taken amiss.
+#[must_use]
+pub fn unit(unit: &str) -> String {
     let odd = |c: char| c == '"' || c.is_whitespace() || is_control_or_format(c);
     if unit.contains(odd) {
         json_string(unit)

@@ -10,6 +10,7 @@ use super::visit::{Found, FoundSchema};
 use crate::counters::{SCHEMA_LINES_FAILED, SCHEMAS_FAILED};
 use crate::directory_id::DirectoryId;
 use crate::discovery::schema::Schema;
+use crate::failure_log::Cause;
 
 impl Tree {
     /// Parses the `.schema` that was found, unless it is passed over.
@@ -19,7 +20,7 @@ impl Tree {
         };
         let (directory, limits) = (&self.directories[&id], &self.plan.limits);
         let path = Arc::clone(&directory.path);
-        let refused = |reason: &'static str, cause: &'static str| {
+        let refused = |reason: &'static str, cause: Cause| {
             let subject = format!("{path}/.schema");
             let log = &self.failure_log;
             log.record_once(SCHEMAS_FAILED, reason, cause, subject);
@@ -28,15 +29,15 @@ impl Tree {
         found.schema = match std::mem::replace(content, Err(Errno::NOENT)) {
             // It may have been removed with its directory since the listing.
             Err(Errno::NOENT | Errno::NODEV | Errno::STALE) => FoundSchema::Absent,
-            Err(_) => refused("io", "cannot be read; passed over"),
+            Err(errno) => refused("io", ("cannot be read; passed over", errno).into()),
             Ok(content) if content.len() as u64 > limits.schema_bytes.0 => refused(
                 "too_large",
-                "larger than `limits.schema_bytes`; passed over",
+                "larger than `limits.schema_bytes`; passed over".into(),
             ),
             Ok(content) if !self.schemas.has_room(content.len(), directory.schema_bytes) => {
                 refused(
                     "limit",
-                    "all `.schema` files together are larger than `limits.schema_total_bytes`; passed over",
+                    "all `.schema` files together are larger than `limits.schema_total_bytes`; passed over".into(),
                 )
             }
             Ok(content) => {

@@ -1,5 +1,6 @@
 //! What of a tree becomes no series, and why: for `inspect`.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CStr;
 
@@ -18,7 +19,7 @@ impl Tree {
         &mut self,
         source: impl FnOnce() -> String,
         reason: &'static str,
-        why: &'static str,
+        why: impl Into<Cow<'static, str>>,
     ) {
         if self.plan.inspects {
             let left_out = LeftOut::new(source(), reason, why);

@@ -14,6 +14,7 @@ use super::visit::{Found, FoundSchema, VisitScope};
 use crate::counters::{DIRECTORIES_FAILED, DIRECTORIES_REFUSED, ENTRIES_REFUSED};
 use crate::directory_id::DirectoryId;
 use crate::discovery::name::escape;
+use crate::failure_log::Cause;
 use crate::read::syscalls::DirectoryListing;
 
 /// What is said of a directory that is given up.
@@ -80,24 +81,24 @@ impl Tree {
 
     /// A directory cannot be listed: it is counted, and named once.
     fn refuse_directory(&mut self, path: &Arc<str>, errno: Errno) {
-        let (reason, cause) = match errno {
-            Errno::TIMEDOUT => ("stuck", DOES_NOT_ANSWER),
+        let (reason, cause): (_, Cause) = match errno {
+            Errno::TIMEDOUT => ("stuck", DOES_NOT_ANSWER.into()),
             Errno::ACCESS => (
                 "directory",
-                "cannot be listed: permission denied; passed over",
+                "cannot be listed: permission denied; passed over".into(),
             ),
             Errno::LOOP => (
                 "link",
-                "it leads through a link, and only those directly in the root are followed, to what is no link itself; passed over",
+                "it leads through a link, and only those directly in the root are followed, to what is no link itself; passed over".into(),
             ),
             Errno::XDEV => (
                 "link",
-                "a link to another file system, which `links_into` does not name; passed over",
+                "a link to another file system, which `links_into` does not name; passed over".into(),
             ),
-            _ => ("directory", "cannot be listed; passed over"),
+            _ => ("directory", ("cannot be listed; passed over", errno).into()),
         };
         let subject = self.display_path(path).to_string();
-        self.leave_out(|| format!("{subject}/"), reason, cause);
+        self.leave_out(|| format!("{subject}/"), reason, cause.to_string());
         self.failure_log
             .record_once(DIRECTORIES_FAILED, reason, cause, subject);
     }

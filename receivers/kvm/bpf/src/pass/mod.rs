@@ -1,0 +1,198 @@
+//! What one pass saw, each VM and vCPU once.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::fmt;
+
+use crate::btf::Statistic;
+use crate::records::{Head, RawRecord, text};
+
+/// Tells VMs apart for as long as they live. It is neither an address nor the same in another process.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct VmKey(u64);
+
+impl fmt::Debug for VmKey {
+    /// Not the key: differences of keys are differences of the kernel's addresses.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("VmKey")
+    }
+}
+
+/// How much of one host is taken at the most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// VMs.
+    pub vms: usize,
+    /// vCPUs of all VMs.
+    pub vcpus: usize,
+}
+
+/// A VM, or one of its vCPUs.
+#[derive(Debug, Clone, Copy)]
+pub struct Record<'a> {
+    /// The VM; a vCPU has that of its own.
+    pub vm: VmKey,
+    /// The vCPU's number; `None` for the VM.
+    pub vcpu: Option<u32>,
+    /// The process that holds the descriptor; of several the one that started first. As the host's pid namespace has it.
+    pub pid: u32,
+    /// The descriptor's number in it, the smallest of several.
+    pub fd: u32,
+    /// When the process started, in nanoseconds since boot, suspended time included.
+    pub process_start: u64,
+    /// The thread that made the VM. It need not live any more.
+    pub creator: u32,
+    /// The VM's directory below debugfs's `kvm/`; empty without debugfs.
+    pub debugfs: &'a str,
+    /// `None` if the kernel could not read them.
+    pub values: Option<Values<'a>>,
+}
+
+/// The statistics of a VM or vCPU at one moment.
+#[derive(Clone, Copy)]
+pub struct Values<'a>(&'a [u8]);
+
+impl<'a> Values<'a> {
+    /// The kernel's struct, byte for byte; the same as the data block of the statistics' own descriptor.
+    #[must_use]
+    pub fn bytes(self) -> &'a [u8] {
+        self.0
+    }
+
+    /// Those of one statistic of the same level; none if it lies elsewhere.
+    #[must_use]
+    pub fn of(self, statistic: &Statistic) -> impl ExactSizeIterator<Item = u64> + use<'a> {
+        let (offset, values) = (statistic.offset as usize, statistic.values as usize);
+        let end = values
+            .checked_mul(8)
+            .and_then(|bytes| bytes.checked_add(offset));
+        let bytes = end
+            .and_then(|end| self.0.get(offset..end))
+            .unwrap_or_default();
+        let (values, _) = bytes.as_chunks();
+        values.iter().map(|value| u64::from_ne_bytes(*value))
+    }
+}
+
+impl fmt::Debug for Values<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Values").finish_non_exhaustive()
+    }
+}
+
+/// What one pass over the host saw.
+#[derive(Debug, Default)]
+pub struct Pass {
+    /// In this order a VM comes before its vCPUs.
+    kept: BTreeMap<(u64, Option<u32>), Kept>,
+    blocks: Vec<u8>,
+    vms: usize,
+    is_proved: bool,
+    is_refuted: bool,
+    /// Descriptors of a VM or vCPU that another process, thread or descriptor shows too.
+    pub duplicates: u64,
+    /// Descriptors of which the kernel could not read whose they are.
+    pub unreadable: u64,
+    /// Descriptors beyond the [`Limits`].
+    pub over_limit: u64,
+}
+
+#[derive(Debug)]
+struct Kept {
+    head: Head,
+    /// Where its statistics are in `blocks`, from and to.
+    block: Option<(usize, usize)>,
+}
+
+impl Pass {
+    /// The VMs and vCPUs, each once: a VM, then its vCPUs by their numbers. A VM whose descriptor is closed, while its
+    /// vCPUs' are not, has no record of its own. None before [`Pass::is_proved`].
+    pub fn records(&self) -> impl Iterator<Item = Record<'_>> {
+        let kept = self.is_proved().then(|| self.kept.values());
+        kept.into_iter().flatten().map(|kept| self.record(kept))
+    }
+
+    /// One of them.
+    #[must_use]
+    pub fn get(&self, vm: VmKey, vcpu: Option<u32>) -> Option<Record<'_>> {
+        let kept = self.kept.get(&(vm.0, vcpu));
+        kept.filter(|_| self.is_proved())
+            .map(|kept| self.record(kept))
+    }
+
+    /// Whether the places that the kernel's type information gave are right: a vCPU of this or an earlier pass has the
+    /// number that its file is called by, and leads to a VM that is there.
+    #[must_use]
+    pub fn is_proved(&self) -> bool {
+        self.is_proved && !self.is_refuted
+    }
+
+    /// It is known to be wrong: there are no records from now on.
+    pub(crate) fn refute(&mut self) {
+        self.is_refuted = true;
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.kept.clear();
+        // What a host of many VMs took does not stay for one of few.
+        self.blocks.shrink_to(2 * self.blocks.len());
+        self.blocks.clear();
+        (self.vms, self.duplicates, self.unreadable, self.over_limit) = (0, 0, 0, 0);
+    }
+
+    pub(crate) fn insert(&mut self, record: &RawRecord<'_>, limits: Limits) {
+        let Some(head) = record.head else {
+            self.unreadable += 1;
+            return;
+        };
+        let vcpus = self.kept.len() - self.vms;
+        let has_room = if head.vcpu.is_none() {
+            self.vms < limits.vms
+        } else {
+            vcpus < limits.vcpus
+        };
+        match self.kept.entry((head.vm, head.vcpu)) {
+            Entry::Occupied(mut known) => {
+                self.duplicates += 1;
+                if head.holder < known.get().head.holder {
+                    known.get_mut().head = head;
+                }
+            }
+            Entry::Vacant(place) if has_room => {
+                self.vms += usize::from(head.vcpu.is_none());
+                let block = record.values.map(|values| append(&mut self.blocks, values));
+                place.insert(Kept { head, block });
+            }
+            Entry::Vacant(_) => self.over_limit += 1,
+        }
+    }
+
+    /// To be called once the pass is whole. What was proved once stays so.
+    pub(crate) fn prove(&mut self) {
+        let mut vcpus = self.kept.keys().filter(|(_, vcpu)| vcpu.is_some());
+        self.is_proved =
+            self.is_proved || vcpus.any(|(vm, _)| self.kept.contains_key(&(*vm, None)));
+    }
+
+    fn record<'a>(&'a self, Kept { head, block }: &'a Kept) -> Record<'a> {
+        Record {
+            vm: VmKey(head.vm),
+            vcpu: head.vcpu,
+            pid: head.holder.pid,
+            fd: head.holder.fd,
+            process_start: head.holder.start,
+            creator: head.creator,
+            debugfs: text(&head.debugfs),
+            values: block.map(|(from, to)| Values(&self.blocks[from..to])),
+        }
+    }
+}
+
+fn append(blocks: &mut Vec<u8>, values: &[u8]) -> (usize, usize) {
+    let from = blocks.len();
+    blocks.extend_from_slice(values);
+    (from, blocks.len())
+}
