@@ -5,8 +5,12 @@
 use exporter_gcp as _;
 #[cfg(feature = "otlp")]
 use exporter_otlp as _;
+#[cfg(feature = "prometheus")]
+use exporter_prometheus as _;
 #[cfg(feature = "stdout")]
 use exporter_stdout as _;
+#[cfg(feature = "health_check")]
+use extension_health_check as _;
 #[cfg(feature = "aggregate")]
 use processor_aggregate as _;
 #[cfg(feature = "batch")]

@@ -1,4 +1,4 @@
-//! A component that blocks its thread holds up its pipeline, but not the end of the program.
+//! A component that blocks its thread holds up its pipeline, but not the end of the program; and the health check says so.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 
@@ -52,10 +52,13 @@ fn main() -> ExitCode {
     let directory = tempfile::tempdir().unwrap();
     std::fs::create_dir(directory.path().join("s")).unwrap();
     std::fs::write(directory.path().join("s/one"), "1\n").unwrap();
+    let socket = directory.path().join("health.sock");
     let config = format!(
         "receivers: {{statsfs: {{root: '{}'}}}}\nprocessors: {{block: {{}}}}\nexporters: {{stdout: {{}}}}\n\
-         service: {{shutdown_timeout: 1ms, pipelines: {{metrics: {{receivers: [statsfs], processors: [block], exporters: [stdout]}}}}}}\n",
-        directory.path().display()
+         extensions: {{health_check: {{endpoint: 'unix:{}'}}}}\n\
+         service: {{extensions: [health_check], shutdown_timeout: 1ms, pipelines: {{metrics: {{receivers: [statsfs], processors: [block], exporters: [stdout]}}}}}}\n",
+        directory.path().display(),
+        socket.display()
     );
     let path = directory.path().join("config.yaml");
     std::fs::write(&path, config).unwrap();
@@ -70,6 +73,18 @@ fn main() -> ExitCode {
         stderr.by_ref().any(|line| line.unwrap() == "blocked"),
         "it never came to the processor"
     );
+    for question in [&["health", "--live"][..], &["health"]] {
+        let mut health = Command::new(std::env::current_exe().unwrap());
+        health.env(PROGRAM, "1").args(question);
+        let endpoint = format!("unix:{}", socket.display());
+        let output = health.args(["--endpoint", &endpoint]).output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(
+            said.contains("the pipeline thread does nothing new for 5s"),
+            "{said}"
+        );
+        assert_eq!(output.status.code(), Some(1));
+    }
     kill_process(Pid::from_child(&program), Signal::TERM).unwrap();
     let rest: Vec<String> = stderr.map(std::result::Result::unwrap).collect();
     assert_eq!(program.wait().unwrap().code(), Some(0), "{rest:?}");

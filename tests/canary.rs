@@ -9,6 +9,7 @@ use pipeline::{
     Batch, Component, Context, Demand, Error, Factory, Outbox, Processor, Registration, Result,
     schemars, serde,
 };
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Map, Value, json};
 
 /// Set where this is the program.
@@ -189,8 +190,13 @@ fn pipeline_of(kind: &str, name: &str, all: Vec<Value>) -> Value {
     }
     sections[&section] = Value::Object(map);
     let mut pipeline = json!({"receivers": ["statsfs"], "exporters": ["stdout"]});
-    pipeline[&section] = Value::Array(ids);
-    sections["service"] = json!({"pipelines": {"metrics": pipeline}});
+    sections["service"] = json!({});
+    if kind == "extension" {
+        sections["service"]["extensions"] = Value::Array(ids);
+    } else {
+        pipeline[&section] = Value::Array(ids);
+    }
+    sections["service"]["pipelines"] = json!({"metrics": pipeline});
     sections
 }
 
@@ -294,6 +300,33 @@ fn main() -> ExitCode {
     assert!(text.contains("TRACE") && !text.contains(CANARY), "{text}");
     let (text, is_valid) = output(&["print-config"], &secret, CANARY);
     assert!(is_valid && !text.contains(CANARY), "{text}");
+    // Nor does anything tell it that listens.
+    let socket = tree.path().join("health.sock");
+    let endpoint = format!("unix:{}", socket.display());
+    secret["extensions"] = json!({"health_check": {"endpoint": endpoint, "stale_after": "1ms"}});
+    secret["service"]["extensions"] = json!(["health_check"]);
+    let configuration = tree.path().join("config.json");
+    std::fs::write(&configuration, secret.to_string()).unwrap();
+    let mut running = Command::new("timeout");
+    running.args(["--signal=KILL", "120"]);
+    running.arg(std::env::current_exe().unwrap());
+    running.env(PROGRAM, "1").env("CANARY", CANARY);
+    let running = running.arg("--config").arg(configuration);
+    let mut running = running.stderr(Stdio::null()).spawn().unwrap();
+    let told = loop {
+        let mut health = Command::new(std::env::current_exe().unwrap());
+        health.env(PROGRAM, "1").args(["health", "--endpoint"]);
+        let told = health.arg(&endpoint).output().unwrap().stdout;
+        let told = String::from_utf8(told).unwrap();
+        assert!(!told.contains(CANARY), "{told}");
+        if told.contains("exporter:otlp") {
+            break told;
+        }
+    };
+    assert!(told.contains("127.0.0.1:1: "), "{told}");
+    // It passes the signal on.
+    kill_process(Pid::from_child(&running), Signal::TERM).unwrap();
+    running.wait().unwrap();
     println!("a value from the environment ... is in no message");
     ExitCode::SUCCESS
 }

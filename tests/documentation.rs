@@ -85,7 +85,9 @@ fn block(path: &Path, info: &str, block: &str) -> Option<Block> {
         "yaml collector" => Block::Collectors,
         "yaml" if path.starts_with("examples") => Block::Strangers,
         "yaml" if keys.contains_key("service") => Block::Ours(block.into()),
-        "yaml" if only(&["receivers", "processors", "exporters"]) => Block::Ours(whole(block)),
+        "yaml" if only(&["receivers", "processors", "exporters", "extensions"]) => {
+            Block::Ours(whole(block))
+        }
         "yaml" if only(&["actions"]) => {
             let indented = block.lines().map(|line| format!("    {line}\n"));
             let indented: String = indented.collect();
@@ -114,12 +116,12 @@ fn whole(sections: &str) -> String {
         let ids: Vec<_> = ids.map(|id| id.as_str().unwrap()).collect();
         format!("{}: [{}]", section.as_str().unwrap(), ids.join(", "))
     });
-    let lists: Vec<_> = lists.collect();
-    whole
-        + &format!(
-            "service: {{pipelines: {{metrics: {{{}}}}}}}\n",
-            lists.join(", ")
-        )
+    // What is no part of a pipeline is of the service itself.
+    let (of_service, lists): (Vec<_>, Vec<_>) =
+        lists.partition(|list| list.starts_with("extensions:"));
+    let pipeline = format!("pipelines: {{metrics: {{{}}}}}", lists.join(", "));
+    let service = [of_service, vec![pipeline]].concat().join(", ");
+    whole + &format!("service: {{{service}}}\n")
 }
 
 #[test]

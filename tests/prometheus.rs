@@ -8,7 +8,7 @@ use crate::common::{
 };
 
 /// Whether promtool can be asked here; a test that cannot says so.
-fn has_promtool(test: &str) -> bool {
+pub(crate) fn has_promtool(test: &str) -> bool {
     let has = has_program("promtool");
     if !has {
         lacks(test, "promtool, of Debian's package prometheus");
@@ -17,7 +17,7 @@ fn has_promtool(test: &str) -> bool {
 }
 
 /// Has promtool read an exposition.
-fn assert_parses(exposition: &[u8]) {
+pub(crate) fn assert_parses(exposition: &[u8]) {
     let mut command = Command::new("promtool");
     let checked = command.args(["check", "metrics"]).stdin(Stdio::piped());
     let mut child = checked.stderr(Stdio::piped()).spawn().unwrap();

@@ -8,13 +8,21 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use crate::common::repository;
 
 /// Texts that look like messages and are none.
-const NO_MESSAGES: [&str; 17] = [
+const NO_MESSAGES: [&str; 24] = [
     "a value without a key", // serde asks for the key first
     "a nonzero",             // serde's word, looked for
     ": transport error",     // a library's words, taken out
     " as u128,",             // a library's words, looked for
     " as i128,",
-    "# HELP {name} {help}",                     // an exposition
+    // An exposition, and what it is called:
+    "target_info{{{labels}}} 1",
+    "text/plain; version=0.0.4",
+    "text/plain; version=1.0.0",
+    "application/openmetrics-text; version=1.0.0",
+    "{media}; charset=utf-8; escaping={escaping}",
+    "Accept, Accept-Encoding",
+    "# HELP {quoted} {help}\n# TYPE {quoted} {kind}",
+    "# HELP target_info Target metadata\n# TYPE target_info gauge\n",
     "{name}/{version} (linux/{})",              // what the peer is told
     "metric.type = starts_with(\"{prefix}/\")", // what is asked for
     "failed with: ",                            // what the API puts before its reason, looked for
@@ -182,7 +190,13 @@ fn has(line: &str, message: &str) -> bool {
 fn all_that_the_program_may_say_has_a_line() {
     let document = std::fs::read_to_string(repository("docs/troubleshooting.md")).unwrap();
     let mut sources = SourceTexts::default();
-    for directory in ["pipeline", "receivers", "processors", "exporters"] {
+    for directory in [
+        "pipeline",
+        "receivers",
+        "processors",
+        "exporters",
+        "extensions",
+    ] {
         sources.add(&repository(directory));
     }
     // The reading itself works: one of each kind.

@@ -5,10 +5,11 @@ use saphyr_parser::{Event, Parser};
 use crate::common::{repository, run, text};
 
 /// Maps whose keys are the user's own; `*` is any one part of a path.
-const FREE: [&str; 10] = [
+const FREE: [&str; 11] = [
     "receivers",
     "processors",
     "exporters",
+    "extensions",
     "service.pipelines",
     "service.resource",
     "receivers.*.labels",

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
@@ -171,7 +172,10 @@ fn a_whole_host_is_swept_by_its_configuration() {
         let (path, content) = line.split_once(' ').unwrap();
         let path = tree.path().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, format!("{content}\n")).unwrap();
+        match content.strip_prefix("-> ") {
+            Some(target) => symlink(target, path).unwrap(),
+            None => fs::write(path, format!("{content}\n")).unwrap(),
+        }
     }
     fs::create_dir_all(tree.path().join("etc")).unwrap();
     fs::write(

@@ -14,38 +14,27 @@ pub(crate) struct Authority {
 
 impl Authority {
     pub(crate) fn new(name: &str) -> Authority {
-        let mut parameters = CertificateParams::new(Vec::new()).unwrap();
-        parameters.distinguished_name.push(DnType::CommonName, name);
-        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        Authority::of(parameters)
+        Authority::that_signs_itself(authority(name))
     }
 
-    /// What signs itself.
-    fn of(parameters: CertificateParams) -> Authority {
+    fn that_signs_itself(parameters: CertificateParams) -> Authority {
         let key = KeyPair::generate().unwrap();
         let pem = parameters.self_signed(&key).unwrap().pem();
-        let text = key.serialize_pem();
-        let issuer = Issuer::new(parameters, key);
-        Authority {
-            issuer,
-            pem,
-            key: text,
-        }
+        Authority::of(parameters, key, pem)
     }
 
     /// An authority below it.
     pub(crate) fn intermediate(&self, name: &str) -> Authority {
-        let key = KeyPair::generate().unwrap();
-        let mut parameters = CertificateParams::new(Vec::new()).unwrap();
-        parameters.distinguished_name.push(DnType::CommonName, name);
-        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let (parameters, key) = (authority(name), KeyPair::generate().unwrap());
         let pem = parameters.signed_by(&key, &self.issuer).unwrap().pem();
-        let text = key.serialize_pem();
-        let issuer = Issuer::new(parameters, key);
+        Authority::of(parameters, key, pem)
+    }
+
+    fn of(parameters: CertificateParams, key: KeyPair, pem: String) -> Authority {
         Authority {
-            issuer,
             pem,
-            key: text,
+            key: key.serialize_pem(),
+            issuer: Issuer::new(parameters, key),
         }
     }
 
@@ -68,6 +57,13 @@ impl Authority {
     }
 }
 
+fn authority(name: &str) -> CertificateParams {
+    let mut parameters = CertificateParams::new(Vec::new()).unwrap();
+    parameters.distinguished_name.push(DnType::CommonName, name);
+    parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    parameters
+}
+
 fn parameters(name: &str, expired: bool) -> CertificateParams {
     let mut parameters = CertificateParams::new(vec![name.to_owned()]).unwrap();
     if expired {
@@ -86,7 +82,7 @@ pub(crate) fn self_signed(name: &str, is_authority: bool, expired: bool) -> Auth
     parameters
         .distinguished_name
         .push(DnType::CommonName, "myself");
-    Authority::of(parameters)
+    Authority::that_signs_itself(parameters)
 }
 
 pub(crate) struct Files(tempfile::TempDir);

@@ -4,26 +4,18 @@ use std::path::Path;
 use std::process::Command;
 
 use rustix::process::Signal;
-use tonic::transport::{Identity, ServerTlsConfig};
 
 use super::http::{TOKEN, http, machine};
 use super::{FakeServer, SECOND, fake_server, gcp_config, insecure_exporter, once, program, tree};
 use crate::common::alone::{CPU, alone};
+use crate::common::authority::Authority;
 use crate::common::{has_program, lacks, signal, spawn, text};
 
 /// A fake by TLS, and its authority's file.
 pub(super) fn tls_server(home: &Path) -> (FakeServer, std::path::PathBuf) {
-    let key = rcgen::KeyPair::generate().unwrap();
-    let mut parameters = rcgen::CertificateParams::new(Vec::new()).unwrap();
-    parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    let file = home.join("ca.pem");
-    std::fs::write(&file, parameters.self_signed(&key).unwrap().pem()).unwrap();
-    let authority = rcgen::Issuer::new(parameters, key);
-    let key = rcgen::KeyPair::generate().unwrap();
-    let own = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-    let cert = own.signed_by(&key, &authority).unwrap().pem();
-    let tls = ServerTlsConfig::new().identity(Identity::from_pem(cert, key.serialize_pem()));
-    (fake_server(Some(tls)), file)
+    let (authority, file) = (Authority::new("test"), home.join("ca.pem"));
+    std::fs::write(&file, &authority.pem).unwrap();
+    (fake_server(Some(authority.server("localhost"))), file)
 }
 
 /// Sweeps once with these credentials; its standard error, the `authorization` of the first request, and the series.

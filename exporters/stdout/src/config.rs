@@ -1,5 +1,6 @@
 //! What the user writes.
 
+use pipeline::formats::prometheus::TranslationStrategy;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +14,9 @@ pub struct Config {
     /// Whether `text` has, on a terminal, how much a counter grew a second since it was last read.
     #[serde(default)]
     pub rate: bool,
+    /// How names are made in the format `prometheus`, as the Collector's exporter of that name makes them.
+    #[serde(default)]
+    pub translation_strategy: TranslationStrategy,
 }
 
 /// How points are written.

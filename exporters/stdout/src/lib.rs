@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use pipeline::formats::prometheus::{Exposition, Taken};
+use pipeline::formats::prometheus::{Exposition, Settings};
 use pipeline::formats::{otlp, text};
 use pipeline::telemetry::json_escaped;
 use pipeline::{
@@ -21,7 +21,7 @@ use pipeline::{
 use tokio::sync::{Mutex, Notify};
 
 pub use config::{Config, OutputFormat};
-use held::HeldSweep;
+use held::{HeldSweep, Taken};
 use output::{is_closed, write};
 use terminal::{Screen, zero_style};
 
@@ -69,7 +69,10 @@ impl Component for Stdout {
             OutputFormat::Text => Writer::Text { is_colored },
             OutputFormat::Json => Writer::Json,
             OutputFormat::Prometheus => {
-                let exposition = Exposition::new(context.counters.clone());
+                let mut settings = Settings::default();
+                settings.translation_strategy = config.translation_strategy;
+                settings.own_resource = Arc::clone(&context.resource);
+                let exposition = Exposition::new(settings, context.counters.clone());
                 held(HeldSweep::Exposition(exposition))
             }
         };

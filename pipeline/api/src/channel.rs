@@ -6,6 +6,7 @@ use tokio::sync::mpsc;
 
 use crate::clock::now_unix_nano;
 use crate::data::{Batch, Head, Series, Source, points};
+use crate::status::ComponentStatus;
 use crate::telemetry::{Counter, Counters, DropReason, Warnings};
 
 /// Where a receiver sends. A full channel waits: the sweep that is due meanwhile is skipped and counted.
@@ -14,6 +15,7 @@ pub struct Outlet {
     out: mpsc::Sender<Vec<Batch>>,
     counters: Counters,
     startup: mpsc::UnboundedSender<(Arc<str>, StartupReport)>,
+    status: ComponentStatus,
 }
 
 /// What a receiver found when it first looked.
@@ -41,7 +43,14 @@ impl Outlet {
             out,
             counters,
             startup,
+            status: ComponentStatus::default(),
         }
+    }
+
+    /// The same with the status of the receiver: that it has looked.
+    #[must_use]
+    pub fn with_status(self, status: ComponentStatus) -> Outlet {
+        Outlet { status, ..self }
     }
 
     /// Sends one batch, which is counted as read.
@@ -57,6 +66,7 @@ impl Outlet {
     /// # Errors
     /// As for [`Outlet::send`].
     pub async fn send_together(&mut self, batches: Vec<Batch>) -> Result<(), Closed> {
+        self.status.succeeded();
         self.counters.record(Counter::POINTS_READ, points(&batches));
         self.out.send(batches).await.map_err(|unsent| {
             self.counters.dropped(DropReason::CLOSED, points(&unsent.0));
@@ -67,6 +77,7 @@ impl Outlet {
     /// Reports once, after the first whole look, what is swept or missing: the line at the start has the reports of all. What
     /// comes or goes later is not reported.
     pub fn report_startup(&self, report: StartupReport) {
+        self.status.succeeded();
         // Nobody listens after the start.
         let id = Arc::clone(self.counters.component());
         let _ = self.startup.send((id, report));

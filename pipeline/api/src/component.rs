@@ -13,6 +13,7 @@ use crate::context::Context;
 use crate::data::{Batch, Head, Series};
 use crate::demand::Demand;
 use crate::error::{BoxError, Result};
+use crate::host::Host;
 use crate::inspection::{Explanation, Inspection};
 
 /// What every component has, whatever its kind.
@@ -148,6 +149,27 @@ pub trait Exporter: Send + Sync + 'static {
         Self: Sized,
     {
         Delivery::default()
+    }
+}
+
+/// Serves the program itself, beside its pipelines: started before anything else, ended after everything else.
+#[async_trait]
+pub trait Extension: Send + Sync + 'static {
+    /// Called before exporters and receivers start: sockets, files.
+    ///
+    /// # Errors
+    /// One that ends the program.
+    async fn start(&self, _host: &Host) -> Result<()> {
+        Ok(())
+    }
+
+    /// Runs beside the pipelines, from its start on. It hears the shutdown when everything else has ended.
+    ///
+    /// # Errors
+    /// One that ends the program.
+    async fn run(&self, end: Shutdown) -> Result<()> {
+        end.wait().await;
+        Ok(())
     }
 }
 

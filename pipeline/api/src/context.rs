@@ -9,6 +9,7 @@ use crate::build_info::BuildInfo;
 use crate::color::ColorChoice;
 use crate::config::{MAX_FILE_BYTES, read_file};
 use crate::data::{Attributes, Scope};
+use crate::remark::Remark;
 use crate::telemetry::{Counters, RuleLog, RuleUse};
 
 /// Descriptors to keep, where nobody says how many the process may have.
@@ -40,7 +41,9 @@ pub struct Context {
     /// When to colour what is written for people.
     pub color: ColorChoice,
     host_root: PathBuf,
+    is_once: bool,
     read: Arc<Mutex<Vec<PathBuf>>>,
+    remarks: Arc<Mutex<Vec<Remark>>>,
 }
 
 impl Context {
@@ -63,7 +66,9 @@ impl Context {
             watch_budget: Budget::new(DEFAULT_WATCH_BUDGET),
             color: ColorChoice::default(),
             host_root: host_root.into(),
+            is_once: false,
             read: Arc::default(),
+            remarks: Arc::default(),
         }
     }
 
@@ -94,6 +99,12 @@ impl Context {
         Context { color, ..self }
     }
 
+    /// The same for one sweep only.
+    #[must_use]
+    pub fn with_once(self, is_once: bool) -> Context {
+        Context { is_once, ..self }
+    }
+
     /// The same for one component.
     #[must_use]
     pub fn of(&self, id: &str, scope: Scope) -> Context {
@@ -101,6 +112,7 @@ impl Context {
             id: id.into(),
             scope: Arc::new(scope),
             counters: self.counters.of(id),
+            remarks: Arc::default(),
             ..self.clone()
         }
     }
@@ -109,6 +121,19 @@ impl Context {
     #[must_use]
     pub fn rule(&self, rule: RuleUse) -> Arc<RuleUse> {
         self.rules.rule(&self.id, rule)
+    }
+
+    /// Remarks something while this component is built.
+    pub fn remark(&self, remark: Remark) {
+        let mut remarks = self.remarks.lock().unwrap_or_else(PoisonError::into_inner);
+        remarks.push(remark);
+    }
+
+    /// What this component has remarked.
+    #[must_use]
+    pub fn remarks(&self) -> Vec<Remark> {
+        let remarks = self.remarks.lock().unwrap_or_else(PoisonError::into_inner);
+        remarks.clone()
     }
 
     /// Reads a file that the configuration names: all that a `build` may open, so that `validate` knows the paths. It is
@@ -143,6 +168,12 @@ impl Context {
     pub fn host_path(&self, path: &Path) -> PathBuf {
         path.strip_prefix("/")
             .map_or_else(|_| path.to_owned(), |below| self.host_root.join(below))
+    }
+
+    /// Whether there is one sweep only (`--once`): nothing listens then, since nobody would come in time.
+    #[must_use]
+    pub fn is_once(&self) -> bool {
+        self.is_once
     }
 
     /// Whether the host is seen through this process's own root, and not through a mount in a container.

@@ -2,7 +2,7 @@
 //! and what checks a component alone.
 //!
 //! A component is a type that is [built](Component::build) from its part of the YAML, and one line that
-//! [registers](register!) it; a distribution that links the crate then knows the type. There are four kinds:
+//! [registers](register!) it; a distribution that links the crate then knows the type. There are five kinds:
 //!
 //! | kind | what it is | registered as |
 //! |---|---|---|
@@ -10,6 +10,7 @@
 //! | [`Processor`] | a processor that needs values: a state machine of batches | `processor` |
 //! | [`Receiver`] | a source | `receiver` |
 //! | [`Exporter`] | a sink | `exporter` |
+//! | [`Extension`] | what serves the program itself, as a health check | `extension` |
 //!
 //! # A processor of names and labels
 //!
@@ -109,7 +110,7 @@
 //! }
 //! ```
 //!
-//! A receiver, an exporter and a whole distribution stand in the repository's `examples/`.
+//! A receiver, an exporter, an extension and a whole distribution stand in the repository's `examples/`.
 
 mod budget;
 mod build_info;
@@ -123,10 +124,13 @@ mod data;
 mod demand;
 mod error;
 pub mod formats;
+mod host;
 mod inspection;
 mod matching;
 mod per_series;
 mod registry;
+mod remark;
+mod status;
 pub mod telemetry;
 #[cfg(feature = "testing")]
 #[allow(clippy::missing_panics_doc)] // its functions are assertions
@@ -137,7 +141,7 @@ pub use build_info::BuildInfo;
 pub use channel::{Closed, Outbox, Outlet, StartupReport};
 pub use clock::{ReceiverClock, Shutdown, Ticks, now_unix_nano};
 pub use color::ColorChoice;
-pub use component::{Component, Delivery, ExportError, Exporter, Processor, Receiver};
+pub use component::{Component, Delivery, ExportError, Exporter, Extension, Processor, Receiver};
 pub use config::Secret;
 pub use context::Context;
 pub use data::{
@@ -147,9 +151,12 @@ pub use data::{
 };
 pub use demand::{Demand, Verdict, Want};
 pub use error::{BoxError, Error, Result, with_causes};
+pub use host::{Host, PipelineShape};
 pub use inspection::{Explanation, Inspected, Inspection, LeftOut};
 pub use matching::{Match, near_label};
 pub use per_series::{Memo, PerSeries, TableRewrite};
 pub use registry::{Build, Decode, Factory, Registration};
+pub use remark::Remark;
+pub use status::{ComponentStatus, Condition, Status};
 
 pub use {async_trait::async_trait, inventory, opentelemetry_proto, schemars, serde};

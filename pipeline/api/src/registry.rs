@@ -1,13 +1,13 @@
 //! How a component says that it is there: at link time, in one line.
 
-use crate::component::{Component, Delivery, Exporter, Processor, Receiver};
+use crate::component::{Component, Delivery, Exporter, Extension, Processor, Receiver};
 use crate::config::{Decoded, Node, Problem, decode};
 use crate::context::Context;
 use crate::error::Result;
 use crate::per_series::{Memo, PerSeries};
 
 /// Registers a component: `pipeline::register! { per_series Labels }`. The kinds are `receiver`, `processor`,
-/// `per_series` (a processor of identities) and `exporter`. The crate has to be linked (`use my_crate as _;`).
+/// `per_series` (a processor of identities), `exporter` and `extension`. The crate has to be linked (`use my_crate as _;`).
 #[macro_export]
 macro_rules! register {
     ($kind:ident $component:ty) => {
@@ -51,16 +51,30 @@ pub enum Factory {
     Processor(Decode<Box<dyn Processor>>),
     /// An exporter, and its defaults for queue, retry and time-out.
     Exporter(Decode<Box<dyn Exporter>>, fn() -> Delivery),
+    /// An extension.
+    Extension(Decode<Box<dyn Extension>>),
 }
 
 impl Factory {
-    /// `receiver`, `processor` or `exporter`.
+    /// `receiver`, `processor`, `exporter` or `extension`.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
             Factory::Receiver(_) => "receiver",
             Factory::Processor(_) => "processor",
             Factory::Exporter(..) => "exporter",
+            Factory::Extension(_) => "extension",
+        }
+    }
+
+    /// What is wrong with this configuration, before anything is built of it.
+    #[must_use]
+    pub fn refused(&self, node: &Node) -> Option<Vec<Problem>> {
+        match self {
+            Factory::Receiver(decode) => decode(node).err(),
+            Factory::Processor(decode) => decode(node).err(),
+            Factory::Exporter(decode, _) => decode(node).err(),
+            Factory::Extension(decode) => decode(node).err(),
         }
     }
 }
@@ -122,6 +136,18 @@ impl Registration {
             |node| decode_then::<T, _>(node, |component| Box::new(component)),
             T::delivery,
         );
+        Registration::of::<T>(crate_name, version, file, factory)
+    }
+
+    /// Used by [`register!`].
+    #[must_use]
+    pub const fn extension<T: Component + Extension>(
+        crate_name: &'static str,
+        version: &'static str,
+        file: &'static str,
+    ) -> Registration {
+        let factory =
+            Factory::Extension(|node| decode_then::<T, _>(node, |component| Box::new(component)));
         Registration::of::<T>(crate_name, version, file, factory)
     }
 

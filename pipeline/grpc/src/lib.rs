@@ -24,4 +24,5 @@ pub use connection::{Connection, endpoint};
 pub use headers::metadata;
 pub use keepalive::Keepalive;
 pub use limits::{MAX_ANSWER_BYTES, MAX_HEADER_BYTES, is_answer_too_large};
-pub use tls::{Tls, TlsClient, TlsVersion};
+pub use pipeline_tls::TlsVersion;
+pub use tls::{Tls, TlsClient};

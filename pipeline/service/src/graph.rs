@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use pipeline::telemetry::{Counters, RuleLog};
 use pipeline::{
-    Context, Demand, Exporter as _, Outlet, Processor, Receiver, ReceiverClock, Scope, Shutdown,
-    StartupReport,
+    Context, Demand, Exporter as _, Extension, Outlet, PipelineShape, Processor, Receiver,
+    ReceiverClock, Shutdown, StartupReport, Status,
 };
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use crate::config::{Config, ConfiguredComponent, DeliveryConfig, Diagnostic};
+use crate::builder::Builder;
+use crate::config::{Config, DeliveryConfig, Diagnostic};
 use crate::exporter::{ExporterTask, StartedExporter, Surroundings};
 use crate::fanout::{Output, fanout};
 use crate::join::{FirstOfEach, Joins, SlotsOf};
@@ -24,7 +25,10 @@ pub(crate) struct Graph {
     pub(crate) exporters: BTreeMap<String, (Arc<StartedExporter>, DeliveryConfig)>,
     /// The receivers that are not optional.
     pub(crate) required: BTreeSet<String>,
+    /// In the order in which they start.
+    pub(crate) extensions: Vec<(String, Box<dyn Extension>)>,
     pub(crate) rules: RuleLog,
+    pub(crate) status: Status,
     pub(crate) capacity: usize,
 }
 
@@ -36,32 +40,39 @@ pub(crate) struct Pipeline {
     pub(crate) exporters: Vec<String>,
 }
 
-/// Builds what pipelines use. Nothing runs yet, and nothing was opened but what components read by their context.
-pub(crate) fn build(mut config: Config, context: &Context) -> Result<Graph, Vec<Diagnostic>> {
-    let mut errors = Vec::new();
+/// Builds what pipelines use. Nothing runs yet, and nothing was opened but what components read by their context. What is
+/// wrong or odd is added to the diagnostics; with an error among it there is no graph.
+pub(crate) fn build(
+    mut config: Config,
+    context: &Context,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<Graph> {
+    let before = diagnostics.len();
+    let mut builder = Builder::new(context, diagnostics);
     let service = config.service;
     let mut graph = Graph {
         receivers: BTreeMap::new(),
         pipelines: Vec::new(),
         exporters: BTreeMap::new(),
         required: BTreeSet::new(),
+        extensions: Vec::new(),
         rules: context.rules.clone(),
+        status: Status::default(),
         capacity: service.channel_capacity.get().into(),
     };
     for (name, pipeline) in service.pipelines {
         for id in &pipeline.receivers {
             if let Some((component, optional)) = config.receivers.remove(id) {
                 graph.required.extend((!optional).then(|| id.clone()));
-                graph.receivers.extend(
-                    built(component, "receivers", id, context, &mut errors)
-                        .map(|it| (id.clone(), it)),
-                );
+                let built = builder.build(component, "receivers", id);
+                graph.receivers.extend(built.map(|it| (id.clone(), it)));
             }
         }
         for id in &pipeline.exporters {
             if let Some((component, delivery)) = config.exporters.remove(id) {
-                let exporter = built(component, "exporters", id, context, &mut errors);
-                let exporter = exporter.map(|it| Arc::new(StartedExporter::new(it)));
+                let exporter = builder.build(component, "exporters", id);
+                let status = graph.status.of("exporter", id);
+                let exporter = exporter.map(|it| Arc::new(StartedExporter::new(it, status)));
                 graph
                     .exporters
                     .extend(exporter.map(|it| (id.clone(), (it, delivery))));
@@ -70,12 +81,11 @@ pub(crate) fn build(mut config: Config, context: &Context) -> Result<Graph, Vec<
         let mut processors = Vec::new();
         for id in &pipeline.processors {
             if let Some(component) = config.processors.get_mut(id).and_then(Vec::pop) {
-                processors.extend(
-                    built(component, "processors", id, context, &mut errors)
-                        .map(|it| (id.clone(), it)),
-                );
+                let built = builder.build(component, "processors", id);
+                processors.extend(built.map(|it| (id.clone(), it)));
             }
         }
+        builder.compare_subsystems(&pipeline.receivers, &pipeline.processors);
         graph.pipelines.push(Pipeline {
             name,
             receivers: pipeline.receivers,
@@ -83,49 +93,28 @@ pub(crate) fn build(mut config: Config, context: &Context) -> Result<Graph, Vec<
             exporters: pipeline.exporters,
         });
     }
-    if errors.is_empty() {
-        Ok(graph)
-    } else {
-        Err(errors)
+    for id in service.extensions {
+        if let Some(component) = config.extensions.remove(&id) {
+            let extension = builder.build(component, "extensions", &id);
+            graph.extensions.extend(extension.map(|it| (id, it)));
+        }
     }
+    let has_errors = diagnostics[before..].iter().any(|it| it.is_error);
+    (!has_errors).then_some(graph)
 }
 
-fn built<T>(
-    component: ConfiguredComponent<T>,
-    section: &str,
-    id: &str,
-    context: &Context,
-    errors: &mut Vec<Diagnostic>,
-) -> Option<T> {
-    let registration = component.registration;
-    let context = context.of(
-        id,
-        Scope::new(registration.crate_name, registration.version),
-    );
-    match (component.build)(&context) {
-        Ok(built) => Some(built),
-        Err(error) => {
-            let below: Vec<String> = error
-                .path()
-                .split('.')
-                .filter(|it| !it.is_empty())
-                .map(String::from)
-                .collect();
-            let origin = (0..=below.len())
-                .rev()
-                .find_map(|depth| component.node.at(&below[..depth])?.origin.clone());
-            let path: Vec<&str> = [section, id]
-                .into_iter()
-                .chain(below.iter().map(String::as_str))
-                .collect();
-            let diagnostic = Diagnostic::error(error.to_string()).path(&path);
-            errors.push(if below.is_empty() {
-                diagnostic.at_key(component.origin.as_ref())
-            } else {
-                diagnostic.at_value(origin.as_ref())
-            });
-            None
-        }
+impl Graph {
+    /// What hangs together how.
+    pub(crate) fn shape(&self) -> Vec<PipelineShape> {
+        let shape = |it: &Pipeline| {
+            let mut shape = PipelineShape::new(&it.name);
+            shape.receivers.clone_from(&it.receivers);
+            let processors = it.processors.iter();
+            shape.processors = processors.map(|(id, _)| id.clone()).collect();
+            shape.exporters.clone_from(&it.exporters);
+            shape
+        };
+        self.pipelines.iter().map(shape).collect()
     }
 }
 
@@ -174,11 +163,13 @@ pub(crate) fn spawn(
             once,
             is_shared: shared.contains(&id),
         };
+        let status = exporter.status().clone();
         let task = ExporterTask::new(
             exporter,
             config,
             surroundings,
             counters.of(&id),
+            status,
             Shutdown::new(hear_give_up.clone()),
         );
         let own_id = id.clone();
@@ -241,7 +232,8 @@ pub(crate) fn spawn(
         } else {
             spawn_fanout(outputs, capacity, counters.clone(), &mut tasks)
         };
-        let outlet = Outlet::new(to, counters.clone(), startup.clone());
+        let outlet = Outlet::new(to, counters.clone(), startup.clone())
+            .with_status(graph.status.of("receiver", &id));
         let clock = ReceiverClock::new(shutdown.clone(), once, counters);
         tasks.spawn(async move {
             let result = receiver.run(demand, outlet, clock).await;

@@ -1,8 +1,10 @@
 //! Runs a pipeline: command line, configuration, graph, queues, signals. Components never see this crate.
 
+mod builder;
 mod cli;
 mod config;
 mod exporter;
+mod extensions;
 mod fanout;
 mod graph;
 mod inspect;

@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pipeline::Shutdown;
 use pipeline::telemetry::{Counter, CounterValue, Counters};
+use pipeline::{Host, Shutdown};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::config::Encoding;
 use crate::exporter::OwnTasks;
+use crate::extensions::Extensions;
 use crate::graph::{Ended, Graph, RunningGraph, spawn};
 use crate::signals::{Signals, Wish};
 use crate::telemetry::{StartupReporter, SummaryReporter};
@@ -27,15 +28,21 @@ pub(crate) struct Options {
 
 /// Runs until a signal, the end of `--once`, the last exporter whose reader is gone, or a component's error; the components run on `workers`.
 pub(crate) async fn run(
-    graph: Graph,
+    mut graph: Graph,
     options: Options,
     counters: Counters,
     workers: &Handle,
 ) -> Result<(), String> {
     let mut signals = Signals::new().map_err(|error| error.to_string())?;
+    let host = host(&graph, &counters, workers);
+    let (rules, required) = (graph.rules.clone(), graph.required.clone());
+    let extensions = std::mem::take(&mut graph.extensions);
+    let mut extensions = tokio::select! {
+        started = Extensions::start(extensions, &host, workers) => started?,
+        _ = signals.next() => return exit_result(options, &required, &counters),
+    };
     let exporters = graph.exporters.iter();
     let exporters = exporters.map(|(id, (exporter, _))| (id.clone(), Arc::clone(exporter)));
-    let (rules, required) = (graph.rules.clone(), graph.required.clone());
     let mut exporters = tokio::select! {
         started = OwnTasks::start(exporters.collect(), &counters, workers) => started?,
         _ = signals.next() => return exit_result(options, &required, &counters),
@@ -70,6 +77,7 @@ pub(crate) async fn run(
                 forced = exporters.is_all_failing();
                 true
             }
+            error = extensions.failure() => { failure.get_or_insert(error); true }
         };
         if forced {
             break;
@@ -77,6 +85,7 @@ pub(crate) async fn run(
         if begin_end && deadline.is_none() {
             // Nobody left to hear it is fine: then the receivers have ended already.
             let _ = end.send(true);
+            host.status().end();
             deadline = Some(Instant::now() + options.shutdown_timeout);
         }
     }
@@ -84,7 +93,7 @@ pub(crate) async fn run(
         startup.add(Some(report));
     }
     startup.log();
-    let exporter_failure = finish(running, exporters, &counters).await;
+    let exporter_failure = finish(running, exporters, extensions, &counters).await;
     summary.log_last(&counters);
     if let Some(failure) = failure.or(exporter_failure) {
         return Err(failure);
@@ -92,14 +101,28 @@ pub(crate) async fn run(
     exit_result(options, &required, &counters)
 }
 
+/// What extensions see.
+fn host(graph: &Graph, counters: &Counters, workers: &Handle) -> Host {
+    let extensions = graph.extensions.iter().map(|(id, _)| id.clone());
+    let threads = vec![
+        ("supervisor", Handle::current()),
+        ("pipeline", workers.clone()),
+    ];
+    Host::new(counters.clone(), graph.status.clone())
+        .with_pipelines(graph.shape())
+        .with_extensions(extensions.collect())
+        .with_threads(threads)
+}
+
 /// How long it takes at the most to count what is left.
 const COUNTING: Duration = Duration::from_secs(1);
 
 /// Ends what still runs: what is left goes down to the exporters, who count it. Their own tasks hear the end after the
-/// last export; gives the first error of one.
+/// last export, and then the extensions do; gives the first error of one.
 async fn finish(
     mut running: RunningGraph,
     mut exporters: OwnTasks,
+    mut extensions: Extensions,
     counters: &Counters,
 ) -> Option<String> {
     running.give_up.send_replace(true);
@@ -117,6 +140,7 @@ async fn finish(
     }
     let mut failure = None;
     let _ = timeout(COUNTING, exporters.end(&mut failure)).await;
+    let _ = timeout(COUNTING, extensions.end(&mut failure)).await;
     failure
 }
 

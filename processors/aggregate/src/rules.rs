@@ -94,10 +94,7 @@ fn kind(rule: &AggregateRule, member: &Kind) -> Kind {
 impl PerSeries for Rules {
     fn rewrite(&self, _: &Head, series: &mut Series) -> Verdict {
         for (rule, rule_use) in self.rules.iter().zip(&self.uses) {
-            if rule_use.is_open() {
-                let is_match = rule.r#match.is_match(series);
-                rule_use.record(is_match, || rule.r#match.near_miss(series));
-            }
+            rule_use.ask(&rule.r#match, series);
         }
         if let Some(rule) = self.find(series) {
             *series = group(rule, series);

@@ -1,6 +1,6 @@
 //! The catalog: what is known of kernel statistics, by path.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
@@ -17,6 +17,8 @@ pub(crate) const BUILT_IN: &str = include_str!("../catalog.yaml");
 #[derive(Debug)]
 pub(crate) struct Catalog {
     families: Vec<Family>,
+    /// What the families' directories begin with: names, as far as they are no patterns.
+    subsystems: BTreeSet<String>,
     /// All families' directories; a hit's index leads to its family.
     directories: GlobSet,
     family_of: Vec<usize>,
@@ -116,6 +118,7 @@ impl Catalog {
     pub(crate) fn parse(texts: &[(&str, &str)]) -> Result<Catalog, String> {
         let mut families = Vec::new();
         let (mut directories, mut family_of) = (GlobSetBuilder::new(), Vec::new());
+        let mut subsystems = BTreeSet::new();
         for (name, text) in texts {
             let file: FileForm =
                 serde_yaml::from_str(text).map_err(|error| format!("{name}: {error}"))?;
@@ -127,6 +130,8 @@ impl Catalog {
             }
             for form in file.families {
                 let error = |why: String| format!("{name}: family `{}`: {why}", form.id);
+                let first = |path: &String| path.split('/').next().map(String::from);
+                subsystems.extend(form.r#match.iter().filter_map(first));
                 for glob in directory_globs(&form.r#match).map_err(error)? {
                     directories.add(glob);
                     family_of.push(families.len());
@@ -137,9 +142,15 @@ impl Catalog {
         let directories = directories.build().map_err(|error| error.to_string())?;
         Ok(Catalog {
             families,
+            subsystems,
             directories,
             family_of,
         })
+    }
+
+    /// The subsystems of which something is known.
+    pub(crate) fn subsystems(&self) -> impl Iterator<Item = &str> {
+        self.subsystems.iter().map(String::as_str)
     }
 
     /// What is known of a file.

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use pipeline::telemetry::{DropReason, bounded};
 use pipeline::{
     Batch, Component, Context, Demand, Error, Explanation, Head, Memo, Outbox, PerSeries as _,
-    Processor, Result, Series, Table, TableMap, Value,
+    Processor, Remark, Result, Series, Table, TableMap, Value,
 };
 
 use catalog::Catalog;
@@ -100,6 +100,12 @@ impl Component for Metadata {
             .map(|(name, text)| (name.as_str(), text.as_str()))
             .collect();
         let catalog = Catalog::parse(&texts).map_err(Error::new)?;
+        if config.sources.contains(&MetadataSource::Catalog) {
+            let rules = config.rules.iter();
+            let named = rules.filter_map(|rule| rule.r#match.subsystem().map(String::from));
+            let known = catalog.subsystems().map(String::from).chain(named);
+            context.remark(Remark::KnownSubsystems(known.collect()));
+        }
         Ok(Metadata {
             memo: Memo::new(Types::new(config, catalog, context)),
             tables: TableMap::new(),

@@ -41,10 +41,7 @@ impl Types {
     fn record_matches(&self, series: &Series) {
         if self.config.sources.contains(&MetadataSource::Rules) {
             for (rule, rule_use) in self.config.rules.iter().zip(&self.rule_uses) {
-                if rule_use.is_open() {
-                    let is_match = rule.r#match.is_match(series);
-                    rule_use.record(is_match, || rule.r#match.near_miss(series));
-                }
+                rule_use.ask(&rule.r#match, series);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The contracts, and what each source says.
 
-use pipeline::testing::{assert_contracts, check_cases, mistakes};
+use pipeline::testing::{assert_contracts, blocks, check, check_cases, mistakes};
 use processor_metadata::Metadata;
 
 #[test]
@@ -24,4 +24,21 @@ fn a_catalog_of_ones_own_that_is_wrong_is_refused_by_name() {
         found[0].starts_with("catalogs.0: cannot read /no/such/catalog.yaml: "),
         "{found:?}"
     );
+}
+
+#[test]
+fn the_readmes_example_makes_bytes_of_infinibands_words() {
+    let blocks = blocks(include_str!("../README.md"));
+    let of = |info: &str| {
+        let block = blocks.iter().filter(|(it, _)| it == info).nth(1);
+        block.expect("the example is the second one").1.as_str()
+    };
+    let config: serde_yaml::Value = serde_yaml::from_str(of("yaml")).unwrap();
+    let config = serde_yaml::to_string(&config["processors"]["metadata"]).unwrap();
+    let points = |when: &str| {
+        let mut lines = of("text").lines();
+        let line = lines.find_map(|it| it.trim_end().strip_suffix(when));
+        line.expect("a line before and one after").trim_end()
+    };
+    check::<Metadata>(&config, points("before"), points("after"));
 }

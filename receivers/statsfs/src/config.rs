@@ -68,10 +68,11 @@ pub struct Config {
     /// Limits: what is beyond them is counted, warned about once, and left out.
     #[serde(default)]
     pub limits: Limits,
-    /// Whether symbolic links directly in the root are followed, one level: for `/sys/class/*`.
+    /// Whether symbolic links are followed, one level: those directly in the root, for `/sys/class/*`, and those that the
+    /// layout names, for `/sys/block/*/device`.
     #[serde(default)]
     pub follow_links: bool,
-    /// Directories into which links in the root may lead, beside the root's own file system.
+    /// Directories into which such links may lead, beside the root's own file system.
     #[serde(default)]
     pub links_into: Vec<PathBuf>,
 }

@@ -50,6 +50,17 @@ impl Layout {
         }
     }
 
+    /// Whether the layout names this directory: by its own name, and not as any device.
+    pub(crate) fn is_named(&self, depth: usize, name: &str) -> bool {
+        matches!(self.0.get(depth), Some(LayoutPart::Literal(literal)) if literal == name)
+    }
+
+    /// How deep the directories stand that are named.
+    pub(crate) fn named_depths(&self) -> impl Iterator<Item = usize> {
+        let parts = self.0.iter().enumerate();
+        parts.filter_map(|(depth, part)| matches!(part, LayoutPart::Literal(_)).then_some(depth))
+    }
+
     /// Whether directories of this depth have files: at the end, or where only labels would follow.
     pub(crate) fn has_files(&self, depth: usize) -> bool {
         self.0
@@ -124,6 +135,8 @@ mod tests {
         assert!(
             net.is_match(1, "statistics") && !net.is_match(1, "queues") && !net.holds_devices(1)
         );
+        assert!(net.is_named(1, "statistics") && !net.is_named(1, "queues"));
+        assert!(!net.is_named(0, "statistics") && net.named_depths().eq([1]));
         assert!(!net.has_files(0) && !net.has_files(1) && net.has_files(2) && !net.has_files(3));
         assert_eq!(
             net.labels(["eth0", "statistics"].into_iter())

@@ -19,7 +19,7 @@ mod tables;
 use std::time::Duration;
 
 use pipeline::{
-    Component, Context, Demand, Error, Inspection, Outlet, Receiver, ReceiverClock, Result,
+    Component, Context, Demand, Error, Inspection, Outlet, Receiver, ReceiverClock, Remark, Result,
     async_trait,
 };
 
@@ -92,10 +92,47 @@ impl Component for Statsfs {
         {
             return Err(Error::at("subsystem", "is one name, without `/`"));
         }
+        remark_subsystem(&config, context);
         Ok(Statsfs {
             config,
             context: context.clone(),
         })
+    }
+}
+
+/// Remarks how the subsystem is called, or that it is not.
+fn remark_subsystem(config: &Config, context: &Context) {
+    let root = config.root.clone();
+    match (&config.subsystem, only_subsystem(&root)) {
+        (Some(name), _) => context.remark(Remark::Subsystem {
+            path: "subsystem".into(),
+            name: name.clone(),
+            root,
+        }),
+        (None, Some(name)) if config.layout.is_some() => context.remark(Remark::Odd {
+            path: "layout".into(),
+            message: "`layout` without `subsystem`: each directory in the root is a subsystem of its own, and `layout` is about what is below it".into(),
+            help: format!("`subsystem: {name}`, beside `root`, makes the root itself the subsystem"),
+        }),
+        (None, _) => {}
+    }
+}
+
+/// The subsystem that a root of the kernel's is: the directories in it are devices.
+fn only_subsystem(root: &str) -> Option<&str> {
+    let parts: Vec<&str> = root.split('/').filter(|it| !it.is_empty()).collect();
+    match parts.as_slice() {
+        // Version 1 of control groups has a subsystem for each controller there.
+        ["sys", "fs", "cgroup"] => None,
+        ["sys", "class" | "fs", name]
+        | ["sys", "bus", name, "devices"]
+        | ["sys", name @ "block"]
+        | ["sys", "kernel", "debug" | "statsfs", name] => Some(name),
+        [on] => {
+            let below = on.split_once(':').map(|(_, below)| below);
+            below.filter(|name| !name.is_empty())
+        }
+        _ => None,
     }
 }
 

@@ -1,15 +1,17 @@
 //! What the configuration means.
 
+use std::iter::once;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pipeline::Attributes;
 use pipeline::telemetry::FoundTree;
+use pipeline::{Attributes, Context};
 
 use crate::config::{Config, Limits, Read, ValueFormat};
 use crate::layout::Layout;
 use crate::read::{FileFormat, STALL_TIMEOUT};
+use crate::root::FollowedLinks;
 use crate::rules::{Formats, NameFilter, Priorities};
 
 /// A receiver's configuration as scans and sweeps use it.
@@ -30,7 +32,7 @@ pub(crate) struct Plan {
     formats: Formats,
     pub(crate) limits: Limits,
     pub(crate) follow_links: bool,
-    pub(crate) links_into: Vec<PathBuf>,
+    links_into: Vec<PathBuf>,
     /// Whether what becomes no series is told, too.
     pub(crate) inspects: bool,
 }
@@ -72,6 +74,58 @@ impl Plan {
     /// How long a directory may take. A sweep's time may be shorter than it takes to list one.
     pub(crate) fn directory_timeout(&self) -> Duration {
         self.timeout.max(STALL_TIMEOUT)
+    }
+
+    /// Whether a directory, so many directories below the subsystem, belongs to the tree by filters and layout; `None` is a
+    /// subsystem itself.
+    pub(crate) fn is_selected(&self, depth: Option<usize>, name: &str) -> bool {
+        let Some(depth) = depth else {
+            return self.subsystems.is_match(name);
+        };
+        let layout = self.layout.as_ref();
+        (depth > 0 || self.devices.is_match(name))
+            && layout.is_none_or(|layout| layout.is_match(depth, name))
+    }
+
+    /// Whether directories of this depth have files.
+    pub(crate) fn has_files(&self, depth: usize) -> bool {
+        let layout = self.layout.as_ref();
+        layout.is_none_or(|layout| layout.has_files(depth))
+    }
+
+    /// Whether the layout names a directory, by its own name.
+    pub(crate) fn is_named(&self, depth: Option<usize>, name: &str) -> bool {
+        let layout = self.layout.as_ref().zip(depth);
+        layout.is_some_and(|(layout, depth)| layout.is_named(depth, name))
+    }
+
+    /// Whether the configuration names a directory by its own name, be it as one of several: in the layout, in a filter, by
+    /// a priority.
+    pub(crate) fn names_directory(&self, depth: Option<usize>, name: &str) -> bool {
+        self.is_named(depth, name)
+            || match depth {
+                None => self.subsystems.names(name) || self.priorities.names(name),
+                Some(0) => self.devices.names(name),
+                Some(_) => false,
+            }
+    }
+
+    /// Whether `formats` names the file at this path by its own name.
+    pub(crate) fn names_file(&self, path: &str) -> bool {
+        self.formats.names(path)
+    }
+
+    /// Which links are followed, as paths below the root have them.
+    pub(crate) fn followed_links(&self, context: &Context) -> Option<FollowedLinks> {
+        // Without `subsystem` the first part of a path is one.
+        let above = usize::from(self.subsystem.is_none());
+        let layout = self.layout.iter();
+        let named = layout.flat_map(|layout| layout.named_depths().map(|depth| depth + above));
+        let into = self.links_into.iter();
+        self.follow_links.then(|| FollowedLinks {
+            positions: once(0).chain(named).collect(),
+            into: into.map(|path| context.host_path(path)).collect(),
+        })
     }
 
     /// The priority of a subsystem.

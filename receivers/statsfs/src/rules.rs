@@ -40,6 +40,15 @@ impl<T> Patterns<T> {
         found
     }
 
+    /// Whether one matches that has no wildcard, and so is about this very text.
+    fn names(&self, text: &str) -> bool {
+        let mut rules = self.0.iter();
+        let named = rules.find(|(pattern, ..)| pattern.is_literal() && pattern.is_match(text));
+        named
+            .map(|(_, rule, _)| rule.record(true, || None))
+            .is_some()
+    }
+
     fn log(&self, component: &str, is_judged: impl Fn(Option<&str>) -> bool) {
         let rules = self.0.iter();
         rules.for_each(|(_, rule, _)| rule.log(component, &is_judged));
@@ -68,6 +77,11 @@ impl NameFilter {
         is_included && self.exclude.find(name).is_none()
     }
 
+    /// Whether this very name is to be included.
+    pub(crate) fn names(&self, name: &str) -> bool {
+        self.include.names(name)
+    }
+
     /// Ends the first scan; `is_judged`: all names have been seen that there may be.
     pub(crate) fn log(&self, component: &str, is_judged: bool) {
         self.include.log(component, |_| is_judged);
@@ -94,6 +108,11 @@ impl Formats {
         self.0.find(path)
     }
 
+    /// Whether one is about this very path.
+    pub(crate) fn names(&self, path: &str) -> bool {
+        self.0.names(path)
+    }
+
     /// Ends the first scan.
     pub(crate) fn log(&self, component: &str, found: &FoundTree) {
         self.0.log(component, |subsystem| found.is_judge(subsystem));
@@ -112,6 +131,11 @@ impl Priorities {
 
     pub(crate) fn find(&self, subsystem: &str) -> i32 {
         self.0.find(subsystem).copied().unwrap_or_default()
+    }
+
+    /// Whether one is about this very subsystem.
+    pub(crate) fn names(&self, subsystem: &str) -> bool {
+        self.0.names(subsystem)
     }
 
     /// Ends the first scan.

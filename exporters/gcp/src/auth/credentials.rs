@@ -16,7 +16,7 @@ use crate::auth::metadata_server::MetadataServer;
 use crate::auth::sources::{CredentialSources, read_credentials};
 use crate::auth::token::{FetchedCredentials, TokenSource, UserAccount};
 use crate::config::Impersonation;
-use crate::send::backoff::backoff;
+use crate::send::backoff::{Attempts, Pauses};
 
 /// The scope that writing needs.
 const WRITE_SCOPE: &str = "https://www.googleapis.com/auth/monitoring.write";
@@ -26,9 +26,11 @@ const IMPERSONATION_SCOPE: &str = "https://www.googleapis.com/auth/cloud-platfor
 const TOKEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long one request for a token may take. It is made twice.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(4);
-/// The pause after credentials were renewed, before they are again. It doubles up to the longest one.
-const FIRST_PAUSE: Duration = Duration::from_secs(10);
-const MAX_PAUSE: Duration = Duration::from_mins(5);
+/// The pauses between two renewals of credentials.
+const PAUSES: Pauses = Pauses {
+    first: Duration::from_secs(10),
+    longest: Duration::from_mins(5),
+};
 
 /// An account. Its tokens are refreshed before they expire.
 #[derive(Debug)]
@@ -43,9 +45,8 @@ struct AuthState {
     credentials: Credentials,
     /// How often they were built anew.
     generation: u64,
-    /// How often they were renewed since the API last took a token, and when they may be again.
-    renewals: u32,
-    next_renewal: Instant,
+    /// Renewals since the API last took a token.
+    renewals: Attempts,
     /// Since when a token is waited for.
     waiting_since: Option<Instant>,
     /// The last request for a token failed.
@@ -65,8 +66,7 @@ impl Auth {
         let state = Mutex::new(AuthState {
             credentials: build_credentials(&sources, impersonate.as_ref())?,
             generation: 0,
-            renewals: 0,
-            next_renewal: Instant::now(),
+            renewals: Attempts::new(),
             waiting_since: None,
             is_failing: false,
         });
@@ -116,7 +116,7 @@ impl Auth {
 
     /// The API took a token.
     pub(crate) fn accepted(&self) {
-        self.lock().renewals = 0;
+        self.lock().renewals.succeeded();
     }
 
     /// The credentials to ask. Those that have not answered for so long are not waited for any more: a request of theirs may
@@ -133,13 +133,11 @@ impl Auth {
 
     /// Builds the credentials anew, with a back-off.
     fn renew(&self, state: &mut AuthState) -> bool {
-        let now = Instant::now();
-        if now < state.next_renewal {
-            return false;
+        // Until a token of theirs is taken, a renewal has not helped.
+        state.renewals.is_due() && {
+            state.renewals.failed(PAUSES);
+            self.rebuild(state)
         }
-        state.next_renewal = now + backoff(FIRST_PAUSE, MAX_PAUSE, state.renewals);
-        state.renewals += 1;
-        self.rebuild(state)
     }
 
     fn rebuild(&self, state: &mut AuthState) -> bool {

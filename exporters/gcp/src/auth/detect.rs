@@ -8,20 +8,22 @@ use pipeline::Attributes;
 use pipeline::telemetry::{Warnings, bounded};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{sleep_until, timeout};
 
 use crate::auth::http::HttpError;
 use crate::auth::metadata_key::{
     CLUSTER, CLUSTER_LOCATION, HOST_NAME, INSTANCE, MetadataKey, PROJECT, ZONE,
 };
 use crate::auth::metadata_server::MetadataServer;
-use crate::send::backoff::backoff;
+use crate::send::backoff::{Attempts, Pauses};
 
 /// How long one request may take. The server runs on the host itself.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
-/// The pause before the server is asked again. It doubles up to the longest one.
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const MAX_PAUSE: Duration = Duration::from_secs(10);
+/// The pauses before the server is asked again.
+const PAUSES: Pauses = Pauses {
+    first: Duration::from_millis(200),
+    longest: Duration::from_secs(10),
+};
 
 /// The project and the resource attributes that were detected: all of them, or none.
 #[derive(Debug, Default)]
@@ -141,28 +143,28 @@ impl MetadataQuery<'_> {
 
     /// The value of a key that each machine has. Asks until it is there: nothing stands in its place.
     async fn required(&self, key: &MetadataKey) -> String {
-        let mut failures = 0;
+        let mut attempts = Attempts::new();
         loop {
             match self.get(key).await {
                 Ok(Some(text)) => return text,
                 Ok(None) => *self.last_error() = format!("there is no {}", key.path),
                 Err(why) => *self.last_error() = why,
             }
-            sleep(backoff(FIRST_PAUSE, MAX_PAUSE, failures)).await;
-            failures += 1;
+            attempts.failed(PAUSES);
+            sleep_until(attempts.due()).await;
         }
     }
 
     /// The value of a key that not each machine has. Asks until it is clear.
     async fn optional(&self, key: &MetadataKey) -> Option<String> {
-        let mut failures = 0;
+        let mut attempts = Attempts::new();
         loop {
             match self.get(key).await {
                 Ok(value) => return value,
                 Err(why) => *self.last_error() = why,
             }
-            sleep(backoff(FIRST_PAUSE, MAX_PAUSE, failures)).await;
-            failures += 1;
+            attempts.failed(PAUSES);
+            sleep_until(attempts.due()).await;
         }
     }
 

@@ -10,11 +10,11 @@ use googleapis_tonic_google_monitoring_v3::google::api::MetricDescriptor;
 use pipeline::telemetry::Warnings;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use tonic::{Code, Status};
 
 use crate::send::api::SharedApi;
-use crate::send::backoff::backoff;
+use crate::send::backoff::{Attempts, Pauses};
 use crate::send::descriptors::Descriptor;
 use crate::send::outcome::is_retryable;
 
@@ -26,9 +26,11 @@ const MAX_WAIT: Duration = Duration::from_secs(5);
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long it may take to list all of a project.
 const LIST_TIMEOUT: Duration = Duration::from_secs(30);
-/// The pause after a failure. It doubles up to the longest one.
-const FIRST_PAUSE: Duration = Duration::from_secs(10);
-const MAX_PAUSE: Duration = Duration::from_mins(10);
+/// The pauses after failures.
+const PAUSES: Pauses = Pauses {
+    first: Duration::from_secs(10),
+    longest: Duration::from_mins(10),
+};
 
 /// What is known of a project's descriptors, beside the outcome of each.
 #[derive(Debug)]
@@ -39,29 +41,6 @@ pub(crate) struct ProjectDescriptors {
     permits: Semaphore,
     /// Nothing is created meanwhile: a quota is used up, or the API is away.
     pause: Mutex<Attempts>,
-}
-
-/// Attempts that failed, and when the next one is due.
-#[derive(Debug, Default)]
-pub(crate) struct Attempts {
-    failures: u32,
-    next: Option<Instant>,
-}
-
-impl Attempts {
-    pub(crate) fn is_due(&self) -> bool {
-        self.next.is_none_or(|next| next <= Instant::now())
-    }
-
-    /// Whether none has failed yet.
-    fn is_first(&self) -> bool {
-        self.failures == 0
-    }
-
-    fn failed(&mut self) {
-        self.next = Some(Instant::now() + backoff(FIRST_PAUSE, MAX_PAUSE, self.failures));
-        self.failures += 1;
-    }
 }
 
 /// Descriptors of a project.
@@ -107,7 +86,7 @@ impl ProjectDescriptors {
             project: Arc::clone(project),
             existing: tokio::sync::Mutex::default(),
             permits: Semaphore::new(MAX_CONCURRENT_CREATIONS),
-            pause: Mutex::default(),
+            pause: Mutex::new(Attempts::new()),
         }
     }
 
@@ -119,7 +98,7 @@ impl ProjectDescriptors {
     fn back_off(&self) {
         let mut pause = self.pause();
         if pause.is_due() {
-            pause.failed();
+            pause.failed(PAUSES);
         }
     }
 
@@ -215,10 +194,10 @@ impl ProjectDescriptors {
         }
         let result = within(CALL_TIMEOUT, descriptor.create(api)).await;
         match &result {
-            Ok(()) => *self.pause() = Attempts::default(),
+            Ok(()) => *self.pause() = Attempts::new(),
             Err(status) if !is_retryable(status.code()) => {}
             Err(status) => {
-                descriptor.attempts().failed();
+                descriptor.attempts().failed(PAUSES);
                 // Of these the others would fail too.
                 if !matches!(status.code(), Code::Internal | Code::Unknown) {
                     self.back_off();

@@ -7,12 +7,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::map::tables::MappedTable;
-use crate::send::backoff::backoff;
+use crate::send::backoff::{Attempts, Pauses};
 use crate::send::pace::{OutgoingPoint, Reading};
 
-/// The pause before a series is tried again. It doubles up to the longest one.
-const FIRST_PAUSE: Duration = Duration::from_secs(5);
-const MAX_PAUSE: Duration = Duration::from_mins(1);
+/// The pauses before a series is tried again.
+const PAUSES: Pauses = Pauses {
+    first: Duration::from_secs(5),
+    longest: Duration::from_mins(1),
+};
 /// Series that are due within this time are tried together.
 const DUE_SOON: Duration = Duration::from_secs(1);
 /// How long a point waits that no newer one replaces, as long as the service tries a request.
@@ -48,9 +50,7 @@ struct Deferred {
     waiting: WaitingPoint,
     /// Since when this point waits.
     since: Instant,
-    /// How often the series was refused.
-    refusals: u32,
-    due: Instant,
+    attempts: Attempts,
     is_sending: bool,
     /// What was read while the point is being sent.
     arrived: Vec<(SeriesRef, Reading)>,
@@ -93,8 +93,7 @@ impl DeferredSeries {
         let new = Deferred {
             waiting,
             since: now,
-            refusals: 0,
-            due: now,
+            attempts: Attempts::new(),
             is_sending: false,
             arrived: Vec::new(),
         };
@@ -121,14 +120,14 @@ impl DeferredSeries {
     /// When the next series is due.
     pub(crate) fn next_due(&self) -> Option<Instant> {
         let waiting = self.all.values().filter(|it| !it.is_sending);
-        waiting.map(|it| it.due).min()
+        waiting.map(|it| it.attempts.due()).min()
     }
 
     /// The points that are due now or soon, which are being sent from now on.
     pub(crate) fn take_due(&mut self) -> Vec<(u128, WaitingPoint)> {
         let until = Instant::now() + DUE_SOON;
         let due = self.all.iter_mut().filter_map(|(id, it)| {
-            let is_due = !it.is_sending && it.due <= until;
+            let is_due = !it.is_sending && it.attempts.due() <= until;
             is_due.then(|| {
                 it.is_sending = true;
                 (*id, it.waiting.clone())
@@ -182,8 +181,7 @@ impl DeferredSeries {
 
     fn back_off(&mut self, id: u128) {
         if let Some(known) = self.all.get_mut(&id) {
-            known.due = Instant::now() + backoff(FIRST_PAUSE, MAX_PAUSE, known.refusals);
-            known.refusals += 1;
+            known.attempts.failed(PAUSES);
         }
     }
 }

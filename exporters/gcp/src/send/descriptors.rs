@@ -16,7 +16,8 @@ use tonic::{Code, Status};
 use crate::map::names::display_name;
 use crate::map::series::{label_keys, metric_kind};
 use crate::send::api::SharedApi;
-use crate::send::create_descriptors::{Attempts, ProjectDescriptors, WantedDescriptors, create};
+use crate::send::backoff::Attempts;
+use crate::send::create_descriptors::{ProjectDescriptors, WantedDescriptors, create};
 use crate::send::outcome::is_retryable;
 
 /// A project, and a metric type in it.
@@ -93,7 +94,7 @@ impl Descriptors {
                 first_value_type: OnceLock::new(),
                 creation: OnceLock::new(),
                 creating: tokio::sync::Mutex::default(),
-                attempts: Mutex::default(),
+                attempts: Mutex::new(Attempts::new()),
             })
         });
         if descriptor.kind != kind {

@@ -55,6 +55,15 @@ impl Pattern {
         }
     }
 
+    /// Whether it is a glob without a wildcard: it lists the texts that it matches.
+    #[must_use]
+    pub fn is_literal(&self) -> bool {
+        match &*self.0 {
+            Matcher::Glob(glob, _) => !glob.glob().glob().contains(['*', '?', '[']),
+            Matcher::Regex(_) => false,
+        }
+    }
+
     /// The part of a path that it begins with, if that is a name: `kvm` of `kvm/**`.
     #[must_use]
     pub fn first_part(&self) -> Option<&str> {
@@ -156,6 +165,7 @@ mod tests {
         assert!(!glob("kvm/*").is_match("kvm/1-2/exits"));
         assert!(glob("kvm/**").is_match("kvm/1-2/exits"));
         assert!(glob("/dev{0,1}").is_match("/dev1"));
+        assert!(glob("/dev{0,1}").is_literal() && !glob("/dev?").is_literal());
         assert_eq!(glob("kvm/*").first_part(), Some("kvm"));
         assert_eq!(glob("k*/a").first_part().or(glob("kvm").first_part()), None);
         assert!(glob("kvm/.*").near_miss("kvm/exits").is_some());

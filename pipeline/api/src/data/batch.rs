@@ -162,16 +162,23 @@ impl Batch {
     /// When this row was read, unix ns.
     #[must_use]
     pub fn time_unix_nano(&self, row: usize) -> u64 {
-        match &self.times_unix_nano {
-            Times::One(time) => *time,
-            Times::Each(times) => times[row],
-        }
+        self.times_unix_nano.of(row)
     }
 
     /// One value a series.
     #[must_use]
     pub fn values(&self) -> &[Value] {
         &self.values
+    }
+
+    /// The same values, to be kept when the batch has gone.
+    pub(crate) fn shared_values(&self) -> Arc<Vec<Value>> {
+        Arc::clone(&self.values)
+    }
+
+    /// When its rows were read.
+    pub(crate) fn times(&self) -> &Times {
+        &self.times_unix_nano
     }
 
     /// Which sweep it belongs to.
@@ -219,6 +226,14 @@ pub enum Times {
 }
 
 impl Times {
+    /// When this row was read, unix ns.
+    pub(crate) fn of(&self, row: usize) -> u64 {
+        match self {
+            Times::One(time) => *time,
+            Times::Each(times) => times[row],
+        }
+    }
+
     fn first(&self) -> Times {
         Times::One(match self {
             Times::One(time) => *time,

@@ -1,7 +1,7 @@
 //! Who the series of a table are: what stays the same from sweep to sweep.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::{Attributes, Series};
 
@@ -9,6 +9,33 @@ use super::{Attributes, Series};
 pub struct Table {
     head: Arc<Head>,
     series: Arc<Vec<Series>>,
+    /// Who wants to know when nobody holds it any more.
+    told: Mutex<Vec<Weak<Mutex<Vec<usize>>>>>,
+}
+
+/// Where tables leave their addresses when nobody holds them any more.
+#[derive(Debug, Default)]
+pub(super) struct DroppedTables(Arc<Mutex<Vec<usize>>>);
+
+impl DroppedTables {
+    /// Those that were dropped since the last time.
+    pub(super) fn take(&self) -> Vec<usize> {
+        std::mem::take(&mut *locked(&self.0))
+    }
+}
+
+impl Drop for Table {
+    fn drop(&mut self) {
+        let address = std::ptr::from_ref(self).addr();
+        for dropped in locked(&self.told).iter().filter_map(Weak::upgrade) {
+            locked(&dropped).push(address);
+        }
+    }
+}
+
+/// A panic elsewhere leaves what is known as it is.
+fn locked<T>(it: &Mutex<T>) -> MutexGuard<'_, T> {
+    it.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Table {
@@ -21,7 +48,16 @@ impl Table {
     /// A table of series that its maker keeps too: shared, not copied.
     #[must_use]
     pub fn shared(head: Arc<Head>, series: Arc<Vec<Series>>) -> Arc<Table> {
-        Arc::new(Table { head, series })
+        let told = Mutex::default();
+        Arc::new(Table { head, series, told })
+    }
+
+    /// Its address is left there when nobody holds it any more.
+    pub(super) fn say_when_dropped(&self, to: &DroppedTables) {
+        let mut told = locked(&self.told);
+        let own = Arc::downgrade(&to.0);
+        told.retain(|it| it.strong_count() > 0 && !it.ptr_eq(&own));
+        told.push(own);
     }
 
     /// What the series have in common.

@@ -1,6 +1,6 @@
 //! What a component knows of the tables that it has seen.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Table;
+use super::table::DroppedTables;
 
 /// How long what is known of a table that has gone waits for the table that takes its slot: longer than a sweep.
 const SUCCESSION: Duration = Duration::from_mins(10);
@@ -22,8 +23,17 @@ const MAX_WAITING: usize = 8;
 /// ([`Head::table_slot`](crate::Head::table_slot)): [`TableMap::remove_predecessor`] hands over what was known of that.
 pub struct TableMap<V> {
     tables: HashMap<usize, KnownTable<V>>,
+    /// The tables of each slot, by their addresses, in the order in which they came: one, but where it is being remade.
+    slots: HashMap<Arc<str>, Vec<usize>>,
+    /// Where the tables say that they are dropped, so that nobody has to look for those.
+    dropped: DroppedTables,
+    /// The tables that have gone, as far as that was found, by the time.
+    gone: BTreeSet<(Instant, usize)>,
     /// How many tables lived at once, at the most.
     max_living: usize,
+    /// How many entries were looked at.
+    #[cfg(test)]
+    looks: usize,
 }
 
 struct KnownTable<V> {
@@ -40,7 +50,12 @@ impl<V> TableMap<V> {
     pub fn new() -> TableMap<V> {
         TableMap {
             tables: HashMap::new(),
+            slots: HashMap::new(),
+            dropped: DroppedTables::default(),
+            gone: BTreeSet::new(),
             max_living: 0,
+            #[cfg(test)]
+            looks: 0,
         }
     }
 
@@ -60,19 +75,30 @@ impl<V> TableMap<V> {
     /// have gone before it grows.
     pub fn get_or_insert_with(&mut self, table: &Arc<Table>, value: impl FnOnce() -> V) -> &mut V {
         let address = address(table);
-        if !self.tables.contains_key(&address) && self.tables.len() == self.tables.capacity() {
-            self.tables.retain(|_, entry| !entry.is_gone());
+        if !self.tables.contains_key(&address) {
+            if self.tables.len() == self.tables.capacity() {
+                self.take_gone();
+            }
+            self.register(table);
         }
-        let entry = self.tables.entry(address);
-        &mut entry
-            .or_insert_with(|| KnownTable::new(table, value()))
-            .value
+        let known = self.tables.entry(address);
+        let known = known.or_insert_with(|| KnownTable::new(table, value()));
+        &mut known.value
     }
 
     /// Sets what is known of this table.
     pub fn insert(&mut self, table: &Arc<Table>, value: V) {
-        self.tables
-            .insert(address(table), KnownTable::new(table, value));
+        let known = KnownTable::new(table, value);
+        if self.tables.insert(address(table), known).is_none() {
+            self.register(table);
+        }
+    }
+
+    /// Something is known of this table from now on.
+    fn register(&mut self, table: &Arc<Table>) {
+        let slot = Arc::clone(&table.head().table_slot);
+        self.slots.entry(slot).or_default().push(address(table));
+        table.say_when_dropped(&self.dropped);
     }
 
     /// What is known of the table that had this one's slot before it.
@@ -92,36 +118,48 @@ impl<V> TableMap<V> {
         self.remove_at(address(table))
     }
 
-    /// Removes what is known of tables that have gone, and whose slot no other table has taken for ten minutes; of more of
-    /// those than ever lived at once, the ones that went first.
-    pub fn remove_gone(&mut self) -> Vec<V> {
-        let now = Instant::now();
-        let gone = self.tables.iter_mut().filter(|(_, known)| known.is_gone());
-        let mut waiting: Vec<(Instant, usize)> = gone
-            .map(|(address, known)| (*known.gone_since.get_or_insert(now), *address))
-            .collect();
-        let living = self.tables.len() - waiting.len();
-        self.max_living = self.max_living.max(living);
-        waiting.sort_unstable();
-        let too_many = waiting.len().saturating_sub(self.max_living + MAX_WAITING);
-        let is_over = |(position, (since, _)): &(usize, &(Instant, usize))| {
-            *position < too_many || now - *since >= SUCCESSION
-        };
-        let over = waiting.iter().enumerate().filter(is_over);
-        over.filter_map(|(_, (_, address))| self.remove_at(*address))
+    /// Removes what is known of all tables that have gone, whoever may take their slots.
+    pub(crate) fn take_gone(&mut self) -> Vec<V> {
+        self.find_gone(|_| {});
+        let gone = std::mem::take(&mut self.gone).into_iter();
+        gone.filter_map(|(_, address)| self.remove_at(address))
             .collect()
     }
 
-    /// What is known of tables that have gone, and is not removed yet.
-    pub(crate) fn gone_mut(&mut self) -> impl Iterator<Item = &mut V> {
-        let gone = self.tables.values_mut().filter(|known| known.is_gone());
-        gone.map(|known| &mut known.value)
+    /// Removes what is known of tables that have gone, and whose slot no other table has taken for ten minutes; of more of
+    /// those than ever lived at once, the ones that went first.
+    pub fn remove_gone(&mut self) -> Vec<V> {
+        self.remove_gone_with(|_| {})
+    }
+
+    /// The same; `newly_gone` is called for each table that was found to have gone since the last time.
+    pub(crate) fn remove_gone_with(&mut self, newly_gone: impl FnMut(&mut V)) -> Vec<V> {
+        let now = self.find_gone(newly_gone);
+        let living = self.tables.len() - self.gone.len();
+        self.max_living = self.max_living.max(living);
+        let mut removed = Vec::new();
+        while let Some((since, address)) = self.gone.first().copied() {
+            let is_over =
+                self.gone.len() > self.max_living + MAX_WAITING || now - since >= SUCCESSION;
+            if !is_over {
+                break;
+            }
+            removed.extend(self.remove_at(address));
+        }
+        removed
     }
 
     /// Keeps what `keep` says, which is asked with whether the table has gone.
     pub fn retain(&mut self, mut keep: impl FnMut(bool, &mut V) -> bool) {
-        self.tables
-            .retain(|_, entry| keep(entry.is_gone(), &mut entry.value));
+        let mut others = Vec::new();
+        for (address, known) in &mut self.tables {
+            if !keep(known.is_gone(), &mut known.value) {
+                others.push(*address);
+            }
+        }
+        for address in others {
+            self.remove_at(address);
+        }
     }
 
     /// What is known of all tables, in the order of their slots.
@@ -151,11 +189,29 @@ impl<V> TableMap<V> {
         self.tables.is_empty()
     }
 
+    /// The last one that had this slot, and is not this very table.
     fn predecessor_address(&self, table: &Arc<Table>) -> Option<usize> {
-        let (slot, own) = (&table.head().table_slot, address(table));
-        let mut entries = self.tables.iter();
-        let found = entries.find(|(address, entry)| entry.slot == *slot && **address != own);
-        found.map(|(address, _)| *address)
+        let own = address(table);
+        let of_slot = self.slots.get(&table.head().table_slot)?;
+        of_slot.iter().rev().copied().find(|it| *it != own)
+    }
+
+    /// Finds those that have gone since the last time; it is now so late.
+    fn find_gone(&mut self, mut newly_gone: impl FnMut(&mut V)) -> Instant {
+        let now = Instant::now();
+        for address in self.dropped.take() {
+            #[cfg(test)]
+            (self.looks += 1);
+            let known = self.tables.get_mut(&address);
+            // It may be of a table that was removed before it was dropped, and another one may have its address by now.
+            let is_new = |it: &&mut KnownTable<V>| it.gone_since.is_none() && it.is_gone();
+            if let Some(known) = known.filter(is_new) {
+                known.gone_since = Some(now);
+                self.gone.insert((now, address));
+                newly_gone(&mut known.value);
+            }
+        }
+        now
     }
 
     /// What is known of the table that has, or had, this address.
@@ -165,7 +221,19 @@ impl<V> TableMap<V> {
 
     /// Removes what is known of the table that has, or had, this address.
     pub(crate) fn remove_at(&mut self, address: usize) -> Option<V> {
-        self.tables.remove(&address).map(|entry| entry.value)
+        #[cfg(test)]
+        (self.looks += 1);
+        let known = self.tables.remove(&address)?;
+        if let Some(since) = known.gone_since {
+            self.gone.remove(&(since, address));
+        }
+        if let Some(of_slot) = self.slots.get_mut(&known.slot) {
+            of_slot.retain(|it| *it != address);
+            if of_slot.is_empty() {
+                self.slots.remove(&known.slot);
+            }
+        }
+        Some(known.value)
     }
 }
 
@@ -204,67 +272,4 @@ impl<V> fmt::Debug for TableMap<V> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::data::{Head, Scope};
-
-    fn table(slot: &str) -> Arc<Table> {
-        let head = Head::new(
-            Arc::default(),
-            Arc::new(Scope::default()),
-            "s".into(),
-            slot.into(),
-        );
-        Table::new(Arc::new(head), Vec::new())
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_is_known_goes_to_the_successor_though_others_are_remade_at_the_same_time() {
-        let mut map = TableMap::new();
-        let old = ["s/0", "s/1"].map(table);
-        map.insert(&old[0], 0);
-        map.insert(&old[1], 1);
-        drop(old);
-        let new = ["s/0", "s/1"].map(table);
-        for (number, new) in new.iter().enumerate() {
-            assert_eq!(map.remove_predecessor(new), Some(number));
-            assert!(map.remove_gone().is_empty());
-            map.insert(new, number + 10);
-        }
-        let known: Vec<_> = map.values_mut().map(|value| *value).collect();
-        assert_eq!(known, [10, 11]);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_table_that_nobody_takes_the_slot_of_is_forgotten_after_a_while() {
-        let mut map = TableMap::new();
-        map.insert(&table("s/0"), "gone");
-        let stays = table("s/1");
-        map.insert(&stays, "stays");
-        assert!(map.remove_gone().is_empty());
-        tokio::time::advance(SUCCESSION).await;
-        assert_eq!(map.remove_gone(), ["gone"]);
-        assert_eq!((map.len(), map.get(&stays)), (1, Some(&"stays")));
-    }
-
-    #[test]
-    fn tables_that_come_once_and_go_are_not_piled_up() {
-        let mut map = TableMap::new();
-        for number in 0..1_000 {
-            let once = table(&format!("s{number}/0"));
-            map.remove_gone();
-            map.insert(&once, number);
-        }
-        assert!(map.len() <= 1 + 1 + MAX_WAITING, "{}", map.len());
-    }
-
-    #[test]
-    fn without_successors_a_table_is_forgotten_when_another_one_comes() {
-        let mut map = TableMap::new();
-        map.get_or_insert_with(&table("s/0"), || 0);
-        let new = table("s/1");
-        assert_eq!(*map.get_or_insert_with(&new, || 1), 1);
-        assert_eq!(*map.get_or_insert_with(&new, || 2), 1, "known already");
-        assert_eq!(map.iter().map(|(_, value)| *value).collect::<Vec<_>>(), [1]);
-    }
-}
+mod tests;

@@ -138,13 +138,13 @@ impl<T: PerSeries, C: Clone> Memo<T, C> {
     /// gone are given back; what is known of their rows waits for those that take their slots.
     fn forget_others(&mut self, table: &Arc<Table>) -> Option<Known<C>> {
         let predecessor = self.tables.remove_predecessor(table);
-        let forgotten = self.tables.remove_gone();
         let identities = |known: &Known<C>| (known.address, known.identities());
-        let removed = predecessor.iter().chain(&forgotten);
-        let mut released: Vec<_> = removed.map(identities).collect();
-        let gone = self.tables.gone_mut();
-        let newly_gone = gone.filter_map(|known| known.release_table().then(|| identities(known)));
-        released.extend(newly_gone);
+        let mut released: Vec<_> = predecessor.iter().map(identities).collect();
+        let forgotten = self.tables.remove_gone_with(|known| {
+            known.release_table();
+            released.push(identities(known));
+        });
+        released.extend(forgotten.iter().map(identities));
         let is_any = !released.is_empty();
         for (address, identities) in released {
             self.release(address, identities);

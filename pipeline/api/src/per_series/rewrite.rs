@@ -31,8 +31,6 @@ pub(super) struct RewrittenRow<C> {
 /// What is known of a table that came in.
 pub(super) struct Known<C> {
     pub(super) address: usize,
-    /// Its table has gone, and what is known waits for a successor.
-    is_gone: bool,
     /// As it goes on.
     pub(super) head: Arc<Head>,
     series_in: Arc<Vec<Series>>,
@@ -117,7 +115,6 @@ impl<C> Known<C> {
         };
         Known {
             address: address(table),
-            is_gone: false,
             head,
             series_in,
             series_out,
@@ -130,12 +127,9 @@ impl<C> Known<C> {
         &self.series_out
     }
 
-    /// The table that came in has gone: the one that goes on goes too. Whether that is new.
-    pub(super) fn release_table(&mut self) -> bool {
-        !std::mem::replace(&mut self.is_gone, true) && {
-            self.rewrite.table = None;
-            true
-        }
+    /// The table that came in has gone: the one that goes on goes too.
+    pub(super) fn release_table(&mut self) {
+        self.rewrite.table = None;
     }
 
     /// The identities of the series that go on.

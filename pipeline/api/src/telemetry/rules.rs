@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::bounded;
+use crate::data::Series;
+use crate::matching::Match;
 
 /// Whether one rule has matched anything yet. It costs two loads of a flag for each series that is seen for the first time.
 #[derive(Debug)]
@@ -48,6 +50,13 @@ impl RuleUse {
     #[must_use]
     pub fn is_open(&self) -> bool {
         !self.is_matched.load(Ordering::Relaxed) && !self.is_over.load(Ordering::Relaxed)
+    }
+
+    /// The rule, which is about what `of` says, is asked of a series.
+    pub fn ask(&self, of: &Match, series: &Series) {
+        if self.is_open() {
+            self.record(of.is_match(series), || of.near_miss(series));
+        }
     }
 
     /// It was asked of something. `near_miss` says in words why something that does not match nearly does, and is called

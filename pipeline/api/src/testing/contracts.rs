@@ -11,8 +11,8 @@ use crate::config::{Node, NodeValue};
 use crate::formats::text;
 use crate::telemetry::Counters;
 use crate::{
-    Batch, Component, Demand, Exporter, Factory, Outbox, Outlet, Receiver, ReceiverClock, Shutdown,
-    Value, Want, points,
+    Batch, Component, Demand, Exporter, Extension, Factory, Host, Outbox, Outlet, Receiver,
+    ReceiverClock, Shutdown, Status, Value, Want, points,
 };
 
 /// Checks what every component keeps, whatever its kind: it is registered once; its README shows every option
@@ -23,7 +23,7 @@ use crate::{
 ///   at the end or counts it as dropped, it passes the end of a sweep on, the same table in is the same table out, and
 ///   what it knows of a table dies with the table;
 /// - a receiver ends when it hears the shutdown, and opens nothing that nobody wants;
-/// - an exporter's own task ends when it hears the shutdown.
+/// - an exporter's own task ends when it hears the shutdown, and so does an extension, though nothing else runs.
 ///
 /// `yaml` is a configuration that uses as much as it can; `input`, for a processor, are points in the notation.
 pub fn assert_contracts<T: Component>(readme: &str, yaml: &str, input: &str) {
@@ -48,15 +48,15 @@ pub fn assert_contracts<T: Component>(readme: &str, yaml: &str, input: &str) {
                 decode(&node(yaml)).map(|it| (it.value)(&context()).expect("built before"));
             assert_exporter_ends(&*exporter.expect("decoded before"));
         }
+        Factory::Extension(decode) => {
+            let extension =
+                decode(&node(yaml)).map(|it| (it.value)(&context()).expect("built before"));
+            assert_extension_ends(&*extension.expect("decoded before"));
+        }
     }
 }
 
 fn assert_unknown_keys_refused<T: Component>(whole: &Node) {
-    let refused = |node: &Node| match &registration::<T>().factory {
-        Factory::Receiver(decode) => decode(node).err(),
-        Factory::Processor(decode) => decode(node).err(),
-        Factory::Exporter(decode, _) => decode(node).err(),
-    };
     let mut bogus = if matches!(whole.tree, NodeValue::Map(_)) {
         whole.clone()
     } else {
@@ -65,7 +65,8 @@ fn assert_unknown_keys_refused<T: Component>(whole: &Node) {
     if let NodeValue::Map(map) = &mut bogus.tree {
         map.push(("bogus_key".into(), Node::default()));
     }
-    let problems = refused(&bogus).unwrap_or_else(|| {
+    let factory = &registration::<T>().factory;
+    let problems = factory.refused(&bogus).unwrap_or_else(|| {
         panic!(
             "`{}` takes an unknown key: `#[serde(deny_unknown_fields)]`",
             T::TYPE
@@ -210,6 +211,19 @@ fn assert_exporter_ends(exporter: &dyn Exporter) {
             .await
             .expect("it holds nothing back for longer than it may");
         tokio::time::timeout(LONG, exporter.run(Shutdown::new(hear)))
+            .await
+            .expect("it ends when it hears the shutdown")
+            .expect("no error");
+    });
+}
+
+fn assert_extension_ends(extension: &dyn Extension) {
+    block_on(async {
+        let (end, hear) = watch::channel(false);
+        let host = Host::new(context().counters, Status::default());
+        extension.start(&host).await.expect("it starts");
+        end.send_replace(true);
+        tokio::time::timeout(LONG, extension.run(Shutdown::new(hear)))
             .await
             .expect("it ends when it hears the shutdown")
             .expect("no error");

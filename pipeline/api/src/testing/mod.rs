@@ -76,6 +76,9 @@ pub fn mistakes<T: Component>(yaml: &str) -> Vec<String> {
         Factory::Exporter(decode, _) => {
             decode(&node(yaml)).map_or_else(messages, |it| built((it.value)(&context()).map(drop)))
         }
+        Factory::Extension(decode) => {
+            decode(&node(yaml)).map_or_else(messages, |it| built((it.value)(&context()).map(drop)))
+        }
     }
 }
 

@@ -42,7 +42,7 @@ pub fn assert_readme(of: &Registration, readme: &str) {
         // It may show what stands around it; this crate knows no defaults of that.
         let around: &[&str] = match of.factory {
             Factory::Receiver(_) => &[OPTIONAL_KEY],
-            Factory::Processor(_) => &[],
+            Factory::Processor(_) | Factory::Extension(_) => &[],
             Factory::Exporter(..) => &DELIVERY_KEYS,
         };
         shown.retain(|key, _| options.contains_key(key) || !around.contains(&key.as_str()));
@@ -53,7 +53,7 @@ pub fn assert_readme(of: &Registration, readme: &str) {
         &schema,
         &schema,
         None,
-        &shown,
+        Some(&shown),
         &read(&uncommented(&block)),
         "",
     );
@@ -97,13 +97,13 @@ fn is_entry(text: &str) -> bool {
         .is_some_and(|(key, rest)| is_key(key) && (rest.is_empty() || rest.starts_with(' ')))
 }
 
-/// Holds a map as shown equal to the schema. `all` has what is commented out too; `default` is the map's own default,
-/// where it has one.
+/// Holds a map as shown equal to the schema; `shown` is `None` for one that is commented out itself. `all` has what is
+/// commented out too; `default` is the map's own default, where it has one.
 fn compare(
     root: &Value,
     schema: &Value,
     default: Option<&Value>,
-    shown: &Map<String, Value>,
+    shown: Option<&Map<String, Value>>,
     all: &Map<String, Value>,
     path: &str,
 ) {
@@ -123,10 +123,11 @@ fn compare(
         let written = all
             .get(key)
             .unwrap_or_else(|| panic!("README.md's first YAML block lacks `{at}`"));
-        let is_shown = shown.contains_key(key);
+        let is_shown = shown.is_none_or(|it| it.contains_key(key));
         let own = default.map_or_else(|| option.get("default"), |default| default.get(key));
-        let below = |of: Option<&Value>, shown: &Value| {
-            if let (Value::Object(shown), Value::Object(all)) = (shown, written) {
+        let below = |of: Option<&Value>, shown: Option<&Value>| {
+            if let Value::Object(all) = written {
+                let shown = shown.and_then(Value::as_object);
                 compare(root, option, of, shown, all, &format!("{at}."));
             }
         };
@@ -137,7 +138,7 @@ fn compare(
                     "README.md has to show `{at}` at its default, {own}"
                 );
                 if own.is_object() && properties(root, option).is_some() {
-                    below(Some(own), &shown[key]);
+                    below(Some(own), shown.map(|it| &it[key]));
                 } else {
                     assert!(
                         is_same(own, written),
@@ -150,10 +151,10 @@ fn compare(
             }
             None => {
                 assert!(
-                    !is_shown,
+                    shown.is_none() || !is_shown,
                     "README.md shows `{at}`, which has no default: `# {key}:`"
                 );
-                below(None, written);
+                below(None, None);
             }
         }
     }
@@ -173,11 +174,7 @@ fn is_same(a: &Value, b: &Value) -> bool {
 /// The component takes what its README shows.
 fn assert_taken(of: &Registration, shown: Map<String, Value>) {
     let shown = node(&Value::Object(shown).to_string());
-    let refused = match &of.factory {
-        Factory::Receiver(decode) => decode(&shown).err(),
-        Factory::Processor(decode) => decode(&shown).err(),
-        Factory::Exporter(decode, _) => decode(&shown).err(),
-    };
+    let refused = of.factory.refused(&shown);
     assert!(
         refused.is_none(),
         "README.md's first YAML block is refused: {refused:#?}"

@@ -3,13 +3,13 @@
 use std::io;
 use std::sync::{Arc, OnceLock};
 
+use pipeline_tls::TlsVersion;
 use rustls::pki_types::ServerName;
 use rustls::{AlertDescription, CertificateError, ClientConfig, Error, PeerIncompatible};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::TlsVersion;
 use super::identity::Identity;
 use crate::observed::{Event, Observed, Protocol};
 

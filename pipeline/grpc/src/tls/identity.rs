@@ -3,11 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use rustls::SignatureScheme;
 use rustls::client::ResolvesClientCert;
-use rustls::crypto::CryptoProvider;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
-use rustls::{Error, InconsistentKeys, SignatureScheme};
 
 /// Gives the client's certificate, if there is one, and notes that the peer asked for it.
 #[derive(Debug, Default)]
@@ -17,27 +15,10 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    /// The error is told behind the key's file.
-    pub(super) fn new(
-        chain: Vec<CertificateDer<'static>>,
-        key: PrivateKeyDer<'static>,
-        provider: &CryptoProvider,
-    ) -> Result<Identity, String> {
-        let key = provider.key_provider.load_private_key(key).map_err(|error| {
-            format!("is no key that can be used (RSA from 2,048 bits on, ECDSA on P-256 or P-384, Ed25519): {error}")
-        })?;
-        let key = CertifiedKey::new(chain, key);
-        match key.keys_match() {
-            Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(Identity {
-                key: Some(Arc::new(key)),
-                is_wanted: AtomicBool::new(false),
-            }),
-            Err(Error::InconsistentKeys(_)) => {
-                Err("is not the key of the first certificate in `cert_file`".into())
-            }
-            Err(error) => Err(format!(
-                "has a certificate in `cert_file` that cannot be used: {error}"
-            )),
+    pub(super) fn new(key: CertifiedKey) -> Identity {
+        Identity {
+            key: Some(Arc::new(key)),
+            is_wanted: AtomicBool::new(false),
         }
     }
 

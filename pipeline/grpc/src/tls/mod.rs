@@ -1,19 +1,19 @@
 //! TLS of a client.
 
-mod files;
 mod handshake;
 mod identity;
 mod verifier;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use pipeline::{Context, Error, Result};
+use pipeline_tls::{TlsVersion, certificates, certified_key, read};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion, version};
+use rustls::{ClientConfig, RootCertStore};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -41,34 +41,6 @@ pub struct Tls {
     pub key_file: Option<PathBuf>,
     /// The name that the server's certificate has to carry, instead of the endpoint's host.
     pub server_name_override: Option<String>,
-}
-
-/// A version of TLS.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-pub enum TlsVersion {
-    /// TLS 1.2.
-    #[default]
-    #[serde(rename = "1.2")]
-    V1_2,
-    /// TLS 1.3.
-    #[serde(rename = "1.3")]
-    V1_3,
-}
-
-impl TlsVersion {
-    fn name(self) -> &'static str {
-        match self {
-            TlsVersion::V1_2 => "1.2",
-            TlsVersion::V1_3 => "1.3",
-        }
-    }
-
-    fn and_newer(self) -> Vec<&'static SupportedProtocolVersion> {
-        match self {
-            TlsVersion::V1_2 => vec![&version::TLS12, &version::TLS13],
-            TlsVersion::V1_3 => vec![&version::TLS13],
-        }
-    }
 }
 
 impl Tls {
@@ -113,7 +85,7 @@ impl Tls {
         let mut roots = RootCertStore::empty();
         let mut own: Vec<CertificateDer<'static>> = Vec::new();
         if let Some(path) = &self.ca_file {
-            own = read("tls.ca_file", path, context, files::certificates)?;
+            own = read("tls.ca_file", path, context, certificates)?;
             for certificate in &own {
                 roots.add(certificate.clone()).map_err(|error| {
                     let path = path.display();
@@ -148,26 +120,12 @@ impl Tls {
     fn identity(&self, provider: &CryptoProvider, context: &Context) -> Result<Identity> {
         match (&self.cert_file, &self.key_file) {
             (None, None) => Ok(Identity::default()),
-            (Some(certificate), Some(key_file)) => {
-                let chain = read("tls.cert_file", certificate, context, files::certificates)?;
-                let key = read("tls.key_file", key_file, context, files::private_key)?;
-                Identity::new(chain, key, provider).map_err(|why| {
-                    Error::at("tls.key_file", format!("{} {why}", key_file.display()))
-                })
+            (Some(cert_file), Some(key_file)) => {
+                let key = certified_key(cert_file, key_file, provider, context)?;
+                Ok(Identity::new(key))
             }
             (Some(_), None) => Err(Error::at("tls.cert_file", "`cert_file` needs `key_file`")),
             (None, Some(_)) => Err(Error::at("tls.key_file", "`key_file` needs `cert_file`")),
         }
     }
-}
-
-/// What `parse` makes of a file; its error follows the path in the message.
-fn read<T>(
-    key: &str,
-    path: &Path,
-    context: &Context,
-    parse: impl FnOnce(&[u8]) -> Result<T, String>,
-) -> Result<T> {
-    let bytes = context.read(path).map_err(|error| Error::at(key, error))?;
-    parse(&bytes).map_err(|why| Error::at(key, format!("{} {why}", path.display())))
 }

@@ -21,7 +21,7 @@ pub(super) fn inspect(
     let failed = |error: String| CommandError::Runtime(error);
     let glob = glob.map(Glob::new).transpose();
     let glob = glob.map_err(failed)?;
-    let mut prepared = prepare(sources, build_info, Report::Text)?;
+    let mut prepared = prepare(sources, true, build_info, Report::Text)?;
     // What would be warned of is listed.
     prepared.logs.level = Level::Error;
     telemetry::start(&prepared.logs, sources.color());

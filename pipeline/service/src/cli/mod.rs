@@ -2,6 +2,7 @@
 
 mod color;
 mod components;
+mod health;
 mod inspect;
 mod prepare;
 mod print_config;
@@ -16,6 +17,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 use pipeline::BuildInfo;
 use pipeline::telemetry::bounded;
+use pipeline_http::Endpoint;
 
 #[derive(Debug, Parser)]
 #[command(
@@ -63,6 +65,19 @@ enum Command {
     },
     /// Print the manual page, as roff
     Man,
+    /// Ask the `health_check` of a program that runs: exit 0 if it is ready, else 1, and print why it is not
+    Health {
+        /// Where it listens: host:port or unix:/path
+        #[arg(
+            long,
+            value_name = "HOST:PORT|unix:/PATH",
+            default_value = "127.0.0.1:13133"
+        )]
+        endpoint: Endpoint,
+        /// Whether it is alive, not whether it is ready
+        #[arg(long)]
+        live: bool,
+    },
     /// List the component types of this binary: type, kind, crate, version, file
     Components,
 }
@@ -138,6 +153,10 @@ pub(crate) fn main(build_info: BuildInfo) -> ExitCode {
             print(&String::from_utf8_lossy(&page));
             written.map_err(|error| CommandError::Runtime(error.to_string()))
         }
+        Command::Health { endpoint, live } => match health::health(&endpoint, live) {
+            Ok(false) => return ExitCode::from(1),
+            result => result.map(drop),
+        },
         Command::Components => {
             components::components();
             Ok(())

@@ -40,6 +40,7 @@ pub(super) struct Prepared {
 /// Loads, checks and builds, and reports all that is wrong or odd in one go.
 pub(super) fn prepare(
     sources: &Sources,
+    once: bool,
     build_info: BuildInfo,
     report: Report,
 ) -> Result<Prepared, CommandError> {
@@ -49,20 +50,16 @@ pub(super) fn prepare(
     let (mut undescribed, mut resource) = (None, Arc::default());
     let built = check(&mut loaded).and_then(|mut config| {
         let counters = Counters::new("service");
-        let context = context(&config, &counters, build_info).with_color(sources.color());
+        let context = context(&config, &counters, build_info);
+        let context = context.with_color(sources.color()).with_once(once);
         undescribed = resource::undescribed(&config.service.host_root, &context.resource);
         resource = Arc::clone(&context.resource);
         let secrets = std::mem::take(&mut config.secrets);
         let typed = std::mem::take(&mut config.typed);
         let logs = std::mem::take(&mut config.service.telemetry.logs);
         let shutdown_timeout = config.service.shutdown_timeout.0;
-        match graph::build(config, &context) {
-            Ok(graph) => Some((graph, counters, (secrets, typed), logs, shutdown_timeout)),
-            Err(errors) => {
-                loaded.diagnostics.extend(errors);
-                None
-            }
-        }
+        let graph = graph::build(config, &context, &mut loaded.diagnostics)?;
+        Some((graph, counters, (secrets, typed), logs, shutdown_timeout))
     });
     hide(&mut loaded.diagnostics, &loaded.values);
     let logs = logs(&loaded);

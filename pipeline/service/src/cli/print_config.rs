@@ -13,7 +13,7 @@ pub(super) fn print_config(
     with_defaults: bool,
     build_info: BuildInfo,
 ) -> Result<(), CommandError> {
-    let mut prepared = prepare(sources, build_info, Report::Text)?;
+    let mut prepared = prepare(sources, false, build_info, Report::Text)?;
     if with_defaults {
         add_defaults(&mut prepared.loaded.node);
     }

@@ -13,7 +13,7 @@ pub(super) fn run(
     once: bool,
     build_info: BuildInfo,
 ) -> Result<(), CommandError> {
-    let prepared = prepare(sources, build_info, Report::AsLogged)?;
+    let prepared = prepare(sources, once, build_info, Report::AsLogged)?;
     telemetry::start(&prepared.logs, sources.color());
     if let Some(missing) = prepared.undescribed {
         tracing::warn!(

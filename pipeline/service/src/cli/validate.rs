@@ -7,5 +7,5 @@ use super::{CommandError, Sources};
 
 /// Reports every mistake; starts nothing.
 pub(super) fn validate(sources: &Sources, build_info: BuildInfo) -> Result<(), CommandError> {
-    prepare(sources, build_info, Report::Text).map(drop)
+    prepare(sources, false, build_info, Report::Text).map(drop)
 }

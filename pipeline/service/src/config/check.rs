@@ -69,6 +69,7 @@ pub(crate) fn check(loaded: &mut Loaded) -> Option<Config> {
     let mut receivers = BTreeMap::new();
     let mut processors: BTreeMap<String, Vec<_>> = BTreeMap::new();
     let mut exporters = BTreeMap::new();
+    let mut extensions = BTreeMap::new();
     for (id, mut node) in check.section("receivers") {
         check.used("receivers", &id, &node, used(&id, |it| &it.receivers));
         if let Some((registration, Factory::Receiver(decode))) =
@@ -106,22 +107,27 @@ pub(crate) fn check(loaded: &mut Loaded) -> Option<Config> {
         }
     }
     for (id, node) in check.section("extensions") {
-        let none = Diagnostic::error(format!(
-            "no extension of type `{}`: this binary has none",
-            type_of(&id)
-        ));
-        check
-            .diagnostics
-            .push(none.at_key(node.origin.as_ref()).path(&["extensions", &id]));
+        let named = service.as_ref().filter(|_| is_whole);
+        let count = named.map_or(1, |it| it.extensions.iter().filter(|it| **it == id).count());
+        check.used("extensions", &id, &node, count);
+        if let Some((registration, Factory::Extension(decode))) =
+            check.find("extensions", "extension", &id, &node)
+            && let Some(component) =
+                check.component("extensions", &id, &node, registration, *decode)
+        {
+            extensions.insert(id, component);
+        }
     }
     if let Some(service) = &service {
         check.pipelines(service);
+        check.extensions(service);
     }
     Some(Config {
         service: service?,
         receivers,
         processors,
         exporters,
+        extensions,
         secrets,
         typed,
     })
@@ -246,8 +252,11 @@ impl Check<'_> {
         // One that this binary lacks is an error anyway.
         let is_known = self.registry.iter().any(|it| it.type_name == type_of(id));
         if count == 0 && is_known {
-            let unused =
-                Diagnostic::warning(format!("`{id}` is defined here, but no pipeline uses it"));
+            let but = match section {
+                "extensions" => "`service.extensions` does not name it",
+                _ => "no pipeline uses it",
+            };
+            let unused = Diagnostic::warning(format!("`{id}` is defined here, but {but}"));
             self.diagnostics
                 .push(unused.at_key(node.origin.as_ref()).path(&[section, id]));
         }
@@ -276,12 +285,11 @@ impl Check<'_> {
         } else if let Some(registration) = known.iter().find(|it| it.type_name == name) {
             return Some((registration, &registration.factory));
         } else {
-            let has = known
-                .iter()
-                .map(|it| format!("`{}`", it.type_name))
-                .collect::<Vec<_>>()
-                .join(", ");
             let types: Vec<_> = known.iter().map(|it| it.type_name).collect();
+            let has = match &types[..] {
+                [] => "none".into(),
+                types => format!("`{}`", types.join("`, `")),
+            };
             Diagnostic::error(format!(
                 "this binary has no {kind} of type `{name}`; it has {has}"
             ))
@@ -328,7 +336,6 @@ impl Check<'_> {
         Some(ConfiguredComponent {
             registration,
             build,
-            origin: node.origin.clone(),
             node: node.clone(),
         })
     }

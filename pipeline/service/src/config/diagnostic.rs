@@ -17,7 +17,7 @@ pub(crate) struct SourceText {
 }
 
 /// One mistake, or one thing that is odd.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Diagnostic {
     pub(crate) is_error: bool,
     pub(crate) message: String,

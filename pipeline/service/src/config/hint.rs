@@ -7,7 +7,9 @@ use pipeline::config::{Node, NodeValue};
 use super::diagnostic::nearest;
 
 /// Types that users of the Collector look for, and where it is done here.
-const ALIASES: [(&str, &str, &str); 13] = [
+const ALIASES: [(&str, &str, &str); 15] = [
+    ("extension", "healthcheckv2", "health_check"),
+    ("extension", "health_check_v2", "health_check"),
     ("exporter", "debug", "stdout"),
     ("exporter", "logging", "stdout"),
     ("exporter", "file", "stdout` with `format: json"),
@@ -24,14 +26,9 @@ const ALIASES: [(&str, &str, &str); 13] = [
 ];
 
 /// Types that are something else than what is here.
-const OTHERS: [(&str, &str, &str); 4] = [
+const OTHERS: [(&str, &str, &str); 3] = [
     ("exporter", "otlphttp", OTLP_HTTP),
     ("exporter", "otlp_http", OTLP_HTTP),
-    (
-        "exporter",
-        "prometheus",
-        "that one listens and is scraped, which nothing here does; `stdout` with `format: prometheus` writes the same text",
-    ),
     (
         "exporter",
         "prometheusremotewrite",

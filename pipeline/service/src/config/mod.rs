@@ -16,11 +16,12 @@ mod schema;
 mod service;
 mod source_line;
 mod substitute;
+mod subsystem;
 
 use std::collections::BTreeMap;
 
-use pipeline::config::{Node, Origin, attempt};
-use pipeline::{Build, Exporter, Processor, Receiver, Registration};
+use pipeline::config::{Node, attempt};
+use pipeline::{Build, Exporter, Extension, Processor, Receiver, Registration};
 
 pub(crate) use check::check;
 pub(crate) use diagnostic::{Diagnostic, log, render};
@@ -35,6 +36,7 @@ pub use service::delivery_config;
 pub(crate) use service::{
     DeliveryConfig, Encoding, Level, Logs, RetryOnFailure, SendingQueue, Sizer,
 };
+pub(crate) use subsystem::near_subsystem;
 
 /// A configuration whose every value has its type; nothing is built yet.
 #[derive(Debug)]
@@ -45,6 +47,7 @@ pub(crate) struct Config {
     pub(crate) processors: BTreeMap<String, Vec<ConfiguredComponent<Box<dyn Processor>>>>,
     pub(crate) exporters:
         BTreeMap<String, (ConfiguredComponent<Box<dyn Exporter>>, DeliveryConfig)>,
+    pub(crate) extensions: BTreeMap<String, ConfiguredComponent<Box<dyn Extension>>>,
     /// The paths of all secrets.
     pub(crate) secrets: Vec<Vec<String>>,
     /// The paths of what `${…}` gave and was not read as text.
@@ -55,7 +58,6 @@ pub(crate) struct Config {
 pub(crate) struct ConfiguredComponent<T> {
     pub(crate) registration: &'static Registration,
     pub(crate) build: Build<T>,
-    pub(crate) origin: Option<Origin>,
     /// Its whole configuration, for the places of what `build` finds.
     pub(crate) node: Node,
 }

@@ -72,59 +72,59 @@ impl Check<'_> {
                             .path(&base),
                     );
                 }
-                for (index, id) in ids.iter().enumerate() {
-                    let origin = list
-                        .and_then(|list| list.at(&[index.to_string()]))
-                        .and_then(|it| it.origin.clone());
-                    let number = index.to_string();
-                    let path = [base.as_slice(), &[section, &number]].concat();
-                    if ids[..index].contains(id) {
-                        self.diagnostics.push(
-                            Diagnostic::error(format!("`{id}` stands twice in this list"))
-                                .at_value(origin.as_ref())
-                                .path(&path),
-                        );
-                    }
-                    if self.node.get(section).and_then(|it| it.get(id)).is_none() {
-                        let defined: Vec<_> = self
-                            .section(section)
-                            .into_iter()
-                            .map(|(id, _)| id)
-                            .collect();
-                        let near = if defined.is_empty() {
-                            format!("nothing is defined below `{section}`")
-                        } else {
-                            nearest(id, &defined)
-                        };
-                        let diagnostic = Diagnostic::error(format!(
-                            "the pipeline `{name}` names `{id}`, which `{section}` does not define"
-                        ));
-                        self.diagnostics.push(
-                            diagnostic
-                                .at_value(origin.as_ref())
-                                .path(&path)
-                                .help(near.replace("allowed:", "defined:")),
-                        );
-                    }
-                }
+                let who = format!("the pipeline `{name}`");
+                self.listed(
+                    section,
+                    ids,
+                    list,
+                    &[base.as_slice(), &[section]].concat(),
+                    &who,
+                );
             }
         }
-        let defined = self.node.get("extensions");
-        for id in service
-            .extensions
-            .iter()
-            .filter(|id| defined.is_none_or(|it| it.get(id).is_none()))
-        {
-            let none = Diagnostic::error(format!(
-                "no extension of type `{}`: this binary has none",
-                type_of(id)
-            ));
-            let at = self.node.at(&["service".into(), "extensions".into()]);
-            let origin = at.and_then(|it| it.origin.clone());
-            self.diagnostics.push(
-                none.at_value(origin.as_ref())
-                    .path(&["service", "extensions"]),
-            );
+    }
+
+    /// What `service.extensions` names has to be there.
+    pub(super) fn extensions(&mut self, service: &Service) {
+        let path = ["service", "extensions"];
+        let list = self.node.at(&path.map(String::from));
+        let who = "`service.extensions`";
+        self.listed("extensions", &service.extensions, list, &path, who);
+    }
+
+    /// What a list of ids names has to be there, once.
+    fn listed(
+        &mut self,
+        section: &str,
+        ids: &[String],
+        list: Option<&Node>,
+        path: &[&str],
+        who: &str,
+    ) {
+        for (index, id) in ids.iter().enumerate() {
+            let number = index.to_string();
+            let item = list.and_then(|list| list.at(std::slice::from_ref(&number)));
+            let origin = item.and_then(|it| it.origin.as_ref());
+            let path = [path, &[&number]].concat();
+            if ids[..index].contains(id) {
+                let twice = Diagnostic::error(format!("`{id}` stands twice in this list"));
+                self.diagnostics.push(twice.at_value(origin).path(&path));
+            }
+            if self.node.get(section).and_then(|it| it.get(id)).is_none() {
+                let defined = self.section(section).into_iter();
+                let defined: Vec<_> = defined.map(|(id, _)| id).collect();
+                let near = if defined.is_empty() {
+                    format!("nothing is defined below `{section}`")
+                } else {
+                    nearest(id, &defined)
+                };
+                let undefined = Diagnostic::error(format!(
+                    "{who} names `{id}`, which `{section}` does not define"
+                ));
+                let help = near.replace("allowed:", "defined:");
+                let undefined = undefined.at_value(origin).path(&path);
+                self.diagnostics.push(undefined.help(help));
+            }
         }
     }
 }

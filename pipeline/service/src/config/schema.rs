@@ -13,17 +13,16 @@ use super::service::{Service, WrittenDelivery, WrittenReceiver, delivery_config}
 /// written by `${…}`, and a component's map be left empty.
 pub(crate) fn schema(program: &str) -> Value {
     let mut definitions = Map::new();
-    let mut sections = json!({"extensions": {"type": ["object", "null"]}});
+    let mut sections = json!({});
+    for section in ["receivers", "processors", "exporters", "extensions"] {
+        sections[section] = json!({"type": ["object", "null"], "additionalProperties": false});
+    }
     for registration in Registration::all() {
         let kind = registration.factory.kind();
         let name = format!("{kind}.{}", registration.type_name);
         let component = add(&mut definitions, &name, component(registration));
         let id = format!("^{}(/.+)?$", registration.type_name);
-        let section = &mut sections[format!("{kind}s")];
-        if section.is_null() {
-            *section = json!({"type": ["object", "null"], "additionalProperties": false});
-        }
-        section["patternProperties"][id] = component;
+        sections[format!("{kind}s")]["patternProperties"][id] = component;
     }
     sections["service"] = add(&mut definitions, "service", of::<Service>());
     json!({
@@ -63,7 +62,7 @@ fn component(registration: &Registration) -> Value {
                 schema["properties"][key] = option;
             }
         }
-        Factory::Processor(_) => {}
+        Factory::Processor(_) | Factory::Extension(_) => {}
     }
     schema
 }

@@ -28,7 +28,7 @@ pub(crate) struct Service {
     /// What the program reports of itself.
     #[serde(default)]
     pub(crate) telemetry: Telemetry,
-    /// None exists yet.
+    /// The ids of extensions, in the order in which they start.
     #[serde(default)]
     pub(crate) extensions: Vec<String>,
     /// `metrics` or `metrics/<name>`.

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use pipeline::ComponentStatus;
 use pipeline::telemetry::{Counter, Counters, DropReason, Warnings};
 use tokio::time::Instant;
 
@@ -16,6 +17,7 @@ const REQUESTS_RETRIED: Counter = Counter::sum("requests_retried");
 pub(super) struct Accounting {
     counters: Counters,
     warnings: Warnings,
+    status: ComponentStatus,
     state: Arc<AccountingState>,
 }
 
@@ -29,10 +31,11 @@ struct AccountingState {
 }
 
 impl Accounting {
-    pub(super) fn new(counters: Counters) -> Accounting {
+    pub(super) fn new(counters: Counters, status: ComponentStatus) -> Accounting {
         Accounting {
             warnings: Warnings::new(counters.component()),
             counters,
+            status,
             state: Arc::new(AccountingState {
                 queued: AtomicU64::new(0),
                 is_failing: AtomicBool::new(false),
@@ -59,6 +62,11 @@ impl Accounting {
             tracing::info!(component, "sending works again");
         }
         self.sent_in_part(sent, rejected);
+        if sent == 0 && rejected > 0 {
+            self.status.failed(message);
+        } else {
+            self.status.succeeded();
+        }
         if rejected > 0 {
             let text = "the far side took a request in part";
             self.warnings.warn(text, message);
@@ -70,6 +78,9 @@ impl Accounting {
 
     /// The same of a part of a request whose rest has failed.
     pub(super) fn sent_in_part(&self, sent: u64, rejected: u64) {
+        if sent > 0 {
+            self.status.succeeded();
+        }
         self.counters.record(Counter::POINTS_SENT, sent);
         self.counters.record(Counter::POINTS_REJECTED, rejected);
         self.got_on();
@@ -105,6 +116,18 @@ impl Accounting {
         self.warnings.warn(message, detail);
     }
 
+    /// A request failed for good: its points are dropped, which is warned of.
+    pub(super) fn given_up(
+        &self,
+        points: u64,
+        reason: DropReason,
+        message: &'static str,
+        error: &str,
+    ) {
+        self.status.failed(error);
+        self.dropped(points, reason, message, error);
+    }
+
     /// Points are dropped, which is only counted.
     pub(super) fn dropped_silently(&self, points: u64, reason: DropReason) {
         self.counters.dropped(reason, points);
@@ -112,6 +135,7 @@ impl Accounting {
 
     /// A request is tried again: logged when sending begins to fail.
     pub(super) fn retried(&self, error: &str) {
+        self.status.failed(error);
         self.counters.record(REQUESTS_RETRIED, 1);
         if !self.state.is_failing.swap(true, Ordering::Relaxed) {
             let message = "sending fails and is tried again";

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pipeline::telemetry::{Counters, DropReason};
-use pipeline::{Exporter, Shutdown, points};
+use pipeline::{ComponentStatus, Exporter, Shutdown, points};
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
@@ -82,10 +82,11 @@ impl ExporterTask {
         config: DeliveryConfig,
         surroundings: Surroundings,
         counters: Counters,
+        status: ComponentStatus,
         give_up: Shutdown,
     ) -> ExporterTask {
         let Surroundings { once, is_shared } = surroundings;
-        let accounting = Accounting::new(counters.clone());
+        let accounting = Accounting::new(counters.clone(), status);
         let delivery = config.delivery;
         let blocks = delivery.block_on_overflow || !config.queue.enabled;
         let timeout = TimeoutSender::new(Arc::clone(&exporter), delivery.timeout);

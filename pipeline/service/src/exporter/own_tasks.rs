@@ -180,7 +180,7 @@ impl Failing {
 
 #[cfg(test)]
 mod tests {
-    use pipeline::{Batch, Error, ExportError, async_trait};
+    use pipeline::{Batch, ComponentStatus, Error, ExportError, async_trait};
 
     use super::*;
 
@@ -204,7 +204,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn where_the_only_exporter_that_works_is_closed_the_others_failure_ends_the_program() {
-        let exporter = |starts| Arc::new(StartedExporter::new(Box::new(Starts(starts))));
+        let started = |it| StartedExporter::new(Box::new(it), ComponentStatus::default());
+        let exporter = |starts| Arc::new(started(Starts(starts)));
         let exporters = [("otlp".to_owned(), false), ("stdout".to_owned(), true)];
         let exporters = exporters.map(|(id, starts)| (id, exporter(starts)));
         let counters = Counters::new("test");

@@ -71,7 +71,7 @@ impl RetrySender {
             let left = points(request);
             if !retry.enabled {
                 let message = "a request failed, and `retry_on_failure` is off; dropped";
-                self.accounting.dropped(left, NOT_RETRIED, message, &error);
+                self.accounting.given_up(left, NOT_RETRIED, message, &error);
                 return true;
             }
             let delay = after.unwrap_or_default().max(jitter(interval, retry));
@@ -79,7 +79,7 @@ impl RetrySender {
             if !limit.is_zero() && started.elapsed() + delay > limit {
                 let message = "a request is given up after `max_elapsed_time`; dropped";
                 let accounting = &self.accounting;
-                accounting.dropped(left, MAX_ELAPSED_TIME, message, &error);
+                accounting.given_up(left, MAX_ELAPSED_TIME, message, &error);
                 return true;
             }
             self.accounting.retried(&error);
@@ -147,7 +147,7 @@ impl RetrySender {
                 self.accounting.got_on();
                 let error = with_causes(source.to_string(), &*source);
                 let message = "a request was refused for good; dropped";
-                self.accounting.dropped(all, PERMANENT, message, &error);
+                self.accounting.given_up(all, PERMANENT, message, &error);
             }
         }
         Attempt::Done

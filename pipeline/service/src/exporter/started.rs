@@ -2,12 +2,15 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use pipeline::{Batch, Demand, ExportError, Exporter, Result, Shutdown, async_trait};
+use pipeline::{
+    Batch, ComponentStatus, Demand, ExportError, Exporter, Result, Shutdown, async_trait,
+};
 
 /// Until the exporter has started, each export fails with what the start failed with, and is tried again as any other.
 pub(crate) struct StartedExporter {
     exporter: Arc<dyn Exporter>,
     start: Mutex<Start>,
+    status: ComponentStatus,
 }
 
 /// How far the start has come.
@@ -18,11 +21,16 @@ enum Start {
 }
 
 impl StartedExporter {
-    pub(crate) fn new(exporter: Box<dyn Exporter>) -> StartedExporter {
+    pub(crate) fn new(exporter: Box<dyn Exporter>, status: ComponentStatus) -> StartedExporter {
         StartedExporter {
             exporter: Arc::from(exporter),
             start: Mutex::new(Start::Ahead),
+            status,
         }
+    }
+
+    pub(crate) fn status(&self) -> &ComponentStatus {
+        &self.status
     }
 
     fn lock(&self) -> MutexGuard<'_, Start> {
@@ -35,18 +43,29 @@ impl Exporter for StartedExporter {
     /// Starts it, unless it has started already.
     async fn start(&self) -> Result<()> {
         if matches!(*self.lock(), Start::Done) {
+            self.status.up();
             return Ok(());
         }
         let result = self.exporter.start().await;
         *self.lock() = match &result {
-            Ok(()) => Start::Done,
-            Err(error) => Start::Failed(error.to_string()),
+            Ok(()) => {
+                self.status.up();
+                Start::Done
+            }
+            Err(error) => {
+                self.status.down(&error.to_string());
+                Start::Failed(error.to_string())
+            }
         };
         result
     }
 
     async fn run(&self, end: Shutdown) -> Result<()> {
-        self.exporter.run(end).await
+        let result = self.exporter.run(end).await;
+        if let Err(error) = &result {
+            self.status.down(&error.to_string());
+        }
+        result
     }
 
     async fn export(&self, request: &[Batch]) -> Result<(), ExportError> {

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use pipeline::formats::text;
 use pipeline::telemetry::Counters;
-use pipeline::{Batch, Delivery, ExportError, Exporter, Shutdown, Sweep, Times, async_trait};
+use pipeline::{
+    Batch, ComponentStatus, Condition, Delivery, ExportError, Exporter, Shutdown, Sweep, Times,
+    async_trait,
+};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
@@ -37,16 +40,30 @@ impl Exporter for Slow {
     }
 }
 
-/// An exporter's task, what it takes requests from, and its counts.
+/// An exporter that takes nothing before this time.
+struct Away(Instant);
+
+#[async_trait]
+impl Exporter for Away {
+    async fn export(&self, _: &[Batch]) -> Result<(), ExportError> {
+        if Instant::now() < self.0 {
+            return Err(ExportError::retryable("away"));
+        }
+        Ok(())
+    }
+}
+
+/// An exporter's task, what it takes requests from, its counts, and how it fares.
 struct Started {
     to: mpsc::Sender<Request>,
     task: JoinHandle<bool>,
     counters: Counters,
+    status: ComponentStatus,
     _give_up: watch::Sender<bool>,
 }
 
 /// A queue of three requests, one under way at a time, five seconds for an attempt.
-fn start(exporter: Slow, surroundings: Surroundings) -> Started {
+fn start(exporter: impl Exporter, surroundings: Surroundings) -> Started {
     let mut delivery = Delivery::default();
     (delivery.timeout, delivery.num_consumers) = (Duration::from_secs(5), 1);
     let config = DeliveryConfig {
@@ -54,13 +71,14 @@ fn start(exporter: Slow, surroundings: Surroundings) -> Started {
         queue: serde_yaml::from_str("{queue_size: 3}").expect("a queue"),
         retry: serde_yaml::from_str("{}").expect("the defaults"),
     };
-    let counters = Counters::new("slow");
+    let (counters, status) = (Counters::new("slow"), ComponentStatus::default());
     let (give_up, hear_give_up) = watch::channel(false);
     let task = ExporterTask::new(
         Arc::new(exporter),
         config,
         surroundings,
         counters.clone(),
+        status.clone(),
         Shutdown::new(hear_give_up),
     );
     let (to, from) = mpsc::channel(1);
@@ -68,6 +86,7 @@ fn start(exporter: Slow, surroundings: Surroundings) -> Started {
         to,
         task: tokio::spawn(task.run(from)),
         counters,
+        status,
         _give_up: give_up,
     }
 }
@@ -180,4 +199,19 @@ async fn no_more_than_one_sweep_waits_where_a_table_comes_in_several_requests() 
         "the queue, and one sweep of both: {queued}"
     );
     started.task.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_exporter_fails_since_its_first_failure_until_the_first_success() {
+    let began = Instant::now();
+    let started = start(Away(began + Duration::from_mins(2)), ALONE);
+    started.send(requests(1)).await;
+    sleep(Duration::from_secs(90)).await;
+    let (since, error) = (began, "away".to_owned());
+    let failing = Condition::Failing { since, error };
+    assert_eq!(started.status.condition(), failing);
+    sleep(Duration::from_mins(2)).await;
+    let condition = started.status.condition();
+    assert!(matches!(condition, Condition::Working { .. }));
+    assert_eq!(started.end().await, (1, 0));
 }

@@ -8,7 +8,7 @@ use pipeline::formats::text;
 use pipeline::telemetry::{Counters, RuleLog};
 use pipeline::{
     Attributes, Batch, Demand, ExportError, Exporter, Memo, Outbox, Outlet, PerSeries, Processor,
-    Receiver, ReceiverClock, Result, Series, Verdict, async_trait,
+    Receiver, ReceiverClock, Result, Series, Status, Verdict, async_trait,
 };
 
 use super::inspect_graph;
@@ -96,7 +96,8 @@ fn listed(points: &'static str, processor: Box<dyn Processor>, reads: bool) -> V
         retry: serde_yaml::from_str("{}").expect("the defaults"),
     };
     let receiver: Box<dyn Receiver> = Box::new(Once(points));
-    let exporter = Arc::new(StartedExporter::new(Box::new(Nowhere)));
+    let status = Status::default().of("exporter", "nowhere");
+    let exporter = Arc::new(StartedExporter::new(Box::new(Nowhere), status));
     let graph = Graph {
         receivers: BTreeMap::from([("once".to_owned(), receiver)]),
         pipelines: vec![Pipeline {
@@ -107,7 +108,9 @@ fn listed(points: &'static str, processor: Box<dyn Processor>, reads: bool) -> V
         }],
         exporters: BTreeMap::from([("nowhere".to_owned(), (exporter, delivery))]),
         required: BTreeSet::new(),
+        extensions: Vec::new(),
         rules: RuleLog::default(),
+        status: Status::default(),
         capacity: 1,
     };
     let kept = Kept::default();

@@ -4,115 +4,120 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use super::names::{family, labels};
+use super::names::{FamilyKind, family};
+use super::settings::Settings;
+use super::table_text::{FamilyText, TableText};
 use crate::data::Series;
 use crate::telemetry::DropReason;
 
 /// Another series has its line, or another metric its family.
 const COLLISION: DropReason = DropReason::loss("collision");
-/// It is a histogram.
-const HISTOGRAM: DropReason = DropReason::loss("histogram");
 
 /// Whose a line is: a table, known by its address, and a row.
-pub(super) type LineOwner = (usize, usize);
+pub(super) type LineOwner = (usize, u32);
 
-/// The lines that are taken, by a hash, and the families that they are of.
+/// The lines that are taken, by a hash, and the names of families.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
     owners: HashMap<u64, LineOwner>,
     families: HashMap<String, FamilyOwner>,
 }
 
-/// A family has one kind, and one metric behind it.
+/// A name has one kind, and one metric behind it.
 #[derive(Debug)]
 struct FamilyOwner {
     metric: Arc<str>,
-    kind: &'static str,
+    kind: FamilyKind,
     /// How many lines it has.
     lines: usize,
+}
+
+impl FamilyOwner {
+    fn new(of: &FamilyText) -> FamilyOwner {
+        FamilyOwner {
+            metric: Arc::clone(&of.metric.name),
+            kind: of.kind,
+            lines: 0,
+        }
+    }
+
+    fn is_of(&self, family: &FamilyText) -> bool {
+        self.metric == family.metric.name && self.kind == family.kind
+    }
 }
 
 /// Why a series has no line: for what reason its points are dropped, and what is said of it.
 pub(super) struct Refusal(pub(super) DropReason, pub(super) String);
 
-/// A series' line but for its value.
-pub(super) struct Line {
-    pub(super) kind: &'static str,
-    pub(super) family: String,
-    pub(super) labels: String,
-}
-
-impl Line {
-    /// The line of this series, if it can have one.
-    pub(super) fn of(series: &Series) -> Option<Line> {
-        let (kind, family) = family(series)?;
-        let labels = labels(&series.attributes);
-        Some(Line {
-            kind,
-            family,
-            labels,
-        })
-    }
-
-    fn hash(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        (&self.family, &self.labels).hash(&mut hasher);
-        hasher.finish()
-    }
-}
-
 impl Lines {
-    /// Whether the line is this row's.
-    pub(super) fn is_owner(&self, row: LineOwner, line: &Line) -> bool {
-        self.owners.get(&line.hash()) == Some(&row)
-    }
-
     /// Claims the line of a series for its row.
-    pub(super) fn claim(&mut self, row: LineOwner, series: &Series) -> Result<(), Refusal> {
-        let Some(line) = Line::of(series) else {
-            let why = "is a histogram, which is not written";
-            return Err(Refusal(HISTOGRAM, why.into()));
+    pub(super) fn claim(
+        &mut self,
+        owner: LineOwner,
+        series: &Series,
+        text: &TableText,
+        settings: &Settings,
+    ) -> Result<(), Refusal> {
+        let Some(of) = text.family(owner.1) else {
+            let reason = family(&series.metric, settings).err().unwrap_or(COLLISION);
+            let why = "has no place in Prometheus' text: a delta, or an exponential histogram";
+            return Err(Refusal(reason, why.into()));
         };
-        let hash = line.hash();
-        let is_taken = self.owners.contains_key(&hash);
-        let owner = self.families.get(&line.family);
-        let is_other = |it: &FamilyOwner| it.metric != series.name || it.kind != line.kind;
-        if let Some(owner) = owner.filter(|it| is_taken || is_other(it)) {
-            let of_it = if is_other(owner) { "" } else { &line.labels };
-            let (family, metric) = (&line.family, &owner.metric);
-            let why = format!("would be {family}{of_it} for Prometheus, which {metric} is already");
+        let labels = text.labels(owner.1);
+        let names = of.names();
+        for name in &names {
+            if let Some(other) = self.families.get(name).filter(|it| !it.is_of(of)) {
+                let why = format!(
+                    "would be {name} for Prometheus, which {} is already",
+                    other.metric
+                );
+                return Err(Refusal(COLLISION, why));
+            }
+        }
+        let hash = hash(of, labels);
+        if self.owners.contains_key(&hash) {
+            let (name, metric) = (&of.name, &of.metric.name);
+            let why =
+                format!("would be {name}{{{labels}}} for Prometheus, which {metric} is already");
             return Err(Refusal(COLLISION, why));
         }
-        let owner = self.families.entry(line.family);
-        let owner = owner.or_insert_with(|| FamilyOwner {
-            metric: Arc::clone(&series.name),
-            kind: line.kind,
-            lines: 0,
-        });
-        owner.lines += 1;
-        self.owners.insert(hash, row);
+        for name in names {
+            let known = self.families.entry(name);
+            known.or_insert_with(|| FamilyOwner::new(of)).lines += 1;
+        }
+        self.owners.insert(hash, owner);
         Ok(())
     }
 
-    /// Gives the line of a series back, if it is this row's.
-    pub(super) fn release(&mut self, row: LineOwner, series: &Series) {
-        let Some(line) = Line::of(series) else { return };
-        let hash = line.hash();
-        if self.owners.get(&hash) != Some(&row) {
+    /// Gives the line of a row back, if it is its own.
+    pub(super) fn release(&mut self, owner: LineOwner, text: &TableText) {
+        let Some(of) = text.family(owner.1) else {
+            return;
+        };
+        let hash = hash(of, text.labels(owner.1));
+        if self.owners.get(&hash) != Some(&owner) {
             return;
         }
         self.owners.remove(&hash);
-        if let Some(owner) = self.families.get_mut(&line.family) {
-            owner.lines -= 1;
-            if owner.lines == 0 {
-                self.families.remove(&line.family);
+        for name in of.names() {
+            if let Some(known) = self.families.get_mut(&name) {
+                known.lines -= 1;
+                if known.lines == 0 {
+                    self.families.remove(&name);
+                }
             }
         }
     }
 
-    /// How many lines and families there are.
+    /// How many lines and names there are.
     #[cfg(test)]
     pub(super) fn len(&self) -> (usize, usize) {
         (self.owners.len(), self.families.len())
     }
+}
+
+fn hash(family: &FamilyText, labels: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (&family.name, labels).hash(&mut hasher);
+    hasher.finish()
 }

@@ -1,221 +1,279 @@
-//! A Prometheus exposition of all that is known: text format 0.0.4
-//! ([specification](https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format)), no timestamps.
+//! Prometheus' text formats: what is known of all series, in names and labels that are text once a table, with the newest
+//! values behind them.
 
 mod lines;
 mod names;
+mod settings;
+mod table_text;
+mod units;
+mod write;
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::data::{Batch, Series, Table, TableMap, Value, address};
+use tokio::time::Instant;
+
+use crate::data::{Batch, Table, TableMap, Value, address};
 use crate::telemetry::{Counter, Counters, DropReason, Warnings};
 
-use lines::{Line, Lines, Refusal};
-use names::{double, escape};
+use lines::{Lines, Refusal};
+use table_text::TableRows;
+use write::{ShownTable, Values};
+
+pub use names::Escaping;
+pub use settings::{ResourceConstantLabels, Settings, TranslationStrategy};
+pub use write::{Format, Snapshot};
+
+/// A series is shown for at least so many of its table's intervals.
+const MIN_INTERVALS: u32 = 3;
 
 /// The latest values of every series.
 #[derive(Debug)]
 pub struct Exposition {
+    settings: Arc<Settings>,
     counters: Counters,
     warnings: Warnings,
-    /// A table that nobody else holds is forgotten once it was written.
     tables: TableMap<Latest>,
     lines: Lines,
-    changed: bool,
 }
 
+/// What a table showed last.
 #[derive(Debug)]
 struct Latest {
     address: usize,
-    /// Held until it was written.
-    unwritten: Option<Arc<Table>>,
-    series: Arc<Vec<Series>>,
-    values: Vec<Value>,
+    rows: Arc<TableRows>,
+    /// What a snapshot has; of the table before this one, until what this one showed is published.
+    published: Option<ShownTable>,
+    /// What is not published yet.
+    next: Option<Values>,
+    /// When it was last shown, and how long after the time before that.
+    since: Instant,
+    interval: Duration,
+    /// Whether no snapshot has it yet.
+    is_new: bool,
     /// The rows that have no line: why, where they were refused one.
-    without_line: BTreeMap<usize, Option<DropReason>>,
-}
-
-struct MetricFamily<'a> {
-    kind: &'static str,
-    metric: &'a str,
-    help: &'a str,
-    lines: Vec<String>,
-}
-
-/// What became of a request.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Taken {
-    /// The exposition of the sweep before; empty where it was written already.
-    pub previous: String,
-    /// How many of the points are left out. They are counted as dropped.
-    pub left_out: u64,
+    without_line: BTreeMap<u32, Option<DropReason>>,
+    refused: Arc<[u32]>,
 }
 
 impl Exposition {
     /// Of no series yet. What cannot be written is counted as `series_refused` and warned of.
     #[must_use]
-    pub fn new(counters: Counters) -> Exposition {
+    pub fn new(settings: Settings, counters: Counters) -> Exposition {
         Exposition {
+            settings: Arc::new(settings),
             warnings: Warnings::new(counters.component()),
             counters,
             tables: TableMap::new(),
             lines: Lines::default(),
-            changed: false,
         }
     }
 
-    /// Takes in what a request showed. Where it shows again what was not written yet, that is written first: the
-    /// exposition of the sweep before.
-    pub fn take(&mut self, request: &[Batch]) -> Taken {
-        let is_unwritten = |batch: &Batch| {
+    /// Whether a request shows again what no snapshot has yet.
+    #[must_use]
+    pub fn shows_again(&self, request: &[Batch]) -> bool {
+        request.iter().any(|batch| {
             let table = batch.table();
             let known = self.tables.get(table);
             let known = known.or_else(|| self.tables.predecessor(table));
-            known.is_some_and(|latest| latest.unwritten.is_some())
-        };
-        let mut taken = Taken::default();
-        if request.iter().any(is_unwritten) {
-            taken.previous = self.write();
-        }
-        self.forget_gone();
-        for batch in request.iter().filter(|batch| !batch.table().is_empty()) {
-            taken.left_out += self.take_batch(batch);
-            self.changed = true;
-        }
-        taken
+            known.is_some_and(|latest| latest.is_new)
+        })
     }
 
-    /// Takes in what one table showed; gives how many of its points are left out.
-    fn take_batch(&mut self, batch: &Batch) -> u64 {
+    /// Takes in what a table showed; [`Exposition::publish`] has it shown. Returns how many of its points are left out; they
+    /// are counted as dropped.
+    pub fn take(&mut self, batch: &Batch) -> u64 {
         let table = batch.table();
+        if table.is_empty() {
+            return 0;
+        }
         if self.tables.get(table).is_none() {
-            if let Some(latest) = self.tables.remove_predecessor(table) {
+            let before = self.tables.remove_predecessor(table);
+            if let Some(latest) = &before {
                 latest.release(&mut self.lines);
             }
-            self.tables.insert(table, Latest::new(table));
+            let latest = Latest::new(batch, &self.settings, before);
+            self.tables.insert(table, latest);
         }
         let latest = self.tables.get_mut(table).expect("inserted above");
-        latest.unwritten = Some(Arc::clone(table));
-        latest.values = batch.values().to_vec();
-        for (row, Refusal(reason, why)) in latest.claim(&mut self.lines) {
+        let refused = latest.show(batch, &mut self.lines, &self.settings);
+        for (row, Refusal(reason, why)) in refused {
             let reason = reason.name();
             self.counters.record_for(Counter::SERIES_REFUSED, reason, 1);
             let message = "series left out of the exposition";
-            let series = &table.series()[row];
+            let series = &table.series()[row as usize];
             self.warnings
                 .warn_with(message, || format!("{} {why}", series.name));
         }
-        let mut left_out = 0;
-        for (row, reason) in &latest.without_line {
-            if let (Some(reason), true) = (reason, is_point(&latest.values[*row])) {
-                self.counters.dropped(*reason, 1);
-                left_out += 1;
-            }
-        }
-        left_out
+        latest.count_left_out(batch.values(), &self.counters)
     }
 
-    /// The whole exposition: one HELP and TYPE a family. Empty if nothing came since the last one.
-    pub fn write(&mut self) -> String {
-        if !std::mem::take(&mut self.changed) {
-            return String::new();
-        }
-        let tables: Vec<(Arc<Table>, &Latest)> = self.tables.iter().collect();
-        let mut families: BTreeMap<String, MetricFamily<'_>> = BTreeMap::new();
-        for (table, latest) in &tables {
-            let rows = table.series().iter().zip(&latest.values);
-            for (row, (series, value)) in rows.enumerate() {
-                let number = match value {
-                    Value::Int(it) => it.to_string(),
-                    Value::Double(it) => double(*it),
-                    _ => continue,
-                };
-                let own = (latest.address, row);
-                let line = Line::of(series).filter(|line| self.lines.is_owner(own, line));
-                let Some(line) = line else { continue };
-                let text = format!("{}{} {number}\n", line.family, line.labels);
-                let family = families.entry(line.family);
-                let family = family.or_insert_with(|| MetricFamily {
-                    kind: line.kind,
-                    metric: &series.name,
-                    help: &series.description,
-                    lines: Vec::new(),
-                });
-                family.lines.push(text);
+    /// What these tables showed is in the next snapshot. What has gone for good is forgotten.
+    pub fn publish(&mut self, tables: &[Arc<Table>]) {
+        for table in tables {
+            if let Some(latest) = self.tables.get_mut(table) {
+                latest.publish();
             }
         }
-        let mut out = String::new();
-        for (name, mut family) in families {
-            // A metric that nobody describes is called what it is called elsewhere.
-            let help = if family.help.is_empty() {
-                family.metric
-            } else {
-                family.help
-            };
-            let help = escape(help);
-            let _ = writeln!(out, "# HELP {name} {help}");
-            let _ = writeln!(out, "# TYPE {name} {}", family.kind);
-            family.lines.sort_unstable();
-            family.lines.iter().for_each(|line| out.push_str(line));
+        for latest in self.tables.remove_gone() {
+            latest.release(&mut self.lines);
         }
-        drop(tables);
-        self.tables.values_mut().for_each(|it| it.unwritten = None);
-        self.forget_gone();
-        out
     }
 
-    /// Forgets the tables that have gone, whose lines are free again.
-    fn forget_gone(&mut self) {
+    /// Whether something came since the last snapshot.
+    #[must_use]
+    pub fn has_news(&mut self) -> bool {
+        self.tables.values_mut().any(|latest| latest.is_new)
+    }
+
+    /// All that is published.
+    pub fn snapshot(&mut self) -> Snapshot {
+        let tables = self.tables.values_mut().filter_map(|latest| {
+            latest.is_new = false;
+            latest.published.clone()
+        });
+        Snapshot {
+            tables: tables.collect(),
+            settings: Arc::clone(&self.settings),
+        }
+    }
+
+    /// Forgets the tables that have gone and that a snapshot has: their lines are free again.
+    pub fn forget_gone(&mut self) {
+        self.retain(|is_gone, latest| !is_gone || latest.is_new);
+    }
+
+    /// Forgets the tables that have not shown anything for so long, and for three of their intervals; and those that have
+    /// gone, if all of their series have ended.
+    pub fn forget_expired(&mut self, expiration: Duration) {
+        let now = Instant::now();
+        self.retain(|is_gone, latest| {
+            let longest = expiration.max(latest.interval * MIN_INTERVALS);
+            let is_empty = || latest.next.is_none() && !latest.shows_any();
+            now - latest.since <= longest && !(is_gone && is_empty())
+        });
+    }
+
+    fn retain(&mut self, keep: impl Fn(bool, &Latest) -> bool) {
         let lines = &mut self.lines;
         self.tables.retain(|is_gone, latest| {
-            if is_gone {
+            let stays = keep(is_gone, latest);
+            if !stays {
                 latest.release(lines);
             }
-            !is_gone
+            stays
         });
     }
 }
 
 impl Latest {
-    fn new(table: &Arc<Table>) -> Latest {
+    fn new(batch: &Batch, settings: &Arc<Settings>, before: Option<Latest>) -> Latest {
+        let table: &Arc<Table> = batch.table();
+        let rows = 0..u32::try_from(table.len()).unwrap_or(u32::MAX);
+        let (since, interval) = before.as_ref().map_or_else(
+            || (Instant::now(), Duration::ZERO),
+            |it| (it.since, it.interval),
+        );
         Latest {
             address: address(table),
-            unwritten: None,
-            series: table.shared_series(),
-            values: Vec::new(),
-            without_line: (0..table.len()).map(|row| (row, None)).collect(),
+            rows: Arc::new(TableRows::new(table, settings)),
+            published: before.and_then(|it| it.published),
+            next: None,
+            since,
+            interval,
+            is_new: true,
+            without_line: rows.map(|row| (row, None)).collect(),
+            refused: Arc::default(),
         }
     }
 
-    /// Claims lines for the rows that have none and show something; those that have ended give theirs back. Gives the rows
-    /// that are refused one for the first time.
-    fn claim(&mut self, lines: &mut Lines) -> Vec<(usize, Refusal)> {
-        for (row, value) in self.values.iter().enumerate() {
+    /// Takes in what it showed. Returns the rows that are refused a line for the first time.
+    fn show(
+        &mut self,
+        batch: &Batch,
+        lines: &mut Lines,
+        settings: &Settings,
+    ) -> Vec<(u32, Refusal)> {
+        let now = Instant::now();
+        self.interval = (now - self.since).max(batch.sweep().tick);
+        self.since = now;
+        self.is_new = true;
+        let values = Values::of(batch);
+        let refused = self.claim(&values.values, lines, settings);
+        self.next = Some(values);
+        refused
+    }
+
+    fn publish(&mut self) {
+        if let Some(batch) = self.next.take() {
+            self.published = Some(ShownTable {
+                rows: Arc::clone(&self.rows),
+                batch,
+                refused: Arc::clone(&self.refused),
+            });
+        }
+    }
+
+    fn shows_any(&self) -> bool {
+        let published = self.published.as_ref();
+        published.is_some_and(|it| it.batch.values.iter().any(is_point))
+    }
+
+    /// Claims lines for the rows that have none and show something; those that have ended give theirs back.
+    fn claim(
+        &mut self,
+        values: &[Value],
+        lines: &mut Lines,
+        settings: &Settings,
+    ) -> Vec<(u32, Refusal)> {
+        let rows = Arc::clone(&self.rows);
+        let text = rows.text(Escaping::Underscores);
+        for (row, value) in (0u32..).zip(values) {
             if *value == Value::Ended {
-                lines.release((self.address, row), &self.series[row]);
+                lines.release((self.address, row), text);
                 self.without_line.insert(row, None);
             }
         }
+        if self.without_line.is_empty() {
+            return Vec::new();
+        }
+        let address = self.address;
         let mut refused = Vec::new();
         self.without_line.retain(|row, reason| {
-            if !is_point(&self.values[*row]) {
+            if !is_point(&values[*row as usize]) {
                 return true;
             }
-            let claimed = lines.claim((self.address, *row), &self.series[*row]);
+            let series = &rows.series[*row as usize];
+            let claimed = lines.claim((address, *row), series, text, settings);
             let Err(refusal) = claimed else { return false };
             if reason.replace(refusal.0).is_none() {
                 refused.push((*row, refusal));
             }
             true
         });
+        let all = self.without_line.iter().filter(|(_, why)| why.is_some());
+        self.refused = all.map(|(row, _)| *row).collect();
         refused
+    }
+
+    /// Counts the points of rows that were refused a line.
+    fn count_left_out(&self, values: &[Value], counters: &Counters) -> u64 {
+        let mut left_out = 0;
+        for (row, reason) in &self.without_line {
+            if let (Some(reason), true) = (reason, is_point(&values[*row as usize])) {
+                counters.dropped(*reason, 1);
+                left_out += 1;
+            }
+        }
+        left_out
     }
 
     /// Gives all lines back.
     fn release(&self, lines: &mut Lines) {
-        let rows = self.series.iter().enumerate();
-        rows.for_each(|(row, series)| lines.release((self.address, row), series));
+        let text = self.rows.text(Escaping::Underscores);
+        let rows = 0..u32::try_from(self.rows.series.len()).unwrap_or(u32::MAX);
+        rows.for_each(|row| lines.release((self.address, row), text));
     }
 }
 
@@ -229,42 +287,150 @@ mod tests {
     use super::*;
     use crate::formats::text;
 
+    fn exposition() -> (Exposition, Counters) {
+        let counters = Counters::new("stdout");
+        let exposition = Exposition::new(Settings::default(), counters.clone());
+        (exposition, counters)
+    }
+
+    fn batches(text: &str) -> Vec<Batch> {
+        text::parse(text).unwrap()
+    }
+
+    fn tables(batches: &[Batch]) -> Vec<Arc<Table>> {
+        batches.iter().map(|it| Arc::clone(it.table())).collect()
+    }
+
+    /// Takes all of it in, and publishes it. Returns how many points are left out.
+    fn show(exposition: &mut Exposition, batches: &[Batch]) -> u64 {
+        let left_out = batches.iter().map(|it| exposition.take(it)).sum();
+        exposition.publish(&tables(batches));
+        left_out
+    }
+
+    fn written(exposition: &mut Exposition) -> String {
+        let snapshot = exposition.snapshot();
+        exposition.forget_gone();
+        snapshot.write(Format::Text, Escaping::Underscores)
+    }
+
     #[test]
     fn one_family_has_one_head_and_collisions_are_left_out_and_counted() {
-        let batches = text::parse(
+        let batches = batches(
             "net/n-dash{device=/a} 1 counter\nnet/n_dash{device=/a} 2 counter\nnet/n-dash{device=\"q\\\"\\n\\\\\"} 3 counter\n\
-             net/0{} 4 gauge\nkvm/x_total{a-b=1,a.b=2} 5.5 counter\nkvm/gone end gauge\nkvm/e{device=\"\"} 1e300 gauge\n",
+             net/0{} 4 gauge\nkvm/x_total{a-b=1,a.b=2} 5.5 counter\nkvm/gone end gauge\nkvm/e{device=\"\"} 1e300 gauge\nkvm/u 1",
         );
-        let counters = Counters::new("stdout");
-        let mut exposition = Exposition::new(counters.clone());
-        let taken = exposition.take(&batches.unwrap());
-        assert_eq!((&*taken.previous, taken.left_out), ("", 1));
-        let text = exposition.write();
+        let (mut exposition, counters) = exposition();
+        assert_eq!(show(&mut exposition, &batches), 1);
+        assert!(exposition.has_news());
         let expected = "# HELP kvm_e kvm/e\n# TYPE kvm_e gauge\nkvm_e{device=\"\"} 1e300\n\
+             # HELP kvm_u kvm/u\n# TYPE kvm_u untyped\nkvm_u 1\n\
              # HELP kvm_x_total kvm/x_total\n# TYPE kvm_x_total counter\nkvm_x_total{a_b=\"1;2\"} 5.5\n# HELP net_0 net/0\n# TYPE net_0 gauge\nnet_0 4\n\
              # HELP net_n_dash_total net/n-dash\n# TYPE net_n_dash_total counter\nnet_n_dash_total{device=\"/a\"} 1\nnet_n_dash_total{device=\"q\\\"\\n\\\\\"} 3\n";
-        assert_eq!(text, expected);
+        assert_eq!(written(&mut exposition), expected);
         assert_eq!(counters.total("series_refused"), 1);
         assert_eq!((counters.total("points_dropped"), counters.lost()), (1, 1));
-        assert_eq!(exposition.write(), "", "nothing new");
+        assert!(!exposition.has_news());
+    }
+
+    #[test]
+    fn a_histogram_is_buckets_that_add_up_and_has_its_names_for_itself() {
+        let batches = batches(
+            "kvm/halt_hist{vcpu=0} 0.5:1,1.0:2,2.5:0,inf:3;sum:7.5 histogram s\nkvm/halt_hist_seconds_sum 1 gauge\nkvm/d 1 counter:delta",
+        );
+        let (mut exposition, counters) = exposition();
+        assert_eq!(show(&mut exposition, &batches), 2);
+        let text = written(&mut exposition);
+        let expected = "# HELP kvm_halt_hist_seconds kvm/halt_hist\n# TYPE kvm_halt_hist_seconds histogram\n\
+            kvm_halt_hist_seconds_bucket{vcpu=\"0\",le=\"0.5\"} 1\nkvm_halt_hist_seconds_bucket{vcpu=\"0\",le=\"1.0\"} 3\n\
+            kvm_halt_hist_seconds_bucket{vcpu=\"0\",le=\"2.5\"} 3\nkvm_halt_hist_seconds_bucket{vcpu=\"0\",le=\"+Inf\"} 6\n\
+            kvm_halt_hist_seconds_sum{vcpu=\"0\"} 7.5\nkvm_halt_hist_seconds_count{vcpu=\"0\"} 6\n";
+        assert_eq!(text, expected);
+        assert_eq!(counters.total("points_dropped"), 2);
+    }
+
+    #[test]
+    fn openmetrics_has_its_own_kinds_units_and_end_and_odd_names_are_quoted_for_who_knows_them() {
+        let settings = Settings {
+            translation_strategy: TranslationStrategy::NoUtf8EscapingWithSuffixes,
+            ..Settings::default()
+        };
+        let mut exposition = Exposition::new(settings, Counters::new("prometheus"));
+        let lines = "net/rx{a.b=\"q\\\"\"} 1 counter By\nnet/up 1 gauge\nodd 2";
+        show(&mut exposition, &batches(lines));
+        let snapshot = exposition.snapshot();
+        let expected = "# HELP \"net/rx_bytes\" net/rx\n# TYPE \"net/rx_bytes\" counter\n# UNIT \"net/rx_bytes\" bytes\n\
+            {\"net/rx_bytes_total\",\"a.b\"=\"q\\\"\"} 1\n# HELP \"net/up\" net/up\n# TYPE \"net/up\" gauge\n{\"net/up\"} 1\n\
+            # HELP odd odd\n# TYPE odd unknown\nodd 2\n# EOF\n";
+        assert_eq!(
+            snapshot.write(Format::OpenMetrics, Escaping::AllowUtf8),
+            expected
+        );
+        let text = snapshot.write(Format::Text, Escaping::Values);
+        assert!(
+            text.contains("\nU__net_2f_rx__bytes__total{U__a_2e_b=\"q\\\"\"} 1\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn what_all_series_have_stands_beside_their_own_labels() {
+        let head = batches("net/rx{job=own} 1 counter")[0]
+            .table()
+            .head()
+            .clone();
+        let settings = Settings {
+            namespace: "host 1".into(),
+            const_labels: [("a b", "c"), ("job", "const")]
+                .map(|(k, v)| (k.into(), v.into()))
+                .into(),
+            scope_info: true,
+            own_resource: head.resource.clone(),
+            target_info: true,
+            timestamps: true,
+            ..Settings::default()
+        };
+        let mut exposition = Exposition::new(settings, Counters::new("prometheus"));
+        show(&mut exposition, &batches("net/rx{job=own} 1 counter"));
+        let text = exposition
+            .snapshot()
+            .write(Format::Text, Escaping::Underscores);
+        assert!(
+            text.starts_with(
+                "# HELP target_info Target metadata\n# TYPE target_info gauge\ntarget_info{"
+            ),
+            "{text}"
+        );
+        assert!(
+            text.contains("\nhost_1_net_rx_total{a_b=\"c\",job=\"own\",otel_scope_name="),
+            "{text}"
+        );
+        let line = text.lines().last().unwrap();
+        let parts: Vec<&str> = line.rsplitn(3, ' ').collect();
+        assert_eq!(parts[1], "1", "{line}");
+        assert!(parts[0].parse::<u64>().is_ok(), "{line}");
     }
 
     #[test]
     fn no_control_or_format_character_is_in_it_but_the_end_of_a_line() {
-        let batches =
-            text::parse("s/a{k=\"\\t\\u001b[2J\\u202e\\u2028\\n\\u009b\"} 1 gauge").unwrap();
-        let mut exposition = Exposition::new(Counters::new("stdout"));
-        exposition.take(&batches);
+        let (mut exposition, _) = exposition();
+        show(
+            &mut exposition,
+            &batches("s/a{k=\"\\t\\u001b[2J\\u202e\\u2028\\n\\u009b\"} 1 gauge"),
+        );
         let expected = "# HELP s_a s/a\n# TYPE s_a gauge\ns_a{k=\"\u{fffd}\u{fffd}[2J\u{fffd}\u{fffd}\\n\u{fffd}\"} 1\n";
-        assert_eq!(exposition.write(), expected);
+        assert_eq!(written(&mut exposition), expected);
     }
 
     #[test]
     fn what_is_known_of_a_table_dies_with_it() {
-        let mut exposition = Exposition::new(Counters::new("stdout"));
+        let (mut exposition, _) = exposition();
         for number in 0..1_000 {
-            exposition.take(&text::parse(&format!("s/once{number} 1 gauge")).unwrap());
-            exposition.write();
+            show(
+                &mut exposition,
+                &batches(&format!("s/once{number} 1 gauge")),
+            );
+            written(&mut exposition);
         }
         let (tables, (lines, families)) = (exposition.tables.len(), exposition.lines.len());
         assert!(tables <= 2 && lines <= 2 && families <= 2, "{exposition:?}");
@@ -272,18 +438,53 @@ mod tests {
 
     #[test]
     fn a_line_is_free_again_when_its_series_has_ended_or_its_table_has_gone() {
-        let batch = |line: &str| text::parse(line).unwrap();
-        let counters = Counters::new("stdout");
-        let mut exposition = Exposition::new(counters.clone());
-        let (first, second) = (batch("s/a-b 1 gauge"), batch("s_a/b 2 gauge"));
-        let mut sweep = |of: &[Batch]| exposition.take(of).left_out;
+        let (mut exposition, counters) = exposition();
+        let (first, second) = (batches("s/a-b 1 gauge"), batches("s_a/b 2 gauge"));
+        let mut sweep = |of: &[Batch]| show(&mut exposition, of);
         assert_eq!((sweep(&first), sweep(&second), sweep(&second)), (0, 1, 1));
         assert_eq!(counters.total("series_refused"), 1, "once");
         let ended = first[0].with_values(vec![Value::Ended]);
         assert_eq!((sweep(&[ended]), sweep(&second), sweep(&first)), (0, 0, 1));
         drop(second);
-        exposition.write();
-        assert_eq!(exposition.take(&first).left_out, 0);
-        assert!(exposition.write().ends_with("\ns_a_b 1\n"));
+        written(&mut exposition);
+        assert_eq!(show(&mut exposition, &first), 0);
+        assert!(written(&mut exposition).ends_with("\ns_a_b 1\n"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_not_shown_again_expires_but_never_before_three_of_its_intervals() {
+        let (mut exposition, _) = exposition();
+        let batches = batches("s/a 1 gauge");
+        let minute = Duration::from_mins(1);
+        show(&mut exposition, &batches);
+        tokio::time::advance(10 * minute).await;
+        show(&mut exposition, &batches);
+        for (after, is_there) in [(29 * minute, true), (2 * minute, false)] {
+            tokio::time::advance(after).await;
+            exposition.forget_expired(5 * minute);
+            assert_eq!(!exposition.snapshot().is_empty(), is_there, "{after:?}");
+        }
+    }
+
+    #[test]
+    fn a_snapshot_has_what_is_published_and_what_came_before_until_then() {
+        let (mut exposition, _) = exposition();
+        let (first, second) = (batches("s/a 1 gauge"), batches("t/b{d=1} 2 gauge"));
+        show(&mut exposition, &first);
+        show(&mut exposition, &second);
+        for value in [10, 20] {
+            exposition.take(&first[0].with_values(vec![Value::Int(value)]));
+            exposition.take(&second[0].with_values(vec![Value::Int(value)]));
+        }
+        let before = exposition.snapshot();
+        exposition.publish(&tables(&first));
+        let after = exposition.snapshot();
+        let values = |snapshot: &Snapshot| {
+            let text = snapshot.write(Format::Text, Escaping::Underscores);
+            let lines = text.lines().filter(|line| !line.starts_with('#'));
+            lines.map(String::from).collect::<Vec<_>>()
+        };
+        assert_eq!(values(&before), ["s_a 1", "t_b{d=\"1\"} 2"]);
+        assert_eq!(values(&after), ["s_a 20", "t_b{d=\"1\"} 2"]);
     }
 }

@@ -105,9 +105,7 @@ impl ScanState {
         );
         let search = move || {
             let path = find_root(&root, &context)?;
-            let into = plan.links_into.iter();
-            let into: Vec<PathBuf> = into.map(|path| context.host_path(path)).collect();
-            match Root::open(&path, plan.follow_links.then_some(&into)) {
+            match Root::open(&path, plan.followed_links(&context)) {
                 Ok(root) => {
                     let filesystem = filesystem_of(root.identity().0, &path, &context);
                     Ok((path, root, filesystem.into()))

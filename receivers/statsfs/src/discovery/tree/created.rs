@@ -7,6 +7,7 @@ use pipeline::Created;
 
 use super::Tree;
 use super::directory::{Directory, Listed};
+use super::select::Child;
 use crate::directory_id::DirectoryId;
 
 /// File systems that number their directories in the order of creation, and where one that is renamed, or moved to another
@@ -24,8 +25,10 @@ pub(crate) struct Boot {
 }
 
 impl Tree {
-    /// What is known of the creation of a directory that was found in `parent`.
-    pub(super) fn created(&self, parent: Option<DirectoryId>, inode: u64) -> Created {
+    /// What is known of the creation of a directory that was found in `parent`. What a link leads to was there before the
+    /// link, how long nobody knows; but the links of sysfs' classes and buses, which are roots, are made with the device.
+    pub(super) fn created(&self, parent: Option<DirectoryId>, entry: Child) -> Created {
+        let inode = entry.inode;
         if &*self.filesystem == "sysfs" && inode < self.boot.sysfs_inode && self.boot.time > 0 {
             return Created::AtBoot(self.boot.time);
         }
@@ -35,12 +38,13 @@ impl Tree {
         let Some(parent) = self.directories.get(&parent_id) else {
             return Created::Unknown;
         };
+        let is_with_link = &*self.filesystem == "sysfs" && parent_id == self.root_id;
         let is_renamed =
             inode <= self.last_inode_before && NUMBERED_FILESYSTEMS.contains(&&*self.filesystem);
         // It was not there when the parent was last looked at; before that, nor was the parent.
         let is_looked_at = parent.watch.is_some() || self.polled.contains(&parent_id);
         match parent.source.created {
-            _ if is_renamed => Created::Unknown,
+            _ if is_renamed || (entry.is_link && !is_with_link) => Created::Unknown,
             _ if parent.listed == Listed::Whole && is_looked_at && self.last_scan > 0 => {
                 Created::After(self.last_scan)
             }

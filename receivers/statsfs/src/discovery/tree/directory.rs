@@ -44,7 +44,11 @@ pub(super) struct Directory {
     pub(super) source: Arc<SourceDirectory>,
     /// The subsystem, and how many directories below it this one is; `None` for a root of subsystems.
     pub(super) subsystem: Option<(Arc<str>, usize)>,
+    /// That of the link, if one leads to it.
     pub(super) inode: u64,
+    pub(super) is_link: bool,
+    /// Device and inode of what the link leads to, once it was opened.
+    pub(super) link_target: Option<(u64, u64)>,
     pub(super) children: BTreeMap<Box<CStr>, DirectoryId>,
     pub(super) files: FileList,
     pub(super) schema: Option<Arc<Schema>>,
@@ -59,6 +63,13 @@ pub(super) struct Directory {
     /// The inotify watch; a directory without one is polled.
     pub(super) watch: Option<i32>,
     pub(super) open: Option<OpenDirectory>,
+}
+
+impl Directory {
+    /// How many directories below its subsystem it is; `None` for a root of subsystems.
+    pub(super) fn depth(&self) -> Option<usize> {
+        self.subsystem.as_ref().map(|(_, depth)| *depth)
+    }
 }
 
 /// A directory that is kept open. Dropping it returns its descriptor to the budget.

@@ -9,6 +9,7 @@ use rustix::fs::FileType;
 
 use super::Tree;
 use super::directory::Directory;
+use super::select::Child;
 use crate::directory_id::DirectoryId;
 use crate::discovery::name::escape;
 use crate::read::syscalls::DirectoryListing;
@@ -32,7 +33,7 @@ impl Tree {
         &mut self,
         id: DirectoryId,
         listed: &DirectoryListing,
-        (children, files): (&BTreeMap<Box<CStr>, u64>, &BTreeSet<Box<CStr>>),
+        (children, files): (&BTreeMap<Box<CStr>, Child>, &BTreeSet<Box<CStr>>),
     ) {
         if !self.plan.inspects {
             return;
@@ -64,8 +65,7 @@ impl Tree {
         name: &str,
         kind: FileType,
     ) -> (&'static str, &'static str) {
-        let is_root = id == self.root_id;
-        let is_followed = is_root && self.plan.follow_links;
+        let is_followed = self.is_followed(id, name);
         let plan = &self.plan;
         match (kind, &directory.subsystem) {
             _ if name == ".schema" => ("schema", "it says what the files beside it are"),
@@ -74,7 +74,7 @@ impl Tree {
                 ("layout", "in the root, each directory is a subsystem")
             }
             (FileType::RegularFile, Some(_)) => ("layout", "not where `layout` has files"),
-            (FileType::Symlink, _) if is_root && !is_followed => {
+            (FileType::Symlink, _) if !is_followed && self.may_be_followed(id, name) => {
                 ("link", "a link; `follow_links: true` follows it")
             }
             (FileType::Symlink, _) if !is_followed => ("link", "a link, which is not followed"),

@@ -8,6 +8,7 @@ mod files;
 mod interner;
 mod labels;
 mod left_out;
+mod links;
 mod refresh;
 mod remove;
 mod scan;
@@ -35,8 +36,10 @@ pub(crate) use created::Boot;
 use directory::{Directory, Listed, OpenDirectory};
 use file_list::FileList;
 use interner::Interner;
+use links::PassedLinks;
 pub(crate) use refresh::DOES_NOT_ANSWER;
 use schemas::Schemas;
+use select::Child;
 use visit::VisitScope;
 pub(crate) use visit::{Visit, Visited};
 
@@ -58,6 +61,7 @@ pub(crate) struct Tree {
     watcher: Watcher,
     /// Links in the root that were not followed.
     links_passed: usize,
+    passed_links: PassedLinks,
     open_directories: usize,
     context: Context,
     failure_log: FailureLog,
@@ -108,6 +112,7 @@ impl Tree {
         let watcher = Watcher::new(&filesystem, context.watch_budget.clone());
         watcher.add_root(&root_path);
         let (_, inode) = root.identity();
+        let is_link = false;
         let mut tree = Tree {
             schemas: Schemas::new(&plan.limits),
             plan,
@@ -119,6 +124,7 @@ impl Tree {
             next_id: 0,
             watcher,
             links_passed: 0,
+            passed_links: PassedLinks::default(),
             open_directories: 0,
             context,
             failure_log,
@@ -141,7 +147,7 @@ impl Tree {
             under_way: BTreeMap::new(),
         };
         let below = Path::new("").into();
-        tree.root_id = tree.insert(None, below, path, subsystem, inode);
+        tree.root_id = tree.insert(None, below, path, subsystem, Child { inode, is_link });
         tree
     }
 
@@ -152,6 +158,9 @@ impl Tree {
                 "{} links passed over; `follow_links: true` follows those in the root",
                 self.links_passed
             ),
+            0 if self.plan.layout.is_some() && self.plan.subsystem.is_none() => {
+                "no file matches `layout`, `subsystems` and `devices`; without `subsystem` each directory in the root is one, and `layout` is about what is below it".into()
+            }
             0 => "no file matches `layout`, `subsystems` and `devices`".into(),
             files => format!("{files} files, which nothing downstream wants"),
         }
@@ -241,19 +250,21 @@ impl Tree {
         below: Arc<Path>,
         path: Arc<str>,
         subsystem: Option<(Arc<str>, usize)>,
-        inode: u64,
+        entry: Child,
     ) -> DirectoryId {
         let id = self.next_id;
         self.next_id += 1;
         let mut source = SourceDirectory::new(Arc::clone(&path), Arc::clone(&self.filesystem));
-        source.created = self.created(parent, inode);
+        source.created = self.created(parent, entry);
         let directory = Directory {
             parent,
             below,
             path,
             source: Arc::new(source),
             subsystem,
-            inode,
+            inode: entry.inode,
+            is_link: entry.is_link,
+            link_target: None,
             children: BTreeMap::new(),
             files: FileList::default(),
             schema: None,

@@ -10,6 +10,7 @@ use rustix::io::Errno;
 
 use super::Tree;
 use super::directory::Listed;
+use super::select::Child;
 use super::visit::{Found, FoundSchema, VisitScope};
 use crate::counters::{DIRECTORIES_FAILED, DIRECTORIES_REFUSED, ENTRIES_REFUSED};
 use crate::directory_id::DirectoryId;
@@ -40,6 +41,9 @@ impl Tree {
                 return self.refuse_directory(&path, errno);
             }
         };
+        if self.leads_elsewhere(id, &found) {
+            return self.replace_directory(id);
+        }
         if found.listing.is_truncated {
             self.prefer_known_entries(id, &mut found);
             self.warn_too_many_entries(&path);
@@ -79,6 +83,25 @@ impl Tree {
         self.keep_open(id, found.open);
     }
 
+    /// Whether the link to a directory leads to another one since it was first opened. Its inode may be that of the link
+    /// before: a file system may use those again at once.
+    fn leads_elsewhere(&mut self, id: DirectoryId, found: &Found) -> bool {
+        let directory = self.directories.get_mut(&id);
+        let target = directory.map(|it| &mut it.link_target);
+        target.is_some_and(|target| {
+            let before = std::mem::replace(target, found.link_target);
+            before.is_some() && before != found.link_target
+        })
+    }
+
+    /// Another directory has taken the place of this one: it is a new one, which its parent has.
+    fn replace_directory(&mut self, id: DirectoryId) {
+        let parent = self.directories.get(&id).and_then(|it| it.parent);
+        self.remove_directory(id);
+        let scope = VisitScope::Directory { recursive: false };
+        self.queue.extend(parent.map(|parent| (parent, scope)));
+    }
+
     /// A directory cannot be listed: it is counted, and named once.
     fn refuse_directory(&mut self, path: &Arc<str>, errno: Errno) {
         let (reason, cause): (_, Cause) = match errno {
@@ -89,7 +112,7 @@ impl Tree {
             ),
             Errno::LOOP => (
                 "link",
-                "it leads through a link, and only those directly in the root are followed, to what is no link itself; passed over".into(),
+                "it leads through a link, and only those directly in the root, and those that `layout` names, are followed, to what is no link itself; passed over".into(),
             ),
             Errno::XDEV => (
                 "link",
@@ -194,16 +217,16 @@ impl Tree {
     fn update_children(
         &mut self,
         id: DirectoryId,
-        children: BTreeMap<Box<CStr>, u64>,
+        children: BTreeMap<Box<CStr>, Child>,
         recursive: bool,
     ) -> bool {
         let directory = &self.directories[&id];
         let (path, below) = (Arc::clone(&directory.path), Arc::clone(&directory.below));
         let subsystem = directory.subsystem.clone();
         let (mut visits, mut is_whole) = (Vec::new(), true);
-        for (name, inode) in children {
+        for (name, entry) in children {
             if let Some(child) = self.directories[&id].children.get(&name).copied() {
-                if recursive {
+                if recursive || (entry.is_link && id != self.root_id) {
                     visits.push((child, VisitScope::Directory { recursive: true }));
                 }
                 continue;
@@ -231,7 +254,7 @@ impl Tree {
                 child_below.into(),
                 child_path.into(),
                 subsystem,
-                inode,
+                entry,
             );
             self.update(id, |directory| {
                 directory.children.insert(name, child);

@@ -5,6 +5,7 @@ use std::ffi::{CStr, CString};
 use std::sync::Arc;
 
 use super::Tree;
+use super::select::Child;
 use crate::directory_id::DirectoryId;
 
 impl Tree {
@@ -13,12 +14,12 @@ impl Tree {
         &mut self,
         id: DirectoryId,
         names: Vec<Box<CStr>>,
-        present: &BTreeMap<Box<CStr>, u64>,
+        present: &BTreeMap<Box<CStr>, Child>,
     ) {
         for name in names {
             let child = self.directories[&id].children[&name];
-            let inode = self.directories.get(&child).map(|it| &it.inode);
-            if present.get(&name) != inode {
+            let inode = self.directories.get(&child).map(|it| it.inode);
+            if present.get(&name).map(|it| it.inode) != inode {
                 self.remove_directory(child);
             }
         }

@@ -85,6 +85,7 @@ impl Tree {
                 below: Arc::clone(&directory.below),
                 open: directory.open.as_ref().map(|open| Arc::clone(&open.fd)),
                 inotify: wants_watch.then(|| self.watcher.reserve()).flatten(),
+                is_link: directory.is_link,
                 has_schema: directory.has_schema,
                 wants_modified: directory.files.is_empty() && self.has_creation_time(directory),
                 max_entries: self.plan.limits.directory_entries,
@@ -151,6 +152,7 @@ impl Tree {
     pub(crate) fn finish_scan(&mut self) {
         self.unmark_ancestors();
         self.retry_duplicates();
+        self.passed_links.log(&self.context.id);
         self.is_scanned = true;
         self.last_scan = self.now.max(1);
         self.flush();

@@ -31,6 +31,8 @@ pub(crate) struct Visit {
     pub(super) open: Option<Arc<OwnedFd>>,
     /// Where to add a watch, if it has none and may have one.
     pub(super) inotify: Option<Arc<OwnedFd>>,
+    /// Whether a link leads to it.
+    pub(super) is_link: bool,
     /// Whether its `.schema` was read before.
     pub(super) has_schema: bool,
     /// Whether it was modified is asked for.
@@ -62,6 +64,8 @@ pub(crate) struct Visited {
 #[derive(Debug)]
 pub(super) struct Found {
     pub(super) open: Arc<OwnedFd>,
+    /// Device and inode, if a link leads to it.
+    pub(super) link_target: Option<(u64, u64)>,
     pub(super) listing: DirectoryListing,
     pub(super) schema: FoundSchema,
     /// When the directory was modified, unix ns, if that was asked for.
@@ -107,7 +111,11 @@ impl Visit {
     fn look(&self, open: Arc<OwnedFd>, deadline: Instant) -> Result<Found, Errno> {
         let directory = open.as_fd();
         let (mut listing, mut schema) = (DirectoryListing::default(), FoundSchema::Unread);
-        let mut modified = None;
+        let (mut modified, mut link_target) = (None, None);
+        if self.is_link {
+            let stat = rustix::fs::fstat(directory)?;
+            link_target = Some((stat.st_dev, stat.st_ino));
+        }
         if self.wants_modified {
             let stat = rustix::fs::fstat(directory)?;
             let seconds = u64::try_from(stat.st_mtime).unwrap_or_default();
@@ -141,6 +149,7 @@ impl Visit {
         }
         Ok(Found {
             open,
+            link_target,
             listing,
             schema,
             modified,

@@ -1,10 +1,30 @@
 //! PEM files, and what people have in their place. Errors are told behind a file's path.
 
+use std::path::Path;
+
+use pipeline::{Context, Error, Result};
 use rustls::pki_types::pem::{PemObject, SectionKind};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+/// What `parse` makes of a file that the key of the configuration names.
+///
+/// # Errors
+/// A file that cannot be read, or what `parse` says of it behind its path, at the key.
+pub fn read<T>(
+    key: &str,
+    path: &Path,
+    context: &Context,
+    parse: impl FnOnce(&[u8]) -> Result<T, String>,
+) -> Result<T> {
+    let bytes = context.read(path).map_err(|error| Error::at(key, error))?;
+    parse(&bytes).map_err(|why| Error::at(key, format!("{} {why}", path.display())))
+}
+
 /// All certificates of a file, in their order; one at least.
-pub(super) fn certificates(bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+///
+/// # Errors
+/// What is there instead, for the user.
+pub fn certificates(bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     let found = CertificateDer::pem_slice_iter(bytes).collect::<Result<Vec<_>, _>>();
     match found {
         Ok(found) if !found.is_empty() => Ok(found),
@@ -14,7 +34,10 @@ pub(super) fn certificates(bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>,
 }
 
 /// The private key of a file.
-pub(super) fn private_key(bytes: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
+///
+/// # Errors
+/// What is there instead, for the user.
+pub fn private_key(bytes: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
     let is_encrypted = |line: &[u8]| {
         line.starts_with(b"-----BEGIN ENCRYPTED PRIVATE KEY")
             || line.starts_with(b"Proc-Type: 4,ENCRYPTED")

@@ -1,0 +1,258 @@
+//! The text of an exposition.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use super::names::{Escaping, FamilyKind, NameOf, double, escape, escape_quoted, labels};
+use super::settings::Settings;
+use super::table_text::{FamilyText, TableRows, TableText, job_and_instance};
+use crate::data::{Attributes, Batch, Histogram, Value};
+
+/// Which of Prometheus' text formats.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// [Text format 0.0.4](https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format).
+    #[default]
+    Text,
+    /// [OpenMetrics 1.0](https://prometheus.io/docs/specs/om/open_metrics_spec/).
+    OpenMetrics,
+}
+
+/// What is shown at one time. Writing it needs nothing else.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    pub(super) settings: Arc<Settings>,
+    pub(super) tables: Vec<ShownTable>,
+}
+
+/// What a table shows.
+#[derive(Clone, Debug)]
+pub(super) struct ShownTable {
+    pub(super) rows: Arc<TableRows>,
+    pub(super) batch: Values,
+    /// Rows that were refused a line, sorted.
+    pub(super) refused: Arc<[u32]>,
+}
+
+/// The values of a batch, without its table.
+#[derive(Clone, Debug)]
+pub(super) struct Values {
+    pub(super) values: Arc<Vec<Value>>,
+    pub(super) times: crate::data::Times,
+}
+
+impl Values {
+    pub(super) fn of(batch: &Batch) -> Values {
+        Values {
+            values: batch.shared_values(),
+            times: batch.times().clone(),
+        }
+    }
+}
+
+impl Snapshot {
+    /// All of it, one HELP and TYPE a family.
+    #[must_use]
+    pub fn write(&self, format: Format, escaping: Escaping) -> String {
+        let mut out = Writer {
+            out: String::new(),
+            format,
+            timestamps: self.settings.timestamps,
+        };
+        let mut families: BTreeMap<&str, Vec<(&ShownTable, &TableText, &FamilyText)>> =
+            BTreeMap::new();
+        for table in &self.tables {
+            let text = table.rows.text(escaping);
+            for family in &text.families {
+                let same = families.entry(&family.name).or_default();
+                same.push((table, text, family));
+            }
+        }
+        self.write_target_info(escaping, &mut out.out);
+        for same in families.into_values() {
+            out.family(&same);
+        }
+        if format == Format::OpenMetrics {
+            out.out.push_str("# EOF\n");
+        }
+        out.out
+    }
+
+    /// `target_info`: what is known of each resource.
+    fn write_target_info(&self, escaping: Escaping, out: &mut String) {
+        if !self.settings.target_info || self.tables.is_empty() {
+            return;
+        }
+        let all = self.tables.iter().map(|it| &it.rows.head.resource);
+        let lines: BTreeSet<String> = all.map(|it| self.target_labels(it, escaping)).collect();
+        out.push_str("# HELP target_info Target metadata\n# TYPE target_info gauge\n");
+        for labels in lines {
+            let _ = writeln!(out, "target_info{{{labels}}} 1");
+        }
+    }
+
+    fn target_labels(&self, resource: &Arc<Attributes>, escaping: Escaping) -> String {
+        let is_own = *resource == self.settings.own_resource;
+        let identity = if is_own {
+            Vec::new()
+        } else {
+            job_and_instance(resource)
+        };
+        let told = ["service.namespace", "service.name", "service.instance.id"];
+        let rest = resource
+            .iter()
+            .filter(|(key, _)| is_own || !told.contains(&&***key));
+        let rest = rest.map(|(key, value)| (&**key, value.to_string()));
+        let identity = identity.iter().map(|(key, value)| (&**key, value.clone()));
+        labels(identity.chain(rest), &self.settings, escaping)
+    }
+
+    /// Whether nothing is shown.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.tables.is_empty()
+    }
+}
+
+struct Writer {
+    out: String,
+    format: Format,
+    timestamps: bool,
+}
+
+impl Writer {
+    /// A family: what several tables show of one metric.
+    fn family(&mut self, tables: &[(&ShownTable, &TableText, &FamilyText)]) {
+        let Some((_, _, family)) = tables.first() else {
+            return;
+        };
+        let start = self.out.len();
+        self.head(family);
+        let end_of_head = self.out.len();
+        for (table, text, family) in tables {
+            for row in &family.rows {
+                if table.refused.binary_search(row).is_err() {
+                    self.row(table, text, family, *row);
+                }
+            }
+        }
+        if self.out.len() == end_of_head {
+            self.out.truncate(start);
+        }
+    }
+
+    fn head(&mut self, family: &FamilyText) {
+        let (name, kind) = match self.format {
+            Format::Text => (&*family.name, text_kind(family.kind)),
+            Format::OpenMetrics => open_metrics_kind(family),
+        };
+        let (quoted, metric) = (NameOf::Metric.quoted_if_odd(name), &family.metric);
+        // A metric that nobody describes is called what it is called elsewhere.
+        let help = if metric.description.is_empty() {
+            &metric.name
+        } else {
+            &metric.description
+        };
+        let help = match self.format {
+            Format::Text => escape(help),
+            Format::OpenMetrics => escape_quoted(help),
+        };
+        let _ = writeln!(self.out, "# HELP {quoted} {help}\n# TYPE {quoted} {kind}");
+        let unit = &family.unit;
+        let has_unit = !unit.is_empty() && name.ends_with(&format!("_{unit}"));
+        if self.format == Format::OpenMetrics && has_unit {
+            let _ = writeln!(self.out, "# UNIT {quoted} {unit}");
+        }
+    }
+
+    fn row(&mut self, table: &ShownTable, text: &TableText, family: &FamilyText, row: u32) {
+        let time = self.timestamps.then(|| table.batch.times.of(row as usize));
+        let labels = text.labels(row);
+        match &table.batch.values[row as usize] {
+            Value::Int(number) => {
+                self.series(&family.name, "", labels, "");
+                self.out.push_str(itoa::Buffer::new().format(*number));
+                self.end(time);
+            }
+            Value::Double(number) => {
+                self.series(&family.name, "", labels, "");
+                self.out.push_str(&double(*number));
+                self.end(time);
+            }
+            Value::Histogram(histogram) => self.histogram(family, labels, histogram, time),
+            _ => {}
+        }
+    }
+
+    fn histogram(&mut self, family: &FamilyText, labels: &str, it: &Histogram, time: Option<u64>) {
+        let mut count: u64 = 0;
+        for (bound, more) in family.bounds.iter().zip(&it.counts) {
+            count = count.saturating_add(*more);
+            self.series(&family.name, "_bucket", labels, bound);
+            self.out.push_str(itoa::Buffer::new().format(count));
+            self.end(time);
+        }
+        if let Some(sum) = it.sum {
+            self.series(&family.name, "_sum", labels, "");
+            self.out.push_str(&double(sum));
+            self.end(time);
+        }
+        self.series(&family.name, "_count", labels, "");
+        self.out.push_str(itoa::Buffer::new().format(count));
+        self.end(time);
+    }
+
+    /// A line up to its value; `le` is a bucket's upper bound.
+    fn series(&mut self, name: &str, suffix: &str, labels: &str, le: &str) {
+        let is_quoted = !NameOf::Metric.is_legacy(name);
+        let out = &mut self.out;
+        if is_quoted {
+            let _ = write!(out, "{{\"{}{suffix}\"", escape_quoted(name));
+        } else {
+            out.push_str(name);
+            out.push_str(suffix);
+        }
+        let mut before = if is_quoted { "," } else { "{" };
+        if !labels.is_empty() {
+            out.push_str(before);
+            out.push_str(labels);
+            before = ",";
+        }
+        if !le.is_empty() {
+            let _ = write!(out, "{before}le=\"{le}\"");
+            before = ",";
+        }
+        out.push_str(if before == "," { "} " } else { " " });
+    }
+
+    /// The end of a line, after its value.
+    fn end(&mut self, time_unix_nano: Option<u64>) {
+        if let Some(time) = time_unix_nano {
+            let millis = time / 1_000_000;
+            let _ = match self.format {
+                Format::Text => write!(self.out, " {millis}"),
+                Format::OpenMetrics => write!(self.out, " {}.{:03}", millis / 1000, millis % 1000),
+            };
+        }
+        self.out.push('\n');
+    }
+}
+
+fn text_kind(kind: FamilyKind) -> &'static str {
+    match kind {
+        FamilyKind::Counter => "counter",
+        FamilyKind::Gauge => "gauge",
+        FamilyKind::Histogram => "histogram",
+        FamilyKind::Unknown => "untyped",
+    }
+}
+
+/// The name and kind of a family: a counter's is that of its lines without `_total`, which they have to have.
+fn open_metrics_kind(family: &FamilyText) -> (&str, &'static str) {
+    match (family.kind, family.name.strip_suffix("_total")) {
+        (FamilyKind::Counter, Some(name)) => (name, "counter"),
+        (FamilyKind::Counter | FamilyKind::Unknown, _) => (&family.name, "unknown"),
+        (kind, _) => (&family.name, text_kind(kind)),
+    }
+}
