@@ -22,6 +22,7 @@ seeds() {
     config) echo configs tests/configurations ;;
     schema | value) echo tests/fixtures ;;
     text) echo processors ;;
+    kvm_block) echo receivers/kvm/tests/captures ;;
   esac
   [ ! -d "fuzz/seeds/$1" ] || echo "fuzz/seeds/$1"
 }

@@ -5,6 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Output};
 use std::sync::Arc;
 
+use rustix::process::Signal;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
@@ -12,7 +13,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use crate::common::authority::{Authority, Files};
 use crate::common::peer::{INSECURE, Peer, net_receiver, otlp_config};
 use crate::common::{
-    BINARY, collector, config, end, ended, free_address, lines_until, run, spawn, text,
+    BINARY, collector, config, end, ended, free_address, lines_until, run, signal, spawn, text,
 };
 
 /// The same configuration with this health check.
@@ -74,6 +75,26 @@ fn it_turns_when_the_peer_is_away_for_long_and_back_with_the_first_success_and_i
         said.starts_with(&format!("not ready\n{endpoint}: ")),
         "{said}"
     );
+}
+
+#[test]
+fn while_what_is_left_is_drained_it_is_alive_and_not_ready() {
+    let folder = tempfile::tempdir().unwrap();
+    let endpoint = format!("unix:{}", folder.path().join("health.sock").display());
+    let address = free_address();
+    let config = otlp_config(&net_receiver(), &address.to_string(), INSECURE);
+    let config = config.replace("service:\n", "service:\n  shutdown_timeout: 1m\n");
+    let settings = format!("endpoint: '{endpoint}', stale_after: 1ms");
+    let child = collector(&with_health_check(&config, &settings), &[]);
+    let is_away = |said: &str| said.contains("exporter:otlp: ");
+    assert_eq!(health_until(&endpoint, is_away), Some(1));
+    signal(&child, Signal::TERM);
+    let is_ending = |said: &str| said.contains("\nStatusStopping (since ");
+    assert_eq!(health_until(&endpoint, is_ending), Some(1));
+    let alive = health(&["--live", "--endpoint", &endpoint]);
+    assert_eq!(text(&alive.stdout), "alive\n");
+    let _serving = Peer::default().serve(address, None, true);
+    ended(child);
 }
 
 /// What an HTTP server answers to a `GET` for this host.
@@ -172,7 +193,7 @@ fn with_tls_only_clients_of_the_authority_are_answered() {
     assert_eq!(answer(None), "");
     let stranger = Authority::new("other").issue("client", false);
     assert_eq!(answer(Some(&stranger)), "");
-    crate::common::signal(&child, rustix::process::Signal::TERM);
+    signal(&child, Signal::TERM);
     child.stderr = Some(stderr.into_inner());
     let logs = ended(child);
     assert!(logs.contains("a client cannot be answered"), "{logs}");

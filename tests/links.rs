@@ -194,7 +194,8 @@ fn what_the_device_link_of_a_real_device_leads_to_is_swept() {
 
 /// The messages of a sweep about links, each with its level and detail.
 fn said(logs: &str) -> Vec<String> {
-    let lines = logs.lines().filter(|line| line.contains("link"));
+    let of_links = |line: &&str| line.contains("link") && !line.contains("it has no series");
+    let lines = logs.lines().filter(of_links);
     let short = |line: &str| {
         let level = line.split_whitespace().nth(1)?;
         let (message, detail) = line.split_once(" component=\"statsfs\" detail=")?;

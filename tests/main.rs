@@ -30,6 +30,7 @@ mod hotplug;
 mod inspect;
 mod join;
 mod kvm;
+mod kvm_statistics;
 mod lifecycle;
 mod limits;
 mod links;

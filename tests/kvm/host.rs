@@ -10,10 +10,10 @@ use kvm_ioctls::{Kvm, VmFd};
 use crate::common::{is_root, lacks};
 
 /// debugfs, mounted for the test where it is not yet.
-pub(super) struct Debugfs(pub(super) PathBuf, Option<tempfile::TempDir>);
+pub(crate) struct Debugfs(pub(crate) PathBuf, Option<tempfile::TempDir>);
 
 impl Debugfs {
-    pub(super) fn mount() -> Option<Debugfs> {
+    pub(crate) fn mount() -> Option<Debugfs> {
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
         if let Some(mount) = mounts.lines().find(|line| line.contains(" - debugfs ")) {
             return Some(Debugfs(mount.split(' ').nth(4).unwrap().into(), None));
@@ -38,7 +38,7 @@ impl Drop for Debugfs {
 }
 
 /// What the tests need; `None`, reported on standard error, where it is not there.
-pub(super) fn kvm(test: &str) -> Option<(Kvm, Debugfs)> {
+pub(crate) fn kvm(test: &str) -> Option<(Kvm, Debugfs)> {
     let has_kvm = is_root()
         && File::options()
             .read(true)
@@ -55,12 +55,12 @@ pub(super) fn kvm(test: &str) -> Option<(Kvm, Debugfs)> {
 }
 
 /// The thread that made the VM: what KVM calls the pid is that one's.
-pub(super) fn maker() -> String {
+pub(crate) fn maker() -> String {
     let thread = fs::read_link("/proc/thread-self").unwrap();
     thread.file_name().unwrap().to_str().unwrap().to_owned()
 }
 
 /// The VM's directory below `kvm/`.
-pub(super) fn name(vm: &VmFd) -> String {
+pub(crate) fn name(vm: &VmFd) -> String {
     format!("{}-{}", maker(), vm.as_raw_fd())
 }

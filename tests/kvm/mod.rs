@@ -1,10 +1,11 @@
 //! A real VM, made through /dev/kvm, seen in debugfs.
 
-mod host;
+pub(crate) mod host;
 mod inspected;
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -13,7 +14,7 @@ use kvm_ioctls::Kvm;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use self::host::{kvm, maker, name};
+use self::host::{kvm, name};
 use crate::common::alone::{CPU, KVM, alone};
 use crate::common::{
     self, SeriesCounts, collector, lines, read_until, repository, run, signal, text,
@@ -176,15 +177,18 @@ fn the_configuration_for_kvm_hosts_runs() {
     let Some((kvm, _debugfs)) = kvm("the_configuration_for_kvm_hosts_runs") else {
         return;
     };
-    let _vm = kvm.create_vm().unwrap();
+    let vm = kvm.create_vm().unwrap();
+    let _vcpu = vm.create_vcpu(0).unwrap();
     let yaml = fs::read_to_string(repository("configs/kvm-host.yaml")).unwrap();
     let to_stdout = yaml.replace("  otlp:\n    endpoint: ${env:OTLP_ENDPOINT:-localhost:4317}\n    tls: {insecure: true}\n", "  stdout:\n").replace("[otlp]", "[stdout]");
     let output = run(&to_stdout, &["--once"]);
     assert!(output.status.success(), "{}", text(&output.stderr));
+    // The process, and not the thread that has made it.
+    let name = format!("{}-{}", std::process::id(), vm.as_raw_fd());
     assert!(
         lines(&output.stdout)
             .iter()
-            .any(|line| line.starts_with(&format!("kvm/pages_4k{{pid={},vm=", maker()))),
+            .any(|line| line.starts_with(&format!("kvm/pages_4k{{vm={name}}} "))),
         "{}",
         text(&output.stdout)
     );

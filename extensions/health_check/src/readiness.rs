@@ -135,6 +135,7 @@ pub(crate) fn answer(host: &Host, stalled: &[&str], now: &Now) -> Readiness {
     if let Some(since) = status.ending_since() {
         program.healthy = false;
         program.status = State::Stopping;
+        program.error = None;
         program.status_time = now.time(since);
     }
     program
@@ -147,7 +148,7 @@ mod tests {
 
     use super::*;
 
-    const STALE_AFTER: Duration = Duration::from_secs(60);
+    const STALE_AFTER: Duration = Duration::from_mins(1);
 
     fn host() -> Host {
         let mut shape = PipelineShape::new("metrics");
@@ -173,7 +174,7 @@ mod tests {
     fn asked(host: &Host, stalled: &[&str]) -> Readiness {
         let now = Now {
             instant: Instant::now(),
-            wall: SystemTime::UNIX_EPOCH + Duration::from_secs(86_400),
+            wall: SystemTime::UNIX_EPOCH + Duration::from_hours(24),
             stale_after: STALE_AFTER,
         };
         answer(host, stalled, &now)

@@ -75,7 +75,7 @@ impl Outlet {
     }
 
     /// Reports once, after the first whole look, what is swept or missing: the line at the start has the reports of all. What
-    /// comes or goes later is not reported.
+    /// comes or goes later is not reported. Until a receiver has reported, or sent something, the program is not ready.
     pub fn report_startup(&self, report: StartupReport) {
         self.status.succeeded();
         // Nobody listens after the start.

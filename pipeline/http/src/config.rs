@@ -25,15 +25,18 @@ pub struct ServerConfig {
     pub limits: Limits,
 }
 
+/// No client needs longer.
+const MAX_TIMEOUT: Duration = Duration::from_hours(1);
+
 /// What a server takes at the most.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// How many connections it has at a time; one more ends the oldest.
     pub max_connections: NonZeroU16,
-    /// How long a client may take to send its request, with the TLS handshake.
+    /// How long a client may take for the TLS handshake, and as long again to send its request; 1 h at the most.
     pub read_header_timeout: config::Duration,
-    /// How long the answer may take in all, until the client has read it.
+    /// How long the answer may take in all, until the client has read it; 1 h at the most.
     pub write_timeout: config::Duration,
 }
 
@@ -60,8 +63,8 @@ impl Limits {
             ("limits.read_header_timeout", self.read_header_timeout),
             ("limits.write_timeout", self.write_timeout),
         ] {
-            if duration.0.is_zero() {
-                return Err(Error::at(key, "has to be more than 0"));
+            if duration.0.is_zero() || duration.0 > MAX_TIMEOUT {
+                return Err(Error::at(key, "has to be more than 0, and 1h at the most"));
             }
         }
         Ok(())

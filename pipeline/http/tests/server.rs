@@ -110,8 +110,8 @@ async fn on_loopback_a_name_of_elsewhere_and_a_foreign_page_are_refused() {
 async fn who_takes_his_time_holds_nobody_up_and_is_cut() {
     let limits = Limits {
         max_connections: 2.try_into().expect("not 0"),
-        read_header_timeout: Duration::from_millis(200),
-        write_timeout: Duration::from_millis(200),
+        read_header_timeout: Duration::from_secs(1),
+        write_timeout: Duration::from_secs(1),
     };
     let running = start(ServerConfig {
         limits,
@@ -199,6 +199,10 @@ fn a_setting_that_means_nothing_is_an_error_at_its_key() {
         write_timeout: Duration::from_secs(0),
         ..Limits::default()
     };
+    let for_ever = Limits {
+        read_header_timeout: Duration::from_secs(9_000_000_000),
+        ..Limits::default()
+    };
     let with_port = vec!["a".to_owned(), "b:1".to_owned()];
     for (config, key) in [
         (
@@ -207,6 +211,13 @@ fn a_setting_that_means_nothing_is_an_error_at_its_key() {
                 ..config(":0")
             },
             "limits.write_timeout",
+        ),
+        (
+            ServerConfig {
+                limits: for_ever,
+                ..config(":0")
+            },
+            "limits.read_header_timeout",
         ),
         (
             ServerConfig {

@@ -78,3 +78,74 @@ fn error_of(ended: Result<(String, Result<()>), JoinError>) -> Option<String> {
         Err(panic) => Some(format!("a component broke down: {panic}")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use pipeline::telemetry::Counters;
+    use pipeline::{Condition, Error, Status, async_trait};
+
+    use super::*;
+
+    /// It notes its starts, and fails then or when it runs.
+    struct Noted {
+        name: &'static str,
+        notes: Arc<Mutex<Vec<&'static str>>>,
+        starts: bool,
+        runs: bool,
+    }
+
+    #[async_trait]
+    impl Extension for Noted {
+        async fn start(&self, _: &Host) -> Result<()> {
+            self.notes.lock().expect("no panic").push(self.name);
+            let error = || Error::new("no such file");
+            self.starts.then_some(()).ok_or_else(error)
+        }
+
+        async fn run(&self, end: Shutdown) -> Result<()> {
+            if !self.runs {
+                return Err(Error::new("gone"));
+            }
+            end.wait().await;
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn they_start_in_their_order_up_to_the_first_that_fails_and_one_that_ends_is_told() {
+        let (host, notes) = (
+            Host::new(Counters::new("test"), Status::default()),
+            Arc::new(Mutex::new(Vec::new())),
+        );
+        let noted = |name: &'static str, starts, runs| {
+            let notes = Arc::clone(&notes);
+            let extension = Noted {
+                name,
+                notes,
+                starts,
+                runs,
+            };
+            (name.to_owned(), Box::new(extension) as Box<dyn Extension>)
+        };
+        let workers = Handle::current();
+        let all = vec![
+            noted("b", true, true),
+            noted("a", false, true),
+            noted("c", true, true),
+        ];
+        let failed = Extensions::start(all, &host, &workers).await.err();
+        assert_eq!(failed.as_deref(), Some("a: no such file"));
+        assert_eq!(*notes.lock().expect("no panic"), ["b", "a"]);
+        let all = vec![noted("d", true, true), noted("e", true, false)];
+        let mut running = Extensions::start(all, &host, &workers).await.expect("all");
+        assert_eq!(running.failure().await, "e: gone");
+        let condition = |id| host.status().of("extension", id).condition();
+        assert!(matches!(condition("d"), Condition::Working { .. }));
+        assert!(matches!(condition("e"), Condition::Failing { .. }));
+        let mut failure = None;
+        running.end(&mut failure).await;
+        assert_eq!(failure, None);
+    }
+}

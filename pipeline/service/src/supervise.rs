@@ -93,6 +93,7 @@ pub(crate) async fn run(
         startup.add(Some(report));
     }
     startup.log();
+    host.status().end();
     let exporter_failure = finish(running, exporters, extensions, &counters).await;
     summary.log_last(&counters);
     if let Some(failure) = failure.or(exporter_failure) {

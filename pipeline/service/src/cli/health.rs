@@ -37,7 +37,7 @@ pub(super) fn health(endpoint: &Endpoint, live: bool) -> Result<bool, CommandErr
     Ok(is_healthy)
 }
 
-/// A line for each component that is not healthy; what all of them have in common where there is none. `None` where the
+/// A line for each component that is not healthy, and one for what is wrong with the whole program. `None` where the
 /// answer is of something else.
 fn reasons(body: &str) -> Option<String> {
     let body: Value = serde_json::from_str(body).ok()?;
@@ -56,15 +56,17 @@ fn add_reasons(name: &str, of: &Value, lines: &mut Vec<String>) {
     for (name, below) in components.into_iter().flatten() {
         add_reasons(name, below, lines);
     }
-    if lines.len() > before {
+    let text = |key: &str| of[key].as_str().map(escaped);
+    let reason = text("error").or(text("status")).unwrap_or_default();
+    // What is told of something below is most often the reason here too.
+    if lines[before..].iter().any(|it| it.contains(&*reason)) {
         return;
     }
-    let text = |key: &str| of[key].as_str().map(escaped);
     let mut line = String::new();
     if !name.is_empty() {
         let _ = write!(line, "{}: ", escaped(name));
     }
-    line += &text("error").or(text("status")).unwrap_or_default();
+    line += &reason;
     if let Some(since) = text("status_time") {
         let _ = write!(line, " (since {since})");
     }
@@ -80,7 +82,7 @@ mod tests {
 
     #[test]
     fn each_component_that_is_not_healthy_has_a_line_once() {
-        let body = r#"{"healthy":false,"status":"StatusRecoverableError","error":"refused","components":{
+        let body = r#"{"healthy":false,"status":"StatusRecoverableError","error":"re\u001bfused","components":{
             "extensions":{"healthy":true,"status":"StatusOK"},
             "pipeline:a":{"healthy":false,"components":{
                 "exporter:x":{"healthy":false,"error":"re\u001bfused","status_time":"T"},
@@ -92,6 +94,14 @@ mod tests {
         let escape = "re\\u{1b}fused";
         let expected = format!("exporter:x: {escape} (since T)\nreceiver:z: StatusStarting\n");
         assert_eq!(reasons, expected);
+    }
+
+    #[test]
+    fn what_is_of_the_whole_stands_beside_what_is_of_a_component() {
+        let body = r#"{"healthy":false,"status":"StatusStopping","components":{
+            "exporter:x":{"healthy":false,"status":"StatusRecoverableError","error":"refused"}}}"#;
+        let expected = "exporter:x: refused\nStatusStopping\n";
+        assert_eq!(reasons(body).as_deref(), Some(expected));
     }
 
     #[test]

@@ -1,0 +1,82 @@
+//! The statistics descriptors that are known, each looked at once.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::layout::Layouts;
+use crate::procfs::{KvmFile, Procfs};
+use crate::taking::{Block, Process, TakeError};
+
+/// By process and descriptor: what it is, and its block, or why there is none.
+#[derive(Debug)]
+pub(crate) struct Blocks {
+    all: HashMap<(i32, i32), KnownBlock>,
+    /// How many are known at the most.
+    max: usize,
+}
+
+#[derive(Debug)]
+struct KnownBlock {
+    process: Arc<Process>,
+    file: KvmFile,
+    block: Result<Arc<Block>, TakeError>,
+}
+
+impl Blocks {
+    /// None is known; so many are at the most.
+    pub(crate) fn new(max: usize) -> Blocks {
+        let all = HashMap::new();
+        Blocks { all, max }
+    }
+
+    /// These descriptors are there now, and no others. Those that are new are read for the first time.
+    pub(crate) fn update<'a>(
+        &mut self,
+        now: impl Iterator<Item = (&'a Arc<Process>, i32, KvmFile)>,
+        procfs: &Procfs,
+        layouts: &mut Layouts,
+    ) {
+        let mut before = std::mem::take(&mut self.all);
+        let mut new = Vec::new();
+        for (process, fd, file) in now {
+            let known = before.remove(&(process.pid, fd));
+            match known.filter(|it| Arc::ptr_eq(&it.process, process) && it.file == file) {
+                Some(known) => _ = self.all.insert((process.pid, fd), known),
+                None => new.push((process, fd, file)),
+            }
+        }
+        // What is new displaces nothing that is known.
+        let room = self.max.saturating_sub(self.all.len());
+        for (process, fd, file) in new.into_iter().take(room) {
+            let block = Block::open(process, (fd, file), procfs, layouts);
+            let known = KnownBlock {
+                process: Arc::clone(process),
+                file,
+                block: block.map(Arc::new),
+            };
+            self.all.insert((process.pid, fd), known);
+        }
+    }
+
+    /// The block of a descriptor.
+    pub(crate) fn get(&self, pid: i32, fd: i32) -> Option<&Arc<Block>> {
+        self.all.get(&(pid, fd))?.block.as_ref().ok()
+    }
+
+    /// Why there are blocks that cannot be read.
+    pub(crate) fn errors(&self) -> impl Iterator<Item = TakeError> {
+        self.all
+            .values()
+            .filter_map(|it| it.block.as_ref().err().copied())
+    }
+
+    /// Forgets the descriptors of a process: they are not what they were.
+    pub(crate) fn forget(&mut self, pid: i32) {
+        self.all.retain(|(of, _), _| *of != pid);
+    }
+
+    /// Forgets those that could not be read: they are tried again.
+    pub(crate) fn forget_errors(&mut self) {
+        self.all.retain(|_, it| it.block.is_ok());
+    }
+}

@@ -1,0 +1,18 @@
+//! What the receiver counts, beside what every receiver does.
+
+use pipeline::telemetry::Counter;
+
+/// VMs that are there.
+pub(crate) const VMS: Counter = Counter::gauge("vms");
+/// vCPUs that are there.
+pub(crate) const VCPUS: Counter = Counter::gauge("vcpus");
+/// Blocks of statistics that were read.
+pub(crate) const BLOCKS_READ: Counter = Counter::sum("blocks_read");
+/// Blocks of statistics that were not, each time, by reason.
+pub(crate) const BLOCKS_FAILED: Counter = Counter::sum("blocks_failed");
+/// Reads of files that gave no value, each time.
+pub(crate) const READS_FAILED: Counter = Counter::sum("reads_failed");
+/// Values that lost precision: beyond 64 bits with a sign they are doubles.
+pub(crate) const VALUES_LOSSY: Counter = Counter::sum("values_lossy");
+/// CPU time of looking for VMs and of reads, µs.
+pub(crate) const CPU_MICROSECONDS: Counter = Counter::sum("cpu_microseconds");

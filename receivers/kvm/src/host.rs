@@ -1,0 +1,132 @@
+//! What there is of KVM on this host: looked at once, and then only where something says that it is different.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use pipeline::Context;
+use rustix::io::Errno;
+
+use crate::blocks::Blocks;
+use crate::config::{Config, SourceName};
+use crate::debugfs::Debugfs;
+use crate::identity::Identity;
+use crate::layout::Layouts;
+use crate::processes::Processes;
+use crate::procfs::Procfs;
+use crate::uevents::Uevents;
+
+/// What there is of KVM on this host.
+#[derive(Debug)]
+pub(crate) struct Host {
+    pub(crate) procfs: Result<Procfs, Errno>,
+    pub(crate) processes: Processes,
+    pub(crate) blocks: Blocks,
+    pub(crate) debugfs: Option<Debugfs>,
+    /// The process that each thread with a VM in debugfs belongs to, as long as it lives.
+    pub(crate) threads: HashMap<i32, Option<i32>>,
+    /// Who the VMs of processes are that are known by debugfs only.
+    pub(crate) strangers: HashMap<i32, Identity>,
+    pub(crate) layouts: Layouts,
+    uevents: Option<Uevents>,
+    /// Processes that are said to have made a VM, and how often they are still looked at for it: the word comes before the
+    /// VM's descriptor.
+    watched: HashMap<i32, u8>,
+    rescan_interval: Duration,
+    last_scan: Option<Instant>,
+    uses_descriptors: bool,
+    /// This process.
+    pub(crate) own: i32,
+}
+
+/// How often a process is looked at for a VM that it is said to have made.
+const LOOKS: u8 = 3;
+
+impl Host {
+    /// Nothing is known yet.
+    pub(crate) fn new(config: &Config, context: &Context) -> Host {
+        let uses = |source| config.sources.contains(&source);
+        Host {
+            procfs: Procfs::find(context),
+            processes: Processes::new(config.limits.vms),
+            // A VM's own, and those of its vCPUs.
+            blocks: Blocks::new(config.limits.vms + config.limits.vcpus),
+            debugfs: uses(SourceName::Debugfs).then(|| Debugfs::new(context)),
+            threads: HashMap::new(),
+            strangers: HashMap::new(),
+            layouts: Layouts::new(config.normalize_units),
+            // Without them VMs are found later.
+            uevents: Uevents::listen().ok(),
+            watched: HashMap::new(),
+            rescan_interval: config.rescan_interval.0,
+            last_scan: None,
+            uses_descriptors: uses(SourceName::StatsFd),
+            own: i32::try_from(std::process::id()).unwrap_or_default(),
+        }
+    }
+
+    /// Whether descriptors of other processes may be taken: whether those have the numbers that this one knows them by.
+    pub(crate) fn can_take(&self) -> bool {
+        let is_own = self.procfs.as_ref().is_ok_and(|it| it.is_own_namespace);
+        self.uses_descriptors && is_own
+    }
+
+    /// Looks what is different. Whether anything is.
+    pub(crate) fn look(&mut self) -> bool {
+        let interval = self.rescan_interval;
+        let is_due = self.last_scan.is_none_or(|it| it.elapsed() >= interval);
+        if is_due {
+            self.last_scan = Some(Instant::now());
+            self.blocks.forget_errors();
+            self.threads.clear();
+            self.strangers.clear();
+            self.debugfs.iter_mut().for_each(Debugfs::distrust);
+        }
+        let heard = self
+            .uevents
+            .as_ref()
+            .map(Uevents::heard)
+            .unwrap_or_default();
+        let mut is_other = self.debugfs.as_mut().is_some_and(Debugfs::update);
+        if is_other {
+            self.find_threads();
+        }
+        if self.can_take()
+            && let Ok(procfs) = &self.procfs
+        {
+            let heard_of = heard.threads.iter().filter_map(|it| procfs.process_of(*it));
+            self.watched.extend(heard_of.map(|it| (it, LOOKS)));
+            is_other |= self.processes.update(procfs);
+            self.watched.retain(|pid, looks| {
+                if self.processes.get(*pid).is_none() && *pid != self.own {
+                    is_other |= self.processes.look(procfs, *pid);
+                }
+                *looks -= 1;
+                *looks > 0
+            });
+            if is_due || heard.is_overrun {
+                is_other |= self.processes.scan(procfs);
+            }
+        }
+        is_other || is_due
+    }
+
+    /// Finds the processes of the threads that have made the VMs in debugfs.
+    fn find_threads(&mut self) {
+        let (Some(debugfs), Ok(procfs)) = (&self.debugfs, &self.procfs) else {
+            return;
+        };
+        let mut before = std::mem::take(&mut self.threads);
+        for ((thread, _), _) in debugfs.vms() {
+            let known = before.remove(thread).flatten();
+            let process = known.or_else(|| procfs.process_of(*thread));
+            self.threads.insert(*thread, process);
+            self.watched.extend(process.map(|it| (it, LOOKS)));
+        }
+    }
+
+    /// Descriptors of a process are not what they were: it is looked at again before the next sweep.
+    pub(crate) fn distrust(&mut self, pid: i32) {
+        self.processes.distrust(pid);
+        self.blocks.forget(pid);
+    }
+}

@@ -1,0 +1,64 @@
+//! What VMs are called: two that live never share a name.
+
+use std::collections::HashMap;
+
+use crate::choice::{Vm, label};
+use crate::config::IdentityPart;
+
+/// The name of each VM, in their order, and the names that more than one would have: those get the process and the
+/// descriptor behind them.
+pub(crate) fn labels(vms: &[Vm], by: &[IdentityPart]) -> (Vec<String>, Vec<String>) {
+    let mut labels: Vec<String> = vms.iter().map(|it| label(it, by)).collect();
+    let mut counts: HashMap<&String, usize> = HashMap::new();
+    labels
+        .iter()
+        .for_each(|it| *counts.entry(it).or_default() += 1);
+    let mut shared: Vec<String> = counts
+        .into_iter()
+        .filter(|(_, count)| *count > 1)
+        .map(|(it, _)| it.clone())
+        .collect();
+    shared.sort();
+    for (label, vm) in labels.iter_mut().zip(vms) {
+        if shared.contains(label) {
+            *label = format!("{label}/{}", vm.pid_and_fd());
+        }
+    }
+    (labels, shared)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::Identity;
+
+    fn vm(pid: i32, name: Option<&str>, uuid: Option<&str>) -> Vm {
+        Vm {
+            key: (pid, 12),
+            identity: Identity {
+                vmm: None,
+                name: name.map(str::to_owned),
+                uuid: uuid.map(str::to_owned),
+            },
+            ..Vm::default()
+        }
+    }
+
+    #[test]
+    fn a_vm_is_called_by_the_first_that_it_has_and_two_never_share_a_name() {
+        use IdentityPart::{Name, Pid, Uuid};
+        let vms = [
+            vm(1, Some("web"), Some("u")),
+            vm(2, Some("web"), None),
+            vm(3, None, None),
+        ];
+        let called = |by: &[IdentityPart]| labels(&vms, by);
+        let (names, shared) = called(&[Uuid, Name, Pid]);
+        assert_eq!(names, ["u", "web", "3-12"]);
+        assert!(shared.is_empty());
+        let (names, shared) = called(&[Name]);
+        assert_eq!(names, ["web/1-12", "web/2-12", "3-12"]);
+        assert_eq!(shared, ["web"]);
+        assert_eq!(called(&[Pid]).0, ["1-12", "2-12", "3-12"]);
+    }
+}

@@ -1,0 +1,87 @@
+#![doc = include_str!("../README.md")]
+
+mod blocks;
+mod choice;
+mod config;
+mod counters;
+mod debugfs;
+mod descriptors;
+mod format;
+#[cfg(any(test, fuzzing))]
+#[allow(clippy::missing_panics_doc)] // its functions are assertions
+pub mod fuzzing;
+mod host;
+mod identity;
+mod join;
+mod labels;
+mod layout;
+mod part;
+mod problems;
+mod processes;
+mod procfs;
+mod receiver;
+mod series;
+mod statistic;
+mod sweeper;
+mod tables;
+mod taking;
+mod uevents;
+mod units;
+mod vms;
+
+use pipeline::{
+    Component, Context, Demand, Error, Outlet, Receiver, ReceiverClock, Result, async_trait,
+};
+
+pub use config::{Config, IdentityPart, Level, Limits, SourceName};
+
+/// Reads the statistics of all virtual machines of a KVM host.
+#[derive(Debug)]
+pub struct Kvm {
+    config: Config,
+    context: Context,
+}
+
+pipeline::register! { receiver Kvm }
+
+impl Component for Kvm {
+    const TYPE: &'static str = "kvm";
+    type Config = Config;
+
+    fn build(config: Config, context: &Context) -> Result<Kvm> {
+        for (key, duration) in [
+            ("collection_interval", config.collection_interval),
+            ("rescan_interval", config.rescan_interval),
+        ] {
+            if duration.0.is_zero() {
+                return Err(Error::at(key, "has to be more than 0s"));
+            }
+        }
+        for (key, is_empty) in [
+            ("sources", config.sources.is_empty()),
+            ("levels", config.levels.is_empty()),
+            ("identity", config.identity.is_empty()),
+        ] {
+            if is_empty {
+                return Err(Error::at(key, "has to name at least one"));
+            }
+        }
+        Ok(Kvm {
+            config,
+            context: context.clone(),
+        })
+    }
+}
+
+#[async_trait]
+impl Receiver for Kvm {
+    async fn run(self: Box<Self>, demand: Demand, out: Outlet, clock: ReceiverClock) -> Result<()> {
+        let (config, context) = (self.config, self.context);
+        let interval = config.collection_interval.0;
+        let ticks = clock.ticks(interval, config.initial_delay.0);
+        let counters = context.counters.clone();
+        let make = move || sweeper::Sweeper::new(config, context, demand);
+        let task = receiver::KvmTask::start(make, interval, counters)?;
+        task.run(ticks, out, clock.shutdown).await
+    }
+}

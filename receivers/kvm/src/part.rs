@@ -1,0 +1,198 @@
+//! A part: what one source gives of one VM, or of one vCPU of it. A source that is added gives parts of its own kind.
+
+use std::ffi::CString;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use pipeline::telemetry::{Counter, Counters};
+use pipeline::{Attributes, Series, Source, SourceDirectory, Value};
+use rustix::io::Errno;
+
+use crate::config::SourceName;
+use crate::counters::{BLOCKS_FAILED, BLOCKS_READ, READS_FAILED, VALUES_LOSSY};
+use crate::debugfs;
+use crate::statistic::Column;
+use crate::taking::{Block, TakeError};
+use crate::units::Scale;
+
+/// What tells a part from all others: whose it is, and who gives it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct PartKey {
+    /// The VM's identity.
+    pub(crate) vm: Arc<str>,
+    /// The number of the vCPU; `None`: the VM itself.
+    pub(crate) vcpu: Option<u32>,
+    pub(crate) source: SourceName,
+    /// Whether it is made of the vCPUs of the VM.
+    pub(crate) is_sum: bool,
+}
+
+/// What one source gives of one VM or vCPU.
+#[derive(Clone, Debug)]
+pub(crate) struct Part {
+    pub(crate) key: PartKey,
+    pub(crate) attributes: Arc<Attributes>,
+    pub(crate) directory: Arc<SourceDirectory>,
+    /// What there is a series of, in the order of the values.
+    pub(crate) columns: Arc<[Column]>,
+    /// Since when its counters count, unix ns; 0 if it is not known.
+    pub(crate) start: u64,
+    pub(crate) values: PartValues,
+}
+
+/// Where the values of a part come from.
+#[derive(Clone, Debug)]
+pub(crate) enum PartValues {
+    /// Some statistics of a block.
+    Block(Arc<Block>, Arc<[usize]>),
+    /// The sums of some statistics of the blocks of all vCPUs.
+    Sums(Vec<Arc<Block>>, Arc<[usize]>),
+    /// Files, by their paths below `kvm/` in debugfs, and what their numbers are multiplied by.
+    Files(Vec<(CString, Scale)>),
+}
+
+impl Part {
+    /// The series of a column.
+    pub(crate) fn series(&self, column: usize) -> Series {
+        let Column { metric, file } = &self.columns[column];
+        let mut series = Series::of(Arc::clone(metric), Arc::clone(&self.attributes));
+        let source = Source::new(Arc::clone(&self.directory), Arc::clone(file));
+        series.source = Some(source);
+        series
+    }
+
+    /// Whether both have the same series, and these count since the same time.
+    pub(crate) fn has_same_series(&self, other: &Part) -> bool {
+        Arc::ptr_eq(&self.columns, &other.columns)
+            && self.start == other.start
+            && self.attributes == other.attributes
+            && self.directory == other.directory
+    }
+}
+
+/// What reads parts, sweep by sweep.
+#[derive(Debug)]
+pub(crate) struct PartReader {
+    counters: Counters,
+    buffer: Vec<u8>,
+    sums: Vec<u8>,
+    /// `kvm/` in debugfs, opened for one sweep when its first file is read.
+    debugfs: Option<Result<OwnedFd, Errno>>,
+    lossy: u64,
+    /// Processes whose descriptors are not what they were, and why.
+    pub(crate) failed: Vec<(i32, TakeError)>,
+}
+
+impl PartReader {
+    pub(crate) fn new(counters: Counters) -> PartReader {
+        PartReader {
+            counters,
+            buffer: Vec::new(),
+            sums: Vec::new(),
+            debugfs: None,
+            lossy: 0,
+            failed: Vec::new(),
+        }
+    }
+
+    /// Adds the values of some columns of a part, one each: absent ones where they could not be read.
+    pub(crate) fn read(
+        &mut self,
+        part: &Part,
+        columns: &[usize],
+        open: impl Fn() -> Result<OwnedFd, Errno>,
+        values: &mut Vec<Value>,
+    ) {
+        let end = values.len() + columns.len();
+        match &part.values {
+            PartValues::Block(block, statistics) => {
+                if self.read_block(block) {
+                    let data = block.layout.data(&self.buffer);
+                    let all = &block.layout.statistics;
+                    let value = |at: &usize| all[statistics[*at]].value(data, &mut self.lossy);
+                    values.extend(columns.iter().map(value));
+                }
+            }
+            PartValues::Sums(blocks, statistics) => {
+                if let Some(first) = blocks.first().filter(|_| self.read_sums(blocks)) {
+                    let data = first.layout.data(&self.sums);
+                    let all = &first.layout.statistics;
+                    let value = |at: &usize| all[statistics[*at]].value(data, &mut self.lossy);
+                    values.extend(columns.iter().map(value));
+                }
+            }
+            PartValues::Files(files) => {
+                let root = self.debugfs.get_or_insert_with(open);
+                let mut failed = 0;
+                let value = |at: &usize| {
+                    let root = root.as_ref().map_err(|error| *error);
+                    let (path, scale) = &files[*at];
+                    let read = |root| debugfs::read(root, &**path, *scale, &mut self.lossy);
+                    let value = root.and_then(read);
+                    failed += u64::from(value.is_err());
+                    value.unwrap_or_default()
+                };
+                values.extend(columns.iter().map(value));
+                let read = columns.len() as u64 - failed;
+                self.counters.record(Counter::FILES_READ, read);
+                self.counters.record(READS_FAILED, failed);
+            }
+        }
+        values.resize(end, Value::Absent);
+    }
+
+    /// Ends a sweep: closes what was opened for it.
+    pub(crate) fn finish(&mut self) {
+        self.debugfs = None;
+        let lossy = std::mem::take(&mut self.lossy);
+        self.counters.record_for(VALUES_LOSSY, "beyond_i64", lossy);
+    }
+
+    /// Reads a block into the buffer. Whether it could be.
+    fn read_block(&mut self, block: &Block) -> bool {
+        match block.read(&mut self.buffer) {
+            Ok(()) => {
+                self.counters.record(BLOCKS_READ, 1);
+                true
+            }
+            Err(error) => {
+                self.counters.record_for(BLOCKS_FAILED, error.reason(), 1);
+                self.failed.push((block.pid(), error));
+                false
+            }
+        }
+    }
+
+    /// Reads the blocks of all vCPUs, and sums them up. Whether all of them could be read: a part of a sum is none.
+    fn read_sums(&mut self, blocks: &[Arc<Block>]) -> bool {
+        for (at, block) in blocks.iter().enumerate() {
+            if !self.read_block(block) {
+                return false;
+            }
+            if at == 0 {
+                self.sums.clone_from(&self.buffer);
+                continue;
+            }
+            let data = block.layout.data(&self.buffer);
+            let start = self.sums.len() - data.len();
+            for statistic in &block.layout.statistics {
+                statistic.add(&mut self.sums[start..], data);
+            }
+        }
+        true
+    }
+}
+
+impl TakeError {
+    /// The reason as it is counted.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            TakeError::Gone => "gone",
+            TakeError::Moved => "moved",
+            TakeError::Refused => "refused",
+            TakeError::Exhausted => "descriptors",
+            TakeError::Format(_) => "format",
+            TakeError::Other(_) => "error",
+        }
+    }
+}

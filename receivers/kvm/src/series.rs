@@ -1,0 +1,84 @@
+//! What series are called, and what a file says of itself.
+
+use std::sync::Arc;
+
+use pipeline::{AnyValue, Attributes, Declared, Metric, SourceFile};
+
+use crate::choice::Vm;
+use crate::config::Config;
+use crate::debugfs::DebugfsFile;
+use crate::descriptors::StatisticUnit;
+use crate::identity::Identity;
+use crate::statistic::{Column, SUBSYSTEM, Statistic};
+use crate::units::{Scale, unit};
+
+/// The labels of a VM's series, or of those of its vCPU.
+pub(crate) fn attributes(
+    config: &Config,
+    vm: &Vm,
+    label: &Arc<str>,
+    vcpu: Option<u32>,
+) -> Attributes {
+    let Identity { vmm, name, uuid } = &vm.identity;
+    let vcpu = vcpu.map(|it| format!("vcpu{it}"));
+    let own = [
+        ("vm", Some(&**label)),
+        ("vcpu", vcpu.as_deref()),
+        ("kvm.vmm", *vmm),
+        ("kvm.vm.name", name.as_deref()),
+        ("kvm.vm.uuid", uuid.as_deref()),
+    ];
+    let own = own
+        .into_iter()
+        .filter_map(|(key, value)| Some((key, AnyValue::from(value?))));
+    let more = config.labels.iter();
+    let more = more.map(|(key, value)| (key.as_str(), value.clone()));
+    own.chain(more).collect()
+}
+
+/// What a file is: what the kernel says of the statistic of its name, where a block of that was seen (of a VM's file about
+/// its vCPUs: of their sum), else what its name says.
+pub(crate) fn file_column(
+    of: &DebugfsFile,
+    known: Option<&Statistic>,
+    is_vcpu: bool,
+    normalize: bool,
+) -> Column {
+    let own = known.map(|it| if is_vcpu { &it.column } else { &it.sum_column });
+    let mut column = own
+        .cloned()
+        .unwrap_or_else(|| unknown_column(of, normalize));
+    Arc::make_mut(&mut column.file).mode = of.mode;
+    column
+}
+
+/// What the number in a file is multiplied by.
+pub(crate) fn scale_of_file(of: &DebugfsFile, known: Option<&Statistic>, normalize: bool) -> Scale {
+    known.map_or_else(|| unit_of_name(&of.name, normalize).1, |it| it.scale)
+}
+
+fn unknown_column(of: &DebugfsFile, normalize: bool) -> Column {
+    let (unit, _) = unit_of_name(&of.name, normalize);
+    let mut metric = Metric::default();
+    metric.name = format!("{SUBSYSTEM}/{}", of.name).into();
+    metric.unit = unit.clone().unwrap_or_default();
+    let mut declared = Declared::default();
+    // A sum is read where what it is made of is not.
+    declared.aggregate = Some(false);
+    declared.unit = unit;
+    let mut file = SourceFile::new(Arc::clone(&of.name));
+    file.declared = Some(Arc::new(declared));
+    Column {
+        metric: Arc::new(metric),
+        file: Arc::new(file),
+    }
+}
+
+/// The unit that a name says, and what numbers are multiplied by for it.
+fn unit_of_name(name: &str, normalize: bool) -> (Option<Arc<str>>, Scale) {
+    if name.ends_with("_ns") {
+        unit(StatisticUnit::Seconds, 10, -9, normalize)
+    } else {
+        (None, Scale::One)
+    }
+}

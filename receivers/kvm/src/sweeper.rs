@@ -1,0 +1,183 @@
+//! One sweep: looks what is different, reads what is due, makes batches. It runs on a thread of its own, since a descriptor
+//! that is closed last tears a VM down, and a process in the midst of an `exec` is waited for.
+
+use std::time::Duration;
+
+use pipeline::telemetry::{FoundTree, Warnings};
+use pipeline::{Batch, Context, Demand, StartupReport};
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::choice::{Chooser, Vm};
+use crate::config::{Config, Limits};
+use crate::counters::{CPU_MICROSECONDS, VCPUS, VMS};
+use crate::host::Host;
+use crate::labels::labels;
+use crate::part::PartReader;
+use crate::problems::{Problems, refused_detail};
+use crate::statistic::SUBSYSTEM;
+use crate::tables::Tables;
+use crate::taking::TakeError;
+use crate::vms::FoundVms;
+
+/// All that a sweep takes.
+#[derive(Debug)]
+pub(crate) struct Sweeper {
+    config: Config,
+    context: Context,
+    warnings: Warnings,
+    host: Host,
+    chooser: Chooser,
+    tables: Tables,
+    reader: PartReader,
+    /// What is wrong since the last change, and not said yet: what is being made is not whole, so that it is said once
+    /// nothing changes any more. What the first look finds is said at once.
+    problems: Option<Problems>,
+    /// How many VMs and vCPUs there are.
+    found: (usize, usize),
+    is_first: bool,
+}
+
+/// What a sweep gave.
+#[derive(Debug)]
+pub(crate) struct Swept {
+    pub(crate) batches: Vec<Batch>,
+    /// Of the first one: what was found.
+    pub(crate) startup: Option<StartupReport>,
+}
+
+impl Sweeper {
+    /// Opens what finds VMs; nothing is read yet.
+    pub(crate) fn new(config: Config, context: Context, demand: Demand) -> Sweeper {
+        Sweeper {
+            warnings: Warnings::new(context.counters.component()),
+            host: Host::new(&config, &context),
+            chooser: Chooser::new(config.normalize_units),
+            tables: Tables::new(context.clone(), demand),
+            reader: PartReader::new(context.counters.clone()),
+            problems: None,
+            found: (0, 0),
+            is_first: true,
+            config,
+            context,
+        }
+    }
+
+    /// Makes one sweep.
+    pub(crate) fn sweep(&mut self, number: u64, tick: Duration) -> Swept {
+        let cpu = cpu_microseconds();
+        if self.host.look() {
+            let problems = self.choose();
+            self.problems = Some(problems);
+        } else if let Some(problems) = self.problems.take() {
+            problems.warn(&self.warnings, &self.config, &self.host);
+        }
+        let (reader, debugfs) = (&mut self.reader, &self.host.debugfs);
+        let batches = self.tables.sweep(number, tick, |part, columns, values| {
+            let open = || debugfs.as_ref().ok_or(rustix::io::Errno::NOENT)?.open();
+            reader.read(part, columns, open, values);
+        });
+        reader.finish();
+        for (pid, error) in std::mem::take(&mut reader.failed) {
+            // One that has ended is found so; where there are no descriptors, nothing is wrong with this one.
+            if !matches!(error, TakeError::Gone | TakeError::Exhausted) {
+                self.host.distrust(pid);
+            }
+        }
+        let cpu = cpu_microseconds().saturating_sub(cpu);
+        self.context.counters.record(CPU_MICROSECONDS, cpu);
+        let startup = std::mem::take(&mut self.is_first).then(|| {
+            if let Some(problems) = &self.problems {
+                problems.warn(&self.warnings, &self.config, &self.host);
+            }
+            self.startup()
+        });
+        Swept { batches, startup }
+    }
+
+    /// Chooses anew what is read from where. What is wrong with it.
+    fn choose(&mut self) -> Problems {
+        let FoundVms {
+            mut vms,
+            indistinct,
+        } = self.host.vms();
+        let beyond = cut(&self.config.limits, &mut vms);
+        let (labels, shared) = labels(&vms, &self.config.identity);
+        let (debugfs, config) = (&self.host.debugfs, &self.config);
+        let is_hidden = |file: &_| debugfs.as_ref().is_some_and(|it| it.is_hidden(file));
+        let (parts, gaps) =
+            self.chooser
+                .choose((config, &self.host.layouts), &vms, &labels, is_hidden);
+        self.tables.set_parts(parts);
+        let vcpus = vms.iter().map(|it| it.vcpus.len()).sum();
+        self.found = (vms.len(), vcpus);
+        let counters = &self.context.counters;
+        counters.record(VMS, vms.len() as u64);
+        counters.record(VCPUS, vcpus as u64);
+        Problems {
+            gaps,
+            has_vms: !vms.is_empty(),
+            indistinct,
+            shared,
+            beyond,
+        }
+    }
+
+    /// What the first look found.
+    fn startup(&self) -> StartupReport {
+        let (vms, vcpus) = self.found;
+        let found = FoundTree([(SUBSYSTEM.into(), vms > 0)].into());
+        self.context.rules.found(found);
+        if vms == 0 {
+            let why = match self.host.processes.refused {
+                0 => "none is there yet".to_owned(),
+                refused => refused_detail(refused),
+            };
+            return StartupReport::Missing(format!("VMs ({why})"));
+        }
+        let series = self.tables.parts().map(|it| it.columns.len());
+        let series: usize = series.sum();
+        StartupReport::Sweeps(format!("VMs: {vms}, vCPUs: {vcpus} ({series} series)"))
+    }
+}
+
+/// Leaves out what is beyond the limits; the oldest stay. How many VMs and vCPUs that is.
+fn cut(limits: &Limits, vms: &mut Vec<Vm>) -> (usize, usize) {
+    let vms_beyond = vms.len().saturating_sub(limits.vms);
+    vms.truncate(limits.vms);
+    let (mut left, mut vcpus_beyond) = (limits.vcpus, 0);
+    for vm in vms {
+        let all = vm.vcpus.len();
+        while vm.vcpus.len() > left {
+            vm.vcpus.pop_last();
+        }
+        left -= vm.vcpus.len();
+        vcpus_beyond += all - vm.vcpus.len();
+    }
+    (vms_beyond, vcpus_beyond)
+}
+
+/// The CPU time of this thread, µs.
+fn cpu_microseconds() -> u64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+    seconds * 1_000_000 + u64::try_from(time.tv_nsec).unwrap_or_default() / 1_000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn beyond_the_limits_the_oldest_stay() {
+        let vm = |pid| Vm {
+            key: (pid, 3),
+            vcpus: (0..3).map(|number| (number, None)).collect(),
+            ..Vm::default()
+        };
+        let mut vms = vec![vm(1), vm(2), vm(3)];
+        let limits = Limits { vms: 2, vcpus: 4 };
+        assert_eq!(cut(&limits, &mut vms), (1, 2));
+        let left: Vec<(i32, usize)> = vms.iter().map(|it| (it.key.0, it.vcpus.len())).collect();
+        assert_eq!(left, [(1, 3), (2, 1)]);
+    }
+}

@@ -1,0 +1,162 @@
+//! Taking a statistics descriptor of another process: for the moment of one read. Nothing is held: as long as such a
+//! descriptor is open, a VM whose process has died lives on in the kernel. Nothing between taking and closing waits.
+
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::Arc;
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags};
+
+use crate::format::{FormatError, MAX_BYTES};
+use crate::layout::{Layout, Layouts};
+use crate::procfs::{KvmFile, Procfs};
+
+/// A process that has VMs, by a descriptor that pins nothing and tells of its end.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pub(crate) pid: i32,
+    pidfd: OwnedFd,
+}
+
+/// Why a block was not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TakeError {
+    /// The process has ended.
+    Gone,
+    /// The descriptor is closed, or another one than it was.
+    Moved,
+    /// This program may not take it.
+    Refused,
+    /// This process, or the host, has no descriptor left.
+    Exhausted,
+    /// What is in it is none of KVM's statistics.
+    Format(FormatError),
+    /// Anything else.
+    Other(Errno),
+}
+
+/// A descriptor of statistics, and what is known of its block.
+#[derive(Debug)]
+pub(crate) struct Block {
+    process: Arc<Process>,
+    fd: i32,
+    pub(crate) layout: Arc<Layout>,
+    mark: Box<[u8]>,
+    /// The thread that made the VM or the vCPU, and which one it is: `kvm-12771/vcpu-0`.
+    pub(crate) id: String,
+    /// When that thread was started, unix ns; 0 if it has ended.
+    pub(crate) start: u64,
+}
+
+impl Process {
+    /// The process of this number.
+    pub(crate) fn open(pid: i32) -> Result<Process, Errno> {
+        let number = Pid::from_raw(pid).ok_or(Errno::INVAL)?;
+        let pidfd = rustix::process::pidfd_open(number, PidfdFlags::empty())?;
+        Ok(Process { pid, pidfd })
+    }
+
+    /// Which of them have ended.
+    pub(crate) fn ended(all: &[Arc<Process>]) -> Vec<i32> {
+        let mut fds: Vec<PollFd<'_>> = all
+            .iter()
+            .map(|it| PollFd::new(&it.pidfd, PollFlags::IN))
+            .collect();
+        let at_once = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        if !matches!(rustix::event::poll(&mut fds, Some(&at_once)), Ok(1..)) {
+            return Vec::new();
+        }
+        let ended = all
+            .iter()
+            .zip(&fds)
+            .filter(|(_, it)| !it.revents().is_empty());
+        ended.map(|(it, _)| it.pid).collect()
+    }
+
+    fn take(&self, fd: i32) -> Result<OwnedFd, TakeError> {
+        let taken = rustix::process::pidfd_getfd(&self.pidfd, fd, PidfdGetfdFlags::empty());
+        taken.map_err(|error| match error {
+            Errno::SRCH => TakeError::Gone,
+            Errno::BADF => TakeError::Moved,
+            Errno::PERM | Errno::ACCESS => TakeError::Refused,
+            Errno::MFILE | Errno::NFILE => TakeError::Exhausted,
+            other => TakeError::Other(other),
+        })
+    }
+}
+
+impl Block {
+    /// Reads a descriptor for the first time: it is what it was found to be, by the link's name, before it is read.
+    pub(crate) fn open(
+        process: &Arc<Process>,
+        (fd, file): (i32, KvmFile),
+        procfs: &Procfs,
+        layouts: &mut Layouts,
+    ) -> Result<Block, TakeError> {
+        let taken = process.take(fd)?;
+        let found = procfs.own_descriptor(taken.as_raw_fd());
+        if !file.is_statistics() || found != Some(file) {
+            return Err(TakeError::Moved);
+        }
+        let bytes = read_all(&taken);
+        drop(taken);
+        let bytes = bytes.map_err(TakeError::Other)?;
+        let (layout, id) = layouts.of_file(&bytes).map_err(TakeError::Format)?;
+        let mark = layout.mark(&bytes).unwrap_or_default();
+        let start = creator(&id).and_then(|it| procfs.thread_start(process.pid, it));
+        Ok(Block {
+            start: start.unwrap_or_default(),
+            process: Arc::clone(process),
+            fd,
+            layout,
+            mark,
+            id,
+        })
+    }
+
+    /// Reads the whole file into a buffer, by one call. A descriptor that has become another one is found by what it reads.
+    pub(crate) fn read(&self, buffer: &mut Vec<u8>) -> Result<(), TakeError> {
+        buffer.resize(self.layout.file_bytes, 0);
+        let taken = self.process.take(self.fd)?;
+        let read = rustix::io::pread(&taken, &mut **buffer, 0);
+        drop(taken);
+        match read {
+            Ok(n) if n == buffer.len() && self.layout.has_mark(buffer, &self.mark) => Ok(()),
+            // No file that can be read from anywhere: no statistics, then.
+            Ok(_) | Err(Errno::SPIPE | Errno::INVAL | Errno::BADF | Errno::ISDIR) => {
+                Err(TakeError::Moved)
+            }
+            Err(error) => Err(TakeError::Other(error)),
+        }
+    }
+
+    /// Whose it is.
+    pub(crate) fn pid(&self) -> i32 {
+        self.process.pid
+    }
+}
+
+/// The thread that an id names.
+fn creator(id: &str) -> Option<i32> {
+    let thread = id.strip_prefix("kvm-")?.split('/').next()?;
+    thread.parse().ok()
+}
+
+/// All of a file, as far as it is of a possible size.
+fn read_all(file: &OwnedFd) -> Result<Vec<u8>, Errno> {
+    let mut all = Vec::new();
+    let mut chunk = [MaybeUninit::uninit(); 16 * 1024];
+    while all.len() <= MAX_BYTES {
+        let (read, _) = rustix::io::pread(file, &mut chunk, all.len() as u64)?;
+        if read.is_empty() {
+            break;
+        }
+        all.extend_from_slice(read);
+    }
+    Ok(all)
+}

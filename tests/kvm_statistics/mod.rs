@@ -1,0 +1,166 @@
+//! KVM's binary statistics: real VMs, made by another process through /dev/kvm, as the program shows them.
+
+mod files;
+mod identity;
+mod life;
+mod rights;
+mod shown;
+mod vmm;
+
+use std::process::Output;
+
+use self::shown::{AllShown, shown};
+use self::vmm::{Statistics, Vmm, has_kvm};
+use crate::common::alone::{KVM, alone};
+use crate::common::{run, text};
+
+/// A pipeline of one `kvm` receiver.
+fn config(receiver: &str, stdout: &str) -> String {
+    format!(
+        "receivers: {{kvm: {receiver}}}\nprocessors: {{metadata: {{}}, batch: {{}}}}\nexporters: {{stdout: {stdout}}}\nservice: {{pipelines: {{metrics: {{receivers: [kvm], processors: [metadata, batch], exporters: [stdout]}}}}}}\n"
+    )
+}
+
+/// One sweep.
+fn once(receiver: &str) -> Output {
+    let output = run(&config(receiver, "{format: json}"), &["--once"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    output
+}
+
+/// What is shown of a part of a VM is all of what its owner reads, and of the same types.
+fn assert_equal(all: &AllShown, vm: &str, part: &str, owner: &Statistics) {
+    assert!(!owner.is_empty());
+    let names = all
+        .keys()
+        .filter(|(of, in_vm, _)| of == vm && in_vm == part);
+    let names: Vec<&str> = names.map(|it| it.2.as_str()).collect();
+    let expected: Vec<&str> = owner.keys().map(String::as_str).collect();
+    assert_eq!(names, expected, "{vm} {part}");
+    for (name, statistic) in owner {
+        let shown = &all[&(vm.to_owned(), part.to_owned(), name.clone())];
+        let values: Vec<f64> = serde_json::from_value(statistic["values"].clone()).unwrap();
+        assert_eq!(shown.values, values, "{vm} {part} {name}");
+        let is_boolean = statistic["unit"] == 4;
+        let expected = match statistic["type"].as_u64().unwrap() {
+            0 => "counter",
+            1 if is_boolean => "gauge",
+            1 => "updown",
+            2 => "gauge",
+            _ => "histogram",
+        };
+        assert_eq!(shown.kind, expected, "{name}");
+        match (statistic["unit"].as_u64().unwrap(), &*shown.unit) {
+            (2, unit) => assert_eq!(unit, "ns", "{name}"),
+            (4, unit) => assert_eq!(unit, "1", "{name}"),
+            _ => {}
+        }
+        if expected == "histogram" {
+            let bounds: Vec<f64> = (0..31).map(|it| f64::from((1_u32 << it) - 1)).collect();
+            assert_eq!(shown.bounds, bounds, "{name}");
+            let twin = &owner[&name.replace("_hist", "_ns")]["values"][0];
+            assert_eq!(shown.sum, twin.as_f64(), "{name}");
+        }
+    }
+}
+
+#[test]
+fn at_rest_every_statistic_is_what_its_owner_reads() {
+    let _kvm = alone(&KVM);
+    if !has_kvm("at_rest_every_statistic_is_what_its_owner_reads") {
+        return;
+    }
+    let before = pipeline::now_unix_nano();
+    let mut vmm = Vmm::start(&[]);
+    let guest = vmm.vm("vm('guest', 2, keep_vm=True, guest=True)");
+    let by_thread = vmm.vm("in_thread(lambda: vm('thread', 3, keep_vm=True))");
+    vmm.ask("vms['guest'].run(5)");
+    let mut other = Vmm::start(&[]);
+    let alone = other.vm("vm('alone', 1, keep_vm=True, guest=True)");
+    other.ask("vms['alone'].run(3)");
+    let ten = (0..10).map(|it| {
+        let made = format!("vm('ten{it}', {}, keep_vm={})", it % 4 + 1, it % 2);
+        (format!("ten{it}"), vmm.vm(&made))
+    });
+    let ten: Vec<(String, String)> = ten.collect();
+    let shown = shown(&once("{sources: [stats_fd]}").stdout);
+    for (vmm, name, vm, vcpus) in [
+        (&mut vmm, "guest", guest, 2),
+        (&mut other, "alone", alone, 1),
+    ] {
+        let all = vmm.all(name);
+        assert_eq!(all.len(), vcpus + 1);
+        for (part, owner) in &all {
+            assert_equal(&shown, &vm, part, owner);
+        }
+        let exits = &all["vcpu0"]["halt_exits"]["values"][0];
+        assert!(exits.as_u64().unwrap() > 0, "the guest has run");
+    }
+    for (part, owner) in &vmm.all("thread") {
+        assert_equal(&shown, &by_thread, part, owner);
+    }
+    // The kernel knows starts by 10 ms; the boot's time is as coarse.
+    let own = shown.iter().filter(|((vm, ..), _)| *vm == by_thread);
+    let mut counters = own
+        .filter(|(_, it)| it.kind == "counter")
+        .map(|(_, it)| it.start);
+    let fits = |start| (before - 20_000_000..pipeline::now_unix_nano()).contains(&start);
+    assert!(
+        counters.clone().count() > 0 && counters.all(fits),
+        "{before}"
+    );
+    for (name, vm) in &ten {
+        for (part, owner) in &vmm.all(name) {
+            if part != "vm" || shown.contains_key(&(vm.clone(), part.clone(), "pages_4k".into())) {
+                assert_equal(&shown, vm, part, owner);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_seen_through_two_processes_or_two_descriptors_counts_once() {
+    let _kvm = alone(&KVM);
+    if !has_kvm("what_is_seen_through_two_processes_or_two_descriptors_counts_once") {
+        return;
+    }
+    let mut vmm = Vmm::start(&[]);
+    let vm = vmm.vm("vm('a', 2, keep_vm=True, guest=True)");
+    vmm.ask("vms['a'].run(2)");
+    vmm.ask("fcntl.ioctl(vms['a'].vcpus[0], GET_STATS_FD, 0)");
+    let child = vmm.ask("fork()");
+    let shown = shown(&once("{sources: [stats_fd]}").stdout);
+    for (part, owner) in &vmm.all("a") {
+        assert_equal(&shown, &vm, part, owner);
+    }
+    let of_child = shown
+        .keys()
+        .filter(|it| it.0.starts_with(&format!("{child}-")));
+    assert_eq!(of_child.count(), 0);
+}
+
+#[test]
+fn a_monitor_that_is_stopped_or_in_a_pid_namespace_is_read_all_the_same() {
+    let _kvm = alone(&KVM);
+    if !has_kvm("a_monitor_that_is_stopped_or_in_a_pid_namespace_is_read_all_the_same") {
+        return;
+    }
+    let mut stopped = Vmm::start(&[]);
+    let vm = stopped.vm("vm('a', 2)");
+    let expected = stopped.all("a");
+    crate::common::signal(&stopped.child, rustix::process::Signal::STOP);
+    let mut inside = Vmm::by("unshare", &["--pid", "--fork", "--kill-child"]);
+    inside.ask("vm('b', 1, guest=True)");
+    inside.ask("vms['b'].run(2)");
+    let shown = shown(&once("{sources: [stats_fd]}").stdout);
+    for part in ["vcpu0", "vcpu1"] {
+        assert_equal(&shown, &vm, part, &expected[part]);
+    }
+    // The kernel calls it by the number that it has inside; here it has another one.
+    let parent = inside.child.id();
+    let children = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"));
+    let child = format!("{}-", children.unwrap().trim());
+    let other = shown.keys().find(|it| it.0.starts_with(&child));
+    let other = &other.expect("the one in the namespace").0;
+    assert_equal(&shown, other, "vcpu0", &inside.all("b")["vcpu0"]);
+}
