@@ -148,7 +148,10 @@ pub(super) fn tokens(name: &str) -> Vec<&str> {
 
 /// The family of a metric, before any escaping; or why it cannot have one.
 pub(super) fn family(metric: &Metric, settings: &Settings) -> Result<Family, DropReason> {
-    let kind = kind(&metric.kind)?;
+    let kind = match kind(&metric.kind)? {
+        FamilyKind::Gauge if metric.kind_is_assumed => FamilyKind::Unknown,
+        kind => kind,
+    };
     let strategy = settings.translation_strategy;
     let unit = units::words(&metric.unit);
     let name = match (strategy.escapes(), strategy.adds_suffixes()) {
