@@ -284,12 +284,13 @@ pub(super) fn escape_quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::TranslationStrategy;
     use super::*;
 
     fn labels_of(
         pairs: &[(&str, &str)],
         escaping: Escaping,
-        strategy: super::super::TranslationStrategy,
+        strategy: TranslationStrategy,
     ) -> String {
         let settings = Settings {
             translation_strategy: strategy,
@@ -323,7 +324,7 @@ mod tests {
             (&[("--x", "1")], "exported___x=\"1\""),
             (&[], ""),
         ] {
-            let labels = labels_of(pairs, Escaping::Underscores, Default::default());
+            let labels = labels_of(pairs, Escaping::Underscores, TranslationStrategy::default());
             assert_eq!(labels, expected);
         }
     }
@@ -367,7 +368,7 @@ mod tests {
 
     #[test]
     fn a_family_is_named_by_each_strategy() {
-        use super::super::TranslationStrategy::*;
+        use TranslationStrategy::*;
         let metric = |name: &str, unit: &str, kind| Metric {
             name: name.into(),
             unit: unit.into(),
