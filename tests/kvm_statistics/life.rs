@@ -11,6 +11,12 @@ use crate::kvm::host::Debugfs;
 /// A program that sweeps all the time, and looks at all processes once only.
 const EAGER: &str = "{collection_interval: 20ms, rescan_interval: 1h, sources: [stats_fd]}";
 
+/// The same by each source that has all of a vCPU.
+fn eager() -> Vec<String> {
+    let by_bpf = cfg!(feature = "bpf").then(|| EAGER.replace("stats_fd", "bpf"));
+    [EAGER.to_owned()].into_iter().chain(by_bpf).collect()
+}
+
 /// The beginning of the line of a vCPU's exits.
 fn exits(vm: &str, vcpu: u32) -> String {
     format!("kvm/exits{{vcpu=vcpu{vcpu},vm={vm}}} ")
@@ -65,24 +71,26 @@ fn a_vm_that_is_started_anew_under_its_name_goes_on() {
         vmm.ask("vm('a', 1, guest=True)");
         vmm
     };
-    let mut vmm = start();
-    vmm.ask("vms['a'].run(3)");
-    let mut child = collector(&config(EAGER, "{}"), &[]);
-    let series = "kvm/halt_exits{kvm.vm.name=web,kvm.vmm=qemu,vcpu=vcpu0,vm=web} ";
-    read_until(&mut child, |line| {
-        line == format!("{series}3 counter {{exit}}")
-    });
-    // It sees both at once: that one is there no more, and that another one is.
-    signal(&child, Signal::STOP);
-    drop(vmm);
-    let _vmm = start();
-    signal(&child, Signal::CONT);
-    let all = read_until(&mut child, |line| {
-        line == format!("{series}0 counter {{exit}}")
-    });
-    let ended: Vec<&String> = all.iter().filter(|it| it.contains("} end ")).collect();
-    assert!(ended.is_empty(), "{ended:#?}");
-    end(child);
+    for eager in eager() {
+        let mut vmm = start();
+        vmm.ask("vms['a'].run(3)");
+        let mut child = collector(&config(&eager, "{}"), &[]);
+        let series = "kvm/halt_exits{kvm.vm.name=web,kvm.vmm=qemu,vcpu=vcpu0,vm=web} ";
+        read_until(&mut child, |line| {
+            line == format!("{series}3 counter {{exit}}")
+        });
+        // It sees both at once: that one is there no more, and that another one is.
+        signal(&child, Signal::STOP);
+        drop(vmm);
+        let _vmm = start();
+        signal(&child, Signal::CONT);
+        let all = read_until(&mut child, |line| {
+            line == format!("{series}0 counter {{exit}}")
+        });
+        let ended: Vec<&String> = all.iter().filter(|it| it.contains("} end ")).collect();
+        assert!(ended.is_empty(), "{ended:#?}");
+        end(child);
+    }
 }
 
 #[test]
@@ -96,23 +104,25 @@ fn a_thousand_sweeps_change_nothing_of_a_guest_and_leave_no_descriptor() {
     let vm = vmm.vm("vm('a', 1, guest=True)");
     vmm.ask("vms['a'].run(3)");
     let before = vmm.all("a");
-    let config = config("{collection_interval: 1ms, sources: [stats_fd]}", "{}");
-    let mut child = collector(&config, &[]);
-    let wanted = exits(&vm, 0);
-    let mut sweeps = 0;
-    let mut until = |last: usize| {
-        read_until(&mut child, |line| {
-            sweeps += usize::from(line.starts_with(&wanted));
-            sweeps == last
-        });
-        descriptors_and_memory(&child).0
-    };
-    let (first, last) = (until(10), until(1_000));
-    // A taken descriptor may be seen in the midst of a sweep.
-    assert!(last <= first + 1, "{first} descriptors, then {last}");
-    assert_eq!(vmm.all("a"), before, "`signal_exits` with all others");
-    let logs = end(child);
-    assert!(!logs.contains("blocks_failed"), "{logs}");
+    for eager in eager() {
+        let config = config(&eager.replace("20ms", "1ms"), "{}");
+        let mut child = collector(&config, &[]);
+        let wanted = exits(&vm, 0);
+        let mut sweeps = 0;
+        let mut until = |last: usize| {
+            read_until(&mut child, |line| {
+                sweeps += usize::from(line.starts_with(&wanted));
+                sweeps == last
+            });
+            descriptors_and_memory(&child).0
+        };
+        let (first, last) = (until(10), until(1_000));
+        // A taken descriptor may be seen in the midst of a sweep.
+        assert!(last <= first + 1, "{first} descriptors, then {last}");
+        assert_eq!(vmm.all("a"), before, "`signal_exits` with all others");
+        let logs = end(child);
+        assert!(!logs.contains("blocks_failed"), "{logs}");
+    }
 }
 
 #[test]
@@ -179,29 +189,33 @@ fn a_vm_that_is_killed_in_the_midst_of_sweeps_is_never_kept_alive() {
     };
     let mut stays = Vmm::start(&[]);
     let clock = exits(&stays.vm("vm('clock')"), 0);
-    let config = config("{collection_interval: 5ms, rescan_interval: 1h}", "{}");
-    let mut child = collector(&config, &[]);
-    let counts = SeriesCounts::of(&mut child);
-    let sweeps = |of: &str| counts.values(of.trim_end());
-    let seed = fastrand::u64(..);
-    let mut random = fastrand::Rng::with_seed(seed);
-    for round in 0..100 {
-        let vm = stays.vm("child_vm(vcpus=2, keep_vm=True)");
-        while round % 2 == 0 && sweeps(&exits(&vm, 0)) == 0 {
-            assert!(child.try_wait().unwrap().is_none(), "it ended");
-            std::thread::yield_now();
+    let by_bpf = cfg!(feature = "bpf").then_some("[stats_fd, bpf, debugfs]");
+    for sources in ["[stats_fd, debugfs]"].into_iter().chain(by_bpf) {
+        let receiver =
+            format!("{{collection_interval: 5ms, rescan_interval: 1h, sources: {sources}}}");
+        let mut child = collector(&config(&receiver, "{}"), &[]);
+        let counts = SeriesCounts::of(&mut child);
+        let sweeps = |of: &str| counts.values(of.trim_end());
+        let seed = fastrand::u64(..);
+        let mut random = fastrand::Rng::with_seed(seed);
+        for round in 0..100 {
+            let vm = stays.vm("child_vm(vcpus=2, keep_vm=True)");
+            while round % 2 == 0 && sweeps(&exits(&vm, 0)) == 0 {
+                assert!(child.try_wait().unwrap().is_none(), "it ended");
+                std::thread::yield_now();
+            }
+            (0..random.usize(0..2_000)).for_each(|_| std::thread::yield_now());
+            let directory = debugfs.0.join("kvm").join(&vm);
+            assert!(directory.exists(), "{vm}");
+            let (pid, _) = vm.split_once('-').unwrap();
+            stays.ask(&format!("kill({pid})"));
+            let killed = sweeps(&clock);
+            while directory.exists() {
+                let more = sweeps(&clock) - killed;
+                assert!(more <= 2, "seed {seed}: {vm} lives on");
+                std::thread::yield_now();
+            }
         }
-        (0..random.usize(0..2_000)).for_each(|_| std::thread::yield_now());
-        let directory = debugfs.0.join("kvm").join(&vm);
-        assert!(directory.exists(), "{vm}");
-        let (pid, _) = vm.split_once('-').unwrap();
-        stays.ask(&format!("kill({pid})"));
-        let killed = sweeps(&clock);
-        while directory.exists() {
-            let more = sweeps(&clock) - killed;
-            assert!(more <= 2, "seed {seed}: {vm} lives on");
-            std::thread::yield_now();
-        }
+        end(child);
     }
-    end(child);
 }

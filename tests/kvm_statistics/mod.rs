@@ -1,5 +1,7 @@
 //! KVM's binary statistics: real VMs, made by another process through /dev/kvm, as the program shows them.
 
+#[cfg(feature = "bpf")]
+mod bpf;
 mod files;
 mod identity;
 mod life;

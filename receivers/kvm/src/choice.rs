@@ -1,38 +1,31 @@
 //! Which source gives which statistic of which VM and vCPU: chosen anew when VMs come or go, never at a sweep.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ffi::CString;
 use std::sync::Arc;
 
 use pipeline::{Attributes, SourceDirectory};
 
-use crate::config::{Config, IdentityPart, Level, SourceName};
-use crate::debugfs::{DebugfsFile, VmDirectory};
-use crate::identity::Identity;
-use crate::layout::{Layout, Layouts};
+#[cfg(feature = "bpf")]
+use crate::bpf::Bpf;
+#[cfg(feature = "bpf")]
+use crate::bpf_values::BpfValues;
+use crate::config::{Config, Level, SourceName};
+use crate::debugfs::DebugfsFile;
+use crate::layout::Layouts;
 use crate::part::{Part, PartKey, PartValues};
 use crate::series::{attributes, file_column, scale_of_file};
-use crate::statistic::{Column, SUBSYSTEM};
+use crate::statistic::{Column, SUBSYSTEM, Statistic};
 use crate::taking::Block;
+use crate::vm::Vm;
 
-/// A VM, and all that may be read of it.
-#[derive(Debug, Default)]
-pub(crate) struct Vm {
-    /// Its process, and its descriptor there.
-    pub(crate) key: (i32, i32),
-    pub(crate) identity: Identity,
-    /// Since when it is there, unix ns; 0 if it is not known.
-    pub(crate) start: u64,
-    /// The statistics that its process keeps open of the VM itself.
-    pub(crate) block: Option<Arc<Block>>,
-    /// Its vCPUs, and the statistics that its process keeps open of them.
-    pub(crate) vcpus: BTreeMap<u32, Option<Arc<Block>>>,
-    /// Whether its process was seen to hold it, and not debugfs alone tells of it.
-    pub(crate) is_held: bool,
-    /// Whether debugfs shows other vCPUs of it than its process seems to hold.
-    pub(crate) is_doubtful: bool,
-    /// Its name and its files in debugfs.
-    pub(crate) directory: Option<(String, VmDirectory)>,
+/// What is known besides the VMs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Known<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) layouts: &'a Layouts,
+    #[cfg(feature = "bpf")]
+    pub(crate) bpf: Option<&'a Bpf>,
 }
 
 /// What nobody gives, of all VMs.
@@ -49,7 +42,7 @@ pub(crate) struct Gaps {
 /// What makes parts of VMs. Columns that are the same are made once.
 #[derive(Debug, Default)]
 pub(crate) struct Chooser {
-    blocks: HashMap<SelectionKey, (Arc<Layout>, Selection)>,
+    blocks: HashMap<SelectionKey, (Arc<[Statistic]>, Selection)>,
     files: HashMap<FilesKey, Arc<[Column]>>,
     /// Whether durations are in seconds.
     normalize: bool,
@@ -58,7 +51,7 @@ pub(crate) struct Chooser {
 /// Files, whether they are a vCPU's, and how many layouts are known, by which they have their types.
 type FilesKey = (Vec<DebugfsFile>, bool, usize);
 
-/// The address of a layout, the statistics of it, and whether they are sums.
+/// The address of all statistics of a layout, which of them, and whether they are sums.
 type SelectionKey = (usize, Vec<usize>, bool);
 
 /// Statistics of a layout, and their columns.
@@ -70,24 +63,7 @@ struct Place<'a> {
     vcpu: Option<u32>,
     attributes: Arc<Attributes>,
     start: u64,
-    layouts: &'a Layouts,
-}
-
-/// What a VM is called by: the first of these that it has.
-pub(crate) fn label(vm: &Vm, by: &[IdentityPart]) -> String {
-    let named = by.iter().find_map(|part| match part {
-        IdentityPart::Uuid => vm.identity.uuid.clone(),
-        IdentityPart::Name => vm.identity.name.clone(),
-        IdentityPart::Pid => Some(vm.pid_and_fd()),
-    });
-    named.unwrap_or_else(|| vm.pid_and_fd())
-}
-
-impl Vm {
-    /// `1234-12`.
-    pub(crate) fn pid_and_fd(&self) -> String {
-        format!("{}-{}", self.key.0, self.key.1)
-    }
+    known: Known<'a>,
 }
 
 impl Chooser {
@@ -102,17 +78,18 @@ impl Chooser {
     /// The parts of all VMs, and what nobody gives. `is_hidden` tells which files are not even tried.
     pub(crate) fn choose(
         &mut self,
-        (config, layouts): (&Config, &Layouts),
+        known: Known<'_>,
         vms: &[Vm],
         labels: &[String],
         is_hidden: impl Fn(&DebugfsFile) -> bool,
     ) -> (Vec<Part>, Gaps) {
         let (mut parts, mut gaps) = (Vec::new(), Gaps::default());
         for (vm, label) in vms.iter().zip(labels) {
-            let lacks_own = vm.block.is_none() && vm.directory.is_none();
-            gaps.vms_without += usize::from(lacks_own && config.levels.contains(&Level::Vm));
+            let is_read = vm.block.is_some() || vm.directory.is_some() || vm.is_read_by_bpf(true);
+            let lacks_own = !is_read;
+            gaps.vms_without += usize::from(lacks_own && known.config.levels.contains(&Level::Vm));
             self.choose_of(
-                (config, layouts),
+                known,
                 vm,
                 &label.as_str().into(),
                 &is_hidden,
@@ -125,19 +102,20 @@ impl Chooser {
 
     fn choose_of(
         &mut self,
-        (config, layouts): (&Config, &Layouts),
+        known: Known<'_>,
         vm: &Vm,
         label: &Arc<str>,
         is_hidden: &impl Fn(&DebugfsFile) -> bool,
         parts: &mut Vec<Part>,
         gaps: &mut Gaps,
     ) {
+        let config = known.config;
         let place = |vcpu: Option<u32>| Place {
             vm: label,
             vcpu,
             attributes: Arc::new(attributes(config, vm, label, vcpu)),
             start: vm.start,
-            layouts,
+            known,
         };
         // What comes of vCPUs, so that no sum of it is read beside.
         let mut of_vcpus: HashSet<Arc<str>> = HashSet::new();
@@ -145,12 +123,17 @@ impl Chooser {
         for (number, block) in &vm.vcpus {
             let mut taken = HashSet::new();
             let place = place(Some(*number));
-            gaps.vcpus_without += usize::from(block.is_none());
+            gaps.vcpus_without += usize::from(block.is_none() && !vm.is_read_by_bpf(false));
             for source in config.sources.iter().filter(|_| has_vcpus) {
                 match source {
                     SourceName::StatsFd => {
                         let block = block.as_ref();
                         parts.extend(block.and_then(|it| self.block(vm, &place, it, &mut taken)));
+                    }
+                    #[cfg(feature = "bpf")]
+                    SourceName::Bpf => {
+                        let part = [Some(*number)].into();
+                        parts.extend(self.bpf(vm, &place, part, &mut taken));
                     }
                     SourceName::Debugfs => {
                         let Some((name, directory)) = &vm.directory else {
@@ -178,17 +161,27 @@ impl Chooser {
                         parts.extend(self.sums(vm, &place, &mut taken));
                     }
                 }
+                #[cfg(feature = "bpf")]
+                SourceName::Bpf => {
+                    parts.extend(self.bpf(vm, &place, [None].into(), &mut taken));
+                    if !has_vcpus {
+                        let vcpus = vm.vcpus.keys().map(|it| Some(*it)).collect();
+                        parts.extend(self.bpf(vm, &place, vcpus, &mut taken));
+                    }
+                }
                 SourceName::Debugfs => {
                     if let Some((name, directory)) = &vm.directory {
                         let files = &directory.files;
-                        let hidden = files.iter().filter(|it| is_hidden(it));
-                        let hidden = hidden.filter(|it| !taken.contains(&it.name));
-                        gaps.hidden.extend(hidden.map(|it| Arc::clone(&it.name)));
                         parts.extend(self.files(&place, name, files, &mut taken, is_hidden));
                     }
                 }
             }
         }
+        let files = vm.directory.iter().flat_map(|(_, it)| &it.files);
+        let hidden = files.filter(|it| is_hidden(it) && !taken.contains(&it.name));
+        let is_wanted = config.levels.contains(&Level::Vm);
+        let hidden = hidden.filter(|_| is_wanted);
+        gaps.hidden.extend(hidden.map(|it| Arc::clone(&it.name)));
     }
 
     /// What a block gives that was not taken before.
@@ -199,7 +192,7 @@ impl Chooser {
         block: &Arc<Block>,
         taken: &mut HashSet<Arc<str>>,
     ) -> Option<Part> {
-        let (statistics, columns) = self.selection(&block.layout, taken, false)?;
+        let (statistics, columns) = self.selection(&block.layout.statistics, taken, false)?;
         let values = PartValues::Block(Arc::clone(block), statistics);
         let directory = format!("{SUBSYSTEM}/{}", vm.pid_and_fd());
         Some(place.part(SourceName::StatsFd, directory, SUBSYSTEM, columns, values))
@@ -211,7 +204,8 @@ impl Chooser {
         let blocks = blocks?;
         let layout = Arc::clone(&blocks.first()?.layout);
         let is_same = blocks.iter().all(|it| Arc::ptr_eq(&it.layout, &layout));
-        let (statistics, columns) = is_same.then(|| self.selection(&layout, taken, true))??;
+        let (statistics, columns) =
+            is_same.then(|| self.selection(&layout.statistics, taken, true))??;
         let values = PartValues::Sums(blocks, statistics);
         let directory = format!("{SUBSYSTEM}/{}", vm.pid_and_fd());
         let mut part = place.part(SourceName::StatsFd, directory, SUBSYSTEM, columns, values);
@@ -219,29 +213,60 @@ impl Chooser {
         Some(part)
     }
 
+    /// What BPF reads of a VM or vCPU that was not taken before; without vCPUs the sums of what it reads of them.
+    #[cfg(feature = "bpf")]
+    fn bpf(
+        &mut self,
+        vm: &Vm,
+        place: &Place<'_>,
+        parts: Arc<[Option<u32>]>,
+        taken: &mut HashSet<Arc<str>>,
+    ) -> Option<Part> {
+        use kvm_bpf::Level::{Vcpu, Vm};
+        let level = if parts.first()?.is_some() { Vcpu } else { Vm };
+        let seen = vm.bpf.filter(|it| it.is_open || level == Vcpu)?;
+        let statistics = Arc::clone(place.known.bpf?.statistics(level)?);
+        let is_sum = level == Vcpu && place.vcpu.is_none();
+        let (selected, columns) = self.selection(&statistics, taken, is_sum)?;
+        let values = PartValues::Bpf(BpfValues {
+            vm: seen.key,
+            parts,
+            statistics,
+            selected,
+        });
+        let directory = format!("{SUBSYSTEM}/{}", vm.pid_and_fd());
+        let mut part = place.part(SourceName::Bpf, directory, SUBSYSTEM, columns, values);
+        part.key.is_sum = is_sum;
+        Some(part)
+    }
+
     /// The statistics of a layout that were not taken before, and their columns.
     fn selection(
         &mut self,
-        layout: &Arc<Layout>,
+        statistics: &Arc<[Statistic]>,
         taken: &mut HashSet<Arc<str>>,
         is_sum: bool,
     ) -> Option<Selection> {
-        let all = layout.statistics.iter().enumerate();
+        let all = statistics.iter().enumerate();
         let wanted = all.filter(|(_, it)| taken.insert(Arc::clone(&it.name)));
         let wanted: Vec<usize> = wanted.map(|(at, _)| at).collect();
         if wanted.is_empty() {
             return None;
         }
-        let key = (Arc::as_ptr(layout) as usize, wanted.clone(), is_sum);
+        let key = (
+            Arc::as_ptr(statistics).cast::<()>() as usize,
+            wanted.clone(),
+            is_sum,
+        );
         let make = || {
             let column = |at: &usize| {
-                let statistic = &layout.statistics[*at];
+                let statistic = &statistics[*at];
                 let sum = is_sum.then(|| statistic.sum_column.clone());
                 sum.unwrap_or_else(|| statistic.column.clone())
             };
             let columns = wanted.iter().map(column).collect();
             // Held with it, so that its address is no other one's.
-            (Arc::clone(layout), (wanted.into(), columns))
+            (Arc::clone(statistics), (wanted.into(), columns))
         };
         Some(self.blocks.entry(key).or_insert_with(make).1.clone())
     }
@@ -256,7 +281,7 @@ impl Chooser {
         is_hidden: &impl Fn(&DebugfsFile) -> bool,
     ) -> Option<Part> {
         let (normalize, is_vcpu) = (self.normalize, place.vcpu.is_some());
-        let known = |file: &DebugfsFile| place.layouts.find(&file.name);
+        let known = |file: &DebugfsFile| place.known.layouts.find(&file.name);
         let wanted = files.iter().filter(|it| !is_hidden(it));
         let wanted: Vec<DebugfsFile> = wanted
             .filter(|it| taken.insert(Arc::clone(&it.name)))
@@ -272,7 +297,7 @@ impl Chooser {
         let values = PartValues::Files(wanted.iter().filter_map(file).collect());
         let column = |it| file_column(it, known(it), is_vcpu, normalize);
         let make = || wanted.iter().map(column).collect();
-        let key = (wanted.clone(), is_vcpu, place.layouts.len());
+        let key = (wanted.clone(), is_vcpu, place.known.layouts.len());
         let columns = Arc::clone(self.files.entry(key).or_insert_with(make));
         let path = format!("{SUBSYSTEM}/{directory}");
         Some(place.part_at(SourceName::Debugfs, &path, "debugfs", columns, values))

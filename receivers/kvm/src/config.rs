@@ -55,6 +55,9 @@ impl Default for Config {
 pub enum SourceName {
     /// The statistics descriptors that a VM's monitor keeps open: taken for the moment of a read.
     StatsFd,
+    /// The kernel's own memory, by a BPF program that looks at all open files: every VM, whatever its monitor keeps.
+    #[cfg(feature = "bpf")]
+    Bpf,
     /// KVM's files in debugfs.
     Debugfs,
 }

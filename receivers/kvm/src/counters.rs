@@ -16,3 +16,15 @@ pub(crate) const READS_FAILED: Counter = Counter::sum("reads_failed");
 pub(crate) const VALUES_LOSSY: Counter = Counter::sum("values_lossy");
 /// CPU time of looking for VMs and of reads, µs.
 pub(crate) const CPU_MICROSECONDS: Counter = Counter::sum("cpu_microseconds");
+/// Descriptors of VMs and vCPUs that another descriptor or process shows too, at the last pass.
+#[cfg(feature = "bpf")]
+pub(crate) const BPF_DUPLICATES: Counter = Counter::gauge("bpf_duplicates");
+/// Descriptors of VMs and vCPUs of which the kernel could not read whose they are, at the last pass.
+#[cfg(feature = "bpf")]
+pub(crate) const BPF_UNREADABLE: Counter = Counter::gauge("bpf_unreadable");
+/// Descriptors of VMs and vCPUs beyond the limits, at the last pass.
+#[cfg(feature = "bpf")]
+pub(crate) const BPF_OVER_LIMIT: Counter = Counter::gauge("bpf_over_limit");
+/// Passes that failed.
+#[cfg(feature = "bpf")]
+pub(crate) const BPF_PASSES_FAILED: Counter = Counter::sum("bpf_passes_failed");

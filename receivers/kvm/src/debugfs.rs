@@ -146,6 +146,12 @@ impl Debugfs {
         self.vms.iter()
     }
 
+    /// The directory of this name.
+    #[cfg(feature = "bpf")]
+    pub(crate) fn vm(&self, name: (i32, i32)) -> Option<&VmDirectory> {
+        self.vms.get(&name)
+    }
+
     /// Whether a file is not even tried: each try writes a line to the kernel's log.
     pub(crate) fn is_hidden(&self, file: &DebugfsFile) -> bool {
         self.is_locked_down == Some(true) && file.mode & 0o222 != 0

@@ -15,7 +15,7 @@ pub fn block(file: &[u8]) {
                 .mark(file)
                 .is_some_and(|it| layout.has_mark(file, &it))
         );
-        for statistic in &layout.statistics {
+        for statistic in layout.statistics.iter() {
             let value = statistic.value(layout.data(file), &mut 0);
             match &statistic.column.metric.kind {
                 Kind::Histogram { bounds, .. } => {

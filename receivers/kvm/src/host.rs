@@ -4,13 +4,19 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use pipeline::Context;
+use pipeline::telemetry::Warnings;
 use rustix::io::Errno;
 
 use crate::blocks::Blocks;
+#[cfg(feature = "bpf")]
+use crate::bpf::Bpf;
+#[cfg(feature = "bpf")]
+use crate::bpf_vms::KnownVms;
 use crate::config::{Config, SourceName};
 use crate::debugfs::Debugfs;
 use crate::identity::Identity;
 use crate::layout::Layouts;
+use crate::part::Sources;
 use crate::processes::Processes;
 use crate::procfs::Procfs;
 use crate::uevents::Uevents;
@@ -22,6 +28,10 @@ pub(crate) struct Host {
     pub(crate) processes: Processes,
     pub(crate) blocks: Blocks,
     pub(crate) debugfs: Option<Debugfs>,
+    #[cfg(feature = "bpf")]
+    pub(crate) bpf: Option<Bpf>,
+    #[cfg(feature = "bpf")]
+    pub(crate) known_vms: KnownVms,
     /// The process that each thread with a VM in debugfs belongs to, as long as it lives.
     pub(crate) threads: HashMap<i32, Option<i32>>,
     /// Who the VMs of processes are that are known by debugfs only.
@@ -42,8 +52,9 @@ pub(crate) struct Host {
 const LOOKS: u8 = 3;
 
 impl Host {
-    /// Nothing is known yet.
-    pub(crate) fn new(config: &Config, context: &Context) -> Host {
+    /// Nothing is known yet. What is to be loaded is loaded.
+    #[cfg_attr(not(feature = "bpf"), allow(unused_variables))]
+    pub(crate) fn new(config: &Config, context: &Context, warnings: &Warnings) -> Host {
         let uses = |source| config.sources.contains(&source);
         Host {
             procfs: Procfs::find(context),
@@ -51,6 +62,10 @@ impl Host {
             // A VM's own, and those of its vCPUs.
             blocks: Blocks::new(config.limits.vms + config.limits.vcpus),
             debugfs: uses(SourceName::Debugfs).then(|| Debugfs::new(context)),
+            #[cfg(feature = "bpf")]
+            bpf: uses(SourceName::Bpf).then(|| Bpf::load(config, &context.counters, warnings)),
+            #[cfg(feature = "bpf")]
+            known_vms: KnownVms::new(),
             threads: HashMap::new(),
             strangers: HashMap::new(),
             layouts: Layouts::new(config.normalize_units),
@@ -81,6 +96,7 @@ impl Host {
             self.strangers.clear();
             self.debugfs.iter_mut().for_each(Debugfs::distrust);
         }
+        let is_other_by_bpf = self.look_by_bpf(is_due);
         let heard = self
             .uevents
             .as_ref()
@@ -90,6 +106,7 @@ impl Host {
         if is_other {
             self.find_threads();
         }
+        is_other |= is_other_by_bpf;
         if self.can_take()
             && let Ok(procfs) = &self.procfs
         {
@@ -110,6 +127,16 @@ impl Host {
         is_other || is_due
     }
 
+    /// Makes a pass. Whether it saw anything else than the one before.
+    #[cfg_attr(not(feature = "bpf"), allow(unused_variables, clippy::unused_self))]
+    fn look_by_bpf(&mut self, is_rescan: bool) -> bool {
+        #[cfg(feature = "bpf")]
+        if let Some(bpf) = &mut self.bpf {
+            return bpf.look(is_rescan, &mut self.layouts);
+        }
+        false
+    }
+
     /// Finds the processes of the threads that have made the VMs in debugfs.
     fn find_threads(&mut self) {
         let (Some(debugfs), Ok(procfs)) = (&self.debugfs, &self.procfs) else {
@@ -121,6 +148,24 @@ impl Host {
             let process = known.or_else(|| procfs.process_of(*thread));
             self.threads.insert(*thread, process);
             self.watched.extend(process.map(|it| (it, LOOKS)));
+        }
+    }
+
+    /// Whether BPF tells what VMs there are, whatever may be seen of processes.
+    #[cfg_attr(not(feature = "bpf"), allow(clippy::unused_self))]
+    pub(crate) fn is_seen_by_bpf(&self) -> bool {
+        #[cfg(feature = "bpf")]
+        return self.bpf.as_ref().is_some_and(Bpf::is_active);
+        #[cfg(not(feature = "bpf"))]
+        false
+    }
+
+    /// What is read without taking a descriptor.
+    pub(crate) fn sources(&self) -> Sources<'_> {
+        Sources {
+            debugfs: self.debugfs.as_ref(),
+            #[cfg(feature = "bpf")]
+            pass: self.bpf.as_ref().and_then(Bpf::pass),
         }
     }
 

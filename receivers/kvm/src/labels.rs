@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use crate::choice::{Vm, label};
 use crate::config::IdentityPart;
+use crate::vm::{Vm, label};
 
 /// The name of each VM, in their order, and the names that more than one would have: those get the process and the
 /// descriptor behind them.

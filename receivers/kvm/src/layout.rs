@@ -12,7 +12,7 @@ pub(crate) struct Layout {
     header: Header,
     /// The bytes that say so: the header, and the descriptors.
     descriptors: Box<[u8]>,
-    pub(crate) statistics: Vec<Statistic>,
+    pub(crate) statistics: Arc<[Statistic]>,
     /// The names of those that this program does not know how to read.
     pub(crate) unknown: Vec<String>,
     /// How long a whole file is.
@@ -53,8 +53,15 @@ impl Layouts {
 
     /// The statistic of this name, of whatever shape.
     pub(crate) fn find(&self, name: &str) -> Option<&Statistic> {
-        let mut all = self.all.iter().flat_map(|it| &it.statistics);
+        let mut all = self.all.iter().flat_map(|it| &*it.statistics);
         all.find(|it| &*it.name == name)
+    }
+
+    /// The statistic of this name that lies at this place: `size` numbers from `offset`.
+    #[cfg(feature = "bpf")]
+    pub(crate) fn find_at(&self, name: &str, offset: usize, size: usize) -> Option<&Statistic> {
+        let mut all = self.all.iter().flat_map(|it| &*it.statistics);
+        all.find(|it| (&*it.name, it.offset, it.size) == (name, offset, size))
     }
 
     /// How many shapes are known.
@@ -84,7 +91,7 @@ impl Layout {
         Layout {
             header: parsed.header,
             descriptors: parsed.header.descriptors(file).unwrap_or_default().into(),
-            statistics,
+            statistics: statistics.into(),
             unknown,
             file_bytes: parsed.header.data_offset + end.unwrap_or_default(),
         }

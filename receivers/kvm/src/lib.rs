@@ -1,6 +1,14 @@
 #![doc = include_str!("../README.md")]
 
 mod blocks;
+#[cfg(feature = "bpf")]
+mod bpf;
+#[cfg(feature = "bpf")]
+mod bpf_types;
+#[cfg(feature = "bpf")]
+mod bpf_values;
+#[cfg(feature = "bpf")]
+mod bpf_vms;
 mod choice;
 mod config;
 mod counters;
@@ -27,6 +35,7 @@ mod tables;
 mod taking;
 mod uevents;
 mod units;
+mod vm;
 mod vms;
 
 use pipeline::{

@@ -8,9 +8,11 @@ use pipeline::telemetry::{Counter, Counters};
 use pipeline::{Attributes, Series, Source, SourceDirectory, Value};
 use rustix::io::Errno;
 
+#[cfg(feature = "bpf")]
+use crate::bpf_values::BpfValues;
 use crate::config::SourceName;
 use crate::counters::{BLOCKS_FAILED, BLOCKS_READ, READS_FAILED, VALUES_LOSSY};
-use crate::debugfs;
+use crate::debugfs::{self, Debugfs};
 use crate::statistic::Column;
 use crate::taking::{Block, TakeError};
 use crate::units::Scale;
@@ -49,6 +51,18 @@ pub(crate) enum PartValues {
     Sums(Vec<Arc<Block>>, Arc<[usize]>),
     /// Files, by their paths below `kvm/` in debugfs, and what their numbers are multiplied by.
     Files(Vec<(CString, Scale)>),
+    /// What the last pass by BPF saw.
+    #[cfg(feature = "bpf")]
+    Bpf(BpfValues),
+}
+
+/// What is read without taking a descriptor.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sources<'a> {
+    pub(crate) debugfs: Option<&'a Debugfs>,
+    /// What the last pass by BPF saw.
+    #[cfg(feature = "bpf")]
+    pub(crate) pass: Option<&'a kvm_bpf::Pass>,
 }
 
 impl Part {
@@ -100,7 +114,7 @@ impl PartReader {
         &mut self,
         part: &Part,
         columns: &[usize],
-        open: impl Fn() -> Result<OwnedFd, Errno>,
+        sources: Sources<'_>,
         values: &mut Vec<Value>,
     ) {
         let end = values.len() + columns.len();
@@ -122,6 +136,7 @@ impl PartReader {
                 }
             }
             PartValues::Files(files) => {
+                let open = || sources.debugfs.ok_or(Errno::NOENT)?.open();
                 let root = self.debugfs.get_or_insert_with(open);
                 let mut failed = 0;
                 let value = |at: &usize| {
@@ -136,6 +151,18 @@ impl PartReader {
                 let read = columns.len() as u64 - failed;
                 self.counters.record(Counter::FILES_READ, read);
                 self.counters.record(READS_FAILED, failed);
+            }
+            #[cfg(feature = "bpf")]
+            PartValues::Bpf(of) => {
+                let data = sources.pass.and_then(|it| of.data(it, &mut self.sums));
+                if let Some(data) = data {
+                    self.counters.record(BLOCKS_READ, of.parts.len() as u64);
+                    let all = &of.statistics;
+                    let value = |at: &usize| all[of.selected[*at]].value(data, &mut self.lossy);
+                    values.extend(columns.iter().map(value));
+                } else {
+                    self.counters.record_for(BLOCKS_FAILED, "unreadable", 1);
+                }
             }
         }
         values.resize(end, Value::Absent);
@@ -175,7 +202,7 @@ impl PartReader {
             }
             let data = block.layout.data(&self.buffer);
             let start = self.sums.len() - data.len();
-            for statistic in &block.layout.statistics {
+            for statistic in block.layout.statistics.iter() {
                 statistic.add(&mut self.sums[start..], data);
             }
         }

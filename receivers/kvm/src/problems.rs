@@ -30,7 +30,7 @@ const UNKNOWN: &str = "statistics of a kind that this program does not know; lef
 const SHARED: &str = "VMs of one identity; their process and descriptor are added to it";
 const INDISTINCT: &str =
     "VMs of one process cannot be told apart; their statistics descriptors are not read";
-const BEYOND: &str = "more VMs or vCPUs than `limits` allows; left out";
+pub(crate) const BEYOND: &str = "more VMs or vCPUs than `limits` allows; left out";
 const UNREADABLE: &str = "statistics descriptors that cannot be read; left out";
 const NO_DESCRIPTORS: &str = "statistics descriptors cannot be taken";
 
@@ -41,6 +41,7 @@ impl Problems {
         if uses(SourceName::StatsFd) {
             warn_of_descriptors(warnings, host, self.has_vms);
         }
+        warn_of_unknown(warnings, host);
         let missing = self.missing(config, host);
         if !missing.is_empty() {
             warnings.warn(NO_SOURCE, &missing.join("; "));
@@ -69,13 +70,13 @@ impl Problems {
         let mut all = Vec::new();
         if *vcpus_without > 0 && config.sources.contains(&SourceName::StatsFd) {
             all.push(format!(
-                "{vcpus_without} vCPUs have no statistics descriptor open that may be taken (QEMU keeps one from 8.1 on)"
+                "{vcpus_without} vCPUs have no statistics descriptor open that may be taken (QEMU keeps one from 8.1 on; the source bpf needs none)"
             ));
         }
         if !hidden.is_empty() {
             let count = hidden.len();
             all.push(format!(
-                "{count} statistics of VMs are in files that the kernel's lockdown hides (boot without it, or have a monitor that keeps statistics descriptors)"
+                "{count} statistics of VMs are in files that the kernel's lockdown hides (boot without it, or use the source bpf)"
             ));
         }
         let problem = host.debugfs.as_ref().and_then(|it| it.problem);
@@ -108,7 +109,7 @@ fn warn_of_descriptors(warnings: &Warnings, host: &Host, has_vms: bool) {
     if let Some(error) = host.processes.unwatched {
         warnings.warn(NO_DESCRIPTORS, &format!("pidfd_open: {error}"));
     }
-    if host.processes.refused > 0 && has_vms {
+    if host.processes.refused > 0 && has_vms && !host.is_seen_by_bpf() {
         warnings.warn(REFUSED, &refused_detail(host.processes.refused));
     }
     let errors = host.blocks.errors().map(unreadable);
@@ -116,6 +117,10 @@ fn warn_of_descriptors(warnings: &Warnings, host: &Host, has_vms: bool) {
     errors
         .iter()
         .for_each(|it| _ = warnings.warn(UNREADABLE, it));
+}
+
+/// Which statistics are of kinds that this program does not know.
+fn warn_of_unknown(warnings: &Warnings, host: &Host) {
     let unknown: BTreeSet<&String> = host.layouts.unknown().collect();
     if !unknown.is_empty() {
         let names: Vec<&str> = unknown.into_iter().map(String::as_str).collect();

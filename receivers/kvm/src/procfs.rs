@@ -181,10 +181,12 @@ impl Procfs {
         let ticks: u64 = fields.get(19)?.parse().ok()?;
         let per_second = rustix::param::clock_ticks_per_second().max(1);
         let since_boot = ticks.saturating_mul(1_000_000_000 / per_second);
-        Some((
-            fields.get(1)?.parse().ok()?,
-            self.boot.saturating_add(since_boot),
-        ))
+        Some((fields.get(1)?.parse().ok()?, self.unix_nano(since_boot)))
+    }
+
+    /// A time since the kernel was booted, as unix ns.
+    pub(crate) fn unix_nano(&self, since_boot: u64) -> u64 {
+        self.boot.saturating_add(since_boot)
     }
 }
 

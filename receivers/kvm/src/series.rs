@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use pipeline::{AnyValue, Attributes, Declared, Metric, SourceFile};
 
-use crate::choice::Vm;
 use crate::config::Config;
 use crate::debugfs::DebugfsFile;
 use crate::descriptors::StatisticUnit;
 use crate::identity::Identity;
 use crate::statistic::{Column, SUBSYSTEM, Statistic};
 use crate::units::{Scale, unit};
+use crate::vm::Vm;
 
 /// The labels of a VM's series, or of those of its vCPU.
 pub(crate) fn attributes(
@@ -47,7 +47,7 @@ pub(crate) fn file_column(
     let own = known.map(|it| if is_vcpu { &it.column } else { &it.sum_column });
     let mut column = own
         .cloned()
-        .unwrap_or_else(|| unknown_column(of, normalize));
+        .unwrap_or_else(|| untyped(&of.name, normalize).0);
     Arc::make_mut(&mut column.file).mode = of.mode;
     column
 }
@@ -57,21 +57,23 @@ pub(crate) fn scale_of_file(of: &DebugfsFile, known: Option<&Statistic>, normali
     known.map_or_else(|| unit_of_name(&of.name, normalize).1, |it| it.scale)
 }
 
-fn unknown_column(of: &DebugfsFile, normalize: bool) -> Column {
-    let (unit, _) = unit_of_name(&of.name, normalize);
+/// What nobody gives the type of: what its name says, and what numbers are multiplied by for it.
+pub(crate) fn untyped(name: &Arc<str>, normalize: bool) -> (Column, Scale) {
+    let (unit, scale) = unit_of_name(name, normalize);
     let mut metric = Metric::default();
-    metric.name = format!("{SUBSYSTEM}/{}", of.name).into();
+    metric.name = format!("{SUBSYSTEM}/{name}").into();
     metric.unit = unit.clone().unwrap_or_default();
     let mut declared = Declared::default();
     // A sum is read where what it is made of is not.
     declared.aggregate = Some(false);
     declared.unit = unit;
-    let mut file = SourceFile::new(Arc::clone(&of.name));
+    let mut file = SourceFile::new(Arc::clone(name));
     file.declared = Some(Arc::new(declared));
-    Column {
+    let column = Column {
         metric: Arc::new(metric),
         file: Arc::new(file),
-    }
+    };
+    (column, scale)
 }
 
 /// The unit that a name says, and what numbers are multiplied by for it.

@@ -22,7 +22,7 @@ pub(crate) struct Column {
 }
 
 /// A statistic of a block.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Statistic {
     /// The kernel's name: `exits`.
     pub(crate) name: Arc<str>,
@@ -67,6 +67,23 @@ impl Statistic {
                 .flatten()
                 .map(|it| (it, scale)),
         })
+    }
+
+    /// A number of which no descriptor tells more than where it is: what it is, others may know by its name.
+    #[cfg(feature = "bpf")]
+    pub(crate) fn untyped(name: &str, offset: usize, normalize: bool) -> Statistic {
+        let name: Arc<str> = escaped(name).into();
+        let (column, scale) = crate::series::untyped(&name, normalize);
+        Statistic {
+            sum_column: column.clone(),
+            column,
+            name,
+            r#type: StatisticType::Cumulative,
+            offset,
+            size: 1,
+            scale,
+            sum: None,
+        }
     }
 
     /// Its value in this block of numbers. What is beyond 64 bits with a sign is counted as `lossy`.

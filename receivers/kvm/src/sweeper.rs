@@ -7,7 +7,7 @@ use pipeline::telemetry::{FoundTree, Warnings};
 use pipeline::{Batch, Context, Demand, StartupReport};
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::choice::{Chooser, Vm};
+use crate::choice::{Chooser, Known};
 use crate::config::{Config, Limits};
 use crate::counters::{CPU_MICROSECONDS, VCPUS, VMS};
 use crate::host::Host;
@@ -17,6 +17,7 @@ use crate::problems::{Problems, refused_detail};
 use crate::statistic::SUBSYSTEM;
 use crate::tables::Tables;
 use crate::taking::TakeError;
+use crate::vm::Vm;
 use crate::vms::FoundVms;
 
 /// All that a sweep takes.
@@ -46,11 +47,12 @@ pub(crate) struct Swept {
 }
 
 impl Sweeper {
-    /// Opens what finds VMs; nothing is read yet.
+    /// Opens what finds VMs, and loads what reads them, on the thread that sweeps; nothing is read yet.
     pub(crate) fn new(config: Config, context: Context, demand: Demand) -> Sweeper {
+        let warnings = Warnings::new(context.counters.component());
         Sweeper {
-            warnings: Warnings::new(context.counters.component()),
-            host: Host::new(&config, &context),
+            host: Host::new(&config, &context, &warnings),
+            warnings,
             chooser: Chooser::new(config.normalize_units),
             tables: Tables::new(context.clone(), demand),
             reader: PartReader::new(context.counters.clone()),
@@ -71,10 +73,9 @@ impl Sweeper {
         } else if let Some(problems) = self.problems.take() {
             problems.warn(&self.warnings, &self.config, &self.host);
         }
-        let (reader, debugfs) = (&mut self.reader, &self.host.debugfs);
+        let (reader, sources) = (&mut self.reader, self.host.sources());
         let batches = self.tables.sweep(number, tick, |part, columns, values| {
-            let open = || debugfs.as_ref().ok_or(rustix::io::Errno::NOENT)?.open();
-            reader.read(part, columns, open, values);
+            reader.read(part, columns, sources, values);
         });
         reader.finish();
         for (pid, error) in std::mem::take(&mut reader.failed) {
@@ -102,11 +103,15 @@ impl Sweeper {
         } = self.host.vms();
         let beyond = cut(&self.config.limits, &mut vms);
         let (labels, shared) = labels(&vms, &self.config.identity);
-        let (debugfs, config) = (&self.host.debugfs, &self.config);
-        let is_hidden = |file: &_| debugfs.as_ref().is_some_and(|it| it.is_hidden(file));
-        let (parts, gaps) =
-            self.chooser
-                .choose((config, &self.host.layouts), &vms, &labels, is_hidden);
+        let (host, config) = (&self.host, &self.config);
+        let known = Known {
+            config,
+            layouts: &host.layouts,
+            #[cfg(feature = "bpf")]
+            bpf: host.bpf.as_ref(),
+        };
+        let is_hidden = |file: &_| host.debugfs.as_ref().is_some_and(|it| it.is_hidden(file));
+        let (parts, gaps) = self.chooser.choose(known, &vms, &labels, is_hidden);
         self.tables.set_parts(parts);
         let vcpus = vms.iter().map(|it| it.vcpus.len()).sum();
         self.found = (vms.len(), vcpus);
@@ -130,6 +135,7 @@ impl Sweeper {
         if vms == 0 {
             let why = match self.host.processes.refused {
                 0 => "none is there yet".to_owned(),
+                _ if self.host.is_seen_by_bpf() => "none is there yet".to_owned(),
                 refused => refused_detail(refused),
             };
             return StartupReport::Missing(format!("VMs ({why})"));

@@ -2,7 +2,7 @@
 //! descriptor is open, a VM whose process has died lives on in the kernel. Nothing between taking and closing waits.
 
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -148,11 +148,11 @@ fn creator(id: &str) -> Option<i32> {
 }
 
 /// All of a file, as far as it is of a possible size.
-fn read_all(file: &OwnedFd) -> Result<Vec<u8>, Errno> {
+pub(crate) fn read_all(file: impl AsFd) -> Result<Vec<u8>, Errno> {
     let mut all = Vec::new();
     let mut chunk = [MaybeUninit::uninit(); 16 * 1024];
     while all.len() <= MAX_BYTES {
-        let (read, _) = rustix::io::pread(file, &mut chunk, all.len() as u64)?;
+        let (read, _) = rustix::io::pread(&file, &mut chunk, all.len() as u64)?;
         if read.is_empty() {
             break;
         }

@@ -3,15 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
-use crate::choice::Vm;
 use crate::debugfs::VmDirectory;
 use crate::host::Host;
 use crate::identity::Identity;
 use crate::join::{self, VmFiles};
 use crate::procfs::KvmFile;
+use crate::vm::Vm;
 
 /// By process, and the VM's descriptor there.
-type ByKey = BTreeMap<(i32, i32), Vm>;
+pub(crate) type ByKey = BTreeMap<(i32, i32), Vm>;
 
 /// The VMs that there are, and what is wrong with them.
 #[derive(Debug, Default)]
@@ -36,8 +36,16 @@ impl Host {
                 None => indistinct.push(pid),
             }
         }
-        self.add_directories(&mut vms);
-        indistinct.extend(doubtful(&mut vms));
+        if self.is_seen_by_bpf() {
+            #[cfg(feature = "bpf")]
+            {
+                vms = self.vms_by_bpf(vms);
+            }
+            indistinct.clear();
+        } else {
+            self.add_directories(&mut vms);
+            indistinct.extend(doubtful(&mut vms));
+        }
         let mut vms: Vec<Vm> = vms
             .into_values()
             .filter(|it| !it.vcpus.is_empty())
@@ -85,8 +93,7 @@ impl Host {
             block: own,
             vcpus,
             is_held: true,
-            is_doubtful: false,
-            directory: None,
+            ..Vm::default()
         }
     }
 
@@ -177,7 +184,7 @@ fn doubtful(vms: &mut ByKey) -> BTreeSet<i32> {
 
 impl Vm {
     /// Its files in debugfs, which also say since when it is there, and which vCPUs it has.
-    fn set_directory(&mut self, (thread, fd): (i32, i32), directory: &VmDirectory) {
+    pub(crate) fn set_directory(&mut self, (thread, fd): (i32, i32), directory: &VmDirectory) {
         if directory.start > 0 {
             self.start = directory.start;
         }

@@ -28,6 +28,6 @@ fn what_makes_no_sense_is_refused() {
     ] {
         assert_eq!(mistakes::<Kvm>(yaml), [expected]);
     }
-    let unknown = mistakes::<Kvm>("sources: [bpf]");
-    assert_eq!(unknown, ["sources.0: unknown value `bpf`"]);
+    let unknown = mistakes::<Kvm>("sources: [qmp]");
+    assert_eq!(unknown, ["sources.0: unknown value `qmp`"]);
 }

@@ -56,6 +56,12 @@ impl KvmIterator {
         Ok(&self.pass)
     }
 
+    /// What the last pass saw; nothing if it failed.
+    #[must_use]
+    pub fn last_pass(&self) -> &Pass {
+        &self.pass
+    }
+
     /// Compares what the iterator reads of a VM of one's own with what its statistics descriptors give: the proof that the
     /// statistics lie where the kernel's type information says.
     ///

@@ -130,6 +130,12 @@ impl Pass {
         self.is_proved && !self.is_refuted
     }
 
+    /// Whether there are vCPUs, and no records of them since nothing is proved.
+    #[must_use]
+    pub fn is_withheld(&self) -> bool {
+        !self.is_proved() && self.kept.keys().any(|(_, vcpu)| vcpu.is_some())
+    }
+
     /// It is known to be wrong: there are no records from now on.
     pub(crate) fn refute(&mut self) {
         self.is_refuted = true;
