@@ -27,6 +27,7 @@ mod host_changes;
 mod hostile_tree;
 mod hostile_upstream;
 mod hotplug;
+mod inspect;
 mod join;
 mod kvm;
 mod kvm_statistics;

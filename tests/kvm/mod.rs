@@ -1,6 +1,7 @@
 //! A real VM, made through /dev/kvm, seen in debugfs.
 
 pub(crate) mod host;
+mod inspected;
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};

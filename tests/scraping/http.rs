@@ -31,7 +31,8 @@ pub(super) fn get(address: SocketAddr, path: &str, headers: &[&str]) -> Answer {
     } else {
         format!("Host: {address}\r\n")
     };
-    let headers: String = headers.iter().map(|it| format!("{it}\r\n")).collect();
+    let lines = headers.iter().flat_map(|it| [*it, "\r\n"]);
+    let headers: String = lines.collect();
     let request = format!("GET {path} HTTP/1.1\r\n{host}{headers}Connection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = Vec::new();

@@ -53,10 +53,8 @@ impl Prometheus {
 
     /// The value of an expression that has one.
     pub(super) fn query(&self, expression: &str) -> Option<String> {
-        let encoded: String = expression
-            .bytes()
-            .map(|byte| format!("%{byte:02x}"))
-            .collect();
+        let encoded = expression.bytes().map(|byte| format!("%{byte:02x}"));
+        let encoded = encoded.collect::<Vec<_>>().concat();
         let answer = get(self.address, &format!("/api/v1/query?query={encoded}"), &[]);
         let answer: Value = serde_json::from_slice(&answer.bytes).ok()?;
         let value = &answer["data"]["result"][0]["value"][1];

@@ -5,6 +5,7 @@
 mod errors;
 mod first_scan;
 mod fuse;
+mod inspected;
 mod run;
 mod slow;
 

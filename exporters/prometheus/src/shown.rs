@@ -96,7 +96,7 @@ mod tests {
     use pipeline::formats::text;
 
     fn lines(shown: &Shown) -> Vec<String> {
-        let (snapshot, _) = shown.snapshot(Duration::from_secs(300));
+        let (snapshot, _) = shown.snapshot(Duration::from_mins(5));
         let text = snapshot.write(Format::Text, Escaping::Underscores);
         let lines = text.lines().filter(|line| !line.starts_with('#'));
         lines.map(String::from).collect()

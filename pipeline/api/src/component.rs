@@ -10,10 +10,11 @@ use tokio::time::Instant;
 use crate::channel::{Outbox, Outlet};
 use crate::clock::{ReceiverClock, Shutdown};
 use crate::context::Context;
-use crate::data::Batch;
+use crate::data::{Batch, Head, Series};
 use crate::demand::Demand;
 use crate::error::{BoxError, Result};
 use crate::host::Host;
+use crate::inspection::{Explanation, Inspection};
 
 /// What every component has, whatever its kind.
 pub trait Component: Sized {
@@ -37,6 +38,26 @@ pub trait Receiver: Send + 'static {
     /// # Errors
     /// One that ends the program. What can pass is counted and tried again instead.
     async fn run(self: Box<Self>, demand: Demand, out: Outlet, clock: ReceiverClock) -> Result<()>;
+
+    /// Looks once, and says what it has found: what is wanted by the batches that it sends, all else by `inspection`. The
+    /// default says nothing, and looks only where one sweep is made.
+    ///
+    /// # Errors
+    /// As for [`Receiver::run`].
+    #[allow(clippy::must_use_candidate)] // a future has to be used anyway
+    async fn inspect(
+        self: Box<Self>,
+        demand: Demand,
+        out: Outlet,
+        clock: ReceiverClock,
+        inspection: Inspection,
+    ) -> Result<()> {
+        if inspection.reads() {
+            self.run(demand, out, clock).await
+        } else {
+            Ok(())
+        }
+    }
 }
 
 /// A processor of batches: a state machine without await or channel of its own. All components share one thread: what
@@ -52,6 +73,11 @@ pub trait Processor: Send + 'static {
     /// but it saves nothing.
     fn demand(&self, _below: Demand) -> Demand {
         Demand::everything()
+    }
+
+    /// What it says of a series as it comes in, for `inspect`. The default says nothing.
+    fn explain(&self, _head: &Head, _series: &Series) -> Explanation {
+        Explanation::default()
     }
 
     /// When [`Processor::wake`] is to be called, by tokio's clock.

@@ -125,6 +125,7 @@ mod demand;
 mod error;
 pub mod formats;
 mod host;
+mod inspection;
 mod matching;
 mod per_series;
 mod registry;
@@ -151,6 +152,7 @@ pub use data::{
 pub use demand::{Demand, Verdict, Want};
 pub use error::{BoxError, Error, Result, with_causes};
 pub use host::{Host, PipelineShape};
+pub use inspection::{Explanation, Inspected, Inspection, LeftOut};
 pub use matching::{Match, near_label};
 pub use per_series::{Memo, PerSeries, TableRewrite};
 pub use registry::{Build, Decode, Factory, Registration};

@@ -20,8 +20,8 @@ use crate::processor::{Request, run_processor};
 
 /// All components, built, and how they hang together.
 pub(crate) struct Graph {
-    receivers: BTreeMap<String, Box<dyn Receiver>>,
-    pipelines: Vec<Pipeline>,
+    pub(crate) receivers: BTreeMap<String, Box<dyn Receiver>>,
+    pub(crate) pipelines: Vec<Pipeline>,
     pub(crate) exporters: BTreeMap<String, (Arc<StartedExporter>, DeliveryConfig)>,
     /// The receivers that are not optional.
     pub(crate) required: BTreeSet<String>,
@@ -29,14 +29,15 @@ pub(crate) struct Graph {
     pub(crate) extensions: Vec<(String, Box<dyn Extension>)>,
     pub(crate) rules: RuleLog,
     pub(crate) status: Status,
-    capacity: usize,
+    pub(crate) capacity: usize,
 }
 
-struct Pipeline {
-    name: String,
-    receivers: Vec<String>,
-    processors: Vec<(String, Box<dyn Processor>)>,
-    exporters: Vec<String>,
+/// A pipeline: the ids of its components, and its own processors.
+pub(crate) struct Pipeline {
+    pub(crate) name: String,
+    pub(crate) receivers: Vec<String>,
+    pub(crate) processors: Vec<(String, Box<dyn Processor>)>,
+    pub(crate) exporters: Vec<String>,
 }
 
 /// Builds what pipelines use. Nothing runs yet, and nothing was opened but what components read by their context. What is
@@ -266,6 +267,11 @@ fn shared_exporters(pipelines: &[Pipeline]) -> BTreeSet<String> {
 /// What all outputs want.
 fn joined_demand(outputs: &[Output]) -> Demand {
     let demands = outputs.iter().map(|output| output.demand.clone());
+    all_of(demands)
+}
+
+/// What any of them wants.
+pub(crate) fn all_of(demands: impl Iterator<Item = Demand>) -> Demand {
     demands
         .reduce(Demand::or)
         .unwrap_or_else(Demand::everything)

@@ -7,6 +7,7 @@ mod exporter;
 mod extensions;
 mod fanout;
 mod graph;
+mod inspect;
 mod join;
 mod processor;
 mod resource;

@@ -46,7 +46,7 @@ pub(crate) async fn run_processor(
 }
 
 /// A bad batch costs itself, never the pipeline.
-fn record_error(result: pipeline::Result<()>, points: usize, out: &Outbox) {
+pub(crate) fn record_error(result: pipeline::Result<()>, points: usize, out: &Outbox) {
     if let Err(error) = result {
         out.dropped(points, DropReason::PROCESSOR_ERROR);
         out.warnings().warn("a batch is lost", &error.to_string());

@@ -9,7 +9,9 @@ mod template;
 use std::sync::Arc;
 
 use pipeline::telemetry::RuleUse;
-use pipeline::{Component, Context, Error, Head, Match, PerSeries, Result, Series, Verdict};
+use pipeline::{
+    Component, Context, Error, Explanation, Head, Match, PerSeries, Result, Series, Verdict,
+};
 
 use act::{Outcome, act};
 pub use config::{Action, Config, Delete, Extract, Map, Name, Only, Rename, Replace, Set};
@@ -46,6 +48,23 @@ impl Component for Labels {
 
 impl PerSeries for Labels {
     fn rewrite(&self, head: &Head, series: &mut Series) -> Verdict {
+        match self.act(head, series) {
+            None => Verdict::Keep,
+            Some(_) => Verdict::Drop,
+        }
+    }
+
+    fn explain(&self, head: &Head, series: &Series) -> Explanation {
+        let dropped_by = self.act(head, &mut series.clone());
+        let mut explanation = Explanation::default();
+        explanation.dropped_by = dropped_by.map(|rule| rule.path().to_owned().into());
+        explanation
+    }
+}
+
+impl Labels {
+    /// Does the actions, up to the one that drops the series.
+    fn act(&self, head: &Head, series: &mut Series) -> Option<&RuleUse> {
         let is_open = self.actions.iter().any(|(_, rule)| rule.is_open());
         let before = is_open.then(|| series.clone());
         for (action, rule) in &self.actions {
@@ -64,10 +83,10 @@ impl PerSeries for Labels {
                 rule.record(outcome == matched, || near_miss(action, before, series));
             }
             if outcome == Outcome::Dropped {
-                return Verdict::Drop;
+                return Some(rule);
             }
         }
-        Verdict::Keep
+        None
     }
 }
 

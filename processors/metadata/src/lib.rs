@@ -1,8 +1,10 @@
 #![doc = include_str!("../README.md")]
 
+mod answers;
 mod catalog;
 mod config;
 mod counts;
+mod explain;
 mod types;
 mod wraps;
 
@@ -12,8 +14,8 @@ use std::sync::Arc;
 
 use pipeline::telemetry::{DropReason, bounded};
 use pipeline::{
-    Batch, Component, Context, Demand, Error, Memo, Outbox, Processor, Remark, Result, Table,
-    TableMap, Value,
+    Batch, Component, Context, Demand, Error, Explanation, Head, Memo, Outbox, PerSeries as _,
+    Processor, Remark, Result, Series, Table, TableMap, Value,
 };
 
 use catalog::Catalog;
@@ -183,6 +185,10 @@ impl Processor for Metadata {
 
     fn demand(&self, below: Demand) -> Demand {
         self.memo.demand(below)
+    }
+
+    fn explain(&self, head: &Head, series: &Series) -> Explanation {
+        self.memo.stage().explain(head, series)
     }
 }
 

@@ -3,19 +3,20 @@
 use std::sync::Arc;
 
 use pipeline::telemetry::RuleUse;
-use pipeline::{Context, Head, Kind, PerSeries, Series, Source, SourceFile, Verdict};
+use pipeline::{Context, Explanation, Head, Kind, PerSeries, Series, Source, SourceFile, Verdict};
 
+use crate::answers::is_counter_by_mode;
 use crate::catalog::{Catalog, CatalogEntry};
-use crate::config::{Aggregates, Config, MetadataRule, MetadataSource, Start, Unmatched};
+use crate::config::{Aggregates, Config, MetadataRule, MetadataSource, Start};
 use crate::counts::{RowMemory, ValueRewrite};
 use crate::wraps::Wrap;
 
 /// Answers what a metric is, from rules, declarations, catalogs and modes.
 #[derive(Debug)]
 pub(crate) struct Types {
-    config: Config,
+    pub(crate) config: Config,
     /// What each rule has matched.
-    rule_uses: Vec<Arc<RuleUse>>,
+    pub(crate) rule_uses: Vec<Arc<RuleUse>>,
     catalog: Catalog,
 }
 
@@ -92,13 +93,11 @@ impl Types {
         if !is_auto || !source.is_some_and(|source| source.file.same_name_below) {
             return false;
         }
-        let rules: Vec<&MetadataRule> = self.rules(series).collect();
-        self.is_aggregate(&rules, source, self.entry(source))
-            .is_none()
+        self.is_aggregate(&self.known(series)).is_none()
     }
 
     /// The counter that wraps at what this file shows, if the catalog knows one and no rule drops the file.
-    fn counter_of_range(&self, series: &Series) -> Option<Series> {
+    pub(crate) fn counter_of_range(&self, series: &Series) -> Option<Series> {
         if self.rules(series).any(|rule| rule.drop) {
             return None;
         }
@@ -111,7 +110,7 @@ impl Types {
         Some(of)
     }
 
-    fn rules(&self, series: &Series) -> impl Iterator<Item = &MetadataRule> {
+    pub(crate) fn rules(&self, series: &Series) -> impl Iterator<Item = &MetadataRule> {
         let asked = self.config.sources.contains(&MetadataSource::Rules);
         self.config
             .rules
@@ -120,7 +119,7 @@ impl Types {
     }
 
     /// What the catalog knows, if it is asked at all.
-    fn entry(&self, source: Option<&Source>) -> Option<&CatalogEntry> {
+    pub(crate) fn entry(&self, source: Option<&Source>) -> Option<&CatalogEntry> {
         let source = source.filter(|_| self.config.sources.contains(&MetadataSource::Catalog))?;
         self.catalog.find(
             &source.directory.path,
@@ -128,101 +127,28 @@ impl Types {
             &source.directory.filesystem,
         )
     }
-
-    /// What is said of its being a sum; `None` if nobody says anything.
-    fn is_aggregate(
-        &self,
-        rules: &[&MetadataRule],
-        source: Option<&Source>,
-        entry: Option<&CatalogEntry>,
-    ) -> Option<bool> {
-        let declared = source.and_then(|source| source.file.declared.as_ref());
-        let answer = |asked: &MetadataSource| match asked {
-            MetadataSource::Rules => rules.iter().find_map(|rule| rule.aggregate),
-            MetadataSource::Declared => declared.and_then(|declared| declared.aggregate),
-            MetadataSource::Catalog => entry
-                .zip(source)
-                .map(|(entry, source)| entry.is_aggregate(source)),
-            MetadataSource::Mode => None,
-        };
-        self.config.sources.iter().find_map(answer)
-    }
 }
 
 impl PerSeries for Types {
     fn rewrite(&self, _: &Head, series: &mut Series) -> Verdict {
         self.record_matches(series);
-        let source = series.source.clone();
-        let source = source.as_ref();
-        let rules: Vec<&MetadataRule> = self.rules(series).collect();
-        if rules.iter().any(|rule| rule.drop) {
+        let before = series.clone();
+        let known = self.known(&before);
+        if self.dropped(series, &known).is_some() {
             return Verdict::Drop;
         }
-        let entry = self.entry(source);
-        let declared = source.and_then(|source| source.file.declared.as_ref());
-
-        let is_aggregate = self.is_aggregate(&rules, source, entry);
-        let sum = is_aggregate == Some(true);
-        let candidate =
-            is_aggregate.is_none() && source.is_some_and(|source| source.file.same_name_below);
-        let marked = sum || candidate;
-        let apart = match self.config.aggregates {
-            Aggregates::Auto if sum => return Verdict::Drop,
-            Aggregates::Drop if marked => return Verdict::Drop,
-            Aggregates::Separate => marked,
-            _ => false,
-        };
-
-        // `Some(None)`: somebody says that there is no number to export.
-        let kind = self.config.sources.iter().find_map(|asked| match asked {
-            MetadataSource::Rules => rules
-                .iter()
-                .find_map(|rule| rule.kind)
-                .map(|kind| Some(kind.into())),
-            MetadataSource::Declared => declared
-                .and_then(|declared| declared.kind.clone())
-                .map(Some),
-            MetadataSource::Catalog => entry.map(|entry| entry.kind.clone()),
-            MetadataSource::Mode => source
-                .filter(|source| is_counter_by_mode(source))
-                .map(|_| Some(Kind::COUNTER)),
-        });
-        series.kind = match kind {
-            Some(Some(kind)) => {
-                series.kind_is_assumed = false;
-                kind
-            }
-            Some(None) => return Verdict::Drop,
-            None if series.kind != Kind::Unknown => series.kind.clone(),
-            None if self.config.unmatched == Unmatched::Drop => return Verdict::Drop,
-            None => {
-                series.kind_is_assumed = true;
-                Kind::Gauge
-            }
-        };
-        let text = |rule: &dyn Fn(&MetadataRule) -> Option<Arc<str>>,
-                    declared: Option<Arc<str>>,
-                    entry: Option<&Arc<str>>| {
-            self.config.sources.iter().find_map(|asked| match asked {
-                MetadataSource::Rules => rules.iter().find_map(|it| rule(it)),
-                MetadataSource::Declared => declared.clone(),
-                MetadataSource::Catalog => entry.filter(|it| !it.is_empty()).cloned(),
-                MetadataSource::Mode => None,
-            })
-        };
-        let unit = text(
-            &|rule| rule.unit.as_deref().map(Arc::from),
-            declared.and_then(|it| it.unit.clone()),
-            entry.map(|it| &it.unit),
-        );
-        let description = text(
-            &|rule| rule.description.as_deref().map(Arc::from),
-            declared.and_then(|it| it.description.clone()),
-            entry.map(|it| &it.description),
-        );
+        if let Some((_, kind)) = self.kind(&known) {
+            series.kind = kind.unwrap_or_default();
+            series.kind_is_assumed = false;
+        } else if series.kind == Kind::Unknown {
+            series.kind = Kind::Gauge;
+            series.kind_is_assumed = true;
+        }
+        let unit = self.unit(&known).map(|(_, unit)| unit);
+        let description = self.description(&known).map(|(_, text)| text);
         series.unit = unit.unwrap_or_else(|| Arc::clone(&series.unit));
         series.description = description.unwrap_or_else(|| Arc::clone(&series.description));
-        if apart {
+        if self.is_apart(&known) {
             series.name = format!("{}{AGGREGATE}", series.name).into();
             series.kind = Kind::UP_DOWN_COUNTER;
             series.kind_is_assumed = false;
@@ -247,14 +173,8 @@ impl PerSeries for Types {
     fn renames(&self) -> bool {
         self.config.aggregates == Aggregates::Separate
     }
-}
 
-/// A file that can be cleared counts; on sysfs 0644 is a setting, and 0444 says nothing anywhere.
-fn is_counter_by_mode(source: &Source) -> bool {
-    let known = match &*source.directory.filesystem {
-        "statsfs" | "stats_fs" => true,
-        "debugfs" => source.directory.path.split('/').next() == Some("kvm"),
-        _ => false,
-    };
-    known && source.file.mode & 0o777 == 0o644
+    fn explain(&self, _: &Head, series: &Series) -> Explanation {
+        self.explanation(series)
+    }
 }

@@ -1,6 +1,7 @@
 //! Failures in the tree: warned of once, joined, and counted. A thousand bad files are one line.
 
 use std::collections::{BTreeMap, HashSet};
+use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -32,6 +33,16 @@ impl From<(&'static str, Errno)> for Cause {
     fn from((message, errno): (&'static str, Errno)) -> Cause {
         let error = Some(errno.raw_os_error());
         Cause { message, error }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.message)?;
+        match self.error {
+            Some(error) => write!(f, ": {}", std::io::Error::from_raw_os_error(error)),
+            None => Ok(()),
+        }
     }
 }
 

@@ -16,8 +16,11 @@ mod rules;
 mod sweep;
 mod tables;
 
+use std::time::Duration;
+
 use pipeline::{
-    Component, Context, Demand, Error, Outlet, Receiver, ReceiverClock, Remark, Result, async_trait,
+    Component, Context, Demand, Error, Inspection, Outlet, Receiver, ReceiverClock, Remark, Result,
+    async_trait,
 };
 
 pub use config::{Config, Filter, FormatRule, Limits, Priority, Read, ValueFormat};
@@ -136,15 +139,38 @@ fn only_subsystem(root: &str) -> Option<&str> {
 #[async_trait]
 impl Receiver for Statsfs {
     async fn run(self: Box<Self>, demand: Demand, out: Outlet, clock: ReceiverClock) -> Result<()> {
+        self.start(demand, out, clock, None).await
+    }
+
+    async fn inspect(
+        self: Box<Self>,
+        demand: Demand,
+        out: Outlet,
+        clock: ReceiverClock,
+        inspection: Inspection,
+    ) -> Result<()> {
+        self.start(demand, out, clock, Some(inspection)).await
+    }
+}
+
+impl Statsfs {
+    async fn start(
+        self,
+        demand: Demand,
+        out: Outlet,
+        clock: ReceiverClock,
+        inspection: Option<Inspection>,
+    ) -> Result<()> {
         let (config, context) = (self.config, self.context);
         let interval = config.collection_interval.0;
-        let ticks = if config.align {
-            clock.aligned_ticks(interval, config.initial_delay.0)
-        } else {
-            clock.ticks(interval, config.initial_delay.0)
+        let ticks = match &inspection {
+            // It is looked at now.
+            Some(_) => clock.ticks(interval, Duration::ZERO),
+            None if config.align => clock.aligned_ticks(interval, config.initial_delay.0),
+            None => clock.ticks(interval, config.initial_delay.0),
         };
         let once = clock.is_once();
-        let mut task = receiver::StatsfsTask::start(config, context, demand, once)?;
+        let mut task = receiver::StatsfsTask::start(config, context, demand, once, inspection)?;
         task.run(ticks, out, clock.shutdown).await
     }
 }

@@ -33,10 +33,12 @@ pub(crate) struct Plan {
     pub(crate) limits: Limits,
     pub(crate) follow_links: bool,
     links_into: Vec<PathBuf>,
+    /// Whether what becomes no series is told, too.
+    pub(crate) inspects: bool,
 }
 
 impl Plan {
-    pub(crate) fn new(config: Config) -> Plan {
+    pub(crate) fn new(config: Config, inspects: bool) -> Plan {
         Plan {
             subsystem: config.subsystem.map(Arc::from),
             layout: config.layout,
@@ -54,6 +56,7 @@ impl Plan {
             limits: config.limits,
             follow_links: config.follow_links,
             links_into: config.links_into,
+            inspects,
         }
     }
 

@@ -1,12 +1,15 @@
 //! The receiver's task: ticks, scans of the tree, sweeps, and the batches that it sends. It never blocks.
 
+mod inspected;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pipeline::telemetry::Counter;
 use pipeline::{
-    Batch, Context, Demand, Error, Outlet, Result, Shutdown, StartupReport, Ticks, now_unix_nano,
+    Batch, Context, Demand, Error, Inspection, Outlet, Result, Shutdown, StartupReport, Ticks,
+    now_unix_nano,
 };
 use tokio::sync::{Notify, mpsc};
 use tokio::time::sleep_until;
@@ -21,6 +24,7 @@ use crate::failure_log::FailureLog;
 use crate::plan::Plan;
 use crate::read::ReaderPool;
 use crate::sweep::Sweeps;
+use inspected::Findings;
 
 /// A sweep waits at most this long for its scan; for the first scan as long as a sweep may take, unless a directory does not
 /// answer. The only sweep of `--once` waits for all of it.
@@ -28,6 +32,9 @@ const MAX_SCAN_WAIT: Duration = Duration::from_millis(100);
 
 /// How often the readers and the scan are checked for being stuck.
 const STUCK_CHECK_INTERVAL: Duration = Duration::from_millis(50);
+
+/// What is said of series beyond a limit.
+const TOO_MANY_SERIES: &str = "more series than `limits.series` allows; passed over";
 
 /// The state of the task.
 pub(crate) struct StatsfsTask {
@@ -52,6 +59,9 @@ pub(crate) struct StatsfsTask {
     change_probe: Option<Arc<ChangeProbe>>,
     /// When the probe last said so since the last scan, unix ns.
     unchanged_at: Option<u64>,
+    findings: Findings,
+    /// Batches for which nothing was read.
+    unread: Vec<Batch>,
 }
 
 impl StatsfsTask {
@@ -61,10 +71,11 @@ impl StatsfsTask {
         context: Context,
         demand: Demand,
         once: bool,
+        inspection: Option<Inspection>,
     ) -> Result<StatsfsTask> {
         let jobs_done = Arc::new(Notify::new());
         let (root, readers, max_stuck) = (config.root.clone(), config.readers, config.max_stuck);
-        let plan = Arc::new(Plan::new(config));
+        let plan = Arc::new(Plan::new(config, inspection.is_some()));
         // One byte more than a value may have, to detect longer ones.
         let buffer = usize::try_from(plan.limits.value_bytes.0).unwrap_or(usize::MAX);
         let notify = Arc::clone(&jobs_done);
@@ -104,6 +115,8 @@ impl StatsfsTask {
             is_scanned: false,
             change_probe: None,
             unchanged_at: None,
+            findings: Findings::new(inspection),
+            unread: Vec::new(),
         })
     }
 
@@ -154,6 +167,8 @@ impl StatsfsTask {
                     None => ticks_ended = true,
                 },
             }
+            batches.append(&mut self.unread);
+            self.say().await;
             if batches.is_empty() {
                 continue;
             }
@@ -217,7 +232,9 @@ impl StatsfsTask {
         }
     }
 
-    fn apply_changes(&mut self, changes: DemandedChanges) {
+    fn apply_changes(&mut self, mut changes: DemandedChanges) {
+        self.tell_left_out(&mut changes);
+        let mut beyond_limit = Vec::new();
         let tables = &mut self.sweeps.tables;
         for directory in changes.removed_directories {
             tables.remove_directory(directory);
@@ -230,8 +247,14 @@ impl StatsfsTask {
         }
         for (directory_ref, files) in changes.added {
             for (file, wants) in files {
-                tables.add_file(&directory_ref, file, &wants);
+                let source = file.series.source.clone();
+                if !tables.add_file(&directory_ref, file, &wants) {
+                    beyond_limit.extend(source);
+                }
             }
+        }
+        for source in beyond_limit {
+            self.tell_beyond_limit(&source);
         }
     }
 
@@ -247,7 +270,7 @@ impl StatsfsTask {
             self.failure_log.record_once(
                 Counter::SERIES_REFUSED,
                 "limit",
-                "more series than `limits.series` allows; passed over",
+                TOO_MANY_SERIES,
                 format!("{first} (one of {count})"),
             );
         }
@@ -265,6 +288,10 @@ impl StatsfsTask {
     }
 
     fn start_sweeps(&mut self, number: u64) {
+        if self.findings.is_look() {
+            self.unread = self.sweeps.unread(number);
+            return;
+        }
         self.sweeps.tick(number);
         if self.sweeps.is_idle() {
             self.failure_log.flush();
@@ -274,6 +301,7 @@ impl StatsfsTask {
     /// Looks for files and directories that do not answer.
     fn check_stuck(&mut self) -> std::io::Result<Vec<Batch>> {
         self.scanner.check_stalled()?;
+        self.tell_given_up();
         let patience = if self.is_scanned || self.scanner.is_stalled {
             MAX_SCAN_WAIT
         } else {

@@ -11,6 +11,7 @@ use crate::component::Processor;
 use crate::data::{Batch, Head, Series, Table, TableMap, Value, address};
 use crate::demand::Demand;
 use crate::error::Result;
+use crate::inspection::Explanation;
 
 /// Remembers what a [`PerSeries`] made of each table, and a column of `C`s beside its rows; that alone makes a
 /// [`Processor`] of it.
@@ -201,6 +202,10 @@ impl<T: PerSeries> Processor for Memo<T, ()> {
 
     fn demand(&self, below: Demand) -> Demand {
         Memo::demand(self, below)
+    }
+
+    fn explain(&self, head: &Head, series: &Series) -> Explanation {
+        self.stage.explain(head, series)
     }
 }
 

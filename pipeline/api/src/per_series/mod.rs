@@ -6,6 +6,7 @@ mod rewrite;
 
 use crate::data::{Head, Series};
 use crate::demand::Verdict;
+use crate::inspection::Explanation;
 
 pub use memo::Memo;
 pub use rewrite::TableRewrite;
@@ -22,6 +23,11 @@ pub trait PerSeries: Send + Sync + 'static {
     /// Whether names or attributes may change, so that two series may end up the same: the later one is then dropped.
     fn renames(&self) -> bool {
         true
+    }
+
+    /// What it says of a series as it comes in, for `inspect`. The default says nothing.
+    fn explain(&self, _head: &Head, _series: &Series) -> Explanation {
+        Explanation::default()
     }
 
     /// Both in turn, for a series alone: what [`Demand::map`](crate::Demand::map) asks below for.

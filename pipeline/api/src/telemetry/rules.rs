@@ -40,6 +40,12 @@ impl RuleUse {
         }
     }
 
+    /// Where it stands below the component: `actions.1.rename`.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
     /// Whether it is of interest what it matches: it has matched nothing yet, and the first scan is not over.
     #[must_use]
     pub fn is_open(&self) -> bool {

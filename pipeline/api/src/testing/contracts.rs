@@ -18,7 +18,8 @@ use crate::{
 /// Checks what every component keeps, whatever its kind: it is registered once; its README shows every option
 /// at its default, and names it ([`assert_readme`]); unknown keys are refused; and by kind:
 ///
-/// - a processor's demand is honest (what it said need not be read, it would not have let out), it lets everything out
+/// - a processor's demand is honest (what it said need not be read, it would not have let out), and so is what it says for
+///   `inspect` (nor would it have let out what a rule drops, by [`explain`](crate::Processor::explain)), it lets everything out
 ///   at the end or counts it as dropped, it passes the end of a sweep on, the same table in is the same table out, and
 ///   what it knows of a table dies with the table;
 /// - a receiver ends when it hears the shutdown, and opens nothing that nobody wants;
@@ -82,10 +83,10 @@ pub fn assert_honest<T: Component>(yaml: &str, input: &str) {
     let wanted = |batch: &Batch, row: usize| {
         demand.want(batch.table().head(), &batch.table().series()[row]) != Want::Never
     };
-    let only = |keep: bool| -> Vec<Batch> {
+    let thinned = |stays: &dyn Fn(&Batch, usize) -> bool| -> Vec<Batch> {
         let thinned = all.iter().map(|batch| {
             let values = batch.values().iter().enumerate().map(|(row, value)| {
-                if wanted(batch, row) == keep {
+                if stays(batch, row) {
                     value.clone()
                 } else {
                     Value::Absent
@@ -95,6 +96,12 @@ pub fn assert_honest<T: Component>(yaml: &str, input: &str) {
         });
         thinned.collect()
     };
+    let only = |keep: bool| thinned(&|batch, row| wanted(batch, row) == keep);
+    let explains = processor::<T>(yaml);
+    let is_dropped = |batch: &Batch, row: usize| {
+        let (head, series) = (batch.table().head(), &batch.table().series()[row]);
+        explains.explain(head, series).dropped_by.is_some()
+    };
     let out = |batches| {
         text::format(&run(&mut *processor::<T>(yaml), batches, &Counters::new("test")).concat())
     };
@@ -102,6 +109,11 @@ pub fn assert_honest<T: Component>(yaml: &str, input: &str) {
         out(only(false)),
         "",
         "let out, though it said that these need not be read"
+    );
+    assert_eq!(
+        out(thinned(&is_dropped)),
+        "",
+        "let out, though it said what drops it"
     );
     assert_eq!(
         out(only(true)),

@@ -3,6 +3,7 @@
 mod color;
 mod components;
 mod health;
+mod inspect;
 mod prepare;
 mod print_config;
 mod run;
@@ -39,6 +40,14 @@ struct Cli {
 enum Command {
     /// Run the pipeline (the default command)
     Run,
+    /// List what is swept and what is not, with what becomes of it and why. Sends nothing anywhere
+    Inspect {
+        /// Only what fits this, by its path below the root with the subsystem first: 'net/*/statistics/rx_*'
+        glob: Option<String>,
+        /// Make one sweep, and show each value or why there is none
+        #[arg(long)]
+        read: bool,
+    },
     /// Check a configuration and build every component, without reading a kernel tree or the network
     Validate,
     /// Print the configuration after merging and substitution, secrets hidden
@@ -121,6 +130,9 @@ pub(crate) fn main(build_info: BuildInfo) -> ExitCode {
     };
     let result = match cli.command.unwrap_or(Command::Run) {
         Command::Run => run::run(&cli.sources, cli.once, build_info),
+        Command::Inspect { glob, read } => {
+            inspect::inspect(&cli.sources, glob.as_deref(), read, build_info)
+        }
         Command::Validate => validate::validate(&cli.sources, build_info),
         Command::PrintConfig { defaults } => {
             print_config::print_config(&cli.sources, defaults, build_info)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pipeline::telemetry::Counters;
-use pipeline::{Budget, BuildInfo, Context};
+use pipeline::{Attributes, Budget, BuildInfo, Context};
 
 use super::{CommandError, Sources};
 use crate::config::{Config, Encoding, Loaded, Logs, check, hide, load, log, logs, render};
@@ -33,6 +33,8 @@ pub(super) struct Prepared {
     pub(super) shutdown_timeout: Duration,
     /// What is not known of the host, and what to mount for it.
     pub(super) undescribed: Option<String>,
+    /// Of what is sent.
+    pub(super) resource: Arc<Attributes>,
 }
 
 /// Loads, checks and builds, and reports all that is wrong or odd in one go.
@@ -45,12 +47,13 @@ pub(super) fn prepare(
     let env = |name: &str| std::env::var(name).ok();
     let default = build_info.default_config;
     let mut loaded = load(&sources.config, &sources.set, default, &env);
-    let mut undescribed = None;
+    let (mut undescribed, mut resource) = (None, Arc::default());
     let built = check(&mut loaded).and_then(|mut config| {
         let counters = Counters::new("service");
         let context = context(&config, &counters, build_info);
         let context = context.with_color(sources.color()).with_once(once);
         undescribed = resource::undescribed(&config.service.host_root, &context.resource);
+        resource = Arc::clone(&context.resource);
         let secrets = std::mem::take(&mut config.secrets);
         let typed = std::mem::take(&mut config.typed);
         let logs = std::mem::take(&mut config.service.telemetry.logs);
@@ -80,6 +83,7 @@ pub(super) fn prepare(
                 logs,
                 shutdown_timeout,
                 undescribed,
+                resource,
             })
         }
         _ => Err(CommandError::Configuration),

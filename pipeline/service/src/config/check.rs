@@ -30,16 +30,7 @@ pub(crate) fn check(loaded: &mut Loaded) -> Option<Config> {
         return None;
     }
     let node = &loaded.node;
-    if let NodeValue::Map(map) = &node.tree {
-        for (key, value) in map
-            .iter()
-            .filter(|(key, _)| !SECTIONS.contains(&key.as_str()))
-        {
-            let unknown =
-                Diagnostic::error(format!("unknown key `{key}`")).at_key(value.origin.as_ref());
-            diagnostics.push(unknown.path(&[key]).help(nearest(key, &SECTIONS)));
-        }
-    }
+    unknown_sections(node, diagnostics);
     hidden_values(node, &mut Vec::new(), diagnostics);
     let registry = Registration::all();
     diagnostics.extend(registered_twice(&registry));
@@ -131,6 +122,18 @@ pub(crate) fn check(loaded: &mut Loaded) -> Option<Config> {
         secrets,
         typed,
     })
+}
+
+fn unknown_sections(node: &Node, diagnostics: &mut Vec<Diagnostic>) {
+    let NodeValue::Map(map) = &node.tree else {
+        return;
+    };
+    let is_unknown = |(key, _): &&(String, Node)| !SECTIONS.contains(&key.as_str());
+    for (key, value) in map.iter().filter(is_unknown) {
+        let unknown =
+            Diagnostic::error(format!("unknown key `{key}`")).at_key(value.origin.as_ref());
+        diagnostics.push(unknown.path(&[key]).help(nearest(key, &SECTIONS)));
+    }
 }
 
 /// Types that two crates have registered.

@@ -8,8 +8,8 @@ mod scan;
 pub(crate) mod schema;
 mod tree;
 
-pub(crate) use demand::DemandedChanges;
+pub(crate) use demand::{DemandedChanges, head_of, is_wanted};
 pub(crate) use inotify::ChangeProbe;
 pub(crate) use mount::display_path;
 pub(crate) use scan::{OpenRoot, ScanEvent, ScanReport, ScanRequest, ScannedTree, Scanner};
-pub(crate) use tree::{DirectoryRef, DiscoveredFile};
+pub(crate) use tree::{DOES_NOT_ANSWER, DirectoryRef, DiscoveredFile};

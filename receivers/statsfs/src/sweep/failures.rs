@@ -54,6 +54,19 @@ impl FailedSweep {
         }
     }
 
+    /// Why a row has no value; none where its file is gone: the next scan ends its series, without a warning.
+    pub(super) fn reason(self, failure: ReadFailure) -> Option<Reason> {
+        let reason = match failure {
+            ReadFailure::Gone => return None,
+            ReadFailure::NoDescriptor => Reason::Descriptors,
+            ReadFailure::NotPermitted if self.locked_down => Reason::Lockdown,
+            ReadFailure::NotPermitted => Reason::Permission,
+            ReadFailure::Io(_) => Reason::Io,
+            ReadFailure::Other(reason) => reason,
+        };
+        Some(reason)
+    }
+
     fn record_failure(
         self,
         table: &mut TableState,
@@ -62,19 +75,13 @@ impl FailedSweep {
         log: &FailureLog,
     ) {
         let path = || table.path(row);
-        let reason = match failure {
-            // The next scan ends its series, without a warning.
-            ReadFailure::Gone => return,
-            ReadFailure::NoDescriptor => {
-                let reason = Reason::Descriptors;
-                log.record_once(FILES_FAILED, reason.name(), reason.cause(), path());
-                return;
-            }
-            ReadFailure::NotPermitted if self.locked_down => Reason::Lockdown,
-            ReadFailure::NotPermitted => Reason::Permission,
-            ReadFailure::Io(_) => Reason::Io,
-            ReadFailure::Other(reason) => reason,
+        let Some(reason) = self.reason(failure) else {
+            return;
         };
+        if reason == Reason::Descriptors {
+            log.record_once(FILES_FAILED, reason.name(), reason.cause(), path());
+            return;
+        }
         let state = table.row_state(row);
         let previous = match state {
             Some(RowState::BackedOff { failures, .. } | RowState::Failing { failures, .. }) => {

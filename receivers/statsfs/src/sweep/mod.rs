@@ -3,6 +3,7 @@
 
 mod budget;
 mod failures;
+mod inspect;
 mod slow;
 mod stuck;
 mod subsystems;
@@ -14,7 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pipeline::telemetry::Counter;
-use pipeline::{Batch, Context, Sweep, Value, Want};
+use pipeline::{Batch, Context, LeftOut, Sweep, Value, Want};
 
 use crate::counters::FILES_FAILED;
 use crate::discovery::OpenRoot;
@@ -50,6 +51,8 @@ pub(crate) struct Sweeps {
     /// Jobs that their sweeps no longer wait for.
     abandoned: HashMap<u64, AbandonedJob>,
     pub(crate) subsystems: Subsystems,
+    /// The rows that gave no value, where that is asked.
+    pub(crate) no_value: Vec<LeftOut>,
 }
 
 /// The root of the tree, and how its files are read.
@@ -100,6 +103,7 @@ impl Sweeps {
             jobs: HashMap::new(),
             abandoned: HashMap::new(),
             subsystems,
+            no_value: Vec::new(),
         }
     }
 
@@ -303,8 +307,8 @@ impl Sweeps {
         let (mut readings, missed) = read.finish(table);
         let TableRead { pending, .. } = read;
         if let Some(table) = self.tables.get_mut(id) {
-            for row in missed {
-                let (reason, path) = (Reason::Timeout, || table.path(row));
+            for row in &missed {
+                let (reason, path) = (Reason::Timeout, || table.path(*row));
                 self.failure_log
                     .record(FILES_FAILED, reason.name(), reason.cause(), path);
             }
@@ -317,6 +321,10 @@ impl Sweeps {
             let (failures, values) = (&readings.failures, &readings.values);
             failed_sweep.record(table, failures, values, &pending.actions, &self.failure_log);
             table.set_tried(values.len());
+            if self.plan.inspects {
+                let left_out = inspect::left_out(table, &missed, failures, failed_sweep);
+                self.no_value.extend(left_out);
+            }
         }
         let none_left = |(_, failure): &(u32, ReadFailure)| *failure == ReadFailure::NoDescriptor;
         if readings.failures.iter().any(none_left) {

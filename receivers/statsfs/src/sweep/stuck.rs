@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use pipeline::Batch;
+use pipeline::{Batch, LeftOut};
 
 use super::Sweeps;
 use super::table_read::TableRead;
@@ -57,6 +57,10 @@ impl Sweeps {
                 read.set_stuck(row);
             }
             let (reason, path) = (Reason::Stuck, || table.path(row));
+            if self.plan.inspects {
+                let left_out = LeftOut::new(path(), reason.name(), reason.cause());
+                self.no_value.push(left_out);
+            }
             self.failure_log
                 .record(FILES_FAILED, reason.name(), reason.cause(), path);
         }

@@ -167,13 +167,13 @@ impl Tables {
         }
     }
 
-    /// Adds a file that is wanted to the newest table with the same wants.
+    /// Adds a file that is wanted to the newest table with the same wants; whether there was room for it.
     pub(crate) fn add_file(
         &mut self,
         directory_ref: &DirectoryRef,
         mut discovered: DiscoveredFile,
         wants: &Arc<[Want]>,
-    ) {
+    ) -> bool {
         if self.series >= self.max_series {
             let path = || {
                 discovered
@@ -187,7 +187,7 @@ impl Tables {
             self.newly_refused = Some((count + 1, first));
             self.refused
                 .insert((directory_ref.directory, discovered.file));
-            return;
+            return false;
         }
         if self.take_over_series(&discovered) {
             discovered.forget_creation();
@@ -201,6 +201,7 @@ impl Tables {
         if let Some(table) = self.by_id.get_mut(&id) {
             table.add_row(directory_ref, discovered);
         }
+        true
     }
 
     /// Removes the finished tables of a subsystem; returns whether the subsystem has no table left.
@@ -276,6 +277,11 @@ impl Tables {
             table.tombstone(row);
         }
         ended.is_some()
+    }
+
+    /// Whether a file has a row that is read.
+    pub(crate) fn has_row(&self, directory: DirectoryId, file: &CString) -> bool {
+        self.find_row(directory, file).is_some()
     }
 
     fn find_row(&self, directory: DirectoryId, file: &CString) -> Option<(TableId, u32)> {

@@ -96,7 +96,9 @@ impl Exposition {
             let latest = Latest::new(batch, &self.settings, before);
             self.tables.insert(table, latest);
         }
-        let latest = self.tables.get_mut(table).expect("inserted above");
+        let Some(latest) = self.tables.get_mut(table) else {
+            return 0; // it was inserted above
+        };
         let refused = latest.show(batch, &mut self.lines, &self.settings);
         for (row, Refusal(reason, why)) in refused {
             let reason = reason.name();

@@ -148,7 +148,10 @@ pub(super) fn tokens(name: &str) -> Vec<&str> {
 
 /// The family of a metric, before any escaping; or why it cannot have one.
 pub(super) fn family(metric: &Metric, settings: &Settings) -> Result<Family, DropReason> {
-    let kind = kind(&metric.kind)?;
+    let kind = match kind(&metric.kind)? {
+        FamilyKind::Gauge if metric.kind_is_assumed => FamilyKind::Unknown,
+        kind => kind,
+    };
     let strategy = settings.translation_strategy;
     let unit = units::words(&metric.unit);
     let name = match (strategy.escapes(), strategy.adds_suffixes()) {
@@ -281,12 +284,13 @@ pub(super) fn escape_quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::TranslationStrategy;
     use super::*;
 
     fn labels_of(
         pairs: &[(&str, &str)],
         escaping: Escaping,
-        strategy: super::super::TranslationStrategy,
+        strategy: TranslationStrategy,
     ) -> String {
         let settings = Settings {
             translation_strategy: strategy,
@@ -320,7 +324,7 @@ mod tests {
             (&[("--x", "1")], "exported___x=\"1\""),
             (&[], ""),
         ] {
-            let labels = labels_of(pairs, Escaping::Underscores, Default::default());
+            let labels = labels_of(pairs, Escaping::Underscores, TranslationStrategy::default());
             assert_eq!(labels, expected);
         }
     }
@@ -364,7 +368,7 @@ mod tests {
 
     #[test]
     fn a_family_is_named_by_each_strategy() {
-        use super::super::TranslationStrategy::*;
+        use TranslationStrategy::*;
         let metric = |name: &str, unit: &str, kind| Metric {
             name: name.into(),
             unit: unit.into(),

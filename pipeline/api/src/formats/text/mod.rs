@@ -124,7 +124,9 @@ fn json_string(text: &str) -> String {
     json_escaped(&serde_json::Value::from(text).to_string()).into_owned()
 }
 
-fn value(value: &Value, kind: &Kind) -> String {
+/// A value as it stands in a line.
+#[must_use]
+pub fn value(value: &Value, kind: &Kind) -> String {
     match value {
         Value::Absent => "-".into(),
         Value::Ended => "end".into(),

@@ -45,7 +45,7 @@ impl ScanState {
         failure_log: FailureLog,
         events: mpsc::Sender<ScanEvent>,
     ) -> ScanState {
-        let demand = DemandCache::new(demand, context.clone());
+        let demand = DemandCache::new(demand, context.clone(), plan.inspects);
         ScanState {
             path: PathBuf::from(&root),
             root,

@@ -25,6 +25,8 @@ pub(crate) struct Scanner {
     requests: Sender<ScanRequest>,
     events: mpsc::Sender<ScanEvent>,
     next_thread: u64,
+    /// Directories that were given up, to be told of.
+    pub(crate) given_up: Vec<Arc<str>>,
     /// Whether a thread was waiting for a directory that does not answer, when this was last looked for.
     pub(crate) is_stalled: bool,
     /// Whether every thread was, so that nothing is found until one of the directories answers.
@@ -106,6 +108,7 @@ impl Scanner {
             requests,
             events,
             next_thread: 0,
+            given_up: Vec::new(),
             is_stalled: false,
             is_halted: false,
         };
@@ -138,6 +141,9 @@ impl Scanner {
             }
             if call.since.elapsed() >= timeout && !call.is_given_up {
                 call.is_given_up = true;
+                if scan.plan.inspects {
+                    self.given_up.push(Arc::clone(&call.path));
+                }
                 let log = &scan.failure_log;
                 let subject = call.path.to_string();
                 log.record_once(DIRECTORIES_FAILED, "stuck", DOES_NOT_ANSWER, subject);

@@ -4,7 +4,7 @@ use std::ffi::CString;
 use std::path::Path;
 use std::sync::Arc;
 
-use pipeline::{Created, Series};
+use pipeline::{Created, LeftOut, Series};
 
 use crate::directory_id::DirectoryId;
 use crate::read::FileFormat;
@@ -20,6 +20,8 @@ pub(crate) struct Changes {
     pub(crate) removed_files: Vec<(DirectoryId, Arc<CString>)>,
     /// Files whose series or declaration has changed.
     pub(crate) changed: Vec<(DirectoryRef, DiscoveredFile)>,
+    /// What becomes no series, where that is asked.
+    pub(crate) left_out: Vec<LeftOut>,
 }
 
 impl Changes {
@@ -28,6 +30,7 @@ impl Changes {
             && self.removed_directories.is_empty()
             && self.removed_files.is_empty()
             && self.changed.is_empty()
+            && self.left_out.is_empty()
     }
 }
 

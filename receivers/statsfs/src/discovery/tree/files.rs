@@ -73,30 +73,23 @@ impl Tree {
                 continue;
             };
             if self.file_count >= self.plan.limits.files {
-                self.failure_log.record_once(
-                    ENTRIES_REFUSED,
-                    "limit",
-                    "more files than `limits.files`; passed over",
-                    format!("{}/{}", self.directories[&id].path, escape(name.to_bytes())),
-                );
+                let cause = "more files than `limits.files`; passed over";
+                let subject = format!("{}/{}", self.directories[&id].path, escape(name.to_bytes()));
+                self.leave_out(|| subject.clone(), "limit", cause);
+                self.failure_log
+                    .record_once(ENTRIES_REFUSED, "limit", cause, subject);
                 continue;
             }
             self.file_count += 1;
             self.mark_ancestors(id, &name);
             let original = self.duplicate_of(id, &subsystem, &name);
             if let Some(original) = &original {
-                let directory = &self.directories[&id];
-                let subject = format!(
-                    "{}/{}: the same as in {original}",
-                    directory.path,
-                    escape(name.to_bytes())
-                );
-                self.failure_log.record_once(
-                    Counter::SERIES_REFUSED,
-                    "duplicate",
-                    "series that cannot be told apart; passed over",
-                    subject,
-                );
+                let cause = "series that cannot be told apart; passed over";
+                let path = format!("{}/{}", self.directories[&id].path, escape(name.to_bytes()));
+                self.leave_out(|| path.clone(), "duplicate", cause);
+                let subject = format!("{path}: the same as in {original}");
+                self.failure_log
+                    .record_once(Counter::SERIES_REFUSED, "duplicate", cause, subject);
             }
             let file = FileEntry {
                 mode,

@@ -46,7 +46,7 @@ impl Tree {
         self.plan.follow_links && self.may_be_followed(id, name)
     }
 
-    fn may_be_followed(&self, id: DirectoryId, name: &str) -> bool {
+    pub(super) fn may_be_followed(&self, id: DirectoryId, name: &str) -> bool {
         id == self.root_id || self.plan.is_named(self.directories[&id].depth(), name)
     }
 

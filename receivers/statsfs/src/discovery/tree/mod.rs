@@ -7,6 +7,7 @@ mod file_list;
 mod files;
 mod interner;
 mod labels;
+mod left_out;
 mod links;
 mod refresh;
 mod remove;

@@ -51,6 +51,7 @@ impl Tree {
         let inodes = found.listing.entries.iter().map(|(.., inode)| *inode);
         self.last_inode = inodes.fold(self.last_inode, u64::max);
         let (children, files) = self.select_entries(id, &found.listing);
+        self.leave_out_unselected(id, &found.listing, (&children, &files));
 
         let names = self.directories[&id].children.keys().cloned().collect();
         self.remove_missing_children(id, names, &children);
@@ -102,7 +103,7 @@ impl Tree {
     }
 
     /// A directory cannot be listed: it is counted, and named once.
-    fn refuse_directory(&self, path: &Arc<str>, errno: Errno) {
+    fn refuse_directory(&mut self, path: &Arc<str>, errno: Errno) {
         let (reason, cause): (_, Cause) = match errno {
             Errno::TIMEDOUT => ("stuck", DOES_NOT_ANSWER.into()),
             Errno::ACCESS => (
@@ -120,6 +121,7 @@ impl Tree {
             _ => ("directory", ("cannot be listed; passed over", errno).into()),
         };
         let subject = self.display_path(path).to_string();
+        self.leave_out(|| format!("{subject}/"), reason, cause.to_string());
         self.failure_log
             .record_once(DIRECTORIES_FAILED, reason, cause, subject);
     }
@@ -140,7 +142,8 @@ impl Tree {
         let is_known = directory.children.contains_key(name);
         let entry_count = directory.children.len() + directory.files.len();
         if !is_known && !children.is_empty() && entry_count >= self.plan.limits.directory_entries {
-            self.warn_too_many_entries(&directory.path);
+            let path = Arc::clone(&directory.path);
+            self.warn_too_many_entries(&path);
             return self.update(id, |directory| directory.listed.miss());
         }
         let names = is_known.then(|| name.into()).into_iter().collect();
@@ -201,13 +204,12 @@ impl Tree {
         };
     }
 
-    fn warn_too_many_entries(&self, path: &Arc<str>) {
-        self.failure_log.record_once(
-            ENTRIES_REFUSED,
-            "limit",
-            "more entries than `limits.directory_entries`; passed over",
-            self.display_path(path).to_string(),
-        );
+    fn warn_too_many_entries(&mut self, path: &Arc<str>) {
+        let cause = "more entries than `limits.directory_entries`; passed over";
+        let subject = self.display_path(path).to_string();
+        self.leave_out(|| format!("{subject}/"), "limit", cause);
+        self.failure_log
+            .record_once(ENTRIES_REFUSED, "limit", cause, subject);
     }
 
     /// Adds new children, to be looked at next; with `recursive`, known ones are looked at too. Returns whether all are in
@@ -231,12 +233,11 @@ impl Tree {
             }
             let text = escape(name.to_bytes());
             if self.directories.len() >= self.plan.limits.directories {
-                self.failure_log.record_once(
-                    DIRECTORIES_REFUSED,
-                    "limit",
-                    "more directories than `limits.directories`; passed over",
-                    format!("{}/{text}", self.display_path(&path)),
-                );
+                let cause = "more directories than `limits.directories`; passed over";
+                let subject = format!("{}/{text}", self.display_path(&path));
+                self.leave_out(|| format!("{subject}/"), "limit", cause);
+                self.failure_log
+                    .record_once(DIRECTORIES_REFUSED, "limit", cause, subject);
                 is_whole = false;
                 continue;
             }

@@ -13,6 +13,9 @@ use crate::discovery::inotify::WatchResult;
 /// The first scan hands its changes over after this many directories.
 const FIRST_SCAN_DIRECTORIES: usize = 64;
 
+/// Any scan does after it has left out this many files and directories, where that is asked.
+const LEFT_OUT: usize = 4096;
+
 /// A scan hands its changes over at least this often.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -166,6 +169,7 @@ impl Tree {
     /// Hands over the changes so far: of a first scan, to bound memory; of a slow one, since others wait for them.
     fn flush_early(&mut self) {
         let is_large = !self.is_scanned && self.changes.added.len() >= FIRST_SCAN_DIRECTORIES;
+        let is_large = is_large || self.changes.left_out.len() >= LEFT_OUT;
         if is_large || self.last_flush.elapsed() >= FLUSH_INTERVAL {
             self.flush();
         }

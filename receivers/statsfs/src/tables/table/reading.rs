@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pipeline::Table;
+use pipeline::{Batch, Sweep, Table, Times, Value, now_unix_nano};
 
 use super::{TableSnapshot, TableState};
 use crate::read::{FdCache, Job, Precedence, Readings, Rows, Selection};
@@ -64,6 +64,22 @@ impl TableState {
             actions,
         };
         Some((job, pending))
+    }
+
+    /// A batch of it without a value, for which nothing is read.
+    pub(crate) fn unread(&self, sweep: Sweep) -> Option<Batch> {
+        let TableSnapshot { table, starts, .. } = self.snapshot.clone()?;
+        let rows = 0..u32::try_from(table.len()).unwrap_or(u32::MAX);
+        let value = |row| {
+            if self.is_live(row) {
+                Value::Absent
+            } else {
+                Value::Ended
+            }
+        };
+        let values = rows.map(value);
+        let (values, time) = (values.collect(), Times::One(now_unix_nano()));
+        Some(Batch::new(table, starts, time, values, sweep))
     }
 
     /// Takes the descriptors back, and closes those of rows that ended meanwhile; without any they stay with a reader that waits.
