@@ -1,5 +1,6 @@
 //! The source `bpf`: every VM, whatever its monitor keeps open.
 
+use std::collections::BTreeMap;
 use std::process::{Child, Command};
 
 use super::shown::{AllShown, shown};
@@ -104,7 +105,7 @@ fn vms_that_bpf_sees_come_at_the_next_sweep_and_each_series_ends_once() {
     read_until(&mut child, |line| line.starts_with(&exits(&vm, 1)));
     let probe = later.vm("vm('probe', 0)");
     let all = later.all("a");
-    let series: usize = all.values().map(|it| it.len()).sum();
+    let series: usize = all.values().map(BTreeMap::len).sum();
     later.child.kill().unwrap();
     let mut sweeps = 0;
     let mut ended = 0;
@@ -192,11 +193,8 @@ fn bpf_takes_two_capabilities_and_without_them_the_other_sources_go_on() {
             .filter(|it| it.1["values"].as_array().unwrap().len() == 1)
         {
             let key = (vm.clone(), part.clone(), name.clone());
-            assert_eq!(
-                shown[&key].values[0],
-                of["values"][0].as_f64().unwrap(),
-                "{key:?}"
-            );
+            let expected = of["values"][0].as_f64().unwrap();
+            assert_eq!(shown[&key].values, [expected], "{key:?}");
         }
     }
 }
