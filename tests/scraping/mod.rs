@@ -55,6 +55,14 @@ impl Scraped {
     }
 }
 
+/// A test that fails leaves none behind.
+impl Drop for Scraped {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 fn config(root: &Path, endpoint: &str, exporter: &str) -> String {
     format!(
         "receivers: {{statsfs: {{root: {}, collection_interval: 100ms}}}}\nprocessors: {{metadata: {{}}, batch: {{}}}}\n\

@@ -104,8 +104,9 @@ fn where_all_files_take_longer_than_a_sweep_may_it_goes_on_where_the_last_one_en
     let stderr = run.end(&[]);
     let count = |name| count(&stderr, name);
     assert!(count("files_failed") > 0, "{stderr}");
-    // What was read and stands for no value was not missed.
+    // What was read and stands for no value was not missed. (What stood before a file that hung for long is read twice.)
     let each = ["points_read", "values_absent", "files_failed"].map(count);
-    assert!(each.iter().sum::<u64>() <= 40 * count("sweeps"), "{stderr}");
+    let most = 40 * count("sweeps") + 10;
+    assert!(each.iter().sum::<u64>() <= most, "{stderr}");
     assert!(!stderr.contains("does not answer"), "{stderr}");
 }
