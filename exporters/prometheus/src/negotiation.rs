@@ -10,16 +10,16 @@ const MAX_CHOICES: usize = 64;
 
 /// How an exposition is written for a client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Wanted {
+pub(crate) struct Negotiated {
     pub(crate) format: Format,
     pub(crate) escaping: Escaping,
     pub(crate) gzip: bool,
 }
 
-impl Wanted {
+impl Negotiated {
     /// The first of those with the highest weight that there is; the text format for who wants another one.
-    pub(crate) fn of(headers: &HeaderMap, open_metrics: bool) -> Wanted {
-        let mut best = (Wanted::default(), 0.0);
+    pub(crate) fn of(headers: &HeaderMap, open_metrics: bool) -> Negotiated {
+        let mut best = (Negotiated::default(), 0.0);
         for choice in choices(headers, ACCEPT) {
             let (media, parameters) = choice;
             let weight = weight(&parameters);
@@ -32,7 +32,7 @@ impl Wanted {
         let mut encodings = choices(headers, ACCEPT_ENCODING).into_iter();
         let gzip = encodings
             .any(|(name, parameters)| matches!(name, "gzip" | "*") && weight(&parameters) > 0.0);
-        Wanted { gzip, ..best.0 }
+        Negotiated { gzip, ..best.0 }
     }
 
     /// What it is called.
@@ -86,7 +86,7 @@ fn weight(parameters: &Parameters<'_>) -> f64 {
     written.filter(|q| (0.0..=1.0).contains(q)).unwrap_or(0.0)
 }
 
-fn wanted(media: &str, parameters: &Parameters<'_>) -> Option<Wanted> {
+fn wanted(media: &str, parameters: &Parameters<'_>) -> Option<Negotiated> {
     let version = parameter(parameters, "version");
     let format = match (media, version) {
         ("application/openmetrics-text", None | Some("1.0.0")) => Format::OpenMetrics,
@@ -99,7 +99,7 @@ fn wanted(media: &str, parameters: &Parameters<'_>) -> Option<Wanted> {
         Some("values") => Escaping::Values,
         _ => Escaping::Underscores,
     };
-    Some(Wanted {
+    Some(Negotiated {
         format,
         escaping,
         gzip: false,
@@ -113,7 +113,7 @@ mod tests {
     fn of(accept: &str, open_metrics: bool) -> String {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, accept.parse().unwrap());
-        Wanted::of(&headers, open_metrics).content_type()
+        Negotiated::of(&headers, open_metrics).content_type()
     }
 
     #[test]
@@ -161,7 +161,11 @@ mod tests {
             for encoding in encodings {
                 headers.append(ACCEPT_ENCODING, encoding.parse().unwrap());
             }
-            assert_eq!(Wanted::of(&headers, true).gzip, expected, "{encodings:?}");
+            assert_eq!(
+                Negotiated::of(&headers, true).gzip,
+                expected,
+                "{encodings:?}"
+            );
         }
     }
 }

@@ -14,7 +14,7 @@ use pipeline_http::axum::extract::State;
 use pipeline_http::axum::response::{IntoResponse, Response};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::negotiation::Wanted;
+use crate::negotiation::Negotiated;
 use crate::shown::Shown;
 
 /// So many different expositions are in memory at a time, however slowly they are read.
@@ -34,7 +34,7 @@ pub(crate) struct Scrapes {
 /// An exposition, until everybody has read it.
 #[derive(Debug)]
 struct Exposed {
-    wanted: Wanted,
+    wanted: Negotiated,
     version: u64,
     bytes: Vec<u8>,
     _room: OwnedSemaphorePermit,
@@ -61,7 +61,7 @@ impl Scrapes {
     }
 
     /// The exposition of now: one that is being read already, if nothing came since; `None` where there is no room for one more.
-    fn exposed(&self, wanted: Wanted) -> Option<Arc<Exposed>> {
+    fn exposed(&self, wanted: Negotiated) -> Option<Arc<Exposed>> {
         let mut being_read = self
             .being_read
             .lock()
@@ -101,7 +101,7 @@ fn gzip(text: &str) -> Vec<u8> {
 
 /// Answers a scrape.
 pub(crate) async fn scrape(State(scrapes): State<Arc<Scrapes>>, headers: HeaderMap) -> Response {
-    let wanted = Wanted::of(&headers, scrapes.open_metrics);
+    let wanted = Negotiated::of(&headers, scrapes.open_metrics);
     let Some(exposed) = scrapes.exposed(wanted) else {
         let refusal = "too many clients read old expositions at this moment\n";
         return (

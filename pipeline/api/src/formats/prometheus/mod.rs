@@ -1,6 +1,8 @@
 //! Prometheus' text formats: what is known of all series, in names and labels that are text once a table, with the newest
 //! values behind them.
 
+mod escaping;
+mod latest;
 mod lines;
 mod names;
 mod settings;
@@ -8,20 +10,18 @@ mod table_text;
 mod units;
 mod write;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::data::{Batch, Table, TableMap, Value, address};
-use crate::telemetry::{Counter, Counters, DropReason, Warnings};
+use crate::data::{Batch, Table, TableMap};
+use crate::telemetry::{Counter, Counters, Warnings};
 
+use latest::Latest;
 use lines::{Lines, Refusal};
-use table_text::TableRows;
-use write::{ShownTable, Values};
 
-pub use names::Escaping;
+pub use escaping::Escaping;
 pub use settings::{ResourceConstantLabels, Settings, TranslationStrategy};
 pub use write::{Format, Snapshot};
 
@@ -36,25 +36,6 @@ pub struct Exposition {
     warnings: Warnings,
     tables: TableMap<Latest>,
     lines: Lines,
-}
-
-/// What a table showed last.
-#[derive(Debug)]
-struct Latest {
-    address: usize,
-    rows: Arc<TableRows>,
-    /// What a snapshot has; of the table before this one, until what this one showed is published.
-    published: Option<ShownTable>,
-    /// What is not published yet.
-    next: Option<Values>,
-    /// When it was last shown, and how long after the time before that.
-    since: Instant,
-    interval: Duration,
-    /// Whether no snapshot has it yet.
-    is_new: bool,
-    /// The rows that have no line: why, where they were refused one.
-    without_line: BTreeMap<u32, Option<DropReason>>,
-    refused: Arc<[u32]>,
 }
 
 impl Exposition {
@@ -169,124 +150,10 @@ impl Exposition {
     }
 }
 
-impl Latest {
-    fn new(batch: &Batch, settings: &Arc<Settings>, before: Option<Latest>) -> Latest {
-        let table: &Arc<Table> = batch.table();
-        let rows = 0..u32::try_from(table.len()).unwrap_or(u32::MAX);
-        let (since, interval) = before.as_ref().map_or_else(
-            || (Instant::now(), Duration::ZERO),
-            |it| (it.since, it.interval),
-        );
-        Latest {
-            address: address(table),
-            rows: Arc::new(TableRows::new(table, settings)),
-            published: before.and_then(|it| it.published),
-            next: None,
-            since,
-            interval,
-            is_new: true,
-            without_line: rows.map(|row| (row, None)).collect(),
-            refused: Arc::default(),
-        }
-    }
-
-    /// Takes in what it showed. Returns the rows that are refused a line for the first time.
-    fn show(
-        &mut self,
-        batch: &Batch,
-        lines: &mut Lines,
-        settings: &Settings,
-    ) -> Vec<(u32, Refusal)> {
-        let now = Instant::now();
-        self.interval = (now - self.since).max(batch.sweep().tick);
-        self.since = now;
-        self.is_new = true;
-        let values = Values::of(batch);
-        let refused = self.claim(&values.values, lines, settings);
-        self.next = Some(values);
-        refused
-    }
-
-    fn publish(&mut self) {
-        if let Some(batch) = self.next.take() {
-            self.published = Some(ShownTable {
-                rows: Arc::clone(&self.rows),
-                batch,
-                refused: Arc::clone(&self.refused),
-            });
-        }
-    }
-
-    fn shows_any(&self) -> bool {
-        let published = self.published.as_ref();
-        published.is_some_and(|it| it.batch.values.iter().any(is_point))
-    }
-
-    /// Claims lines for the rows that have none and show something; those that have ended give theirs back.
-    fn claim(
-        &mut self,
-        values: &[Value],
-        lines: &mut Lines,
-        settings: &Settings,
-    ) -> Vec<(u32, Refusal)> {
-        let rows = Arc::clone(&self.rows);
-        let text = rows.text(Escaping::Underscores);
-        for (row, value) in (0u32..).zip(values) {
-            if *value == Value::Ended {
-                lines.release((self.address, row), text);
-                self.without_line.insert(row, None);
-            }
-        }
-        if self.without_line.is_empty() {
-            return Vec::new();
-        }
-        let address = self.address;
-        let mut refused = Vec::new();
-        self.without_line.retain(|row, reason| {
-            if !is_point(&values[*row as usize]) {
-                return true;
-            }
-            let series = &rows.series[*row as usize];
-            let claimed = lines.claim((address, *row), series, text, settings);
-            let Err(refusal) = claimed else { return false };
-            if reason.replace(refusal.0).is_none() {
-                refused.push((*row, refusal));
-            }
-            true
-        });
-        let all = self.without_line.iter().filter(|(_, why)| why.is_some());
-        self.refused = all.map(|(row, _)| *row).collect();
-        refused
-    }
-
-    /// Counts the points of rows that were refused a line.
-    fn count_left_out(&self, values: &[Value], counters: &Counters) -> u64 {
-        let mut left_out = 0;
-        for (row, reason) in &self.without_line {
-            if let (Some(reason), true) = (reason, is_point(&values[*row as usize])) {
-                counters.dropped(*reason, 1);
-                left_out += 1;
-            }
-        }
-        left_out
-    }
-
-    /// Gives all lines back.
-    fn release(&self, lines: &mut Lines) {
-        let text = self.rows.text(Escaping::Underscores);
-        let rows = 0..u32::try_from(self.rows.series.len()).unwrap_or(u32::MAX);
-        rows.for_each(|row| lines.release((self.address, row), text));
-    }
-}
-
-/// Whether it is to be written. The end of a series shows by its absence.
-fn is_point(value: &Value) -> bool {
-    !matches!(value, Value::Absent | Value::Ended)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::Value;
     use crate::formats::text;
 
     fn exposition() -> (Exposition, Counters) {

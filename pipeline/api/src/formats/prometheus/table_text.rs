@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
-use super::names::{Escaping, Family, FamilyKind, NameOf, double, family, labels};
+use super::escaping::{Escaping, NameOf};
+use super::names::{Family, FamilyKind, double, family, labels};
 use super::settings::Settings;
 use crate::data::{Attributes, Head, Kind, Metric, Series, Table};
 

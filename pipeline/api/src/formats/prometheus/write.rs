@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use super::names::{Escaping, FamilyKind, NameOf, double, escape, escape_quoted, labels};
+use super::escaping::{Escaping, NameOf, escape, escape_quoted};
+use super::names::{FamilyKind, double, labels};
 use super::settings::Settings;
 use super::table_text::{FamilyText, TableRows, TableText, job_and_instance};
 use crate::data::{Attributes, Batch, Histogram, Value};
