@@ -5,7 +5,7 @@ use std::process::{Child, Command};
 
 use super::shown::{AllShown, shown};
 use super::vmm::{Vmm, has_kvm};
-use super::{assert_equal, config, once};
+use super::{assert_equal, config, once, sums_of_vcpus};
 use crate::common::alone::{KVM, alone};
 use crate::common::{as_nobody, collector, end, read_until, spawn, text};
 
@@ -67,13 +67,7 @@ fn by_bpf_without_the_level_of_vcpus_a_vm_has_their_sums() {
     let owner = vmm.all("a");
     assert!(shown.keys().all(|it| it.1 == "vm"));
     for name in owner["vcpu0"].keys() {
-        let values = |vcpu: &str| -> Vec<f64> {
-            serde_json::from_value(owner[vcpu][name]["values"].clone()).unwrap()
-        };
-        let all = ["vcpu0", "vcpu1", "vcpu2"].map(values);
-        let sums: Vec<f64> = (0..all[0].len())
-            .map(|it| all.iter().map(|of| of[it]).sum())
-            .collect();
+        let sums = sums_of_vcpus(&owner, name);
         let point = &shown[&(vm.clone(), "vm".to_owned(), name.clone())];
         assert_eq!(point.values, sums, "{name}");
     }

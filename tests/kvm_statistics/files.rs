@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::vmm::{Vmm, has_kvm};
-use super::{assert_equal, once, shown::shown};
+use super::{assert_equal, once, shown::shown, sums_of_vcpus};
 use crate::common::alone::{KVM, alone};
 use crate::common::text;
 use crate::kvm::host::Debugfs;
@@ -115,13 +115,7 @@ fn without_the_level_of_vcpus_a_vm_has_their_sums() {
     assert!(shown.keys().all(|it| it.1 == "vm"));
     assert_eq!(shown.len(), owner["vcpu0"].len());
     for ((_, _, name), point) in &shown {
-        let values = |vcpu: &str| -> Vec<f64> {
-            serde_json::from_value(owner[vcpu][name]["values"].clone()).unwrap()
-        };
-        let all = ["vcpu0", "vcpu1", "vcpu2"].map(values);
-        let sums: Vec<f64> = (0..all[0].len())
-            .map(|it| all.iter().map(|of| of[it]).sum())
-            .collect();
+        let sums = sums_of_vcpus(&owner, name);
         assert_eq!(point.values, sums, "{name}");
     }
     let blocking = &shown[&(vm, "vm".to_owned(), "blocking".to_owned())];

@@ -9,6 +9,7 @@ mod rights;
 mod shown;
 mod vmm;
 
+use std::collections::BTreeMap;
 use std::process::Output;
 
 use self::shown::{AllShown, shown};
@@ -28,6 +29,16 @@ fn once(receiver: &str) -> Output {
     let output = run(&config(receiver, "{format: json}"), &["--once"]);
     assert!(output.status.success(), "{}", text(&output.stderr));
     output
+}
+
+/// What three vCPUs make together: each value of a statistic added up.
+fn sums_of_vcpus(owner: &BTreeMap<String, Statistics>, name: &str) -> Vec<f64> {
+    let values = |vcpu: &str| -> Vec<f64> {
+        serde_json::from_value(owner[vcpu][name]["values"].clone()).unwrap()
+    };
+    let all = ["vcpu0", "vcpu1", "vcpu2"].map(values);
+    let sums = (0..all[0].len()).map(|it| all.iter().map(|of| of[it]).sum());
+    sums.collect()
 }
 
 /// What is shown of a part of a VM is all of what its owner reads, and of the same types.
