@@ -10,7 +10,9 @@ const AGENTS: [&str; 3] = ["base", "overlays/kvm", "overlays/gcp"];
 #[test]
 fn each_configuration_in_the_manifests_is_valid() {
     for directory in AGENTS {
-        let path = repository("deploy/kubernetes").join(directory).join("config.yaml");
+        let path = repository("deploy/kubernetes")
+            .join(directory)
+            .join("config.yaml");
         let mut command = Command::new(BINARY);
         command.arg("validate").arg("--config").arg(&path);
         command.env("NODE_NAME", "node-1");
