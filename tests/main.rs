@@ -46,6 +46,7 @@ mod service_manager;
 mod start_times;
 mod stuck;
 mod subsystem_names;
+mod systemd;
 mod terminal;
 mod tls;
 mod tls_files;
