@@ -91,7 +91,8 @@ fn main() -> ExitCode {
         stderr.by_ref().any(|line| line.unwrap() == "blocked"),
         "it never came to the processor"
     );
-    let warning = "something blocks a thread; if that lasts, the service manager's watchdog ends the program";
+    let warning =
+        "something blocks a thread; if that lasts, the service manager's watchdog ends the program";
     assert!(stderr.by_ref().any(|line| line.unwrap().contains(warning)));
     while receive(&manager) != "STATUS=the pipeline thread does nothing new for 250ms" {}
     for question in [&["health", "--live"][..], &["health"]] {

@@ -256,7 +256,10 @@ fn a_header_that_is_a_file_is_sent_as_the_file_is_and_is_in_no_message() {
     running.assert_arrives(&peer);
     assert!(sent("hunter3"));
     let logs = running.end();
-    assert!(!logs.contains("hunter") && !line.contains("hunter"), "{logs}");
+    assert!(
+        !logs.contains("hunter") && !line.contains("hunter"),
+        "{logs}"
+    );
     assert_accounted(&logs);
 }
 

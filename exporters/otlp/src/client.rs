@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::uri::PathAndQuery;
-use pipeline::opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
 use pipeline::Watched;
+use pipeline::opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
 use pipeline_grpc::{BytesCodec, Compression, Connection, MAX_ANSWER_BYTES, TlsClient};
 use tokio::time::timeout;
 use tonic::client::Grpc;

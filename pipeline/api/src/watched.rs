@@ -96,15 +96,11 @@ pub struct FileWatch {
     component: Arc<str>,
     interval: Duration,
     paths: Vec<PathBuf>,
-    /// Of what makes up the value now.
-    contents: u64,
-    reload: Box<dyn Fn(&mut FileReader) -> Result<Reloaded> + Send>,
+    look: Box<dyn FnMut() -> Result<bool> + Send>,
 }
 
-/// Puts a value that was made in the place of the last one.
-type Reloaded = Box<dyn FnOnce()>;
-
 impl FileWatch {
+    /// Of a value that `load` has made of what was read.
     pub(crate) fn new<T: Send + Sync + 'static>(
         component: Arc<str>,
         interval: Duration,
@@ -112,16 +108,22 @@ impl FileWatch {
         value: Arc<Watched<T>>,
         load: impl Fn(&mut FileReader) -> Result<T> + Send + 'static,
     ) -> FileWatch {
-        let reload = move |reader: &mut FileReader| -> Result<Reloaded> {
-            let (new, value) = (load(reader)?, Arc::clone(&value));
-            Ok(Box::new(move || value.set(new)))
+        let mut contents = read.contents();
+        let look = move || {
+            let mut reader = FileReader::default();
+            let loaded = load(&mut reader);
+            if reader.contents() == contents {
+                return Ok(false);
+            }
+            value.set(loaded?);
+            contents = reader.contents();
+            Ok(true)
         };
         FileWatch {
             component,
             interval,
             paths: read.paths().to_vec(),
-            contents: read.contents(),
-            reload: Box::new(reload),
+            look: Box::new(look),
         }
     }
 
@@ -148,14 +150,7 @@ impl FileWatch {
     /// # Errors
     /// Why they cannot be used as they are now. The value stays what it was.
     pub fn look(&mut self) -> Result<bool> {
-        let mut reader = FileReader::default();
-        let loaded = (self.reload)(&mut reader);
-        if reader.contents() == self.contents {
-            return Ok(false);
-        }
-        loaded?();
-        self.contents = reader.contents();
-        Ok(true)
+        (self.look)()
     }
 }
 
@@ -193,7 +188,7 @@ mod tests {
         let [watch] = &mut watches[..] else {
             panic!("one")
         };
-        assert_eq!(watch.paths(), [path.clone()]);
+        assert_eq!(watch.paths(), std::slice::from_ref(&path));
         assert!(!watch.look().unwrap());
         fs::write(&path, "half").unwrap();
         assert!(watch.look().is_err() && watch.look().is_err());

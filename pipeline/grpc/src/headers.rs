@@ -72,7 +72,10 @@ mod tests {
     fn what_cannot_be_sent_as_it_stands_is_refused_at_its_place() {
         let of = |name: &str, value: &str| {
             let value: Secret = serde_yaml::from_str(&format!("{value:?}")).expect("a text");
-            load(&BTreeMap::from([(name.to_owned(), value)]), &mut FileReader::default())
+            load(
+                &BTreeMap::from([(name.to_owned(), value)]),
+                &mut FileReader::default(),
+            )
         };
         for (name, value) in [
             ("te", "x"),
@@ -94,7 +97,8 @@ mod tests {
         assert_eq!(of("X-Token", "a b").expect("it is one").len(), 1);
         let twice = "{X-Token: a, x-other: b, x-token: c}";
         let twice = serde_yaml::from_str(twice).expect("headers");
-        let error = load(&twice, &mut FileReader::default()).expect_err("which of them is meant, nobody knows");
+        let error = load(&twice, &mut FileReader::default())
+            .expect_err("which of them is meant, nobody knows");
         assert_eq!(error.path(), "headers.x-token");
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use pipeline::telemetry::{Counters, RuleLog};
 use pipeline::{
-    Context, Demand, Exporter as _, Extension, FileWatch, Outlet, PipelineShape, Processor, Receiver,
-    ReceiverClock, Shutdown, StartupReport, Status,
+    Context, Demand, Exporter as _, Extension, FileWatch, Outlet, PipelineShape, Processor,
+    Receiver, ReceiverClock, Shutdown, StartupReport, Status,
 };
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;

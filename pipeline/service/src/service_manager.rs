@@ -97,8 +97,7 @@ impl ServiceManager {
 
     fn warn_of_stall(&self, thread: &str, period: Duration) {
         let text = format!("the {thread} thread does nothing new for {period:?}");
-        let message =
-            "something blocks a thread; if that lasts, the service manager's watchdog ends the program";
+        let message = "something blocks a thread; if that lasts, the service manager's watchdog ends the program";
         self.warnings.warn_again(message, &text);
         self.status(&text);
     }

@@ -189,17 +189,17 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("ca.pem");
         fs::write(&path, "1").unwrap();
-        let changes = Changes::of(&[path.clone()]);
+        let changes = Changes::of(std::slice::from_ref(&path));
         fs::write(directory.path().join("other"), "1").unwrap();
         let inotify = changes.inotify.as_ref().unwrap();
         assert!(!changes.has_any(inotify));
         fs::write(directory.path().join("new"), "2").unwrap();
         fs::rename(directory.path().join("new"), &path).unwrap();
         changes.wait(None);
-        let changes = Changes::of(&[path.clone()]);
+        let changes = Changes::of(std::slice::from_ref(&path));
         fs::remove_file(&path).unwrap();
         changes.wait(None);
-        let changes = Changes::of(&[path.clone()]);
+        let changes = Changes::of(std::slice::from_ref(&path));
         fs::write(&path, "3").unwrap();
         changes.wait(None);
     }

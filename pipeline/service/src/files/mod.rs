@@ -29,7 +29,11 @@ pub(crate) fn watch(files: Vec<FileWatch>) -> io::Result<()> {
 }
 
 fn look_for_ever(mut all: Vec<ComponentFiles>) {
-    let paths: Vec<_> = all.iter().flat_map(|it| it.watch.paths()).cloned().collect();
+    let paths: Vec<_> = all
+        .iter()
+        .flat_map(|it| it.watch.paths())
+        .cloned()
+        .collect();
     let intervals = all.iter().map(|it| it.watch.interval());
     let interval = intervals.filter(|it| !it.is_zero()).min();
     loop {
@@ -37,7 +41,11 @@ fn look_for_ever(mut all: Vec<ComponentFiles>) {
         let changes = Changes::of(&paths);
         all.iter_mut().for_each(ComponentFiles::look);
         let is_in_doubt = all.iter().any(ComponentFiles::is_in_doubt);
-        changes.wait(if is_in_doubt { Some(PATIENCE) } else { interval });
+        changes.wait(if is_in_doubt {
+            Some(PATIENCE)
+        } else {
+            interval
+        });
     }
 }
 
@@ -73,7 +81,10 @@ impl ComponentFiles {
         let why = match self.watch.look() {
             Ok(is_new) => {
                 self.state = State::Used;
-                return if is_new { self.log() };
+                if is_new {
+                    self.log();
+                }
+                return;
             }
             Err(why) => why,
         };
