@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::descriptors::Descriptor;
-use crate::format::{FormatError, HEADER_BYTES, Header, StatsFile};
+use kvm_stats::{Descriptor, FormatError, HEADER_BYTES, Header, StatsFile};
+
 use crate::statistic::Statistic;
 
 /// The statistics of blocks of one shape.
@@ -120,3 +120,7 @@ impl Layout {
         self.header.data(file).unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+#[path = "layout_tests.rs"]
+mod tests;

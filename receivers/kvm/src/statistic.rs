@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use kvm_stats::{Descriptor, Scale, StatisticType, StatisticUnit, unit};
 use pipeline::telemetry::escaped;
 use pipeline::{Bounds, Declared, Histogram, Kind, Metric, SourceFile, Temporality, Value};
 
-use crate::descriptors::{Descriptor, StatisticType, StatisticUnit};
-use crate::units::{Scale, unit};
+use crate::units::value;
 
 /// The subsystem of all metrics, and the first part of their names.
 pub(crate) const SUBSYSTEM: &str = "kvm";
@@ -90,7 +90,7 @@ impl Statistic {
     pub(crate) fn value(&self, data: &[u8], lossy: &mut u64) -> Value {
         if !is_histogram(self.r#type) {
             let raw = word(data, self.offset);
-            return raw.map_or(Value::Absent, |raw| self.scale.value(raw, lossy));
+            return raw.map_or(Value::Absent, |raw| value(self.scale, raw, lossy));
         }
         let end = self.offset + self.size * 8;
         let Some(buckets) = data.get(self.offset..end) else {

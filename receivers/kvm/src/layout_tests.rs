@@ -1,11 +1,10 @@
 use std::path::Path;
 
+use kvm_stats::{StatisticType, StatisticUnit};
 use pipeline::{Kind, Value};
 use serde_json::{Value as Json, json};
 
 use super::*;
-use crate::descriptors::{StatisticType, StatisticUnit};
-use crate::layout::Layouts;
 
 const CAPTURES: [&str; 6] = [
     "vcpu0",
