@@ -65,7 +65,7 @@ fn shown(file: &[u8]) -> Json {
 /// What OpenTelemetry gets of each histogram, as the captures' expectations show it.
 fn histograms(file: &[u8]) -> Vec<(String, Json)> {
     let (layout, _) = Layouts::new(false).of_file(file).unwrap();
-    let histogram = |it: &crate::statistic::Statistic| {
+    let histogram = |it: &Statistic| {
         let Kind::Histogram { bounds, .. } = &it.column.metric.kind else {
             return None;
         };
@@ -158,7 +158,7 @@ fn blocks_of_one_shape_share_their_layout() {
     let mut other = file.clone();
     other[24 + 4..24 + 9].copy_from_slice(b"99999");
     let (second, id) = layouts.of_file(&other).unwrap();
-    assert!(std::sync::Arc::ptr_eq(&first, &second));
+    assert!(Arc::ptr_eq(&first, &second));
     assert_eq!(id, "kvm-99999/vcpu-0");
     let mark = first.mark(&file).unwrap();
     assert!(first.has_mark(&file, &mark) && !first.has_mark(&other, &mark));
