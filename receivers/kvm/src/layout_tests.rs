@@ -145,9 +145,17 @@ fn what_a_newer_kernel_says_is_left_out_by_name() {
     flags(&mut file, 0, 0x5);
     flags(&mut file, 1, 0x50);
     flags(&mut file, 2, 0x201);
-    let (layout, _) = Layouts::new(false).of_file(&file).unwrap();
+    let mut layouts = Layouts::new(false);
+    let (layout, _) = layouts.of_file(&file).unwrap();
     assert_eq!(layout.unknown, ["plain", "big", "now"]);
     assert_eq!(layout.statistics.len(), 12);
+    // The same at both levels counts once.
+    file[24..28].copy_from_slice(b"kvm-");
+    layouts.of_file(&file).unwrap();
+    assert_eq!(layouts.unknown().len(), 3);
+    let has_file = |name| layouts.has_file(name);
+    assert!(!has_file("plain") && !has_file("wait_hist") && has_file("top"));
+    assert!(has_file("tsc-offset"), "of which no descriptor tells");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use kvm_stats::{Scale, StatisticUnit, unit};
-use pipeline::{AnyValue, Attributes, Declared, Metric, SourceFile};
+use pipeline::{AnyValue, Attributes, Declared, DeclaredBy, Metric, SourceFile};
 
 use crate::config::Config;
 use crate::debugfs::DebugfsFile;
@@ -63,6 +63,7 @@ pub(crate) fn untyped(name: &Arc<str>, normalize: bool) -> (Column, Scale) {
     metric.name = format!("{SUBSYSTEM}/{name}").into();
     metric.unit = unit.clone().unwrap_or_default();
     let mut declared = Declared::default();
+    declared.by = DeclaredBy::Receiver;
     // A sum is read where what it is made of is not.
     declared.aggregate = Some(false);
     declared.unit = unit;

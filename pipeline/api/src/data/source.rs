@@ -75,7 +75,7 @@ pub struct SourceFile {
     pub name: Arc<str>,
     /// The permission bits, 0 to 0o7777.
     pub mode: u32,
-    /// What `.schema` declares.
+    /// What `.schema` declares, or the receiver for who knows.
     pub declared: Option<Arc<Declared>>,
     /// Whether the same name also stands in a directory below: a candidate for a sum of those.
     pub same_name_below: bool,
@@ -92,10 +92,12 @@ impl SourceFile {
     }
 }
 
-/// What a tree declares of a metric.
+/// What is declared of a metric: by its tree, or for who knows it by the receiver.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Declared {
+    /// Who says so.
+    pub by: DeclaredBy,
     /// `FLAG`.
     pub kind: Option<Kind>,
     /// `UNIT`.
@@ -104,4 +106,30 @@ pub struct Declared {
     pub description: Option<Arc<str>>,
     /// `AGGR` other than `NONE`: a value computed of those below.
     pub aggregate: Option<bool>,
+}
+
+/// Who declares what a metric is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DeclaredBy {
+    /// The tree, by its `.schema`.
+    #[default]
+    Schema,
+    /// The running kernel, by the descriptors of its statistics. What it does not say, a number of things has no unit, and
+    /// whether what is there now may be added up is left open.
+    Kernel,
+    /// The receiver, which knows no more than the name.
+    Receiver,
+}
+
+impl DeclaredBy {
+    /// In a word, as `inspect` shows it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            DeclaredBy::Schema => ".schema",
+            DeclaredBy::Kernel => "kernel",
+            DeclaredBy::Receiver => "receiver",
+        }
+    }
 }

@@ -28,6 +28,16 @@ impl Scale {
         }
     }
 
+    /// The factor; `None`: there is none.
+    #[must_use]
+    pub fn factor(self) -> Option<f64> {
+        match self {
+            Scale::One => None,
+            Scale::Times(factor) => Some(as_f64(factor)),
+            Scale::By(factor) => Some(factor),
+        }
+    }
+
     /// A raw number as a real one, multiplied.
     #[must_use]
     pub fn real(self, raw: u64) -> f64 {
