@@ -169,15 +169,12 @@ impl KernelTypes {
     }
 }
 
-/// Asks by an empty VM, on a thread of its own: a kernel that does not answer holds nothing up for long, and what takes
-/// long of a VM is its end, for which nobody waits.
+/// Asks by an empty VM, on a thread of its own: a kernel that does not answer holds nothing up for long. The VM has ended
+/// before the answer is there, so that no scan after it finds ours.
 fn ask_by_a_thread() -> io::Result<KernelTypes> {
     let (to, answer) = mpsc::sync_channel(1);
     let ask = move || {
-        let (types, _own) = match OwnVm::create() {
-            Ok(own) => (KernelTypes::of(&own), Some(own)),
-            Err(error) => (Err(error), None),
-        };
+        let types = OwnVm::create().and_then(|own| KernelTypes::of(&own));
         // Where nobody waits any more the catalog holds.
         let _ = to.send(types);
     };

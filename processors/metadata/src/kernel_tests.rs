@@ -90,7 +90,7 @@ fn a_scale_is_of_the_unit_and_of_who_says_that() {
     // What a receiver has converted already, by the name.
     let mut converted = series("kvm/1-2", "mcycles");
     let mut declared = Declared::default();
-    (declared.by, declared.unit) = (DeclaredBy::Receiver, Some("{cycle}".into()));
+    (declared.by, declared.unit) = (DeclaredBy::Name, Some("{cycle}".into()));
     let mut file = SourceFile::new("mcycles");
     file.declared = Some(Arc::new(declared));
     converted.source.as_mut().unwrap().file = Arc::new(file);

@@ -63,7 +63,7 @@ pub(crate) fn untyped(name: &Arc<str>, normalize: bool) -> (Column, Scale) {
     metric.name = format!("{SUBSYSTEM}/{name}").into();
     metric.unit = unit.clone().unwrap_or_default();
     let mut declared = Declared::default();
-    declared.by = DeclaredBy::Receiver;
+    declared.by = DeclaredBy::Name;
     // A sum is read where what it is made of is not.
     declared.aggregate = Some(false);
     declared.unit = unit;

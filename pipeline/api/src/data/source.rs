@@ -96,7 +96,7 @@ impl SourceFile {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Declared {
-    /// Who says so.
+    /// Who declares it.
     pub by: DeclaredBy,
     /// `FLAG`.
     pub kind: Option<Kind>,
@@ -108,28 +108,27 @@ pub struct Declared {
     pub aggregate: Option<bool>,
 }
 
-/// Who declares what a metric is.
+/// Who declares something of a metric.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DeclaredBy {
-    /// The tree, by its `.schema`.
+    /// A `.schema` in the tree.
     #[default]
     Schema,
-    /// The running kernel, by the descriptors of its statistics. What it does not say, a number of things has no unit, and
-    /// whether what is there now may be added up is left open.
+    /// The running kernel, which describes the statistic itself.
     Kernel,
-    /// The receiver, which knows no more than the name.
-    Receiver,
+    /// Nobody but its name: `halt_wait_ns`.
+    Name,
 }
 
 impl DeclaredBy {
-    /// In a word, as `inspect` shows it.
+    /// The word for it, as `inspect` shows it.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
             DeclaredBy::Schema => ".schema",
             DeclaredBy::Kernel => "kernel",
-            DeclaredBy::Receiver => "receiver",
+            DeclaredBy::Name => "name",
         }
     }
 }
