@@ -6,7 +6,7 @@ use pipeline::{Declared, DeclaredBy, Kind, Series, Source};
 
 use crate::catalog::CatalogEntry;
 use crate::config::{Aggregates, MetadataRule, MetadataSource, Unmatched};
-use crate::kernel_type::{KernelType, said_by};
+use crate::kernel_type::{KernelType, words_of};
 use crate::types::Types;
 
 /// What is known of a series as it comes in.
@@ -158,11 +158,11 @@ impl Types {
         let of_rules = known.rules.iter().find_map(|rule| rule.scale);
         let of_kernel = || {
             let kernel = known.kernel(MetadataSource::Kernel)?;
-            let is_of_its_unit = match self.unit(known)?.0 {
-                MetadataSource::Rules | MetadataSource::Declared => false,
+            let is_of_its_unit = match self.unit(known).map(|(from, _)| from) {
+                Some(MetadataSource::Rules | MetadataSource::Declared) => false,
                 // What the things are called that it counts.
-                MetadataSource::Catalog => kernel.counts_things(),
-                MetadataSource::Kernel | MetadataSource::Mode => true,
+                Some(MetadataSource::Catalog) => kernel.counts_things(),
+                Some(MetadataSource::Kernel | MetadataSource::Mode) | None => true,
             };
             kernel.scale.filter(|_| is_of_its_unit)
         };
@@ -176,7 +176,8 @@ impl Types {
         let unit_from = self.unit(known).map(|(from, _)| from);
         let is_other = kind_from == Some(*by) && !kernel.agrees_in_kind(entry)
             || unit_from == Some(*by) && !kernel.agrees_in_unit(entry);
-        is_other.then(|| (kernel.said(), said_by(entry)))
+        let is_dropped = known.rules.iter().any(|rule| rule.drop);
+        (is_other && !is_dropped).then(|| (kernel.words(), words_of(entry)))
     }
 
     /// Whether it is a sum; `None` if nobody says anything.

@@ -71,7 +71,7 @@ impl Kernel {
         if directory == Directory::Top {
             return None;
         }
-        let types = self.types.get_or_init(|| self.told(ask_by_a_thread()));
+        let types = self.types.get_or_init(|| self.remember(ask_by_a_thread()));
         let name = &*source.file.name;
         let of_vcpu = types.vcpu.get(name);
         match directory {
@@ -97,7 +97,7 @@ impl Kernel {
     }
 
     /// What the kernel has said, or why it has not.
-    fn told(&self, types: io::Result<KernelTypes>) -> KernelTypes {
+    fn remember(&self, types: io::Result<KernelTypes>) -> KernelTypes {
         let types = types.unwrap_or_else(|error| {
             self.warnings.warn(NOT_ASKED, &format!("/dev/kvm: {error}"));
             KernelTypes::default()

@@ -24,7 +24,7 @@ fn types(config: &str, catalog: &str, file: &[u8]) -> Types {
     let catalog = format!("{{version: 1, families: [{catalog}]}}");
     let catalog = Catalog::parse(&[("a.yaml", &catalog)]).unwrap();
     let types = Types::new(config, catalog, &pipeline::testing::context());
-    let said = types.kernel.told(KernelTypes::parse(file, file));
+    let said = types.kernel.remember(KernelTypes::parse(file, file));
     types.kernel.types.set(said).unwrap();
     types
 }
@@ -81,9 +81,14 @@ fn files_of_vms_are_typed_by_the_kernel_whatever_their_name() {
 fn a_scale_is_of_the_unit_and_of_who_says_that() {
     let catalog =
         "{id: a, match: ['kvm/*-*/NAME'], metrics: [{name: plain, type: counter, unit: '{exit}'}]}";
+    let mut thousands = capture();
+    // `now`, in thousands of things.
+    thousands[72 + 2 * 64 + 4] = 3;
     let config = "{rules: [{match: {name: kvm/t_ns}, unit: s, scale: 1.0e-9}, {match: {name: kvm/mcycles}, unit: Mcycles}]}";
-    let types = types(config, catalog, &capture());
+    let types = types(config, catalog, &thousands);
     let of = |file| typed(&types, &series("kvm/1-2", file)).unwrap();
+    let now = (Kind::UP_DOWN_COUNTER, String::new(), Some(1000.0));
+    assert_eq!(of("now"), now);
     assert_eq!(of("t_ns"), (Kind::COUNTER, "s".into(), Some(1e-9)));
     assert_eq!(of("mcycles"), (Kind::COUNTER, "Mcycles".into(), None));
     assert_eq!(of("plain"), (Kind::COUNTER, "{exit}".into(), None));
@@ -135,6 +140,10 @@ fn a_rule_ends_a_disagreement_and_a_catalog_that_is_asked_first_holds() {
         let (kind, ..) = typed(&types, &series).unwrap();
         assert_eq!(kind, Kind::Gauge, "{config}");
     }
+    let dropped = "{rules: [{match: {name: kvm/plain}, drop: true}]}";
+    let types = types(dropped, catalog, &capture());
+    let series = series("kvm/1-2", "plain");
+    assert_eq!(types.disagreement(&types.known(&series)), None);
 }
 
 #[test]
@@ -198,7 +207,7 @@ fn sums_over_all_vms_are_sums_whatever_their_name() {
 #[test]
 fn a_kernel_that_cannot_be_asked_leaves_the_catalog() {
     let kernel = Kernel::new(&pipeline::testing::context());
-    let types = kernel.told(Err(io::Error::from(io::ErrorKind::PermissionDenied)));
+    let types = kernel.remember(Err(io::Error::from(io::ErrorKind::PermissionDenied)));
     kernel.types.set(types).unwrap();
     assert_eq!(kernel.find(&source("kvm/1-2", "debugfs", "exits")), None);
 }

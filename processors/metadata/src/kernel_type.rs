@@ -123,17 +123,17 @@ impl KernelType {
     }
 
     /// In words.
-    pub(crate) fn said(&self) -> String {
-        said(self.kind.as_ref(), self.unit.as_deref())
+    pub(crate) fn words(&self) -> String {
+        words(self.kind.as_ref(), self.unit.as_deref())
     }
 }
 
 /// What a catalog says, in words.
-pub(crate) fn said_by(entry: &CatalogEntry) -> String {
-    said(entry.kind.as_ref(), Some(&*entry.unit))
+pub(crate) fn words_of(entry: &CatalogEntry) -> String {
+    words(entry.kind.as_ref(), Some(&*entry.unit))
 }
 
-fn said(kind: Option<&Kind>, unit: Option<&str>) -> String {
+fn words(kind: Option<&Kind>, unit: Option<&str>) -> String {
     let Some(kind) = kind.map(kind_word) else {
         return "no number to export".into();
     };

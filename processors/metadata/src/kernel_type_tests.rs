@@ -45,7 +45,7 @@ fn what_contradicts_the_kernel_does_not_hold() {
     let no_number = entry("config", "1");
     assert!(!time.agrees_in_kind(&no_number));
     assert_eq!(
-        (time.said(), said_by(&no_number)),
+        (time.words(), words_of(&no_number)),
         ("counter us".into(), "no number to export".into())
     );
 }
