@@ -185,5 +185,4 @@ fn ask_by_a_thread() -> io::Result<KernelTypes> {
 }
 
 #[cfg(test)]
-#[path = "kernel_tests.rs"]
 mod tests;

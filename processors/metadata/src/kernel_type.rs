@@ -152,5 +152,4 @@ fn dimension(unit: &str) -> Dimension {
 }
 
 #[cfg(test)]
-#[path = "kernel_type_tests.rs"]
 mod tests;
