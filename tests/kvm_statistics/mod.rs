@@ -5,6 +5,7 @@ mod bpf;
 mod files;
 mod identity;
 mod life;
+mod normalized;
 mod rights;
 mod shown;
 mod vmm;

@@ -282,7 +282,8 @@ impl Chooser {
     ) -> Option<Part> {
         let (normalize, is_vcpu) = (self.normalize, place.vcpu.is_some());
         let known = |file: &DebugfsFile| place.known.layouts.find(&file.name);
-        let wanted = files.iter().filter(|it| !is_hidden(it));
+        let has_file = |it: &DebugfsFile| place.known.layouts.has_file(&it.name);
+        let wanted = files.iter().filter(|it| !is_hidden(it) && has_file(it));
         let wanted: Vec<DebugfsFile> = wanted
             .filter(|it| taken.insert(Arc::clone(&it.name)))
             .cloned()

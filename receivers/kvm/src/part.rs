@@ -4,6 +4,7 @@ use std::ffi::CString;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use kvm_stats::Scale;
 use pipeline::telemetry::{Counter, Counters};
 use pipeline::{Attributes, Series, Source, SourceDirectory, Value};
 use rustix::io::Errno;
@@ -15,7 +16,6 @@ use crate::counters::{BLOCKS_FAILED, BLOCKS_READ, READS_FAILED, VALUES_LOSSY};
 use crate::debugfs::{self, Debugfs};
 use crate::statistic::Column;
 use crate::taking::{Block, TakeError};
-use crate::units::Scale;
 
 /// What tells a part from all others: whose it is, and who gives it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -121,9 +121,9 @@ fn warn_of_descriptors(warnings: &Warnings, host: &Host, has_vms: bool) {
 
 /// Which statistics are of kinds that this program does not know.
 fn warn_of_unknown(warnings: &Warnings, host: &Host) {
-    let unknown: BTreeSet<&String> = host.layouts.unknown().collect();
+    let unknown = host.layouts.unknown();
     if !unknown.is_empty() {
-        let names: Vec<&str> = unknown.into_iter().map(String::as_str).collect();
+        let names: Vec<&str> = unknown.into_iter().collect();
         warnings.warn(UNKNOWN, &pipeline::telemetry::escaped(&names.join(", ")));
     }
 }

@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use pipeline::{AnyValue, Attributes, Declared, Metric, SourceFile};
+use kvm_stats::{Scale, StatisticUnit, unit};
+use pipeline::{AnyValue, Attributes, Declared, DeclaredBy, Metric, SourceFile};
 
 use crate::config::Config;
 use crate::debugfs::DebugfsFile;
-use crate::descriptors::StatisticUnit;
 use crate::identity::Identity;
 use crate::statistic::{Column, SUBSYSTEM, Statistic};
-use crate::units::{Scale, unit};
 use crate::vm::Vm;
 
 /// The labels of a VM's series, or of those of its vCPU.
@@ -64,6 +63,7 @@ pub(crate) fn untyped(name: &Arc<str>, normalize: bool) -> (Column, Scale) {
     metric.name = format!("{SUBSYSTEM}/{name}").into();
     metric.unit = unit.clone().unwrap_or_default();
     let mut declared = Declared::default();
+    declared.by = DeclaredBy::Name;
     // A sum is read where what it is made of is not.
     declared.aggregate = Some(false);
     declared.unit = unit;

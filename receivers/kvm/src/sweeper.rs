@@ -9,7 +9,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::choice::{Chooser, Known};
 use crate::config::{Config, Limits};
-use crate::counters::{CPU_MICROSECONDS, VCPUS, VMS};
+use crate::counters::{CPU_MICROSECONDS, STATISTICS_UNKNOWN, VCPUS, VMS};
 use crate::host::Host;
 use crate::labels::labels;
 use crate::part::PartReader;
@@ -118,6 +118,8 @@ impl Sweeper {
         let counters = &self.context.counters;
         counters.record(VMS, vms.len() as u64);
         counters.record(VCPUS, vcpus as u64);
+        let unknown = self.host.layouts.unknown().len();
+        counters.record(STATISTICS_UNKNOWN, unknown as u64);
         Problems {
             gaps,
             has_vms: !vms.is_empty(),

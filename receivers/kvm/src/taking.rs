@@ -1,15 +1,14 @@
 //! Taking a statistics descriptor of another process: for the moment of one read. Nothing is held: as long as such a
 //! descriptor is open, a VM whose process has died lives on in the kernel. Nothing between taking and closing waits.
 
-use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 
+use kvm_stats::{FormatError, read_all};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags};
 
-use crate::format::{FormatError, MAX_BYTES};
 use crate::layout::{Layout, Layouts};
 use crate::procfs::{KvmFile, Procfs};
 
@@ -145,18 +144,4 @@ impl Block {
 fn creator(id: &str) -> Option<i32> {
     let thread = id.strip_prefix("kvm-")?.split('/').next()?;
     thread.parse().ok()
-}
-
-/// All of a file, as far as it is of a possible size.
-pub(crate) fn read_all(file: impl AsFd) -> Result<Vec<u8>, Errno> {
-    let mut all = Vec::new();
-    let mut chunk = [MaybeUninit::uninit(); 16 * 1024];
-    while all.len() <= MAX_BYTES {
-        let (read, _) = rustix::io::pread(&file, &mut chunk, all.len() as u64)?;
-        if read.is_empty() {
-            break;
-        }
-        all.extend_from_slice(read);
-    }
-    Ok(all)
 }

@@ -75,7 +75,7 @@ pub struct SourceFile {
     pub name: Arc<str>,
     /// The permission bits, 0 to 0o7777.
     pub mode: u32,
-    /// What `.schema` declares.
+    /// What `.schema` declares, or the receiver for who knows.
     pub declared: Option<Arc<Declared>>,
     /// Whether the same name also stands in a directory below: a candidate for a sum of those.
     pub same_name_below: bool,
@@ -92,10 +92,12 @@ impl SourceFile {
     }
 }
 
-/// What a tree declares of a metric.
+/// What is declared of a metric: by its tree, or for who knows it by the receiver.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Declared {
+    /// Who declares it.
+    pub by: DeclaredBy,
     /// `FLAG`.
     pub kind: Option<Kind>,
     /// `UNIT`.
@@ -104,4 +106,29 @@ pub struct Declared {
     pub description: Option<Arc<str>>,
     /// `AGGR` other than `NONE`: a value computed of those below.
     pub aggregate: Option<bool>,
+}
+
+/// Who declares something of a metric.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DeclaredBy {
+    /// A `.schema` in the tree.
+    #[default]
+    Schema,
+    /// The running kernel, which describes the statistic itself.
+    Kernel,
+    /// Nobody but its name: `halt_wait_ns`.
+    Name,
+}
+
+impl DeclaredBy {
+    /// The word for it, as `inspect` shows it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            DeclaredBy::Schema => ".schema",
+            DeclaredBy::Kernel => "kernel",
+            DeclaredBy::Name => "name",
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! What the program has to be told of the running kernel, and what its statistics are called.
 
+use kvm_stats::Level;
+
 use crate::LoadError;
 use crate::btf::{Btf, Named, Statistic};
 
@@ -31,15 +33,6 @@ const MEMBERS: [(&str, &str); 15] = [
 const STAT: &str = "stat";
 /// How many the layout gives.
 pub(crate) const CONSTANTS: usize = MEMBERS.len() + 2;
-
-/// Of what the statistics are: a VM has its own, and each of its vCPUs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Level {
-    /// `struct kvm_vm_stat`.
-    Vm,
-    /// `struct kvm_vcpu_stat`.
-    Vcpu,
-}
 
 /// The statistics of one level.
 #[derive(Debug, Clone, PartialEq, Eq)]
