@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use pipeline::config::{Duration, Node, NodeValue, Origin};
+use pipeline::config::{Duration, Node, NodeValue, Origin, Problem};
 use pipeline::{Decode, Factory, Registration};
 
 use super::check::Check;
@@ -33,7 +33,8 @@ struct Parts {
     settings: Node,
     /// The time-out of an export, where it is not the exporter's default.
     timeout: Option<Duration>,
-    /// Where the reader's exporter stands.
+    /// The reader's exporter as it is written, and where.
+    written: Node,
     path: Vec<String>,
 }
 
@@ -51,10 +52,23 @@ impl Check<'_> {
         let readers = metrics.readers.iter().zip(nodes);
         let configs = readers.filter_map(|(reader, (index, node))| {
             let path = [&path[..], &[index.to_string()]].concat();
+            if let MetricReader::Periodic(periodic) = reader
+                && periodic.interval.0.0.is_zero()
+            {
+                self.no_interval(node, &path);
+                return None;
+            }
             let parts = parts(reader, node, path.clone());
             self.reader(&path.join("."), metrics.level, parts)
         });
         configs.collect()
+    }
+
+    fn no_interval(&mut self, node: &Node, path: &[String]) {
+        let below = ["periodic", "interval"].map(String::from);
+        let at = node.at(&below).and_then(|it| it.origin.as_ref());
+        let zero = Diagnostic::error("has to be more than 0s").at_value(at);
+        self.diagnostics.push(zero.path(&[path, &below].concat()));
     }
 
     fn reader(&mut self, id: &str, level: MetricsLevel, parts: Parts) -> Option<Config> {
@@ -66,9 +80,8 @@ impl Check<'_> {
         else {
             return None; // they are of these kinds
         };
-        let path = &parts.path;
-        let receives = self.built_in(receiver, *receives, settings, path);
-        let exports = self.built_in(exporter, *exports, parts.settings, path);
+        let receives = self.built_in(receiver, *receives, settings, &parts);
+        let exports = self.built_in(exporter, *exports, parts.settings.clone(), &parts);
         let mut delivery = delivery();
         delivery.timeout = parts.timeout.map_or(delivery.timeout, |it| it.0);
         let retry = RetryOnFailure::of(&delivery);
@@ -111,7 +124,7 @@ impl Check<'_> {
             let text = format!(
                 "this binary has no {kind} of type `{name}`, which such a reader is made of"
             );
-            let missing = Diagnostic::error(text).at_key(parts.settings.origin.as_ref());
+            let missing = Diagnostic::error(text).at_key(parts.written.origin.as_ref());
             let help = format!("link its crate: in this one's own build the cargo feature `{name}`");
             self.diagnostics.push(missing.path(&parts.path).help(help));
         }
@@ -123,17 +136,21 @@ impl Check<'_> {
         registration: &'static Registration,
         decode: Decode<T>,
         node: Node,
-        path: &[String],
+        parts: &Parts,
     ) -> Option<ConfiguredComponent<T>> {
         match decode(&node) {
             Ok(decoded) => Some(ConfiguredComponent {
                 registration,
                 build: decoded.value,
                 node,
-                path: path.to_vec(),
+                path: parts.path.clone(),
             }),
-            Err(problems) => {
-                let base: Vec<&str> = path.iter().map(String::as_str).collect();
+            Err(mut problems) => {
+                let base: Vec<&str> = parts.path.iter().map(String::as_str).collect();
+                // Its place says which key is meant, where that has another name here.
+                let is_renamed = |it: &&mut Problem| parts.written.at(&it.path).is_none();
+                let renamed = problems.iter_mut().filter(is_renamed);
+                renamed.for_each(|it| it.path.clear());
                 self.report(&problems, &base);
                 None
             }
@@ -159,6 +176,7 @@ fn parts(reader: &MetricReader, node: &Node, mut path: Vec<String>) -> Parts {
                 exporter,
                 settings: prometheus_settings(prometheus, &written),
                 timeout: None,
+                written,
                 path,
             }
         }
@@ -171,6 +189,7 @@ fn parts(reader: &MetricReader, node: &Node, mut path: Vec<String>) -> Parts {
                 exporter,
                 settings: otlp_settings(&written),
                 timeout: Some(otlp.timeout.0),
+                written,
                 path,
             }
         }
@@ -268,5 +287,23 @@ fn map(settings: impl IntoIterator<Item = (&'static str, Node)>, at: &Node) -> N
         tree: NodeValue::Map(settings.map(|(key, node)| (key.into(), node)).collect()),
         origin: at.origin.clone(),
         ..Node::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::load::Loaded;
+    use super::super::{check, render};
+
+    #[test]
+    fn what_a_reader_is_made_of_has_to_be_linked() {
+        let mut loaded = Loaded::empty();
+        let text = "service:\n  telemetry:\n    metrics:\n      readers:\n        - pull: {exporter: {prometheus: {}}}\n  pipelines: {}\n";
+        loaded.add("a.yaml", text.into());
+        assert!(check(&mut loaded).is_some());
+        let said = render(&loaded.diagnostics, &loaded.texts);
+        // This crate has no component.
+        let expected = "error: this binary has no receiver of type `internal`, which such a reader is made of\n --> a.yaml:5:29";
+        assert!(said.contains(expected), "{said}");
     }
 }
