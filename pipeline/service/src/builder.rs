@@ -92,7 +92,11 @@ impl Builder<'_> {
     ) -> impl Iterator<Item = (&'a String, (&'a Node, &'a [String]), &'a Remark)> {
         let known = ids.iter().filter_map(move |id| {
             let (node, base, remarks) = self.remarks.get(&(section, id.clone()))?;
-            Some(remarks.iter().map(move |remark| (id, (node, &**base), remark)))
+            Some(
+                remarks
+                    .iter()
+                    .map(move |remark| (id, (node, &**base), remark)),
+            )
         });
         known.flatten()
     }

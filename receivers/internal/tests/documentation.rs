@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use pipeline::formats::prometheus::{Escaping, Exposition, Format, Settings};
 use pipeline::telemetry::Counters;
-use pipeline::{
-    Attributes, Batch, Head, Kind, Metric, Scope, Series, Sweep, Table, Times, Value,
-};
+use pipeline::{Attributes, Batch, Head, Kind, Metric, Scope, Series, Sweep, Table, Times, Value};
 use receiver_internal::metrics::{COMPONENT, MetricInfo, OURS, PREFIX, THEIRS};
 
 fn repository(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .join(path)
 }
 
 /// What Prometheus knows a metric by.
@@ -25,7 +25,12 @@ fn name_in_prometheus(info: &MetricInfo) -> String {
     } else {
         Kind::Gauge
     };
-    let head = Head::new(Arc::default(), Arc::new(Scope::default()), "s".into(), "s/0".into());
+    let head = Head::new(
+        Arc::default(),
+        Arc::new(Scope::default()),
+        "s".into(),
+        "s/0".into(),
+    );
     let series = Series::of(Arc::new(metric), Arc::new(Attributes::default()));
     let table = Table::new(Arc::new(head), vec![series]);
     let sweep = Sweep::new(0, std::time::Duration::from_secs(1), true);
@@ -34,7 +39,9 @@ fn name_in_prometheus(info: &MetricInfo) -> String {
     let mut exposition = Exposition::new(Settings::default(), Counters::new("test"));
     exposition.take(&batch);
     exposition.publish(&[Arc::clone(batch.table())]);
-    let text = exposition.snapshot().write(Format::Text, Escaping::Underscores);
+    let text = exposition
+        .snapshot()
+        .write(Format::Text, Escaping::Underscores);
     let line = text.lines().find_map(|line| line.strip_prefix("# TYPE "));
     line.unwrap().split(' ').next().unwrap().to_owned()
 }
@@ -53,7 +60,11 @@ fn row(info: &MetricInfo) -> String {
         info.unit,
         labels.join(", "),
         info.level.name(),
-        if info.from_start { "the start" } else { "its first count" },
+        if info.from_start {
+            "the start"
+        } else {
+            "its first count"
+        },
         info.description
     )
 }
@@ -110,7 +121,13 @@ const THEIR_COUNTERS: [&str; 6] = [
 #[test]
 fn every_counter_of_the_program_is_a_metric_and_every_metric_a_counter() {
     let mut counted = BTreeSet::new();
-    for directory in ["pipeline", "receivers", "processors", "exporters", "extensions"] {
+    for directory in [
+        "pipeline",
+        "receivers",
+        "processors",
+        "exporters",
+        "extensions",
+    ] {
         counters_in(&repository(directory), &mut counted);
     }
     for theirs in THEIR_COUNTERS {

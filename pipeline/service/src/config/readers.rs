@@ -11,9 +11,7 @@ use super::diagnostic::Diagnostic;
 use super::own_metrics::{
     MetricReader, MetricsLevel, PeriodicExporter, PeriodicReader, PrometheusReader, PullExporter,
 };
-use super::service::{
-    DeliveryConfig, PipelineConfig, RetryOnFailure, SendingQueue, Service,
-};
+use super::service::{DeliveryConfig, PipelineConfig, RetryOnFailure, SendingQueue, Service};
 use super::{Config, ConfiguredComponent};
 
 /// How old at the most the values are that are scraped.
@@ -85,7 +83,9 @@ impl Check<'_> {
         let mut delivery = delivery();
         delivery.timeout = parts.timeout.map_or(delivery.timeout, |it| it.0);
         let retry = RetryOnFailure::of(&delivery);
-        let queue_size = PERIODIC_QUEUE.try_into().unwrap_or(std::num::NonZeroUsize::MIN);
+        let queue_size = PERIODIC_QUEUE
+            .try_into()
+            .unwrap_or(std::num::NonZeroUsize::MIN);
         let queue = SendingQueue {
             queue_size,
             ..SendingQueue::default()
@@ -119,13 +119,16 @@ impl Check<'_> {
         parts: &Parts,
     ) -> Option<&'static Registration> {
         let all = self.registry.iter();
-        let found = all.copied().find(|it| it.factory.kind() == kind && it.type_name == name);
+        let found = all
+            .copied()
+            .find(|it| it.factory.kind() == kind && it.type_name == name);
         if found.is_none() {
             let text = format!(
                 "this binary has no {kind} of type `{name}`, which such a reader is made of"
             );
             let missing = Diagnostic::error(text).at_key(parts.written.origin.as_ref());
-            let help = format!("link its crate: in this one's own build the cargo feature `{name}`");
+            let help =
+                format!("link its crate: in this one's own build the cargo feature `{name}`");
             self.diagnostics.push(missing.path(&parts.path).help(help));
         }
         found
@@ -180,7 +183,10 @@ fn parts(reader: &MetricReader, node: &Node, mut path: Vec<String>) -> Parts {
                 path,
             }
         }
-        MetricReader::Periodic(PeriodicReader { interval, exporter: to }) => {
+        MetricReader::Periodic(PeriodicReader {
+            interval,
+            exporter: to,
+        }) => {
             let PeriodicExporter::Otlp(otlp) = to;
             let at = node.get(kind).and_then(|it| it.get("interval"));
             Parts {
@@ -273,10 +279,7 @@ fn headers(written: &Node) -> Node {
 }
 
 /// What stands under their key, for ours.
-fn moved(
-    written: &Node,
-    (theirs, ours): (&str, &'static str),
-) -> Option<(&'static str, Node)> {
+fn moved(written: &Node, (theirs, ours): (&str, &'static str)) -> Option<(&'static str, Node)> {
     Some((ours, written.get(theirs)?.clone()))
 }
 
