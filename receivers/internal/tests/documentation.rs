@@ -101,7 +101,8 @@ fn counters_in(directory: &Path, names: &mut BTreeSet<String>) {
         } else if name.ends_with(".rs") {
             let source = std::fs::read_to_string(&path).unwrap();
             for kind in ["sum", "gauge", "maximum"] {
-                let calls = source.split(&format!("Counter::{kind}(\"")).skip(1);
+                let call = format!("Counter::{kind}(\"");
+                let calls = source.split(&call).skip(1);
                 names.extend(calls.map(|it| it.split('"').next().unwrap().to_owned()));
             }
         }
