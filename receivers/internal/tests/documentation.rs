@@ -81,7 +81,7 @@ fn the_tables_of_the_documentation_are_those_of_the_program() {
         let rest = part.trim_start_matches(|c| c != '\n');
         let rest = rest.split_once("\n\n").map_or(rest, |(_, rest)| rest);
         let rows: String = table.iter().map(row).collect();
-        written += &format!("{HEAD}{rows}\n{rest}");
+        written.extend([HEAD, &rows, "\n", rest]);
     }
     if std::env::var_os("UPDATE_EXPECTED").is_some() {
         std::fs::write(&path, &written).unwrap();
@@ -98,7 +98,7 @@ fn counters_in(directory: &Path, names: &mut BTreeSet<String>) {
         let name = path.file_name().unwrap().to_str().unwrap();
         if path.is_dir() && !matches!(name, "tests" | "testing" | "target" | "fake") {
             counters_in(&path, names);
-        } else if name.ends_with(".rs") {
+        } else if path.extension().is_some_and(|it| it == "rs") {
             let source = std::fs::read_to_string(&path).unwrap();
             for kind in ["sum", "gauge", "maximum"] {
                 let call = format!("Counter::{kind}(\"");

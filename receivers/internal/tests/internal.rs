@@ -62,7 +62,7 @@ impl Running {
 
 /// The points of a batch: `name{labels} value since`.
 fn value(batch: &Batch, name: &str, labels: &[(&str, &str)]) -> Option<Value> {
-    let wanted = Attributes::from_iter(labels.iter().copied());
+    let wanted: Attributes = labels.iter().copied().collect();
     let rows = batch.table().series().iter().zip(batch.values());
     let mut found = rows.filter(|(it, _)| &*it.name == name && *it.attributes == wanted);
     let value = found.next()?.1.clone();
