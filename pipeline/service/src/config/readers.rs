@@ -128,12 +128,8 @@ impl Check<'_> {
 }
 
 /// What stands around the exporter.
-fn delivery_of(parts: &Parts, delivery: Delivery) -> DeliveryConfig {
-    let timeout = parts.timeout.map_or(delivery.timeout, |it| it.0);
-    let delivery = Delivery {
-        timeout,
-        ..delivery
-    };
+fn delivery_of(parts: &Parts, mut delivery: Delivery) -> DeliveryConfig {
+    delivery.timeout = parts.timeout.map_or(delivery.timeout, |it| it.0);
     DeliveryConfig {
         queue: SendingQueue {
             queue_size: QUEUE_SIZE,
