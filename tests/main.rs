@@ -48,6 +48,7 @@ mod start_times;
 mod stuck;
 mod subsystem_names;
 mod systemd;
+mod telemetry;
 mod terminal;
 mod tls;
 mod tls_files;

@@ -5,25 +5,25 @@ use std::net::{SocketAddr, TcpStream};
 
 /// What was answered.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     headers: Vec<(String, String)>,
-    pub(super) bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Answer {
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let mut all = self.headers.iter();
         all.find(|(key, _)| key == name).map(|(_, value)| &**value)
     }
 
-    pub(super) fn body(&self) -> &str {
+    pub(crate) fn body(&self) -> &str {
         std::str::from_utf8(&self.bytes).unwrap()
     }
 }
 
 /// Asks for a path. A header `Host` takes the place of the address.
-pub(super) fn get(address: SocketAddr, path: &str, headers: &[&str]) -> Answer {
+pub(crate) fn get(address: SocketAddr, path: &str, headers: &[&str]) -> Answer {
     let mut stream = TcpStream::connect(address).unwrap();
     let has_host = headers.iter().any(|it| it.starts_with("Host:"));
     let host = if has_host {

@@ -1,6 +1,6 @@
 //! The exporter `prometheus`, scraped: by hand, by Prometheus' own tools, and by a real Prometheus.
 
-mod http;
+pub(crate) mod http;
 mod server;
 
 use std::io::{BufReader, Write};

@@ -11,7 +11,7 @@ use crate::color::ColorChoice;
 use crate::data::{Attributes, Scope};
 use crate::error::Result;
 use crate::remark::Remark;
-use crate::telemetry::{Counters, RuleLog, RuleUse};
+use crate::telemetry::{ComponentKind, Counted, Counters, RuleLog, RuleUse};
 use crate::watched::{FileReader, FileWatch, Watched};
 
 /// Descriptors to keep, where nobody says how many the process may have.
@@ -32,6 +32,8 @@ pub struct Context {
     pub resource: Arc<Attributes>,
     /// Where this component counts.
     pub counters: Counters,
+    /// What all components count, for who tells of the program itself.
+    pub counted: Counted,
     /// The rules of all processors, for the warnings of those that match nothing.
     pub rules: RuleLog,
     /// The distribution that runs.
@@ -62,6 +64,7 @@ impl Context {
             id,
             scope: Arc::default(),
             resource,
+            counted: Counted::new(counters.clone()),
             counters,
             rules: RuleLog::default(),
             build_info: BuildInfo::default(),
@@ -80,6 +83,22 @@ impl Context {
     #[must_use]
     pub fn with_build_info(self, build_info: BuildInfo) -> Context {
         Context { build_info, ..self }
+    }
+
+    /// The same, of a program with these components: their kinds and ids.
+    #[must_use]
+    pub fn with_components(self, components: Vec<(ComponentKind, Arc<str>)>) -> Context {
+        let counted = self.counted.with_components(components);
+        Context { counted, ..self }
+    }
+
+    /// The same for components whose own counts are none of the program's: those that tell of it.
+    #[must_use]
+    pub fn uncounted(&self, counters: Counters) -> Context {
+        Context {
+            counters,
+            ..self.clone()
+        }
     }
 
     /// The same, with so many descriptors to keep.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use pipeline::telemetry::{FoundTree, Warnings};
+use pipeline::telemetry::{Counter, FoundTree, Warnings};
 use pipeline::{Batch, Context, Demand, StartupReport};
 use rustix::time::{ClockId, clock_gettime};
 
@@ -120,6 +120,7 @@ impl Sweeper {
         counters.record(VCPUS, vcpus as u64);
         let unknown = self.host.layouts.unknown().len();
         counters.record(STATISTICS_UNKNOWN, unknown as u64);
+        counters.record(Counter::SERIES, self.series() as u64);
         Problems {
             gaps,
             has_vms: !vms.is_empty(),
@@ -127,6 +128,10 @@ impl Sweeper {
             shared,
             beyond,
         }
+    }
+
+    fn series(&self) -> usize {
+        self.tables.parts().map(|it| it.columns.len()).sum()
     }
 
     /// What the first look found.
@@ -142,8 +147,7 @@ impl Sweeper {
             };
             return StartupReport::Missing(format!("VMs ({why})"));
         }
-        let series = self.tables.parts().map(|it| it.columns.len());
-        let series: usize = series.sum();
+        let series = self.series();
         StartupReport::Sweeps(format!("VMs: {vms}, vCPUs: {vcpus} ({series} series)"))
     }
 }
