@@ -7,7 +7,7 @@ mod identity;
 mod life;
 mod rights;
 mod shown;
-mod vmm;
+pub(crate) mod vmm;
 
 use std::collections::BTreeMap;
 use std::process::Output;

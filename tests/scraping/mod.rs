@@ -1,7 +1,10 @@
 //! The exporter `prometheus`, scraped: by hand, by Prometheus' own tools, and by a real Prometheus.
 
-mod http;
-mod server;
+pub(crate) mod http;
+pub(crate) mod server;
+mod restart;
+mod served;
+mod slow;
 
 use std::io::{BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
