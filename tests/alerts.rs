@@ -50,7 +50,9 @@ fn promtool_takes_the_scrape_configuration_and_each_alert_fires_when_it_should_a
     ] {
         let mut promtool = Command::new("promtool");
         let promtool = promtool.args(arguments);
-        let output = promtool.current_dir(repository("deploy/prometheus")).output();
+        let output = promtool
+            .current_dir(repository("deploy/prometheus"))
+            .output();
         let output = output.unwrap();
         let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
         assert!(output.status.success(), "{arguments:?}: {stdout}{stderr}");
@@ -90,6 +92,9 @@ fn alerts_and_the_operations_guide_know_no_metric_that_the_program_has_not() {
     for path in ["deploy/prometheus/alerts.yml", "docs/operations.md"] {
         let used = own_metrics(&read(path));
         let unknown: Vec<_> = used.difference(&known).collect();
-        assert!(!used.is_empty() && unknown.is_empty(), "{path}: {unknown:?}");
+        assert!(
+            !used.is_empty() && unknown.is_empty(),
+            "{path}: {unknown:?}"
+        );
     }
 }

@@ -23,7 +23,7 @@ const KINDS: [(&str, Pipeline); 4] = [
     ("the same, otlp gzip", Pipeline::Otlp("gzip")),
 ];
 
-fn say(line: &str) -> io::Result<()> {
+pub(crate) fn say(line: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{line}")?;
     out.flush()
@@ -240,6 +240,6 @@ fn min_to_max(costs: &[Cost]) -> (f64, f64) {
 }
 
 #[allow(clippy::cast_precision_loss)]
-fn mib(bytes: u64) -> f64 {
+pub(crate) fn mib(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
 }

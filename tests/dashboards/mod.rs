@@ -53,7 +53,10 @@ fn a_rate_is_over_the_interval_that_grafana_chooses_and_a_metric_one_that_the_pr
     let known = known_metrics();
     for (name, dashboard) in dashboards() {
         let text = dashboard.to_string();
-        assert_eq!(text.matches("rate(").count(), text.matches("[$__rate_interval]").count());
+        assert_eq!(
+            text.matches("rate(").count(),
+            text.matches("[$__rate_interval]").count()
+        );
         let unknown: Vec<_> = own_metrics(&text).difference(&known).cloned().collect();
         assert!(unknown.is_empty(), "{name}: {unknown:?}");
     }
@@ -95,7 +98,10 @@ fn every_query_gives_a_result_of_a_real_run_and_the_alerts_see_its_faults() {
     let mut vmm = Vmm::start(&[]);
     vmm.vm("vm('guest', 2, keep_vm=True, guest=True)");
     let (exporter, telemetry) = (free_address(), free_address());
-    let child = collector(&config(&files, &exporter.to_string(), telemetry.port()), &[]);
+    let child = collector(
+        &config(&files, &exporter.to_string(), telemetry.port()),
+        &[],
+    );
     // The configuration that an operator copies, of these addresses, and faster.
     let alerts = repository("deploy/prometheus/alerts.yml");
     let config = std::fs::read_to_string(repository("deploy/prometheus/prometheus.yml")).unwrap();

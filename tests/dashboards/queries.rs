@@ -31,7 +31,11 @@ pub(super) fn queries() -> Vec<(String, String, String)> {
         let mut found = Vec::new();
         collect(&dashboard, "", &mut found);
         assert!(!found.is_empty(), "{name}");
-        all.extend(found.into_iter().map(|(of, query)| (name.clone(), of, chosen(&query))));
+        all.extend(
+            found
+                .into_iter()
+                .map(|(of, query)| (name.clone(), of, chosen(&query))),
+        );
     }
     all
 }
@@ -40,12 +44,17 @@ pub(super) fn queries() -> Vec<(String, String, String)> {
 fn collect(value: &Value, of: &str, found: &mut Vec<(String, String)>) {
     match value {
         Value::Object(map) => {
-            let title = map.get("title").or(map.get("label")).and_then(Value::as_str);
+            let title = map
+                .get("title")
+                .or(map.get("label"))
+                .and_then(Value::as_str);
             let of = title.unwrap_or(of);
             for (key, value) in map {
                 match (&**key, value) {
                     ("expr", Value::String(query)) => found.push((of.into(), query.clone())),
-                    ("definition", Value::String(query)) => found.push((of.into(), of_labels(query))),
+                    ("definition", Value::String(query)) => {
+                        found.push((of.into(), of_labels(query)))
+                    }
                     _ => collect(value, of, found),
                 }
             }
@@ -58,7 +67,11 @@ fn collect(value: &Value, of: &str, found: &mut Vec<(String, String)>) {
 /// `label_values(SERIES, LABEL)`, which is Grafana's own, as Prometheus would be asked.
 fn of_labels(query: &str) -> String {
     let arguments = query.strip_prefix("label_values(").unwrap();
-    let (series, label) = arguments.strip_suffix(')').unwrap().rsplit_once(", ").unwrap();
+    let (series, label) = arguments
+        .strip_suffix(')')
+        .unwrap()
+        .rsplit_once(", ")
+        .unwrap();
     format!("count by ({label}) ({series}) > 0")
 }
 

@@ -1,9 +1,9 @@
 //! The exporter `prometheus`, scraped: by hand, by Prometheus' own tools, and by a real Prometheus.
 
 pub(crate) mod http;
-pub(crate) mod server;
 mod restart;
 mod served;
+pub(crate) mod server;
 mod slow;
 
 use std::io::{BufReader, Write};

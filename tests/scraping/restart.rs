@@ -24,8 +24,7 @@ fn a_restart_is_a_gap_as_long_as_itself_and_no_spike() {
     let Some(prometheus) = Prometheus::start(test, address) else {
         return;
     };
-    let [eth0, eth1] =
-        ["eth0", "eth1"].map(|it| format!("net_rx_bytes_total{{device=\"/{it}\"}}"));
+    let [eth0, eth1] = ["eth0", "eth1"].map(|it| format!("net_rx_bytes_total{{device=\"/{it}\"}}"));
     for value in [1_000_010, 1_000_020] {
         count("eth0", value);
         prometheus.wait_for(&eth0, &value.to_string());
@@ -51,9 +50,7 @@ fn a_restart_is_a_gap_as_long_as_itself_and_no_spike() {
     let resets = format!("resets({eth0}[5m])");
     assert_eq!(prometheus.query(&resets).as_deref(), Some("0"));
     // Each scrape that was answered had the series, but for those before its first sweep: one after each start.
-    let missed = format!(
-        "sum_over_time(up[5m]) - on () count_over_time({eth0}[5m]) <= bool 2"
-    );
+    let missed = format!("sum_over_time(up[5m]) - on () count_over_time({eth0}[5m]) <= bool 2");
     assert_eq!(prometheus.query(&missed).as_deref(), Some("1"));
     drop(prometheus);
     end(child);
@@ -61,7 +58,10 @@ fn a_restart_is_a_gap_as_long_as_itself_and_no_spike() {
 
 /// Written at once: what is read is the one value or the other.
 fn set(tree: &Path, device: &str, value: u64) {
-    let (new, file) = (tree.join("new"), tree.join("net").join(device).join("rx_bytes"));
+    let (new, file) = (
+        tree.join("new"),
+        tree.join("net").join(device).join("rx_bytes"),
+    );
     std::fs::write(&new, format!("{value}\n")).unwrap();
     std::fs::rename(new, file).unwrap();
 }

@@ -7,7 +7,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use pipeline::{Batch, Demand, Head, Memo, Outbox, PerSeries, Processor, Result, Series, Table, Verdict};
+use pipeline::{
+    Batch, Demand, Head, Memo, Outbox, PerSeries, Processor, Result, Series, Table, Verdict,
+};
 
 /// The pipelines that lead to each exporter, where they are several.
 pub(crate) struct Joins(BTreeMap<String, Vec<String>>);
