@@ -19,6 +19,8 @@ use processor_batch as _;
 use processor_labels as _;
 #[cfg(feature = "metadata")]
 use processor_metadata as _;
+#[cfg(feature = "internal")]
+use receiver_internal as _;
 #[cfg(feature = "kvm")]
 use receiver_kvm as _;
 #[cfg(feature = "statsfs")]

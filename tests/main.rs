@@ -46,6 +46,7 @@ mod scraping;
 mod start_times;
 mod stuck;
 mod subsystem_names;
+mod telemetry;
 mod terminal;
 mod tls;
 mod tls_files;

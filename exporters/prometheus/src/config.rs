@@ -43,6 +43,12 @@ pub struct Config {
     /// How long a series is shown that shows nothing new; three of its intervals at least.
     #[serde(default = "default_expiration")]
     pub metric_expiration: Duration,
+    /// Whether no unit is added to names.
+    #[serde(default)]
+    pub without_units: bool,
+    /// Whether no `_total` is added to the names of counters.
+    #[serde(default)]
+    pub without_type_suffix: bool,
     /// Whether series have no `otel_scope_name` and `otel_scope_version`.
     #[serde(default)]
     pub without_scope_info: bool,
@@ -98,6 +104,8 @@ impl Config {
         settings.resource_constant_labels = self.resource_labels();
         settings.namespace = self.namespace;
         settings.const_labels = self.const_labels;
+        settings.without_units = self.without_units;
+        settings.without_type_suffix = self.without_type_suffix;
         settings.scope_info = !self.without_scope_info;
         settings.own_resource = context.resource.clone();
         settings.target_info = true;

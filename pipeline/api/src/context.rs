@@ -10,7 +10,7 @@ use crate::color::ColorChoice;
 use crate::config::{MAX_FILE_BYTES, read_file};
 use crate::data::{Attributes, Scope};
 use crate::remark::Remark;
-use crate::telemetry::{Counters, RuleLog, RuleUse};
+use crate::telemetry::{ComponentKind, Counted, Counters, RuleLog, RuleUse};
 
 /// Descriptors to keep, where nobody says how many the process may have.
 const DEFAULT_FD_BUDGET: usize = 256;
@@ -30,6 +30,8 @@ pub struct Context {
     pub resource: Arc<Attributes>,
     /// Where this component counts.
     pub counters: Counters,
+    /// What all components count, for who tells of the program itself.
+    pub counted: Counted,
     /// The rules of all processors, for the warnings of those that match nothing.
     pub rules: RuleLog,
     /// The distribution that runs.
@@ -59,6 +61,7 @@ impl Context {
             id,
             scope: Arc::default(),
             resource,
+            counted: Counted::new(counters.clone()),
             counters,
             rules: RuleLog::default(),
             build_info: BuildInfo::default(),
@@ -76,6 +79,22 @@ impl Context {
     #[must_use]
     pub fn with_build_info(self, build_info: BuildInfo) -> Context {
         Context { build_info, ..self }
+    }
+
+    /// The same, of a program with these components: their kinds and ids.
+    #[must_use]
+    pub fn with_components(self, components: Vec<(ComponentKind, Arc<str>)>) -> Context {
+        let counted = self.counted.with_components(components);
+        Context { counted, ..self }
+    }
+
+    /// The same for components whose own counts are none of the program's: those that tell of it.
+    #[must_use]
+    pub fn uncounted(&self, counters: Counters) -> Context {
+        Context {
+            counters,
+            ..self.clone()
+        }
     }
 
     /// The same, with so many descriptors to keep.

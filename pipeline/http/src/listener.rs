@@ -62,7 +62,7 @@ async fn bind_tcp(host: &str, port: u16) -> Result<Bound, String> {
         ErrorKind::AddrInUse => {
             let holder = addresses.iter().find_map(taken::holder);
             let by = holder.map_or_else(String::new, |it| format!(" by {it}"));
-            format!("the port is taken{by}: end that, or choose another `endpoint`")
+            format!("the port is taken{by}: end that, or choose another one")
         }
         ErrorKind::PermissionDenied => format!("{error}: a port below 1024 takes privileges"),
         _ => error.to_string(),
@@ -99,7 +99,7 @@ async fn take_away(path: &Path) -> Result<(), String> {
             let pid = stream.peer_cred().ok().and_then(|it| it.pid());
             let by = pid.map_or_else(String::new, |pid| format!(" by {}", taken::process(pid)));
             Err(format!(
-                "the socket is taken{by}: end that, or choose another `endpoint`"
+                "the socket is taken{by}: end that, or choose another one"
             ))
         }
     }

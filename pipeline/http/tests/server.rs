@@ -154,7 +154,7 @@ async fn a_port_that_is_taken_names_who_has_it() {
     let running = start(config("127.0.0.1:0")).await;
     let error = refused(&running.address.to_string()).await;
     let expected = format!(
-        "cannot listen on {}: the port is taken by this program, for another component: end that, or choose another `endpoint`",
+        "cannot listen on {}: the port is taken by this program, for another component: end that, or choose another one",
         running.address
     );
     assert_eq!(error, expected);

@@ -11,8 +11,8 @@ use crate::config::{ConfiguredComponent, Diagnostic, near_subsystem};
 pub(crate) struct Builder<'a> {
     context: &'a Context,
     diagnostics: &'a mut Vec<Diagnostic>,
-    /// By section and id, each with its configuration.
-    remarks: BTreeMap<(&'static str, String), (Node, Vec<Remark>)>,
+    /// By section and id, each with its configuration and where that stands.
+    remarks: BTreeMap<(&'static str, String), (Node, Vec<String>, Vec<Remark>)>,
 }
 
 impl Builder<'_> {
@@ -38,7 +38,8 @@ impl Builder<'_> {
         let registration = component.registration;
         let scope = Scope::new(registration.crate_name, registration.version);
         let context = self.context.of(id, scope);
-        let (built, node) = ((component.build)(&context), component.node);
+        let (node, base) = (component.node, component.path);
+        let built = (component.build)(&context);
         let remarks = context.remarks();
         for remark in &remarks {
             if let Remark::Odd {
@@ -48,14 +49,15 @@ impl Builder<'_> {
             } = remark
             {
                 let warning = Diagnostic::warning(message).help(help);
-                self.report(at(warning, &node, [section, id], path));
+                self.report(at(warning, &node, &base, path));
             }
         }
         if let Err(error) = &built {
             let diagnostic = Diagnostic::error(error.to_string());
-            self.report(at(diagnostic, &node, [section, id], error.path()));
+            self.report(at(diagnostic, &node, &base, error.path()));
         }
-        self.remarks.insert((section, id.into()), (node, remarks));
+        let remarked = (node, base, remarks);
+        self.remarks.insert((section, id.into()), remarked);
         built.ok()
     }
 
@@ -66,7 +68,7 @@ impl Builder<'_> {
             let Remark::KnownSubsystems(known) = known else {
                 continue;
             };
-            for (receiver, node, remark) in self.of("receivers", receivers) {
+            for (_, (node, base), remark) in self.of("receivers", receivers) {
                 if let Remark::Subsystem { path, name, root } = remark
                     && let Some(near) = near_subsystem(name, root, known)
                 {
@@ -75,7 +77,7 @@ impl Builder<'_> {
                         "it knows `{near}`; a tree of your own may be called as you like, and `rules` say what it has"
                     );
                     let warning = Diagnostic::warning(text).help(help);
-                    warnings.push(at(warning, node, ["receivers", receiver], path));
+                    warnings.push(at(warning, node, base, path));
                 }
             }
         }
@@ -87,10 +89,10 @@ impl Builder<'_> {
         &'a self,
         section: &'static str,
         ids: &'a [String],
-    ) -> impl Iterator<Item = (&'a String, &'a Node, &'a Remark)> {
+    ) -> impl Iterator<Item = (&'a String, (&'a Node, &'a [String]), &'a Remark)> {
         let known = ids.iter().filter_map(move |id| {
-            let (node, remarks) = self.remarks.get(&(section, id.clone()))?;
-            Some(remarks.iter().map(move |remark| (id, node, remark)))
+            let (node, base, remarks) = self.remarks.get(&(section, id.clone()))?;
+            Some(remarks.iter().map(move |remark| (id, (node, &**base), remark)))
         });
         known.flatten()
     }
@@ -104,17 +106,13 @@ impl Builder<'_> {
 }
 
 /// A diagnostic about what stands at this path below a component, or the nearest above that was written.
-fn at(diagnostic: Diagnostic, node: &Node, component: [&str; 2], path: &str) -> Diagnostic {
+fn at(diagnostic: Diagnostic, node: &Node, component: &[String], path: &str) -> Diagnostic {
     let below = path.split('.').filter(|it| !it.is_empty());
     let below: Vec<String> = below.map(String::from).collect();
     let origin = (0..=below.len())
         .rev()
         .find_map(|depth| node.at(&below[..depth])?.origin.clone());
-    let path: Vec<&str> = component
-        .into_iter()
-        .chain(below.iter().map(String::as_str))
-        .collect();
-    let diagnostic = diagnostic.path(&path);
+    let diagnostic = diagnostic.path(&[component, &below].concat());
     if below.is_empty() {
         diagnostic.at_key(node.origin.as_ref())
     } else {

@@ -1,6 +1,6 @@
 //! A processor's task.
 
-use pipeline::telemetry::{Counters, DropReason};
+use pipeline::telemetry::{Counter, Counters, DropReason};
 use pipeline::{Batch, Outbox, Processor, points};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
@@ -30,6 +30,8 @@ pub(crate) async fn run_processor(
                 Request::new()
             }
         };
+        let incoming = points(&request);
+        out.counters().record(Counter::POINTS_INCOMING, incoming);
         for batch in request {
             let points = batch.points();
             let result = processor.process(batch, &mut out);
@@ -56,6 +58,8 @@ pub(crate) fn record_error(result: pipeline::Result<()>, points: usize, out: &Ou
 /// Sends on what the processor let out. Whether anybody takes more.
 async fn send(to: &mpsc::Sender<Request>, out: &mut Outbox) -> bool {
     for request in out.take() {
+        let outgoing = points(&request);
+        out.counters().record(Counter::POINTS_OUTGOING, outgoing);
         if let Err(unsent) = to.send(request).await {
             out.counters()
                 .dropped(DropReason::CLOSED, points(&unsent.0));

@@ -15,7 +15,7 @@ use crate::exporter::OwnTasks;
 use crate::extensions::Extensions;
 use crate::graph::{Ended, Graph, RunningGraph, spawn};
 use crate::signals::{Signals, Wish};
-use crate::telemetry::{StartupReporter, SummaryReporter};
+use crate::telemetry::{Reader, Readers, StartupReporter, SummaryReporter};
 
 /// How a graph is run.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +29,7 @@ pub(crate) struct Options {
 /// Runs until a signal, the end of `--once`, the last exporter whose reader is gone, or a component's error; the components run on `workers`.
 pub(crate) async fn run(
     mut graph: Graph,
+    readers: Vec<Reader>,
     options: Options,
     counters: Counters,
     workers: &Handle,
@@ -39,6 +40,10 @@ pub(crate) async fn run(
     let extensions = std::mem::take(&mut graph.extensions);
     let mut extensions = tokio::select! {
         started = Extensions::start(extensions, &host, workers) => started?,
+        _ = signals.next() => return exit_result(options, &required, &counters),
+    };
+    let mut readers = tokio::select! {
+        started = Readers::start(readers, workers) => started?,
         _ = signals.next() => return exit_result(options, &required, &counters),
     };
     let exporters = graph.exporters.iter();
@@ -77,6 +82,7 @@ pub(crate) async fn run(
                 forced = exporters.is_all_failing();
                 true
             }
+            error = readers.failure() => { failure.get_or_insert(error); true }
             error = extensions.failure() => { failure.get_or_insert(error); true }
         };
         if forced {
@@ -94,7 +100,8 @@ pub(crate) async fn run(
     }
     startup.log();
     host.status().end();
-    let exporter_failure = finish(running, exporters, extensions, &counters).await;
+    let beside = (readers, extensions);
+    let exporter_failure = finish(running, exporters, beside, &counters).await;
     summary.log_last(&counters);
     if let Some(failure) = failure.or(exporter_failure) {
         return Err(failure);
@@ -119,11 +126,11 @@ fn host(graph: &Graph, counters: &Counters, workers: &Handle) -> Host {
 const COUNTING: Duration = Duration::from_secs(1);
 
 /// Ends what still runs: what is left goes down to the exporters, who count it. Their own tasks hear the end after the
-/// last export, and then the extensions do; gives the first error of one.
+/// last export, then the readers of own telemetry do, and then the extensions; gives the first error of one.
 async fn finish(
     mut running: RunningGraph,
     mut exporters: OwnTasks,
-    mut extensions: Extensions,
+    (mut readers, mut extensions): (Readers, Extensions),
     counters: &Counters,
 ) -> Option<String> {
     running.give_up.send_replace(true);
@@ -141,6 +148,9 @@ async fn finish(
     }
     let mut failure = None;
     let _ = timeout(COUNTING, exporters.end(&mut failure)).await;
+    if timeout(COUNTING, readers.end(&mut failure)).await.is_err() {
+        tracing::warn!("the last of the program's own telemetry could not be told in time");
+    }
     let _ = timeout(COUNTING, extensions.end(&mut failure)).await;
     failure
 }

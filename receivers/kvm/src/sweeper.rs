@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use pipeline::telemetry::{FoundTree, Warnings};
+use pipeline::telemetry::{Counter, FoundTree, Warnings};
 use pipeline::{Batch, Context, Demand, StartupReport};
 use rustix::time::{ClockId, clock_gettime};
 
@@ -118,6 +118,7 @@ impl Sweeper {
         let counters = &self.context.counters;
         counters.record(VMS, vms.len() as u64);
         counters.record(VCPUS, vcpus as u64);
+        counters.record(Counter::SERIES, self.series() as u64);
         Problems {
             gaps,
             has_vms: !vms.is_empty(),
@@ -125,6 +126,10 @@ impl Sweeper {
             shared,
             beyond,
         }
+    }
+
+    fn series(&self) -> usize {
+        self.tables.parts().map(|it| it.columns.len()).sum()
     }
 
     /// What the first look found.
@@ -140,8 +145,7 @@ impl Sweeper {
             };
             return StartupReport::Missing(format!("VMs ({why})"));
         }
-        let series = self.tables.parts().map(|it| it.columns.len());
-        let series: usize = series.sum();
+        let series = self.series();
         StartupReport::Sweeps(format!("VMs: {vms}, vCPUs: {vcpus} ({series} series)"))
     }
 }

@@ -6,6 +6,8 @@ use pipeline::telemetry::Counter;
 pub(crate) const FILES_FAILED: Counter = Counter::sum("files_failed");
 /// Files that were due and not tried, each time, by reason.
 pub(crate) const FILES_SKIPPED: Counter = Counter::sum("files_skipped");
+/// Files that do not answer now.
+pub(crate) const FILES_STUCK: Counter = Counter::gauge("files_stuck");
 /// Directories that could not be listed, by reason.
 pub(crate) const DIRECTORIES_FAILED: Counter = Counter::sum("directories_failed");
 /// Directories that are beyond a limit.

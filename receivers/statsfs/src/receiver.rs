@@ -274,6 +274,8 @@ impl StatsfsTask {
                 format!("{first} (one of {count})"),
             );
         }
+        let series = tables.series_by_subsystem();
+        self.sweeps.subsystems.count_series(&series);
         if !std::mem::replace(&mut self.is_scanned, true) {
             let found = report.tree.as_ref().map(|tree| tree.found.clone());
             let found = found.unwrap_or_default();

@@ -56,9 +56,13 @@ pub fn attempt<T: DeserializeOwned>(node: &Node) -> (Option<Decoded<T>>, Vec<Pro
         let path = trace.failed.into_inner().unwrap_or_default();
         // An unknown choice leaves nothing of its map.
         let is_choice = matches!(kind, DecodeErrorKind::UnknownVariant(..));
+        let is_missing = matches!(kind, DecodeErrorKind::Missing(_));
         let problem = problem(node, path.clone(), kind);
         let left_out = if is_choice { &path } else { &problem.path };
-        if problems.iter().any(|known| known.path == problem.path) {
+        let is_known = |known: &Problem| {
+            known.path == problem.path || (is_missing && known.path.starts_with(&problem.path))
+        };
+        if problems.iter().any(is_known) {
             // It is missing because it was wrong: what it belongs to goes too, and the rest is looked at.
             if !rest.remove(whole(&problem.path)) {
                 break;

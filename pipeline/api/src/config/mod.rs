@@ -16,7 +16,7 @@ pub use node::{Node, NodeValue, Origin};
 pub use pattern::Pattern;
 pub use problem::{Expected, Problem};
 pub use read::{MAX_FILE_BYTES, read_bounded, read_file};
-pub use types::{ByteSize, Duration, Regex, Secret};
+pub use types::{ByteSize, Duration, Millis, Regex, Secret};
 
 /// What the service takes out of an exporter's map before the exporter's own configuration is decoded: the time-out,
 /// queue and retry that stand around it.

@@ -100,6 +100,43 @@ impl JsonSchema for Duration {
     }
 }
 
+/// A time span as OpenTelemetry's declarative configuration writes it, in milliseconds: `60000`; or as a [`Duration`]: `60s`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Millis(pub Duration);
+
+impl<'de> Deserialize<'de> for Millis {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Millis, D::Error> {
+        from.deserialize_any(TextVisitor(
+            "milliseconds, or a duration such as `10s`",
+            |text: &str| {
+                let millis = text.parse().ok().map(Duration::from_millis);
+                let parsed = millis.or_else(|| Duration::parse(text)).map(Millis);
+                parsed.ok_or_else(|| {
+                    format!(
+                        "`{text}` is neither a number of milliseconds nor a duration such as `10s`"
+                    )
+                })
+            },
+        ))
+    }
+}
+
+impl Serialize for Millis {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(to)
+    }
+}
+
+impl JsonSchema for Millis {
+    fn schema_name() -> Cow<'static, str> {
+        "Millis".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["string", "integer"], "examples": [60000, "60s"] })
+    }
+}
+
 /// A number of bytes: `4KiB`, `64MB`, `512`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ByteSize(pub u64);

@@ -45,6 +45,16 @@ impl Counter {
     pub const SWEEPS_SKIPPED: Counter = Counter::sum("sweeps_skipped");
     /// Files that were read.
     pub const FILES_READ: Counter = Counter::sum("files_read");
+    /// Series that a receiver has now.
+    pub const SERIES: Counter = Counter::gauge("series");
+    /// Points that came to a processor.
+    pub const POINTS_INCOMING: Counter = Counter::sum("points_incoming");
+    /// Points that a processor let out.
+    pub const POINTS_OUTGOING: Counter = Counter::sum("points_outgoing");
+    /// What is in an exporter's queue, in the unit of its size.
+    pub const QUEUE_SIZE: Counter = Counter::gauge("queue_size");
+    /// How much an exporter's queue holds.
+    pub const QUEUE_CAPACITY: Counter = Counter::gauge("queue_capacity");
 
     /// A counter of the sum of its values.
     #[must_use]
@@ -73,6 +83,12 @@ impl Counter {
         self.name
     }
 
+    /// What is kept of its values.
+    #[must_use]
+    pub const fn kind(&self) -> CounterKind {
+        self.kind
+    }
+
     /// A value beside what is kept already, of this counter or of the same one of another component: sums and gauges
     /// add up.
     #[must_use]
@@ -92,7 +108,13 @@ pub struct Counters {
     all: Arc<Mutex<BTreeMap<Arc<str>, Arc<Counts>>>>,
 }
 
-type Counts = Mutex<BTreeMap<CountKey, u64>>;
+type Counts = Mutex<BTreeMap<CountKey, Count>>;
+
+#[derive(Clone, Copy, Default)]
+struct Count {
+    value: u64,
+    inherited: u64,
+}
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct CountKey {
@@ -115,6 +137,8 @@ pub struct CounterValue {
     pub is_loss: bool,
     /// How much it is.
     pub value: u64,
+    /// How much of it is of components that have ended.
+    pub inherited: u64,
 }
 
 impl Counters {
@@ -174,13 +198,18 @@ impl Counters {
         self.record_key(key, points);
     }
 
-    /// The component has ended: its counts go over to another one, so that sums stay as they are.
+    /// The component has ended: its counts go over to another one, so that sums stay as they are. What it had at the moment
+    /// (a gauge), it has no more.
     pub fn end(self, heir: &Counters) {
         locked(&self.all).retain(|_, counts| !Arc::ptr_eq(counts, &self.own));
         let mut kept = locked(&heir.own);
-        for (key, value) in std::mem::take(&mut *locked(&self.own)) {
+        for (key, count) in std::mem::take(&mut *locked(&self.own)) {
+            if key.counter.kind == CounterKind::Gauge {
+                continue;
+            }
             let sum = kept.entry(key).or_default();
-            *sum = key.counter.combine(*sum, value);
+            sum.value = key.counter.combine(sum.value, count.value);
+            sum.inherited = key.counter.combine(sum.inherited, count.value);
         }
     }
 
@@ -203,28 +232,34 @@ impl Counters {
     /// All counts at this moment, sorted by component, counter and reason.
     #[must_use]
     pub fn snapshot(&self) -> Vec<CounterValue> {
-        let all = locked(&self.all);
-        let counts = all.iter().flat_map(|(component, counts)| {
-            let value = |(key, value): (CountKey, u64)| CounterValue {
-                component: Arc::clone(component),
-                counter: key.counter,
-                reason: key.reason,
-                is_loss: key.is_loss,
-                value,
-            };
-            let counts = locked(counts).clone();
-            counts.into_iter().map(value)
-        });
-        counts.collect()
+        let mut all = Vec::new();
+        self.visit(|value| all.push(value));
+        all
+    }
+
+    /// Calls `visit` with each count, sorted by component, counter and reason; nothing may be counted within.
+    pub fn visit(&self, mut visit: impl FnMut(CounterValue)) {
+        for (component, counts) in &*locked(&self.all) {
+            for (key, count) in &*locked(counts) {
+                visit(CounterValue {
+                    component: Arc::clone(component),
+                    counter: key.counter,
+                    reason: key.reason,
+                    is_loss: key.is_loss,
+                    value: count.value,
+                    inherited: count.inherited,
+                });
+            }
+        }
     }
 
     fn record_key(&self, key: CountKey, value: u64) {
         let mut own = locked(&self.own);
         match key.counter.kind {
-            CounterKind::Gauge => _ = own.insert(key, value),
+            CounterKind::Gauge => own.entry(key).or_default().value = value,
             CounterKind::Sum | CounterKind::Maximum if value > 0 => {
                 let kept = own.entry(key).or_default();
-                *kept = key.counter.combine(*kept, value);
+                kept.value = key.counter.combine(kept.value, value);
             }
             CounterKind::Sum | CounterKind::Maximum => {}
         }

@@ -16,6 +16,8 @@ impl DropReason {
     pub const CLOSED: DropReason = DropReason::intended("closed");
     /// Their series are the same as others, which stay.
     pub const DUPLICATE: DropReason = DropReason::loss("duplicate");
+    /// The queue before an exporter has no room for them.
+    pub const QUEUE_FULL: DropReason = DropReason::loss("queue_full");
     /// A processor's [`process`](crate::Processor::process) failed.
     pub const PROCESSOR_ERROR: DropReason = DropReason::loss("processor_error");
 

@@ -5,12 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pipeline::telemetry::Counters;
+use pipeline::telemetry::{ComponentKind, Counters};
 use pipeline::{Attributes, Budget, BuildInfo, Context};
 
 use super::{CommandError, Sources};
 use crate::config::{Config, Encoding, Loaded, Logs, check, hide, load, log, logs, render};
 use crate::graph::{self, Graph};
+use crate::telemetry::Reader;
 use crate::{resource, telemetry};
 
 /// How mistakes are reported.
@@ -26,6 +27,8 @@ pub(super) enum Report {
 pub(super) struct Prepared {
     pub(super) loaded: Loaded,
     pub(super) graph: Graph,
+    /// Of the program's own telemetry.
+    pub(super) readers: Vec<Reader>,
     pub(super) counters: Counters,
     pub(super) secrets: Vec<Vec<String>>,
     pub(super) typed: Vec<Vec<String>>,
@@ -58,8 +61,11 @@ pub(super) fn prepare(
         let typed = std::mem::take(&mut config.typed);
         let logs = std::mem::take(&mut config.service.telemetry.logs);
         let shutdown_timeout = config.service.shutdown_timeout.0;
-        let graph = graph::build(config, &context, &mut loaded.diagnostics)?;
-        Some((graph, counters, (secrets, typed), logs, shutdown_timeout))
+        let readers = std::mem::take(&mut config.readers);
+        let graph = graph::build(config, &context, &mut loaded.diagnostics);
+        let readers = telemetry::build_readers(readers, &context, &mut loaded.diagnostics)?;
+        let graphs = (graph?, readers);
+        Some((graphs, counters, (secrets, typed), logs, shutdown_timeout))
     });
     hide(&mut loaded.diagnostics, &loaded.values);
     let logs = logs(&loaded);
@@ -73,10 +79,13 @@ pub(super) fn prepare(
     }
     let has_errors = loaded.diagnostics.iter().any(|it| it.is_error);
     match built {
-        Some((graph, counters, (secrets, typed), logs, shutdown_timeout)) if !has_errors => {
+        Some(((graph, readers), counters, (secrets, typed), logs, shutdown_timeout))
+            if !has_errors =>
+        {
             Ok(Prepared {
                 loaded,
                 graph,
+                readers,
                 counters,
                 secrets,
                 typed,
@@ -97,8 +106,26 @@ fn context(config: &Config, counters: &Counters, build_info: BuildInfo) -> Conte
     let resource = resource::resource(host_root, env.as_deref(), configured, build_info);
     Context::new(Arc::new(resource), counters.clone(), host_root)
         .with_build_info(build_info)
+        .with_components(components(config))
         .with_fd_budget(fd_budget())
         .with_watch_budget(watch_budget())
+}
+
+/// All that the pipelines and the program have, each once: the kinds and the ids.
+fn components(config: &Config) -> Vec<(ComponentKind, Arc<str>)> {
+    let service = &config.service;
+    let mut all: Vec<(ComponentKind, Arc<str>)> = Vec::new();
+    let mut add = |kind, ids: &[String]| all.extend(ids.iter().map(|id| (kind, (**id).into())));
+    for (name, pipeline) in &service.pipelines {
+        add("pipeline", std::slice::from_ref(name));
+        add("receiver", &pipeline.receivers);
+        add("processor", &pipeline.processors);
+        add("exporter", &pipeline.exporters);
+    }
+    add("extension", &service.extensions);
+    all.sort();
+    all.dedup();
+    all
 }
 
 /// What receivers may keep open: three quarters of what the process may have, once it has all that it is allowed.

@@ -3,7 +3,7 @@
 use pipeline::BuildInfo;
 use tokio::runtime::Builder;
 
-use super::prepare::{Report, prepare};
+use super::prepare::{Prepared, Report, prepare};
 use super::{CommandError, Sources};
 use crate::{supervise, telemetry};
 
@@ -39,7 +39,13 @@ pub(super) fn run(
         .enable_all()
         .build()
         .map_err(failed)?;
-    let run = supervise::run(prepared.graph, options, prepared.counters, workers.handle());
+    let Prepared {
+        graph,
+        readers,
+        counters,
+        ..
+    } = prepared;
+    let run = supervise::run(graph, readers, options, counters, workers.handle());
     let result = supervisor.block_on(run);
     // What hangs in a read or a write may hang on: the process ends all the same.
     workers.shutdown_background();

@@ -109,9 +109,13 @@ pub(crate) fn check(loaded: &mut Loaded) -> Option<Config> {
             extensions.insert(id, component);
         }
     }
+    let mut readers = Vec::new();
     if let Some(service) = &service {
         check.pipelines(service);
         check.extensions(service);
+        if is_whole {
+            readers = check.readers(service);
+        }
     }
     Some(Config {
         service: service?,
@@ -119,6 +123,7 @@ pub(crate) fn check(loaded: &mut Loaded) -> Option<Config> {
         processors,
         exporters,
         extensions,
+        readers,
         secrets,
         typed,
     })
@@ -164,7 +169,7 @@ pub(super) fn type_of(id: &str) -> &str {
 pub(super) struct Check<'a> {
     pub(super) node: &'a Node,
     texts: &'a [SourceText],
-    registry: &'a [&'static Registration],
+    pub(super) registry: &'a [&'static Registration],
     pub(super) diagnostics: &'a mut Vec<Diagnostic>,
     secrets: &'a mut Vec<Vec<String>>,
     typed: &'a mut Vec<Vec<String>>,
@@ -178,7 +183,7 @@ impl Check<'_> {
         decoded.and_then(|decoded| self.record(Ok(decoded), base))
     }
 
-    fn report(&mut self, problems: &[Problem], base: &[&str]) {
+    pub(super) fn report(&mut self, problems: &[Problem], base: &[&str]) {
         for problem in problems {
             let mut diagnostic = Diagnostic::of(problem, base);
             let is_set = |origin: &Origin| self.texts[origin.text].name == "--set";
@@ -340,6 +345,7 @@ impl Check<'_> {
             registration,
             build,
             node: node.clone(),
+            path: [section, id].map(String::from).into(),
         })
     }
 }

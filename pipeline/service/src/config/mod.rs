@@ -10,8 +10,10 @@ mod hint;
 mod index;
 mod load;
 mod optional;
+mod own_metrics;
 mod pipelines;
 mod print;
+mod readers;
 mod schema;
 mod service;
 mod source_line;
@@ -48,6 +50,8 @@ pub(crate) struct Config {
     pub(crate) exporters:
         BTreeMap<String, (ConfiguredComponent<Box<dyn Exporter>>, DeliveryConfig)>,
     pub(crate) extensions: BTreeMap<String, ConfiguredComponent<Box<dyn Extension>>>,
+    /// The pipelines of the readers of own telemetry, a configuration each.
+    pub(crate) readers: Vec<Config>,
     /// The paths of all secrets.
     pub(crate) secrets: Vec<Vec<String>>,
     /// The paths of what `${…}` gave and was not read as text.
@@ -60,6 +64,8 @@ pub(crate) struct ConfiguredComponent<T> {
     pub(crate) build: Build<T>,
     /// Its whole configuration, for the places of what `build` finds.
     pub(crate) node: Node,
+    /// Where that stands.
+    pub(crate) path: Vec<String>,
 }
 
 impl<T> std::fmt::Debug for ConfiguredComponent<T> {

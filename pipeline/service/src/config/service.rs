@@ -9,6 +9,8 @@ use pipeline::{AnyValue, Delivery};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::own_metrics::Metrics;
+
 /// `service:`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -35,6 +37,21 @@ pub(crate) struct Service {
     pub(crate) pipelines: BTreeMap<String, PipelineConfig>,
 }
 
+impl Service {
+    /// Of these pipelines, and all else at its default.
+    pub(super) fn of(pipelines: BTreeMap<String, PipelineConfig>) -> Service {
+        Service {
+            resource: BTreeMap::new(),
+            channel_capacity: channel_capacity(),
+            shutdown_timeout: shutdown_timeout(),
+            host_root: host_root(),
+            telemetry: Telemetry::default(),
+            extensions: Vec::new(),
+            pipelines,
+        }
+    }
+}
+
 fn channel_capacity() -> NonZeroU16 {
     NonZeroU16::new(16).expect("16 is not 0")
 }
@@ -53,6 +70,8 @@ fn host_root() -> PathBuf {
 pub(crate) struct Telemetry {
     /// Its log lines.
     pub(crate) logs: Logs,
+    /// What it counts, to whom it is told.
+    pub(crate) metrics: Metrics,
 }
 
 /// `service.telemetry.logs:`.

@@ -19,7 +19,7 @@ mod timeout;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pipeline::telemetry::{Counters, DropReason};
+use pipeline::telemetry::{Counter, Counters, DropReason};
 use pipeline::{ComponentStatus, Exporter, Shutdown, points};
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
@@ -36,8 +36,6 @@ use timeout::TimeoutSender;
 
 pub(crate) use own_tasks::OwnTasks;
 pub(crate) use started::StartedExporter;
-
-const QUEUE_FULL: DropReason = DropReason::loss("queue_full");
 
 /// One exporter's task: takes requests from its channel, and ends when all of them were sent or dropped.
 pub(crate) struct ExporterTask {
@@ -91,8 +89,10 @@ impl ExporterTask {
         let blocks = delivery.block_on_overflow || !config.queue.enabled;
         let timeout = TimeoutSender::new(Arc::clone(&exporter), delivery.timeout);
         let never = blocks || once || delivery.timeout.is_zero();
+        let queue = Queue::new(&config.queue);
+        counters.record(Counter::QUEUE_CAPACITY, queue.size() as u64);
         ExporterTask {
-            queue: Queue::new(&config.queue),
+            queue,
             overflow: Overflow::default(),
             holds_up: blocks || !is_shared,
             stalled_after: (!never).then_some(delivery.timeout),
@@ -111,6 +111,8 @@ impl ExporterTask {
         let mut is_open = true;
         loop {
             self.fill_queue();
+            let queued = self.queue.used() as u64;
+            self.counters.record(Counter::QUEUE_SIZE, queued);
             while under_way.len() < self.consumers
                 && let Some((turn, request)) = self.queue.next()
             {
@@ -194,7 +196,8 @@ impl ExporterTask {
         if points > 0 {
             self.accounting.unqueued(points);
             let message = "the sending queue is full; the newest requests are dropped";
-            self.accounting.dropped(points, QUEUE_FULL, message, "");
+            let reason = DropReason::QUEUE_FULL;
+            self.accounting.dropped(points, reason, message, "");
         }
     }
 

@@ -60,6 +60,16 @@ impl Queue {
         self.used == 0
     }
 
+    /// How much it holds, in requests or in points.
+    pub(super) fn size(&self) -> usize {
+        self.size
+    }
+
+    /// How much it has, what is under way included.
+    pub(super) fn used(&self) -> usize {
+        self.used
+    }
+
     /// Whether there is room for this request. One that is larger than the queue takes all of it.
     pub(super) fn has_room(&self, request: &Request) -> bool {
         self.weight(request) <= self.size - self.used

@@ -1,9 +1,11 @@
 //! What the program tells of itself.
 
 mod logs;
+mod readers;
 mod startup;
 mod summary;
 
 pub(crate) use logs::{log_panics, start};
+pub(crate) use readers::{Reader, Readers, build_readers};
 pub(crate) use startup::StartupReporter;
 pub(crate) use summary::SummaryReporter;

@@ -21,6 +21,14 @@ const FIRST: [Counter; 7] = [
     Counter::POINTS_QUEUED,
 ];
 
+/// Counters that are of one component each: their sums say nothing.
+const LEFT_OUT: [Counter; 4] = [
+    Counter::POINTS_INCOMING,
+    Counter::POINTS_OUTGOING,
+    Counter::QUEUE_SIZE,
+    Counter::QUEUE_CAPACITY,
+];
+
 /// Logs the summary where something changed.
 pub(crate) struct SummaryReporter {
     interval: Interval,
@@ -50,7 +58,8 @@ impl SummaryReporter {
 
     /// Logs the summary if something was counted since the last one; `RUST_LOG=debug` adds that of each component.
     pub(crate) fn log(&mut self, counters: &Counters) {
-        let all = counters.snapshot();
+        let mut all = counters.snapshot();
+        all.retain(|it| !LEFT_OUT.contains(&it.counter));
         let text = self.format(&all);
         if all.is_empty() || self.last.as_ref() == Some(&text) {
             return;

@@ -281,6 +281,9 @@ impl Sweeps {
             if let Some(table) = self.tables.get_mut(abandoned.table) {
                 table.clear_stuck(number, abandoned.given_up);
             }
+            if abandoned.given_up {
+                self.count_stuck();
+            }
             return None;
         }
         let id = self.jobs.remove(&number)?;

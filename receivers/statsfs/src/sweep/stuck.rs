@@ -7,7 +7,7 @@ use pipeline::{Batch, LeftOut};
 
 use super::Sweeps;
 use super::table_read::TableRead;
-use crate::counters::FILES_FAILED;
+use crate::counters::{FILES_FAILED, FILES_STUCK};
 use crate::read::{Cancelled, Reason, STALL_TIMEOUT};
 use crate::tables::{RowState, TableId};
 
@@ -29,6 +29,7 @@ impl Sweeps {
             let id = self.jobs.get(&number).copied();
             self.abandon(number, row);
             self.give_up(number);
+            self.count_stuck();
             batches.extend(id.and_then(|id| self.finish_table(id)));
             self.failure_log.flush();
             if self.readers.is_halted() {
@@ -64,6 +65,12 @@ impl Sweeps {
             self.failure_log
                 .record(FILES_FAILED, reason.name(), reason.cause(), path);
         }
+    }
+
+    /// Counts the files that do not answer now.
+    pub(super) fn count_stuck(&self) {
+        let stuck = self.abandoned.values().filter(|it| it.given_up).count();
+        self.context.counters.record(FILES_STUCK, stuck as u64);
     }
 
     /// A sweep no longer waits for a job that is at this row.

@@ -37,12 +37,41 @@ struct SubsystemState {
 
 impl Subsystems {
     pub(crate) fn new(plan: Arc<Plan>, context: Context) -> Subsystems {
+        // Where there is no subsystem, that is said too.
+        context.counters.record(Counter::SERIES, 0);
         Subsystems {
             plan,
             context,
             states: HashMap::new(),
             scan_cpu: Duration::ZERO,
             warned_over_budget: false,
+        }
+    }
+
+    fn add(&mut self, name: &Arc<str>) {
+        if self.states.contains_key(name) {
+            return;
+        }
+        let component = format!("{} {name}", self.context.id);
+        let state = SubsystemState {
+            counters: self.context.counters.of(&component),
+            priority: self.plan.priority(name),
+            sweep_cpu: Duration::ZERO,
+            last_sweep: None,
+            suspended: false,
+        };
+        self.states.insert(Arc::clone(name), state);
+    }
+
+    /// Counts the series that there are now, by subsystem.
+    pub(crate) fn count_series(&mut self, series: &[(Arc<str>, usize)]) {
+        for state in self.states.values() {
+            state.counters.record(Counter::SERIES, 0);
+        }
+        for (name, count) in series {
+            self.add(name);
+            let counters = &self.states[name].counters;
+            counters.record(Counter::SERIES, *count as u64);
         }
     }
 
@@ -111,19 +140,7 @@ impl Subsystems {
         names: &[Arc<str>],
         interval: impl Fn(&str) -> Duration,
     ) -> Vec<u32> {
-        for name in names {
-            if !self.states.contains_key(name) {
-                let component = format!("{} {name}", self.context.id);
-                let state = SubsystemState {
-                    counters: self.context.counters.of(&component),
-                    priority: self.plan.priority(name),
-                    sweep_cpu: Duration::ZERO,
-                    last_sweep: None,
-                    suspended: false,
-                };
-                self.states.insert(Arc::clone(name), state);
-            }
-        }
+        names.iter().for_each(|name| self.add(name));
         if self.plan.max_cpu_percent == 0 {
             return vec![1; names.len()];
         }

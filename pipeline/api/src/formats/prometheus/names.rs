@@ -45,11 +45,16 @@ pub(super) fn family(metric: &Metric, settings: &Settings) -> Result<Family, Dro
         kind => kind,
     };
     let strategy = settings.translation_strategy;
-    let unit = units::words(&metric.unit);
+    let unit = if settings.without_units {
+        String::new()
+    } else {
+        units::words(&metric.unit)
+    };
+    let total = kind == FamilyKind::Counter && !settings.without_type_suffix;
     let name = match (strategy.escapes(), strategy.adds_suffixes()) {
-        (true, true) => normalized(metric, kind, &unit, &settings.namespace),
+        (true, true) => normalized(metric, total, &unit, &settings.namespace),
         (true, false) => NameOf::Metric.sanitize(&in_namespace(&metric.name, settings)),
-        (false, true) => with_suffixes(in_namespace(&metric.name, settings), metric, kind, &unit),
+        (false, true) => with_suffixes(in_namespace(&metric.name, settings), metric, total, &unit),
         (false, false) => in_namespace(&metric.name, settings),
     };
     let name = if name.is_empty() { "_".into() } else { name };
@@ -80,12 +85,12 @@ fn in_namespace(name: &str, settings: &Settings) -> String {
 
 /// Its parts joined by one `_` each, the unit if the name does not say it, and `total` at the end of a counter. A unit of `1`
 /// adds no `_ratio`: that is what states and truth values have, and a number of things.
-fn normalized(metric: &Metric, kind: FamilyKind, unit: &str, namespace: &str) -> String {
+fn normalized(metric: &Metric, total: bool, unit: &str, namespace: &str) -> String {
     let mut parts = tokens(&metric.name);
     if !unit.is_empty() && !units::is_said(&parts, &metric.unit, unit) {
         parts.push(unit);
     }
-    if kind == FamilyKind::Counter {
+    if total {
         parts.retain(|it| *it != "total");
         parts.push("total");
     }
@@ -98,14 +103,12 @@ fn normalized(metric: &Metric, kind: FamilyKind, unit: &str, namespace: &str) ->
     name
 }
 
-fn with_suffixes(name: String, metric: &Metric, kind: FamilyKind, unit: &str) -> String {
-    let (mut name, end) = match kind {
-        FamilyKind::Counter => (
-            name.strip_suffix("_total")
-                .map_or_else(|| name.clone(), String::from),
-            "_total",
-        ),
-        _ => (name, ""),
+fn with_suffixes(name: String, metric: &Metric, total: bool, unit: &str) -> String {
+    let (mut name, end) = if total {
+        let bare = name.strip_suffix("_total").map(String::from);
+        (bare.unwrap_or(name), "_total")
+    } else {
+        (name, "")
     };
     if !unit.is_empty() && !units::is_said(&tokens(&metric.name), &metric.unit, unit) {
         let _ = write!(name, "_{unit}");
@@ -215,6 +218,32 @@ mod tests {
         let numbers = [f64::INFINITY, f64::NEG_INFINITY, f64::NAN, 1e300, 5.5];
         let expected = ["+Inf", "-Inf", "NaN", "1e300", "5.5"];
         assert_eq!(numbers.map(double), expected);
+    }
+
+    #[test]
+    fn units_and_types_are_left_out_each_by_its_own_key() {
+        let metric = Metric {
+            name: "process/cpu".into(),
+            unit: "s".into(),
+            kind: Kind::COUNTER,
+            ..Metric::default()
+        };
+        let name = |without_units, without_type_suffix, translation_strategy| {
+            let settings = Settings {
+                without_units,
+                without_type_suffix,
+                translation_strategy,
+                ..Settings::default()
+            };
+            family(&metric, &settings).unwrap().name
+        };
+        let escaped = TranslationStrategy::default();
+        assert_eq!(name(true, false, escaped), "process_cpu_total");
+        assert_eq!(name(false, true, escaped), "process_cpu_seconds");
+        assert_eq!(name(true, true, escaped), "process_cpu");
+        let as_is = TranslationStrategy::NoUtf8EscapingWithSuffixes;
+        assert_eq!(name(true, false, as_is), "process/cpu_total");
+        assert_eq!(name(false, true, as_is), "process/cpu_seconds");
     }
 
     #[test]

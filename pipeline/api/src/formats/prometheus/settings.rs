@@ -91,6 +91,10 @@ pub struct Settings {
     pub namespace: String,
     /// Labels of each series.
     pub const_labels: BTreeMap<String, String>,
+    /// Whether no unit stands at a name's end, whatever the strategy adds.
+    pub without_units: bool,
+    /// Whether no `_total` stands at a counter's end, whatever the strategy adds.
+    pub without_type_suffix: bool,
     /// Whether each series has `otel_scope_name` and `otel_scope_version`.
     pub scope_info: bool,
     /// Which resource attributes are labels.
