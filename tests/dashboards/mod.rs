@@ -3,6 +3,7 @@
 mod queries;
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 
 use serde_json::Value;
 
@@ -64,7 +65,8 @@ fn a_rate_is_over_the_interval_that_grafana_chooses_and_a_metric_one_that_the_pr
 
 /// The program with all that a dashboard shows: a VM, the interfaces, a file that hangs, one that fails, two metrics of
 /// which one is dropped; and its own telemetry.
-fn config(files: &HangingFilesystem, exporter: &str, telemetry: u16) -> String {
+fn config(files: &HangingFilesystem, exporter: SocketAddr, telemetry: SocketAddr) -> String {
+    let (host, port) = (telemetry.ip(), telemetry.port());
     format!(
         "receivers:
   kvm: {{sources: [stats_fd], collection_interval: 1s}}
@@ -74,7 +76,7 @@ processors: {{metadata: {{}}, batch: {{}}}}
 exporters:
   prometheus: {{endpoint: '{exporter}', without_scope_info: true}}
 service:
-  telemetry: {{metrics: {{level: normal, readers: [{{pull: {{exporter: {{prometheus: {{host: 127.0.0.1, port: {telemetry}}}}}}}}}]}}}}
+  telemetry: {{metrics: {{level: normal, readers: [{{pull: {{exporter: {{prometheus: {{host: {host}, port: {port}}}}}}}}}]}}}}
   pipelines:
     metrics: {{receivers: [kvm, statsfs/net, statsfs/odd], processors: [metadata, batch], exporters: [prometheus]}}
 ",
@@ -98,10 +100,7 @@ fn every_query_gives_a_result_of_a_real_run_and_the_alerts_see_its_faults() {
     let mut vmm = Vmm::start(&[]);
     vmm.vm("vm('guest', 2, keep_vm=True, guest=True)");
     let (exporter, telemetry) = (free_address(), free_address());
-    let child = collector(
-        &config(&files, &exporter.to_string(), telemetry.port()),
-        &[],
-    );
+    let child = collector(&config(&files, exporter, telemetry), &[]);
     // The configuration that an operator copies, of these addresses, and faster.
     let alerts = repository("deploy/prometheus/alerts.yml");
     let config = std::fs::read_to_string(repository("deploy/prometheus/prometheus.yml")).unwrap();

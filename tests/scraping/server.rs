@@ -76,7 +76,16 @@ impl Prometheus {
                 return;
             }
         }
-        panic!("{expression} has no value");
+        panic!("{expression} has no value; {:?}", self.scrape_errors());
+    }
+
+    /// Why scrapes failed.
+    fn scrape_errors(&self) -> Vec<String> {
+        let answer = get(self.address, "/api/v1/targets", &[]);
+        let answer: Value = serde_json::from_slice(&answer.bytes).unwrap();
+        let targets = answer["data"]["activeTargets"].as_array();
+        let errors = targets.into_iter().flatten().map(|it| &it["lastError"]);
+        errors.map(ToString::to_string).collect()
     }
 
     /// Waits until an expression has this value.
@@ -89,7 +98,8 @@ impl Prometheus {
                 return;
             }
         }
-        panic!("{expression} is {last:?}, never {value}");
+        let errors = self.scrape_errors();
+        panic!("{expression} is {last:?}, never {value}; {errors:?}");
     }
 }
 
