@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use crate::served::{Served, free_port};
 use crate::measure::{Bench, Cost, Pipeline};
 use crate::trees::Tree;
 
@@ -127,6 +128,34 @@ pub(crate) fn sizes() -> io::Result<()> {
         "its memory with the embedded default, on this kernel: {:.1} MiB, {:.1} of them files",
         memory("VmRSS:"),
         memory("RssFile:")
+    ))?;
+    scraped(&binary)
+}
+
+/// Its memory when it is scraped, probed, and tells of itself.
+fn scraped(binary: &Path) -> io::Result<()> {
+    let (metrics, health, own) = (free_port()?, free_port()?, free_port()?);
+    let mut program = Command::new(binary);
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../configs/prometheus.yaml");
+    program.args(["--config", file]).stderr(Stdio::null());
+    let reader = format!("{{pull: {{exporter: {{prometheus: {{host: localhost, port: {own}}}}}}}}}");
+    for set in [
+        format!("exporters.prometheus.endpoint=127.0.0.1:{metrics}"),
+        format!("extensions.health_check.endpoint=127.0.0.1:{health}"),
+        format!("service.telemetry.metrics.readers=[{reader}]"),
+    ] {
+        program.args(["--set", &set]);
+    }
+    let served = Served::start("statsfs-collector", program, metrics)?;
+    served.wait_for(20)?;
+    for _ in 0..20 {
+        served.scrape("Accept-Encoding: gzip\r\n")?;
+    }
+    let memory = served.memory()?;
+    say(&format!(
+        "with configs/prometheus.yaml (exporter, health, own telemetry), after twenty scrapes: {:.1} MiB, {:.1} of them its own, the rest files",
+        mib(memory.resident),
+        mib(memory.anonymous)
     ))
 }
 
