@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::process::{Command, ExitCode, Stdio};
 
@@ -323,8 +323,9 @@ fn main() -> ExitCode {
     let metrics = tree.path().join("metrics.sock");
     secret["exporters"]["prometheus"] = json!({"endpoint": format!("unix:{}", metrics.display())});
     secret["service"]["pipelines"]["metrics"]["exporters"] = json!(["otlp/0", "prometheus"]);
-    let own = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let own = own.local_addr().unwrap(); // and it is free again
+    // It is free again at once.
+    let own = TcpListener::bind("127.0.0.1:0").unwrap().local_addr();
+    let own = own.unwrap();
     let reader = json!({"pull": {"exporter": {"prometheus": {"host": own.ip().to_string(), "port": own.port()}}}});
     secret["service"]["telemetry"] = json!({"metrics": {"level": "detailed", "readers": [reader]}});
     let configuration = tree.path().join("config.json");
@@ -336,6 +337,7 @@ fn main() -> ExitCode {
     let running = running.arg("--config").arg(configuration);
     let mut running = running.stderr(Stdio::null()).spawn().unwrap();
     loop {
+        assert!(running.try_wait().unwrap().is_none(), "it has ended");
         let mut health = Command::new(std::env::current_exe().unwrap());
         health.env(PROGRAM, "1").args(["health", "--endpoint"]);
         let told = health.arg(&endpoint).output().unwrap().stdout;
