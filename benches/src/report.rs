@@ -7,8 +7,8 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::served::{Served, free_port};
 use crate::measure::{Bench, Cost, Pipeline};
+use crate::served::{Served, free_port};
 use crate::trees::Tree;
 
 /// Rounds, one measurement of each kind a round: what the machine does besides hits all alike.
@@ -138,7 +138,8 @@ fn scraped(binary: &Path) -> io::Result<()> {
     let mut program = Command::new(binary);
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../configs/prometheus.yaml");
     program.args(["--config", file]).stderr(Stdio::null());
-    let reader = format!("{{pull: {{exporter: {{prometheus: {{host: localhost, port: {own}}}}}}}}}");
+    let reader =
+        format!("{{pull: {{exporter: {{prometheus: {{host: localhost, port: {own}}}}}}}}}");
     for set in [
         format!("exporters.prometheus.endpoint=127.0.0.1:{metrics}"),
         format!("extensions.health_check.endpoint=127.0.0.1:{health}"),

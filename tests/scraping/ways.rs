@@ -44,7 +44,10 @@ service:
         shown.sort();
         // What comes by one way is there as a whole.
         let of_b = shown.iter().filter(|it| it.contains("way=")).count();
-        assert!([0, 4].contains(&of_b) && [0, 3, 4, 7].contains(&shown.len()), "{shown:?}");
+        assert!(
+            [0, 4].contains(&of_b) && [0, 3, 4, 7].contains(&shown.len()),
+            "{shown:?}"
+        );
         if shown.len() == expected.len() {
             break;
         }
