@@ -1,22 +1,25 @@
 #!/usr/bin/env bash
-# Builds the real OpenTelemetry Collector, of the version and parts in otelcol.yaml, into .tools/otelcol.
+# Builds the real OpenTelemetry Collector, of the version and parts in otelcol.yaml, into .tools/otelcol; with
+# `otelcol-prometheus` that of otelcol-prometheus.yaml, which only benchmarks need, into .tools/otelcol-prometheus.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-version=$(sed -n 's/^  version: //p' scripts/otelcol.yaml)
+name=${1:-otelcol}
+list=scripts/$name.yaml
+version=$(sed -n 's/^  version: //p' "$list")
 tools=$PWD/.tools
-if [ -x "$tools/otelcol" ] && cmp -s scripts/otelcol.yaml "$tools/otelcol.yaml"; then
+if [ -x "$tools/$name" ] && cmp -s "$list" "$tools/$name.yaml"; then
   exit 0
 fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$tools"
 GOBIN=$work go install "go.opentelemetry.io/collector/cmd/builder@v$version"
-cp scripts/otelcol.yaml "$work"
+cp "$list" "$work/list.yaml"
 cd "$work"
 # Its tidy step may fail on modules that only tests need; the sources are written all the same.
-./builder --skip-compilation --config otelcol.yaml || true
+./builder --skip-compilation --config list.yaml || true
 cd otelcol
-go build -mod=mod -trimpath -ldflags="-s -w" -o "$tools/otelcol" .
-"$tools/otelcol" --version
+go build -mod=mod -trimpath -ldflags="-s -w" -o "$tools/$name" .
+"$tools/$name" --version
 # What it was built of: another list builds it anew.
-cp "$work/otelcol.yaml" "$tools"
+cp "$work/list.yaml" "$tools/$name.yaml"

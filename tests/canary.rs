@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::process::{Command, ExitCode, Stdio};
 
 use pipeline::{
@@ -249,6 +251,19 @@ fn output(arguments: &[&str], configuration: &Value, canary: &str) -> (String, b
     (String::from_utf8(text).unwrap(), output.status.success())
 }
 
+/// All that a server answers, once this is in it.
+fn until_it_tells<S: Read + Write>(connect: impl Fn() -> S, path: &str, shown: &str) -> String {
+    loop {
+        let (mut stream, mut told) = (connect(), Vec::new());
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+        stream.read_to_end(&mut told).unwrap();
+        let told = String::from_utf8(told).unwrap();
+        if told.contains(shown) {
+            return told;
+        }
+    }
+}
+
 fn main() -> ExitCode {
     if std::env::var_os(PROGRAM).is_some() {
         return statsfs_collector::main(statsfs_collector::BUILD_INFO);
@@ -305,6 +320,14 @@ fn main() -> ExitCode {
     let endpoint = format!("unix:{}", socket.display());
     secret["extensions"] = json!({"health_check": {"endpoint": endpoint, "stale_after": "1ms"}});
     secret["service"]["extensions"] = json!(["health_check"]);
+    let metrics = tree.path().join("metrics.sock");
+    secret["exporters"]["prometheus"] = json!({"endpoint": format!("unix:{}", metrics.display())});
+    secret["service"]["pipelines"]["metrics"]["exporters"] = json!(["otlp/0", "prometheus"]);
+    // It is free again at once.
+    let own = TcpListener::bind("127.0.0.1:0").unwrap().local_addr();
+    let own = own.unwrap();
+    let reader = json!({"pull": {"exporter": {"prometheus": {"host": own.ip().to_string(), "port": own.port()}}}});
+    secret["service"]["telemetry"] = json!({"metrics": {"level": "detailed", "readers": [reader]}});
     let configuration = tree.path().join("config.json");
     std::fs::write(&configuration, secret.to_string()).unwrap();
     let mut running = Command::new("timeout");
@@ -313,17 +336,26 @@ fn main() -> ExitCode {
     running.env(PROGRAM, "1").env("CANARY", CANARY);
     let running = running.arg("--config").arg(configuration);
     let mut running = running.stderr(Stdio::null()).spawn().unwrap();
-    let told = loop {
+    loop {
+        assert!(running.try_wait().unwrap().is_none(), "it has ended");
         let mut health = Command::new(std::env::current_exe().unwrap());
         health.env(PROGRAM, "1").args(["health", "--endpoint"]);
         let told = health.arg(&endpoint).output().unwrap().stdout;
         let told = String::from_utf8(told).unwrap();
         assert!(!told.contains(CANARY), "{told}");
-        if told.contains("exporter:otlp") {
-            break told;
+        if told.contains("exporter:otlp") && told.contains("127.0.0.1:1: ") {
+            break;
         }
-    };
-    assert!(told.contains("127.0.0.1:1: "), "{told}");
+    }
+    for (path, shown) in [("/metrics", "\ns_one{"), ("/", "404"), ("/../x?y", "404")] {
+        let stream = || UnixStream::connect(&metrics).unwrap();
+        let told = until_it_tells(stream, path, shown);
+        assert!(!told.contains(CANARY), "{told}");
+        let stream = || TcpStream::connect(own).unwrap();
+        let shown = shown.replace("s_one{", "otelcol_process_uptime_seconds_total");
+        let told = until_it_tells(stream, path, &shown);
+        assert!(!told.contains(CANARY), "{told}");
+    }
     // It passes the signal on.
     kill_process(Pid::from_child(&running), Signal::TERM).unwrap();
     running.wait().unwrap();

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod aggregate;
+mod alerts;
 mod broken_connections;
 mod budget;
 mod catalog;
@@ -13,6 +14,7 @@ mod common;
 mod compression;
 mod configuration;
 mod containers;
+mod dashboards;
 mod delivery;
 mod demand;
 mod documentation;

@@ -1,5 +1,5 @@
 //! `cargo run --profile dist -p benchmarks`: what a value costs, side by side in one run of half an hour; with an argument a
-//! part of it: `costs [tmpfs|veth|kvm]`, `churn`, `scale` (up to a million files), `size`. Everything that is measured is
+//! part of it: `costs [tmpfs|veth|kvm]`, `churn`, `scale` (up to a million files), `size`, `scrape`. Everything that is measured is
 //! a process of its own, by its CPU time; the cost of the start is taken off by running each twice, few sweeps and many.
 
 mod allocator;
@@ -7,6 +7,8 @@ mod child;
 mod floor;
 mod measure;
 mod report;
+mod scrape;
+mod served;
 mod sink;
 mod trees;
 
@@ -35,8 +37,9 @@ fn main() -> ExitCode {
         Some("scale") => scale(),
         Some("churn") => churn(),
         Some("size") => report::sizes(),
+        Some("scrape") => scrapes(),
         Some(other) => Err(io::Error::other(format!(
-            "`{other}` is none of costs, scale, churn, size"
+            "`{other}` is none of costs, scale, churn, size, scrape"
         ))),
     };
     match done {
@@ -57,7 +60,15 @@ fn everything() -> io::Result<()> {
     costs("")?;
     churn()?;
     scale()?;
+    scrapes()?;
     report::sizes()
+}
+
+/// What a scrape costs, beside others' exporters.
+fn scrapes() -> io::Result<()> {
+    let directory = memory()?;
+    let bench = Bench::new(directory.path(), None)?;
+    scrape::scrape(&bench, directory.path())
 }
 
 /// What a value costs, by tree and by how much of the pipeline it goes through; with a name, only trees of that name.

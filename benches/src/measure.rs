@@ -203,6 +203,20 @@ impl Bench {
         })
     }
 
+    /// One sweep with this configuration.
+    pub(crate) fn send_once(&self, config: &str) -> io::Result<()> {
+        let file = self.directory.join("once.yaml");
+        fs::write(&file, config)?;
+        let mut command = Command::new(std::env::current_exe()?);
+        command.env(COLLECTOR, self.directory.join("once.report"));
+        let output = command.args(["--once", "--config"]).arg(&file).output()?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        Err(io::Error::other(stderr))
+    }
+
     fn config(&self, tree: &Tree, pipeline: Pipeline, sweeps: u64, interval: &str) -> String {
         let mut exporters = format!(
             "  discard: {{sweeps: {sweeps}, subsystems: {}}}\n",

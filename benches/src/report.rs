@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::measure::{Bench, Cost, Pipeline};
+use crate::served::{Served, free_port};
 use crate::trees::Tree;
 
 /// Rounds, one measurement of each kind a round: what the machine does besides hits all alike.
@@ -23,7 +24,7 @@ const KINDS: [(&str, Pipeline); 4] = [
     ("the same, otlp gzip", Pipeline::Otlp("gzip")),
 ];
 
-fn say(line: &str) -> io::Result<()> {
+pub(crate) fn say(line: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{line}")?;
     out.flush()
@@ -127,6 +128,35 @@ pub(crate) fn sizes() -> io::Result<()> {
         "its memory with the embedded default, on this kernel: {:.1} MiB, {:.1} of them files",
         memory("VmRSS:"),
         memory("RssFile:")
+    ))?;
+    scraped(&binary)
+}
+
+/// Its memory when it is scraped, probed, and tells of itself.
+fn scraped(binary: &Path) -> io::Result<()> {
+    let (metrics, health, own) = (free_port()?, free_port()?, free_port()?);
+    let mut program = Command::new(binary);
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../configs/prometheus.yaml");
+    program.args(["--config", file]).stderr(Stdio::null());
+    let reader =
+        format!("{{pull: {{exporter: {{prometheus: {{host: localhost, port: {own}}}}}}}}}");
+    for set in [
+        format!("exporters.prometheus.endpoint=127.0.0.1:{metrics}"),
+        format!("extensions.health_check.endpoint=127.0.0.1:{health}"),
+        format!("service.telemetry.metrics.readers=[{reader}]"),
+    ] {
+        program.args(["--set", &set]);
+    }
+    let served = Served::start("statsfs-collector", program, metrics)?;
+    served.wait_for(20)?;
+    for _ in 0..20 {
+        served.scrape("Accept-Encoding: gzip\r\n")?;
+    }
+    let memory = served.memory()?;
+    say(&format!(
+        "with configs/prometheus.yaml (exporter, health, own telemetry), after twenty scrapes: {:.1} MiB, {:.1} of them its own, the rest files",
+        mib(memory.resident),
+        mib(memory.anonymous)
     ))
 }
 
@@ -240,6 +270,6 @@ fn min_to_max(costs: &[Cost]) -> (f64, f64) {
 }
 
 #[allow(clippy::cast_precision_loss)]
-fn mib(bytes: u64) -> f64 {
+pub(crate) fn mib(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
 }

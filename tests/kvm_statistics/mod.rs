@@ -8,7 +8,7 @@ mod life;
 mod normalized;
 mod rights;
 mod shown;
-mod vmm;
+pub(crate) mod vmm;
 
 use std::collections::BTreeMap;
 use std::process::Output;

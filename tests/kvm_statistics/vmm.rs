@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::common::{has_program, is_root, lacks, repository, text};
 
 /// A monitor that runs, and does what it is told.
-pub(super) struct Vmm {
+pub(crate) struct Vmm {
     pub(super) child: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
@@ -19,7 +19,7 @@ pub(super) struct Vmm {
 pub(super) type Statistics = BTreeMap<String, Value>;
 
 /// Whether monitors can run here; said on standard error where they cannot.
-pub(super) fn has_kvm(test: &str) -> bool {
+pub(crate) fn has_kvm(test: &str) -> bool {
     let mut options = std::fs::File::options();
     let opened = options.read(true).write(true).open("/dev/kvm");
     let has_all = is_root() && opened.is_ok() && has_program("python3");
@@ -39,7 +39,7 @@ fn python() -> String {
 
 impl Vmm {
     /// One with these arguments, none of which it heeds.
-    pub(super) fn start(arguments: &[&str]) -> Vmm {
+    pub(crate) fn start(arguments: &[&str]) -> Vmm {
         Vmm::spawn(&mut Command::new(python()), arguments)
     }
 
@@ -77,7 +77,7 @@ impl Vmm {
     }
 
     /// What an expression gives.
-    pub(super) fn ask(&mut self, expression: &str) -> Value {
+    pub(crate) fn ask(&mut self, expression: &str) -> Value {
         writeln!(self.input, "{expression}").unwrap();
         let mut answer = String::new();
         self.output.read_line(&mut answer).unwrap();
@@ -85,7 +85,7 @@ impl Vmm {
     }
 
     /// Makes a VM by `vm(…)`; the name that the program gives it where it has no other: `1234-12`.
-    pub(super) fn vm(&mut self, expression: &str) -> String {
+    pub(crate) fn vm(&mut self, expression: &str) -> String {
         let made = self.ask(expression);
         format!("{}-{}", made["pid"], made["fd"])
     }

@@ -24,23 +24,31 @@ impl Answer {
 
 /// Asks for a path. A header `Host` takes the place of the address.
 pub(crate) fn get(address: SocketAddr, path: &str, headers: &[&str]) -> Answer {
-    let mut stream = TcpStream::connect(address).unwrap();
+    let stream = TcpStream::connect(address).unwrap();
+    get_by(stream, &address.to_string(), path, headers).unwrap()
+}
+
+/// The same by a connection that is there, of this host; the error of one that is cut.
+pub(crate) fn get_by(
+    mut stream: impl Read + Write,
+    host: &str,
+    path: &str,
+    headers: &[&str],
+) -> std::io::Result<Answer> {
     let has_host = headers.iter().any(|it| it.starts_with("Host:"));
     let host = if has_host {
         String::new()
     } else {
-        format!("Host: {address}\r\n")
+        format!("Host: {host}\r\n")
     };
     let lines = headers.iter().flat_map(|it| [*it, "\r\n"]);
     let headers: String = lines.collect();
     let request = format!("GET {path} HTTP/1.1\r\n{host}{headers}Connection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).unwrap();
+    stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).unwrap();
-    let end = answer
-        .windows(4)
-        .position(|it| it == b"\r\n\r\n")
-        .expect("headers");
+    stream.read_to_end(&mut answer)?;
+    let end = answer.windows(4).position(|it| it == b"\r\n\r\n");
+    let end = end.ok_or(std::io::ErrorKind::UnexpectedEof)?;
     let head = String::from_utf8(answer[..end].to_vec()).unwrap();
     let mut lines = head.lines();
     let status = lines.next().unwrap().split(' ').nth(1).unwrap();
@@ -52,7 +60,7 @@ pub(crate) fn get(address: SocketAddr, path: &str, headers: &[&str]) -> Answer {
         .iter()
         .any(|(key, value)| key == "transfer-encoding" && value == "chunked");
     let body = &answer[end + 4..];
-    Answer {
+    Ok(Answer {
         status: status.parse().unwrap(),
         headers,
         bytes: if is_chunked {
@@ -60,7 +68,7 @@ pub(crate) fn get(address: SocketAddr, path: &str, headers: &[&str]) -> Answer {
         } else {
             body.to_vec()
         },
-    }
+    })
 }
 
 fn unchunked(mut body: &[u8]) -> Vec<u8> {

@@ -1,7 +1,11 @@
 //! The exporter `prometheus`, scraped: by hand, by Prometheus' own tools, and by a real Prometheus.
 
 pub(crate) mod http;
-mod server;
+mod restart;
+mod served;
+pub(crate) mod server;
+mod slow;
+mod ways;
 
 use std::io::{BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -23,21 +27,25 @@ struct Scraped {
 impl Scraped {
     /// Once the first sweep is in the exposition.
     fn start(root: &Path, exporter: &str) -> Scraped {
-        let config = config(root, "127.0.0.1:0", exporter);
-        let mut child = collector(&config, &[]);
-        let mut stderr = BufReader::new(child.stderr.take().unwrap());
-        let lines = lines_until(&mut stderr, |line| line.contains(" address="));
-        let address = lines.last().unwrap().split_once("address=").unwrap().1;
-        let address = address.split(' ').next().unwrap().trim_matches('"');
-        let scraped = Scraped {
-            address: address.parse().unwrap(),
-            child,
-            stderr,
-        };
+        let scraped = Scraped::of(&config(root, "127.0.0.1:0", exporter));
         while !scraped.scrape(&[]).body().contains("# TYPE") {
             std::thread::yield_now();
         }
         scraped
+    }
+
+    /// Once it listens.
+    fn of(config: &str) -> Scraped {
+        let mut child = collector(config, &[]);
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        let lines = lines_until(&mut stderr, |line| line.contains(" address="));
+        let address = lines.last().unwrap().split_once("address=").unwrap().1;
+        let address = address.split(' ').next().unwrap().trim_matches('"');
+        Scraped {
+            address: address.parse().unwrap(),
+            child,
+            stderr,
+        }
     }
 
     fn scrape(&self, headers: &[&str]) -> Answer {

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::http::get;
 use crate::common::{free_address, has_program, lacks, spawn};
 
-pub(super) struct Prometheus {
+pub(crate) struct Prometheus {
     child: Child,
     address: SocketAddr,
     _directory: tempfile::TempDir,
@@ -16,15 +16,21 @@ pub(super) struct Prometheus {
 
 impl Prometheus {
     /// One that scrapes this address each second; `None`, reported on standard error, where there is none to be had.
-    pub(super) fn start(test: &str, target: SocketAddr) -> Option<Prometheus> {
+    pub(crate) fn start(test: &str, target: SocketAddr) -> Option<Prometheus> {
+        let job = format!("job_name: host\n  static_configs: [{{targets: ['{target}']}}]\n");
+        Prometheus::with(
+            test,
+            &format!("global: {{scrape_interval: 1s}}\nscrape_configs:\n- {job}"),
+        )
+    }
+
+    /// The same with this configuration.
+    pub(crate) fn with(test: &str, config: &str) -> Option<Prometheus> {
         if !has_program("prometheus") {
             lacks(test, "Debian's package prometheus");
             return None;
         }
         let directory = tempfile::tempdir().unwrap();
-        let config = format!(
-            "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\nscrape_configs:\n- job_name: host\n  static_configs: [{{targets: ['{target}']}}]\n"
-        );
         let file = directory.path().join("prometheus.yml");
         std::fs::write(&file, config).unwrap();
         let address = free_address();
@@ -51,18 +57,39 @@ impl Prometheus {
         })
     }
 
-    /// The value of an expression that has one.
-    pub(super) fn query(&self, expression: &str) -> Option<String> {
+    /// The value of an expression that has one: the first of them.
+    pub(crate) fn query(&self, expression: &str) -> Option<String> {
         let encoded = expression.bytes().map(|byte| format!("%{byte:02x}"));
         let encoded = encoded.collect::<Vec<_>>().concat();
         let answer = get(self.address, &format!("/api/v1/query?query={encoded}"), &[]);
         let answer: Value = serde_json::from_slice(&answer.bytes).ok()?;
+        // It is still starting, or the expression is wrong.
+        assert_ne!(answer["errorType"], "bad_data", "{expression}: {answer}");
         let value = &answer["data"]["result"][0]["value"][1];
         value.as_str().map(Into::into)
     }
 
+    /// Waits until an expression has a value.
+    pub(crate) fn wait_for_any(&self, expression: &str) {
+        for _ in 0..20_000 {
+            if self.query(expression).is_some() {
+                return;
+            }
+        }
+        panic!("{expression} has no value; {:?}", self.scrape_errors());
+    }
+
+    /// Why scrapes failed.
+    fn scrape_errors(&self) -> Vec<String> {
+        let answer = get(self.address, "/api/v1/targets", &[]);
+        let answer: Value = serde_json::from_slice(&answer.bytes).unwrap();
+        let targets = answer["data"]["activeTargets"].as_array();
+        let errors = targets.into_iter().flatten().map(|it| &it["lastError"]);
+        errors.map(ToString::to_string).collect()
+    }
+
     /// Waits until an expression has this value.
-    pub(super) fn wait_for(&self, expression: &str, value: &str) {
+    pub(crate) fn wait_for(&self, expression: &str, value: &str) {
         // The program that it scrapes is killed after two minutes.
         let mut last = None;
         for _ in 0..100_000 {
@@ -71,7 +98,8 @@ impl Prometheus {
                 return;
             }
         }
-        panic!("{expression} is {last:?}, never {value}");
+        let errors = self.scrape_errors();
+        panic!("{expression} is {last:?}, never {value}; {errors:?}");
     }
 }
 

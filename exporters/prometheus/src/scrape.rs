@@ -9,6 +9,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, VARY};
 use http::{HeaderMap, StatusCode};
+use pipeline::formats::prometheus::Snapshot;
 use pipeline_http::axum::body::Body;
 use pipeline_http::axum::extract::State;
 use pipeline_http::axum::response::{IntoResponse, Response};
@@ -75,11 +76,10 @@ impl Scrapes {
         }
         let room = Arc::clone(&self.room).try_acquire_owned().ok()?;
         let (snapshot, version) = self.shown.snapshot(self.expiration);
-        let text = snapshot.write(wanted.format, wanted.escaping);
         let bytes = if wanted.gzip {
-            gzip(&text)
+            gzip(&snapshot, wanted)
         } else {
-            text.into_bytes()
+            snapshot.write(wanted.format, wanted.escaping).into_bytes()
         };
         let exposed = Arc::new(Exposed {
             wanted,
@@ -92,11 +92,14 @@ impl Scrapes {
     }
 }
 
-fn gzip(text: &str) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(text.len() / 8), Compression::fast());
-    // A vector takes all that is written to it.
-    let written = encoder.write_all(text.as_bytes());
-    written.and_then(|()| encoder.finish()).unwrap_or_default()
+/// The text itself is never in memory as a whole.
+fn gzip(snapshot: &Snapshot, wanted: Negotiated) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    snapshot.write_parts(wanted.format, wanted.escaping, |part| {
+        // A vector takes all that is written to it.
+        let _ = encoder.write_all(part.as_bytes());
+    });
+    encoder.finish().unwrap_or_default()
 }
 
 /// Answers a scrape.

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use pipeline::formats::prometheus::{Exposition, Settings, Snapshot};
 use pipeline::telemetry::Counters;
-use pipeline::{Batch, Head, Table};
+use pipeline::{Batch, Route, Table};
 
-/// A subsystem of one receiver.
-type SweepOf = (String, Arc<str>);
+/// A subsystem that comes by one way.
+type SweepOf = (Route, Arc<str>);
 
 /// What is shown, shared by the pipeline and those who scrape.
 #[derive(Debug)]
@@ -59,7 +59,7 @@ impl Shown {
 impl State {
     fn take(&mut self, batch: &Batch) -> u64 {
         let (table, sweep) = (batch.table(), batch.sweep());
-        let of = sweep_of(table.head());
+        let of = (sweep.route, Arc::clone(&table.head().subsystem));
         if self
             .begun
             .get(&of)
@@ -82,10 +82,6 @@ impl State {
         self.exposition.publish(&tables);
         self.version += 1;
     }
-}
-
-fn sweep_of(head: &Head) -> SweepOf {
-    (head.component().to_owned(), Arc::clone(&head.subsystem))
 }
 
 #[cfg(test)]
@@ -116,5 +112,28 @@ mod tests {
         assert_eq!(show(3, false), ["s_a 2"]);
         shown.take(&[batch.only_last()]);
         assert_eq!(lines(&shown), ["s_a 3"]);
+    }
+
+    #[test]
+    fn the_end_of_a_sweep_shows_nothing_of_what_has_come_of_another_ones_by_another_way() {
+        let shown = Shown::new(Settings::default(), Counters::new("prometheus"));
+        let batches = [("s/a 1 gauge", "x/s/1"), ("s/b 1 gauge", "x/s/2")].map(|(points, slot)| {
+            let batch = text::parse(points).unwrap().remove(0);
+            let head = batch.table().head().with_table_slot(slot.into());
+            let table = Table::new(Arc::new(head), batch.table().series().to_vec());
+            batch.with_table(table, None)
+        });
+        let show = |index: usize, value, last| {
+            let batch = batches[index].with_values(vec![Value::Int(value)]);
+            let number = u32::try_from(index).unwrap();
+            shown.take(&[batch.with_last(last).by_pipeline(number)]);
+            lines(&shown)
+        };
+        show(0, 1, true);
+        assert_eq!(show(1, 1, true), ["s_a 1", "s_b 1"]);
+        // Half of what comes by the one way, and the end of the other one's.
+        show(0, 2, false);
+        assert_eq!(show(1, 2, true), ["s_a 1", "s_b 2"]);
+        assert_eq!(show(0, 3, true), ["s_a 3", "s_b 2"]);
     }
 }

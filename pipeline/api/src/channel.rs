@@ -16,6 +16,7 @@ pub struct Outlet {
     counters: Counters,
     startup: mpsc::UnboundedSender<(Arc<str>, StartupReport)>,
     status: ComponentStatus,
+    receiver: u32,
 }
 
 /// What a receiver found when it first looked.
@@ -44,6 +45,16 @@ impl Outlet {
             counters,
             startup,
             status: ComponentStatus::default(),
+            receiver: 0,
+        }
+    }
+
+    /// The same of the receiver of this number, which batches have in their [`Route`](crate::Route).
+    #[must_use]
+    pub fn of_receiver(self, number: u32) -> Outlet {
+        Outlet {
+            receiver: number,
+            ..self
         }
     }
 
@@ -68,6 +79,8 @@ impl Outlet {
     pub async fn send_together(&mut self, batches: Vec<Batch>) -> Result<(), Closed> {
         self.status.succeeded();
         self.counters.record(Counter::POINTS_READ, points(&batches));
+        let batches = batches.into_iter();
+        let batches = batches.map(|it| it.by_receiver(self.receiver)).collect();
         self.out.send(batches).await.map_err(|unsent| {
             self.counters.dropped(DropReason::CLOSED, points(&unsent.0));
             Closed

@@ -68,7 +68,9 @@ fn unix(path: &str) -> Result<Endpoint, String> {
             "the path of a socket has {MAX_UNIX_PATH} bytes at the most"
         ));
     }
-    Ok(Endpoint::Unix(path.into()))
+    // What begins with two would be read as `unix://` when it is written.
+    let path = path.trim_start_matches('/');
+    Ok(Endpoint::Unix(format!("/{path}").into()))
 }
 
 impl fmt::Display for Endpoint {
@@ -135,6 +137,7 @@ mod tests {
         }
         let same = "unix:///run/x".parse::<Endpoint>();
         assert_eq!(same, "unix:/run/x".parse());
+        assert_eq!("unix:////run/x".parse::<Endpoint>(), same);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::builder::Builder;
 use crate::config::{Config, DeliveryConfig, Diagnostic};
 use crate::exporter::{ExporterTask, StartedExporter, Surroundings};
 use crate::fanout::{Output, fanout};
-use crate::join::{FirstOfEach, Joins, SlotsOf};
+use crate::join::{FirstOfEach, Joins, Way};
 use crate::processor::{Request, run_processor};
 
 /// All components, built, and how they hang together.
@@ -191,12 +191,12 @@ pub(crate) fn spawn(
         exporters.insert(id, Output { to, demand });
     }
     let mut receiver_outputs: BTreeMap<String, Vec<Output>> = BTreeMap::new();
-    for pipeline in graph.pipelines {
+    for (number, pipeline) in (1..).zip(graph.pipelines) {
         let own = counters.of(&pipeline.name);
         let outputs = pipeline.exporters.iter().filter_map(|id| {
             let mut output = exporters.get(id)?.clone();
             if joins.before(id).is_some() {
-                let (stage, own) = (Box::new(SlotsOf::stage(&pipeline.name)), own.clone());
+                let (stage, own) = (Box::new(Way::new(&pipeline.name, number)), own.clone());
                 output.to = spawn_processor(stage, output.to, capacity, own, &mut tasks);
             }
             Some(output)
@@ -226,7 +226,7 @@ pub(crate) fn spawn(
     let exporters = exporters.len();
     let (startup, startup_reports) = mpsc::unbounded_channel();
     let receivers = graph.receivers.len();
-    for (id, receiver) in graph.receivers {
+    for (number, (id, receiver)) in (1..).zip(graph.receivers) {
         let outputs = receiver_outputs.remove(&id).unwrap_or_default();
         let demand = joined_demand(&outputs);
         let counters = counters.of(&id);
@@ -237,7 +237,8 @@ pub(crate) fn spawn(
             spawn_fanout(outputs, capacity, counters.clone(), &mut tasks)
         };
         let outlet = Outlet::new(to, counters.clone(), startup.clone())
-            .with_status(graph.status.of("receiver", &id));
+            .with_status(graph.status.of("receiver", &id))
+            .of_receiver(number);
         let clock = ReceiverClock::new(shutdown.clone(), once, counters);
         tasks.spawn(async move {
             let result = receiver.run(demand, outlet, clock).await;

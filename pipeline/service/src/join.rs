@@ -7,7 +7,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use pipeline::{Batch, Head, Memo, Outbox, PerSeries, Processor, Result, Series, Table, Verdict};
+use pipeline::{
+    Batch, Demand, Head, Memo, Outbox, PerSeries, Processor, Result, Series, Table, Verdict,
+};
 
 /// The pipelines that lead to each exporter, where they are several.
 pub(crate) struct Joins(BTreeMap<String, Vec<String>>);
@@ -68,14 +70,33 @@ impl Processor for FirstOfEach {
     }
 }
 
-/// The stage that gives tables slots of this pipeline.
-pub(crate) struct SlotsOf(String);
+/// The stage that says by which pipeline a batch came: in its route, and in the slots of tables.
+pub(crate) struct Way {
+    slots: Memo<SlotsOf>,
+    number: u32,
+}
 
-impl SlotsOf {
-    pub(crate) fn stage(pipeline: &str) -> Memo<SlotsOf> {
-        Memo::new(SlotsOf(pipeline.to_owned()))
+impl Way {
+    pub(crate) fn new(pipeline: &str, number: u32) -> Way {
+        Way {
+            slots: Memo::new(SlotsOf(pipeline.to_owned())),
+            number,
+        }
     }
 }
+
+impl Processor for Way {
+    fn process(&mut self, batch: Batch, out: &mut Outbox) -> Result<()> {
+        self.slots.process(batch.by_pipeline(self.number), out)
+    }
+
+    fn demand(&self, below: Demand) -> Demand {
+        self.slots.demand(below)
+    }
+}
+
+/// Gives tables slots of this pipeline.
+struct SlotsOf(String);
 
 impl PerSeries for SlotsOf {
     fn rewrite(&self, _: &Head, _: &mut Series) -> Verdict {
@@ -120,11 +141,13 @@ mod tests {
         let counters = Counters::new("m/1, m/2");
         let mut out = Outbox::new(counters.clone());
         let batch = &text::parse("net/rx{device=/eth0} 1 counter\nnet/tx - counter").unwrap()[0];
-        let mut ways = ["m/1", "m/2"].map(SlotsOf::stage);
+        let mut ways = [("m/1", 1), ("m/2", 2)].map(|(name, number)| Way::new(name, number));
         let mut first_of_each = FirstOfEach::new(false);
         for sweep in 1..4 {
             let [first, second] = ways.each_mut().map(|way| process(way, batch, &mut out));
             assert!(first.table().head().table_slot.contains(" in m/1"));
+            let routes = [&first, &second].map(|it| it.sweep().route.pipeline);
+            assert_eq!(routes, [1, 2]);
             let passed = process(&mut first_of_each, &first, &mut out);
             assert!(Arc::ptr_eq(passed.table(), first.table()));
             let rest = process(&mut first_of_each, &second, &mut out);
@@ -158,6 +181,6 @@ mod tests {
     fn what_is_known_of_a_table_dies_with_it() {
         let batch = |number| batch_of_its_own(number, 2);
         assert_processor_forgets_tables(&mut FirstOfEach::new(false), batch);
-        assert_processor_forgets_tables(&mut SlotsOf::stage("m"), batch);
+        assert_processor_forgets_tables(&mut Way::new("m", 1), batch);
     }
 }

@@ -240,7 +240,8 @@ impl Groups {
             if *starts != *output.starts {
                 output.starts = starts.into();
             }
-            let sweep = Sweep::new(sweep.number, sweep.tick, false);
+            let mut sweep = sweep;
+            sweep.last = false;
             let batch = Batch::new(
                 table,
                 Arc::clone(&output.starts),

@@ -147,6 +147,20 @@ impl Batch {
         }
     }
 
+    /// The same, come by this pipeline.
+    #[must_use]
+    pub fn by_pipeline(mut self, number: u32) -> Batch {
+        self.sweep.route.pipeline = number;
+        self
+    }
+
+    /// The same, come from this receiver.
+    #[must_use]
+    pub fn by_receiver(mut self, number: u32) -> Batch {
+        self.sweep.route.receiver = number;
+        self
+    }
+
     /// Whose readings these are.
     #[must_use]
     pub fn table(&self) -> &Arc<Table> {
@@ -252,12 +266,31 @@ pub struct Sweep {
     pub tick: Duration,
     /// Whether it is the last batch of this sweep of its subsystem.
     pub last: bool,
+    /// By which way it came.
+    pub route: Route,
+}
+
+/// By which way a batch came. What comes of one subsystem by two ways are two sweeps, whose numbers have nothing to do with
+/// each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Route {
+    /// The receiver, counted from 1; 0 where that is not known.
+    pub receiver: u32,
+    /// The pipeline, counted from 1, where several lead to one exporter; else 0.
+    pub pipeline: u32,
 }
 
 impl Sweep {
-    /// A sweep's batch.
+    /// A sweep's batch. By which way it came is said by those who pass it on.
     #[must_use]
     pub fn new(number: u64, tick: Duration, last: bool) -> Sweep {
-        Sweep { number, tick, last }
+        let route = Route::default();
+        Sweep {
+            number,
+            tick,
+            last,
+            route,
+        }
     }
 }

@@ -11,7 +11,7 @@ mod table_map;
 mod value;
 
 pub use attributes::{AnyValue, Attributes};
-pub use batch::{Batch, Sweep, Times, points};
+pub use batch::{Batch, Route, Sweep, Times, points};
 pub use kind::{Bounds, Kind, Temporality};
 pub use series::{Metric, Series};
 pub use source::{Created, Declared, DeclaredBy, Source, SourceDirectory, SourceFile};

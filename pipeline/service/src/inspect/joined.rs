@@ -8,7 +8,7 @@ use pipeline::{Head, Series};
 use super::sink::{Exported, Sink};
 use super::stage::Stage;
 use crate::graph::Pipeline;
-use crate::join::{FirstOfEach, Joins, SlotsOf};
+use crate::join::{FirstOfEach, Joins, Way};
 use crate::processor::Request;
 
 /// Such exporters, by their ids.
@@ -29,8 +29,9 @@ impl JoinedExporters {
         let joined = ids.filter_map(|id| {
             let names = joins.before(&id)?;
             let leading = pipelines.iter().filter(|it| it.exporters.contains(&id));
-            let slots = leading.map(|it| {
-                let stage = Stage::new(&it.name, Box::new(SlotsOf::stage(&it.name)), counters);
+            let slots = (1..).zip(leading).map(|(number, it)| {
+                let way = Way::new(&it.name, number);
+                let stage = Stage::new(&it.name, Box::new(way), counters);
                 (it.name.clone(), stage)
             });
             let joined = JoinedExporter {

@@ -56,6 +56,15 @@ impl TableRows {
 
     /// Its text for those who want names escaped so.
     pub(super) fn text(&self, escaping: Escaping) -> &TableText {
+        let escaping = match escaping {
+            Escaping::Values | Escaping::AllowUtf8
+                if self.settings.translation_strategy.escapes() =>
+            {
+                // Nothing is odd any more: it is the same text.
+                Escaping::Underscores
+            }
+            other => other,
+        };
         self.texts[escaping.index()].get_or_init(|| self.make_text(escaping))
     }
 

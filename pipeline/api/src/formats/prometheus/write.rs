@@ -56,8 +56,17 @@ impl Snapshot {
     /// All of it, one HELP and TYPE a family.
     #[must_use]
     pub fn write(&self, format: Format, escaping: Escaping) -> String {
+        let mut out = String::new();
+        self.write_parts(format, escaping, |part| out.push_str(part));
+        out
+    }
+
+    /// All of it, in parts of some ten KiB, so that no more of it need be in memory at a time.
+    pub fn write_parts(&self, format: Format, escaping: Escaping, to: impl FnMut(&str)) {
         let mut out = Writer {
-            out: String::new(),
+            to,
+            out: String::with_capacity(2 * PART),
+            beginnings: (String::new(), String::new()),
             format,
             timestamps: self.settings.timestamps,
         };
@@ -77,7 +86,7 @@ impl Snapshot {
         if format == Format::OpenMetrics {
             out.out.push_str("# EOF\n");
         }
-        out.out
+        (out.to)(&out.out);
     }
 
     /// `target_info`: what is known of each resource.
@@ -116,13 +125,20 @@ impl Snapshot {
     }
 }
 
-struct Writer {
+/// What is written goes on when it has so many bytes.
+const PART: usize = 32 << 10;
+
+struct Writer<F> {
+    to: F,
+    /// What has not gone on yet.
     out: String,
+    /// Those of this family's lines.
+    beginnings: (String, String),
     format: Format,
     timestamps: bool,
 }
 
-impl Writer {
+impl<F: FnMut(&str)> Writer<F> {
     /// A family: what several tables show of one metric.
     fn family(&mut self, tables: &[(&ShownTable, &TableText, &FamilyText)]) {
         let Some((_, _, family)) = tables.first() else {
@@ -130,15 +146,20 @@ impl Writer {
         };
         let start = self.out.len();
         self.head(family);
-        let end_of_head = self.out.len();
+        self.beginnings = beginnings(&family.name);
+        let mut is_empty = true;
         for (table, text, family) in tables {
             for row in &family.rows {
                 if table.refused.binary_search(row).is_err() {
-                    self.row(table, text, family, *row);
+                    is_empty &= !self.row(table, text, family, *row);
                 }
             }
+            if !is_empty && self.out.len() >= PART {
+                (self.to)(&self.out);
+                self.out.clear();
+            }
         }
-        if self.out.len() == end_of_head {
+        if is_empty {
             self.out.truncate(start);
         }
     }
@@ -167,64 +188,72 @@ impl Writer {
         }
     }
 
-    fn row(&mut self, table: &ShownTable, text: &TableText, family: &FamilyText, row: u32) {
+    /// A series. Whether it has something to be written.
+    fn row(&mut self, table: &ShownTable, text: &TableText, family: &FamilyText, row: u32) -> bool {
         let time = self.timestamps.then(|| table.batch.times.of(row as usize));
         let labels = text.labels(row);
         match &table.batch.values[row as usize] {
             Value::Int(number) => {
-                self.series(&family.name, "", labels, "");
+                self.series(labels);
                 self.out.push_str(itoa::Buffer::new().format(*number));
                 self.end(time);
             }
             Value::Double(number) => {
-                self.series(&family.name, "", labels, "");
+                self.series(labels);
                 self.out.push_str(&double(*number));
                 self.end(time);
             }
             Value::Histogram(histogram) => self.histogram(family, labels, histogram, time),
-            _ => {}
+            _ => return false,
         }
+        true
     }
 
     fn histogram(&mut self, family: &FamilyText, labels: &str, it: &Histogram, time: Option<u64>) {
+        let line = |suffix: &str| beginnings(&format!("{}{suffix}", family.name));
         let mut count: u64 = 0;
+        let bucket = line("_bucket");
         for (bound, more) in family.bounds.iter().zip(&it.counts) {
             count = count.saturating_add(*more);
-            self.series(&family.name, "_bucket", labels, bound);
+            self.part(&bucket, labels, bound);
             self.out.push_str(itoa::Buffer::new().format(count));
             self.end(time);
         }
         if let Some(sum) = it.sum {
-            self.series(&family.name, "_sum", labels, "");
+            self.part(&line("_sum"), labels, "");
             self.out.push_str(&double(sum));
             self.end(time);
         }
-        self.series(&family.name, "_count", labels, "");
+        self.part(&line("_count"), labels, "");
         self.out.push_str(itoa::Buffer::new().format(count));
         self.end(time);
     }
 
-    /// A line up to its value; `le` is a bucket's upper bound.
-    fn series(&mut self, name: &str, suffix: &str, labels: &str, le: &str) {
-        let is_quoted = !NameOf::Metric.is_legacy(name);
-        let out = &mut self.out;
-        if is_quoted {
-            let _ = write!(out, "{{\"{}{suffix}\"", escape_quoted(name));
+    /// A line up to its value.
+    fn series(&mut self, labels: &str) {
+        if labels.is_empty() {
+            self.out.push_str(&self.beginnings.1);
         } else {
-            out.push_str(name);
-            out.push_str(suffix);
+            self.out.push_str(&self.beginnings.0);
+            self.out.push_str(labels);
+            self.out.push_str("} ");
         }
-        let mut before = if is_quoted { "," } else { "{" };
-        if !labels.is_empty() {
-            out.push_str(before);
-            out.push_str(labels);
-            before = ",";
+    }
+
+    /// A line of a histogram up to its value; `le` is a bucket's upper bound.
+    fn part(&mut self, line: &(String, String), labels: &str, le: &str) {
+        let out = &mut self.out;
+        if labels.is_empty() && le.is_empty() {
+            out.push_str(&line.1);
+            return;
         }
+        out.push_str(&line.0);
+        out.push_str(labels);
         if !le.is_empty() {
-            let _ = write!(out, "{before}le=\"{le}\"");
-            before = ",";
+            let comma = if labels.is_empty() { "" } else { "," };
+            let _ = write!(out, "{comma}le=\"{le}\"");
         }
-        out.push_str(if before == "," { "} " } else { " " });
+        out.push_str("} ");
     }
 
     /// The end of a line, after its value.
@@ -238,6 +267,15 @@ impl Writer {
         }
         self.out.push('\n');
     }
+}
+
+/// What stands before the labels of a line, and what does where it has none.
+fn beginnings(name: &str) -> (String, String) {
+    if NameOf::Metric.is_legacy(name) {
+        return (format!("{name}{{"), format!("{name} "));
+    }
+    let name = escape_quoted(name);
+    (format!("{{\"{name}\","), format!("{{\"{name}\"}} "))
 }
 
 fn text_kind(kind: FamilyKind) -> &'static str {
