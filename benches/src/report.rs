@@ -11,7 +11,7 @@ use crate::measure::{Bench, Cost, Pipeline};
 use crate::trees::Tree;
 
 /// Rounds, one measurement of each kind a round: what the machine does besides hits all alike.
-const ROUNDS: usize = 5;
+pub(crate) const ROUNDS: usize = 5;
 
 /// Values a measurement, about.
 const VALUES: u64 = 400_000;
@@ -23,7 +23,7 @@ const KINDS: [(&str, Pipeline); 4] = [
     ("the same, otlp gzip", Pipeline::Otlp("gzip")),
 ];
 
-fn say(line: &str) -> io::Result<()> {
+pub(crate) fn say(line: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{line}")?;
     out.flush()
@@ -54,7 +54,7 @@ pub(crate) fn costs(bench: &Bench, tree: &Tree) -> io::Result<()> {
     for _ in 0..ROUNDS {
         floor.push(bench.floor(tree, sweeps)?);
         for ((_, pipeline), costs) in KINDS.iter().zip(&mut kinds) {
-            costs.push(bench.sweeps(tree, *pipeline, sweeps, false)?);
+            costs.push(bench.sweeps(&tree.reading(), *pipeline, sweeps, false)?);
         }
         demo.extend(bench.demo(tree, sweeps.min(20))?);
     }
@@ -70,7 +70,7 @@ pub(crate) fn costs(bench: &Bench, tree: &Tree) -> io::Result<()> {
     line("bare reads", &floor, "– | – | –")?;
     for ((what, pipeline), costs) in KINDS.iter().zip(&kinds) {
         let syscalls = if bench.perf {
-            let cost = bench.sweeps(tree, *pipeline, sweeps.min(40), true)?;
+            let cost = bench.sweeps(&tree.reading(), *pipeline, sweeps.min(40), true)?;
             #[allow(clippy::cast_precision_loss)]
             let each = cost.syscalls.unwrap_or_default() as f64 / cost.per_value();
             format!("{each:.3}")
@@ -144,7 +144,7 @@ pub(crate) fn growth(bench: &Bench, tree: &Tree) -> io::Result<()> {
     let (mut floor, mut costs) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS.min(3) {
         floor.push(bench.floor(tree, sweeps)?);
-        costs.push(bench.sweeps(tree, Pipeline::Otlp("none"), sweeps, false)?);
+        costs.push(bench.sweeps(&tree.reading(), Pipeline::Otlp("none"), sweeps, false)?);
     }
     let last = costs[0];
     let (low, high) = min_to_max(&costs);
@@ -173,12 +173,8 @@ pub(crate) fn churn(
     let (mut quiet, mut busy, mut floor) = (Vec::new(), Vec::new(), Vec::new());
     let interval = Duration::from_millis(200);
     let run = || {
-        let few = bench.collector(tree, pipeline, 2, "200ms", false)?;
-        Ok::<_, io::Error>(
-            bench
-                .collector(tree, pipeline, 2 + SWEEPS, "200ms", false)?
-                .beyond(few),
-        )
+        let reading = tree.reading_each(200);
+        bench.sweeps(&reading, pipeline, SWEEPS, false)
     };
     for _ in 0..ROUNDS {
         floor.push(bench.floor(tree, SWEEPS)?);
