@@ -4,7 +4,9 @@
 mod bpf;
 mod files;
 mod identity;
+mod libvirt;
 mod life;
+mod qemu;
 mod rights;
 mod shown;
 mod vmm;

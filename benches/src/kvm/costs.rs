@@ -62,7 +62,21 @@ pub(super) fn compare(bench: &Bench, proofs: Option<&Proofs>) -> io::Result<()> 
             costs.extend(of(&sizes[0]).zip(of(&sizes[1])).map(Cost::between));
         }
     }
-    show(bench, &whats, &costs)
+    show(&whats, &costs, &counted(bench, &sources)?)
+}
+
+/// The system calls of a sweep of the larger size, to OTLP, where they can be counted.
+fn counted(bench: &Bench, sources: &[Source]) -> io::Result<Vec<(What, f64)>> {
+    let mut all = Vec::new();
+    let owners = Owners::start(SIZES[1])?;
+    for source in sources.iter().filter(|_| bench.perf) {
+        let cost = bench.sweeps(&source.reading(), OTLP, SWEEPS, true)?;
+        let calls = cost.syscalls.unwrap_or_default();
+        #[allow(clippy::cast_precision_loss)]
+        all.push((What::Through(*source, OTLP), calls as f64 / SWEEPS as f64));
+    }
+    drop(owners);
+    Ok(all)
 }
 
 fn whats(sources: &[Source], proofs: Option<&Proofs>) -> Vec<What> {
@@ -133,7 +147,7 @@ impl Cost {
     }
 }
 
-fn show(bench: &Bench, whats: &[What], costs: &[Vec<Cost>]) -> io::Result<()> {
+fn show(whats: &[What], costs: &[Vec<Cost>], counted: &[(What, f64)]) -> io::Result<()> {
     say("| what | CPU ns a value: median (least–most) | beside the read | a sweep's own, µs | syscalls a sweep |")?;
     say("|---|---|---|---|---|")?;
     let median_of = |what: What| {
@@ -157,13 +171,13 @@ fn show(bench: &Bench, whats: &[What], costs: &[Vec<Cost>]) -> io::Result<()> {
         };
         let beside = beside.unwrap_or_else(|| "–".into());
         let own = median(costs, |it| it.sweep);
-        let syscalls = "–";
+        let syscalls = counted.iter().find(|it| it.0 == *what);
+        let syscalls = syscalls.map_or_else(|| "–".into(), |it| format!("{:.0}", it.1));
         let name = what.name();
         say(&format!(
             "| {name} | {value:.1} ({low:.1}–{high:.1}) | {beside} | {own:.0} | {syscalls} |"
         ))?;
     }
-    let _ = bench;
     Ok(())
 }
 

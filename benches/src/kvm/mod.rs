@@ -1,4 +1,4 @@
-//! `kvm`: what statistics of KVM cost, and how many of them are true: by this program's sources, by a C program that does
+//! `kvm [costs|truth|libvirt]`: what statistics of KVM cost, and how many of them are true: by this program's sources, by a C program that does
 //! nothing but read, and by what people use.
 
 mod costs;
@@ -14,35 +14,45 @@ mod truths;
 use std::io;
 use std::process::Command;
 
-use self::owners::Owners;
 use self::proofs::Proofs;
 use crate::measure::Bench;
 use crate::report::{lacks, say};
 use crate::{memory, trees};
 
-/// All of it; `libvirt`: what takes a libvirt, as `scripts/kvm-libvirt.sh` gives one.
-pub(crate) fn main(what: Option<&str>) -> io::Result<()> {
+/// All of it, or a part.
+pub(crate) fn main(part: Option<&str>) -> io::Result<()> {
     trees::own_debugfs()?;
     let directory = memory()?;
     let bench = Bench::new(directory.path(), None)?;
-    match what {
-        None => everything(&bench),
-        Some("libvirt") => domains::compare(&bench),
-        Some(other) => Err(io::Error::other(format!("`{other}` is not `libvirt`"))),
+    match part {
+        None => {
+            costs(&bench)?;
+            truths::compare(&bench)?;
+            with_libvirt()
+        }
+        Some("costs") => costs(&bench),
+        Some("truth") => truths::compare(&bench),
+        Some("libvirt") => with_libvirt(),
+        Some(INSIDE) => domains::compare(&bench),
+        Some(other) => Err(io::Error::other(format!(
+            "`{other}` is none of costs, truth, libvirt"
+        ))),
     }
 }
 
-fn everything(bench: &Bench) -> io::Result<()> {
+/// The part that runs beside a libvirt of its own.
+const INSIDE: &str = "domains";
+
+fn costs(bench: &Bench) -> io::Result<()> {
     let proofs = Proofs::build(bench.directory());
     if let Err(error) = &proofs {
-        lacks("reads in C", &format!("{error}; apt-get install gcc libc6-dev"))?;
+        let why = format!("{error}; apt-get install gcc libc6-dev");
+        lacks("reads in C", &why)?;
     }
-    costs::compare(bench, proofs.ok().as_ref())?;
-    truths::compare(bench, &Owners::start(10)?)?;
-    with_libvirt()
+    costs::compare(bench, proofs.ok().as_ref())
 }
 
-/// The part with a libvirt of its own, which has mounts of its own too.
+/// `virsh domstats`, with a libvirt of its own, which has mounts of its own.
 fn with_libvirt() -> io::Result<()> {
     if Command::new("virsh").arg("--version").output().is_err() {
         return lacks("virsh domstats", peers::INSTALL);
@@ -50,7 +60,7 @@ fn with_libvirt() -> io::Result<()> {
     say("")?;
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/kvm-libvirt.sh");
     let mut inside = Command::new(script);
-    let inside = inside.arg(std::env::current_exe()?).args(["kvm", "libvirt"]);
+    let inside = inside.arg(std::env::current_exe()?).args(["kvm", INSIDE]);
     match inside.status()? {
         it if it.success() => Ok(()),
         it => lacks("virsh domstats", &format!("no libvirt of its own: {it}")),

@@ -17,7 +17,8 @@ const SWEEPS: u64 = 100;
 type Cost = (f64, Option<f64>);
 
 /// Measures all, side by side, and shows it.
-pub(super) fn compare(bench: &Bench, owners: &Owners) -> io::Result<()> {
+pub(super) fn compare(bench: &Bench) -> io::Result<()> {
+    let owners = Owners::start(10)?;
     let peers = peers(bench)?;
     let mut shown = Vec::new();
     for peer in &peers {
