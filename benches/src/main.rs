@@ -1,6 +1,7 @@
 //! `cargo run --profile dist -p benchmarks`: what a value costs, side by side in one run of half an hour; with an argument a
-//! part of it: `costs [tmpfs|veth|kvm]`, `churn`, `scale` (up to a million files), `size`; and `kvm`, beside it: the statistics of KVM. Everything that is measured is
-//! a process of its own, by its CPU time; the cost of the start is taken off by running each twice, few sweeps and many.
+//! part of it: `costs [tmpfs|veth|kvm]`, `churn`, `scale` (up to a million files), `size`. `kvm [costs|truth|libvirt]` is a
+//! run of its own, of the receiver `kvm`. Everything that is measured is a process of its own, by its CPU time; the cost of
+//! the start is taken off by running each twice, few sweeps and many.
 
 mod allocator;
 mod child;

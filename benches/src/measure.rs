@@ -46,7 +46,7 @@ impl Cost {
     /// What this run cost more than another one.
     pub(crate) fn beyond(self, other: Cost) -> Cost {
         Cost {
-            values: self.values - other.values,
+            values: self.values.saturating_sub(other.values),
             cpu: self.cpu.saturating_sub(other.cpu),
             readers: self.readers.saturating_sub(other.readers),
             allocations: self.allocations.saturating_sub(other.allocations),
@@ -218,7 +218,11 @@ impl Bench {
         fs::write(&config, reading.shown())?;
         let mut command = Command::new(std::env::current_exe()?);
         command.env(COLLECTOR, self.directory.join("report"));
-        let output = command.arg("--once").arg("--config").arg(&config).output()?;
+        let output = command
+            .arg("--once")
+            .arg("--config")
+            .arg(&config)
+            .output()?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         if text.is_empty() {
             let stderr = String::from_utf8_lossy(&output.stderr);

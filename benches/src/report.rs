@@ -11,7 +11,7 @@ use crate::measure::{Bench, Cost, Pipeline};
 use crate::trees::Tree;
 
 /// Rounds, one measurement of each kind a round: what the machine does besides hits all alike.
-pub(crate) const ROUNDS: usize = 5;
+const ROUNDS: usize = 5;
 
 /// Values a measurement, about.
 const VALUES: u64 = 400_000;

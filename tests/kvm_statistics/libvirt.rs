@@ -83,7 +83,11 @@ fn a_domain_of_libvirt_is_called_by_its_uuid_and_has_what_libvirt_says_and_more(
     let said = virsh(&["domstats", "--vcpu", "--vm", NAME]);
     let said: Vec<_> = said.lines().filter_map(of_line).collect();
     // libvirt leaves histograms out, and what is in debugfs only.
-    assert!(said.len() > 100 && count > said.len(), "{count} {}", said.len());
+    assert!(
+        said.len() > 100 && count > said.len(),
+        "{count} {}",
+        said.len()
+    );
     for (part, name, value) in said {
         let key = (UUID.to_owned(), part, name);
         assert_eq!(all[&key].values, [value], "{key:?}");

@@ -54,16 +54,32 @@ impl Qemu {
         sector[510..].copy_from_slice(&[0x55, 0xaa]);
         std::fs::write(&disk, sector).unwrap();
         let mut command = Command::new(program);
-        command.args(["-accel", "kvm", "-m", "16", "-smp", "2", "-nographic", "-no-reboot"]);
+        command.args([
+            "-accel",
+            "kvm",
+            "-m",
+            "16",
+            "-smp",
+            "2",
+            "-nographic",
+            "-no-reboot",
+        ]);
         command.args(["-nodefaults", "-serial", "stdio", "-monitor", "none"]);
         command.args(["-name", "guest=a,,b c=é", "-uuid", UUID]);
-        command.arg("-drive").arg(format!("file={},format=raw", disk.display()));
-        command.arg("-qmp").arg(format!("unix:{},server=on,wait=off", socket.display()));
+        command
+            .arg("-drive")
+            .arg(format!("file={},format=raw", disk.display()));
+        command
+            .arg("-qmp")
+            .arg(format!("unix:{},server=on,wait=off", socket.display()));
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         // By the time that the guest says so it has run, and the monitor is there.
         let mut output = child.stdout.take().unwrap().bytes();
-        let letters = output.by_ref().map_while(Result::ok).filter(|it| *it == b'k');
+        let letters = output
+            .by_ref()
+            .map_while(Result::ok)
+            .filter(|it| *it == b'k');
         assert_eq!(letters.take(5).count(), 5, "the guest has not run");
         let monitor = BufReader::new(UnixStream::connect(socket).unwrap());
         let mut qemu = Qemu { child, monitor };
@@ -102,7 +118,10 @@ impl Qemu {
         let schema = list(&schemas).find(of_target).unwrap();
         let part = |of: &Value| {
             let cpu = list(&cpus).find(|it| it["qom-path"] == of["qom-path"]);
-            cpu.map_or_else(|| target.to_owned(), |it| format!("vcpu{}", it["cpu-index"]))
+            cpu.map_or_else(
+                || target.to_owned(),
+                |it| format!("vcpu{}", it["cpu-index"]),
+            )
         };
         let of_kvm = list(&all).filter(|it| it["provider"] == "kvm");
         let parts = of_kvm.map(|of| (part(of), statistics(&schema["stats"], &of["stats"])));
@@ -139,7 +158,13 @@ fn statistics(schema: &Value, all: &Value) -> Statistics {
     let number = |names: &[&str], of: &Value| names.iter().position(|it| *of == **it);
     let statistic = |of: &Value| {
         let declared = list(schema).find(|it| it["name"] == of["name"]).unwrap();
-        let types = ["cumulative", "instant", "peak", "linear-histogram", "log2-histogram"];
+        let types = [
+            "cumulative",
+            "instant",
+            "peak",
+            "linear-histogram",
+            "log2-histogram",
+        ];
         let units = ["", "bytes", "seconds", "cycles", "boolean"];
         let values = match &of["value"] {
             Value::Bool(it) => vec![json!(u8::from(*it))],
@@ -182,7 +207,11 @@ fn of_a_guest_of_qemu_at_rest_every_statistic_is_what_its_monitor_says() {
     let expected = [
         ("{sources: [stats_fd]}", qemu.keeps_descriptors(), &vcpus),
         ("{sources: [bpf]}", cfg!(feature = "bpf"), &owner),
-        ("{sources: [stats_fd, bpf, debugfs]}", cfg!(feature = "bpf"), &owner),
+        (
+            "{sources: [stats_fd, bpf, debugfs]}",
+            cfg!(feature = "bpf"),
+            &owner,
+        ),
     ];
     for (receiver, _, expected) in expected.into_iter().filter(|it| it.1) {
         let all = shown(&once(receiver).stdout);

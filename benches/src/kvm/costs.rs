@@ -5,11 +5,10 @@ use std::io;
 
 use super::owners::Owners;
 use super::proofs::{Proofs, Way};
-use super::sources::Source;
+use super::sources::{ROUNDS, SWEEPS, Source};
 use crate::measure::{Bench, Pipeline};
-use crate::report::{ROUNDS, say};
+use crate::report::say;
 
-const SWEEPS: u64 = 100;
 const SIZES: [usize; 2] = [1, 10];
 const OTLP: Pipeline = Pipeline::Otlp("none");
 
@@ -58,7 +57,8 @@ pub(super) fn compare(bench: &Bench, proofs: Option<&Proofs>) -> io::Result<()> 
             sizes.push(sweeps);
         }
         for (what, costs) in whats.iter().zip(&mut costs) {
-            let of = |size: &Vec<(What, Sweep)>| size.iter().find(|it| it.0 == *what).map(|it| it.1);
+            let of =
+                |size: &Vec<(What, Sweep)>| size.iter().find(|it| it.0 == *what).map(|it| it.1);
             costs.extend(of(&sizes[0]).zip(of(&sizes[1])).map(Cost::between));
         }
     }
@@ -89,9 +89,12 @@ fn whats(sources: &[Source], proofs: Option<&Proofs>) -> Vec<What> {
             What::Through(*source, Pipeline::Null),
             What::Through(*source, OTLP),
         ];
-        all.into_iter().filter(|it| *it != What::Read(Source::Files))
+        all.into_iter()
+            .filter(|it| *it != What::Read(Source::Files))
     };
-    ways.map(What::Proof).chain(sources.iter().flat_map(of)).collect()
+    ways.map(What::Proof)
+        .chain(sources.iter().flat_map(of))
+        .collect()
 }
 
 /// One size, by C.
@@ -148,11 +151,16 @@ impl Cost {
 }
 
 fn show(whats: &[What], costs: &[Vec<Cost>], counted: &[(What, f64)]) -> io::Result<()> {
-    say("| what | CPU ns a value: median (least–most) | beside the read | a sweep's own, µs | syscalls a sweep |")?;
+    say(
+        "| what | CPU ns a value: median (least–most) | beside the read | a sweep's own, µs | syscalls a sweep |",
+    )?;
     say("|---|---|---|---|---|")?;
     let median_of = |what: What| {
         let at = whats.iter().position(|it| *it == what)?;
-        costs.get(at).filter(|it| !it.is_empty()).map(|it| median(it, |it| it.value))
+        costs
+            .get(at)
+            .filter(|it| !it.is_empty())
+            .map(|it| median(it, |it| it.value))
     };
     for (what, costs) in whats.iter().zip(costs).filter(|it| !it.1.is_empty()) {
         let value = median(costs, |it| it.value);
@@ -186,7 +194,9 @@ impl What {
         match self {
             What::Proof(way) => way.name().to_owned(),
             What::Read(source) => format!("{}: the read", source.name()),
-            What::Sweep(source) => format!("{}: the thread that reads, all values taken", source.name()),
+            What::Sweep(source) => {
+                format!("{}: the thread that reads, all values taken", source.name())
+            }
             What::Through(source, OTLP) => format!("{}: to OTLP", source.name()),
             What::Through(source, _) => format!("{}: metadata, labels, batch", source.name()),
         }

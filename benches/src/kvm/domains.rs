@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::sources::Source;
+use super::sources::{ROUNDS, Source};
 use super::spent::spend;
 use super::truth::{Values, compare as compare_values, of_host, of_otlp};
 use super::truths::{cost, head, line};
@@ -17,7 +17,6 @@ use crate::measure::Bench;
 
 const DOMAINS: usize = 10;
 const VCPUS: usize = 10;
-const ROUNDS: usize = 3;
 const STATISTICS: [&str; 4] = ["virsh", "domstats", "--vcpu", "--vm"];
 
 /// Makes ten domains of ten vCPUs, and compares what is shown of them at rest.
@@ -41,16 +40,22 @@ fn compare_domains(bench: &Bench) -> io::Result<()> {
         }
         theirs.push(domstats(bench, shown.len())?);
     }
-    let version = virsh(&["version", "--daemon"])?;
-    let version: Vec<&str> = version.lines().filter_map(|it| it.split_once(": ")).map(|it| it.1).collect();
-    let of = format!("ten domains of {VCPUS} vCPUs ({})", version.join(", "));
+    let version = virsh(&["version"])?;
+    let qemu = version
+        .lines()
+        .find_map(|it| it.strip_prefix("Running hypervisor: "));
+    let of = format!("ten domains of {VCPUS} vCPUs, {}", qemu.unwrap_or_default());
     head(of_host(&expected).len(), &of)?;
     for (source, costs) in sources.iter().zip(&ours) {
         let shown = of_otlp(&bench.shown(&source.reading())?);
         let name = format!("{}: to OTLP", source.name());
         line(&name, compare_values(&shown, &expected), costs)?;
     }
-    line("virsh domstats --vcpu --vm", compare_values(&shown, &expected), &theirs)
+    line(
+        "virsh domstats --vcpu --vm",
+        compare_values(&shown, &expected),
+        &theirs,
+    )
 }
 
 fn name(number: usize) -> String {
@@ -101,9 +106,8 @@ fn by_qmp() -> io::Result<Values> {
         };
         let cpus = ask(r#"{"execute": "query-cpus-fast"}"#)?;
         for target in ["vm", "vcpu"] {
-            let query = format!(
-                r#"{{"execute": "query-stats", "arguments": {{"target": "{target}"}}}}"#
-            );
+            let query =
+                format!(r#"{{"execute": "query-stats", "arguments": {{"target": "{target}"}}}}"#);
             for of in ask(&query)? {
                 let cpu = cpus.iter().find(|it| it["qom-path"] == of["qom-path"]);
                 let part = cpu.map_or("vm".into(), |it| format!("vcpu{}", it["cpu-index"]));
@@ -151,7 +155,10 @@ fn of_domstats(text: &str) -> Values {
             "no" => Some(0),
             number => number.parse().ok(),
         };
-        values.insert((vm.clone(), part, statistic.to_owned()), value.into_iter().collect());
+        values.insert(
+            (vm.clone(), part, statistic.to_owned()),
+            value.into_iter().collect(),
+        );
     }
     values
 }
@@ -172,7 +179,16 @@ fn domstats(bench: &Bench, shown: usize) -> io::Result<(f64, Option<f64>)> {
     let syscalls = if bench.perf {
         let counted = bench.directory().join("counted");
         let (file, pids) = (counted.to_string_lossy().into_owned(), pids.join(","));
-        let count = ["stat", "-x,", "-e", "raw_syscalls:sys_enter", "-o", &file, "-p", &pids];
+        let count = [
+            "stat",
+            "-x,",
+            "-e",
+            "raw_syscalls:sys_enter",
+            "-o",
+            &file,
+            "-p",
+            &pids,
+        ];
         Command::new("perf").args(count).args(STATISTICS).output()?;
         let theirs = crate::measure::syscalls(&fs::read_to_string(&counted)?);
         #[allow(clippy::cast_precision_loss)]
@@ -186,7 +202,9 @@ fn domstats(bench: &Bench, shown: usize) -> io::Result<(f64, Option<f64>)> {
 
 /// The CPU time of all threads of a process.
 fn of_process(pid: &str) -> Duration {
-    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten();
+    let tasks = fs::read_dir(format!("/proc/{pid}/task"))
+        .into_iter()
+        .flatten();
     let tasks = tasks.filter_map(|it| Some(it.ok()?.path()));
     Duration::from_nanos(tasks.map(|it: PathBuf| on_cpu(&it)).sum())
 }

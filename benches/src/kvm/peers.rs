@@ -50,7 +50,10 @@ impl Peer {
         let names = names.map_err(|_| io::Error::other(INSTALL))?;
         let metric = |line: &str| {
             let (name, number) = line.trim().split_once(char::is_whitespace)?;
-            number.trim().starts_with("KVM:0:").then(|| format!("kvm.{name}"))
+            number
+                .trim()
+                .starts_with("KVM:0:")
+                .then(|| format!("kvm.{name}"))
         };
         let metrics = names.lines().filter_map(metric).collect();
         Ok(Peer::Pmda { metrics })
@@ -112,7 +115,10 @@ impl Peer {
                 let agents = format!("{pcp}/lib/pcp/pmdas");
                 let fetch = format!("fetch {}\n", metrics.join(" "));
                 let turns = (100 * length).max(1);
-                let input = format!("open pipe {agents}/kvm/pmdakvm\n{}quit\n", fetch.repeat(turns));
+                let input = format!(
+                    "open pipe {agents}/kvm/pmdakvm\n{}quit\n",
+                    fetch.repeat(turns)
+                );
                 let (binaries, agents) = (
                     format!("PCP_BINADM_DIR={pcp}/lib/pcp/bin"),
                     format!("PCP_PMDAS_DIR={agents}"),

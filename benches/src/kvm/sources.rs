@@ -5,6 +5,10 @@ use crate::reading::Reading;
 /// The time between two sweeps, ms.
 pub(super) const INTERVAL: u64 = 20;
 
+/// Sweeps of a measurement, and measurements: a build that is not optimised tells no cost, it only has to work.
+pub(super) const SWEEPS: u64 = if cfg!(debug_assertions) { 5 } else { 100 };
+pub(super) const ROUNDS: usize = if cfg!(debug_assertions) { 1 } else { 5 };
+
 /// What gives the statistics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Source {
@@ -44,7 +48,10 @@ impl Source {
             Source::All => ("kvm", kvm("stats_fd, bpf, debugfs")),
             Source::Files => {
                 let layout = "root: 'debugfs:kvm', subsystem: kvm, layout: '{vm}/{vcpu}/{metric}'";
-                ("statsfs", format!("{layout}, collection_interval: {INTERVAL}ms"))
+                (
+                    "statsfs",
+                    format!("{layout}, collection_interval: {INTERVAL}ms"),
+                )
             }
         };
         Reading {

@@ -43,7 +43,9 @@ pub(super) fn spend(bench: &Bench, program: &[&str], input: &str) -> io::Result<
     let mut command = Command::new(all[0]);
     command.args(&all[1..]).stdin(File::open(&given)?);
     // What it writes beside its output, it writes where it is.
-    command.current_dir(bench.directory()).stdout(Stdio::piped());
+    command
+        .current_dir(bench.directory())
+        .stdout(Stdio::piped());
     let before = of_children()?;
     let output = command.output()?;
     let cpu = of_children()?.saturating_sub(before);
@@ -59,7 +61,10 @@ pub(super) fn spend(bench: &Bench, program: &[&str], input: &str) -> io::Result<
 pub(super) fn of_children() -> io::Result<Duration> {
     let stat = fs::read_to_string("/proc/self/stat")?;
     let fields = stat.rsplit(") ").next().unwrap_or_default().split(' ');
-    let ticks = fields.skip(13).take(2).filter_map(|it| it.parse::<u64>().ok());
+    let ticks = fields
+        .skip(13)
+        .take(2)
+        .filter_map(|it| it.parse::<u64>().ok());
     // The kernel counts in hundredths of a second here.
     Ok(Duration::from_millis(10 * ticks.sum::<u64>()))
 }

@@ -26,7 +26,9 @@ pub(super) struct Truth {
 pub(super) fn compare(shown: &Values, owners: &Values) -> Truth {
     let mut truth = Truth::default();
     let mut statistics = BTreeSet::new();
-    for (key, value) in shown {
+    let vms: BTreeSet<&String> = owners.keys().map(|it| &it.0).collect();
+    // Who else has VMs on this host is not asked what is true of them.
+    for (key, value) in shown.iter().filter(|it| vms.contains(&it.0.0)) {
         let Some(expected) = owners.get(key) else {
             truth.others += 1;
             continue;
@@ -56,7 +58,11 @@ pub(super) fn with_sums(owners: &Values) -> Values {
 pub(super) fn of_host(owners: &Values) -> Values {
     let mut all = Values::new();
     for ((.., name), value) in owners {
-        add(&mut all, (String::new(), String::new(), name.clone()), value);
+        add(
+            &mut all,
+            (String::new(), String::new(), name.clone()),
+            value,
+        );
     }
     all
 }

@@ -4,14 +4,12 @@ use std::io;
 
 use super::owners::Owners;
 use super::peers::Peer;
-use super::sources::Source;
+use super::sources::{ROUNDS, SWEEPS, Source};
 use super::truth::{Truth, Values, compare as compare_values, of_host, of_otlp, with_sums};
 use crate::measure::{Bench, Pipeline};
 use crate::report::{lacks, say};
 
 const SOURCES: [Source; 4] = [Source::StatsFd, Source::Bpf, Source::All, Source::Files];
-const ROUNDS: usize = 3;
-const SWEEPS: u64 = 100;
 
 /// CPU ns a value, and system calls.
 type Cost = (f64, Option<f64>);
