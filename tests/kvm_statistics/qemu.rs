@@ -75,7 +75,7 @@ impl Qemu {
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         // By the time that the guest says so it has run, and the monitor is there.
-        let mut output = child.stdout.take().unwrap().bytes();
+        let mut output = BufReader::new(child.stdout.take().unwrap()).bytes();
         let letters = output
             .by_ref()
             .map_while(Result::ok)
