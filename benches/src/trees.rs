@@ -169,17 +169,7 @@ pub(crate) fn kvm(debugfs: &Path, vcpus: u64) -> io::Result<(Tree, Vms)> {
     };
     let vms = (0..20).map(|_| vm()).collect::<Result<Vec<_>, _>>()?;
     let root = debugfs.join("kvm");
-    let mut directories = Vec::new();
-    let mut below = vec![root.clone()];
-    while let Some(directory) = below.pop() {
-        for entry in fs::read_dir(&directory)? {
-            let entry = entry?;
-            if entry.file_type()?.is_dir() {
-                below.push(entry.path());
-            }
-        }
-        directories.push(directory);
-    }
+    let directories = directories(&root)?;
     let tree = Tree {
         name: format!("kvm, 20 VMs of {vcpus} vCPUs"),
         root,
@@ -190,6 +180,39 @@ pub(crate) fn kvm(debugfs: &Path, vcpus: u64) -> io::Result<(Tree, Vms)> {
         keeps: false,
     };
     Ok((tree, Vms { _alive: vms }))
+}
+
+/// KVM's directories in debugfs, as they are at this moment.
+pub(crate) fn vms() -> io::Result<Tree> {
+    let root = PathBuf::from("/sys/kernel/debug/kvm");
+    let mut directories = directories(&root)?;
+    // The host's sums are no VM's.
+    directories.retain(|it| *it != root);
+    Ok(Tree {
+        name: "debugfs".into(),
+        keys: ", subsystem: kvm, layout: '{vm}/{vcpu}/{metric}'",
+        root,
+        subsystems: 1,
+        files: 1_250,
+        directories,
+        keeps: false,
+    })
+}
+
+/// A directory, and all below it.
+fn directories(root: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut directories = Vec::new();
+    let mut below = vec![root.to_owned()];
+    while let Some(directory) = below.pop() {
+        for entry in fs::read_dir(&directory)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                below.push(entry.path());
+            }
+        }
+        directories.push(directory);
+    }
+    Ok(directories)
 }
 
 fn short(files: usize) -> String {

@@ -2,14 +2,19 @@
 //! and of ten, the difference is the values', the rest the sweep's own.
 
 use std::io;
+use std::time::Duration;
 
 use super::owners::Owners;
 use super::proofs::{Proofs, Way};
 use super::sources::{ROUNDS, SWEEPS, Source};
-use crate::measure::{Bench, Pipeline};
+use crate::measure::{self, Bench, Pipeline};
 use crate::report::say;
+use crate::trees;
 
-const SIZES: [usize; 2] = [1, 10];
+const SOURCES: [Source; 3] = [Source::StatsFd, Source::Bpf, Source::Files];
+/// vCPUs of each VM.
+const FEW: usize = 1;
+const MANY: usize = 10;
 const OTLP: Pipeline = Pipeline::Otlp("none");
 
 /// What is measured.
@@ -40,61 +45,42 @@ struct Cost {
 
 /// Measures all, side by side, and shows it.
 pub(super) fn compare(bench: &Bench, proofs: Option<&Proofs>) -> io::Result<()> {
-    let sources = [Source::StatsFd, Source::Bpf, Source::Files];
-    let whats = whats(&sources, proofs);
-    let mut costs: Vec<Vec<Cost>> = vec![Vec::new(); whats.len()];
+    let mut costs: Vec<(What, Vec<Cost>)> = Vec::new();
     for _ in 0..ROUNDS {
-        let mut sizes = Vec::new();
-        for vcpus in SIZES {
-            let owners = Owners::start(vcpus)?;
-            let sweeps = sources.iter().map(|it| sweeps(bench, *it, &owners));
-            let sweeps: Vec<(What, Sweep)> = sweeps
-                .collect::<io::Result<Vec<_>>>()?
-                .into_iter()
-                .flatten()
-                .chain(proven(proofs, &owners)?)
-                .collect();
-            sizes.push(sweeps);
-        }
-        for (what, costs) in whats.iter().zip(&mut costs) {
-            let of =
-                |size: &Vec<(What, Sweep)>| size.iter().find(|it| it.0 == *what).map(|it| it.1);
-            costs.extend(of(&sizes[0]).zip(of(&sizes[1])).map(Cost::between));
+        let (small, large) = (size(bench, proofs, FEW)?, size(bench, proofs, MANY)?);
+        for ((what, small), (_, large)) in small.into_iter().zip(large) {
+            let cost = Cost::between(small, large);
+            match costs.iter_mut().find(|it| it.0 == what) {
+                Some((_, all)) => all.push(cost),
+                None => costs.push((what, vec![cost])),
+            }
         }
     }
-    show(&whats, &costs, &counted(bench, &sources)?)
+    show(&costs, &counted(bench)?)
 }
 
-/// The system calls of a sweep of the larger size, to OTLP, where they can be counted.
-fn counted(bench: &Bench, sources: &[Source]) -> io::Result<Vec<(What, f64)>> {
-    let mut all = Vec::new();
-    let owners = Owners::start(SIZES[1])?;
-    for source in sources.iter().filter(|_| bench.perf) {
-        let cost = bench.sweeps(&source.reading(), OTLP, SWEEPS, true)?;
-        let calls = cost.syscalls.unwrap_or_default();
-        #[allow(clippy::cast_precision_loss)]
-        all.push((What::Through(*source, OTLP), calls as f64 / SWEEPS as f64));
+/// All of it with VMs of so many vCPUs.
+fn size(bench: &Bench, proofs: Option<&Proofs>, vcpus: usize) -> io::Result<Vec<(What, Sweep)>> {
+    let owners = Owners::start(vcpus)?;
+    let mut all = proven(proofs, &owners)?;
+    for source in SOURCES {
+        all.extend(sweeps(bench, source, &owners)?);
     }
-    drop(owners);
     Ok(all)
 }
 
-fn whats(sources: &[Source], proofs: Option<&Proofs>) -> Vec<What> {
-    let ways = [Way::Kept, Way::Checked, Way::Pass].into_iter();
-    let ways = ways.filter(|way| proofs.is_some_and(|it| it.has(*way)));
-    let of = |source: &Source| {
-        let all = [
-            What::Read(*source),
-            What::Sweep(*source),
-            What::Through(*source, Pipeline::Null),
-            What::Through(*source, OTLP),
-        ];
-        all.into_iter()
-            .filter(|it| *it != What::Read(Source::Files))
-    };
-    ways.map(What::Proof)
-        .chain(sources.iter().flat_map(of))
-        .collect()
+/// The system calls of a sweep of the larger size, to OTLP, where they can be counted.
+fn counted(bench: &Bench) -> io::Result<Vec<(What, f64)>> {
+    let mut all = Vec::new();
+    let owners = Owners::start(MANY)?;
+    for source in SOURCES.into_iter().filter(|_| bench.perf) {
+        let cost = bench.sweeps(&source.reading(), OTLP, SWEEPS, true)?;
+        let calls = cost.syscalls.unwrap_or_default();
+        #[allow(clippy::cast_precision_loss)]
+        all.push((What::Through(source, OTLP), calls as f64 / SWEEPS as f64));
+    }
+    drop(owners);
+    Ok(all)
 }
 
 /// One size, by C.
@@ -115,22 +101,29 @@ fn sweeps(bench: &Bench, source: Source, owners: &Owners) -> io::Result<Vec<(Wha
     let mut all = Vec::new();
     for pipeline in [Pipeline::Null, OTLP] {
         let cost = bench.sweeps(&source.reading(), pipeline, SWEEPS, false)?;
-        let values = usize::try_from(cost.values / SWEEPS).unwrap_or_default();
-        let of = |cpu: std::time::Duration| sweep(values, nanos(cpu));
+        let of = |cpu| sweep(values(&cost), nanos(cpu));
         all.push((What::Through(source, pipeline), of(cost.cpu)));
         if pipeline == Pipeline::Null {
             all.push((What::Sweep(source), of(cost.readers)));
         }
     }
-    if source != Source::Files {
+    let read = if source == Source::Files {
+        let cost = bench.floor(&trees::vms()?, SWEEPS)?;
+        sweep(values(&cost), nanos(cost.cpu))
+    } else {
         let cost = bench.sweeps(&source.read_alone(), Pipeline::Null, SWEEPS, false)?;
-        let values = owners.count(source.has_vms());
-        all.push((What::Read(source), sweep(values, nanos(cost.readers))));
-    }
+        sweep(owners.count(source.has_vms()), nanos(cost.readers))
+    };
+    all.push((What::Read(source), read));
     Ok(all)
 }
 
-fn nanos(cpu: std::time::Duration) -> u64 {
+/// How many values a sweep had.
+fn values(run: &measure::Cost) -> usize {
+    usize::try_from(run.values / SWEEPS).unwrap_or_default()
+}
+
+fn nanos(cpu: Duration) -> u64 {
     u64::try_from(cpu.as_nanos()).unwrap_or(u64::MAX)
 }
 
@@ -143,42 +136,23 @@ fn sweep(values: usize, cpu: u64) -> Sweep {
 }
 
 impl Cost {
-    fn between((small, large): (Sweep, Sweep)) -> Cost {
+    fn between(small: Sweep, large: Sweep) -> Cost {
         let value = (large.ns - small.ns) / (large.values - small.values);
         let sweep = (small.ns - value * small.values) / 1e3;
         Cost { value, sweep }
     }
 }
 
-fn show(whats: &[What], costs: &[Vec<Cost>], counted: &[(What, f64)]) -> io::Result<()> {
+fn show(all: &[(What, Vec<Cost>)], counted: &[(What, f64)]) -> io::Result<()> {
     say(
         "| what | CPU ns a value: median (least–most) | beside the read | a sweep's own, µs | syscalls a sweep |",
     )?;
     say("|---|---|---|---|---|")?;
-    let median_of = |what: What| {
-        let at = whats.iter().position(|it| *it == what)?;
-        costs
-            .get(at)
-            .filter(|it| !it.is_empty())
-            .map(|it| median(it, |it| it.value))
-    };
-    for (what, costs) in whats.iter().zip(costs).filter(|it| !it.1.is_empty()) {
+    for (what, costs) in all {
         let value = median(costs, |it| it.value);
-        let all = costs.iter().map(|it| it.value);
-        let (low, high) = all.fold((f64::MAX, f64::MIN), |(a, b), it| (a.min(it), b.max(it)));
-        let beside = match what {
-            What::Through(source, _) => {
-                let read = median_of(What::Read(*source));
-                read.map(|read| format!("{:.1}", value - read))
-            }
-            What::Read(source) => {
-                let proof = Way::of(*source).and_then(|it| median_of(What::Proof(it)));
-                proof.map(|proof| format!("{:.2} × C", value / proof))
-            }
-            What::Proof(_) | What::Sweep(_) => None,
-        };
-        let beside = beside.unwrap_or_else(|| "–".into());
-        let own = median(costs, |it| it.sweep);
+        let each = costs.iter().map(|it| it.value);
+        let (low, high) = each.fold((f64::MAX, f64::MIN), |(a, b), it| (a.min(it), b.max(it)));
+        let (beside, own) = (beside(*what, value, all), median(costs, |it| it.sweep));
         let syscalls = counted.iter().find(|it| it.0 == *what);
         let syscalls = syscalls.map_or_else(|| "–".into(), |it| format!("{:.0}", it.1));
         let name = what.name();
@@ -187,6 +161,25 @@ fn show(whats: &[What], costs: &[Vec<Cost>], counted: &[(What, f64)]) -> io::Res
         ))?;
     }
     Ok(())
+}
+
+/// What it costs more than the read alone; a read by how many times what it costs in C.
+fn beside(what: What, value: f64, all: &[(What, Vec<Cost>)]) -> String {
+    let median_of = |what: What| {
+        let (_, costs) = all.iter().find(|it| it.0 == what)?;
+        Some(median(costs, |it| it.value))
+    };
+    let text = match what {
+        What::Sweep(source) | What::Through(source, _) => {
+            median_of(What::Read(source)).map(|read| format!("{:.1}", value - read))
+        }
+        What::Read(source) => {
+            let proof = Way::of(source).and_then(|it| median_of(What::Proof(it)));
+            proof.map(|proof| format!("{:.2} × C", value / proof))
+        }
+        What::Proof(_) => None,
+    };
+    text.unwrap_or_else(|| "–".into())
 }
 
 impl What {
