@@ -99,14 +99,6 @@ fn proven(proofs: Option<&Proofs>, owners: &Owners) -> io::Result<Vec<(What, Swe
 /// One size, by a source.
 fn sweeps(bench: &Bench, source: Source, owners: &Owners) -> io::Result<Vec<(What, Sweep)>> {
     let mut all = Vec::new();
-    for pipeline in [Pipeline::Null, OTLP] {
-        let cost = bench.sweeps(&source.reading(), pipeline, SWEEPS, false)?;
-        let of = |cpu| sweep(values(&cost), nanos(cpu));
-        all.push((What::Through(source, pipeline), of(cost.cpu)));
-        if pipeline == Pipeline::Null {
-            all.push((What::Sweep(source), of(cost.readers)));
-        }
-    }
     let read = if source == Source::Files {
         let cost = bench.floor(&trees::vms()?, SWEEPS)?;
         sweep(values(&cost), nanos(cost.cpu))
@@ -115,6 +107,14 @@ fn sweeps(bench: &Bench, source: Source, owners: &Owners) -> io::Result<Vec<(Wha
         sweep(owners.count(source.has_vms()), nanos(cost.readers))
     };
     all.push((What::Read(source), read));
+    for pipeline in [Pipeline::Null, OTLP] {
+        let cost = bench.sweeps(&source.reading(), pipeline, SWEEPS, false)?;
+        let of = |cpu| sweep(values(&cost), nanos(cpu));
+        all.push((What::Through(source, pipeline), of(cost.cpu)));
+        if pipeline == Pipeline::Null {
+            all.push((What::Sweep(source), of(cost.readers)));
+        }
+    }
     Ok(all)
 }
 
