@@ -13,7 +13,7 @@ use super::spent::spend;
 use super::truth::{Values, compare as compare_values, of_host, of_otlp};
 use super::truths::{cost, head, line};
 use crate::child::on_cpu;
-use crate::measure::Bench;
+use crate::measure::{Bench, syscalls};
 
 const DOMAINS: usize = 10;
 const VCPUS: usize = 10;
@@ -172,32 +172,30 @@ fn domstats(bench: &Bench, shown: usize) -> io::Result<(f64, Option<f64>)> {
     }
     let others = || pids.iter().map(|it| of_process(it)).sum::<Duration>();
     let before = others();
-    let own = spend(bench, &STATISTICS, "")?;
+    let own = spend(bench, &STATISTICS, "", false)?;
     let cpu = own.cpu + others().saturating_sub(before);
     #[allow(clippy::cast_precision_loss)]
     let values = shown.max(1) as f64;
-    let syscalls = if bench.perf {
-        let counted = bench.directory().join("counted");
-        let (file, pids) = (counted.to_string_lossy().into_owned(), pids.join(","));
-        let count = [
-            "stat",
-            "-x,",
-            "-e",
-            "raw_syscalls:sys_enter",
-            "-o",
-            &file,
-            "-p",
-            &pids,
-        ];
-        Command::new("perf").args(count).args(STATISTICS).output()?;
-        let theirs = crate::measure::syscalls(&fs::read_to_string(&counted)?);
-        #[allow(clippy::cast_precision_loss)]
-        let each = |(own, theirs): (u64, u64)| (own + theirs) as f64 / values;
-        own.syscalls.zip(theirs).map(each)
-    } else {
-        None
-    };
+    #[allow(clippy::cast_precision_loss)]
+    let syscalls = count(bench, &pids)?.map(|it| it as f64 / values);
     Ok((cpu.as_secs_f64() * 1e9 / values, syscalls))
+}
+
+/// The system calls of the same, where they can be counted.
+fn count(bench: &Bench, pids: &[String]) -> io::Result<Option<u64>> {
+    if !bench.perf {
+        return Ok(None);
+    }
+    let own = spend(bench, &STATISTICS, "", true)?;
+    let counted = bench.directory().join("counted");
+    let mut perf = Command::new("perf");
+    perf.args(["stat", "-x,", "-e", "raw_syscalls:sys_enter", "-o"]);
+    perf.arg(&counted)
+        .args(["-p", &pids.join(",")])
+        .args(STATISTICS);
+    perf.output()?;
+    let theirs = syscalls(&fs::read_to_string(&counted)?);
+    Ok(own.syscalls.zip(theirs).map(|(own, theirs)| own + theirs))
 }
 
 /// The CPU time of all threads of a process.

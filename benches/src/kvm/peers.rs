@@ -31,7 +31,7 @@ impl Peer {
             program,
             is_told: false,
         };
-        let run = shipped.run(bench, 0)?;
+        let run = shipped.run(bench, 0, false)?;
         if run.output.status.success() {
             return Ok((shipped, None));
         }
@@ -69,7 +69,7 @@ impl Peer {
 
     /// What it shows, once: sums over all VMs, under no VM's name.
     pub(super) fn shown(&self, bench: &Bench) -> io::Result<Values> {
-        let text = self.run(bench, 0)?.stdout();
+        let text = self.run(bench, 0, false)?.stdout();
         let mut values = Values::new();
         let mut metric = "";
         for line in text.lines() {
@@ -88,27 +88,40 @@ impl Peer {
         Ok(values)
     }
 
-    /// What so many turns cost, the start taken off: values, CPU ns and system calls a value.
+    /// What a value costs, the start taken off: CPU ns, and system calls.
     pub(super) fn cost(&self, bench: &Bench, shown: usize) -> io::Result<(f64, Option<f64>)> {
-        let (few, many) = (self.run(bench, 1)?, self.run(bench, 4)?);
+        let cpu = self.each(bench, shown, false, |it| Some(it.cpu.as_secs_f64() * 1e9))?;
+        #[allow(clippy::cast_precision_loss)]
+        let calls = |it: &Spent| it.syscalls.map(|it| it as f64);
+        let syscalls = self.each(bench, shown, bench.perf, calls)?;
+        Ok((cpu.unwrap_or_default(), syscalls))
+    }
+
+    /// How much of this a value takes, of so many that each turn shows.
+    fn each(
+        &self,
+        bench: &Bench,
+        shown: usize,
+        count: bool,
+        of: impl Fn(&Spent) -> Option<f64>,
+    ) -> io::Result<Option<f64>> {
+        let (few, many) = (self.run(bench, 1, count)?, self.run(bench, 4, count)?);
         let turns = self.turns(&many).saturating_sub(self.turns(&few));
         #[allow(clippy::cast_precision_loss)]
         let values = (turns * shown).max(1) as f64;
-        let cpu = many.cpu.saturating_sub(few.cpu).as_secs_f64() * 1e9 / values;
-        #[allow(clippy::cast_precision_loss)]
-        let each = |(many, few): (u64, u64)| many.saturating_sub(few) as f64 / values;
-        Ok((cpu, many.syscalls.zip(few.syscalls).map(each)))
+        let more = of(&many).zip(of(&few)).map(|(many, few)| many - few);
+        Ok(more.map(|it| it / values))
     }
 
     /// Runs it: for one turn, or for so many seconds or hundreds of turns.
-    fn run(&self, bench: &Bench, length: usize) -> io::Result<Spent> {
+    fn run(&self, bench: &Bench, length: usize, count: bool) -> io::Result<Spent> {
         match self {
             Peer::KvmStat { program, .. } => {
                 let (program, seconds) = (program.to_string_lossy(), length.to_string());
                 let once = ["python3", &program, "-1", "-d"];
                 let log = ["timeout", "-s", "INT", &seconds, "python3", &program];
                 let log = [&log[..], &["-d", "-l", "-s", "0.1"]].concat();
-                spend(bench, if length == 0 { &once } else { &log }, "")
+                spend(bench, if length == 0 { &once } else { &log }, "", count)
             }
             Peer::Pmda { metrics } => {
                 let pcp = format!("{PLACE}/pcp/usr");
@@ -128,7 +141,7 @@ impl Peer {
                     format!("{pcp}/lib/pcp/pmdas/kvm/root_kvm"),
                 );
                 let program = ["env", &binaries, &agents, &debugger, "-f", "-n", &names];
-                spend(bench, &program, &input)
+                spend(bench, &program, &input, count)
             }
         }
     }

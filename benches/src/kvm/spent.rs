@@ -5,7 +5,7 @@ use std::io;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use crate::measure::Bench;
+use crate::measure::{Bench, syscalls};
 
 /// What a program gave, and what it took.
 #[derive(Debug)]
@@ -27,15 +27,20 @@ impl Spent {
     }
 }
 
-/// Runs it, with this on its standard input.
-pub(super) fn spend(bench: &Bench, program: &[&str], input: &str) -> io::Result<Spent> {
+/// Runs it, with this on its standard input; with `count`, its system calls are counted, which costs by itself.
+pub(super) fn spend(
+    bench: &Bench,
+    program: &[&str],
+    input: &str,
+    count: bool,
+) -> io::Result<Spent> {
     let file = |name: &str| bench.directory().join(name);
     let (given, counted) = (file("input"), file("counted"));
     fs::write(&given, input)?;
     let perf = ["perf", "stat", "-x,", "-e", "raw_syscalls:sys_enter", "-o"];
     let mut all: Vec<&str> = Vec::new();
     let place = counted.to_string_lossy();
-    if bench.perf {
+    if count {
         all.extend(perf);
         all.push(&place);
     }
@@ -49,11 +54,11 @@ pub(super) fn spend(bench: &Bench, program: &[&str], input: &str) -> io::Result<
     let before = of_children()?;
     let output = command.output()?;
     let cpu = of_children()?.saturating_sub(before);
-    let lines = fs::read_to_string(&counted).unwrap_or_default();
+    let lines = count.then(|| fs::read_to_string(&counted)).transpose()?;
     Ok(Spent {
         output,
         cpu,
-        syscalls: crate::measure::syscalls(&lines),
+        syscalls: lines.and_then(|it| syscalls(&it)),
     })
 }
 
