@@ -1,5 +1,5 @@
-//! `kvm [costs|truth|libvirt]`: what statistics of KVM cost, and how many of them are true: by this program's sources, by a C program that does
-//! nothing but read, and by what people use.
+//! `kvm [costs|truth|libvirt]`: what statistics of KVM cost, and how many of them are true: by this program's sources, by a
+//! C program that does nothing but read, and by what people use.
 
 mod costs;
 mod domains;
