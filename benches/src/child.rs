@@ -2,6 +2,7 @@
 //! after so many sweeps.
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -9,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 
 use exporter_otlp as _;
 use exporter_prometheus as _;
+use exporter_stdout as _;
 use pipeline::{
     Batch, BuildInfo, Component, Context, Delivery, ExportError, Exporter, Result, async_trait,
     points,
@@ -16,6 +18,7 @@ use pipeline::{
 use processor_batch as _;
 use processor_labels as _;
 use processor_metadata as _;
+use receiver_kvm as _;
 use receiver_statsfs as _;
 use rustix::process::{Signal, getpid, kill_process};
 use schemars::JsonSchema;
@@ -47,6 +50,8 @@ pipeline::register! { exporter Discard }
 /// Points that were taken, and when the first of them was, ns since the process began.
 static TAKEN: AtomicU64 = AtomicU64::new(0);
 static FIRST: AtomicU64 = AtomicU64::new(0);
+/// The CPU time of the threads that read, when the last sweep was taken, ns.
+static READERS: AtomicU64 = AtomicU64::new(0);
 
 impl Component for Discard {
     const TYPE: &'static str = "discard";
@@ -78,6 +83,7 @@ impl Exporter for Discard {
         // Sweeps of a subsystem do not overlap: so many ends are so many sweeps of each.
         let is_over = ended.len() as u64 >= self.config.sweeps * self.config.subsystems as u64;
         if is_over && !self.is_over.swap(true, Ordering::Relaxed) {
+            READERS.store(readers(), Ordering::Relaxed);
             // All of the program ends, with the other exporters.
             kill_process(getpid(), Signal::TERM).map_err(ExportError::permanent)?;
         }
@@ -90,6 +96,24 @@ impl Exporter for Discard {
         delivery.block_on_overflow = true;
         delivery
     }
+}
+
+/// The CPU time of the threads that read, ns.
+fn readers() -> u64 {
+    let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten();
+    let tasks = tasks.filter_map(|it| Some(it.ok()?.path()));
+    let is_reader = |task: &PathBuf| {
+        let name = std::fs::read_to_string(task.join("comm")).unwrap_or_default();
+        ["kvm", "statsfs-read"].contains(&name.trim_end())
+    };
+    tasks.filter(is_reader).map(|it| on_cpu(&it)).sum()
+}
+
+/// The CPU time of a task, by its directory in `/proc`, ns.
+pub(crate) fn on_cpu(task: &Path) -> u64 {
+    let times = std::fs::read_to_string(task.join("schedstat")).unwrap_or_default();
+    let first = times.split(' ').next();
+    first.and_then(|it| it.parse().ok()).unwrap_or_default()
 }
 
 /// ns since this process began.
@@ -114,7 +138,7 @@ pub(crate) fn cpu() -> u64 {
 }
 
 /// Runs the collector with the arguments of the command line, then writes down what it counted: points, allocations,
-/// bytes, time to the first export, memory in KiB, and CPU time.
+/// bytes, time to the first export, memory in KiB, and CPU time, that of the threads that read beside it.
 pub(crate) fn main(report: &str) -> ExitCode {
     let code = pipeline_service::main(BuildInfo::default());
     let (allocations, bytes) = allocator::counts();
@@ -127,10 +151,11 @@ pub(crate) fn main(report: &str) -> ExitCode {
     let taken = TAKEN.load(Ordering::Relaxed);
     let first = FIRST.load(Ordering::Relaxed);
     let text = format!(
-        "{taken} {allocations} {bytes} {first} {} {} {}",
+        "{taken} {allocations} {bytes} {first} {} {} {} {}",
         memory("VmRSS:"),
         memory("RssFile:"),
-        cpu()
+        cpu(),
+        READERS.load(Ordering::Relaxed)
     );
     // The parent misses it, and says so.
     let _ = std::fs::write(report, text);

@@ -1,11 +1,14 @@
 //! `cargo run --profile dist -p benchmarks`: what a value costs, side by side in one run of half an hour; with an argument a
-//! part of it: `costs [tmpfs|veth|kvm]`, `churn`, `scale` (up to a million files), `size`, `scrape`. Everything that is measured is
-//! a process of its own, by its CPU time; the cost of the start is taken off by running each twice, few sweeps and many.
+//! part of it: `costs [tmpfs|veth|kvm]`, `churn`, `scale` (up to a million files), `size`, `scrape`. `kvm [costs|truth|libvirt]` is a
+//! run of its own, of the receiver `kvm`. Everything that is measured is a process of its own, by its CPU time; the cost of
+//! the start is taken off by running each twice, few sweeps and many.
 
 mod allocator;
 mod child;
 mod floor;
+mod kvm;
 mod measure;
+mod reading;
 mod report;
 mod scrape;
 mod served;
@@ -36,10 +39,11 @@ fn main() -> ExitCode {
         Some("costs") => costs(&std::env::args().nth(2).unwrap_or_default()),
         Some("scale") => scale(),
         Some("churn") => churn(),
+        Some("kvm") => kvm::main(std::env::args().nth(2).as_deref()),
         Some("size") => report::sizes(),
         Some("scrape") => scrapes(),
         Some(other) => Err(io::Error::other(format!(
-            "`{other}` is none of costs, scale, churn, size, scrape"
+            "`{other}` is none of costs, kvm, scale, churn, size, scrape"
         ))),
     };
     match done {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use crate::reading::Reading;
 use crate::trees::Tree;
 
 /// Variables that make this program what is measured, or part of it.
@@ -30,6 +31,8 @@ pub(crate) enum Pipeline {
 pub(crate) struct Cost {
     pub(crate) values: u64,
     pub(crate) cpu: Duration,
+    /// Of it, what the threads that read took.
+    pub(crate) readers: Duration,
     pub(crate) allocations: u64,
     pub(crate) bytes: u64,
     pub(crate) first: Duration,
@@ -43,8 +46,9 @@ impl Cost {
     /// What this run cost more than another one.
     pub(crate) fn beyond(self, other: Cost) -> Cost {
         Cost {
-            values: self.values - other.values,
+            values: self.values.saturating_sub(other.values),
             cpu: self.cpu.saturating_sub(other.cpu),
+            readers: self.readers.saturating_sub(other.readers),
             allocations: self.allocations.saturating_sub(other.allocations),
             bytes: self.bytes.saturating_sub(other.bytes),
             syscalls: self
@@ -111,7 +115,7 @@ impl Bench {
         command.env(FLOOR, &list).args([
             sweeps.to_string(),
             u8::from(tree.keeps).to_string(),
-            interval_ms(tree).to_string(),
+            tree.interval_ms().to_string(),
         ]);
         let text = String::from_utf8_lossy(&command.output()?.stdout).into_owned();
         two(&text)
@@ -132,13 +136,12 @@ impl Bench {
     /// What so many sweeps cost, the start taken off; with `count`, their system calls too.
     pub(crate) fn sweeps(
         &self,
-        tree: &Tree,
+        reading: &Reading,
         pipeline: Pipeline,
         sweeps: u64,
         count: bool,
     ) -> io::Result<Cost> {
-        let interval = interval(tree);
-        let run = |sweeps| self.collector(tree, pipeline, sweeps, &interval, count);
+        let run = |sweeps| self.collector(reading, pipeline, sweeps, count);
         let few = run(2)?;
         Ok(run(2 + sweeps)?.beyond(few))
     }
@@ -146,14 +149,13 @@ impl Bench {
     /// One run of the collector, from its start to its end.
     pub(crate) fn collector(
         &self,
-        tree: &Tree,
+        reading: &Reading,
         pipeline: Pipeline,
         sweeps: u64,
-        interval: &str,
         count: bool,
     ) -> io::Result<Cost> {
         let config = self.directory.join("config.yaml");
-        fs::write(&config, self.config(tree, pipeline, sweeps, interval))?;
+        fs::write(&config, reading.config(pipeline, sweeps, &self.address))?;
         let (report, counted) = (
             self.directory.join("report"),
             self.directory.join("syscalls"),
@@ -179,7 +181,17 @@ impl Bench {
         }
         let text = fs::read_to_string(&report)?;
         let numbers: Vec<u64> = text.split(' ').filter_map(|it| it.parse().ok()).collect();
-        let [values, allocations, bytes, first, memory, file_memory, cpu] = numbers[..] else {
+        let [
+            values,
+            allocations,
+            bytes,
+            first,
+            memory,
+            file_memory,
+            cpu,
+            readers,
+        ] = numbers[..]
+        else {
             return Err(failed());
         };
         let lines = if count {
@@ -187,63 +199,36 @@ impl Bench {
         } else {
             String::new()
         };
-        let syscalls = lines
-            .lines()
-            .find(|line| line.contains("sys_enter"))
-            .and_then(|line| line.split(',').next()?.parse().ok());
         Ok(Cost {
             values,
             cpu: Duration::from_nanos(cpu),
+            readers: Duration::from_nanos(readers),
             allocations,
             bytes,
             first: Duration::from_nanos(first),
             memory,
             file_memory,
-            syscalls,
+            syscalls: syscalls(&lines),
         })
     }
 
-    /// One sweep with this configuration.
-    pub(crate) fn send_once(&self, config: &str) -> io::Result<()> {
+    /// One sweep with this configuration: what goes to standard output.
+    pub(crate) fn once(&self, config: &str) -> io::Result<String> {
         let file = self.directory.join("once.yaml");
         fs::write(&file, config)?;
         let mut command = Command::new(std::env::current_exe()?);
         command.env(COLLECTOR, self.directory.join("once.report"));
         let output = command.args(["--once", "--config"]).arg(&file).output()?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         if output.status.success() {
-            return Ok(());
+            return Ok(text(&output.stdout));
         }
-        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-        Err(io::Error::other(stderr))
+        Err(io::Error::other(text(&output.stderr)))
     }
 
-    fn config(&self, tree: &Tree, pipeline: Pipeline, sweeps: u64, interval: &str) -> String {
-        let mut exporters = format!(
-            "  discard: {{sweeps: {sweeps}, subsystems: {}}}\n",
-            tree.subsystems
-        );
-        let mut ids = "discard";
-        if let Pipeline::Otlp(compression) = pipeline {
-            let _ = writeln!(
-                exporters,
-                "  otlp: {{endpoint: '{}', tls: {{insecure: true}}, compression: {compression}, sending_queue: {{block_on_overflow: true, queue_size: 100}}}}",
-                self.address
-            );
-            ids = "otlp, discard";
-        }
-        let processors = if pipeline == Pipeline::Sweep {
-            ""
-        } else {
-            "metadata, labels, batch"
-        };
-        format!(
-            "receivers:\n  statsfs: {{root: '{}', collection_interval: {interval}, timeout: 1h, limits: {{series: 2000000}}{}}}\n\
-             processors:\n  metadata: {{rules: [{{match: {{name: '*/metric_*'}}, kind: counter, unit: By}}]}}\n  \
-             labels: {{actions: [{{extract: {{label: device, regex: '(?P<unit>[0-9]+)$'}}}}, {{name: {{template: '{{subsystem}}.{{metric}}'}}}}]}}\n  batch: \n\
-             exporters:\n{exporters}service:\n  telemetry: {{logs: {{level: warn}}}}\n  shutdown_timeout: 1h\n  pipelines: {{metrics: {{receivers: [statsfs], processors: [{processors}], exporters: [{ids}]}}}}\n",
-            tree.root.display(),
-            tree.keys
-        )
+    /// Where what is measured may write.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
     }
 
     fn list(&self, tree: &Tree) -> io::Result<PathBuf> {
@@ -264,13 +249,10 @@ impl Drop for Bench {
     }
 }
 
-/// A collection interval in which a sweep has its time: 8 µs a file.
-fn interval(tree: &Tree) -> String {
-    format!("{}ms", interval_ms(tree))
-}
-
-fn interval_ms(tree: &Tree) -> usize {
-    10 + tree.files * 8 / 1_000
+/// The system calls that `perf stat` has counted.
+pub(crate) fn syscalls(lines: &str) -> Option<u64> {
+    let line = lines.lines().find(|line| line.contains("sys_enter"))?;
+    line.split(',').next()?.parse().ok()
 }
 
 /// Values, and their CPU time in ns.

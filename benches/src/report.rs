@@ -55,7 +55,7 @@ pub(crate) fn costs(bench: &Bench, tree: &Tree) -> io::Result<()> {
     for _ in 0..ROUNDS {
         floor.push(bench.floor(tree, sweeps)?);
         for ((_, pipeline), costs) in KINDS.iter().zip(&mut kinds) {
-            costs.push(bench.sweeps(tree, *pipeline, sweeps, false)?);
+            costs.push(bench.sweeps(&tree.reading(), *pipeline, sweeps, false)?);
         }
         demo.extend(bench.demo(tree, sweeps.min(20))?);
     }
@@ -71,7 +71,7 @@ pub(crate) fn costs(bench: &Bench, tree: &Tree) -> io::Result<()> {
     line("bare reads", &floor, "– | – | –")?;
     for ((what, pipeline), costs) in KINDS.iter().zip(&kinds) {
         let syscalls = if bench.perf {
-            let cost = bench.sweeps(tree, *pipeline, sweeps.min(40), true)?;
+            let cost = bench.sweeps(&tree.reading(), *pipeline, sweeps.min(40), true)?;
             #[allow(clippy::cast_precision_loss)]
             let each = cost.syscalls.unwrap_or_default() as f64 / cost.per_value();
             format!("{each:.3}")
@@ -174,7 +174,7 @@ pub(crate) fn growth(bench: &Bench, tree: &Tree) -> io::Result<()> {
     let (mut floor, mut costs) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS.min(3) {
         floor.push(bench.floor(tree, sweeps)?);
-        costs.push(bench.sweeps(tree, Pipeline::Otlp("none"), sweeps, false)?);
+        costs.push(bench.sweeps(&tree.reading(), Pipeline::Otlp("none"), sweeps, false)?);
     }
     let last = costs[0];
     let (low, high) = min_to_max(&costs);
@@ -203,12 +203,8 @@ pub(crate) fn churn(
     let (mut quiet, mut busy, mut floor) = (Vec::new(), Vec::new(), Vec::new());
     let interval = Duration::from_millis(200);
     let run = || {
-        let few = bench.collector(tree, pipeline, 2, "200ms", false)?;
-        Ok::<_, io::Error>(
-            bench
-                .collector(tree, pipeline, 2 + SWEEPS, "200ms", false)?
-                .beyond(few),
-        )
+        let reading = tree.reading_each(200);
+        bench.sweeps(&reading, pipeline, SWEEPS, false)
     };
     for _ in 0..ROUNDS {
         floor.push(bench.floor(tree, SWEEPS)?);

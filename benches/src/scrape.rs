@@ -11,6 +11,8 @@ use crate::trees::{self, Tree};
 
 const SIZES: [usize; 2] = [10_000, 100_000];
 const ROUNDS: usize = 7;
+/// The interval of a run with one sweep.
+const HOUR_MS: usize = 3_600_000;
 
 /// What Prometheus sends.
 const ACCEPT: &str = "Accept: application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.2,*/*;q=0.1\r\n";
@@ -32,7 +34,7 @@ pub(crate) fn scrape(bench: &Bench, directory: &Path) -> io::Result<()> {
 }
 
 fn of_size(bench: &Bench, directory: &Path, tree: &Tree) -> io::Result<()> {
-    let tables = bench.collector(tree, Pipeline::Null, 1, "1h", false)?;
+    let tables = bench.collector(&tree.reading_each(HOUR_MS), Pipeline::Null, 1, false)?;
     let tables = (tables.memory - tables.file_memory) * 1024;
     let ours = ours(directory, tree)?;
     let text = ours.wait_for(tree.files)?;
@@ -158,7 +160,7 @@ fn collector(bench: &Bench, directory: &Path, tree: &Tree) -> io::Result<Served>
     let mut command = std::process::Command::new(program);
     command.arg("--config").arg(config);
     let served = Served::start("Collector, prometheusexporter", command, port)?;
-    bench.send_once(&self::config(
+    bench.once(&self::config(
         tree,
         &format!("otlp: {{endpoint: '127.0.0.1:{otlp}', tls: {{insecure: true}}}}"),
         "otlp",

@@ -10,6 +10,8 @@ use kvm_ioctls::{Kvm, VcpuFd, VmFd};
 use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 
+use crate::reading::Reading;
+
 /// A tree, and how a receiver is told of it.
 pub(crate) struct Tree {
     pub(crate) name: String,
@@ -23,6 +25,31 @@ pub(crate) struct Tree {
     pub(crate) directories: Vec<PathBuf>,
     /// Whether files can be kept open.
     pub(crate) keeps: bool,
+}
+
+impl Tree {
+    /// As it is swept where a sweep has its time.
+    pub(crate) fn reading(&self) -> Reading {
+        self.reading_each(self.interval_ms())
+    }
+
+    /// As it is swept each so many ms.
+    pub(crate) fn reading_each(&self, interval: usize) -> Reading {
+        let (root, keys) = (self.root.display(), self.keys);
+        let keys = format!(
+            "root: '{root}', collection_interval: {interval}ms, timeout: 1h, limits: {{series: 2000000}}{keys}"
+        );
+        Reading {
+            receiver: ("statsfs", keys),
+            actions: "",
+            subsystems: self.subsystems,
+        }
+    }
+
+    /// A collection interval in which a sweep has its time: 8 µs a file.
+    pub(crate) fn interval_ms(&self) -> usize {
+        10 + self.files * 8 / 1_000
+    }
 }
 
 /// Files of a device, on tmpfs.
@@ -64,17 +91,31 @@ pub(crate) fn tmpfs(at: &Path, files: usize, subsystems: usize, linked: bool) ->
 
 /// A network namespace and a sysfs of our own: what is made there is nobody else's.
 pub(crate) fn own_network(sysfs: &Path) -> io::Result<()> {
+    own_mounts(UnshareFlags::NEWNET)?;
+    fs::create_dir_all(sysfs)?;
+    mount("sysfs", sysfs, "sysfs", MountFlags::empty(), None)?;
+    Ok(())
+}
+
+/// debugfs where everybody looks for it, mounted for us alone if it is not there.
+pub(crate) fn own_debugfs() -> io::Result<()> {
+    own_mounts(UnshareFlags::empty())?;
+    let debugfs = Path::new("/sys/kernel/debug");
+    if !debugfs.join("kvm").exists() {
+        mount("debugfs", debugfs, "debugfs", MountFlags::empty(), None)?;
+    }
+    Ok(())
+}
+
+/// Mounts of our own, and what else is to be our own.
+fn own_mounts(more: UnshareFlags) -> io::Result<()> {
     // SAFETY of the call: no other thread runs yet, and no descriptor table is parted.
     #[allow(unsafe_code)]
     unsafe {
-        unshare_unsafe(UnshareFlags::NEWNET | UnshareFlags::NEWNS)?;
+        unshare_unsafe(UnshareFlags::NEWNS | more)?;
     }
-    mount_change(
-        "/",
-        MountPropagationFlags::PRIVATE | MountPropagationFlags::REC,
-    )?;
-    fs::create_dir_all(sysfs)?;
-    mount("sysfs", sysfs, "sysfs", MountFlags::empty(), None)?;
+    let propagation = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+    mount_change("/", propagation)?;
     Ok(())
 }
 
@@ -128,17 +169,7 @@ pub(crate) fn kvm(debugfs: &Path, vcpus: u64) -> io::Result<(Tree, Vms)> {
     };
     let vms = (0..20).map(|_| vm()).collect::<Result<Vec<_>, _>>()?;
     let root = debugfs.join("kvm");
-    let mut directories = Vec::new();
-    let mut below = vec![root.clone()];
-    while let Some(directory) = below.pop() {
-        for entry in fs::read_dir(&directory)? {
-            let entry = entry?;
-            if entry.file_type()?.is_dir() {
-                below.push(entry.path());
-            }
-        }
-        directories.push(directory);
-    }
+    let directories = directories(&root)?;
     let tree = Tree {
         name: format!("kvm, 20 VMs of {vcpus} vCPUs"),
         root,
@@ -149,6 +180,39 @@ pub(crate) fn kvm(debugfs: &Path, vcpus: u64) -> io::Result<(Tree, Vms)> {
         keeps: false,
     };
     Ok((tree, Vms { _alive: vms }))
+}
+
+/// KVM's directories in debugfs, as they are at this moment.
+pub(crate) fn vms() -> io::Result<Tree> {
+    let root = PathBuf::from("/sys/kernel/debug/kvm");
+    let mut directories = directories(&root)?;
+    // The host's sums are no VM's.
+    directories.retain(|it| *it != root);
+    Ok(Tree {
+        name: "debugfs".into(),
+        keys: ", subsystem: kvm, layout: '{vm}/{vcpu}/{metric}'",
+        root,
+        subsystems: 1,
+        files: 1_250,
+        directories,
+        keeps: false,
+    })
+}
+
+/// A directory, and all below it.
+fn directories(root: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut directories = Vec::new();
+    let mut below = vec![root.to_owned()];
+    while let Some(directory) = below.pop() {
+        for entry in fs::read_dir(&directory)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                below.push(entry.path());
+            }
+        }
+        directories.push(directory);
+    }
+    Ok(directories)
 }
 
 fn short(files: usize) -> String {

@@ -4,8 +4,10 @@
 mod bpf;
 mod files;
 mod identity;
+mod libvirt;
 mod life;
 mod normalized;
+mod qemu;
 mod rights;
 mod shown;
 pub(crate) mod vmm;

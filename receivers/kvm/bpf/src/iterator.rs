@@ -1,5 +1,6 @@
 //! Loading once, then a pass at each sweep.
 
+use std::os::fd::{AsFd, BorrowedFd};
 use std::thread;
 
 use kvm_stats::{Level, OwnVm};
@@ -20,6 +21,13 @@ pub struct KvmIterator {
     layout: Layout,
     buffer: Vec<u8>,
     pass: Pass,
+}
+
+impl AsFd for KvmIterator {
+    /// Its link, of which whoever has it may open passes (`BPF_ITER_CREATE`).
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.loaded.as_fd()
+    }
 }
 
 impl KvmIterator {

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
@@ -40,6 +40,11 @@ impl Loaded {
         link.map(Self).map_err(|error| {
             LoadError::Rejected(format!("it does not become an iterator: {error}"))
         })
+    }
+
+    /// What passes are opened of.
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 
     /// A new pass, which begins with the first read.

@@ -1,0 +1,203 @@
+//! What a value costs beyond the read, and what a sweep costs whatever there is to be read: of two sizes, ten VMs of one vCPU
+//! and of ten, the difference is the values', the rest the sweep's own.
+
+use std::io;
+use std::time::Duration;
+
+use super::owners::Owners;
+use super::proofs::{Proofs, Way};
+use super::sources::{ROUNDS, SWEEPS, Source};
+use crate::measure::{self, Bench, Pipeline};
+use crate::report::say;
+use crate::trees;
+
+const SOURCES: [Source; 3] = [Source::StatsFd, Source::Bpf, Source::Files];
+/// vCPUs of each VM.
+const FEW: usize = 1;
+const MANY: usize = 10;
+const OTLP: Pipeline = Pipeline::Otlp("none");
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum What {
+    Proof(Way),
+    /// The thread that reads, with one value of each block taken.
+    Read(Source),
+    /// The thread that reads.
+    Sweep(Source),
+    /// All of the program.
+    Through(Source, Pipeline),
+}
+
+/// A sweep of one size.
+#[derive(Clone, Copy, Debug)]
+struct Sweep {
+    values: f64,
+    ns: f64,
+}
+
+/// What a value costs, ns, and a sweep beside its values, µs.
+#[derive(Clone, Copy, Debug)]
+struct Cost {
+    value: f64,
+    sweep: f64,
+}
+
+/// Measures all, side by side, and shows it.
+pub(super) fn compare(bench: &Bench, proofs: Option<&Proofs>) -> io::Result<()> {
+    let mut costs: Vec<(What, Vec<Cost>)> = Vec::new();
+    for _ in 0..ROUNDS {
+        let (small, large) = (size(bench, proofs, FEW)?, size(bench, proofs, MANY)?);
+        for ((what, small), (_, large)) in small.into_iter().zip(large) {
+            let cost = Cost::between(small, large);
+            match costs.iter_mut().find(|it| it.0 == what) {
+                Some((_, all)) => all.push(cost),
+                None => costs.push((what, vec![cost])),
+            }
+        }
+    }
+    show(&costs, &counted(bench)?)
+}
+
+/// All of it with VMs of so many vCPUs.
+fn size(bench: &Bench, proofs: Option<&Proofs>, vcpus: usize) -> io::Result<Vec<(What, Sweep)>> {
+    let owners = Owners::start(vcpus)?;
+    let mut all = proven(proofs, &owners)?;
+    for source in SOURCES {
+        all.extend(sweeps(bench, source, &owners)?);
+    }
+    Ok(all)
+}
+
+/// The system calls of a sweep of the larger size, to OTLP, where they can be counted.
+fn counted(bench: &Bench) -> io::Result<Vec<(What, f64)>> {
+    let mut all = Vec::new();
+    let owners = Owners::start(MANY)?;
+    for source in SOURCES.into_iter().filter(|_| bench.perf) {
+        let cost = bench.sweeps(&source.reading(), OTLP, SWEEPS, true)?;
+        let calls = cost.syscalls.unwrap_or_default();
+        #[allow(clippy::cast_precision_loss)]
+        all.push((What::Through(source, OTLP), calls as f64 / SWEEPS as f64));
+    }
+    drop(owners);
+    Ok(all)
+}
+
+/// One size, by C.
+fn proven(proofs: Option<&Proofs>, owners: &Owners) -> io::Result<Vec<(What, Sweep)>> {
+    let mut all = Vec::new();
+    for way in [Way::Kept, Way::Checked, Way::Pass] {
+        let Some(proofs) = proofs.filter(|it| it.has(way)) else {
+            continue;
+        };
+        let cpu = proofs.cpu(way, SWEEPS, owners)?;
+        all.push((What::Proof(way), sweep(owners.count(way == Way::Pass), cpu)));
+    }
+    Ok(all)
+}
+
+/// One size, by a source.
+fn sweeps(bench: &Bench, source: Source, owners: &Owners) -> io::Result<Vec<(What, Sweep)>> {
+    let mut all = Vec::new();
+    let read = if source == Source::Files {
+        let cost = bench.floor(&trees::vms()?, SWEEPS)?;
+        sweep(values(&cost), nanos(cost.cpu))
+    } else {
+        let cost = bench.sweeps(&source.read_alone(), Pipeline::Null, SWEEPS, false)?;
+        sweep(owners.count(source.has_vms()), nanos(cost.readers))
+    };
+    all.push((What::Read(source), read));
+    for pipeline in [Pipeline::Null, OTLP] {
+        let cost = bench.sweeps(&source.reading(), pipeline, SWEEPS, false)?;
+        let of = |cpu| sweep(values(&cost), nanos(cpu));
+        all.push((What::Through(source, pipeline), of(cost.cpu)));
+        if pipeline == Pipeline::Null {
+            all.push((What::Sweep(source), of(cost.readers)));
+        }
+    }
+    Ok(all)
+}
+
+/// How many values a sweep had.
+fn values(run: &measure::Cost) -> usize {
+    usize::try_from(run.values / SWEEPS).unwrap_or_default()
+}
+
+fn nanos(cpu: Duration) -> u64 {
+    u64::try_from(cpu.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn sweep(values: usize, cpu: u64) -> Sweep {
+    Sweep {
+        values: values as f64,
+        ns: cpu as f64 / SWEEPS as f64,
+    }
+}
+
+impl Cost {
+    fn between(small: Sweep, large: Sweep) -> Cost {
+        let value = (large.ns - small.ns) / (large.values - small.values);
+        let sweep = (small.ns - value * small.values) / 1e3;
+        Cost { value, sweep }
+    }
+}
+
+fn show(all: &[(What, Vec<Cost>)], counted: &[(What, f64)]) -> io::Result<()> {
+    say(
+        "| what | CPU ns a value: median (least–most) | beside the read | a sweep's own, µs | syscalls a sweep |",
+    )?;
+    say("|---|---|---|---|---|")?;
+    for (what, costs) in all {
+        let value = median(costs, |it| it.value);
+        let each = costs.iter().map(|it| it.value);
+        let (low, high) = each.fold((f64::MAX, f64::MIN), |(a, b), it| (a.min(it), b.max(it)));
+        let (beside, own) = (beside(*what, value, all), median(costs, |it| it.sweep));
+        let syscalls = counted.iter().find(|it| it.0 == *what);
+        let syscalls = syscalls.map_or_else(|| "–".into(), |it| format!("{:.0}", it.1));
+        let name = what.name();
+        say(&format!(
+            "| {name} | {value:.1} ({low:.1}–{high:.1}) | {beside} | {own:.0} | {syscalls} |"
+        ))?;
+    }
+    Ok(())
+}
+
+/// What it costs more than the read alone; a read by how many times what it costs in C.
+fn beside(what: What, value: f64, all: &[(What, Vec<Cost>)]) -> String {
+    let median_of = |what: What| {
+        let (_, costs) = all.iter().find(|it| it.0 == what)?;
+        Some(median(costs, |it| it.value))
+    };
+    let text = match what {
+        What::Sweep(source) | What::Through(source, _) => {
+            median_of(What::Read(source)).map(|read| format!("{:.1}", value - read))
+        }
+        What::Read(source) => {
+            let proof = Way::of(source).and_then(|it| median_of(What::Proof(it)));
+            proof.map(|proof| format!("{:.2} × C", value / proof))
+        }
+        What::Proof(_) => None,
+    };
+    text.unwrap_or_else(|| "–".into())
+}
+
+impl What {
+    fn name(self) -> String {
+        match self {
+            What::Proof(way) => way.name().to_owned(),
+            What::Read(source) => format!("{}: the read", source.name()),
+            What::Sweep(source) => {
+                format!("{}: the thread that reads, all values taken", source.name())
+            }
+            What::Through(source, OTLP) => format!("{}: to OTLP", source.name()),
+            What::Through(source, _) => format!("{}: metadata, labels, batch", source.name()),
+        }
+    }
+}
+
+fn median(costs: &[Cost], of: impl Fn(&Cost) -> f64) -> f64 {
+    let mut all: Vec<f64> = costs.iter().map(of).collect();
+    all.sort_by(f64::total_cmp);
+    all[all.len() / 2]
+}
