@@ -145,7 +145,7 @@ pub use component::{Component, Delivery, ExportError, Exporter, Extension, Proce
 pub use config::Secret;
 pub use context::Context;
 pub use data::{
-    AnyValue, Attributes, Batch, Bounds, Created, Declared, ExponentialHistogram, Head, Histogram,
+    AnyValue, Attributes, Batch, Bounds, Created, Declared, DeclaredBy, ExponentialHistogram, Head, Histogram,
     Kind, Metric, Scope, Series, Source, SourceDirectory, SourceFile, Sweep, Table, TableMap,
     TableSplitter, Temporality, Times, Value, points,
 };

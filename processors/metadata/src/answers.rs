@@ -13,7 +13,7 @@ pub(crate) struct Known<'a> {
     /// The rules that match, if they are asked at all.
     pub(crate) rules: Vec<&'a MetadataRule>,
     source: Option<&'a Source>,
-    declared: Option<&'a Declared>,
+    pub(crate) declared: Option<&'a Declared>,
     entry: Option<&'a CatalogEntry>,
 }
 

@@ -51,7 +51,10 @@ impl Types {
                 let rule = known.rules.iter().find(|rule| says(rule));
                 rule.map_or("rules".into(), |rule| self.rule_path(rule))
             }
-            MetadataSource::Declared => ".schema".into(),
+            MetadataSource::Declared => {
+                let by = known.declared.map(|it| it.by).unwrap_or_default();
+                by.word().into()
+            }
             MetadataSource::Catalog => "catalog".into(),
             MetadataSource::Mode => "mode".into(),
         }

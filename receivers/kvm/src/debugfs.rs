@@ -10,6 +10,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::path::Arg;
 
+use crate::inspected::Purpose;
 use crate::procfs::list;
 use crate::units::Scale;
 
@@ -47,6 +48,7 @@ pub(crate) struct VmDirectory {
 #[derive(Debug)]
 pub(crate) struct Debugfs {
     context: Context,
+    purpose: Purpose,
     path: PathBuf,
     /// By the thread that made the VM, and its descriptor there.
     vms: BTreeMap<(i32, i32), VmDirectory>,
@@ -60,10 +62,11 @@ pub(crate) struct Debugfs {
 
 impl Debugfs {
     /// Nothing was looked at yet.
-    pub(crate) fn new(context: &Context) -> Debugfs {
+    pub(crate) fn new(context: &Context, purpose: Purpose) -> Debugfs {
         Debugfs {
             path: path(context),
             context: context.clone(),
+            purpose,
             vms: BTreeMap::new(),
             numbers: HashMap::new(),
             is_locked_down: None,
@@ -130,6 +133,9 @@ impl Debugfs {
     fn has_number(&mut self, root: &OwnedFd, path: &str, file: &DebugfsFile) -> bool {
         if let Some(known) = self.numbers.get(&file.name) {
             return *known;
+        }
+        if !self.purpose.reads() {
+            return true;
         }
         let path = format!("{path}/{}", file.name);
         let read = read(root, path, Scale::One, &mut 0);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pipeline::{AnyValue, Attributes, Declared, Metric, SourceFile};
+use pipeline::{AnyValue, Attributes, Declared, DeclaredBy, Metric, SourceFile};
 
 use crate::config::Config;
 use crate::debugfs::DebugfsFile;
@@ -44,7 +44,7 @@ pub(crate) fn file_column(
     is_vcpu: bool,
     normalize: bool,
 ) -> Column {
-    let own = known.map(|it| if is_vcpu { &it.column } else { &it.sum_column });
+    let own = known.map(|it| it.column_of(!is_vcpu));
     let mut column = own
         .cloned()
         .unwrap_or_else(|| untyped(&of.name, normalize).0);
@@ -64,6 +64,7 @@ pub(crate) fn untyped(name: &Arc<str>, normalize: bool) -> (Column, Scale) {
     metric.name = format!("{SUBSYSTEM}/{name}").into();
     metric.unit = unit.clone().unwrap_or_default();
     let mut declared = Declared::default();
+    declared.by = DeclaredBy::Name;
     // A sum is read where what it is made of is not.
     declared.aggregate = Some(false);
     declared.unit = unit;

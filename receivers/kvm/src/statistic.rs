@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use pipeline::telemetry::escaped;
-use pipeline::{Bounds, Declared, Histogram, Kind, Metric, SourceFile, Temporality, Value};
+use pipeline::{Bounds, Declared, DeclaredBy, Histogram, Kind, Metric, SourceFile, Temporality, Value};
 
 use crate::descriptors::{Descriptor, StatisticType, StatisticUnit};
 use crate::units::{Scale, unit};
@@ -83,6 +83,15 @@ impl Statistic {
             size: 1,
             scale,
             sum: None,
+        }
+    }
+
+    /// What its series is, or that of the sum of all vCPUs.
+    pub(crate) fn column_of(&self, is_sum: bool) -> &Column {
+        if is_sum {
+            &self.sum_column
+        } else {
+            &self.column
         }
     }
 
@@ -198,6 +207,7 @@ fn column(
     unit: Option<Arc<str>>,
 ) -> Column {
     let mut declared = Declared::default();
+    declared.by = DeclaredBy::Kernel;
     // Of what is a sum and what is summed up, this receiver gives one.
     declared.aggregate = Some(false);
     // Whether a number of things may be added up is not the kernel's to say: a catalog may know better.

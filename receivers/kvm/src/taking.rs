@@ -9,7 +9,8 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags};
 
-use crate::format::{FormatError, MAX_BYTES};
+use crate::descriptors::Descriptor;
+use crate::format::{FormatError, HEADER_BYTES, Header, MAX_BYTES};
 use crate::layout::{Layout, Layouts};
 use crate::procfs::{KvmFile, Procfs};
 
@@ -97,13 +98,14 @@ impl Block {
         (fd, file): (i32, KvmFile),
         procfs: &Procfs,
         layouts: &mut Layouts,
+        read: impl Fn(&OwnedFd) -> Result<Vec<u8>, Errno>,
     ) -> Result<Block, TakeError> {
         let taken = process.take(fd)?;
         let found = procfs.own_descriptor(taken.as_raw_fd());
         if !file.is_statistics() || found != Some(file) {
             return Err(TakeError::Moved);
         }
-        let bytes = read_all(&taken);
+        let bytes = read(&taken);
         drop(taken);
         let bytes = bytes.map_err(TakeError::Other)?;
         let (layout, id) = layouts.of_file(&bytes).map_err(TakeError::Format)?;
@@ -148,11 +150,32 @@ fn creator(id: &str) -> Option<i32> {
 }
 
 /// All of a file, as far as it is of a possible size.
-pub(crate) fn read_all(file: impl AsFd) -> Result<Vec<u8>, Errno> {
+pub(crate) fn read_all<F: AsFd>(file: &F) -> Result<Vec<u8>, Errno> {
+    read_to(file, MAX_BYTES + 1)
+}
+
+/// The same with zeros for its values, which are not read.
+pub(crate) fn read_types<F: AsFd>(file: &F) -> Result<Vec<u8>, Errno> {
+    let head = read_to(file, HEADER_BYTES)?;
+    let Ok(header) = Header::parse(&head) else {
+        return Ok(head);
+    };
+    let mut all = read_to(file, header.data_offset)?;
+    let descriptors = header.descriptors(&all).unwrap_or_default();
+    let each = descriptors.chunks_exact(Descriptor::bytes(header.name_bytes));
+    let ends = each.filter_map(Descriptor::parse).map(|it| it.end());
+    let end = header.data_offset.saturating_add(ends.max().unwrap_or_default());
+    all.resize(end.clamp(all.len(), MAX_BYTES.max(all.len())), 0);
+    Ok(all)
+}
+
+/// The first bytes of a file.
+fn read_to(file: &impl AsFd, end: usize) -> Result<Vec<u8>, Errno> {
     let mut all = Vec::new();
     let mut chunk = [MaybeUninit::uninit(); 16 * 1024];
-    while all.len() <= MAX_BYTES {
-        let (read, _) = rustix::io::pread(&file, &mut chunk, all.len() as u64)?;
+    while all.len() < end {
+        let room = chunk.len().min(end - all.len());
+        let (read, _) = rustix::io::pread(file, &mut chunk[..room], all.len() as u64)?;
         if read.is_empty() {
             break;
         }

@@ -14,7 +14,7 @@ pub use attributes::{AnyValue, Attributes};
 pub use batch::{Batch, Sweep, Times, points};
 pub use kind::{Bounds, Kind, Temporality};
 pub use series::{Metric, Series};
-pub use source::{Created, Declared, Source, SourceDirectory, SourceFile};
+pub use source::{Created, Declared, DeclaredBy, Source, SourceDirectory, SourceFile};
 pub use split::TableSplitter;
 pub use table::{Head, Scope, Table};
 pub use table_map::TableMap;

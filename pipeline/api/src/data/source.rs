@@ -39,6 +39,8 @@ pub struct SourceDirectory {
     pub filesystem: Arc<str>,
     /// What is known of when it was created.
     pub created: Created,
+    /// By which of its sources the receiver reads it, in the word of its configuration: `stats_fd`. Empty where it has one.
+    pub via: &'static str,
 }
 
 impl SourceDirectory {
@@ -49,6 +51,7 @@ impl SourceDirectory {
             path: path.into(),
             filesystem: filesystem.into(),
             created: Created::Unknown,
+            via: "",
         }
     }
 }
@@ -96,6 +99,8 @@ impl SourceFile {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Declared {
+    /// Who declares it.
+    pub by: DeclaredBy,
     /// `FLAG`.
     pub kind: Option<Kind>,
     /// `UNIT`.
@@ -104,4 +109,29 @@ pub struct Declared {
     pub description: Option<Arc<str>>,
     /// `AGGR` other than `NONE`: a value computed of those below.
     pub aggregate: Option<bool>,
+}
+
+/// Who declares something of a metric.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DeclaredBy {
+    /// A `.schema` in the tree.
+    #[default]
+    Schema,
+    /// The running kernel, which describes the statistic itself.
+    Kernel,
+    /// Nobody but its name: `halt_wait_ns`.
+    Name,
+}
+
+impl DeclaredBy {
+    /// The word for it, as `inspect` shows it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            DeclaredBy::Schema => ".schema",
+            DeclaredBy::Kernel => "kernel",
+            DeclaredBy::Name => "name",
+        }
+    }
 }
