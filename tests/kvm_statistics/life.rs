@@ -2,7 +2,7 @@
 
 use rustix::process::Signal;
 
-use super::config;
+use super::{config, exits};
 use super::vmm::{Vmm, has_kvm};
 use crate::common::alone::{CPU, KVM, alone};
 use crate::common::{SeriesCounts, collector, descriptors_and_memory, end, read_until, signal};
@@ -15,11 +15,6 @@ const EAGER: &str = "{collection_interval: 20ms, rescan_interval: 1h, sources: [
 fn eager() -> Vec<String> {
     let by_bpf = cfg!(feature = "bpf").then(|| EAGER.replace("stats_fd", "bpf"));
     [EAGER.to_owned()].into_iter().chain(by_bpf).collect()
-}
-
-/// The beginning of the line of a vCPU's exits.
-fn exits(vm: &str, vcpu: u32) -> String {
-    format!("kvm/exits{{vcpu=vcpu{vcpu},vm={vm}}} ")
 }
 
 #[test]

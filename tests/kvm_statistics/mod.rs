@@ -4,18 +4,19 @@
 mod bpf;
 mod files;
 mod identity;
+mod inspected;
 mod life;
 mod rights;
 mod shown;
 mod vmm;
 
 use std::collections::BTreeMap;
-use std::process::Output;
+use std::process::{Command, Output};
 
 use self::shown::{AllShown, shown};
 use self::vmm::{Statistics, Vmm, has_kvm};
 use crate::common::alone::{KVM, alone};
-use crate::common::{run, text};
+use crate::common::{run, spawn, text};
 
 /// A pipeline of one `kvm` receiver.
 fn config(receiver: &str, stdout: &str) -> String {
@@ -29,6 +30,30 @@ fn once(receiver: &str) -> Output {
     let output = run(&config(receiver, "{format: json}"), &["--once"]);
     assert!(output.status.success(), "{}", text(&output.stderr));
     output
+}
+
+/// One sweep by this command.
+fn once_by(mut command: Command, receiver: &str) -> (AllShown, String) {
+    command.args(["--once", "--config", "-"]);
+    let output = spawn(command, &config(receiver, "{format: json}"));
+    let output = output.wait_with_output().unwrap();
+    (shown(&output.stdout), text(&output.stderr))
+}
+
+/// `setpriv` as this user, with these capabilities only: `+bpf,+perfmon`; none where it is empty.
+fn as_user(user: u32, capabilities: &str) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--clear-groups", "--no-new-privs"]);
+    command.args([format!("--reuid={user}"), format!("--regid={user}")]);
+    let all = ["-all", capabilities].join(",");
+    let all = all.trim_end_matches(',');
+    command.args(["--inh-caps", all, "--ambient-caps", all]);
+    command
+}
+
+/// The beginning of the line of a vCPU's exits.
+fn exits(vm: &str, vcpu: u32) -> String {
+    format!("kvm/exits{{vcpu=vcpu{vcpu},vm={vm}}} ")
 }
 
 /// What three vCPUs make together: each value of a statistic added up.

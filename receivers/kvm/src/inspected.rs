@@ -42,8 +42,6 @@ impl Purpose {
     }
 }
 
-const NOT_CONFIGURED: &str = "not among `sources`";
-
 /// All that is left out: of the host, of VMs and vCPUs, of files.
 pub(crate) fn left_out(problems: &Problems, config: &Config, host: &Host) -> Vec<Inspected> {
     let all = problems.all(config, host).into_iter();
@@ -74,7 +72,7 @@ fn of_gap(gap: &Gap, config: &Config, host: &Host) -> LeftOut {
         let why = if is_used {
             why_not(source, gap, host)
         } else {
-            NOT_CONFIGURED.to_owned()
+            format!("not among `sources` (it takes {})", right(source))
         };
         format!("{}: {why}", source.word())
     });
@@ -90,6 +88,16 @@ fn of_gap(gap: &Gap, config: &Config, host: &Host) -> LeftOut {
             let detail = format!("the VM's own statistics: {detail}");
             LeftOut::new(format!("{directory}/"), "no_source", detail)
         }
+    }
+}
+
+/// What a source takes.
+fn right(source: SourceName) -> &'static str {
+    match source {
+        SourceName::StatsFd => "CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH",
+        #[cfg(feature = "bpf")]
+        SourceName::Bpf => "CAP_BPF and CAP_PERFMON",
+        SourceName::Debugfs => "root",
     }
 }
 
