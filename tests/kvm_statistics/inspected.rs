@@ -195,7 +195,11 @@ fn a_right_that_is_missing_is_listed() {
     let by_descriptors = listed("[stats_fd]");
     let exits = format!("kvm/{of_nobody}/vcpu0/exits");
     assert_eq!(why(&by_descriptors, &exits), "read");
-    assert!(!by_descriptors.iter().any(|it| it.to_string().contains(&of_root)));
+    assert!(
+        !by_descriptors
+            .iter()
+            .any(|it| it.to_string().contains(&of_root))
+    );
     let refused = details(&by_descriptors, "permission");
     assert!(refused.starts_with("\"kvm/\": "), "{refused}");
     let right = "processes may not be looked at; it takes CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH";

@@ -2,7 +2,10 @@
 
 #[cfg(feature = "bpf")]
 mod bpf;
+#[cfg(feature = "bpf")]
+mod bpf_faults;
 mod files;
+mod harmless;
 mod identity;
 mod inspected;
 mod life;
@@ -16,13 +19,22 @@ use std::process::{Command, Output};
 use self::shown::{AllShown, shown};
 use self::vmm::{Statistics, Vmm, has_kvm};
 use crate::common::alone::{KVM, alone};
-use crate::common::{run, spawn, text};
+use crate::common::{assert_fault, run, spawn, text};
 
 /// A pipeline of one `kvm` receiver.
 fn config(receiver: &str, stdout: &str) -> String {
     format!(
         "receivers: {{kvm: {receiver}}}\nprocessors: {{metadata: {{}}, batch: {{}}}}\nexporters: {{stdout: {stdout}}}\nservice: {{pipelines: {{metrics: {{receivers: [kvm], processors: [metadata, batch], exporters: [stdout]}}}}}}\n"
     )
+}
+
+/// A program that sweeps all the time, and looks at all processes once only.
+const EAGER: &str = "{collection_interval: 20ms, rescan_interval: 1h, sources: [stats_fd]}";
+
+/// The same by each source that has all of a vCPU.
+fn eager() -> Vec<String> {
+    let by_bpf = cfg!(feature = "bpf").then(|| EAGER.replace("stats_fd", "bpf"));
+    [EAGER.to_owned()].into_iter().chain(by_bpf).collect()
 }
 
 /// One sweep.
@@ -192,7 +204,14 @@ fn a_monitor_that_is_stopped_or_in_a_pid_namespace_is_read_all_the_same() {
     inside.ask("vms['b'].run(2)");
     let by_bpf = cfg!(feature = "bpf").then_some("{sources: [bpf]}");
     for sources in ["{sources: [stats_fd]}"].into_iter().chain(by_bpf) {
-        let shown = shown(&once(sources).stdout);
+        let output = once(sources);
+        assert_fault(
+            "the monitor of a VM is stopped (`SIGSTOP`)",
+            "nothing: its statistics are read all the same",
+            &text(&output.stderr),
+            &[],
+        );
+        let shown = shown(&output.stdout);
         for part in ["vcpu0", "vcpu1"] {
             assert_equal(&shown, &vm, part, &expected[part]);
         }

@@ -177,7 +177,8 @@ impl State {
         };
         Some(FileAttr {
             ino: INodeNo(number),
-            size: 0,
+            // As sysfs has it, so that a file can be mapped.
+            size: 4096,
             blocks: 0,
             atime: UNIX_EPOCH,
             mtime: UNIX_EPOCH,

@@ -145,9 +145,9 @@ pub use component::{Component, Delivery, ExportError, Exporter, Extension, Proce
 pub use config::Secret;
 pub use context::Context;
 pub use data::{
-    AnyValue, Attributes, Batch, Bounds, Created, Declared, DeclaredBy, ExponentialHistogram, Head, Histogram,
-    Kind, Metric, Scope, Series, Source, SourceDirectory, SourceFile, Sweep, Table, TableMap,
-    TableSplitter, Temporality, Times, Value, points,
+    AnyValue, Attributes, Batch, Bounds, Created, Declared, DeclaredBy, ExponentialHistogram, Head,
+    Histogram, Kind, Metric, Scope, Series, Source, SourceDirectory, SourceFile, Sweep, Table,
+    TableMap, TableSplitter, Temporality, Times, Value, points,
 };
 pub use demand::{Demand, Verdict, Want};
 pub use error::{BoxError, Error, Result, with_causes};

@@ -140,8 +140,8 @@ impl VmChoice<'_> {
                 }
                 SourceName::Debugfs => {
                     let directory = vm.directory.as_ref();
-                    let files = directory
-                        .and_then(|(name, it)| self.files(&place, name, &it.files, taken));
+                    let files =
+                        directory.and_then(|(name, it)| self.files(&place, name, &it.files, taken));
                     self.parts.extend(files);
                 }
             }

@@ -18,6 +18,7 @@ use crate::identity::Identity;
 use crate::inspected::Purpose;
 use crate::layout::Layouts;
 use crate::part::Sources;
+use crate::problems::Problem;
 use crate::processes::Processes;
 use crate::procfs::Procfs;
 use crate::uevents::Uevents;
@@ -164,6 +165,15 @@ impl Host {
         return self.bpf.as_ref().is_some_and(Bpf::is_active);
         #[cfg(not(feature = "bpf"))]
         false
+    }
+
+    /// That BPF gives nothing, if it is to give something.
+    #[cfg_attr(not(feature = "bpf"), allow(clippy::unused_self))]
+    pub(crate) fn bpf_problem(&self) -> Option<Problem> {
+        #[cfg(feature = "bpf")]
+        return self.bpf.as_ref()?.problem();
+        #[cfg(not(feature = "bpf"))]
+        None
     }
 
     /// What is read without taking a descriptor.

@@ -7,7 +7,7 @@ use crate::config::{Config, SourceName};
 use crate::gaps::{Gap, Missing};
 use crate::host::Host;
 use crate::part::Part;
-use crate::problems::{self, Problem, Problems};
+use crate::problems::{self, Problems};
 use crate::statistic::SUBSYSTEM;
 use crate::taking::TakeError;
 
@@ -45,7 +45,7 @@ impl Purpose {
 /// All that is left out: of the host, of VMs and vCPUs, of files.
 pub(crate) fn left_out(problems: &Problems, config: &Config, host: &Host) -> Vec<Inspected> {
     let all = problems.all(config, host).into_iter();
-    let of_host = all.chain(bpf_problem(host)).filter_map(|problem| {
+    let of_host = all.chain(host.bpf_problem()).filter_map(|problem| {
         let detail = format!("{}: {}", problem.message, problem.detail);
         Some(LeftOut::new(
             format!("{SUBSYSTEM}/"),
@@ -55,15 +55,6 @@ pub(crate) fn left_out(problems: &Problems, config: &Config, host: &Host) -> Vec
     });
     let of_gaps = problems.gaps.iter().map(|gap| of_gap(gap, config, host));
     of_host.chain(of_gaps).map(Inspected::LeftOut).collect()
-}
-
-/// That BPF gives nothing, if it gives nothing.
-#[cfg_attr(not(feature = "bpf"), allow(unused_variables))]
-fn bpf_problem(host: &Host) -> Option<Problem> {
-    #[cfg(feature = "bpf")]
-    return host.bpf.as_ref()?.problem();
-    #[cfg(not(feature = "bpf"))]
-    None
 }
 
 fn of_gap(gap: &Gap, config: &Config, host: &Host) -> LeftOut {
@@ -140,7 +131,12 @@ fn why_no_file(gap: &Gap, host: &Host) -> String {
 }
 
 /// A column of a part that gave no value.
-pub(crate) fn no_value(part: &Part, column: usize, reason: &'static str, detail: &str) -> Inspected {
+pub(crate) fn no_value(
+    part: &Part,
+    column: usize,
+    reason: &'static str,
+    detail: &str,
+) -> Inspected {
     let source = format!("{}/{}", part.directory.path, part.columns[column].file.name);
     Inspected::NoValue(LeftOut::new(source, reason, detail.to_owned()))
 }

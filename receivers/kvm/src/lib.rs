@@ -16,10 +16,10 @@ mod counters;
 mod debugfs;
 mod descriptors;
 mod format;
-mod gaps;
 #[cfg(any(test, fuzzing))]
 #[allow(clippy::missing_panics_doc)] // its functions are assertions
 pub mod fuzzing;
+mod gaps;
 mod host;
 mod identity;
 mod inspected;

@@ -134,7 +134,10 @@ impl PartReader {
                 }
             }
             PartValues::Sums(blocks, statistics) => {
-                if let Some(first) = blocks.first().filter(|_| self.read_sums(blocks, part, columns)) {
+                if let Some(first) = blocks
+                    .first()
+                    .filter(|_| self.read_sums(blocks, part, columns))
+                {
                     let data = first.layout.data(&self.sums);
                     let all = &first.layout.statistics;
                     let value = |at: &usize| all[statistics[*at]].value(data, &mut self.lossy);
@@ -189,13 +192,7 @@ impl PartReader {
     }
 
     /// For `inspect`: that some columns of a part have no value.
-    fn add_no_value(
-        &mut self,
-        part: &Part,
-        columns: &[usize],
-        reason: &'static str,
-        detail: &str,
-    ) {
+    fn add_no_value(&mut self, part: &Part, columns: &[usize], reason: &'static str, detail: &str) {
         if self.purpose.inspects() {
             let all = columns.iter().map(|at| no_value(part, *at, reason, detail));
             self.no_value.extend(all);

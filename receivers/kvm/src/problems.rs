@@ -162,11 +162,7 @@ fn add_descriptors(all: &mut Vec<Problem>, host: &Host, has_vms: bool) {
     all.extend(why.map(|why| Problem::new("permission", NO_DESCRIPTORS, why)));
     let refused = host.processes.refused;
     if refused > 0 && has_vms && !host.is_seen_by_bpf() {
-        all.push(Problem::new(
-            "permission",
-            REFUSED,
-            refused_detail(refused),
-        ));
+        all.push(Problem::new("permission", REFUSED, refused_detail(refused)));
     }
     let errors = host.blocks.errors().filter_map(unreadable);
     let errors: BTreeSet<String> = errors.collect();

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use pipeline::telemetry::escaped;
-use pipeline::{Bounds, Declared, DeclaredBy, Histogram, Kind, Metric, SourceFile, Temporality, Value};
+use pipeline::{
+    Bounds, Declared, DeclaredBy, Histogram, Kind, Metric, SourceFile, Temporality, Value,
+};
 
 use crate::descriptors::{Descriptor, StatisticType, StatisticUnit};
 use crate::units::{Scale, unit};

@@ -165,10 +165,11 @@ impl Sweeper {
         let found = FoundTree([(SUBSYSTEM.into(), vms > 0)].into());
         self.context.rules.found(found);
         if vms == 0 {
-            let why = match self.host.processes.refused {
-                0 => "none is there yet".to_owned(),
-                _ if self.host.is_seen_by_bpf() => "none is there yet".to_owned(),
-                refused => refused_detail(refused),
+            let refused = self.host.processes.refused;
+            let why = match refused_detail(refused) {
+                detail if refused > 0 && !self.host.is_seen_by_bpf() => detail,
+                _ if self.host.bpf_problem().is_some() => "none is seen".to_owned(),
+                _ => "none is there yet".to_owned(),
             };
             return StartupReport::Missing(format!("VMs ({why})"));
         }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pipeline::{
-    Batch, Context, Demand, Head, Inspected, Series, Sweep, Table, Times, Value, Want, now_unix_nano,
+    Batch, Context, Demand, Head, Inspected, Series, Sweep, Table, Times, Value, Want,
+    now_unix_nano,
 };
 
 use crate::inspected::Purpose;

@@ -164,7 +164,9 @@ pub(crate) fn read_types<F: AsFd>(file: &F) -> Result<Vec<u8>, Errno> {
     let descriptors = header.descriptors(&all).unwrap_or_default();
     let each = descriptors.chunks_exact(Descriptor::bytes(header.name_bytes));
     let ends = each.filter_map(Descriptor::parse).map(|it| it.end());
-    let end = header.data_offset.saturating_add(ends.max().unwrap_or_default());
+    let end = header
+        .data_offset
+        .saturating_add(ends.max().unwrap_or_default());
     all.resize(end.clamp(all.len(), MAX_BYTES.max(all.len())), 0);
     Ok(all)
 }

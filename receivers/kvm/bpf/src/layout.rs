@@ -1,5 +1,7 @@
 //! What the program has to be told of the running kernel, and what its statistics are called.
 
+use std::fmt;
+
 use crate::LoadError;
 use crate::btf::{Btf, Named, Statistic};
 
@@ -39,6 +41,15 @@ pub enum Level {
     Vm,
     /// `struct kvm_vcpu_stat`.
     Vcpu,
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Vm => "VM",
+            Self::Vcpu => "vCPU",
+        })
+    }
 }
 
 /// The statistics of one level.

@@ -18,10 +18,15 @@ use crate::taking::Block;
 
 impl VmChoice<'_> {
     /// What a block gives that was not taken before.
-    pub(super) fn block(&mut self, place: &Place, block: &Arc<Block>, taken: &mut Taken) -> Option<Part> {
-        let (statistics, columns) =
-            self.columns
-                .select(&block.layout.statistics, taken, false)?;
+    pub(super) fn block(
+        &mut self,
+        place: &Place,
+        block: &Arc<Block>,
+        taken: &mut Taken,
+    ) -> Option<Part> {
+        let (statistics, columns) = self
+            .columns
+            .select(&block.layout.statistics, taken, false)?;
         let values = PartValues::Block(Arc::clone(block), statistics);
         Some(self.part(place, SourceName::StatsFd, columns, values))
     }

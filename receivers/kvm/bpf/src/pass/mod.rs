@@ -130,10 +130,11 @@ impl Pass {
         self.is_proved && !self.is_refuted
     }
 
-    /// Whether there are vCPUs, and no records of them since nothing is proved.
+    /// Whether there are vCPUs, or what could not be read, and no records since nothing is proved.
     #[must_use]
     pub fn is_withheld(&self) -> bool {
-        !self.is_proved() && self.kept.keys().any(|(_, vcpu)| vcpu.is_some())
+        let has_vcpus = self.kept.keys().any(|(_, vcpu)| vcpu.is_some());
+        !self.is_proved() && (has_vcpus || self.unreadable > 0)
     }
 
     /// It is known to be wrong: there are no records from now on.
