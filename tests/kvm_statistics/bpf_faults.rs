@@ -13,6 +13,7 @@ use crate::common::{
 };
 
 const NOT_LOADED: &str = "statistics cannot be had by bpf; the other sources go on";
+const TYPES: &str = "/sys/kernel/btf/vmlinux";
 const BOTH: &str = "{optional: true, sources: [bpf, stats_fd]}";
 
 /// The program, after these commands of a shell in a mount namespace of its own.
@@ -38,7 +39,7 @@ fn changed_types(change: &str) -> tempfile::NamedTempFile {
 /// The program that finds this in the place of the kernel's type information.
 fn with_types(file: &tempfile::NamedTempFile) -> Command {
     let path = file.path().display();
-    after(&format!("mount --bind {path} /sys/kernel/btf/vmlinux"))
+    after(&format!("mount --bind {path} {TYPES}"))
 }
 
 /// Whether something of the VM or its vCPU is shown.
@@ -114,7 +115,7 @@ fn kvm_that_is_loaded_later_is_found_at_a_rescan() {
     // The kernel's own again, as when the module comes.
     let mut unmount = Command::new("nsenter");
     unmount.args(["--mount", "--target", &child.id().to_string()]);
-    let unmounted = unmount.args(["umount", "/sys/kernel/btf/vmlinux"]).status();
+    let unmounted = unmount.args(["umount", "--lazy", TYPES]).status();
     assert!(unmounted.unwrap().success());
     read_until(&mut child, |line| line.starts_with(&exits(&vm, 0)));
     signal(&child, rustix::process::Signal::TERM);

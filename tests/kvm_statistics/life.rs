@@ -86,9 +86,11 @@ fn a_vm_that_comes_back_under_its_name_counts_since_its_new_start() {
     if !has_kvm("a_vm_that_comes_back_under_its_name_counts_since_its_new_start") {
         return;
     }
+    // Another one's tests may have VMs on this host, too.
+    let name = format!("web-{}", std::process::id());
     let start = || {
         let before = pipeline::now_unix_nano();
-        let mut vmm = Vmm::named("qemu-system-x86_64", &["-name", "web"]);
+        let mut vmm = Vmm::named("qemu-system-x86_64", &["-name", &name]);
         vmm.ask("vm('a')");
         (vmm, before)
     };
@@ -96,7 +98,7 @@ fn a_vm_that_comes_back_under_its_name_counts_since_its_new_start() {
         let (vmm, before) = start();
         let mut child = collector(&config(&eager, "{format: json}"), &[]);
         let mut start_after = |time: u64| {
-            let key = ("web".to_owned(), "vcpu0".to_owned(), "exits".to_owned());
+            let key = (name.clone(), "vcpu0".to_owned(), "exits".to_owned());
             let mut start = 0;
             read_until(&mut child, |line| {
                 let shown = shown(line.as_bytes());

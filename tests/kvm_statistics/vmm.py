@@ -147,19 +147,6 @@ def kill(child):
     return os.waitpid(child, 0)
 
 
-def hang(path):
-    """From now on who reads this process's command line waits for the file at this path."""
-    file = os.open(path, os.O_RDONLY)
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.mmap.restype = ctypes.c_void_p
-    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
-    address = libc.mmap(None, 4096, 1, 2, file, 0)  # PROT_READ, MAP_PRIVATE
-    set_mm, arg_start = 35, 8
-    done = libc.prctl(set_mm, arg_start, ctypes.c_ulong(address), 0, 0)
-    os.close(file)
-    return done, ctypes.get_errno()
-
-
 def become(user):
     """Gives all rights up, and lets itself be looked at by others of this user."""
     os.setgroups([])

@@ -177,8 +177,7 @@ impl State {
         };
         Some(FileAttr {
             ino: INodeNo(number),
-            // As sysfs has it, so that a file can be mapped.
-            size: 4096,
+            size: 0,
             blocks: 0,
             atime: UNIX_EPOCH,
             mtime: UNIX_EPOCH,
