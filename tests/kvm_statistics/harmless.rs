@@ -153,11 +153,12 @@ fn a_monitor_that_hangs_is_read_all_the_same() {
     if !has_kvm(TEST) {
         return;
     }
+    // It ends after the file system, which gives it an answer.
+    let mut vmm = Vmm::start(&[]);
+    let vm = vmm.vm("vm('a', 2)");
     let Some(system) = HangingFilesystem::mount(&["s/line".to_owned()]) else {
         return lacks(TEST, "/dev/fuse, and root or fusermount3");
     };
-    let mut vmm = Vmm::start(&[]);
-    let vm = vmm.vm("vm('a', 2)");
     system.hang("s/line");
     let path = system.root().join("s/line");
     // It is in the kernel from now on, and not even a signal gets it out.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use crate::inspected::Purpose;
 use crate::layout::Layouts;
-use crate::procfs::{KvmFile, Procfs};
+use crate::kvm_file::KvmFile;
+use crate::procfs::Procfs;
 use crate::taking::{Block, Process, TakeError, read_all, read_types};
 
 /// By process and descriptor: what it is, and its block, or why there is none.

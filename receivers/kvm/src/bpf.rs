@@ -17,7 +17,7 @@ use crate::taking::read_all;
 const MAX_FAILURES: u32 = 2;
 
 const NOT_LOADED: &str = "statistics cannot be had by bpf; the other sources go on";
-const KEPT: &str = "capabilities for bpf cannot be given up after loading";
+const NOT_DROPPED: &str = "capabilities for bpf cannot be given up after loading";
 const FAILED: &str = "a pass by bpf gave nothing";
 const WITHHELD: &str =
     "what bpf reads is not proved to be statistics of VMs; nothing of it goes out";
@@ -123,9 +123,9 @@ impl Bpf {
     fn give_up_capabilities(&self, iterator: &KvmIterator) {
         if !iterator.reads_without_capabilities() {
             let why = "this kernel asks for them at each pass (Linux 6.1 and newer do not)";
-            self.warnings.warn(KEPT, why);
+            self.warnings.warn(NOT_DROPPED, why);
         } else if let Err(error) = kvm_bpf::drop_bpf_capabilities() {
-            self.warnings.warn(KEPT, &error.to_string());
+            self.warnings.warn(NOT_DROPPED, &error.to_string());
         }
     }
 

@@ -24,6 +24,7 @@ mod host;
 mod identity;
 mod inspected;
 mod join;
+mod kvm_file;
 mod labels;
 mod layout;
 mod part;
