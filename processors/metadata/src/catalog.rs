@@ -53,9 +53,7 @@ struct Levels {
 struct Family {
     filesystems: Vec<String>,
     exact: HashMap<String, CatalogEntry>,
-    /// All its globs as one, which takes much less room than each by itself; a hit's index leads to its entry.
-    globs: GlobSet,
-    entry_of: Vec<CatalogEntry>,
+    globs: Vec<(Pattern, CatalogEntry)>,
 }
 
 #[derive(Deserialize)]
@@ -175,8 +173,11 @@ impl Catalog {
         });
         families.find_map(|family| {
             let glob = || {
-                let first = family.globs.matches(file).into_iter().min()?;
-                Some(&family.entry_of[first])
+                family
+                    .globs
+                    .iter()
+                    .find(|(glob, _)| glob.is_match(file))
+                    .map(|(_, entry)| entry)
             };
             family.exact.get(file).or_else(glob)
         })
@@ -205,10 +206,8 @@ fn family(form: FamilyForm) -> Result<Family, String> {
     let mut family = Family {
         filesystems: form.filesystems,
         exact: HashMap::new(),
-        globs: GlobSet::empty(),
-        entry_of: Vec::new(),
+        globs: Vec::new(),
     };
-    let mut globs = GlobSetBuilder::new();
     for metric in form.metrics {
         let kind = match metric.r#type {
             Type::Counter => Some(Kind::COUNTER),
@@ -233,13 +232,12 @@ fn family(form: FamilyForm) -> Result<Family, String> {
             levels,
         };
         if metric.name.contains(['*', '?', '[', '{']) {
-            globs.add(glob(&metric.name).map_err(error)?);
-            family.entry_of.push(entry);
+            let glob = Pattern::glob(&metric.name).map_err(error)?;
+            family.globs.push((glob, entry));
         } else if family.exact.insert(metric.name.clone(), entry).is_some() {
             return Err(error(format!("`{}` stands twice", metric.name)));
         }
     }
-    family.globs = globs.build().map_err(|why| error(why.to_string()))?;
     for (range, counter) in ranges {
         if !family.exact.contains_key(&*counter) {
             return Err(error(format!("`{counter}` is a glob, and cannot wrap")));
