@@ -29,6 +29,7 @@ mod hostile_upstream;
 mod hotplug;
 mod inspect;
 mod join;
+mod kubernetes;
 mod kvm;
 mod kvm_statistics;
 mod lifecycle;
