@@ -5,8 +5,8 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use crate::inspected::Purpose;
-use crate::layout::Layouts;
 use crate::kvm_file::KvmFile;
+use crate::layout::Layouts;
 use crate::procfs::Procfs;
 use crate::taking::{Block, Process, TakeError, read_all, read_types};
 
@@ -81,9 +81,8 @@ impl Blocks {
 
     /// Why a block of this process cannot be read, if one cannot.
     pub(crate) fn error_of(&self, pid: i32) -> Option<TakeError> {
-        let own = self.all.iter().filter(|((of, _), _)| *of == pid);
-        own.filter_map(|(_, it)| it.block.as_ref().err().copied())
-            .next()
+        let mut own = self.all.iter().filter(|((of, _), _)| *of == pid);
+        own.find_map(|(_, it)| it.block.as_ref().err().copied())
     }
 
     /// Forgets the descriptors of a process: they are not what they were.

@@ -11,8 +11,8 @@ use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags};
 
 use crate::descriptors::Descriptor;
 use crate::format::{FormatError, HEADER_BYTES, Header, MAX_BYTES};
-use crate::layout::{Layout, Layouts};
 use crate::kvm_file::KvmFile;
+use crate::layout::{Layout, Layouts};
 use crate::procfs::Procfs;
 
 /// A process that has VMs, by a descriptor that pins nothing and tells of its end.

@@ -112,14 +112,18 @@ impl Pass {
     /// vCPUs' are not, has no record of its own. None before [`Pass::is_proved`].
     pub fn records(&self) -> impl Iterator<Item = Record<'_>> {
         let stored = self.is_proved().then(|| self.stored.values());
-        stored.into_iter().flatten().map(|stored| self.record(stored))
+        stored
+            .into_iter()
+            .flatten()
+            .map(|stored| self.record(stored))
     }
 
     /// One of them.
     #[must_use]
     pub fn get(&self, vm: VmKey, vcpu: Option<u32>) -> Option<Record<'_>> {
         let stored = self.stored.get(&(vm.0, vcpu));
-        stored.filter(|_| self.is_proved())
+        stored
+            .filter(|_| self.is_proved())
             .map(|stored| self.record(stored))
     }
 
