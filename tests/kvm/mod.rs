@@ -2,6 +2,8 @@
 
 pub(crate) mod host;
 mod inspected;
+mod kernel_types;
+mod table;
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};

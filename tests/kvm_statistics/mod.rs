@@ -9,6 +9,7 @@ mod harmless;
 mod identity;
 mod inspected;
 mod life;
+mod normalized;
 mod rights;
 mod shown;
 mod vmm;

@@ -82,7 +82,7 @@ impl Inspection {
 pub struct Explanation {
     /// What drops it: the path of the rule below the component, `actions.1.drop`, or a sentence.
     pub dropped_by: Option<Cow<'static, str>>,
-    /// Who says its kind: the path of a rule, `.schema`, `catalog`, `mode`, or `nobody`.
+    /// Who says its kind: the path of a rule, `.schema`, `kernel`, `name`, `catalog`, `mode`, or `nobody`.
     pub kind_from: Option<Cow<'static, str>>,
     /// Who says its unit, likewise.
     pub unit_from: Option<Cow<'static, str>>,

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use pipeline::{Declared, Kind, Series, Source};
+use pipeline::{Declared, DeclaredBy, Kind, Series, Source};
 
 use crate::catalog::CatalogEntry;
 use crate::config::{Aggregates, MetadataRule, MetadataSource, Unmatched};
+use crate::kernel_type::{KernelType, words_of};
 use crate::types::Types;
 
 /// What is known of a series as it comes in.
@@ -13,8 +14,23 @@ pub(crate) struct Known<'a> {
     /// The rules that match, if they are asked at all.
     pub(crate) rules: Vec<&'a MetadataRule>,
     source: Option<&'a Source>,
-    pub(crate) declared: Option<&'a Declared>,
-    entry: Option<&'a CatalogEntry>,
+    declared: Option<&'a Declared>,
+    pub(crate) entry: Option<&'a CatalogEntry>,
+    /// What the running kernel says, and by which source.
+    kernel: Option<(MetadataSource, KernelType)>,
+}
+
+impl Known<'_> {
+    /// What the running kernel says, if it does so by this source.
+    pub(crate) fn kernel(&self, asked: MetadataSource) -> Option<&KernelType> {
+        let (by, kernel) = self.kernel.as_ref()?;
+        (*by == asked).then_some(kernel)
+    }
+
+    /// Who declares it, if anybody does.
+    pub(crate) fn declared_by(&self) -> DeclaredBy {
+        self.declared.map(|it| it.by).unwrap_or_default()
+    }
 }
 
 /// Why a series goes no further.
@@ -34,12 +50,30 @@ pub(crate) enum Dropped<'a> {
 impl Types {
     pub(crate) fn known<'a>(&'a self, series: &'a Series) -> Known<'a> {
         let source = series.source.as_ref();
+        let declared = source.and_then(|source| source.file.declared.as_deref());
         Known {
             rules: self.rules(series).collect(),
             source,
-            declared: source.and_then(|source| source.file.declared.as_deref()),
+            declared,
             entry: self.entry(source),
+            kernel: self.kernel_type(series, declared),
         }
+    }
+
+    /// What the running kernel says of a series: by who declares it, else as a file of debugfs.
+    fn kernel_type(
+        &self,
+        series: &Series,
+        declared: Option<&Declared>,
+    ) -> Option<(MetadataSource, KernelType)> {
+        if let Some(declared) = declared.filter(|it| it.by == DeclaredBy::Kernel) {
+            let kernel = KernelType::declared(series, declared);
+            return Some((MetadataSource::Declared, kernel));
+        }
+        let is_asked = self.config.sources.contains(&MetadataSource::Kernel);
+        let source = series.source.as_ref().filter(|_| is_asked)?;
+        let kernel = self.kernel.find(source)?.clone();
+        Some((MetadataSource::Kernel, kernel))
     }
 
     /// The first answer, and who gives it.
@@ -53,12 +87,17 @@ impl Types {
 
     /// Its kind; none where somebody says that there is no number to export.
     pub(crate) fn kind(&self, known: &Known<'_>) -> Option<(MetadataSource, Option<Kind>)> {
+        let of_kernel = |asked| Some(known.kernel(asked)?.kind(known.entry));
         self.first(|asked| match asked {
             MetadataSource::Rules => {
                 let kind = known.rules.iter().find_map(|rule| rule.kind);
                 kind.map(|kind| Some(kind.into()))
             }
-            MetadataSource::Declared => known.declared.and_then(|it| it.kind.clone()).map(Some),
+            MetadataSource::Declared => {
+                let declared = known.declared.and_then(|it| it.kind.clone());
+                of_kernel(asked).or_else(|| declared.map(Some))
+            }
+            MetadataSource::Kernel => of_kernel(asked),
             MetadataSource::Catalog => known.entry.map(|entry| entry.kind.clone()),
             MetadataSource::Mode => {
                 let is_counter = known.source.is_some_and(is_counter_by_mode);
@@ -72,6 +111,7 @@ impl Types {
             known,
             |rule| rule.unit.as_deref(),
             |declared| declared.unit.clone(),
+            |kernel| kernel.unit(known.entry),
             |entry| &entry.unit,
         )
     }
@@ -81,6 +121,7 @@ impl Types {
             known,
             |rule| rule.description.as_deref(),
             |declared| declared.description.clone(),
+            |_| None,
             |entry| &entry.description,
         )
     }
@@ -90,14 +131,20 @@ impl Types {
         known: &Known<'_>,
         of_rule: impl Fn(&MetadataRule) -> Option<&str>,
         of_declared: impl Fn(&Declared) -> Option<Arc<str>>,
+        of_kernel: impl Fn(&KernelType) -> Option<Arc<str>>,
         of_entry: impl Fn(&CatalogEntry) -> &Arc<str>,
     ) -> Option<(MetadataSource, Arc<str>)> {
+        let of_kernel = |asked| known.kernel(asked).and_then(&of_kernel);
         self.first(|asked| match asked {
             MetadataSource::Rules => {
                 let mut rules = known.rules.iter();
                 rules.find_map(|rule| of_rule(rule).map(Arc::from))
             }
-            MetadataSource::Declared => known.declared.and_then(&of_declared),
+            MetadataSource::Declared => {
+                let declared = known.declared.and_then(&of_declared);
+                declared.or_else(|| of_kernel(asked))
+            }
+            MetadataSource::Kernel => of_kernel(asked),
             MetadataSource::Catalog => {
                 let text = known.entry.map(&of_entry);
                 text.filter(|it| !it.is_empty()).cloned()
@@ -106,11 +153,39 @@ impl Types {
         })
     }
 
+    /// What its values are multiplied by: a rule's `scale`, else what goes with its unit.
+    pub(crate) fn scale(&self, known: &Known<'_>) -> Option<f64> {
+        let of_rules = known.rules.iter().find_map(|rule| rule.scale);
+        let of_kernel = || {
+            let kernel = known.kernel(MetadataSource::Kernel)?;
+            let is_of_its_unit = match self.unit(known).map(|(from, _)| from) {
+                Some(MetadataSource::Rules | MetadataSource::Declared) => false,
+                // What the things are called that it counts.
+                Some(MetadataSource::Catalog) => kernel.counts_things(),
+                Some(MetadataSource::Kernel | MetadataSource::Mode) | None => true,
+            };
+            kernel.scale.filter(|_| is_of_its_unit)
+        };
+        of_rules.or_else(of_kernel)
+    }
+
+    /// What the running kernel and the catalog say, where these differ and the kernel's word holds.
+    pub(crate) fn disagreement(&self, known: &Known<'_>) -> Option<(String, String)> {
+        let (entry, (by, kernel)) = (known.entry?, known.kernel.as_ref()?);
+        let kind_from = self.kind(known).map(|(from, _)| from);
+        let unit_from = self.unit(known).map(|(from, _)| from);
+        let is_other = kind_from == Some(*by) && !kernel.agrees_in_kind(entry)
+            || unit_from == Some(*by) && !kernel.agrees_in_unit(entry);
+        let is_dropped = known.rules.iter().any(|rule| rule.drop);
+        (is_other && !is_dropped).then(|| (kernel.words(), words_of(entry)))
+    }
+
     /// Whether it is a sum; `None` if nobody says anything.
     pub(crate) fn is_aggregate(&self, known: &Known<'_>) -> Option<bool> {
         let answer = self.first(|asked| match asked {
             MetadataSource::Rules => known.rules.iter().find_map(|rule| rule.aggregate),
             MetadataSource::Declared => known.declared.and_then(|it| it.aggregate),
+            MetadataSource::Kernel => known.source.and_then(|it| self.kernel.is_aggregate(it)),
             MetadataSource::Catalog => {
                 let entry = known.entry.zip(known.source);
                 entry.map(|(entry, source)| entry.is_aggregate(source))

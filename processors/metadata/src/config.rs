@@ -29,6 +29,7 @@ impl Default for Config {
             sources: vec![
                 MetadataSource::Rules,
                 MetadataSource::Declared,
+                MetadataSource::Kernel,
                 MetadataSource::Catalog,
                 MetadataSource::Mode,
             ],
@@ -46,8 +47,11 @@ impl Default for Config {
 pub enum MetadataSource {
     /// `rules`.
     Rules,
-    /// The tree itself, by its `.schema`.
+    /// The tree itself, by its `.schema`, or a receiver that knows.
     Declared,
+    /// The running kernel, of KVM's files in debugfs: by the descriptors of its statistics, for which an empty VM is made
+    /// once, where another VM is.
+    Kernel,
     /// `catalogs`, then the built-in one.
     Catalog,
     /// The file's mode: 0644 is a counter on statsfs and below debugfs's `kvm/`; elsewhere it says nothing.

@@ -13,7 +13,7 @@ impl Types {
         let known = self.known(series);
         let mut explanation = Explanation::default();
         let dropped = self.dropped(series, &known);
-        explanation.dropped_by = dropped.map(|dropped| self.reason(series, &dropped));
+        explanation.dropped_by = dropped.map(|dropped| self.reason(series, &known, &dropped));
         explanation.kind_from = match self.kind(&known) {
             _ if self.is_apart(&known) => Some("aggregates".into()),
             Some((from, _)) => Some(self.said_by(from, &known, |rule| rule.kind.is_some())),
@@ -26,14 +26,22 @@ impl Types {
         explanation
     }
 
-    fn reason(&self, series: &Series, dropped: &Dropped<'_>) -> Cow<'static, str> {
+    fn reason(
+        &self,
+        series: &Series,
+        known: &Known<'_>,
+        dropped: &Dropped<'_>,
+    ) -> Cow<'static, str> {
         match dropped {
             Dropped::Rule(rule) => self.rule_path(rule),
             Dropped::Sum => "aggregates: a sum of files below".into(),
             Dropped::NameBelow => "aggregates: the same name stands below".into(),
             Dropped::NoNumber => match self.counter_of_range(series) {
                 Some(counter) => format!("read as the range of {}", counter.name).into(),
-                None => "catalog: no number to export".into(),
+                None => match self.kind(known) {
+                    Some((MetadataSource::Kernel, _)) => "kernel: no number to export".into(),
+                    _ => "catalog: no number to export".into(),
+                },
             },
             Dropped::Unmatched => "unmatched: nobody knows its kind".into(),
         }
@@ -51,10 +59,8 @@ impl Types {
                 let rule = known.rules.iter().find(|rule| says(rule));
                 rule.map_or("rules".into(), |rule| self.rule_path(rule))
             }
-            MetadataSource::Declared => {
-                let by = known.declared.map(|it| it.by).unwrap_or_default();
-                by.word().into()
-            }
+            MetadataSource::Declared => known.declared_by().word().into(),
+            MetadataSource::Kernel => "kernel".into(),
             MetadataSource::Catalog => "catalog".into(),
             MetadataSource::Mode => "mode".into(),
         }

@@ -5,6 +5,8 @@ mod catalog;
 mod config;
 mod counts;
 mod explain;
+mod kernel;
+mod kernel_type;
 mod types;
 mod wraps;
 

@@ -5,19 +5,21 @@ use std::sync::Arc;
 use pipeline::telemetry::RuleUse;
 use pipeline::{Context, Explanation, Head, Kind, PerSeries, Series, Source, SourceFile, Verdict};
 
-use crate::answers::is_counter_by_mode;
+use crate::answers::{Known, is_counter_by_mode};
 use crate::catalog::{Catalog, CatalogEntry};
 use crate::config::{Aggregates, Config, MetadataRule, MetadataSource, Start};
 use crate::counts::{RowMemory, ValueRewrite};
+use crate::kernel::Kernel;
 use crate::wraps::Wrap;
 
-/// Answers what a metric is, from rules, declarations, catalogs and modes.
+/// Answers what a metric is, from rules, declarations, the running kernel, catalogs and modes.
 #[derive(Debug)]
 pub(crate) struct Types {
     pub(crate) config: Config,
     /// What each rule has matched.
     pub(crate) rule_uses: Vec<Arc<RuleUse>>,
     catalog: Catalog,
+    pub(crate) kernel: Kernel,
 }
 
 /// What the name of a sum gets where sums are kept apart.
@@ -34,6 +36,7 @@ impl Types {
             rule_uses: rule_uses.collect(),
             config,
             catalog,
+            kernel: Kernel::new(context),
         }
     }
 
@@ -48,39 +51,36 @@ impl Types {
 
     /// What is remembered of this series, which goes on with that kind.
     pub(crate) fn row_memory(&self, series: &Series, kind: &Kind) -> RowMemory {
-        let entry = self.entry(series.source.as_ref());
-        let rewrite = self.value_rewrite(series, kind, entry);
-        RowMemory::new(kind, self.start(series, entry), rewrite)
+        let known = self.known(series);
+        let rewrite = self.value_rewrite(&known, kind);
+        RowMemory::new(kind, self.start(series, &known), rewrite)
     }
 
-    fn value_rewrite(
-        &self,
-        series: &Series,
-        kind: &Kind,
-        entry: Option<&CatalogEntry>,
-    ) -> ValueRewrite {
+    fn value_rewrite(&self, known: &Known<'_>, kind: &Kind) -> ValueRewrite {
         let absent = self.config.sources.iter().find_map(|asked| match asked {
-            MetadataSource::Rules => self.rules(series).find_map(|rule| rule.absent.clone()),
-            MetadataSource::Catalog => entry.map(|entry| entry.absent.clone()),
-            MetadataSource::Declared | MetadataSource::Mode => None,
+            MetadataSource::Rules => known.rules.iter().find_map(|rule| rule.absent.clone()),
+            MetadataSource::Catalog => known.entry.map(|entry| entry.absent.clone()),
+            MetadataSource::Declared | MetadataSource::Kernel | MetadataSource::Mode => None,
         });
-        let range_file = entry.and_then(|entry| entry.wraps_at.clone());
+        let range_file = known.entry.and_then(|entry| entry.wraps_at.clone());
         ValueRewrite {
             absent: absent.unwrap_or_default(),
             wrap: range_file.filter(|_| *kind == Kind::COUNTER).map(Wrap::new),
-            scale: self.rules(series).find_map(|rule| rule.scale),
+            scale: self.scale(known),
         }
     }
 
     /// The start of the series, unix ns; 0: its first value is the baseline.
-    fn start(&self, series: &Series, entry: Option<&CatalogEntry>) -> u64 {
+    fn start(&self, series: &Series, known: &Known<'_>) -> u64 {
         let Some(source) = &series.source else {
             return 0;
         };
         let start = self.config.sources.iter().find_map(|asked| match asked {
-            MetadataSource::Rules => self.rules(series).find_map(|rule| rule.start),
+            MetadataSource::Rules => known.rules.iter().find_map(|rule| rule.start),
             MetadataSource::Declared => None,
-            MetadataSource::Catalog => entry.map(|entry| entry.start),
+            // KVM makes files with the VM, at zero.
+            MetadataSource::Kernel => known.kernel(*asked).map(|_| Start::Device),
+            MetadataSource::Catalog => known.entry.map(|entry| entry.start),
             MetadataSource::Mode => is_counter_by_mode(source).then_some(Start::Device),
         });
         start.unwrap_or_default().since(source.directory.created)
@@ -134,6 +134,9 @@ impl PerSeries for Types {
         self.record_matches(series);
         let before = series.clone();
         let known = self.known(&before);
+        if let Some((kernel, catalog)) = self.disagreement(&known) {
+            self.kernel.warn_of_catalog(&series.name, &kernel, &catalog);
+        }
         if self.dropped(series, &known).is_some() {
             return Verdict::Drop;
         }

@@ -4,11 +4,13 @@ use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use kvm_stats::{read_all, read_types};
+
 use crate::inspected::Purpose;
 use crate::kvm_file::KvmFile;
 use crate::layout::Layouts;
 use crate::procfs::Procfs;
-use crate::taking::{Block, Process, TakeError, read_all, read_types};
+use crate::taking::{Block, Process, TakeError};
 
 /// By process and descriptor: what it is, and its block, or why there is none.
 #[derive(Debug)]

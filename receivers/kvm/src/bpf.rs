@@ -11,7 +11,6 @@ use crate::counters::{BPF_DUPLICATES, BPF_OVER_LIMIT, BPF_PASSES_FAILED, BPF_UNR
 use crate::layout::Layouts;
 use crate::problems::{BEYOND, Problem};
 use crate::statistic::Statistic;
-use crate::taking::read_all;
 
 /// So many passes that fail in a row, and what they saw before holds no more: one is an interruption.
 const MAX_FAILURES: u32 = 2;
@@ -234,7 +233,7 @@ impl Bpf {
             return false;
         };
         let learn = |level| {
-            let bytes = read_all(own.statistics(level)).ok()?;
+            let bytes = own.read(level).ok()?;
             layouts.of_file(&bytes).ok()
         };
         let has_learnt = [Level::Vm, Level::Vcpu]

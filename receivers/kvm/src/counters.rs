@@ -6,6 +6,8 @@ use pipeline::telemetry::Counter;
 pub(crate) const VMS: Counter = Counter::gauge("vms");
 /// vCPUs that are there.
 pub(crate) const VCPUS: Counter = Counter::gauge("vcpus");
+/// Statistics that this program does not know how to read, by name.
+pub(crate) const STATISTICS_UNKNOWN: Counter = Counter::gauge("statistics_unknown");
 /// Blocks of statistics that were read.
 pub(crate) const BLOCKS_READ: Counter = Counter::sum("blocks_read");
 /// Blocks of statistics that were not, each time, by reason.

@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use kvm_stats::Scale;
 use pipeline::{Context, Value};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
@@ -14,7 +15,7 @@ use rustix::path::Arg;
 
 use crate::inspected::Purpose;
 use crate::procfs::list;
-use crate::units::Scale;
+use crate::units::value;
 
 /// Files that are no statistic: a table, a thread, a constant.
 const NO_STATISTICS: [&str; 3] = ["mmu_rmaps_stat", "pid", "tsc-scaling-ratio-frac-bits"];
@@ -195,7 +196,7 @@ pub(crate) fn read(
     let text = std::str::from_utf8(&buffer[..length]).map_err(|_| Errno::INVAL)?;
     let text = text.trim_ascii();
     if let Ok(number) = text.parse::<u64>() {
-        return Ok(scale.value(number, lossy));
+        return Ok(value(scale, number, lossy));
     }
     // What may be below zero, as the offset of a clock, is of no unit that is multiplied.
     text.parse().map(Value::Int).map_err(|_| Errno::INVAL)

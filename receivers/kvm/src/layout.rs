@@ -1,9 +1,10 @@
 //! What all blocks of one shape have in common: where which statistic is. A host has two, of its VMs and of its vCPUs.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::descriptors::Descriptor;
-use crate::format::{FormatError, HEADER_BYTES, Header, StatsFile};
+use kvm_stats::{Descriptor, FormatError, HEADER_BYTES, Header, StatsFile};
+
 use crate::statistic::Statistic;
 
 /// The statistics of blocks of one shape.
@@ -70,8 +71,18 @@ impl Layouts {
     }
 
     /// The names of the statistics that this program does not know how to read.
-    pub(crate) fn unknown(&self) -> impl Iterator<Item = &String> {
-        self.all.iter().flat_map(|it| &it.unknown)
+    pub(crate) fn unknown(&self) -> BTreeSet<&str> {
+        let all = self.all.iter().flat_map(|it| &it.unknown);
+        all.map(String::as_str).collect()
+    }
+
+    /// Whether a file of this name has all that the statistic is: those of a kind that this program does not know have
+    /// what nobody can tell, those of histograms the first bucket only.
+    pub(crate) fn has_file(&self, name: &str) -> bool {
+        match self.find(name) {
+            Some(known) => !known.is_histogram(),
+            None => !self.unknown().contains(name),
+        }
     }
 }
 
@@ -120,3 +131,7 @@ impl Layout {
         self.header.data(file).unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+#[path = "layout_tests.rs"]
+mod tests;

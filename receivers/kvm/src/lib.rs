@@ -14,8 +14,6 @@ mod columns;
 mod config;
 mod counters;
 mod debugfs;
-mod descriptors;
-mod format;
 #[cfg(any(test, fuzzing))]
 #[allow(clippy::missing_panics_doc)] // its functions are assertions
 pub mod fuzzing;

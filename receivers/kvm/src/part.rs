@@ -4,6 +4,7 @@ use std::ffi::CString;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use kvm_stats::Scale;
 use pipeline::telemetry::{Counter, Counters};
 use pipeline::{Attributes, Inspected, Series, Source, SourceDirectory, Value};
 use rustix::io::Errno;
@@ -16,7 +17,6 @@ use crate::debugfs::{self, Debugfs};
 use crate::inspected::{Purpose, no_value, why_no_block, why_unreadable};
 use crate::statistic::Column;
 use crate::taking::{Block, TakeError};
-use crate::units::Scale;
 
 /// What tells a part from all others: whose it is, and who gives it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

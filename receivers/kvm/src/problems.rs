@@ -63,7 +63,7 @@ impl Problems {
         if config.sources.contains(&SourceName::StatsFd) {
             add_descriptors(&mut all, host, self.has_vms);
         }
-        let unknown: BTreeSet<&str> = host.layouts.unknown().map(String::as_str).collect();
+        let unknown = host.layouts.unknown();
         if !unknown.is_empty() {
             let names: Vec<&str> = unknown.into_iter().collect();
             let names = escaped(&names.join(", ")).into_owned();

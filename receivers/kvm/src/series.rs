@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
+use kvm_stats::{Scale, StatisticUnit, unit};
 use pipeline::{AnyValue, Attributes, Declared, DeclaredBy, Metric, SourceFile};
 
 use crate::config::Config;
 use crate::debugfs::DebugfsFile;
-use crate::descriptors::StatisticUnit;
 use crate::identity::Identity;
 use crate::statistic::{Column, SUBSYSTEM, Statistic};
-use crate::units::{Scale, unit};
 use crate::vm::Vm;
 
 /// The labels of a VM's series, or of those of its vCPU.

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use kvm_stats::{Descriptor, Scale, StatisticType, StatisticUnit, unit};
 use pipeline::telemetry::escaped;
 use pipeline::{
     Bounds, Declared, DeclaredBy, Histogram, Kind, Metric, SourceFile, Temporality, Value,
 };
 
-use crate::descriptors::{Descriptor, StatisticType, StatisticUnit};
-use crate::units::{Scale, unit};
+use crate::units::value;
 
 /// The subsystem of all metrics, and the first part of their names.
 pub(crate) const SUBSYSTEM: &str = "kvm";
@@ -101,7 +101,7 @@ impl Statistic {
     pub(crate) fn value(&self, data: &[u8], lossy: &mut u64) -> Value {
         if !is_histogram(self.r#type) {
             let raw = word(data, self.offset);
-            return raw.map_or(Value::Absent, |raw| self.scale.value(raw, lossy));
+            return raw.map_or(Value::Absent, |raw| value(self.scale, raw, lossy));
         }
         let end = self.offset + self.size * 8;
         let Some(buckets) = data.get(self.offset..end) else {
@@ -119,6 +119,11 @@ impl Statistic {
 }
 
 impl Statistic {
+    /// Whether it has buckets.
+    pub(crate) fn is_histogram(&self) -> bool {
+        is_histogram(self.r#type)
+    }
+
     /// Adds another vCPU's numbers to those that are there: sums, the maximum of peaks, bucket by bucket.
     pub(crate) fn add(&self, sums: &mut [u8], data: &[u8]) {
         let numbers = self.offset..self.offset + self.size * 8;

@@ -10,7 +10,7 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::choice::{Known, choose};
 use crate::columns::Columns;
 use crate::config::{Config, Limits};
-use crate::counters::{CPU_MICROSECONDS, VCPUS, VMS};
+use crate::counters::{CPU_MICROSECONDS, STATISTICS_UNKNOWN, VCPUS, VMS};
 use crate::host::Host;
 use crate::inspected::{Purpose, left_out};
 use crate::labels::labels;
@@ -150,6 +150,8 @@ impl Sweeper {
         let counters = &self.context.counters;
         counters.record(VMS, vms.len() as u64);
         counters.record(VCPUS, vcpus as u64);
+        let unknown = self.host.layouts.unknown().len();
+        counters.record(STATISTICS_UNKNOWN, unknown as u64);
         Problems {
             gaps,
             has_vms: !vms.is_empty(),

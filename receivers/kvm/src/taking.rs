@@ -1,16 +1,14 @@
 //! Taking a statistics descriptor of another process: for the moment of one read. Nothing is held: as long as such a
 //! descriptor is open, a VM whose process has died lives on in the kernel. Nothing between taking and closing waits.
 
-use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 
+use kvm_stats::FormatError;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags};
 
-use crate::descriptors::Descriptor;
-use crate::format::{FormatError, HEADER_BYTES, Header, MAX_BYTES};
 use crate::kvm_file::KvmFile;
 use crate::layout::{Layout, Layouts};
 use crate::procfs::Procfs;
@@ -148,41 +146,4 @@ impl Block {
 fn creator(id: &str) -> Option<i32> {
     let thread = id.strip_prefix("kvm-")?.split('/').next()?;
     thread.parse().ok()
-}
-
-/// All of a file, as far as it is of a possible size.
-pub(crate) fn read_all<F: AsFd>(file: &F) -> Result<Vec<u8>, Errno> {
-    read_to(file, MAX_BYTES + 1)
-}
-
-/// The same with zeros for its values, which are not read.
-pub(crate) fn read_types<F: AsFd>(file: &F) -> Result<Vec<u8>, Errno> {
-    let head = read_to(file, HEADER_BYTES)?;
-    let Ok(header) = Header::parse(&head) else {
-        return Ok(head);
-    };
-    let mut all = read_to(file, header.data_offset)?;
-    let descriptors = header.descriptors(&all).unwrap_or_default();
-    let each = descriptors.chunks_exact(Descriptor::bytes(header.name_bytes));
-    let ends = each.filter_map(Descriptor::parse).map(|it| it.end());
-    let end = header
-        .data_offset
-        .saturating_add(ends.max().unwrap_or_default());
-    all.resize(end.clamp(all.len(), MAX_BYTES.max(all.len())), 0);
-    Ok(all)
-}
-
-/// The first bytes of a file.
-fn read_to(file: &impl AsFd, end: usize) -> Result<Vec<u8>, Errno> {
-    let mut all = Vec::new();
-    let mut chunk = [MaybeUninit::uninit(); 16 * 1024];
-    while all.len() < end {
-        let room = chunk.len().min(end - all.len());
-        let (read, _) = rustix::io::pread(file, &mut chunk[..room], all.len() as u64)?;
-        if read.is_empty() {
-            break;
-        }
-        all.extend_from_slice(read);
-    }
-    Ok(all)
 }

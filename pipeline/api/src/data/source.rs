@@ -78,7 +78,7 @@ pub struct SourceFile {
     pub name: Arc<str>,
     /// The permission bits, 0 to 0o7777.
     pub mode: u32,
-    /// What `.schema` declares.
+    /// What `.schema` declares, or the receiver for who knows.
     pub declared: Option<Arc<Declared>>,
     /// Whether the same name also stands in a directory below: a candidate for a sum of those.
     pub same_name_below: bool,
@@ -95,7 +95,7 @@ impl SourceFile {
     }
 }
 
-/// What a tree declares of a metric.
+/// What is declared of a metric: by its tree, or for who knows it by the receiver.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Declared {

@@ -273,3 +273,11 @@ fn glob(text: &str) -> Result<Glob, String> {
         .build()
         .map_err(|error| format!("`{text}` is not a glob: {}", error.kind()))
 }
+
+/// The only entry of a catalog.
+#[cfg(test)]
+pub(crate) fn one(text: &str) -> CatalogEntry {
+    let catalog = CatalogFile::parse("a.yaml", text).unwrap();
+    let all = catalog.families.into_iter().flat_map(|it| it.exact);
+    all.map(|(_, entry)| entry).next().unwrap()
+}

@@ -5,6 +5,8 @@ mod file;
 #[cfg(test)]
 mod tests;
 
+#[cfg(test)]
+pub(crate) use file::one;
 pub(crate) use file::{CatalogEntry, CatalogFile};
 
 /// All catalogs: the users' own, then what this project knows.
@@ -18,6 +20,14 @@ impl Catalog {
     /// The users' catalogs, of which the first is asked first, before the built-in one.
     pub(crate) fn new(own: Vec<CatalogFile>) -> Catalog {
         let built_in = built_in::parts();
+        Catalog { own, built_in }
+    }
+
+    /// Nothing is known but this.
+    #[cfg(test)]
+    pub(crate) fn only(text: &str) -> Catalog {
+        let file = CatalogFile::parse("a.yaml", text).unwrap();
+        let (own, built_in) = (vec![file], Vec::new());
         Catalog { own, built_in }
     }
 

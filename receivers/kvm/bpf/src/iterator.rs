@@ -2,10 +2,11 @@
 
 use std::thread;
 
+use kvm_stats::{Level, OwnVm};
+
 use crate::btf::Statistic;
-use crate::layout::{Layout, Level};
+use crate::layout::Layout;
 use crate::loader::Loaded;
-use crate::own_vm::OwnVm;
 use crate::records::{RawRecord, Sizes, read_records};
 use crate::{Limits, LoadError, Pass, PassError, Values, host, kernel};
 

@@ -1,6 +1,6 @@
 //! What the program has to be told of the running kernel, and what its statistics are called.
 
-use std::fmt;
+use kvm_stats::Level;
 
 use crate::LoadError;
 use crate::btf::{Btf, Named, Statistic};
@@ -33,24 +33,6 @@ const MEMBERS: [(&str, &str); 15] = [
 const STAT: &str = "stat";
 /// How many the layout gives.
 pub(crate) const CONSTANTS: usize = MEMBERS.len() + 2;
-
-/// Of what the statistics are: a VM has its own, and each of its vCPUs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Level {
-    /// `struct kvm_vm_stat`.
-    Vm,
-    /// `struct kvm_vcpu_stat`.
-    Vcpu,
-}
-
-impl fmt::Display for Level {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Vm => "VM",
-            Self::Vcpu => "vCPU",
-        })
-    }
-}
 
 /// The statistics of one level.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,9 +1,7 @@
-//! `bpf(2)`, as far as an iterator takes it, and the calls of KVM that give descriptors: the one file of this crate with
-//! unsafe code.
+//! `bpf(2)`, as far as an iterator takes it: the one file of this crate with unsafe code.
 //!
 //! No crate gives `bpf(2)` to safe code but as a part of a loader, and none of those opens an iterator without keeping
-//! tens of megabytes (README). What it takes is `union bpf_attr` of the kernel's include/uapi/linux/bpf.h. No crate has
-//! KVM's call for statistics' descriptors, of include/uapi/linux/kvm.h.
+//! tens of megabytes (README). What it takes is `union bpf_attr` of the kernel's include/uapi/linux/bpf.h.
 #![allow(unsafe_code)]
 
 use std::ffi::CStr;
@@ -14,9 +12,6 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 const BPF_PROG_LOAD: libc::c_int = 5;
 const BPF_LINK_CREATE: libc::c_int = 28;
 const BPF_ITER_CREATE: libc::c_int = 33;
-const KVM_CREATE_VM: libc::Ioctl = 0xae01;
-const KVM_CREATE_VCPU: libc::Ioctl = 0xae41;
-const KVM_GET_STATS_FD: libc::Ioctl = 0xaece;
 const BPF_PROG_TYPE_TRACING: u32 = 26;
 const BPF_TRACE_ITER: u32 = 28;
 /// How often the verifier may be interrupted by a signal.
@@ -130,30 +125,6 @@ pub(crate) fn open(link: BorrowedFd<'_>) -> io::Result<File> {
     unsafe { bpf(BPF_ITER_CREATE, &attributes) }.map(File::from)
 }
 
-/// What KVM makes, and gives as a descriptor.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Kvm {
-    /// A VM, of /dev/kvm.
-    Vm,
-    /// The vCPU of this number, of a VM.
-    Vcpu(u16),
-    /// The statistics of a VM or a vCPU (Linux 5.14 or newer).
-    Statistics,
-}
-
-/// Has KVM make it.
-pub(crate) fn make(of: BorrowedFd<'_>, wanted: Kvm) -> io::Result<OwnedFd> {
-    let (request, argument): (_, libc::c_ulong) = match wanted {
-        Kvm::Vm => (KVM_CREATE_VM, 0),
-        Kvm::Vcpu(number) => (KVM_CREATE_VCPU, number.into()),
-        Kvm::Statistics => (KVM_GET_STATS_FD, 0),
-    };
-    // SAFETY: these requests take a number and no pointer, of whatever kind the descriptor is: another kind than KVM's
-    // may know the number for something else, but /dev/kvm and what it made are all that comes here.
-    let descriptor = unsafe { libc::ioctl(of.as_raw_fd(), request, argument) };
-    owned(descriptor.into())
-}
-
 fn number(descriptor: BorrowedFd<'_>) -> u32 {
     descriptor.as_raw_fd().cast_unsigned()
 }
@@ -175,11 +146,6 @@ unsafe fn bpf<T>(command: libc::c_int, attributes: &T) -> io::Result<OwnedFd> {
             size_of::<T>(),
         )
     };
-    owned(result)
-}
-
-/// What a call gave that makes a descriptor.
-fn owned(result: libc::c_long) -> io::Result<OwnedFd> {
     match i32::try_from(result) {
         // SAFETY: it is a new descriptor, which nobody else knows.
         Ok(descriptor) if descriptor >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(descriptor) }),

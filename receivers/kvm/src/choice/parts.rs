@@ -78,13 +78,15 @@ impl VmChoice<'_> {
         files: &[DebugfsFile],
         taken: &mut Taken,
     ) -> Option<Part> {
+        let layouts = self.known.layouts;
         let shown = files.iter().filter(|it| !self.is_hidden(it));
+        let shown = shown.filter(|it| layouts.has_file(&it.name));
         let new = shown.filter(|it| taken.insert(Arc::clone(&it.name)));
         let new: Vec<DebugfsFile> = new.cloned().collect();
         if new.is_empty() {
             return None;
         }
-        let (layouts, normalize) = (self.known.layouts, self.columns.normalize);
+        let normalize = self.columns.normalize;
         let file = |file: &DebugfsFile| {
             let path = CString::new(format!("{directory}/{}", file.name)).ok()?;
             let scale = scale_of_file(file, layouts.find(&file.name), normalize);

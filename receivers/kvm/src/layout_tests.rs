@@ -1,11 +1,10 @@
 use std::path::Path;
 
+use kvm_stats::{StatisticType, StatisticUnit};
 use pipeline::{Kind, Value};
 use serde_json::{Value as Json, json};
 
 use super::*;
-use crate::descriptors::{StatisticType, StatisticUnit};
-use crate::layout::Layouts;
 
 const CAPTURES: [&str; 6] = [
     "vcpu0",
@@ -66,7 +65,7 @@ fn shown(file: &[u8]) -> Json {
 /// What OpenTelemetry gets of each histogram, as the captures' expectations show it.
 fn histograms(file: &[u8]) -> Vec<(String, Json)> {
     let (layout, _) = Layouts::new(false).of_file(file).unwrap();
-    let histogram = |it: &crate::statistic::Statistic| {
+    let histogram = |it: &Statistic| {
         let Kind::Histogram { bounds, .. } = &it.column.metric.kind else {
             return None;
         };
@@ -146,9 +145,17 @@ fn what_a_newer_kernel_says_is_left_out_by_name() {
     flags(&mut file, 0, 0x5);
     flags(&mut file, 1, 0x50);
     flags(&mut file, 2, 0x201);
-    let (layout, _) = Layouts::new(false).of_file(&file).unwrap();
+    let mut layouts = Layouts::new(false);
+    let (layout, _) = layouts.of_file(&file).unwrap();
     assert_eq!(layout.unknown, ["plain", "big", "now"]);
     assert_eq!(layout.statistics.len(), 12);
+    // The same at both levels counts once.
+    file[24..28].copy_from_slice(b"kvm-");
+    layouts.of_file(&file).unwrap();
+    assert_eq!(layouts.unknown().len(), 3);
+    let has_file = |name| layouts.has_file(name);
+    assert!(!has_file("plain") && !has_file("wait_hist") && has_file("top"));
+    assert!(has_file("tsc-offset"), "of which no descriptor tells");
 }
 
 #[test]
@@ -159,7 +166,7 @@ fn blocks_of_one_shape_share_their_layout() {
     let mut other = file.clone();
     other[24 + 4..24 + 9].copy_from_slice(b"99999");
     let (second, id) = layouts.of_file(&other).unwrap();
-    assert!(std::sync::Arc::ptr_eq(&first, &second));
+    assert!(Arc::ptr_eq(&first, &second));
     assert_eq!(id, "kvm-99999/vcpu-0");
     let mark = first.mark(&file).unwrap();
     assert!(first.has_mark(&file, &mark) && !first.has_mark(&other, &mark));

@@ -2,15 +2,19 @@
 //! ([KVM: KVM_GET_STATS_FD](https://docs.kernel.org/virt/kvm/api.html#kvm-get-stats-fd)). Bytes in, what they say out:
 //! whatever the bytes are, the answer is an error or a value, and nothing is allocated that they do not hold.
 
-use std::fmt;
+use std::mem::MaybeUninit;
+use std::os::fd::AsFd;
+use std::{error, fmt};
+
+use rustix::io::Errno;
 
 use crate::descriptors::Descriptor;
 
 /// The largest file that is read; those of Linux 6.18 have some 4 KiB.
-pub(crate) const MAX_BYTES: usize = 1 << 20;
+const MAX_BYTES: usize = 1 << 20;
 
 /// The length of the header.
-pub(crate) const HEADER_BYTES: usize = 24;
+pub const HEADER_BYTES: usize = 24;
 
 /// The most descriptors of a file; those of Linux 6.18 have some 50.
 const MAX_DESCRIPTORS: usize = 4096;
@@ -20,7 +24,7 @@ const MAX_NAME_BYTES: usize = 256;
 
 /// Why a file is none of KVM's statistics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct FormatError(pub(crate) &'static str);
+pub struct FormatError(&'static str);
 
 impl fmt::Display for FormatError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -28,32 +32,42 @@ impl fmt::Display for FormatError {
     }
 }
 
+impl error::Error for FormatError {}
+
 /// Where the parts of a file are, in bytes from its start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Header {
-    pub(crate) flags: u32,
+pub struct Header {
+    /// None are known.
+    pub flags: u32,
     /// The length of the id and of each name, NULs with them.
-    pub(crate) name_bytes: usize,
+    pub name_bytes: usize,
     /// How many descriptors there are.
-    pub(crate) descriptors: usize,
-    pub(crate) id_offset: usize,
-    pub(crate) descriptors_offset: usize,
-    pub(crate) data_offset: usize,
+    pub descriptors: usize,
+    /// Where the id begins.
+    pub id_offset: usize,
+    /// Where the first descriptor begins.
+    pub descriptors_offset: usize,
+    /// Where the numbers begin.
+    pub data_offset: usize,
 }
 
 /// A file of KVM's statistics.
 #[derive(Clone, Debug)]
-pub(crate) struct StatsFile {
-    pub(crate) header: Header,
+pub struct StatsFile {
+    /// Where its parts are.
+    pub header: Header,
     /// `kvm-<thread>` for a VM, `kvm-<thread>/vcpu-<number>` for a vCPU: the thread that made it.
-    pub(crate) id: String,
+    pub id: String,
     /// In the file's order, which is not that of the numbers.
-    pub(crate) descriptors: Vec<Descriptor>,
+    pub descriptors: Vec<Descriptor>,
 }
 
 impl Header {
     /// Reads a header, which says no more than limits allow.
-    pub(crate) fn parse(bytes: &[u8]) -> Result<Header, FormatError> {
+    ///
+    /// # Errors
+    /// What is impossible in it.
+    pub fn parse(bytes: &[u8]) -> Result<Header, FormatError> {
         let word = |at: usize| number(bytes, at * 4).map(|it| it as usize);
         let words = [0, 1, 2, 3, 4, 5].map(word);
         let [
@@ -88,25 +102,31 @@ impl Header {
     }
 
     /// The bytes of the id.
-    pub(crate) fn id<'a>(&self, file: &'a [u8]) -> Option<&'a [u8]> {
+    #[must_use]
+    pub fn id<'a>(&self, file: &'a [u8]) -> Option<&'a [u8]> {
         file.get(self.id_offset..self.id_offset + self.name_bytes)
     }
 
     /// The bytes of all descriptors.
-    pub(crate) fn descriptors<'a>(&self, file: &'a [u8]) -> Option<&'a [u8]> {
+    #[must_use]
+    pub fn descriptors<'a>(&self, file: &'a [u8]) -> Option<&'a [u8]> {
         let length = self.descriptors * Descriptor::bytes(self.name_bytes);
         file.get(self.descriptors_offset..self.descriptors_offset + length)
     }
 
     /// The block of numbers.
-    pub(crate) fn data<'a>(&self, file: &'a [u8]) -> Option<&'a [u8]> {
+    #[must_use]
+    pub fn data<'a>(&self, file: &'a [u8]) -> Option<&'a [u8]> {
         file.get(self.data_offset..)
     }
 }
 
 impl StatsFile {
     /// Reads a whole file.
-    pub(crate) fn parse(file: &[u8]) -> Result<StatsFile, FormatError> {
+    ///
+    /// # Errors
+    /// What is impossible in it, or lies outside of it.
+    pub fn parse(file: &[u8]) -> Result<StatsFile, FormatError> {
         let header = Header::parse(file)?;
         let id = header
             .id(file)
@@ -142,6 +162,44 @@ pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(&bytes[..end.unwrap_or(bytes.len())]).into_owned()
 }
 
-#[cfg(test)]
-#[path = "format_tests.rs"]
-mod tests;
+/// All of a file, as far as it is of a possible size.
+///
+/// # Errors
+/// It cannot be read.
+pub fn read_all<F: AsFd>(file: &F) -> Result<Vec<u8>, Errno> {
+    read_to(file, MAX_BYTES + 1)
+}
+
+/// The same with zeros for its values, which are not read.
+///
+/// # Errors
+/// It cannot be read.
+pub fn read_types<F: AsFd>(file: &F) -> Result<Vec<u8>, Errno> {
+    let head = read_to(file, HEADER_BYTES)?;
+    let Ok(header) = Header::parse(&head) else {
+        return Ok(head);
+    };
+    let mut all = read_to(file, header.data_offset)?;
+    let descriptors = header.descriptors(&all).unwrap_or_default();
+    let each = descriptors.chunks_exact(Descriptor::bytes(header.name_bytes));
+    let ends = each.filter_map(Descriptor::parse).map(|it| it.end());
+    let values = ends.max().unwrap_or_default();
+    let end = header.data_offset.saturating_add(values).min(MAX_BYTES);
+    all.resize(end.max(all.len()), 0);
+    Ok(all)
+}
+
+/// The first bytes of a file.
+fn read_to(file: &impl AsFd, end: usize) -> Result<Vec<u8>, Errno> {
+    let mut all = Vec::new();
+    let mut chunk = [MaybeUninit::uninit(); 16 * 1024];
+    while all.len() < end {
+        let room = chunk.len().min(end - all.len());
+        let (read, _) = rustix::io::pread(file, &mut chunk[..room], all.len() as u64)?;
+        if read.is_empty() {
+            break;
+        }
+        all.extend_from_slice(read);
+    }
+    Ok(all)
+}

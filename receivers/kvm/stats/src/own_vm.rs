@@ -1,17 +1,30 @@
 //! An empty VM of one's own, whose statistics this process may ask for itself.
 
 use std::fs::File;
-use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
+use std::{fmt, io};
 
-use crate::layout::Level;
+use crate::format::{HEADER_BYTES, Header, read_all};
 use crate::syscall::{Kvm, make};
 
-/// The header of a statistics file, as <https://docs.kernel.org/virt/kvm/api.html#kvm-get-stats-fd> has it, has six words.
-const HEADER: usize = 24;
-/// Where the last of them is, the offset of the values.
-const DATA_OFFSET: usize = 20;
+/// Of what the statistics are: a VM has its own, and each of its vCPUs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Level {
+    /// `struct kvm_vm_stat`.
+    Vm,
+    /// `struct kvm_vcpu_stat`.
+    Vcpu,
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Level::Vm => "VM",
+            Level::Vcpu => "vCPU",
+        })
+    }
+}
 
 /// A VM with one vCPU, which never runs. It goes with this.
 ///
@@ -50,21 +63,33 @@ impl OwnVm {
         &self.statistics[level as usize]
     }
 
+    /// All that the statistics' own descriptor of a level gives.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read.
+    pub fn read(&self, level: Level) -> io::Result<Vec<u8>> {
+        Ok(read_all(self.statistics(level))?)
+    }
+
     /// The VM's descriptor.
-    pub(crate) fn fd(&self) -> u32 {
+    #[must_use]
+    pub fn fd(&self) -> u32 {
         self.vm.as_raw_fd().cast_unsigned()
     }
 
     /// So many bytes of the values of a level.
-    pub(crate) fn values(&self, level: Level, bytes: usize) -> io::Result<Vec<u8>> {
+    ///
+    /// # Errors
+    ///
+    /// They cannot be read, or are not there.
+    pub fn values(&self, level: Level, bytes: usize) -> io::Result<Vec<u8>> {
         let file = self.statistics(level);
-        let mut header = [0; HEADER];
+        let mut header = [0; HEADER_BYTES];
         file.read_exact_at(&mut header, 0)?;
-        let data = header[DATA_OFFSET..]
-            .first_chunk()
-            .map_or(0, |offset| u32::from_ne_bytes(*offset));
+        let header = Header::parse(&header).map_err(io::Error::other)?;
         let mut values = vec![0; bytes];
-        file.read_exact_at(&mut values, data.into())?;
+        file.read_exact_at(&mut values, header.data_offset as u64)?;
         Ok(values)
     }
 }

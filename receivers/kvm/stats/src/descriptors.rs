@@ -7,23 +7,24 @@ const FIXED_BYTES: usize = 16;
 
 /// What the kernel says of one statistic.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Descriptor {
-    pub(crate) name: String,
+pub struct Descriptor {
+    /// `exits`: as it is, whatever is in it.
+    pub name: String,
     /// Its type, unit and base, four bits each.
-    pub(crate) flags: u32,
+    pub flags: u32,
     /// The value is in units of the base to this power.
-    pub(crate) exponent: i16,
+    pub exponent: i16,
     /// How many numbers it has: one, or one a bucket.
-    pub(crate) size: usize,
+    pub size: usize,
     /// Where they begin, in bytes from the start of the data.
-    pub(crate) offset: usize,
+    pub offset: usize,
     /// The width of a bucket of a linear histogram.
-    pub(crate) bucket_size: u32,
+    pub bucket_size: u32,
 }
 
 /// What kind of number a statistic is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum StatisticType {
+pub enum StatisticType {
     /// It only grows.
     Cumulative,
     /// How much it is now.
@@ -38,23 +39,29 @@ pub(crate) enum StatisticType {
 
 /// What a statistic is measured in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum StatisticUnit {
+pub enum StatisticUnit {
     /// Numbers of things.
     None,
+    /// Amounts of memory.
     Bytes,
+    /// Durations.
     Seconds,
+    /// Of a clock.
     Cycles,
+    /// 0 or 1.
     Boolean,
 }
 
 impl Descriptor {
     /// The length of a descriptor with names of this length.
-    pub(crate) fn bytes(name_bytes: usize) -> usize {
+    #[must_use]
+    pub fn bytes(name_bytes: usize) -> usize {
         FIXED_BYTES + name_bytes
     }
 
     /// Reads one descriptor, whose bytes these are.
-    pub(crate) fn parse(bytes: &[u8]) -> Option<Descriptor> {
+    #[must_use]
+    pub fn parse(bytes: &[u8]) -> Option<Descriptor> {
         let (low, high) = halves(number(bytes, 4)?);
         Some(Descriptor {
             name: text(bytes.get(FIXED_BYTES..)?),
@@ -67,12 +74,14 @@ impl Descriptor {
     }
 
     /// Where its numbers end, in bytes from the start of the data.
-    pub(crate) fn end(&self) -> usize {
+    #[must_use]
+    pub fn end(&self) -> usize {
         self.offset.saturating_add(self.size.saturating_mul(8))
     }
 
     /// `None`: one that this program does not know.
-    pub(crate) fn statistic_type(&self) -> Option<StatisticType> {
+    #[must_use]
+    pub fn statistic_type(&self) -> Option<StatisticType> {
         match self.flags & 0xF {
             0 => Some(StatisticType::Cumulative),
             1 => Some(StatisticType::Instant),
@@ -84,7 +93,8 @@ impl Descriptor {
     }
 
     /// `None`: one that this program does not know.
-    pub(crate) fn unit(&self) -> Option<StatisticUnit> {
+    #[must_use]
+    pub fn unit(&self) -> Option<StatisticUnit> {
         match self.flags >> 4 & 0xF {
             0 => Some(StatisticUnit::None),
             1 => Some(StatisticUnit::Bytes),
@@ -96,7 +106,8 @@ impl Descriptor {
     }
 
     /// 10 or 2. `None`: one that this program does not know.
-    pub(crate) fn base(&self) -> Option<u8> {
+    #[must_use]
+    pub fn base(&self) -> Option<u8> {
         match self.flags >> 8 & 0xF {
             0 => Some(10),
             1 => Some(2),
