@@ -5,9 +5,9 @@ mod bpf;
 mod files;
 mod identity;
 mod life;
-mod normalized;
 mod rights;
 mod shown;
+mod types;
 mod vmm;
 
 use std::collections::BTreeMap;
