@@ -63,6 +63,8 @@ enum Block {
     Ours(String),
     /// `yaml collector`: for an upstream Collector.
     Collectors,
+    /// `yaml catalog`: a catalog of `metadata`.
+    Catalog,
     /// A stranger's component, of which this binary knows nothing: its own tests hold it to its schema.
     Strangers,
 }
@@ -83,6 +85,7 @@ fn block(path: &Path, info: &str, block: &str) -> Option<Block> {
     };
     let shape = match info {
         "yaml collector" => Block::Collectors,
+        "yaml catalog" => Block::Catalog,
         "yaml" if path.starts_with("examples") => Block::Strangers,
         "yaml" if keys.contains_key("service") => Block::Ours(block.into()),
         "yaml" if only(&["receivers", "processors", "exporters", "extensions"]) => {
@@ -124,6 +127,26 @@ fn whole(sections: &str) -> String {
     whole + &format!("service: {{{service}}}\n")
 }
 
+fn assert_valid(configuration: &str, document: &Path) {
+    let output = run(configuration, &["validate"]);
+    let stderr = text(&output.stderr);
+    let is_valid = output.status.success() && stderr.is_empty();
+    assert!(is_valid, "{}: {stderr}", document.display());
+}
+
+#[test]
+fn the_site_has_every_document() {
+    let summary = std::fs::read_to_string(repository("site/SUMMARY.md")).unwrap();
+    for (path, _) in documents() {
+        let is_page = !path.starts_with("examples") && !path.starts_with("site");
+        let link = format!("({})", path.display());
+        assert!(
+            !is_page || summary.contains(&link),
+            "site/SUMMARY.md lacks {link}"
+        );
+    }
+}
+
 #[test]
 fn every_yaml_block_is_a_configuration_that_is_taken() {
     let otelcol = repository(".tools/otelcol");
@@ -134,13 +157,15 @@ fn every_yaml_block_is_a_configuration_that_is_taken() {
             match block(&path, &info, &yaml) {
                 None => {}
                 Some(Block::Ours(whole)) => {
-                    let output = run(&whole, &["validate"]);
-                    let stderr = text(&output.stderr);
-                    assert!(
-                        output.status.success() && stderr.is_empty(),
-                        "{at}: {stderr}"
-                    );
+                    assert_valid(&whole, &path);
                     ours += 1;
+                }
+                Some(Block::Catalog) => {
+                    let catalog = tempfile::NamedTempFile::new().unwrap();
+                    std::fs::write(catalog.path(), &yaml).unwrap();
+                    let metadata = format!("{{catalogs: [{}]}}", catalog.path().display());
+                    let processors = format!("processors: {{metadata: {metadata}}}\n");
+                    assert_valid(&whole(&processors), &path);
                 }
                 Some(Block::Collectors) if otelcol.exists() => {
                     let config = tempfile::NamedTempFile::new().unwrap();

@@ -24,6 +24,16 @@ fn codes<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
     codes.collect::<Vec<_>>().join(", ")
 }
 
+/// The files of the built-in catalog, by name.
+fn catalog_files() -> Vec<Value> {
+    let files = fs::read_dir(repository("processors/metadata/catalog")).unwrap();
+    let mut paths: Vec<_> = files.map(|it| it.unwrap().path()).collect();
+    paths.retain(|it| it.extension().is_some_and(|it| it == "yaml"));
+    paths.sort();
+    let parse = |path| serde_yaml::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+    paths.into_iter().map(parse).collect()
+}
+
 /// A glob of a file, as the directory it stands in.
 fn place(glob: &Value) -> &str {
     glob.as_str().unwrap().strip_suffix("/NAME").unwrap()
@@ -121,9 +131,8 @@ fn section(family: &Value) -> String {
 
 #[test]
 fn the_document_of_the_catalog_has_every_family() {
-    let catalog = fs::read_to_string(repository("processors/metadata/catalog.yaml")).unwrap();
-    let catalog: Value = serde_yaml::from_str(&catalog).unwrap();
-    let families = list(&catalog, "families");
+    let files = catalog_files();
+    let families: Vec<_> = files.iter().flat_map(|it| list(it, "families")).collect();
     let all = families.iter().flat_map(|family| list(family, "metrics"));
     let count = all.filter(|metric| is_number(metric)).count();
     let count = format!("catalog of {} kernel statistics", count / 50 * 50);
@@ -133,7 +142,7 @@ fn the_document_of_the_catalog_has_every_family() {
 
     let mut document = "# What the catalog knows\n\n\
         The [`metadata`](../processors/metadata) processor knows these files by their path, the subsystem first: \
-        made from its [catalog.yaml](../processors/metadata/catalog.yaml), where `*` stands for one part and `**` for several. The first family that knows a file holds.\n\
+        made from its [catalog](../processors/metadata/catalog), where `*` stands for one part and `**` for several. The first family that knows a file holds.\n\
         A start is [since when a counter counts](../processors/metadata/README.md#since-when-a-counter-counts). What is not read is a setting, a text or the like; a rule can give it a kind.\n"
         .to_owned();
     for family in families {

@@ -30,7 +30,7 @@ struct Known {
 
 /// What the catalog has of KVM's numbers, each name once: debugfs's come first.
 fn catalog() -> Vec<Known> {
-    let text = fs::read_to_string(repository("processors/metadata/catalog.yaml")).unwrap();
+    let text = fs::read_to_string(repository("processors/metadata/catalog/kvm.yaml")).unwrap();
     let catalog: Value = serde_yaml::from_str(&text).unwrap();
     let families = catalog["families"].as_sequence().unwrap();
     let mut all: Vec<Known> = Vec::new();

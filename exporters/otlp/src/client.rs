@@ -1,10 +1,11 @@
 //! Sends a message, as compressed as the peer takes it.
 
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::uri::PathAndQuery;
+use pipeline::Watched;
 use pipeline::opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
 use pipeline_grpc::{BytesCodec, Compression, Connection, MAX_ANSWER_BYTES, TlsClient};
 use tokio::time::timeout;
@@ -28,10 +29,10 @@ type Answer = Result<Response<ExportMetricsServiceResponse>, Status>;
 #[derive(Debug)]
 pub(crate) struct Client {
     endpoint: Endpoint,
-    tls: Option<TlsClient>,
+    tls: Option<Arc<Watched<TlsClient>>>,
     /// Made at the start: a connection needs the runtime.
     connection: OnceLock<Connection>,
-    headers: MetadataMap,
+    headers: Arc<Watched<MetadataMap>>,
     steps: Mutex<Steps>,
     /// Held by the message that finds out what the peer takes: some peers close the connection at what they do not know,
     /// with all other messages on it.
@@ -41,8 +42,8 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) fn new(
         endpoint: Endpoint,
-        tls: Option<TlsClient>,
-        headers: MetadataMap,
+        tls: Option<Arc<Watched<TlsClient>>>,
+        headers: Arc<Watched<MetadataMap>>,
         steps: Steps,
     ) -> Client {
         Client {
@@ -151,7 +152,7 @@ impl Client {
             .max_decoding_message_size(MAX_ANSWER_BYTES);
         grpc.ready().await?;
         let mut message = Request::new(parts);
-        *message.metadata_mut() = self.headers.clone();
+        *message.metadata_mut() = MetadataMap::clone(&self.headers.get());
         let path = PathAndQuery::from_static(
             "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
         );

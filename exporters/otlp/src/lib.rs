@@ -43,6 +43,7 @@ impl Component for Otlp {
         let mut endpoint = endpoint(&uri).http2_max_header_list_size(MAX_HEADER_BYTES);
         let agent = context.build_info.user_agent();
         endpoint = endpoint.user_agent(agent).map_err(Error::new)?;
+        let is_unverified = config.tls.insecure_skip_verify && uri.scheme() == Some(&Scheme::HTTPS);
         let tls = if uri.scheme() == Some(&Scheme::HTTPS) {
             let host = uri.host().unwrap_or_default();
             Some(config.tls.client(host, context)?)
@@ -52,14 +53,14 @@ impl Component for Otlp {
         if let Some(keepalive) = &config.keepalive {
             endpoint = keepalive.apply(endpoint);
         }
-        let headers = metadata(&config.headers)?;
+        let headers = metadata(config.headers, context)?;
         let steps = Steps::new(&context.id, config.compression);
         let scheme = uri.scheme_str().unwrap_or_default();
         let host = uri.authority().map_or("", Authority::as_str);
         Ok(Otlp {
             component: Arc::clone(&context.id),
             destination: format!("OTLP Export to {scheme}://{host}"),
-            is_unverified: tls.is_some() && config.tls.insecure_skip_verify,
+            is_unverified,
             client: Client::new(endpoint, tls, headers, steps),
             limit: MessageLimit::none(&context.id),
         })

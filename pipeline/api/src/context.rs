@@ -2,15 +2,17 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::budget::Budget;
 use crate::build_info::BuildInfo;
 use crate::color::ColorChoice;
-use crate::config::{MAX_FILE_BYTES, read_file};
 use crate::data::{Attributes, Scope};
+use crate::error::Result;
 use crate::remark::Remark;
 use crate::telemetry::{Counters, RuleLog, RuleUse};
+use crate::watched::{FileReader, FileWatch, Watched};
 
 /// Descriptors to keep, where nobody says how many the process may have.
 const DEFAULT_FD_BUDGET: usize = 256;
@@ -43,6 +45,7 @@ pub struct Context {
     host_root: PathBuf,
     is_once: bool,
     read: Arc<Mutex<Vec<PathBuf>>>,
+    watches: Arc<Mutex<Vec<FileWatch>>>,
     remarks: Arc<Mutex<Vec<Remark>>>,
 }
 
@@ -68,6 +71,7 @@ impl Context {
             host_root: host_root.into(),
             is_once: false,
             read: Arc::default(),
+            watches: Arc::default(),
             remarks: Arc::default(),
         }
     }
@@ -136,25 +140,56 @@ impl Context {
         remarks.clone()
     }
 
-    /// Reads a file that the configuration names: all that a `build` may open, so that `validate` knows the paths. It is
-    /// a regular file of 16 MiB at the most; nothing else is read, or waited for.
+    /// Reads a file that the configuration names. By this and by [`Context::watch`] a `build` opens all that it may, so that
+    /// `validate` knows the paths. It is a regular file of 16 MiB at the most; nothing else is read, or waited for.
     ///
     /// # Errors
     /// What the operating system says or what it is instead, the path first.
     pub fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        self.read
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(path.to_owned());
-        read_file(path, MAX_FILE_BYTES).map_err(|error| {
-            io::Error::new(
-                error.kind(),
-                format!("cannot read {}: {error}", path.display()),
-            )
-        })
+        let mut reader = FileReader::default();
+        let bytes = reader.read(path);
+        self.note(&reader);
+        bytes
     }
 
-    /// The paths that were read by [`Context::read`].
+    /// Makes a value of files that may change while the program runs, which then makes it anew: when inotify tells, and at
+    /// each interval, where that is not zero. Files that cannot be used any more are warned of, and leave the value as it is.
+    ///
+    /// # Errors
+    /// What `load` says of the files as they are now.
+    pub fn watch<T: Send + Sync + 'static>(
+        &self,
+        interval: Duration,
+        load: impl Fn(&mut FileReader) -> Result<T> + Send + 'static,
+    ) -> Result<Arc<Watched<T>>> {
+        let mut reader = FileReader::default();
+        let loaded = load(&mut reader);
+        self.note(&reader);
+        let value = Arc::new(Watched::new(loaded?));
+        if !reader.paths().is_empty() {
+            let id = Arc::clone(&self.id);
+            let watch = FileWatch::new(id, interval, &reader, Arc::clone(&value), load);
+            self.lock_watches().push(watch);
+        }
+        Ok(value)
+    }
+
+    /// The files to be looked at again, for who does that.
+    #[must_use]
+    pub fn take_watches(&self) -> Vec<FileWatch> {
+        std::mem::take(&mut self.lock_watches())
+    }
+
+    fn lock_watches(&self) -> MutexGuard<'_, Vec<FileWatch>> {
+        self.watches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, reader: &FileReader) {
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        read.extend_from_slice(reader.paths());
+    }
+
+    /// The paths that were read by [`Context::read`] and [`Context::watch`].
     #[must_use]
     pub fn paths_read(&self) -> Vec<PathBuf> {
         self.read

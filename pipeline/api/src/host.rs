@@ -181,7 +181,7 @@ mod tests {
                 .build()
         };
         let (a, b) = (one().expect("a runtime"), one().expect("a runtime"));
-        let threads = vec![("a", a.handle().clone()), ("b", b.handle().clone())];
+        let threads = vec![("b", b.handle().clone()), ("a", a.handle().clone())];
         let host = Host::new(Counters::new("test"), Status::default()).with_threads(threads);
         let own = tokio::runtime::Builder::new_current_thread()
             .enable_time()

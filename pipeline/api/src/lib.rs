@@ -135,6 +135,7 @@ pub mod telemetry;
 #[cfg(feature = "testing")]
 #[allow(clippy::missing_panics_doc)] // its functions are assertions
 pub mod testing;
+mod watched;
 
 pub use budget::Budget;
 pub use build_info::BuildInfo;
@@ -158,5 +159,6 @@ pub use per_series::{Memo, PerSeries, TableRewrite};
 pub use registry::{Build, Decode, Factory, Registration};
 pub use remark::Remark;
 pub use status::{ComponentStatus, Condition, Status};
+pub use watched::{FileReader, FileWatch, RELOAD_INTERVAL, Watched};
 
 pub use {async_trait::async_trait, inventory, opentelemetry_proto, schemars, serde};

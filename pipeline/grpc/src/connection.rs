@@ -9,7 +9,7 @@ use http::Uri;
 use http::uri::Scheme;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
-use pipeline::BoxError;
+use pipeline::{BoxError, Watched};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
 use tonic::transport::Endpoint;
@@ -70,7 +70,11 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 impl Connection {
     /// One of an [`endpoint`], that takes `timeout` to be made at the most, TLS included.
     #[must_use]
-    pub fn lazy(endpoint: &Endpoint, tls: Option<TlsClient>, timeout: Duration) -> Connection {
+    pub fn lazy(
+        endpoint: &Endpoint,
+        tls: Option<Arc<Watched<TlsClient>>>,
+        timeout: Duration,
+    ) -> Connection {
         let state = Arc::<State>::default();
         let mut tcp = HttpConnector::new();
         tcp.set_nodelay(true);
@@ -78,7 +82,8 @@ impl Connection {
         tcp.set_connect_timeout(Some(timeout));
         let of_connector = Arc::clone(&state);
         let connector = service_fn(move |uri: Uri| {
-            let (tcp, tls, state) = (tcp.clone(), tls.clone(), Arc::clone(&of_connector));
+            let (tcp, state) = (tcp.clone(), Arc::clone(&of_connector));
+            let tls = tls.as_ref().map(|tls| tls.get());
             async move {
                 let deadline = Instant::now() + timeout;
                 let stream = timeout_at(deadline, tcp.oneshot(uri)).await;
@@ -135,7 +140,7 @@ impl State {
     fn observed(
         self: Arc<State>,
         stream: Box<dyn Stream>,
-        tls: Option<TlsClient>,
+        tls: Option<Arc<TlsClient>>,
     ) -> Observed<Box<dyn Stream>> {
         let number = self.made.fetch_add(1, Ordering::Relaxed) + 1;
         self.find(None);

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
+use std::sync::Arc;
 
-use pipeline::{Error, Result, Secret};
+use pipeline::{Context, Error, FileReader, RELOAD_INTERVAL, Result, Secret, Watched};
 use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue, MetadataMap};
 
 /// What HTTP/2 has no place for ([RFC 9113, 8.2.2](https://www.rfc-editor.org/rfc/rfc9113#section-8.2.2)), or the client sets itself
@@ -21,11 +22,18 @@ const RESERVED: [&str; 10] = [
     "user-agent",
 ];
 
-/// The metadata of these headers; their values are never shown.
+/// The metadata of these headers, with those that are `${file:…}` as their files are then; their values are never shown.
 ///
 /// # Errors
-/// A name that is none, is reserved or comes twice (their case makes no difference), or a value that is not printable ASCII or has blanks around it, at `headers.<name>`.
-pub fn metadata(headers: &BTreeMap<String, Secret>) -> Result<MetadataMap> {
+/// A file that cannot be read, a name that is none, is reserved or comes twice (their case makes no difference), or a value that is not printable ASCII or has blanks around it, at `headers.<name>`.
+pub fn metadata(
+    headers: BTreeMap<String, Secret>,
+    context: &Context,
+) -> Result<Arc<Watched<MetadataMap>>> {
+    context.watch(RELOAD_INTERVAL, move |files| load(&headers, files))
+}
+
+fn load(headers: &BTreeMap<String, Secret>, files: &mut FileReader) -> Result<MetadataMap> {
     let mut metadata = MetadataMap::new();
     for (name, value) in headers {
         let at = format!("headers.{name}");
@@ -41,7 +49,8 @@ pub fn metadata(headers: &BTreeMap<String, Secret>) -> Result<MetadataMap> {
                 format!("`{name}` is there twice: the case of a header's name makes no difference");
             return Err(Error::at(&at, text));
         }
-        let text = value.expose();
+        let text = value.read(files).map_err(|error| Error::at(&at, error))?;
+        let text = &*text;
         if text.trim_matches([' ', '\t']) != text {
             return Err(Error::at(&at, "a header's value has no blanks around it"));
         }
@@ -63,7 +72,10 @@ mod tests {
     fn what_cannot_be_sent_as_it_stands_is_refused_at_its_place() {
         let of = |name: &str, value: &str| {
             let value: Secret = serde_yaml::from_str(&format!("{value:?}")).expect("a text");
-            metadata(&BTreeMap::from([(name.to_owned(), value)]))
+            load(
+                &BTreeMap::from([(name.to_owned(), value)]),
+                &mut FileReader::default(),
+            )
         };
         for (name, value) in [
             ("te", "x"),
@@ -85,7 +97,8 @@ mod tests {
         assert_eq!(of("X-Token", "a b").expect("it is one").len(), 1);
         let twice = "{X-Token: a, x-other: b, x-token: c}";
         let twice = serde_yaml::from_str(twice).expect("headers");
-        let error = metadata(&twice).expect_err("which of them is meant, nobody knows");
+        let error = load(&twice, &mut FileReader::default())
+            .expect_err("which of them is meant, nobody knows");
         assert_eq!(error.path(), "headers.x-token");
     }
 }

@@ -84,7 +84,7 @@ impl ServerConfig {
                 return Err(Error::at(format!("allowed_hosts.{index}"), text));
             }
         }
-        let tls = self.tls.map(|tls| tls.server(&[b"http/1.1"], context));
+        let tls = self.tls.map(|tls| tls.server(b"http/1.1", context));
         let hosts = self.allowed_hosts.iter().map(|it| host_of(it).to_owned());
         Ok(Server::new(
             self.endpoint,

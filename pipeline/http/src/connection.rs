@@ -18,6 +18,7 @@ use tower::ServiceExt;
 
 use crate::config::Limits;
 use crate::listener::Stream;
+use crate::server::Tls;
 use crate::visitors::Visitors;
 
 /// Connections that ended without an answer, by reason.
@@ -31,7 +32,7 @@ const MAX_HEADER_BYTES: usize = 16 << 10;
 /// What all connections of a server share.
 pub(crate) struct Connection {
     pub(crate) router: Router,
-    pub(crate) tls: Option<TlsAcceptor>,
+    pub(crate) tls: Option<Tls>,
     pub(crate) visitors: Visitors,
     pub(crate) limits: Limits,
     pub(crate) counters: Counters,
@@ -62,7 +63,8 @@ impl Connection {
         let Some(tls) = &self.tls else {
             return self.answer_plain(stream).await;
         };
-        let handshake = timeout(self.limits.read_header_timeout.0, tls.accept(stream)).await;
+        let acceptor = TlsAcceptor::from(tls.get());
+        let handshake = timeout(self.limits.read_header_timeout.0, acceptor.accept(stream)).await;
         let stream = handshake.map_err(|_| Cut::timeout())?.map_err(|error| {
             let detail = format!("the TLS handshake fails: {error}");
             Cut("tls", Some(detail))

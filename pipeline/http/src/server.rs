@@ -8,12 +8,11 @@ use std::time::Duration;
 
 use axum::Router;
 use pipeline::telemetry::{Counters, Warnings};
-use pipeline::{Context, Error, Result, Shutdown};
-use rustls::ServerConfig as TlsConfig;
+use pipeline::{Context, Error, Result, Shutdown, Watched};
+use rustls::ServerConfig;
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
-use tokio_rustls::TlsAcceptor;
 
 use crate::config::Limits;
 use crate::connection::Connection;
@@ -28,11 +27,14 @@ const GRACE: Duration = Duration::from_millis(500);
 /// The pause after a connection could not be taken, as for want of descriptors.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// TLS of the connections that are made from now on.
+pub(crate) type Tls = Arc<Watched<ServerConfig>>;
+
 /// What is to listen; nothing does yet.
 #[derive(Debug)]
 pub struct Server {
     endpoint: Endpoint,
-    tls: Option<Arc<TlsConfig>>,
+    tls: Option<Tls>,
     allowed_hosts: Vec<String>,
     limits: Limits,
     counters: Counters,
@@ -42,7 +44,7 @@ pub struct Server {
 impl Server {
     pub(crate) fn new(
         endpoint: Endpoint,
-        tls: Option<Arc<TlsConfig>>,
+        tls: Option<Tls>,
         allowed_hosts: Vec<String>,
         limits: Limits,
         context: &Context,
@@ -79,7 +81,7 @@ impl Server {
         Ok(Listening {
             address,
             bound,
-            tls: self.tls.clone().map(TlsAcceptor::from),
+            tls: self.tls.clone(),
             visitors: Visitors {
                 hosts: is_checked.then(|| self.allowed_hosts.clone()),
             },
@@ -94,7 +96,7 @@ impl Server {
 pub struct Listening {
     address: Option<Endpoint>,
     bound: Option<Bound>,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Tls>,
     visitors: Visitors,
     limits: Limits,
     counters: Counters,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use pipeline::telemetry::{Counters, RuleLog};
 use pipeline::{
-    Context, Demand, Exporter as _, Extension, Outlet, PipelineShape, Processor, Receiver,
-    ReceiverClock, Shutdown, StartupReport, Status,
+    Context, Demand, Exporter as _, Extension, FileWatch, Outlet, PipelineShape, Processor,
+    Receiver, ReceiverClock, Shutdown, StartupReport, Status,
 };
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -28,6 +28,8 @@ pub(crate) struct Graph {
     /// In the order in which they start.
     pub(crate) extensions: Vec<(String, Box<dyn Extension>)>,
     pub(crate) rules: RuleLog,
+    /// What components were built of and may change.
+    pub(crate) files: Vec<FileWatch>,
     pub(crate) status: Status,
     pub(crate) capacity: usize,
 }
@@ -57,6 +59,7 @@ pub(crate) fn build(
         required: BTreeSet::new(),
         extensions: Vec::new(),
         rules: context.rules.clone(),
+        files: Vec::new(),
         status: Status::default(),
         capacity: service.channel_capacity.get().into(),
     };
@@ -99,6 +102,7 @@ pub(crate) fn build(
             graph.extensions.extend(extension.map(|it| (id, it)));
         }
     }
+    graph.files = context.take_watches();
     let has_errors = diagnostics[before..].iter().any(|it| it.is_error);
     (!has_errors).then_some(graph)
 }

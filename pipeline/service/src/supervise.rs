@@ -13,7 +13,9 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::config::Encoding;
 use crate::exporter::OwnTasks;
 use crate::extensions::Extensions;
+use crate::files;
 use crate::graph::{Ended, Graph, RunningGraph, spawn};
+use crate::service_manager::ServiceManager;
 use crate::signals::{Signals, Wish};
 use crate::telemetry::{StartupReporter, SummaryReporter};
 
@@ -34,6 +36,10 @@ pub(crate) async fn run(
     workers: &Handle,
 ) -> Result<(), String> {
     let mut signals = Signals::new().map_err(|error| error.to_string())?;
+    if !options.once {
+        let files = std::mem::take(&mut graph.files);
+        files::watch(files).map_err(|error| error.to_string())?;
+    }
     let host = host(&graph, &counters, workers);
     let (rules, required) = (graph.rules.clone(), graph.required.clone());
     let extensions = std::mem::take(&mut graph.extensions);
@@ -55,6 +61,9 @@ pub(crate) async fn run(
     let (mut receiving, mut exporting) = (running.receivers, running.exporters);
     let mut startup = StartupReporter::new(running.receivers, required.clone(), rules);
     let mut summary = SummaryReporter::new(options.summary_interval, options.encoding);
+    let manager = ServiceManager::from_environment(&counters);
+    manager.watch(&host).map_err(|error| error.to_string())?;
+    manager.ready();
     let mut deadline: Option<Instant> = None;
     let mut failure: Option<String> = None;
     let mut forced = false;
@@ -63,7 +72,12 @@ pub(crate) async fn run(
         let begin_end = tokio::select! {
             wish = signals.next() => { forced = wish == Wish::EndNow; true }
             () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => { forced = true; true }
-            () = summary.tick() => { summary.log(&counters); false }
+            () = summary.tick() => {
+                if let Some(text) = summary.log(&counters) {
+                    manager.status(&text);
+                }
+                false
+            }
             report = running.startup_reports.recv(), if !startup.is_logged() => { startup.add(report); false }
             Some(ended) = running.tasks.join_next() => match ended {
                 Ok(Ended::Stage) => false,
@@ -86,6 +100,7 @@ pub(crate) async fn run(
             // Nobody left to hear it is fine: then the receivers have ended already.
             let _ = end.send(true);
             host.status().end();
+            manager.stopping(options.shutdown_timeout.saturating_add(FINISHING));
             deadline = Some(Instant::now() + options.shutdown_timeout);
         }
     }
@@ -93,9 +108,14 @@ pub(crate) async fn run(
         startup.add(Some(report));
     }
     startup.log();
-    host.status().end();
+    if deadline.is_none() {
+        host.status().end();
+        manager.stopping(FINISHING);
+    }
     let exporter_failure = finish(running, exporters, extensions, &counters).await;
-    summary.log_last(&counters);
+    if let Some(text) = summary.log_last(&counters) {
+        manager.status(&text);
+    }
     if let Some(failure) = failure.or(exporter_failure) {
         return Err(failure);
     }
@@ -117,6 +137,9 @@ fn host(graph: &Graph, counters: &Counters, workers: &Handle) -> Host {
 
 /// How long it takes at the most to count what is left.
 const COUNTING: Duration = Duration::from_secs(1);
+
+/// How long it takes at the most to [`finish`], and to say so.
+const FINISHING: Duration = Duration::from_secs(5);
 
 /// Ends what still runs: what is left goes down to the exporters, who count it. Their own tasks hear the end after the
 /// last export, and then the extensions do; gives the first error of one.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use pipeline::{Context, Error, Result};
+use pipeline::{Error, FileReader, Result};
 use rustls::pki_types::pem::{PemObject, SectionKind};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
@@ -13,10 +13,10 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 pub fn read<T>(
     key: &str,
     path: &Path,
-    context: &Context,
+    files: &mut FileReader,
     parse: impl FnOnce(&[u8]) -> Result<T, String>,
 ) -> Result<T> {
-    let bytes = context.read(path).map_err(|error| Error::at(key, error))?;
+    let bytes = files.read(path).map_err(|error| Error::at(key, error))?;
     parse(&bytes).map_err(|why| Error::at(key, format!("{} {why}", path.display())))
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use pipeline::{Context, Error, Result};
+use pipeline::{Error, FileReader, Result};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
@@ -18,10 +18,10 @@ pub fn certified_key(
     cert_file: &Path,
     key_file: &Path,
     provider: &CryptoProvider,
-    context: &Context,
+    files: &mut FileReader,
 ) -> Result<CertifiedKey> {
-    let chain = read("tls.cert_file", cert_file, context, certificates)?;
-    let key = read("tls.key_file", key_file, context, private_key)?;
+    let chain = read("tls.cert_file", cert_file, files, certificates)?;
+    let key = read("tls.key_file", key_file, files, private_key)?;
     joined(chain, key, provider).map_err(|why| {
         let text = format!("{} {why}", key_file.display());
         Error::at("tls.key_file", text)

@@ -9,5 +9,5 @@ mod version;
 
 pub use files::{certificates, private_key, read};
 pub use key::certified_key;
-pub use server::ServerTls;
+pub use server::{ServerTls, reload_interval};
 pub use version::TlsVersion;

@@ -20,7 +20,7 @@ use pipeline::{
     Processor, Remark, Result, Series, Table, TableMap, Value,
 };
 
-use catalog::Catalog;
+use catalog::{Catalog, CatalogFile};
 pub use config::{Aggregates, Config, MetadataRule, MetadataSource, RuleKind, Start, Unmatched};
 use counts::RowMemory;
 use types::Types;
@@ -30,7 +30,7 @@ use types::Types;
 pub mod fuzzing {
     /// Parses a catalog, and looks a file up.
     pub fn catalog(text: &str) {
-        if let Ok(catalog) = crate::catalog::Catalog::parse(&[("random.yaml", text)]) {
+        if let Ok(catalog) = crate::catalog::CatalogFile::parse("random.yaml", text) {
             let entry = catalog.find("kvm/1-2", "exits", "debugfs");
             let source = pipeline::SourceFile::new("exits");
             let directory = pipeline::SourceDirectory::new("kvm/1-2", "debugfs");
@@ -81,27 +81,17 @@ impl Component for Metadata {
                 ));
             }
         }
-        let mut texts = Vec::new();
+        let mut own = Vec::new();
         for (index, path) in config.catalogs.iter().enumerate() {
             let at = |error: Box<dyn std::error::Error + Send + Sync>| {
                 Error::at(format!("catalogs.{index}"), error)
             };
             let text = String::from_utf8(context.read(path).map_err(|error| at(error.into()))?)
                 .map_err(|error| at(error.into()))?;
-            // One by one, so that the mistake has its own place.
-            Catalog::parse(&[(&path.to_string_lossy(), &text)])
-                .map_err(|error| at(error.into()))?;
-            texts.push((path.to_string_lossy().into_owned(), text));
+            let file = CatalogFile::parse(&path.to_string_lossy(), &text);
+            own.push(file.map_err(|error| at(error.into()))?);
         }
-        texts.push((
-            "the built-in catalog".to_owned(),
-            catalog::BUILT_IN.to_owned(),
-        ));
-        let texts: Vec<(&str, &str)> = texts
-            .iter()
-            .map(|(name, text)| (name.as_str(), text.as_str()))
-            .collect();
-        let catalog = Catalog::parse(&texts).map_err(Error::new)?;
+        let catalog = Catalog::new(own);
         if config.sources.contains(&MetadataSource::Catalog) {
             let rules = config.rules.iter();
             let named = rules.filter_map(|rule| rule.r#match.subsystem().map(String::from));

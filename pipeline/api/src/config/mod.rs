@@ -15,7 +15,7 @@ pub use decode::{Decoded, attempt, decode};
 pub use node::{Node, NodeValue, Origin};
 pub use pattern::Pattern;
 pub use problem::{Expected, Problem};
-pub use read::{MAX_FILE_BYTES, read_bounded, read_file};
+pub use read::{MAX_FILE_BYTES, read_bounded, read_file, read_value};
 pub use types::{ByteSize, Duration, Regex, Secret};
 
 /// What the service takes out of an exporter's map before the exporter's own configuration is decoded: the time-out,

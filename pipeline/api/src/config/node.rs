@@ -76,6 +76,15 @@ impl Node {
         }
     }
 
+    /// The path, if it was written as `${file:path}` and nothing else.
+    pub(crate) fn file(&self) -> Option<&str> {
+        let NodeValue::Untyped(_) = &self.tree else {
+            return None;
+        };
+        let path = self.written.as_deref()?.strip_prefix("${file:")?;
+        path.strip_suffix('}')
+    }
+
     /// Takes a key out of a map.
     pub fn take(&mut self, key: &str) -> Option<Node> {
         let NodeValue::Map(map) = &mut self.tree else {

@@ -24,6 +24,23 @@ pub fn read_file(path: &Path, max_bytes: u64) -> Result<Vec<u8>> {
     read_bounded(file, max_bytes)
 }
 
+/// The most bytes of a file that is a value.
+const MAX_VALUE_BYTES: u64 = 1 << 20;
+
+/// Reads a file that is a value, as `${file:path}` has it: text of 1 MiB at the most, without the line break at its end.
+///
+/// # Errors
+/// What the operating system says; what it is, if it is no regular file, or no UTF-8; that it is larger.
+pub fn read_value(path: &Path) -> Result<String> {
+    let bytes = read_file(path, MAX_VALUE_BYTES)?;
+    let no_text = |_| Error::new(ErrorKind::InvalidData, "it is not UTF-8");
+    let mut text = String::from_utf8(bytes).map_err(no_text)?;
+    if text.ends_with('\n') {
+        text.pop();
+    }
+    Ok(text)
+}
+
 /// Reads all of it, unless there are more than so many bytes.
 ///
 /// # Errors

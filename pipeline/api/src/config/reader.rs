@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 
+use serde::de::value::SeqDeserializer;
 use serde::de::{self, DeserializeSeed, Deserializer, IntoDeserializer, Visitor};
 
 use super::node::{Node, NodeValue};
@@ -217,6 +218,10 @@ impl<'a> Deserializer<'a> for Reader<'a, '_> {
     ) -> Result<V::Value, DecodeError> {
         if name == Secret::NAME {
             self.trace.secrets.borrow_mut().push(spell(self.path));
+            if let (Some(text), Some(file)) = (self.node.text(), self.node.file()) {
+                let parts = SeqDeserializer::new([text, file].into_iter());
+                return self.blame(visitor.visit_seq(parts));
+            }
         }
         let value = visitor.visit_newtype_struct(self);
         self.blame(value)

@@ -3,10 +3,13 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::path::PathBuf;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{self, Deserialize, Deserializer, Visitor};
+use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
 use serde::ser::{Serialize, Serializer};
+
+use crate::watched::FileReader;
 
 /// A time span as Go and the Collector write it: `1m30s`, `200ms`, `0s`; units are `ns us µs ms s m h`
 /// ([Go: `time.ParseDuration`](https://pkg.go.dev/time#ParseDuration)). Never negative.
@@ -134,9 +137,11 @@ impl JsonSchema for ByteSize {
 }
 
 /// Text that is never shown: printed as `[REDACTED]`, in errors and by `print-config` too.
-#[derive(Clone, Default, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename = "pipeline::Secret")]
-pub struct Secret(String);
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Secret {
+    text: String,
+    file: Option<PathBuf>,
+}
 
 impl Secret {
     /// The name by which a deserializer knows it.
@@ -145,13 +150,55 @@ impl Secret {
     /// A secret of this text.
     #[must_use]
     pub fn new(text: impl Into<String>) -> Secret {
-        Secret(text.into())
+        let (text, file) = (text.into(), None);
+        Secret { text, file }
     }
 
     /// The text, for the one place that needs it.
     #[must_use]
     pub fn expose(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// The text as it is now: that of its file, where it was written as `${file:path}` and nothing else.
+    ///
+    /// # Errors
+    /// Why the file cannot be read.
+    pub fn read(&self, files: &mut FileReader) -> std::io::Result<Cow<'_, str>> {
+        match &self.file {
+            None => Ok(Cow::Borrowed(&self.text)),
+            Some(path) => files.read_value(path).map(Cow::Owned),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Secret, D::Error> {
+        struct SecretVisitor;
+
+        impl<'de> Visitor<'de> for SecretVisitor {
+            type Value = Secret;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_newtype_struct<D: Deserializer<'de>>(
+                self,
+                from: D,
+            ) -> Result<Secret, D::Error> {
+                String::deserialize(from).map(Secret::new)
+            }
+
+            /// The text, and the path of the file that it is from.
+            fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Secret, A::Error> {
+                let text = parts.next_element()?.unwrap_or_default();
+                let file = parts.next_element()?;
+                Ok(Secret { text, file })
+            }
+        }
+
+        from.deserialize_newtype_struct(Secret::NAME, SecretVisitor)
     }
 }
 

@@ -7,8 +7,8 @@ mod verifier;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use pipeline::{Context, Error, Result};
-use pipeline_tls::{TlsVersion, certificates, certified_key, read};
+use pipeline::{Context, Error, FileReader, Result, Watched, config};
+use pipeline_tls::{TlsVersion, certificates, certified_key, read, reload_interval};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::{CryptoProvider, ring};
@@ -22,7 +22,7 @@ use identity::Identity;
 use verifier::{Unverified, Verifier};
 
 /// TLS settings of a client.
-#[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Tls {
     /// No TLS.
@@ -41,22 +41,48 @@ pub struct Tls {
     pub key_file: Option<PathBuf>,
     /// The name that the server's certificate has to carry, instead of the endpoint's host.
     pub server_name_override: Option<String>,
+    /// How often the files are looked at beside when inotify tells of a change; 0: never.
+    pub reload_interval: config::Duration,
+}
+
+impl Default for Tls {
+    fn default() -> Tls {
+        Tls {
+            insecure: false,
+            insecure_skip_verify: false,
+            min_version: TlsVersion::default(),
+            ca_file: None,
+            include_system_ca_certs_pool: false,
+            cert_file: None,
+            key_file: None,
+            server_name_override: None,
+            reload_interval: reload_interval(),
+        }
+    }
 }
 
 impl Tls {
-    /// A client of this host, which is a name or an address (IPv6 in brackets or not).
+    /// A client of this host, which is a name or an address (IPv6 in brackets or not); each connection is to have it as it
+    /// is then, since the files may change.
     ///
     /// # Errors
     /// A file that cannot be read or is not what it has to be, a certificate without its key or a key without its
     /// certificate, at `tls.<key>`; a host that no certificate can carry, at `endpoint`.
-    pub fn client(&self, host: &str, context: &Context) -> Result<TlsClient> {
+    pub fn client(self, host: &str, context: &Context) -> Result<Arc<Watched<TlsClient>>> {
+        let name = self.name(host)?;
+        context.watch(self.reload_interval.0, move |files| {
+            self.load(name.clone(), files)
+        })
+    }
+
+    fn load(&self, name: ServerName<'static>, files: &mut FileReader) -> Result<TlsClient> {
         let provider = Arc::new(ring::default_provider());
         let verifier: Arc<dyn ServerCertVerifier> = if self.insecure_skip_verify {
             Arc::new(Unverified(Arc::clone(&provider)))
         } else {
-            Arc::new(self.verifier(&provider, context)?)
+            Arc::new(self.verifier(&provider, files)?)
         };
-        let identity = Arc::new(self.identity(&provider, context)?);
+        let identity = Arc::new(self.identity(&provider, files)?);
         let mut config = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&self.min_version.and_newer())
             .map_err(|error| Error::at("tls.min_version", error))?
@@ -66,7 +92,7 @@ impl Tls {
         config.alpn_protocols = vec![b"h2".to_vec()];
         Ok(TlsClient {
             config: Arc::new(config),
-            name: self.name(host)?,
+            name,
             identity,
             min_version: self.min_version,
         })
@@ -81,11 +107,11 @@ impl Tls {
             .map_err(|_| Error::at(key, format!("no certificate can carry the name `{name}`")))
     }
 
-    fn verifier(&self, provider: &Arc<CryptoProvider>, context: &Context) -> Result<Verifier> {
+    fn verifier(&self, provider: &Arc<CryptoProvider>, files: &mut FileReader) -> Result<Verifier> {
         let mut roots = RootCertStore::empty();
         let mut own: Vec<CertificateDer<'static>> = Vec::new();
         if let Some(path) = &self.ca_file {
-            own = read("tls.ca_file", path, context, certificates)?;
+            own = read("tls.ca_file", path, files, certificates)?;
             for certificate in &own {
                 roots.add(certificate.clone()).map_err(|error| {
                     let path = path.display();
@@ -117,11 +143,11 @@ impl Tls {
         })
     }
 
-    fn identity(&self, provider: &CryptoProvider, context: &Context) -> Result<Identity> {
+    fn identity(&self, provider: &CryptoProvider, files: &mut FileReader) -> Result<Identity> {
         match (&self.cert_file, &self.key_file) {
             (None, None) => Ok(Identity::default()),
             (Some(cert_file), Some(key_file)) => {
-                let key = certified_key(cert_file, key_file, provider, context)?;
+                let key = certified_key(cert_file, key_file, provider, files)?;
                 Ok(Identity::new(key))
             }
             (Some(_), None) => Err(Error::at("tls.cert_file", "`cert_file` needs `key_file`")),

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use pipeline::config::{Node, NodeValue, read_file};
+use pipeline::config::{Node, NodeValue, read_value};
 
 use super::diagnostic::Diagnostic;
 use super::hide::Substituted;
@@ -75,9 +75,6 @@ fn expand(text: &str, env: Env<'_>) -> Result<Expanded, String> {
     expand_at(text, env, 0)
 }
 
-/// The most bytes of a file that is a value.
-const MAX_BYTES: u64 = 1 << 20;
-
 /// How deep a default may stand within defaults.
 const DEEPEST: usize = 16;
 
@@ -138,12 +135,8 @@ fn resolve(inner: &str, env: Env<'_>, depth: usize) -> Result<Expanded, String> 
         ..Expanded::default()
     };
     if let Some(path) = inner.strip_prefix("file:") {
-        let unreadable = |why: &dyn std::fmt::Display| format!("cannot read `{path}`: {why}");
-        let bytes = read_file(Path::new(path), MAX_BYTES).map_err(|error| unreadable(&error))?;
-        let mut text = String::from_utf8(bytes).map_err(|_| unreadable(&"it is not UTF-8"))?;
-        if text.ends_with('\n') {
-            text.pop();
-        }
+        let text = read_value(Path::new(path));
+        let text = text.map_err(|error| format!("cannot read `{path}`: {error}"))?;
         return Ok(given(text, true));
     }
     let variable = inner.strip_prefix("env:").unwrap_or(inner);

@@ -110,6 +110,7 @@ fn listed(points: &'static str, processor: Box<dyn Processor>, reads: bool) -> V
         required: BTreeSet::new(),
         extensions: Vec::new(),
         rules: RuleLog::default(),
+        files: Vec::new(),
         status: Status::default(),
         capacity: 1,
     };

@@ -48,12 +48,13 @@ impl SummaryReporter {
         self.interval.tick().await;
     }
 
-    /// Logs the summary if something was counted since the last one; `RUST_LOG=debug` adds that of each component.
-    pub(crate) fn log(&mut self, counters: &Counters) {
+    /// Logs the summary if something was counted since the last one, and gives it; `RUST_LOG=debug` adds that of each
+    /// component.
+    pub(crate) fn log(&mut self, counters: &Counters) -> Option<String> {
         let all = counters.snapshot();
         let text = self.format(&all);
         if all.is_empty() || self.last.as_ref() == Some(&text) {
-            return;
+            return None;
         }
         tracing::info!(target: SUMMARY, counters = text, "summary");
         if tracing::enabled!(target: SUMMARY, tracing::Level::DEBUG) {
@@ -63,12 +64,13 @@ impl SummaryReporter {
             }
         }
         self.last = Some(text);
+        Some(console(&sums(&all)))
     }
 
     /// Logs the summary at the end.
-    pub(crate) fn log_last(&mut self, counters: &Counters) {
+    pub(crate) fn log_last(&mut self, counters: &Counters) -> Option<String> {
         self.last = None;
-        self.log(counters);
+        self.log(counters)
     }
 
     fn format(&self, values: &[CounterValue]) -> String {

@@ -1,11 +1,42 @@
 //! What the built-in catalog says, and what no catalog may do.
 
-use pipeline::{Created, SourceDirectory, SourceFile};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
+use pipeline::{Created, Kind, Source, SourceDirectory, SourceFile};
+
+use super::built_in::FILES;
+use super::file::{CatalogForm, FamilyForm};
 use super::*;
 
 fn built_in() -> Catalog {
-    Catalog::parse(&[("catalog.yaml", BUILT_IN)]).unwrap()
+    Catalog::new(Vec::new())
+}
+
+/// All families, as they are written.
+fn families() -> Vec<FamilyForm> {
+    let form = |text| serde_yaml::from_str::<CatalogForm>(text).unwrap();
+    FILES
+        .iter()
+        .flat_map(|(_, text)| form(text).families)
+        .collect()
+}
+
+#[test]
+fn each_file_lists_its_subsystems() {
+    for (subsystems, text) in FILES {
+        let file = CatalogFile::parse("", text).unwrap();
+        let known: BTreeSet<_> = file.subsystems().collect();
+        assert_eq!(known, BTreeSet::from_iter(subsystems.iter().copied()));
+    }
+}
+
+#[test]
+fn what_no_table_is_of_is_not_parsed() {
+    let catalog = built_in();
+    catalog.find("net/eth0/statistics", "rx_bytes", "sysfs");
+    let parsed = catalog.built_in.iter().filter(|it| it.is_parsed()).count();
+    assert_eq!(parsed, 1);
 }
 
 #[test]
@@ -120,9 +151,8 @@ fn example(glob: &str) -> String {
 #[test]
 fn a_name_has_one_kind_and_one_unit_wherever_it_stands() {
     let catalog = built_in();
-    let file: FileForm = serde_yaml::from_str(BUILT_IN).unwrap();
     let mut known: HashMap<String, (Kind, Arc<str>, String)> = HashMap::new();
-    for family in &file.families {
+    for family in &families() {
         let filesystems = [&*family.filesystems, &["sysfs".into(), "statsfs".into()]].concat();
         for (place, metric) in family
             .r#match
@@ -157,8 +187,9 @@ fn a_name_has_one_kind_and_one_unit_wherever_it_stands() {
 
 #[test]
 fn each_family_of_counters_says_since_when_they_count() {
-    let file: serde_yaml::Value = serde_yaml::from_str(BUILT_IN).unwrap();
-    for family in file["families"].as_sequence().unwrap() {
+    let file = |text| serde_yaml::from_str::<serde_yaml::Value>(text).unwrap();
+    let files = FILES.iter().map(|(_, text)| file(text));
+    for family in files.flat_map(|it| it["families"].as_sequence().unwrap().clone()) {
         let mut metrics = family["metrics"].as_sequence().unwrap().iter();
         let has_counters = metrics.any(|metric| metric["type"] == "counter");
         assert!(
@@ -210,7 +241,7 @@ fn a_start_is_known_by_what_the_kernel_keeps_and_where() {
 
 #[test]
 fn the_form_is_strict() {
-    let error = |text: &str| Catalog::parse(&[("mine.yaml", text)]).unwrap_err();
+    let error = |text: &str| CatalogFile::parse("mine.yaml", text).unwrap_err();
     assert!(error("version: 2\nfamilies: []").contains("mine.yaml: version 2"));
     assert!(error("version: 1\nfamilies: []\nmore: 1").contains("unknown field `more`"));
     assert!(
@@ -233,7 +264,7 @@ fn the_form_is_strict() {
 fn no_catalog_makes_it_panic() {
     let seed = fastrand::u64(..);
     let mut random = fastrand::Rng::with_seed(seed);
-    let head = BUILT_IN.lines().take(30).collect::<Vec<_>>().join("\n");
+    let head = FILES[1].1.lines().take(30).collect::<Vec<_>>().join("\n");
     let odd = [
         '\n', ' ', ':', '{', '}', '[', ']', '"', '*', '!', '-', '/', 'ö', '\t',
     ];
@@ -244,7 +275,7 @@ fn no_catalog_makes_it_panic() {
             text[at] = odd[random.usize(..odd.len())];
         }
         let text: String = text.into_iter().collect();
-        let attempt = std::panic::catch_unwind(|| Catalog::parse(&[("random", &text)]).is_ok());
+        let attempt = std::panic::catch_unwind(|| CatalogFile::parse("random", &text).is_ok());
         assert!(attempt.is_ok(), "seed {seed}: {text}");
     }
 }

@@ -22,7 +22,7 @@ fn capture() -> Vec<u8> {
 fn types(config: &str, catalog: &str, file: &[u8]) -> Types {
     let config: Config = serde_yaml::from_str(config).unwrap();
     let catalog = format!("{{version: 1, families: [{catalog}]}}");
-    let catalog = Catalog::parse(&[("a.yaml", &catalog)]).unwrap();
+    let catalog = Catalog::only(&catalog);
     let types = Types::new(config, catalog, &pipeline::testing::context());
     let said = types.kernel.remember(KernelTypes::parse(file, file));
     types.kernel.types.set(said).unwrap();

@@ -1,4 +1,4 @@
-//! The catalog: what is known of kernel statistics, by path.
+//! One catalog: families of files, and what each is.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -10,12 +10,9 @@ use serde::Deserialize;
 
 use crate::config::Start;
 
-/// What this project knows.
-pub(crate) const BUILT_IN: &str = include_str!("../catalog.yaml");
-
-/// Catalogs, compiled: for a path, the first family that knows it.
+/// A catalog, compiled: for a path, the first family that knows it.
 #[derive(Debug)]
-pub(crate) struct Catalog {
+pub(crate) struct CatalogFile {
     families: Vec<Family>,
     /// What the families' directories begin with: names, as far as they are no patterns.
     subsystems: BTreeSet<String>,
@@ -58,20 +55,20 @@ struct Family {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct FileForm {
+pub(super) struct CatalogForm {
     version: u8,
-    families: Vec<FamilyForm>,
+    pub(super) families: Vec<FamilyForm>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct FamilyForm {
+pub(super) struct FamilyForm {
     id: String,
     #[serde(default, rename = "note")]
     _note: String,
     #[serde(default)]
-    filesystems: Vec<String>,
-    r#match: Vec<String>,
+    pub(super) filesystems: Vec<String>,
+    pub(super) r#match: Vec<String>,
     #[serde(default)]
     aggregates: Vec<String>,
     #[serde(default)]
@@ -80,13 +77,13 @@ struct FamilyForm {
     start: Start,
     #[serde(default)]
     absent: AbsentValues,
-    metrics: Vec<MetricForm>,
+    pub(super) metrics: Vec<MetricForm>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct MetricForm {
-    name: String,
+pub(super) struct MetricForm {
+    pub(super) name: String,
     r#type: Type,
     #[serde(default)]
     unit: String,
@@ -113,34 +110,32 @@ enum Type {
     Text,
 }
 
-impl Catalog {
-    /// Reads catalogs; the first is asked first. Each comes with its name, for errors.
-    pub(crate) fn parse(texts: &[(&str, &str)]) -> Result<Catalog, String> {
-        let mut families = Vec::new();
+impl CatalogFile {
+    /// Reads a catalog. Its name is for errors.
+    pub(crate) fn parse(name: &str, text: &str) -> Result<CatalogFile, String> {
         let (mut directories, mut family_of) = (GlobSetBuilder::new(), Vec::new());
+        let mut families = Vec::new();
         let mut subsystems = BTreeSet::new();
-        for (name, text) in texts {
-            let file: FileForm =
-                serde_yaml::from_str(text).map_err(|error| format!("{name}: {error}"))?;
-            if file.version != 1 {
-                return Err(format!(
-                    "{name}: version {} is unknown; this program knows 1",
-                    file.version
-                ));
+        let form: CatalogForm =
+            serde_yaml::from_str(text).map_err(|error| format!("{name}: {error}"))?;
+        if form.version != 1 {
+            let version = form.version;
+            return Err(format!(
+                "{name}: version {version} is unknown; this program knows 1"
+            ));
+        }
+        for form in form.families {
+            let error = |why: String| format!("{name}: family `{}`: {why}", form.id);
+            let first = |path: &String| path.split('/').next().map(String::from);
+            subsystems.extend(form.r#match.iter().filter_map(first));
+            for glob in directory_globs(&form.r#match).map_err(error)? {
+                directories.add(glob);
+                family_of.push(families.len());
             }
-            for form in file.families {
-                let error = |why: String| format!("{name}: family `{}`: {why}", form.id);
-                let first = |path: &String| path.split('/').next().map(String::from);
-                subsystems.extend(form.r#match.iter().filter_map(first));
-                for glob in directory_globs(&form.r#match).map_err(error)? {
-                    directories.add(glob);
-                    family_of.push(families.len());
-                }
-                families.push(family(form).map_err(|why| format!("{name}: {why}"))?);
-            }
+            families.push(family(form).map_err(|why| format!("{name}: {why}"))?);
         }
         let directories = directories.build().map_err(|error| error.to_string())?;
-        Ok(Catalog {
+        Ok(CatalogFile {
             families,
             subsystems,
             directories,
@@ -282,10 +277,7 @@ fn glob(text: &str) -> Result<Glob, String> {
 /// The only entry of a catalog.
 #[cfg(test)]
 pub(crate) fn one(text: &str) -> CatalogEntry {
-    let catalog = Catalog::parse(&[("a.yaml", text)]).unwrap();
+    let catalog = CatalogFile::parse("a.yaml", text).unwrap();
     let all = catalog.families.into_iter().flat_map(|it| it.exact);
     all.map(|(_, entry)| entry).next().unwrap()
 }
-
-#[cfg(test)]
-mod tests;
