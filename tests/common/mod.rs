@@ -115,15 +115,16 @@ pub(crate) fn count(logs: &str, name: &str) -> u64 {
 
 /// Resident memory in KiB.
 pub(crate) fn memory(child: &Child) -> u64 {
-    memory_as(child, "VmRSS:")
+    memory_of(child, "VmRSS:")
 }
 
 /// The most of it that there was.
 pub(crate) fn peak_memory(child: &Child) -> u64 {
-    memory_as(child, "VmHWM:")
+    memory_of(child, "VmHWM:")
 }
 
-fn memory_as(child: &Child, key: &str) -> u64 {
+/// Memory in KiB, by the key that /proc/PID/status has for it: `RssAnon:`.
+pub(crate) fn memory_of(child: &Child, key: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix(key));
     line.unwrap()

@@ -36,7 +36,7 @@ pub(crate) fn records(config: Option<&str>, arguments: &[&str]) -> Vec<Value> {
 }
 
 /// The record of this source, of which there is one.
-fn of<'a>(records: &'a [Value], source: &str) -> &'a Value {
+pub(crate) fn of<'a>(records: &'a [Value], source: &str) -> &'a Value {
     let found: Vec<&Value> = records.iter().filter(|it| it["source"] == source).collect();
     assert_eq!(found.len(), 1, "{source}: {found:?} of {records:#?}");
     found[0]

@@ -31,7 +31,7 @@ fn what_is_read_is_shown_as_it_goes_out_and_who_says_so() {
     let expected = json!({
         "receiver": "statsfs", "source": "net/eth0/rx_bytes", "pipeline": "metrics", "state": "read",
         "metric": "n.rx_bytes", "labels": labels, "kind": "counter", "kind_from": "catalog", "unit": "By", "unit_from": "catalog",
-        "exporters": {"stdout": "30s"}, "value": null, "component": null, "reason": null, "detail": null,
+        "exporters": {"stdout": "30s"}, "value": null, "via": null, "component": null, "reason": null, "detail": null,
     });
     assert_eq!(of(&records, "net/eth0/rx_bytes"), &expected);
     let ruled = of(&records, "net/eth0/ruled");

@@ -28,7 +28,7 @@ fn on_a_terminal_it_is_a_table() {
     let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
     let lines: Vec<String> = stdout.lines().map(words).collect();
     assert_eq!(lines[0], "resource");
-    let header = "SOURCE METRIC KIND FROM UNIT FROM EVERY EXPORTERS VALUE";
+    let header = "SOURCE METRIC KIND FROM UNIT FROM EVERY EXPORTERS VALUE VIA";
     let at = lines.iter().position(|line| line == header).unwrap();
     assert_eq!(lines[at - 1], "statsfs");
     assert_eq!(

@@ -5,9 +5,9 @@ use std::process::{Child, Command};
 
 use super::shown::{AllShown, shown};
 use super::vmm::{Vmm, has_kvm};
-use super::{assert_equal, config, once, sums_of_vcpus};
+use super::{as_user, assert_equal, config, exits, once, once_by, sums_of_vcpus};
 use crate::common::alone::{KVM, alone};
-use crate::common::{as_nobody, collector, end, read_until, spawn, text};
+use crate::common::{as_nobody, collector, end, read_until, text};
 
 const ALL: &str = "{sources: [stats_fd, bpf, debugfs]}";
 
@@ -87,7 +87,6 @@ fn vms_that_bpf_sees_come_at_the_next_sweep_and_each_series_ends_once() {
     }
     let mut stays = Vmm::start(&[]);
     let stays_vm = stays.vm("vm('clock', 1, keep=False)");
-    let exits = |vm: &str, vcpu: u32| format!("kvm/exits{{vcpu=vcpu{vcpu},vm={vm}}} ");
     let clock = exits(&stays_vm, 0);
     let mut later = Vmm::start(&[]);
     let eager = "{collection_interval: 20ms, rescan_interval: 1h, sources: [bpf]}";
@@ -125,14 +124,6 @@ fn vms_that_bpf_sees_come_at_the_next_sweep_and_each_series_ends_once() {
     assert!(!logs.contains("by bpf gave nothing"), "{logs}");
 }
 
-/// One sweep as nobody, or as root, with some capabilities.
-fn once_by(mut command: Command, receiver: &str) -> (AllShown, String) {
-    command.args(["--once", "--config", "-"]);
-    let output = spawn(command, &config(receiver, "{format: json}"));
-    let output = output.wait_with_output().unwrap();
-    (shown(&output.stdout), text(&output.stderr))
-}
-
 #[test]
 fn bpf_takes_two_capabilities_and_without_them_the_other_sources_go_on() {
     let _kvm = alone(&KVM);
@@ -161,17 +152,7 @@ fn bpf_takes_two_capabilities_and_without_them_the_other_sources_go_on() {
     assert_eq!(stderr.matches(message).count(), 1, "{stderr}");
     assert!(stderr.contains("CAP_BPF is missing"), "{stderr}");
 
-    let mut nobody = Command::new("setpriv");
-    nobody.args([
-        "--reuid=65534",
-        "--regid=65534",
-        "--clear-groups",
-        "--no-new-privs",
-    ]);
-    nobody.args([
-        "--inh-caps=-all,+bpf,+perfmon",
-        "--ambient-caps=+bpf,+perfmon",
-    ]);
+    let mut nobody = as_user(65_534, "+bpf,+perfmon");
     nobody.arg(&program);
     let (shown, stderr) = once_by(nobody, ALL);
     assert!(

@@ -11,12 +11,12 @@ const UUID: &str = "1b4e28ba-2fa1-11d2-883f-0016d3cca427";
 const QEMU: &str = "qemu-system-x86_64";
 
 /// One sweep, with all that can be logged.
-fn once_with_all_logs() -> (Vec<u8>, String) {
+fn once_with_all_logs(sources: &str) -> (Vec<u8>, String) {
     let mut command = Command::new(BINARY);
     command
         .args(["--once", "--config", "-"])
         .env("RUST_LOG", "trace");
-    let config = config("{sources: [stats_fd]}", "{format: json}");
+    let config = config(&format!("{{sources: {sources}}}"), "{format: json}");
     let output = spawn(command, &config).wait_with_output().unwrap();
     (output.stdout, text(&output.stderr))
 }
@@ -48,22 +48,25 @@ fn a_vm_is_called_by_its_command_line_of_which_nothing_else_is_shown() {
     other.ask("vm('a')");
     let mut none = Vmm::named("some-monitor", &["-name", "canary-name"]);
     let pid_and_fd = none.vm("vm('a')");
-    let (stdout, stderr) = once_with_all_logs();
-    let shown = shown(&stdout);
-    let point = |vm: &str| {
-        let key = (vm.to_owned(), "vcpu0".to_owned(), "exits".to_owned());
-        let point = shown
-            .get(&key)
-            .unwrap_or_else(|| panic!("{vm}: {:?}", shown.keys()));
-        let label = |key: &str| point.attributes.get(key).cloned().unwrap_or_default();
-        ["kvm.vmm", "kvm.vm.name", "kvm.vm.uuid"].map(label)
-    };
-    assert_eq!(point(UUID), ["qemu", "web", UUID]);
-    let escaped = r"f1\n\u{202e}";
-    assert_eq!(point(escaped), ["firecracker", escaped, ""]);
-    assert_eq!(point(&pid_and_fd), ["", "", ""]);
-    for said in [text(&stdout), stderr] {
-        assert!(!said.contains("canary"), "{said}");
+    let by_bpf = cfg!(feature = "bpf").then_some("[bpf, debugfs]");
+    for sources in ["[stats_fd]"].into_iter().chain(by_bpf) {
+        let (stdout, stderr) = once_with_all_logs(sources);
+        let shown = shown(&stdout);
+        let point = |vm: &str| {
+            let key = (vm.to_owned(), "vcpu0".to_owned(), "exits".to_owned());
+            let point = shown
+                .get(&key)
+                .unwrap_or_else(|| panic!("{vm}: {:?}", shown.keys()));
+            let label = |key: &str| point.attributes.get(key).cloned().unwrap_or_default();
+            ["kvm.vmm", "kvm.vm.name", "kvm.vm.uuid"].map(label)
+        };
+        assert_eq!(point(UUID), ["qemu", "web", UUID]);
+        let escaped = r"f1\n\u{202e}";
+        assert_eq!(point(escaped), ["firecracker", escaped, ""]);
+        assert_eq!(point(&pid_and_fd), ["", "", ""]);
+        for said in [text(&stdout), stderr] {
+            assert!(!said.contains("canary"), "{said}");
+        }
     }
 }
 
@@ -75,7 +78,7 @@ fn two_living_vms_of_one_name_stay_apart_which_is_said_once() {
     }
     let mut vmms = [0, 1].map(|_| Vmm::named(QEMU, &["-name", "web"]));
     let names = vmms.each_mut().map(|it| it.vm("vm('a')"));
-    let (stdout, stderr) = once_with_all_logs();
+    let (stdout, stderr) = once_with_all_logs("[stats_fd]");
     let shown = shown(&stdout);
     for name in &names {
         let key = (

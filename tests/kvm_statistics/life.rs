@@ -1,26 +1,13 @@
-//! VMs come and go, and reading them hurts none.
+//! VMs come and go.
+
+use std::process::Command;
 
 use rustix::process::Signal;
 
-use super::config;
 use super::vmm::{Vmm, has_kvm};
-use crate::common::alone::{CPU, KVM, alone};
-use crate::common::{SeriesCounts, collector, descriptors_and_memory, end, read_until, signal};
-use crate::kvm::host::Debugfs;
-
-/// A program that sweeps all the time, and looks at all processes once only.
-const EAGER: &str = "{collection_interval: 20ms, rescan_interval: 1h, sources: [stats_fd]}";
-
-/// The same by each source that has all of a vCPU.
-fn eager() -> Vec<String> {
-    let by_bpf = cfg!(feature = "bpf").then(|| EAGER.replace("stats_fd", "bpf"));
-    [EAGER.to_owned()].into_iter().chain(by_bpf).collect()
-}
-
-/// The beginning of the line of a vCPU's exits.
-fn exits(vm: &str, vcpu: u32) -> String {
-    format!("kvm/exits{{vcpu=vcpu{vcpu},vm={vm}}} ")
-}
+use super::{EAGER, config, eager, exits, shown::shown};
+use crate::common::alone::{KVM, alone};
+use crate::common::{BINARY, collector, end, lacks, read_until, signal, spawn};
 
 #[test]
 fn vms_and_vcpus_that_come_are_there_at_the_next_sweep_and_each_series_ends_once() {
@@ -94,128 +81,79 @@ fn a_vm_that_is_started_anew_under_its_name_goes_on() {
 }
 
 #[test]
-fn a_thousand_sweeps_change_nothing_of_a_guest_and_leave_no_descriptor() {
+fn a_vm_that_comes_back_under_its_name_counts_since_its_new_start() {
     let _kvm = alone(&KVM);
-    let _cpu = alone(&CPU);
-    if !has_kvm("a_thousand_sweeps_change_nothing_of_a_guest_and_leave_no_descriptor") {
+    if !has_kvm("a_vm_that_comes_back_under_its_name_counts_since_its_new_start") {
         return;
     }
-    let mut vmm = Vmm::start(&[]);
-    let vm = vmm.vm("vm('a', 1, guest=True)");
-    vmm.ask("vms['a'].run(3)");
-    let before = vmm.all("a");
+    // Another one's tests may have VMs on this host, too.
+    let name = format!("web-{}", std::process::id());
+    let start = || {
+        let before = pipeline::now_unix_nano();
+        let mut vmm = Vmm::named("qemu-system-x86_64", &["-name", &name]);
+        vmm.ask("vm('a')");
+        (vmm, before)
+    };
     for eager in eager() {
-        let config = config(&eager.replace("20ms", "1ms"), "{}");
-        let mut child = collector(&config, &[]);
-        let wanted = exits(&vm, 0);
-        let mut sweeps = 0;
-        let mut until = |last: usize| {
+        let (vmm, before) = start();
+        let mut child = collector(&config(&eager, "{format: json}"), &[]);
+        let mut start_after = |time: u64| {
+            let key = (name.clone(), "vcpu0".to_owned(), "exits".to_owned());
+            let mut start = 0;
             read_until(&mut child, |line| {
-                sweeps += usize::from(line.starts_with(&wanted));
-                sweeps == last
+                let shown = shown(line.as_bytes());
+                start = shown.get(&key).map_or(0, |it| it.start);
+                // The kernel knows starts by 10 ms; the boot's time is as coarse.
+                start >= time - 20_000_000
             });
-            descriptors_and_memory(&child).0
+            assert!(start <= pipeline::now_unix_nano());
+            start
         };
-        let (first, last) = (until(10), until(1_000));
-        // A taken descriptor may be seen in the midst of a sweep.
-        assert!(last <= first + 1, "{first} descriptors, then {last}");
-        assert_eq!(vmm.all("a"), before, "`signal_exits` with all others");
-        let logs = end(child);
-        assert!(!logs.contains("blocks_failed"), "{logs}");
-    }
-}
-
-#[test]
-fn a_descriptor_that_becomes_another_one_is_not_mistaken_for_what_it_was() {
-    let _kvm = alone(&KVM);
-    if !has_kvm("a_descriptor_that_becomes_another_one_is_not_mistaken_for_what_it_was") {
-        return;
-    }
-    let mut stays = Vmm::start(&[]);
-    let clock = exits(&stays.vm("vm('clock')"), 0);
-    let mut vmm = Vmm::start(&[]);
-    let vm = vmm.vm("vm('a', 3, guest=True)");
-    vmm.ask("vms['a'].run(3)");
-    let mut child = collector(&config(EAGER, "{}"), &[]);
-    let line =
-        |vcpu: u32, value: &str| format!("kvm/halt_exits{{vcpu=vcpu{vcpu},vm={vm}}} {value}");
-    read_until(&mut child, |it| it.starts_with(&line(2, "0 ")));
-    // The number of open descriptors stays the same: a vCPU's own in place of its statistics, a file in place of another's,
-    // and the first one's statistics in place of the third's.
-    for expression in [
-        "os.dup2(vms['a'].vcpus[1], vms['a'].kept[1])",
-        "os.dup2(vms['a'].kept[0], vms['a'].kept[2])",
-        "os.dup2(kvm, vms['a'].kept[0])",
-    ] {
-        vmm.ask(expression);
-    }
-    let mut sweeps = 0;
-    let all = read_until(&mut child, |it| {
-        sweeps += usize::from(it.starts_with(&clock));
-        sweeps == 10
-    });
-    // What the third one's has become is the first one's: its link says so.
-    let of = |vcpu: u32| {
-        all.iter()
-            .filter(|it| it.starts_with(&line(vcpu, "")))
-            .collect::<Vec<_>>()
-    };
-    assert!(
-        of(0).iter().all(|it| it.starts_with(&line(0, "3 "))),
-        "{:#?}",
-        of(0)
-    );
-    for vcpu in [1, 2] {
-        let (last, before) = of(vcpu)
-            .split_last()
-            .map(|(last, rest)| (*last, rest.to_vec()))
-            .unwrap();
-        assert!(last.starts_with(&line(vcpu, "end ")), "{last}");
-        assert!(
-            before.iter().all(|it| it.starts_with(&line(vcpu, "0 "))),
-            "{before:#?}"
-        );
-    }
-    end(child);
-}
-
-#[test]
-fn a_vm_that_is_killed_in_the_midst_of_sweeps_is_never_kept_alive() {
-    let _kvm = alone(&KVM);
-    let _cpu = alone(&CPU);
-    let test = "a_vm_that_is_killed_in_the_midst_of_sweeps_is_never_kept_alive";
-    let Some(debugfs) = has_kvm(test).then(Debugfs::mount).flatten() else {
-        return;
-    };
-    let mut stays = Vmm::start(&[]);
-    let clock = exits(&stays.vm("vm('clock')"), 0);
-    let by_bpf = cfg!(feature = "bpf").then_some("[stats_fd, bpf, debugfs]");
-    for sources in ["[stats_fd, debugfs]"].into_iter().chain(by_bpf) {
-        let receiver =
-            format!("{{collection_interval: 5ms, rescan_interval: 1h, sources: {sources}}}");
-        let mut child = collector(&config(&receiver, "{}"), &[]);
-        let counts = SeriesCounts::of(&mut child);
-        let sweeps = |of: &str| counts.values(of.trim_end());
-        let seed = fastrand::u64(..);
-        let mut random = fastrand::Rng::with_seed(seed);
-        for round in 0..100 {
-            let vm = stays.vm("child_vm(vcpus=2, keep_vm=True)");
-            while round % 2 == 0 && sweeps(&exits(&vm, 0)) == 0 {
-                assert!(child.try_wait().unwrap().is_none(), "it ended");
-                std::thread::yield_now();
-            }
-            (0..random.usize(0..2_000)).for_each(|_| std::thread::yield_now());
-            let directory = debugfs.0.join("kvm").join(&vm);
-            assert!(directory.exists(), "{vm}");
-            let (pid, _) = vm.split_once('-').unwrap();
-            stays.ask(&format!("kill({pid})"));
-            let killed = sweeps(&clock);
-            while directory.exists() {
-                let more = sweeps(&clock) - killed;
-                assert!(more <= 2, "seed {seed}: {vm} lives on");
-                std::thread::yield_now();
-            }
-        }
+        let first = start_after(before);
+        drop(vmm);
+        let (_vmm, again) = start();
+        assert!(start_after(again) > first);
         end(child);
     }
+}
+
+#[test]
+fn where_no_uevent_is_heard_a_vm_is_found_at_a_rescan() {
+    const TEST: &str = "where_no_uevent_is_heard_a_vm_is_found_at_a_rescan";
+    let _kvm = alone(&KVM);
+    if !has_kvm(TEST) {
+        return;
+    }
+    let own = ["--user", "--map-root-user", "--net"];
+    let is_possible = Command::new("unshare").args(own).arg("true").status();
+    if !is_possible.is_ok_and(|it| it.success()) {
+        return lacks(TEST, "unshare, and user namespaces");
+    }
+    // As in a container with users and a network of its own.
+    let mut stays = Vmm::by("unshare", &own);
+    let clock = exits(&stays.vm("vm('clock')"), 0);
+    let target = stays.child.id().to_string();
+    let inside = ["--user", "--net", "--target", &target];
+    let run = |rescan_interval: &str| {
+        // It has no VM yet when all processes are looked at.
+        let mut later = Vmm::by("nsenter", &inside);
+        let mut command = Command::new("nsenter");
+        command.args(inside).args([BINARY, "--config", "-"]);
+        let config = config(&EAGER.replace("1h", rescan_interval), "{}");
+        let mut child = spawn(command, &config);
+        read_until(&mut child, |line| line.starts_with(&clock));
+        let vm = later.vm("vm('a')");
+        (later, child, exits(&vm, 0))
+    };
+    let (_later, mut child, vm) = run("1h");
+    let mut sweeps = 0;
+    let unheard = read_until(&mut child, |line| {
+        sweeps += usize::from(line.starts_with(&clock));
+        sweeps == 20
+    });
+    assert!(!unheard.iter().any(|it| it.starts_with(&vm)), "it is heard");
+    end(child);
+    let (_later, mut child, vm) = run("200ms");
+    read_until(&mut child, |line| line.starts_with(&vm));
+    end(child);
 }

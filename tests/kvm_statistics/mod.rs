@@ -2,8 +2,12 @@
 
 #[cfg(feature = "bpf")]
 mod bpf;
+#[cfg(feature = "bpf")]
+mod bpf_faults;
 mod files;
+mod harmless;
 mod identity;
+mod inspected;
 mod life;
 mod rights;
 mod shown;
@@ -11,12 +15,12 @@ mod types;
 mod vmm;
 
 use std::collections::BTreeMap;
-use std::process::Output;
+use std::process::{Command, Output};
 
 use self::shown::{AllShown, shown};
 use self::vmm::{Statistics, Vmm, has_kvm};
 use crate::common::alone::{KVM, alone};
-use crate::common::{run, text};
+use crate::common::{assert_fault, run, spawn, text};
 
 /// A pipeline of one `kvm` receiver.
 fn config(receiver: &str, stdout: &str) -> String {
@@ -25,11 +29,44 @@ fn config(receiver: &str, stdout: &str) -> String {
     )
 }
 
+/// A program that sweeps all the time, and looks at all processes once only.
+const EAGER: &str = "{collection_interval: 20ms, rescan_interval: 1h, sources: [stats_fd]}";
+
+/// The same by each source that has all of a vCPU.
+fn eager() -> Vec<String> {
+    let by_bpf = cfg!(feature = "bpf").then(|| EAGER.replace("stats_fd", "bpf"));
+    [EAGER.to_owned()].into_iter().chain(by_bpf).collect()
+}
+
 /// One sweep.
 fn once(receiver: &str) -> Output {
     let output = run(&config(receiver, "{format: json}"), &["--once"]);
     assert!(output.status.success(), "{}", text(&output.stderr));
     output
+}
+
+/// One sweep by this command.
+fn once_by(mut command: Command, receiver: &str) -> (AllShown, String) {
+    command.args(["--once", "--config", "-"]);
+    let output = spawn(command, &config(receiver, "{format: json}"));
+    let output = output.wait_with_output().unwrap();
+    (shown(&output.stdout), text(&output.stderr))
+}
+
+/// `setpriv` as this user, with these capabilities only: `+bpf,+perfmon`; none where it is empty.
+fn as_user(user: u32, capabilities: &str) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--clear-groups", "--no-new-privs"]);
+    command.args([format!("--reuid={user}"), format!("--regid={user}")]);
+    let all = ["-all", capabilities].join(",");
+    let all = all.trim_end_matches(',');
+    command.args(["--inh-caps", all, "--ambient-caps", all]);
+    command
+}
+
+/// The beginning of the line of a vCPU's exits.
+fn exits(vm: &str, vcpu: u32) -> String {
+    format!("kvm/exits{{vcpu=vcpu{vcpu},vm={vm}}} ")
 }
 
 /// What three vCPUs make together: each value of a statistic added up.
@@ -168,7 +205,14 @@ fn a_monitor_that_is_stopped_or_in_a_pid_namespace_is_read_all_the_same() {
     inside.ask("vms['b'].run(2)");
     let by_bpf = cfg!(feature = "bpf").then_some("{sources: [bpf]}");
     for sources in ["{sources: [stats_fd]}"].into_iter().chain(by_bpf) {
-        let shown = shown(&once(sources).stdout);
+        let output = once(sources);
+        assert_fault(
+            "the monitor of a VM is stopped (`SIGSTOP`)",
+            "nothing: its statistics are read all the same",
+            &text(&output.stderr),
+            &[],
+        );
+        let shown = shown(&output.stdout);
         for part in ["vcpu0", "vcpu1"] {
             assert_equal(&shown, &vm, part, &expected[part]);
         }

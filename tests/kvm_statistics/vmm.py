@@ -94,6 +94,11 @@ class Vm:
                 os.close(fd)
 
 
+def data_offset(stats):
+    """Where the numbers of a statistics file begin."""
+    return struct.unpack("=6I", os.pread(stats, 24, 0))[5]
+
+
 def decode(block):
     _, size, count, _, descriptors, data = struct.unpack_from("=6I", block, 0)
     out = {}

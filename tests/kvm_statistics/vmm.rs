@@ -76,9 +76,14 @@ impl Vmm {
         vmm
     }
 
+    /// Has it work on an expression, and does not wait for what that gives.
+    pub(super) fn tell(&mut self, expression: &str) {
+        writeln!(self.input, "{expression}").unwrap();
+    }
+
     /// What an expression gives.
     pub(super) fn ask(&mut self, expression: &str) -> Value {
-        writeln!(self.input, "{expression}").unwrap();
+        self.tell(expression);
         let mut answer = String::new();
         self.output.read_line(&mut answer).unwrap();
         serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{expression}: {error}"))

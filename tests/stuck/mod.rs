@@ -4,7 +4,7 @@
 
 mod errors;
 mod first_scan;
-mod fuse;
+pub(crate) mod fuse;
 mod inspected;
 mod run;
 mod slow;

@@ -1,10 +1,15 @@
 //! The statistics descriptors that are known, each looked at once.
 
 use std::collections::HashMap;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use kvm_stats::{read_all, read_types};
+
+use crate::inspected::Purpose;
+use crate::kvm_file::KvmFile;
 use crate::layout::Layouts;
-use crate::procfs::{KvmFile, Procfs};
+use crate::procfs::Procfs;
 use crate::taking::{Block, Process, TakeError};
 
 /// By process and descriptor: what it is, and its block, or why there is none.
@@ -13,6 +18,7 @@ pub(crate) struct Blocks {
     all: HashMap<(i32, i32), KnownBlock>,
     /// How many are known at the most.
     max: usize,
+    purpose: Purpose,
 }
 
 #[derive(Debug)]
@@ -24,9 +30,9 @@ struct KnownBlock {
 
 impl Blocks {
     /// None is known; so many are at the most.
-    pub(crate) fn new(max: usize) -> Blocks {
+    pub(crate) fn new(max: usize, purpose: Purpose) -> Blocks {
         let all = HashMap::new();
-        Blocks { all, max }
+        Blocks { all, max, purpose }
     }
 
     /// These descriptors are there now, and no others. Those that are new are read for the first time.
@@ -48,7 +54,12 @@ impl Blocks {
         // What is new displaces nothing that is known.
         let room = self.max.saturating_sub(self.all.len());
         for (process, fd, file) in new.into_iter().take(room) {
-            let block = Block::open(process, (fd, file), procfs, layouts);
+            let read = if self.purpose.reads() {
+                read_all::<OwnedFd>
+            } else {
+                read_types::<OwnedFd>
+            };
+            let block = Block::open(process, (fd, file), procfs, layouts, read);
             let known = KnownBlock {
                 process: Arc::clone(process),
                 file,
@@ -68,6 +79,12 @@ impl Blocks {
         self.all
             .values()
             .filter_map(|it| it.block.as_ref().err().copied())
+    }
+
+    /// Why a block of this process cannot be read, if one cannot.
+    pub(crate) fn error_of(&self, pid: i32) -> Option<TakeError> {
+        let mut own = self.all.iter().filter(|((of, _), _)| *of == pid);
+        own.find_map(|(_, it)| it.block.as_ref().err().copied())
     }
 
     /// Forgets the descriptors of a process: they are not what they were.

@@ -9,14 +9,14 @@ use crate::bpf_types::Types;
 use crate::config::Config;
 use crate::counters::{BPF_DUPLICATES, BPF_OVER_LIMIT, BPF_PASSES_FAILED, BPF_UNREADABLE};
 use crate::layout::Layouts;
-use crate::problems::BEYOND;
+use crate::problems::{BEYOND, Problem};
 use crate::statistic::Statistic;
 
 /// So many passes that fail in a row, and what they saw before holds no more: one is an interruption.
 const MAX_FAILURES: u32 = 2;
 
 const NOT_LOADED: &str = "statistics cannot be had by bpf; the other sources go on";
-const KEPT: &str = "capabilities for bpf cannot be given up after loading";
+const NOT_DROPPED: &str = "capabilities for bpf cannot be given up after loading";
 const FAILED: &str = "a pass by bpf gave nothing";
 const WITHHELD: &str =
     "what bpf reads is not proved to be statistics of VMs; nothing of it goes out";
@@ -33,6 +33,8 @@ pub(crate) struct Bpf {
     iterator: Option<KvmIterator>,
     /// Whether loading may succeed later.
     is_retried: bool,
+    /// Why it gives nothing, if it gives nothing.
+    pub(crate) trouble: Option<String>,
     /// How many passes have failed since one that did not.
     failures: u32,
     /// VMs and vCPUs, a VM before its vCPUs, as the last pass that did not fail saw them.
@@ -91,6 +93,7 @@ impl Bpf {
             warnings: warnings.clone(),
             iterator: None,
             is_retried: true,
+            trouble: None,
             failures: 0,
             seen: Vec::new(),
             over_limit: 0,
@@ -111,6 +114,7 @@ impl Bpf {
                 self.is_retried = matches!(error, LoadError::NoKvm);
                 let why = escaped(&error.to_string()).into_owned();
                 self.warnings.warn(NOT_LOADED, &why);
+                self.trouble = Some(why);
             }
         }
     }
@@ -118,10 +122,25 @@ impl Bpf {
     fn give_up_capabilities(&self, iterator: &KvmIterator) {
         if !iterator.reads_without_capabilities() {
             let why = "this kernel asks for them at each pass (Linux 6.1 and newer do not)";
-            self.warnings.warn(KEPT, why);
+            self.warnings.warn(NOT_DROPPED, why);
         } else if let Err(error) = kvm_bpf::drop_bpf_capabilities() {
-            self.warnings.warn(KEPT, &error.to_string());
+            self.warnings.warn(NOT_DROPPED, &error.to_string());
         }
+    }
+
+    /// That it gives nothing, if it gives nothing.
+    pub(crate) fn problem(&self) -> Option<Problem> {
+        let message = if self.iterator.is_none() {
+            NOT_LOADED
+        } else {
+            FAILED
+        };
+        let detail = self.trouble.clone()?;
+        Some(Problem {
+            reason: Some("bpf"),
+            message,
+            detail,
+        })
     }
 
     /// Whether it tells what VMs there are.
@@ -170,15 +189,14 @@ impl Bpf {
                 return false;
             }
         };
-        self.failures = 0;
+        (self.failures, self.trouble) = (0, None);
         self.counters.record(BPF_DUPLICATES, pass.duplicates);
         self.counters.record(BPF_UNREADABLE, pass.unreadable);
         self.counters.record(BPF_OVER_LIMIT, pass.over_limit);
         if pass.is_withheld() {
-            self.warnings.warn(
-                WITHHELD,
-                "no vCPU leads to a VM that is there, or one's own reads otherwise",
-            );
+            let why = "no vCPU leads to a VM that is there, or one's own reads otherwise";
+            self.warnings.warn(WITHHELD, why);
+            self.trouble = Some(format!("{WITHHELD}: {why}"));
         }
         let mut records = pass.records();
         let is_same = self
@@ -205,6 +223,7 @@ impl Bpf {
         self.counters.record(BPF_PASSES_FAILED, 1);
         let why = escaped(&error.to_string()).into_owned();
         self.warnings.warn(FAILED, &why);
+        self.trouble = Some(why);
     }
 
     /// Learns the types of all statistics from an empty VM of one's own, and compares what is read of it with what its

@@ -62,6 +62,26 @@ pub enum SourceName {
     Debugfs,
 }
 
+impl SourceName {
+    /// All that this program has.
+    #[cfg(feature = "bpf")]
+    pub(crate) const ALL: [SourceName; 3] =
+        [SourceName::StatsFd, SourceName::Bpf, SourceName::Debugfs];
+    /// All that this program has.
+    #[cfg(not(feature = "bpf"))]
+    pub(crate) const ALL: [SourceName; 2] = [SourceName::StatsFd, SourceName::Debugfs];
+
+    /// As it is written.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            SourceName::StatsFd => "stats_fd",
+            #[cfg(feature = "bpf")]
+            SourceName::Bpf => "bpf",
+            SourceName::Debugfs => "debugfs",
+        }
+    }
+}
+
 /// What there are series of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

@@ -1,5 +1,7 @@
 //! KVM's files in debugfs: `kvm/<thread>-<descriptor>/` is a VM, `vcpu<number>/` in it a vCPU.
 
+mod mount;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -11,6 +13,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::path::Arg;
 
+use crate::inspected::Purpose;
 use crate::procfs::list;
 use crate::units::value;
 
@@ -48,6 +51,7 @@ pub(crate) struct VmDirectory {
 #[derive(Debug)]
 pub(crate) struct Debugfs {
     context: Context,
+    purpose: Purpose,
     path: PathBuf,
     /// By the thread that made the VM, and its descriptor there.
     vms: BTreeMap<(i32, i32), VmDirectory>,
@@ -61,10 +65,11 @@ pub(crate) struct Debugfs {
 
 impl Debugfs {
     /// Nothing was looked at yet.
-    pub(crate) fn new(context: &Context) -> Debugfs {
+    pub(crate) fn new(context: &Context, purpose: Purpose) -> Debugfs {
         Debugfs {
-            path: path(context),
+            path: mount::path(context),
             context: context.clone(),
+            purpose,
             vms: BTreeMap::new(),
             numbers: HashMap::new(),
             is_locked_down: None,
@@ -114,7 +119,7 @@ impl Debugfs {
 
     /// Reads all directories again at the next look, wherever debugfs is mounted by then.
     pub(crate) fn distrust(&mut self) {
-        self.path = path(&self.context);
+        self.path = mount::path(&self.context);
         self.vms.values_mut().for_each(|it| it.links = 0);
         self.is_locked_down = self.is_locked_down.filter(|it| *it);
     }
@@ -131,6 +136,9 @@ impl Debugfs {
     fn has_number(&mut self, root: &OwnedFd, path: &str, file: &DebugfsFile) -> bool {
         if let Some(known) = self.numbers.get(&file.name) {
             return *known;
+        }
+        if !self.purpose.reads() {
+            return true;
         }
         let path = format!("{path}/{}", file.name);
         let read = read(root, path, Scale::One, &mut 0);
@@ -173,30 +181,6 @@ impl Debugfs {
             Err(_) => None,
         };
     }
-}
-
-/// `kvm/` where debugfs is mounted, by mountinfo, or where it is by convention.
-fn path(context: &Context) -> PathBuf {
-    // In a container the mounts that count are those of the host's first process.
-    let mounts = if context.is_own_root() {
-        "/proc/self/mountinfo"
-    } else {
-        "/proc/1/mountinfo"
-    };
-    let mounts = context.host_path(mounts.as_ref());
-    let mounts = std::fs::read_to_string(mounts).unwrap_or_default();
-    let point = mounts.lines().filter_map(mount_point).next_back();
-    let point = point.unwrap_or("/sys/kernel/debug");
-    context.host_path(point.as_ref()).join("kvm")
-}
-
-/// Where a line of mountinfo says that the whole of debugfs is mounted.
-fn mount_point(line: &str) -> Option<&str> {
-    let (mount, filesystem) = line.split_once(" - ")?;
-    let mut fields = mount.split(' ').skip(3);
-    let is_whole = fields.next() == Some("/");
-    let point = fields.next()?;
-    (is_whole && filesystem.starts_with("debugfs ")).then_some(point)
 }
 
 /// Reads the number in a file below `kvm/`.
@@ -288,15 +272,6 @@ fn vm_name(name: &str) -> Option<(i32, i32)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_whole_of_debugfs_is_found_where_it_is_mounted() {
-        let line = "36 25 0:7 / /sys/kernel/debug rw,nosuid shared:15 - debugfs debugfs rw";
-        assert_eq!(mount_point(line), Some("/sys/kernel/debug"));
-        assert_eq!(mount_point(&line.replace(" / ", " /kvm ")), None);
-        assert_eq!(mount_point(&line.replace("- debugfs", "- sysfs")), None);
-        assert_eq!(mount_point(""), None);
-    }
 
     #[test]
     fn a_directory_is_a_vms_by_its_name() {

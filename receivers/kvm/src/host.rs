@@ -15,8 +15,10 @@ use crate::bpf_vms::KnownVms;
 use crate::config::{Config, SourceName};
 use crate::debugfs::Debugfs;
 use crate::identity::Identity;
+use crate::inspected::Purpose;
 use crate::layout::Layouts;
 use crate::part::Sources;
+use crate::problems::Problem;
 use crate::processes::Processes;
 use crate::procfs::Procfs;
 use crate::uevents::Uevents;
@@ -54,14 +56,19 @@ const LOOKS: u8 = 3;
 impl Host {
     /// Nothing is known yet. What is to be loaded is loaded.
     #[cfg_attr(not(feature = "bpf"), allow(unused_variables))]
-    pub(crate) fn new(config: &Config, context: &Context, warnings: &Warnings) -> Host {
+    pub(crate) fn new(
+        config: &Config,
+        context: &Context,
+        warnings: &Warnings,
+        purpose: Purpose,
+    ) -> Host {
         let uses = |source| config.sources.contains(&source);
         Host {
             procfs: Procfs::find(context),
             processes: Processes::new(config.limits.vms),
             // A VM's own, and those of its vCPUs.
-            blocks: Blocks::new(config.limits.vms + config.limits.vcpus),
-            debugfs: uses(SourceName::Debugfs).then(|| Debugfs::new(context)),
+            blocks: Blocks::new(config.limits.vms + config.limits.vcpus, purpose),
+            debugfs: uses(SourceName::Debugfs).then(|| Debugfs::new(context, purpose)),
             #[cfg(feature = "bpf")]
             bpf: uses(SourceName::Bpf).then(|| Bpf::load(config, &context.counters, warnings)),
             #[cfg(feature = "bpf")]
@@ -158,6 +165,15 @@ impl Host {
         return self.bpf.as_ref().is_some_and(Bpf::is_active);
         #[cfg(not(feature = "bpf"))]
         false
+    }
+
+    /// That BPF gives nothing, if it is to give something.
+    #[cfg_attr(not(feature = "bpf"), allow(clippy::unused_self))]
+    pub(crate) fn bpf_problem(&self) -> Option<Problem> {
+        #[cfg(feature = "bpf")]
+        return self.bpf.as_ref()?.problem();
+        #[cfg(not(feature = "bpf"))]
+        None
     }
 
     /// What is read without taking a descriptor.

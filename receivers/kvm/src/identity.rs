@@ -1,9 +1,13 @@
 //! Who a VM is, as far as its monitor's command line says it. A command line also holds passwords, keys and addresses: the
 //! few options that name a VM are looked for, and nothing else of it is kept, compared or logged.
 
+mod options;
+
 use std::borrow::Cow;
 
 use pipeline::telemetry::escaped;
+
+use options::{keyed, option};
 
 /// The most of a command line that is looked at.
 pub(crate) const MAX_COMMAND_LINE_BYTES: usize = 64 << 10;
@@ -111,59 +115,6 @@ fn cloud_hypervisor(arguments: &[Cow<'_, str>]) -> NameAndUuid {
 fn socket(arguments: &[Cow<'_, str>], name: &str) -> Option<String> {
     let path = keyed(option(arguments, name)?, Some("path"), "path")?;
     path.rsplit('/').next().map(str::to_owned)
-}
-
-/// The value of `--option VALUE` or `--option=VALUE`, the last one.
-fn option<'a>(arguments: &'a [Cow<'_, str>], name: &str) -> Option<&'a str> {
-    (0..arguments.len()).rev().find_map(|at| {
-        let rest = arguments[at].strip_prefix(name)?;
-        match rest.strip_prefix('=') {
-            Some(value) => Some(value),
-            None if rest.is_empty() => arguments.get(at + 1).map(|it| &**it),
-            None => None,
-        }
-    })
-}
-
-/// The value of a key in `[VALUE,]key=VALUE,…`, the last one; `implied` is the key of a first value without one. Two commas
-/// are one that belongs to the value.
-fn keyed(text: &str, implied: Option<&str>, wanted: &str) -> Option<String> {
-    let mut found = None;
-    let (mut rest, mut is_first) = (text, true);
-    while !rest.is_empty() {
-        let end = rest.find([',', '=']).unwrap_or(rest.len());
-        let has_key = rest[end..].starts_with('=');
-        let key = match implied.filter(|_| is_first && !has_key) {
-            Some(implied) => implied,
-            None => &rest[..end],
-        };
-        let (value, after) = match (has_key, is_first && implied.is_some()) {
-            (true, _) => value(&rest[end + 1..]),
-            (false, true) => value(rest),
-            (false, false) => (String::new(), rest[end..].strip_prefix(',').unwrap_or("")),
-        };
-        if key == wanted {
-            found = Some(value);
-        }
-        (rest, is_first) = (after, false);
-    }
-    found
-}
-
-/// A value, and what comes after its comma.
-fn value(text: &str) -> (String, &str) {
-    let (mut value, mut rest) = (String::new(), text);
-    loop {
-        let end = rest.find(',').unwrap_or(rest.len());
-        value.push_str(&rest[..end]);
-        match rest[end..].strip_prefix(",,") {
-            Some(after) => {
-                value.push(',');
-                rest = after;
-            }
-            None => return (value, rest[end..].strip_prefix(',').unwrap_or("")),
-        }
-    }
 }
 
 /// A name as it is kept: none if it is empty.

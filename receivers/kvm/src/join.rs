@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::procfs::{Descriptors, KvmFile};
+use crate::kvm_file::KvmFile;
+use crate::procfs::Descriptors;
 
 /// A VM as its process holds it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -10,15 +10,19 @@ mod bpf_values;
 #[cfg(feature = "bpf")]
 mod bpf_vms;
 mod choice;
+mod columns;
 mod config;
 mod counters;
 mod debugfs;
 #[cfg(any(test, fuzzing))]
 #[allow(clippy::missing_panics_doc)] // its functions are assertions
 pub mod fuzzing;
+mod gaps;
 mod host;
 mod identity;
+mod inspected;
 mod join;
+mod kvm_file;
 mod labels;
 mod layout;
 mod part;
@@ -37,8 +41,11 @@ mod vm;
 mod vms;
 
 use pipeline::{
-    Component, Context, Demand, Error, Outlet, Receiver, ReceiverClock, Result, async_trait,
+    Component, Context, Demand, Error, Inspection, Outlet, Receiver, ReceiverClock, Result,
+    async_trait,
 };
+
+use inspected::Purpose;
 
 pub use config::{Config, IdentityPart, Level, Limits, SourceName};
 
@@ -83,12 +90,37 @@ impl Component for Kvm {
 #[async_trait]
 impl Receiver for Kvm {
     async fn run(self: Box<Self>, demand: Demand, out: Outlet, clock: ReceiverClock) -> Result<()> {
+        self.start(demand, out, clock, None).await
+    }
+
+    async fn inspect(
+        self: Box<Self>,
+        demand: Demand,
+        out: Outlet,
+        clock: ReceiverClock,
+        inspection: Inspection,
+    ) -> Result<()> {
+        self.start(demand, out, clock, Some(inspection)).await
+    }
+}
+
+impl Kvm {
+    async fn start(
+        self,
+        demand: Demand,
+        out: Outlet,
+        clock: ReceiverClock,
+        inspection: Option<Inspection>,
+    ) -> Result<()> {
         let (config, context) = (self.config, self.context);
         let interval = config.collection_interval.0;
-        let ticks = clock.ticks(interval, config.initial_delay.0);
+        // `inspect` looks now.
+        let delay = inspection.is_none().then_some(config.initial_delay.0);
+        let ticks = clock.ticks(interval, delay.unwrap_or_default());
         let counters = context.counters.clone();
-        let make = move || sweeper::Sweeper::new(config, context, demand);
-        let task = receiver::KvmTask::start(make, interval, counters)?;
+        let purpose = Purpose::of(inspection.as_ref());
+        let make = move || sweeper::Sweeper::new(config, context, demand, purpose);
+        let task = receiver::KvmTask::start(make, interval, counters, inspection)?;
         task.run(ticks, out, clock.shutdown).await
     }
 }

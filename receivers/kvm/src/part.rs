@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use kvm_stats::Scale;
 use pipeline::telemetry::{Counter, Counters};
-use pipeline::{Attributes, Series, Source, SourceDirectory, Value};
+use pipeline::{Attributes, Inspected, Series, Source, SourceDirectory, Value};
 use rustix::io::Errno;
 
 #[cfg(feature = "bpf")]
@@ -14,6 +14,7 @@ use crate::bpf_values::BpfValues;
 use crate::config::SourceName;
 use crate::counters::{BLOCKS_FAILED, BLOCKS_READ, READS_FAILED, VALUES_LOSSY};
 use crate::debugfs::{self, Debugfs};
+use crate::inspected::{Purpose, no_value, why_no_block, why_unreadable};
 use crate::statistic::Column;
 use crate::taking::{Block, TakeError};
 
@@ -95,10 +96,13 @@ pub(crate) struct PartReader {
     lossy: u64,
     /// Processes whose descriptors are not what they were, and why.
     pub(crate) failed: Vec<(i32, TakeError)>,
+    purpose: Purpose,
+    /// For `inspect`: series that gave no value.
+    pub(crate) no_value: Vec<Inspected>,
 }
 
 impl PartReader {
-    pub(crate) fn new(counters: Counters) -> PartReader {
+    pub(crate) fn new(counters: Counters, purpose: Purpose) -> PartReader {
         PartReader {
             counters,
             buffer: Vec::new(),
@@ -106,6 +110,8 @@ impl PartReader {
             debugfs: None,
             lossy: 0,
             failed: Vec::new(),
+            purpose,
+            no_value: Vec::new(),
         }
     }
 
@@ -120,7 +126,7 @@ impl PartReader {
         let end = values.len() + columns.len();
         match &part.values {
             PartValues::Block(block, statistics) => {
-                if self.read_block(block) {
+                if self.read_block(block, part, columns) {
                     let data = block.layout.data(&self.buffer);
                     let all = &block.layout.statistics;
                     let value = |at: &usize| all[statistics[*at]].value(data, &mut self.lossy);
@@ -128,7 +134,10 @@ impl PartReader {
                 }
             }
             PartValues::Sums(blocks, statistics) => {
-                if let Some(first) = blocks.first().filter(|_| self.read_sums(blocks)) {
+                if let Some(first) = blocks
+                    .first()
+                    .filter(|_| self.read_sums(blocks, part, columns))
+                {
                     let data = first.layout.data(&self.sums);
                     let all = &first.layout.statistics;
                     let value = |at: &usize| all[statistics[*at]].value(data, &mut self.lossy);
@@ -143,9 +152,14 @@ impl PartReader {
                     let root = root.as_ref().map_err(|error| *error);
                     let (path, scale) = &files[*at];
                     let read = |root| debugfs::read(root, &**path, *scale, &mut self.lossy);
-                    let value = root.and_then(read);
-                    failed += u64::from(value.is_err());
-                    value.unwrap_or_default()
+                    root.and_then(read).unwrap_or_else(|error| {
+                        failed += 1;
+                        if self.purpose.inspects() {
+                            let (reason, detail) = why_unreadable(error);
+                            self.no_value.push(no_value(part, *at, reason, &detail));
+                        }
+                        Value::Absent
+                    })
                 };
                 values.extend(columns.iter().map(value));
                 let read = columns.len() as u64 - failed;
@@ -162,6 +176,8 @@ impl PartReader {
                     values.extend(columns.iter().map(value));
                 } else {
                     self.counters.record_for(BLOCKS_FAILED, "unreadable", 1);
+                    let detail = "the kernel could not read it";
+                    self.add_no_value(part, columns, "unreadable", detail);
                 }
             }
         }
@@ -175,8 +191,16 @@ impl PartReader {
         self.counters.record_for(VALUES_LOSSY, "beyond_i64", lossy);
     }
 
-    /// Reads a block into the buffer. Whether it could be.
-    fn read_block(&mut self, block: &Block) -> bool {
+    /// For `inspect`: that some columns of a part have no value.
+    fn add_no_value(&mut self, part: &Part, columns: &[usize], reason: &'static str, detail: &str) {
+        if self.purpose.inspects() {
+            let all = columns.iter().map(|at| no_value(part, *at, reason, detail));
+            self.no_value.extend(all);
+        }
+    }
+
+    /// Reads a block into the buffer, for some columns of a part. Whether it could be.
+    fn read_block(&mut self, block: &Block, part: &Part, columns: &[usize]) -> bool {
         match block.read(&mut self.buffer) {
             Ok(()) => {
                 self.counters.record(BLOCKS_READ, 1);
@@ -185,15 +209,16 @@ impl PartReader {
             Err(error) => {
                 self.counters.record_for(BLOCKS_FAILED, error.reason(), 1);
                 self.failed.push((block.pid(), error));
+                self.add_no_value(part, columns, error.reason(), &why_no_block(error));
                 false
             }
         }
     }
 
     /// Reads the blocks of all vCPUs, and sums them up. Whether all of them could be read: a part of a sum is none.
-    fn read_sums(&mut self, blocks: &[Arc<Block>]) -> bool {
+    fn read_sums(&mut self, blocks: &[Arc<Block>], part: &Part, columns: &[usize]) -> bool {
         for (at, block) in blocks.iter().enumerate() {
-            if !self.read_block(block) {
+            if !self.read_block(block, part, columns) {
                 return false;
             }
             if at == 0 {

@@ -2,17 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use pipeline::telemetry::Warnings;
+use pipeline::telemetry::{Warnings, escaped};
+use rustix::io::Errno;
 
-use crate::choice::Gaps;
 use crate::config::{Config, SourceName};
+use crate::gaps::{Gap, GapCounts};
 use crate::host::Host;
 use crate::taking::TakeError;
 
 /// What is wrong with what was found.
 #[derive(Debug)]
 pub(crate) struct Problems {
-    pub(crate) gaps: Gaps,
+    pub(crate) gaps: Vec<Gap>,
     /// Whether there are VMs at all.
     pub(crate) has_vms: bool,
     /// Processes whose VMs cannot be told apart.
@@ -21,6 +22,16 @@ pub(crate) struct Problems {
     pub(crate) shared: Vec<String>,
     /// VMs and vCPUs beyond the limits.
     pub(crate) beyond: (usize, usize),
+}
+
+/// Something that is wrong with the whole host.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    /// The reason in a word for which something is left out; `None` where nothing is.
+    pub(crate) reason: Option<&'static str>,
+    /// What it is, in constant words.
+    pub(crate) message: &'static str,
+    pub(crate) detail: String,
 }
 
 const NO_SOURCE: &str = "statistics of KVM that no source gives; left out";
@@ -37,56 +48,90 @@ const NO_DESCRIPTORS: &str = "statistics descriptors cannot be taken";
 impl Problems {
     /// Says all of it, each kind once.
     pub(crate) fn warn(&self, warnings: &Warnings, config: &Config, host: &Host) {
-        let uses = |source| config.sources.contains(&source);
-        if uses(SourceName::StatsFd) {
-            warn_of_descriptors(warnings, host, self.has_vms);
+        for problem in self.all(config, host) {
+            warnings.warn(problem.message, &problem.detail);
         }
-        warn_of_unknown(warnings, host);
         let missing = self.missing(config, host);
         if !missing.is_empty() {
             warnings.warn(NO_SOURCE, &missing.join("; "));
         }
+    }
+
+    /// All of it, but for what is missing of each VM.
+    pub(crate) fn all(&self, config: &Config, host: &Host) -> Vec<Problem> {
+        let mut all = Vec::new();
+        if config.sources.contains(&SourceName::StatsFd) {
+            add_descriptors(&mut all, host, self.has_vms);
+        }
+        let unknown = host.layouts.unknown();
+        if !unknown.is_empty() {
+            let names: Vec<&str> = unknown.into_iter().collect();
+            let names = escaped(&names.join(", ")).into_owned();
+            all.push(Problem::new("type", UNKNOWN, names));
+        }
         if let Some(shared) = self.shared.first() {
-            warnings.warn(SHARED, shared);
+            let reason = None;
+            all.push(Problem {
+                reason,
+                message: SHARED,
+                detail: shared.clone(),
+            });
         }
         if let Some(pid) = self.indistinct.first() {
-            warnings.warn(INDISTINCT, &format!("process {pid}"));
+            all.push(Problem::new(
+                "indistinct",
+                INDISTINCT,
+                format!("process {pid}"),
+            ));
         }
         let (vms, vcpus) = self.beyond;
         if vms + vcpus > 0 {
-            warnings.warn(BEYOND, &format!("{vms} VMs and {vcpus} vCPUs"));
+            let detail = format!("{vms} VMs and {vcpus} vCPUs");
+            all.push(Problem::new("limit", BEYOND, detail));
         } else if host.processes.is_beyond {
-            warnings.warn(BEYOND, "those of more processes than there may be VMs");
+            let detail = "those of more processes than there may be VMs";
+            all.push(Problem::new("limit", BEYOND, detail));
         }
+        all
     }
 
     /// What no source gives, why, and what would mend it.
     fn missing(&self, config: &Config, host: &Host) -> Vec<String> {
-        let Gaps {
-            hidden,
-            vcpus_without,
-            vms_without,
-        } = &self.gaps;
+        let GapCounts { hidden, vcpus, vms } = GapCounts::of(&self.gaps);
         let mut all = Vec::new();
-        if *vcpus_without > 0 && config.sources.contains(&SourceName::StatsFd) {
+        if vcpus > 0 && config.sources.contains(&SourceName::StatsFd) {
             all.push(format!(
-                "{vcpus_without} vCPUs have no statistics descriptor open that may be taken (QEMU keeps one from 8.1 on; the source bpf needs none)"
+                "{vcpus} vCPUs have no statistics descriptor open that may be taken (QEMU keeps one from 8.1 on; the source bpf needs none)"
             ));
         }
-        if !hidden.is_empty() {
-            let count = hidden.len();
+        if hidden > 0 {
             all.push(format!(
-                "{count} statistics of VMs are in files that the kernel's lockdown hides (boot without it, or use the source bpf)"
+                "{hidden} statistics of VMs are in files that the kernel's lockdown hides (boot without it, or use the source bpf)"
             ));
         }
         let problem = host.debugfs.as_ref().and_then(|it| it.problem);
-        if let Some(error) = problem.filter(|_| *vcpus_without > 0 || *vms_without > 0) {
-            all.push(format!(
-                "kvm/ in debugfs cannot be read: {error} (mount -t debugfs none /sys/kernel/debug, and run as root)"
-            ));
+        if let Some(error) = problem.filter(|_| vcpus + vms > 0) {
+            all.push(debugfs_detail(error));
         }
         all
     }
+}
+
+impl Problem {
+    fn new(reason: &'static str, message: &'static str, detail: impl Into<String>) -> Problem {
+        Problem {
+            reason: Some(reason),
+            message,
+            detail: detail.into(),
+        }
+    }
+}
+
+/// That debugfs cannot be read, and what would mend it.
+pub(crate) fn debugfs_detail(error: Errno) -> String {
+    format!(
+        "kvm/ in debugfs cannot be read: {error} (mount -t debugfs none /sys/kernel/debug, and run as root)"
+    )
 }
 
 /// That processes may not be looked at, and what would mend it.
@@ -96,40 +141,37 @@ pub(crate) fn refused_detail(count: usize) -> String {
     )
 }
 
-/// Why descriptors are not taken.
-fn warn_of_descriptors(warnings: &Warnings, host: &Host, has_vms: bool) {
+/// Why no descriptors of any process are taken.
+pub(crate) fn why_none_is_taken(host: &Host) -> Option<String> {
     match &host.procfs {
-        Err(error) => _ = warnings.warn(NO_DESCRIPTORS, &format!("cannot open /proc: {error}")),
+        Err(error) => Some(format!("cannot open /proc: {error}")),
         Ok(procfs) if !procfs.is_own_namespace => {
             let why = "/proc is that of other processes than this one's (a container takes the host's pid namespace)";
-            warnings.warn(NO_DESCRIPTORS, why);
+            Some(why.into())
         }
-        Ok(_) => {}
+        Ok(_) => {
+            let error = host.processes.unwatched?;
+            Some(format!("pidfd_open: {error}"))
+        }
     }
-    if let Some(error) = host.processes.unwatched {
-        warnings.warn(NO_DESCRIPTORS, &format!("pidfd_open: {error}"));
-    }
-    if host.processes.refused > 0 && has_vms && !host.is_seen_by_bpf() {
-        warnings.warn(REFUSED, &refused_detail(host.processes.refused));
-    }
-    let errors = host.blocks.errors().map(unreadable);
-    let errors: BTreeSet<String> = errors.flatten().collect();
-    errors
-        .iter()
-        .for_each(|it| _ = warnings.warn(UNREADABLE, it));
 }
 
-/// Which statistics are of kinds that this program does not know.
-fn warn_of_unknown(warnings: &Warnings, host: &Host) {
-    let unknown = host.layouts.unknown();
-    if !unknown.is_empty() {
-        let names: Vec<&str> = unknown.into_iter().collect();
-        warnings.warn(UNKNOWN, &pipeline::telemetry::escaped(&names.join(", ")));
+/// Adds why descriptors are not taken, or not read.
+fn add_descriptors(all: &mut Vec<Problem>, host: &Host, has_vms: bool) {
+    let why = why_none_is_taken(host);
+    all.extend(why.map(|why| Problem::new("permission", NO_DESCRIPTORS, why)));
+    let refused = host.processes.refused;
+    if refused > 0 && has_vms && !host.is_seen_by_bpf() {
+        all.push(Problem::new("permission", REFUSED, refused_detail(refused)));
     }
+    let errors = host.blocks.errors().filter_map(unreadable);
+    let errors: BTreeSet<String> = errors.collect();
+    let errors = errors.into_iter();
+    all.extend(errors.map(|it| Problem::new("io", UNREADABLE, it)));
 }
 
 /// What is wrong with a descriptor; nothing where it is closed by now.
-fn unreadable(error: TakeError) -> Option<String> {
+pub(crate) fn unreadable(error: TakeError) -> Option<String> {
     match error {
         TakeError::Gone | TakeError::Moved => None,
         TakeError::Refused => Some("not permitted (it takes CAP_SYS_PTRACE)".into()),

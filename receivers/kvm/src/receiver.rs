@@ -4,7 +4,7 @@ use std::sync::mpsc as blocking;
 use std::time::Duration;
 
 use pipeline::telemetry::{Counter, Counters};
-use pipeline::{Error, Outlet, Result, Shutdown, Ticks};
+use pipeline::{Error, Inspection, Outlet, Result, Shutdown, Ticks};
 use tokio::sync::mpsc;
 
 use crate::sweeper::{Sweeper, Swept};
@@ -18,6 +18,7 @@ pub(crate) struct KvmTask {
     requests: blocking::Sender<u64>,
     swept: mpsc::Receiver<Swept>,
     counters: Counters,
+    inspection: Option<Inspection>,
 }
 
 impl KvmTask {
@@ -26,6 +27,7 @@ impl KvmTask {
         make: impl FnOnce() -> Sweeper + Send + 'static,
         tick: Duration,
         counters: Counters,
+        inspection: Option<Inspection>,
     ) -> Result<KvmTask> {
         let (requests, requested) = blocking::channel();
         let (done, swept) = mpsc::channel(1);
@@ -44,6 +46,7 @@ impl KvmTask {
             requests,
             swept,
             counters,
+            inspection,
         })
     }
 
@@ -68,6 +71,11 @@ impl KvmTask {
                     let swept = swept.ok_or_else(|| Error::new(broken_down))?;
                     is_under_way = false;
                     self.counters.record(Counter::SWEEPS, 1);
+                    if let Some(inspection) = &self.inspection {
+                        for inspected in swept.inspected {
+                            inspection.say(inspected).await;
+                        }
+                    }
                     if let Some(report) = swept.startup {
                         out.report_startup(report);
                     }

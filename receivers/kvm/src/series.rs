@@ -43,7 +43,7 @@ pub(crate) fn file_column(
     is_vcpu: bool,
     normalize: bool,
 ) -> Column {
-    let own = known.map(|it| if is_vcpu { &it.column } else { &it.sum_column });
+    let own = known.map(|it| it.column_of(!is_vcpu));
     let mut column = own
         .cloned()
         .unwrap_or_else(|| untyped(&of.name, normalize).0);

@@ -88,6 +88,15 @@ impl Statistic {
         }
     }
 
+    /// What its series is, or that of the sum of all vCPUs.
+    pub(crate) fn column_of(&self, is_sum: bool) -> &Column {
+        if is_sum {
+            &self.sum_column
+        } else {
+            &self.column
+        }
+    }
+
     /// Its value in this block of numbers. What is beyond 64 bits with a sign is counted as `lossy`.
     pub(crate) fn value(&self, data: &[u8], lossy: &mut u64) -> Value {
         if !is_histogram(self.r#type) {

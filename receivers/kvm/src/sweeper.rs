@@ -4,13 +4,15 @@
 use std::time::Duration;
 
 use pipeline::telemetry::{FoundTree, Warnings};
-use pipeline::{Batch, Context, Demand, StartupReport};
+use pipeline::{Batch, Context, Demand, Inspected, StartupReport, Value};
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::choice::{Chooser, Known};
+use crate::choice::{Known, choose};
+use crate::columns::Columns;
 use crate::config::{Config, Limits};
 use crate::counters::{CPU_MICROSECONDS, STATISTICS_UNKNOWN, VCPUS, VMS};
 use crate::host::Host;
+use crate::inspected::{Purpose, left_out};
 use crate::labels::labels;
 use crate::part::PartReader;
 use crate::problems::{Problems, refused_detail};
@@ -27,7 +29,7 @@ pub(crate) struct Sweeper {
     context: Context,
     warnings: Warnings,
     host: Host,
-    chooser: Chooser,
+    columns: Columns,
     tables: Tables,
     reader: PartReader,
     /// What is wrong since the last change, and not said yet: what is being made is not whole, so that it is said once
@@ -36,6 +38,7 @@ pub(crate) struct Sweeper {
     /// How many VMs and vCPUs there are.
     found: (usize, usize),
     is_first: bool,
+    purpose: Purpose,
 }
 
 /// What a sweep gave.
@@ -44,21 +47,29 @@ pub(crate) struct Swept {
     pub(crate) batches: Vec<Batch>,
     /// Of the first one: what was found.
     pub(crate) startup: Option<StartupReport>,
+    /// For `inspect`: what is not among the batches, or has no value there.
+    pub(crate) inspected: Vec<Inspected>,
 }
 
 impl Sweeper {
     /// Opens what finds VMs, and loads what reads them, on the thread that sweeps; nothing is read yet.
-    pub(crate) fn new(config: Config, context: Context, demand: Demand) -> Sweeper {
+    pub(crate) fn new(
+        config: Config,
+        context: Context,
+        demand: Demand,
+        purpose: Purpose,
+    ) -> Sweeper {
         let warnings = Warnings::new(context.counters.component());
         Sweeper {
-            host: Host::new(&config, &context, &warnings),
+            host: Host::new(&config, &context, &warnings, purpose),
             warnings,
-            chooser: Chooser::new(config.normalize_units),
-            tables: Tables::new(context.clone(), demand),
-            reader: PartReader::new(context.counters.clone()),
+            columns: Columns::new(config.normalize_units),
+            tables: Tables::new(context.clone(), demand, purpose),
+            reader: PartReader::new(context.counters.clone(), purpose),
             problems: None,
             found: (0, 0),
             is_first: true,
+            purpose,
             config,
             context,
         }
@@ -74,8 +85,13 @@ impl Sweeper {
             problems.warn(&self.warnings, &self.config, &self.host);
         }
         let (reader, sources) = (&mut self.reader, self.host.sources());
+        let reads = self.purpose.reads();
         let batches = self.tables.sweep(number, tick, |part, columns, values| {
-            reader.read(part, columns, sources, values);
+            if reads {
+                reader.read(part, columns, sources, values);
+            } else {
+                values.resize(values.len() + columns.len(), Value::Absent);
+            }
         });
         reader.finish();
         for (pid, error) in std::mem::take(&mut reader.failed) {
@@ -92,7 +108,23 @@ impl Sweeper {
             }
             self.startup()
         });
-        Swept { batches, startup }
+        Swept {
+            batches,
+            startup,
+            inspected: self.inspected(),
+        }
+    }
+
+    /// What is not among the batches, or has no value there.
+    fn inspected(&mut self) -> Vec<Inspected> {
+        let Some(problems) = self.problems.as_ref().filter(|_| self.purpose.inspects()) else {
+            return Vec::new();
+        };
+        let (config, host) = (&self.config, &self.host);
+        let mut all = left_out(problems, config, host);
+        all.extend(self.tables.take_unwanted());
+        all.append(&mut self.reader.no_value);
+        all
     }
 
     /// Chooses anew what is read from where. What is wrong with it.
@@ -107,11 +139,11 @@ impl Sweeper {
         let known = Known {
             config,
             layouts: &host.layouts,
+            debugfs: host.debugfs.as_ref(),
             #[cfg(feature = "bpf")]
             bpf: host.bpf.as_ref(),
         };
-        let is_hidden = |file: &_| host.debugfs.as_ref().is_some_and(|it| it.is_hidden(file));
-        let (parts, gaps) = self.chooser.choose(known, &vms, &labels, is_hidden);
+        let (parts, gaps) = choose(known, &mut self.columns, &vms, &labels);
         self.tables.set_parts(parts);
         let vcpus = vms.iter().map(|it| it.vcpus.len()).sum();
         self.found = (vms.len(), vcpus);
@@ -135,10 +167,11 @@ impl Sweeper {
         let found = FoundTree([(SUBSYSTEM.into(), vms > 0)].into());
         self.context.rules.found(found);
         if vms == 0 {
-            let why = match self.host.processes.refused {
-                0 => "none is there yet".to_owned(),
-                _ if self.host.is_seen_by_bpf() => "none is there yet".to_owned(),
-                refused => refused_detail(refused),
+            let refused = self.host.processes.refused;
+            let why = match refused_detail(refused) {
+                detail if refused > 0 && !self.host.is_seen_by_bpf() => detail,
+                _ if self.host.bpf_problem().is_some() => "none is seen".to_owned(),
+                _ => "none is there yet".to_owned(),
             };
             return StartupReport::Missing(format!("VMs ({why})"));
         }

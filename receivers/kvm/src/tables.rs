@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pipeline::{
-    Batch, Context, Demand, Head, Series, Sweep, Table, Times, Value, Want, now_unix_nano,
+    Batch, Context, Demand, Head, Inspected, Series, Sweep, Table, Times, Value, Want,
+    now_unix_nano,
 };
 
+use crate::inspected::Purpose;
 use crate::part::{Part, PartKey};
 use crate::statistic::SUBSYSTEM;
 
@@ -24,6 +26,9 @@ pub(crate) struct Tables {
     /// The parts that there are, wanted or not.
     parts: HashMap<PartKey, Arc<Part>>,
     next_number: u64,
+    purpose: Purpose,
+    /// For `inspect`: series that nobody wants.
+    unwanted: Vec<Inspected>,
 }
 
 /// A table, and what is to become of it.
@@ -52,13 +57,15 @@ struct PartRows {
 }
 
 impl Tables {
-    pub(crate) fn new(context: Context, demand: Demand) -> Tables {
+    pub(crate) fn new(context: Context, demand: Demand, purpose: Purpose) -> Tables {
         Tables {
             context,
             demand,
             all: Vec::new(),
             parts: HashMap::new(),
             next_number: 0,
+            purpose,
+            unwanted: Vec::new(),
         }
     }
 
@@ -129,6 +136,11 @@ impl Tables {
         batches
     }
 
+    /// For `inspect`: series that nobody wants, since this was last asked.
+    pub(crate) fn take_unwanted(&mut self) -> Vec<Inspected> {
+        std::mem::take(&mut self.unwanted)
+    }
+
     /// The parts that there are.
     pub(crate) fn parts(&self) -> impl Iterator<Item = &Arc<Part>> {
         self.parts.values()
@@ -152,11 +164,16 @@ impl Tables {
             same.push(column);
         }
         for wants in order {
+            let columns = columns.remove(&wants).unwrap_or_default();
+            let series = || columns.iter().map(|it| part.series(*it)).collect();
             if wants.iter().all(|it| *it == Want::Never) {
+                if self.purpose.inspects() {
+                    let unwanted = Inspected::Unwanted(Arc::new(head.clone()), series());
+                    self.unwanted.push(unwanted);
+                }
                 continue;
             }
-            let columns = columns.remove(&wants).unwrap_or_default();
-            let series = columns.iter().map(|it| part.series(*it)).collect();
+            let series = series();
             let table = self.table_for(wants, columns.len());
             table.snapshot = None;
             table.rows.push(PartRows {

@@ -39,7 +39,7 @@ fn part(vm: &str, source: SourceName, columns: &Arc<[Column]>, start: u64) -> Pa
 }
 
 fn tables(demand: Demand) -> Tables {
-    Tables::new(pipeline::testing::context(), demand)
+    Tables::new(pipeline::testing::context(), demand, Purpose::Run)
 }
 
 /// What a sweep shows, by name and VM.

@@ -4,13 +4,14 @@
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 
-use kvm_stats::{FormatError, read_all};
+use kvm_stats::FormatError;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags};
 
+use crate::kvm_file::KvmFile;
 use crate::layout::{Layout, Layouts};
-use crate::procfs::{KvmFile, Procfs};
+use crate::procfs::Procfs;
 
 /// A process that has VMs, by a descriptor that pins nothing and tells of its end.
 #[derive(Debug)]
@@ -96,13 +97,14 @@ impl Block {
         (fd, file): (i32, KvmFile),
         procfs: &Procfs,
         layouts: &mut Layouts,
+        read: impl Fn(&OwnedFd) -> Result<Vec<u8>, Errno>,
     ) -> Result<Block, TakeError> {
         let taken = process.take(fd)?;
         let found = procfs.own_descriptor(taken.as_raw_fd());
         if !file.is_statistics() || found != Some(file) {
             return Err(TakeError::Moved);
         }
-        let bytes = read_all(&taken);
+        let bytes = read(&taken);
         drop(taken);
         let bytes = bytes.map_err(TakeError::Other)?;
         let (layout, id) = layouts.of_file(&bytes).map_err(TakeError::Format)?;

@@ -7,7 +7,7 @@ use crate::debugfs::VmDirectory;
 use crate::host::Host;
 use crate::identity::Identity;
 use crate::join::{self, VmFiles};
-use crate::procfs::KvmFile;
+use crate::kvm_file::KvmFile;
 use crate::vm::Vm;
 
 /// By process, and the VM's descriptor there.

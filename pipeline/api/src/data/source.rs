@@ -39,6 +39,8 @@ pub struct SourceDirectory {
     pub filesystem: Arc<str>,
     /// What is known of when it was created.
     pub created: Created,
+    /// By which of its sources the receiver reads it, in the word of its configuration: `stats_fd`. Empty where it has one.
+    pub via: &'static str,
 }
 
 impl SourceDirectory {
@@ -49,6 +51,7 @@ impl SourceDirectory {
             path: path.into(),
             filesystem: filesystem.into(),
             created: Created::Unknown,
+            via: "",
         }
     }
 }

@@ -41,6 +41,8 @@ pub(crate) struct Record<'a> {
     /// The exporters that it goes to, and how often.
     pub(super) exporters: Option<BTreeMap<String, String>>,
     pub(super) value: Option<Json>,
+    /// By which of its sources the receiver reads it, where it has several.
+    pub(super) via: Option<&'static str>,
     /// Who lets it go no further.
     pub(super) component: Option<Cow<'a, str>>,
     pub(super) reason: Option<&'a str>,
@@ -63,6 +65,7 @@ impl<'a> Record<'a> {
             unit_from: None,
             exporters: None,
             value: None,
+            via: None,
             component: None,
             reason: None,
             detail: None,

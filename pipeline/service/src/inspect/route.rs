@@ -112,6 +112,8 @@ impl InspectedPipeline {
         let (steps, wants) = self.route(head, series);
         let mut record = Record::new(receiver, source, State::Read);
         record.pipeline = Some(&self.name);
+        let via = series.source.as_ref().map(|it| it.directory.via);
+        record.via = via.filter(|it| !it.is_empty());
         record.kind_from = Some(match series.kind {
             Kind::Unknown => "nobody".into(),
             _ => "receiver".into(),

@@ -27,8 +27,9 @@ const HEADER: [&str; COLUMNS] = [
     "EVERY",
     "EXPORTERS",
     "VALUE",
+    "VIA",
 ];
-const COLUMNS: usize = 9;
+const COLUMNS: usize = 10;
 
 /// A table of what is listed.
 pub(crate) struct Table<W> {
@@ -141,6 +142,7 @@ fn line(record: &Record<'_>) -> Line {
             let value = value.as_str().map_or(value.to_string(), String::from);
             text(Some(&value))
         });
+        cells[9] = text(record.via);
     }
     Line {
         receiver: record.receiver.to_string(),

@@ -67,19 +67,19 @@ impl Exporter for Nowhere {
 
 /// Keeps state, metric and detail.
 #[derive(Clone, Default)]
-struct Kept(Arc<Mutex<Vec<Line>>>);
+struct RecordedLines(Arc<Mutex<Vec<Line>>>);
 
 type Line = (State, Option<String>, String);
 
-impl Writer for Kept {
+impl Writer for RecordedLines {
     fn resource(&mut self, _: &Attributes) -> io::Result<()> {
         Ok(())
     }
 
     fn record(&mut self, record: &Record<'_>) -> io::Result<()> {
         let detail = record.detail.as_deref().unwrap_or_default().to_owned();
-        let kept = (record.state, record.metric.clone(), detail);
-        self.0.lock().expect("no panic").push(kept);
+        let line = (record.state, record.metric.clone(), detail);
+        self.0.lock().expect("no panic").push(line);
         Ok(())
     }
 
@@ -114,8 +114,8 @@ fn listed(points: &'static str, processor: Box<dyn Processor>, reads: bool) -> V
         status: Status::default(),
         capacity: 1,
     };
-    let kept = Kept::default();
-    let mut list = List::new(Box::new(kept.clone()), None);
+    let lines = RecordedLines::default();
+    let mut list = List::new(Box::new(lines.clone()), None);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .build()
@@ -126,8 +126,8 @@ fn listed(points: &'static str, processor: Box<dyn Processor>, reads: bool) -> V
         .block_on(inspected)
         .expect("written")
         .expect("no error");
-    let kept = kept.0.lock().expect("no panic");
-    kept.clone()
+    let lines = lines.0.lock().expect("no panic");
+    lines.clone()
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The entry points of the fuzz targets, and what has to hold for every input.
 
 use crate::btf::Btf;
-use crate::layout::{Layout, wanted};
+use crate::layout::{Layout, type_names};
 use crate::pass::{Limits, Pass};
 use crate::records::{Sizes, parse};
 
@@ -13,7 +13,7 @@ pub fn btf(bytes: &[u8]) {
     };
     let length = usize::from(u16::from_le_bytes(*length));
     let (kernel, module) = files.split_at(length.min(files.len()));
-    let Ok(mut btf) = Btf::new(&kernel, &wanted()) else {
+    let Ok(mut btf) = Btf::new(&kernel, &type_names()) else {
         return;
     };
     let _ = btf.add_module(&module);

@@ -91,7 +91,7 @@ impl KvmIterator {
             let bytes = self.layout.statistics(level).bytes as usize;
             if own.values(level, bytes)? != seen {
                 self.pass.refute();
-                let what = format!("the {level:?} of one's own has other statistics");
+                let what = format!("the {level} of one's own has other statistics");
                 return Err(PassError::Contradiction(what));
             }
         }

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 
 use crate::LoadError;
 use crate::btf::Btf;
-use crate::layout::{Layout, wanted};
+use crate::layout::{Layout, type_names};
 
 const KERNEL: &str = "/sys/kernel/btf/vmlinux";
 /// Where KVM is a module; where it is not, or the module's types are with the kernel's (Linux 6.1 of Debian), there is no
@@ -17,7 +17,7 @@ pub(crate) fn layout() -> Result<Layout, LoadError> {
         open(KERNEL)?.ok_or_else(|| LoadError::NoBtf(KERNEL, ErrorKind::NotFound.into()))?;
     let module = open(MODULE)?;
     let mut btf =
-        Btf::new(&kernel, &wanted()).map_err(|error| LoadError::Malformed(KERNEL, error))?;
+        Btf::new(&kernel, &type_names()).map_err(|error| LoadError::Malformed(KERNEL, error))?;
     if let Some(module) = &module {
         btf.add_module(module)
             .map_err(|error| LoadError::Malformed(MODULE, error))?;

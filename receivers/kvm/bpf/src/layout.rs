@@ -54,14 +54,14 @@ pub(crate) struct Layout {
 }
 
 /// What the type information is searched for.
-pub(crate) fn wanted() -> Vec<Named<'static>> {
-    let mut wanted = vec![FUNCTION];
+pub(crate) fn type_names() -> Vec<Named<'static>> {
+    let mut names = vec![FUNCTION];
     for (structure, _) in MEMBERS {
-        if !wanted.contains(&Named::Struct(structure)) {
-            wanted.push(Named::Struct(structure));
+        if !names.contains(&Named::Struct(structure)) {
+            names.push(Named::Struct(structure));
         }
     }
-    wanted
+    names
 }
 
 impl Layout {
@@ -177,7 +177,7 @@ mod tests {
     fn layout(kernel: &File, module: Option<&File>) -> Result<Layout, LoadError> {
         let (kernel, module) = (kernel.bytes(), module.map(File::bytes).unwrap_or_default());
         let (kernel, module) = (kernel.as_slice(), module.as_slice());
-        let mut btf = Btf::new(&kernel, &wanted()).unwrap();
+        let mut btf = Btf::new(&kernel, &type_names()).unwrap();
         if !module.is_empty() {
             btf.add_module(&module).unwrap();
         }

@@ -166,11 +166,36 @@ pub(crate) fn text(bytes: &[u8]) -> String {
 ///
 /// # Errors
 /// It cannot be read.
-pub fn read_all(file: impl AsFd) -> Result<Vec<u8>, Errno> {
+pub fn read_all<F: AsFd>(file: &F) -> Result<Vec<u8>, Errno> {
+    read_to(file, MAX_BYTES + 1)
+}
+
+/// The same with zeros for its values, which are not read.
+///
+/// # Errors
+/// It cannot be read.
+pub fn read_types<F: AsFd>(file: &F) -> Result<Vec<u8>, Errno> {
+    let head = read_to(file, HEADER_BYTES)?;
+    let Ok(header) = Header::parse(&head) else {
+        return Ok(head);
+    };
+    let mut all = read_to(file, header.data_offset)?;
+    let descriptors = header.descriptors(&all).unwrap_or_default();
+    let each = descriptors.chunks_exact(Descriptor::bytes(header.name_bytes));
+    let ends = each.filter_map(Descriptor::parse).map(|it| it.end());
+    let values = ends.max().unwrap_or_default();
+    let end = header.data_offset.saturating_add(values).min(MAX_BYTES);
+    all.resize(end.max(all.len()), 0);
+    Ok(all)
+}
+
+/// The first bytes of a file.
+fn read_to(file: &impl AsFd, end: usize) -> Result<Vec<u8>, Errno> {
     let mut all = Vec::new();
     let mut chunk = [MaybeUninit::uninit(); 16 * 1024];
-    while all.len() <= MAX_BYTES {
-        let (read, _) = rustix::io::pread(&file, &mut chunk, all.len() as u64)?;
+    while all.len() < end {
+        let room = chunk.len().min(end - all.len());
+        let (read, _) = rustix::io::pread(file, &mut chunk[..room], all.len() as u64)?;
         if read.is_empty() {
             break;
         }

@@ -7,6 +7,6 @@ mod syscall;
 mod units;
 
 pub use descriptors::{Descriptor, StatisticType, StatisticUnit};
-pub use format::{FormatError, HEADER_BYTES, Header, StatsFile, read_all};
+pub use format::{FormatError, HEADER_BYTES, Header, StatsFile, read_all, read_types};
 pub use own_vm::{Level, OwnVm};
 pub use units::{Scale, unit};

@@ -1,9 +1,9 @@
 //! An empty VM of one's own, whose statistics this process may ask for itself.
 
 use std::fs::File;
-use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
+use std::{fmt, io};
 
 use crate::format::{HEADER_BYTES, Header, read_all};
 use crate::syscall::{Kvm, make};
@@ -15,6 +15,15 @@ pub enum Level {
     Vm,
     /// `struct kvm_vcpu_stat`.
     Vcpu,
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Level::Vm => "VM",
+            Level::Vcpu => "vCPU",
+        })
+    }
 }
 
 /// A VM with one vCPU, which never runs. It goes with this.

@@ -38,7 +38,7 @@ fn run(options: &[String]) -> Result<(), Box<dyn error::Error>> {
     }
     for level in [Level::Vm, Level::Vcpu] {
         println!(
-            "{} statistics of level {level:?}",
+            "{} statistics of level {level}",
             iterator.statistics(level).len()
         );
     }

@@ -77,10 +77,10 @@ pub(crate) enum Named<'a> {
 /// The kernel's types, with a module's on top.
 pub(crate) struct Btf<'a> {
     layers: Vec<Layer<'a>>,
-    wanted: Vec<Wanted<'a>>,
+    lookups: Vec<Lookup<'a>>,
 }
 
-struct Wanted<'a> {
+struct Lookup<'a> {
     named: Named<'a>,
     /// Where its name is among the texts: in those of the kernel, of the module, or of both.
     names: Vec<u32>,
@@ -99,15 +99,15 @@ impl<'a> Btf<'a> {
     /// # Errors
     ///
     /// What is not BTF, or has kinds of types that are newer than this reader.
-    pub(crate) fn new(kernel: &'a dyn Source, wanted: &[Named<'a>]) -> Result<Self, Malformed> {
-        let wanted = wanted.iter().map(|named| Wanted {
+    pub(crate) fn new(kernel: &'a dyn Source, names: &[Named<'a>]) -> Result<Self, Malformed> {
+        let lookups = names.iter().map(|named| Lookup {
             named: *named,
             names: Vec::new(),
             id: None,
         });
         let mut btf = Self {
             layers: Vec::new(),
-            wanted: wanted.collect(),
+            lookups: lookups.collect(),
         };
         btf.add(kernel, 1, 0)?;
         Ok(btf)
@@ -127,7 +127,7 @@ impl<'a> Btf<'a> {
     /// The id of what was named when this was made.
     #[must_use]
     pub(crate) fn id(&self, named: Named<'_>) -> Option<u32> {
-        self.wanted.iter().find(|wanted| wanted.named == named)?.id
+        self.lookups.iter().find(|lookup| lookup.named == named)?.id
     }
 
     /// A member of a struct. `path` leads through structs in structs (`f_path.dentry`), not through pointers; members of
@@ -155,19 +155,19 @@ impl<'a> Btf<'a> {
         first_text: u32,
     ) -> Result<(), Malformed> {
         let mut layer = Layer::new(source, first_id, first_text)?;
-        let wanted = &mut self.wanted;
+        let lookups = &mut self.lookups;
         layer.for_each_text(|offset, text| {
-            let named = wanted
+            let named = lookups
                 .iter_mut()
-                .filter(|wanted| wanted.named.name().as_bytes() == text);
-            named.for_each(|wanted| wanted.names.push(offset));
+                .filter(|lookup| lookup.named.name().as_bytes() == text);
+            named.for_each(|lookup| lookup.names.push(offset));
         });
         layer.index(|id, found| {
-            let is_it = |it: &&mut Wanted<'_>| {
+            let is_it = |it: &&mut Lookup<'_>| {
                 it.named.kind() == found.kind && it.names.contains(&found.name)
             };
-            if let Some(wanted) = wanted.iter_mut().find(is_it) {
-                wanted.id = wanted.id.filter(|known| *known >= first_id).or(Some(id));
+            if let Some(lookup) = lookups.iter_mut().find(is_it) {
+                lookup.id = lookup.id.filter(|known| *known >= first_id).or(Some(id));
             }
         })?;
         self.layers.push(layer);

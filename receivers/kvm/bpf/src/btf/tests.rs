@@ -134,7 +134,7 @@ fn module(kernel: &File) -> File {
     file
 }
 
-const WANTED: [Named<'_>; 6] = [
+const NAMES: [Named<'_>; 6] = [
     Named::Struct("kvm"),
     Named::Struct("file"),
     Named::Struct("flags"),
@@ -153,7 +153,7 @@ fn members_are_found_in_unnamed_unions_and_across_the_border_of_a_module() {
     let kernel = kernel();
     let (below, above) = (kernel.bytes(), module(&kernel).bytes());
     let (below, above) = (below.as_slice(), above.as_slice());
-    let mut btf = Btf::new(&below, &WANTED).unwrap();
+    let mut btf = Btf::new(&below, &NAMES).unwrap();
     assert_eq!(place(&btf, "file", "f_path.dentry"), Some((16, 8)));
     assert_eq!(place(&btf, "kvm", "stat"), None);
     btf.add_module(&above).unwrap();
@@ -171,7 +171,7 @@ fn a_modules_struct_is_found_before_one_of_the_kernel_with_the_same_name() {
     kernel.structure(kind::STRUCT, "kvm", 8, &[("stat", U64, 0)]);
     let (below, above) = (kernel.bytes(), module(&kernel).bytes());
     let (below, above) = (below.as_slice(), above.as_slice());
-    let mut btf = Btf::new(&below, &WANTED).unwrap();
+    let mut btf = Btf::new(&below, &NAMES).unwrap();
     assert_eq!(place(&btf, "kvm", "stat"), Some((0, 8)));
     btf.add_module(&above).unwrap();
     assert_eq!(place(&btf, "kvm", "stat"), Some((16, 64)));
@@ -186,7 +186,7 @@ fn a_function_is_found_by_its_name_also_where_a_struct_has_the_same() {
     (0..100).for_each(|_| _ = kernel.array(U64, 3));
     let bytes = kernel.bytes();
     let bytes = bytes.as_slice();
-    let btf = Btf::new(&bytes, &WANTED).unwrap();
+    let btf = Btf::new(&bytes, &NAMES).unwrap();
     assert_eq!(btf.id(Named::Function("iterate")), Some(function));
     assert_eq!(place(&btf, "file", "f_path.dentry"), Some((16, 8)));
     assert_eq!(btf.size(function + 99, 32), Some(24));
@@ -198,7 +198,7 @@ fn counters_are_named_once_and_arrays_counted() {
     let kernel = kernel();
     let (below, above) = (kernel.bytes(), module(&kernel).bytes());
     let (below, above) = (below.as_slice(), above.as_slice());
-    let mut btf = Btf::new(&below, &WANTED).unwrap();
+    let mut btf = Btf::new(&below, &NAMES).unwrap();
     btf.add_module(&above).unwrap();
     let statistic = |name: &str, offset, values| Statistic {
         name: name.to_owned(),
@@ -226,7 +226,7 @@ fn a_bitfield_is_not_a_member() {
     file.add("flags", 1 << 7 | kind::STRUCT, 2, 16, &tail);
     let bytes = file.bytes();
     let bytes = bytes.as_slice();
-    let btf = Btf::new(&bytes, &WANTED).unwrap();
+    let btf = Btf::new(&bytes, &NAMES).unwrap();
     assert_eq!(place(&btf, "flags", "next"), Some((8, 8)));
     assert_eq!(place(&btf, "flags", "bit"), None);
 }
@@ -238,7 +238,7 @@ fn a_type_that_holds_itself_comes_to_an_end() {
     file.structure(kind::STRUCT, "a", 16, &[("b", unnamed, 0)]);
     let bytes = file.bytes();
     let bytes = bytes.as_slice();
-    let btf = Btf::new(&bytes, &WANTED).unwrap();
+    let btf = Btf::new(&bytes, &NAMES).unwrap();
     assert_eq!(place(&btf, "a", "b.absent"), None);
     assert_eq!(btf.counters(btf.member("a", "b").unwrap()), []);
 }
@@ -247,12 +247,12 @@ fn a_type_that_holds_itself_comes_to_an_end() {
 fn a_kind_of_type_that_is_newer_is_refused() {
     let mut file = kernel();
     file.add("later", 20, 0, 0, &[]);
-    let error = Btf::new(&file.bytes().as_slice(), &WANTED).unwrap_err();
+    let error = Btf::new(&file.bytes().as_slice(), &NAMES).unwrap_err();
     assert!(error.to_string().contains("not known here"), "{error}");
 }
 
 fn ask(kernel: &[u8], module: &[u8]) {
-    let Ok(mut btf) = Btf::new(&kernel, &WANTED) else {
+    let Ok(mut btf) = Btf::new(&kernel, &NAMES) else {
         return;
     };
     let _ = btf.add_module(&module);

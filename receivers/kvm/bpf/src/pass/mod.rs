@@ -87,7 +87,7 @@ impl fmt::Debug for Values<'_> {
 #[derive(Debug, Default)]
 pub struct Pass {
     /// In this order a VM comes before its vCPUs.
-    kept: BTreeMap<(u64, Option<u32>), Kept>,
+    stored: BTreeMap<(u64, Option<u32>), StoredRecord>,
     blocks: Vec<u8>,
     vms: usize,
     is_proved: bool,
@@ -101,7 +101,7 @@ pub struct Pass {
 }
 
 #[derive(Debug)]
-struct Kept {
+struct StoredRecord {
     head: Head,
     /// Where its statistics are in `blocks`, from and to.
     block: Option<(usize, usize)>,
@@ -111,16 +111,20 @@ impl Pass {
     /// The VMs and vCPUs, each once: a VM, then its vCPUs by their numbers. A VM whose descriptor is closed, while its
     /// vCPUs' are not, has no record of its own. None before [`Pass::is_proved`].
     pub fn records(&self) -> impl Iterator<Item = Record<'_>> {
-        let kept = self.is_proved().then(|| self.kept.values());
-        kept.into_iter().flatten().map(|kept| self.record(kept))
+        let stored = self.is_proved().then(|| self.stored.values());
+        stored
+            .into_iter()
+            .flatten()
+            .map(|stored| self.record(stored))
     }
 
     /// One of them.
     #[must_use]
     pub fn get(&self, vm: VmKey, vcpu: Option<u32>) -> Option<Record<'_>> {
-        let kept = self.kept.get(&(vm.0, vcpu));
-        kept.filter(|_| self.is_proved())
-            .map(|kept| self.record(kept))
+        let stored = self.stored.get(&(vm.0, vcpu));
+        stored
+            .filter(|_| self.is_proved())
+            .map(|stored| self.record(stored))
     }
 
     /// Whether the places that the kernel's type information gave are right: a vCPU of this or an earlier pass has the
@@ -130,10 +134,11 @@ impl Pass {
         self.is_proved && !self.is_refuted
     }
 
-    /// Whether there are vCPUs, and no records of them since nothing is proved.
+    /// Whether there are vCPUs, or what could not be read, and no records since nothing is proved.
     #[must_use]
     pub fn is_withheld(&self) -> bool {
-        !self.is_proved() && self.kept.keys().any(|(_, vcpu)| vcpu.is_some())
+        let has_vcpus = self.stored.keys().any(|(_, vcpu)| vcpu.is_some());
+        !self.is_proved() && (has_vcpus || self.unreadable > 0)
     }
 
     /// It is known to be wrong: there are no records from now on.
@@ -142,7 +147,7 @@ impl Pass {
     }
 
     pub(crate) fn clear(&mut self) {
-        self.kept.clear();
+        self.stored.clear();
         // What a host of many VMs took does not stay for one of few.
         self.blocks.shrink_to(2 * self.blocks.len());
         self.blocks.clear();
@@ -154,13 +159,13 @@ impl Pass {
             self.unreadable += 1;
             return;
         };
-        let vcpus = self.kept.len() - self.vms;
+        let vcpus = self.stored.len() - self.vms;
         let has_room = if head.vcpu.is_none() {
             self.vms < limits.vms
         } else {
             vcpus < limits.vcpus
         };
-        match self.kept.entry((head.vm, head.vcpu)) {
+        match self.stored.entry((head.vm, head.vcpu)) {
             Entry::Occupied(mut known) => {
                 self.duplicates += 1;
                 if head.holder < known.get().head.holder {
@@ -170,7 +175,7 @@ impl Pass {
             Entry::Vacant(place) if has_room => {
                 self.vms += usize::from(head.vcpu.is_none());
                 let block = record.values.map(|values| append(&mut self.blocks, values));
-                place.insert(Kept { head, block });
+                place.insert(StoredRecord { head, block });
             }
             Entry::Vacant(_) => self.over_limit += 1,
         }
@@ -178,12 +183,12 @@ impl Pass {
 
     /// To be called once the pass is whole. What was proved once stays so.
     pub(crate) fn prove(&mut self) {
-        let mut vcpus = self.kept.keys().filter(|(_, vcpu)| vcpu.is_some());
+        let mut vcpus = self.stored.keys().filter(|(_, vcpu)| vcpu.is_some());
         self.is_proved =
-            self.is_proved || vcpus.any(|(vm, _)| self.kept.contains_key(&(*vm, None)));
+            self.is_proved || vcpus.any(|(vm, _)| self.stored.contains_key(&(*vm, None)));
     }
 
-    fn record<'a>(&'a self, Kept { head, block }: &'a Kept) -> Record<'a> {
+    fn record<'a>(&'a self, StoredRecord { head, block }: &'a StoredRecord) -> Record<'a> {
         Record {
             vm: VmKey(head.vm),
             vcpu: head.vcpu,

@@ -74,6 +74,19 @@ fn nothing_goes_out_before_a_vcpu_has_led_to_its_vm() {
 }
 
 #[test]
+fn vcpus_that_lead_nowhere_withhold_all_that_was_seen() {
+    let vm = Written::new(3, None, 1);
+    assert!(!pass(std::slice::from_ref(&vm)).is_withheld());
+    assert!(pass(&[Written::new(3, Some(0), 1)]).is_withheld());
+    let unreadable = Written {
+        failed: 2,
+        ..Written::new(3, Some(0), 1)
+    };
+    let pass = pass(&[vm, unreadable]);
+    assert!(pass.is_withheld() && seen(&pass).is_empty());
+}
+
+#[test]
 fn what_is_beyond_the_limits_is_counted_and_displaces_nothing() {
     let mut written = vec![Written::new(3, None, 1)];
     written.extend((0..5).map(|vcpu| Written::new(3, Some(vcpu), 1)));

@@ -110,7 +110,8 @@ fn head(header: &[u8; HEADER]) -> Result<Head, PassError> {
     };
     let name = text(chunk::<16>(header, 64));
     if !is_called(name, vcpu) {
-        return Err(contradiction(name, &format!("vCPU {vcpu:?}")));
+        let read = vcpu.map_or("a VM".into(), |number| format!("vCPU {number}"));
+        return Err(contradiction(name, &read));
     }
     let debugfs = text(&head.debugfs);
     let maker = debugfs

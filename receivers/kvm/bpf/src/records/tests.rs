@@ -102,7 +102,7 @@ fn a_number_or_a_maker_that_is_known_otherwise_is_a_contradiction() {
         ..vcpu.clone()
     });
     assert!(
-        number.ends_with(r#""kvm-vcpu:7" reads as vCPU Some(2)"#),
+        number.ends_with(r#""kvm-vcpu:7" reads as vCPU 2"#),
         "{number}"
     );
     let maker = error(Written {
