@@ -144,7 +144,7 @@ fn is_number(text: &str) -> bool {
 impl KernelTypes {
     /// What the statistics of a VM and its vCPU say of themselves.
     fn of(own: &OwnVm) -> io::Result<KernelTypes> {
-        KernelTypes::parse(&own.read(Level::Vm)?, &own.read(Level::Vcpu)?)
+        KernelTypes::parse(&own.read_types(Level::Vm)?, &own.read_types(Level::Vcpu)?)
     }
 
     fn parse(vm: &[u8], vcpu: &[u8]) -> io::Result<KernelTypes> {
