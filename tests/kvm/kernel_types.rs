@@ -22,7 +22,7 @@ fn config(metadata: &str) -> String {
 /// All that this kernel says of its statistics.
 pub(super) fn descriptors(level: Level) -> Vec<Descriptor> {
     let own = OwnVm::create().unwrap();
-    StatsFile::parse(&own.read(level).unwrap())
+    StatsFile::parse(&own.read_types(level).unwrap())
         .unwrap()
         .descriptors
 }

@@ -54,7 +54,7 @@ fn each_statistic_is_listed_with_its_source_and_who_says_what_it_is_as_once_show
             assert_eq!([&wait["kind"], &wait["unit_from"]], ["histogram", "kernel"]);
             let pages = of(&listed, &format!("kvm/{kept}/pages_4k"));
             let via = if has_bpf { "bpf" } else { "debugfs" };
-            assert_eq!([&pages["via"], &pages["kind_from"]], [via, "catalog"]);
+            assert_eq!([&pages["via"], &pages["kind_from"]], [via, "kernel"]);
         }
     }
 }

@@ -10,10 +10,10 @@ mod identity;
 mod inspected;
 mod libvirt;
 mod life;
-mod normalized;
 mod qemu;
 mod rights;
 mod shown;
+mod types;
 pub(crate) mod vmm;
 
 use std::collections::BTreeMap;

@@ -6,6 +6,7 @@ use pipeline::{Declared, DeclaredBy, Kind, Series, Source};
 
 use crate::catalog::CatalogEntry;
 use crate::config::{Aggregates, MetadataRule, MetadataSource, Unmatched};
+use crate::kernel::is_kvm_aggregate;
 use crate::kernel_type::{KernelType, words_of};
 use crate::types::Types;
 
@@ -185,7 +186,7 @@ impl Types {
         let answer = self.first(|asked| match asked {
             MetadataSource::Rules => known.rules.iter().find_map(|rule| rule.aggregate),
             MetadataSource::Declared => known.declared.and_then(|it| it.aggregate),
-            MetadataSource::Kernel => known.source.and_then(|it| self.kernel.is_aggregate(it)),
+            MetadataSource::Kernel => known.source.and_then(is_kvm_aggregate),
             MetadataSource::Catalog => {
                 let entry = known.entry.zip(known.source);
                 entry.map(|(entry, source)| entry.is_aggregate(source))

@@ -43,6 +43,17 @@ struct KernelTypes {
     unknown: BTreeSet<String>,
 }
 
+/// Whether a file is known to be a sum of others: KVM's at the top of debugfs are, and those of a VM that its vCPUs have
+/// too. For that nobody is asked.
+pub(crate) fn is_kvm_aggregate(source: &Source) -> Option<bool> {
+    let is_sum = match Directory::of(source)? {
+        Directory::Top => true,
+        Directory::Vm => source.file.same_name_below,
+        Directory::Vcpu => false,
+    };
+    is_sum.then_some(true)
+}
+
 /// A directory of KVM's in debugfs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Directory {
@@ -78,16 +89,6 @@ impl Kernel {
             Directory::Vm => types.vm.get(name).or(of_vcpu),
             _ => of_vcpu,
         }
-    }
-
-    /// Whether a file is a sum of others: those at the top are, and those of a VM that its vCPUs have too.
-    pub(crate) fn is_aggregate(&self, source: &Source) -> Option<bool> {
-        let is_sum = match Directory::of(source)? {
-            Directory::Top => true,
-            Directory::Vm => source.file.same_name_below,
-            Directory::Vcpu => false,
-        };
-        is_sum.then_some(true)
     }
 
     /// Says once that a catalog says otherwise.
@@ -143,7 +144,7 @@ fn is_number(text: &str) -> bool {
 impl KernelTypes {
     /// What the statistics of a VM and its vCPU say of themselves.
     fn of(own: &OwnVm) -> io::Result<KernelTypes> {
-        KernelTypes::parse(&own.read(Level::Vm)?, &own.read(Level::Vcpu)?)
+        KernelTypes::parse(&own.read_types(Level::Vm)?, &own.read_types(Level::Vcpu)?)
     }
 
     fn parse(vm: &[u8], vcpu: &[u8]) -> io::Result<KernelTypes> {

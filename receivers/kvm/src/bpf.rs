@@ -233,7 +233,7 @@ impl Bpf {
             return false;
         };
         let learn = |level| {
-            let bytes = own.read(level).ok()?;
+            let bytes = own.read_types(level).ok()?;
             layouts.of_file(&bytes).ok()
         };
         let has_learnt = [Level::Vm, Level::Vcpu]

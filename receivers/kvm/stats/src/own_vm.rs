@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::{fmt, io};
 
-use crate::format::{HEADER_BYTES, Header, read_all};
+use crate::format::{HEADER_BYTES, Header, read_types};
 use crate::syscall::{Kvm, make};
 
 /// Of what the statistics are: a VM has its own, and each of its vCPUs.
@@ -63,13 +63,13 @@ impl OwnVm {
         &self.statistics[level as usize]
     }
 
-    /// All that the statistics' own descriptor of a level gives.
+    /// What the descriptor of a level says of its statistics: a whole file, with zeros for the values, which are not read.
     ///
     /// # Errors
     ///
     /// It cannot be read.
-    pub fn read(&self, level: Level) -> io::Result<Vec<u8>> {
-        Ok(read_all(self.statistics(level))?)
+    pub fn read_types(&self, level: Level) -> io::Result<Vec<u8>> {
+        Ok(read_types(self.statistics(level))?)
     }
 
     /// The VM's descriptor.

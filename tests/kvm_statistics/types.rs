@@ -1,5 +1,6 @@
-//! The configuration for KVM hosts: what is in seconds by the receiver is not scaled again.
+//! What becomes of the types of the kernel's in `metadata`: they hold against a catalog, and scale nothing again.
 
+use super::config;
 use super::shown::shown;
 use super::vmm::{Vmm, has_kvm};
 use crate::common::alone::{KVM, alone};
@@ -37,4 +38,34 @@ fn the_configuration_for_kvm_hosts_scales_nothing_twice() {
     );
     let histogram = point("halt_wait_hist");
     assert_eq!((histogram.sum, &*histogram.unit), (Some(waited), "s"));
+}
+
+#[test]
+fn the_types_of_blocks_hold_against_a_catalog_which_is_said_once() {
+    let _kvm = alone(&KVM);
+    if !has_kvm("the_types_of_blocks_hold_against_a_catalog_which_is_said_once") {
+        return;
+    }
+    let mut vmm = Vmm::start(&[]);
+    let vms = ["a", "b"].map(|it| vmm.vm(&format!("vm('{it}', 2, guest=True)")));
+    let catalog = tempfile::NamedTempFile::new().unwrap();
+    let other = "{version: 1, families: [{id: a, match: ['kvm/*-*/vcpu*/NAME'], metrics: [{name: exits, type: gauge, unit: By}, {name: halt_wait_ns, type: counter, unit: ns}]}]}";
+    std::fs::write(catalog.path(), other).unwrap();
+    let metadata = format!("metadata: {{catalogs: [{}]}}", catalog.path().display());
+    let config = config(
+        "{sources: [stats_fd], normalize_units: true}",
+        "{format: json}",
+    );
+    let output = run(&config.replace("metadata: {}", &metadata), &["--once"]);
+    let stderr = text(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    let said = "kvm/exits: the kernel says counter, the catalog gauge By";
+    assert_eq!(stderr.matches(said).count(), 1, "{stderr}");
+    // Seconds and nanoseconds are no contradiction: the receiver has converted.
+    assert_eq!(stderr.matches(" disagree ").count(), 1, "{stderr}");
+    let shown = shown(&output.stdout);
+    for vm in vms {
+        let exits = &shown[&(vm, "vcpu1".to_owned(), "exits".to_owned())];
+        assert_eq!((exits.kind, &*exits.unit), ("counter", ""));
+    }
 }
