@@ -195,7 +195,7 @@ pub const THEIRS: [MetricInfo; 13] = [
 
 /// Those that it has not.
 #[rustfmt::skip] // one a line
-pub const OURS: [MetricInfo; 38] = [
+pub const OURS: [MetricInfo; 39] = [
     info("statsfs_collector_points_lost", true, "{datapoints}", &[COMPONENT], Level::Basic, true, "Points that are lost: dropped for a reason that is a loss, or rejected by the far side."),
     info("statsfs_collector_points_dropped", true, "{datapoints}", &[COMPONENT, "reason", "loss"], Level::Normal, false, "Points that went no further, by reason; `loss` is `true` where that is a loss."),
     info("statsfs_collector_series_refused", true, "{series}", &[COMPONENT, "reason"], Level::Normal, false, "Series that are left out, by reason."),
@@ -228,6 +228,7 @@ pub const OURS: [MetricInfo; 38] = [
     info("statsfs_collector_bpf_unreadable", false, "{descriptors}", &["receiver"], Level::Normal, false, "Descriptors of which the kernel could not read whose they are, at the last pass."),
     info("statsfs_collector_bpf_over_limit", false, "{descriptors}", &["receiver"], Level::Normal, false, "Descriptors beyond the limits, at the last pass."),
     info("statsfs_collector_bpf_passes_failed", true, "{passes}", &["receiver"], Level::Normal, false, "Passes that failed."),
+    info("statsfs_collector_statistics_unknown", false, "{statistics}", &[COMPONENT], Level::Normal, false, "Statistics of a kind that this program does not know, by name."),
     info("statsfs_collector_values_carried", true, "{values}", &["processor"], Level::Normal, false, "Values of members that showed nothing in a sweep, and counted with what they had shown before."),
     info("statsfs_collector_points_handed", true, "{datapoints}", &["exporter"], Level::Normal, true, "Points that were handed to the exporter."),
     info("statsfs_collector_points_rejected", true, "{datapoints}", &["exporter"], Level::Normal, true, "Points that the far side refused for good."),
