@@ -27,7 +27,7 @@ fn each_file_lists_its_subsystems() {
     for (subsystems, text) in FILES {
         let file = CatalogFile::parse("", text).unwrap();
         let known: BTreeSet<_> = file.subsystems().collect();
-        assert_eq!(known, BTreeSet::from_iter(subsystems.iter().copied()));
+        assert_eq!(known, subsystems.iter().copied().collect());
     }
 }
 
