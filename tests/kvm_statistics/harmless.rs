@@ -153,12 +153,12 @@ fn a_monitor_that_hangs_is_read_all_the_same() {
     if !has_kvm(TEST) {
         return;
     }
-    // It ends after the file system, which gives it an answer.
-    let mut vmm = Vmm::start(&[]);
-    let vm = vmm.vm("vm('a', 2)");
     let Some(system) = HangingFilesystem::mount(&["s/line".to_owned()]) else {
         return lacks(TEST, "/dev/fuse, and root or fusermount3");
     };
+    let mut vmm = Vmm::start(&[]);
+    let _answers = AnswersAll(&system);
+    let vm = vmm.vm("vm('a', 2)");
     system.hang("s/line");
     let path = system.root().join("s/line");
     // It is in the kernel from now on, and not even a signal gets it out.
@@ -182,7 +182,15 @@ fn a_monitor_that_hangs_is_read_all_the_same() {
             &[],
         );
     }
-    system.answer_all();
+}
+
+/// Lets go what waits, so that its process can end, also where the test fails.
+struct AnswersAll<'a>(&'a HangingFilesystem);
+
+impl Drop for AnswersAll<'_> {
+    fn drop(&mut self) {
+        self.0.answer_all();
+    }
 }
 
 #[test]
