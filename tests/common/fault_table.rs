@@ -20,12 +20,17 @@ reasons but `points_rejected`, which is the upstream's. The tests write this fil
 /// `logs`: `max_elapsed_time=72`, `queue_full=N` for one that varies, and no point where it is empty. What has no `=` are
 /// words too.
 pub(crate) fn assert_fault(name: &str, lost: &str, logs: &str, counted: &[&str]) {
+    // A whole name: `stuck` is none of `files_stuck`.
+    let found = |pattern: &str| {
+        let mut whole = [" ", "("].iter().map(|before| format!("{before}{pattern}"));
+        whole.find_map(|pattern| find_count(logs, &pattern))
+    };
     for count in counted.iter().filter(|it| it.contains('=')) {
         if let Some(pattern) = count.strip_suffix('N') {
-            assert!(find_count(logs, pattern) > Some(0), "{count}: {logs}");
+            assert!(found(pattern) > Some(0), "{count}: {logs}");
         } else {
             let (pattern, number) = count.split_at(count.find('=').unwrap() + 1);
-            assert_eq!(find_count(logs, pattern), number.parse().ok(), "{logs}");
+            assert_eq!(found(pattern), number.parse().ok(), "{logs}");
         }
     }
     if counted.is_empty() {

@@ -55,6 +55,7 @@ fn a_file_that_does_not_answer_costs_one_thread_and_one_line() {
         !stderr.contains("does not answer"),
         "warned of once: {stderr}"
     );
+    assert_eq!(find_count(&stderr, "files_stuck="), Some(0), "{stderr}");
     common::assert_fault(
         "a file does not answer",
         "its values until it does; none of those beside it",
@@ -170,7 +171,8 @@ fn once_ends_also_where_more_of_them_hang_than_threads_may() {
         stderr.contains("nothing is read below this root any more"),
         "{stderr}"
     );
-    assert!(stderr.contains("stuck=2"), "{stderr}");
+    assert!(stderr.contains("(stuck=2"), "{stderr}");
+    assert_eq!(find_count(&stderr, "files_stuck="), Some(2), "{stderr}");
     run.counts.wait_until(&series("0", "f0"), 1);
 }
 
@@ -198,7 +200,7 @@ fn with_too_many_of_them_their_subsystem_is_suspended() {
     stuck.iter().for_each(|path| run.system.answer(path));
     run.counts.wait_for(&series("bad", "f5"), 3);
     let stderr = run.end(&[]);
-    assert!(stderr.contains("stuck="), "{stderr}");
+    assert!(stderr.contains("(stuck="), "{stderr}");
 }
 
 #[test]

@@ -53,23 +53,27 @@ fn what_a_pull_reader_shows_is_what_the_documentation_says_and_the_summary_count
             assert!(exposed.kinds.contains_key(name), "{name}: {exposed:#?}");
         }
     }
-    let lost = exposed.sum("statsfs_collector_points_lost_total", &[OTLP]);
+    let lost = exposed.count("statsfs_collector_points_lost_total", &[OTLP]);
     let reason = [OTLP, ("reason", "not_retried"), ("loss", "true")];
-    let dropped = exposed.sum("statsfs_collector_points_dropped_total", &reason);
-    assert_eq!((lost, dropped), (72.0, 72.0));
-    assert_eq!(exposed.sum("statsfs_collector_series", &[]), 72.0);
+    let dropped = exposed.count("statsfs_collector_points_dropped_total", &reason);
+    assert_eq!((lost, dropped), (72, 72), "{exposed:#?}");
+    assert_eq!(exposed.count("statsfs_collector_series", &[]), 72);
     let batch = [("processor", "batch"), ("otel_signal", "metrics")];
     for name in ["incoming", "outgoing"] {
         let items = format!("otelcol_processor_{name}_items_total");
-        assert_eq!(exposed.sum(&items, &batch), 72.0);
+        assert_eq!(exposed.count(&items, &batch), 72);
     }
-    assert_eq!(exposed.sum("otelcol_exporter_queue_capacity", &[OTLP]), 1000.0);
+    let capacity = exposed.count("otelcol_exporter_queue_capacity", &[OTLP]);
+    assert_eq!(capacity, 1000);
     let rss = exposed.sum("otelcol_process_memory_rss_bytes", &[]);
     let heap = exposed.sum("otelcol_process_runtime_heap_alloc_bytes", &[]);
     assert!(rss > heap && heap > 0.0, "{rss} {heap}");
     let logs = scraped.end();
     for (name, counter) in [
-        ("otelcol_receiver_accepted_metric_points_total", "points_read"),
+        (
+            "otelcol_receiver_accepted_metric_points_total",
+            "points_read",
+        ),
         ("otelcol_exporter_sent_metric_points_total", "points_sent"),
         ("statsfs_collector_points_handed_total", "points_handed"),
         ("statsfs_collector_points_dropped_total", "points_dropped"),
@@ -80,9 +84,8 @@ fn what_a_pull_reader_shows_is_what_the_documentation_says_and_the_summary_count
         ("statsfs_collector_bytes_read_total", "bytes_read"),
         ("statsfs_collector_values_lossy_total", "values_lossy"),
     ] {
-        #[allow(clippy::cast_precision_loss)]
-        let counted = count(&logs, counter) as f64;
-        assert_eq!(exposed.sum(name, &[]), counted, "{name}: {logs}");
+        let counted = count(&logs, counter);
+        assert_eq!(exposed.count(name, &[]), counted, "{name}: {logs}");
     }
 }
 
@@ -118,7 +121,8 @@ fn levels_tell_more_or_less_and_none_does_not_even_listen() {
     let exposed = detailed.wait_for(is_done);
     assert_documented(&exposed);
     let net = [("receiver", "statsfs"), ("subsystem", "net")];
-    assert_eq!(exposed.sum("statsfs_collector_files_read_total", &net), 72.0);
+    let read = exposed.count("statsfs_collector_files_read_total", &net);
+    assert_eq!(read, 72);
     detailed.end();
     let mut none = collector(&config(&pull("none", "")), &[]);
     let mut stderr = std::io::BufReader::new(none.stderr.take().unwrap());
@@ -215,14 +219,27 @@ fn the_collector_gets_it_by_otlp_to_the_very_end_and_it_agrees_with_the_summary(
             "otelcol_receiver_accepted_metric_points{receiver=statsfs,transport=}",
             "points_read",
         ),
-        ("otelcol_exporter_sent_metric_points{exporter=stdout}", "points_sent"),
-        ("otelcol_exporter_send_failed_metric_points{exporter=otlp}", "not_retried"),
+        (
+            "otelcol_exporter_sent_metric_points{exporter=stdout}",
+            "points_sent",
+        ),
+        (
+            "otelcol_exporter_send_failed_metric_points{exporter=otlp}",
+            "points_dropped",
+        ),
         ("statsfs_collector_sweeps{receiver=statsfs}", "sweeps"),
-        ("statsfs_collector_files_read{receiver=statsfs}", "files_read"),
+        (
+            "statsfs_collector_files_read{receiver=statsfs}",
+            "files_read",
+        ),
     ] {
         #[allow(clippy::cast_precision_loss)]
         let counted = count(&logs, counter) as f64;
-        assert_eq!(last.get(series), Some(&counted), "{series}: {last:#?} {logs}");
+        assert_eq!(
+            last.get(series),
+            Some(&counted),
+            "{series}: {last:#?} {logs}"
+        );
     }
     let micros = last["statsfs_collector_cpu_seconds{receiver=statsfs}"] * 1e6;
     #[allow(clippy::cast_precision_loss)]
@@ -254,7 +271,7 @@ fn within_a_pipeline_a_reader_sees_what_another_exporter_loses_and_the_accounts_
     let logs = text(&output.stderr);
     common::peer::assert_accounted(&logs);
     assert_eq!(count(&logs, "points_read"), count(&logs, "points_handed"));
-    assert_eq!(count(&logs, "not_retried"), 72, "{logs}");
+    assert_eq!(count(&logs, "points_dropped"), 72, "{logs}");
 }
 
 #[test]

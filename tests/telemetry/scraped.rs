@@ -99,6 +99,14 @@ impl Exposed {
         exposed
     }
 
+    /// The sum of all series of this name that have these labels, where they count.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    pub(super) fn count(&self, name: &str, labels: &[(&str, &str)]) -> u64 {
+        let sum = self.sum(name, labels);
+        assert!(sum >= 0.0 && sum.fract() == 0.0, "{name}: {sum}");
+        sum as u64
+    }
+
     /// The sum of all series of this name that have these labels.
     pub(super) fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         let has = |own: &BTreeMap<String, String>| {

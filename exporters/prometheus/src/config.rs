@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 /// The configuration of a `prometheus` exporter.
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[allow(clippy::struct_excessive_bools)] // the keys are other people's
 pub struct Config {
     /// Where it listens: `host:port`, or `unix:/path`.
     #[serde(default = "default_endpoint")]

@@ -11,8 +11,15 @@ use crate::config::{ConfiguredComponent, Diagnostic, near_subsystem};
 pub(crate) struct Builder<'a> {
     context: &'a Context,
     diagnostics: &'a mut Vec<Diagnostic>,
-    /// By section and id, each with its configuration and where that stands.
-    remarks: BTreeMap<(&'static str, String), (Node, Vec<String>, Vec<Remark>)>,
+    /// By section and id.
+    remarks: BTreeMap<(&'static str, String), Remarked>,
+}
+
+/// What a component has remarked, its configuration, and where that stands.
+struct Remarked {
+    node: Node,
+    base: Vec<String>,
+    remarks: Vec<Remark>,
 }
 
 impl Builder<'_> {
@@ -56,7 +63,11 @@ impl Builder<'_> {
             let diagnostic = Diagnostic::error(error.to_string());
             self.report(at(diagnostic, &node, &base, error.path()));
         }
-        let remarked = (node, base, remarks);
+        let remarked = Remarked {
+            node,
+            base,
+            remarks,
+        };
         self.remarks.insert((section, id.into()), remarked);
         built.ok()
     }
@@ -68,7 +79,7 @@ impl Builder<'_> {
             let Remark::KnownSubsystems(known) = known else {
                 continue;
             };
-            for (_, (node, base), remark) in self.of("receivers", receivers) {
+            for (_, Remarked { node, base, .. }, remark) in self.of("receivers", receivers) {
                 if let Remark::Subsystem { path, name, root } = remark
                     && let Some(near) = near_subsystem(name, root, known)
                 {
@@ -89,10 +100,11 @@ impl Builder<'_> {
         &'a self,
         section: &'static str,
         ids: &'a [String],
-    ) -> impl Iterator<Item = (&'a String, (&'a Node, &'a [String]), &'a Remark)> {
+    ) -> impl Iterator<Item = (&'a String, &'a Remarked, &'a Remark)> {
         let known = ids.iter().filter_map(move |id| {
-            let (node, base, remarks) = self.remarks.get(&(section, id.clone()))?;
-            Some(remarks.iter().map(move |remark| (id, (node, &**base), remark)))
+            let of_it = self.remarks.get(&(section, id.clone()))?;
+            let remarks = of_it.remarks.iter();
+            Some(remarks.map(move |remark| (id, of_it, remark)))
         });
         known.flatten()
     }

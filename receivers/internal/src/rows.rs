@@ -55,7 +55,7 @@ impl Rows<'_> {
                 id,
                 subsystem,
             };
-                let is_of = |info: &&MetricInfo| {
+            let is_of = |info: &&MetricInfo| {
                 let is_lost = info.name == POINTS_LOST && *kind != "extension";
                 info.level <= level && (is_lost || info.labels.contains(kind))
             };

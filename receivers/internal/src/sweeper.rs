@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use pipeline::telemetry::{Counted, Counter, CounterKind, CounterValue, Warnings};
 use pipeline::{
-    AnyValue, Batch, Context, Demand, Head, Series, Sweep, Table, Times, Value, Want,
-    now_unix_nano,
+    AnyValue, Batch, Context, Demand, Head, Series, Sweep, Table, Times, Value, Want, now_unix_nano,
 };
 
 use crate::config::{Config, Level};
@@ -222,7 +221,10 @@ impl Sweeper {
             }
         };
         let values: Vec<Value> = before.series().iter().map(value).collect();
-        let (starts, sweep) = (vec![0; values.len()].into(), Sweep::new(number, tick, false));
+        let (starts, sweep) = (
+            vec![0; values.len()].into(),
+            Sweep::new(number, tick, false),
+        );
         let times = Times::One(now_unix_nano());
         let batch = Batch::new(Arc::clone(before), starts, times, values, sweep);
         batch.has_ended().then_some(batch)

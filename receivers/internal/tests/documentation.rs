@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use pipeline::formats::prometheus::{Escaping, Exposition, Format, Settings};
 use pipeline::telemetry::Counters;
-use pipeline::{
-    Attributes, Batch, Head, Kind, Metric, Scope, Series, Sweep, Table, Times, Value,
-};
+use pipeline::{Attributes, Batch, Head, Kind, Metric, Scope, Series, Sweep, Table, Times, Value};
 use receiver_internal::metrics::{COMPONENT, MetricInfo, OURS, PREFIX, THEIRS};
 
 fn repository(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .join(path)
 }
 
 /// What Prometheus knows a metric by.
@@ -25,7 +25,12 @@ fn name_in_prometheus(info: &MetricInfo) -> String {
     } else {
         Kind::Gauge
     };
-    let head = Head::new(Arc::default(), Arc::new(Scope::default()), "s".into(), "s/0".into());
+    let head = Head::new(
+        Arc::default(),
+        Arc::new(Scope::default()),
+        "s".into(),
+        "s/0".into(),
+    );
     let series = Series::of(Arc::new(metric), Arc::new(Attributes::default()));
     let table = Table::new(Arc::new(head), vec![series]);
     let sweep = Sweep::new(0, std::time::Duration::from_secs(1), true);
@@ -34,7 +39,9 @@ fn name_in_prometheus(info: &MetricInfo) -> String {
     let mut exposition = Exposition::new(Settings::default(), Counters::new("test"));
     exposition.take(&batch);
     exposition.publish(&[Arc::clone(batch.table())]);
-    let text = exposition.snapshot().write(Format::Text, Escaping::Underscores);
+    let text = exposition
+        .snapshot()
+        .write(Format::Text, Escaping::Underscores);
     let line = text.lines().find_map(|line| line.strip_prefix("# TYPE "));
     line.unwrap().split(' ').next().unwrap().to_owned()
 }
@@ -53,7 +60,11 @@ fn row(info: &MetricInfo) -> String {
         info.unit,
         labels.join(", "),
         info.level.name(),
-        if info.from_start { "the start" } else { "its first count" },
+        if info.from_start {
+            "the start"
+        } else {
+            "its first count"
+        },
         info.description
     )
 }
@@ -70,7 +81,7 @@ fn the_tables_of_the_documentation_are_those_of_the_program() {
         let rest = part.trim_start_matches(|c| c != '\n');
         let rest = rest.split_once("\n\n").map_or(rest, |(_, rest)| rest);
         let rows: String = table.iter().map(row).collect();
-        written += &format!("{HEAD}{rows}\n{rest}");
+        written.extend([HEAD, &rows, "\n", rest]);
     }
     if std::env::var_os("UPDATE_EXPECTED").is_some() {
         std::fs::write(&path, &written).unwrap();
@@ -87,10 +98,11 @@ fn counters_in(directory: &Path, names: &mut BTreeSet<String>) {
         let name = path.file_name().unwrap().to_str().unwrap();
         if path.is_dir() && !matches!(name, "tests" | "testing" | "target" | "fake") {
             counters_in(&path, names);
-        } else if name.ends_with(".rs") {
+        } else if path.extension().is_some_and(|it| it == "rs") {
             let source = std::fs::read_to_string(&path).unwrap();
             for kind in ["sum", "gauge", "maximum"] {
-                let calls = source.split(&format!("Counter::{kind}(\"")).skip(1);
+                let call = format!("Counter::{kind}(\"");
+                let calls = source.split(&call).skip(1);
                 names.extend(calls.map(|it| it.split('"').next().unwrap().to_owned()));
             }
         }
@@ -110,7 +122,13 @@ const THEIR_COUNTERS: [&str; 6] = [
 #[test]
 fn every_counter_of_the_program_is_a_metric_and_every_metric_a_counter() {
     let mut counted = BTreeSet::new();
-    for directory in ["pipeline", "receivers", "processors", "exporters", "extensions"] {
+    for directory in [
+        "pipeline",
+        "receivers",
+        "processors",
+        "exporters",
+        "extensions",
+    ] {
         counters_in(&repository(directory), &mut counted);
     }
     for theirs in THEIR_COUNTERS {

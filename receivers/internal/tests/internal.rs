@@ -62,7 +62,7 @@ impl Running {
 
 /// The points of a batch: `name{labels} value since`.
 fn value(batch: &Batch, name: &str, labels: &[(&str, &str)]) -> Option<Value> {
-    let wanted = Attributes::from_iter(labels.iter().copied());
+    let wanted: Attributes = labels.iter().copied().collect();
     let rows = batch.table().series().iter().zip(batch.values());
     let mut found = rows.filter(|(it, _)| &*it.name == name && *it.attributes == wanted);
     let value = found.next()?.1.clone();
@@ -85,15 +85,27 @@ async fn a_count_is_told_under_the_collector_s_name_and_ours_and_the_table_stays
     let exporter = [("exporter", "otlp")];
     for (name, labels, expected) in [
         ("otelcol_exporter_sent_metric_points", &exporter[..], 4),
-        ("otelcol_exporter_enqueue_failed_metric_points", &exporter, 3),
+        (
+            "otelcol_exporter_enqueue_failed_metric_points",
+            &exporter,
+            3,
+        ),
         ("otelcol_exporter_send_failed_metric_points", &exporter, 3),
         ("statsfs_collector_points_lost", &exporter, 6),
         ("statsfs_collector_points_rejected", &exporter, 1),
         ("statsfs_collector_requests_retried", &exporter, 0),
-        ("statsfs_collector_points_lost", &[("pipeline", "metrics")], 0),
+        (
+            "statsfs_collector_points_lost",
+            &[("pipeline", "metrics")],
+            0,
+        ),
         (
             "statsfs_collector_points_dropped",
-            &[("exporter", "otlp"), ("loss", "true"), ("reason", "permanent")],
+            &[
+                ("exporter", "otlp"),
+                ("loss", "true"),
+                ("reason", "permanent"),
+            ],
             2,
         ),
         (
@@ -139,7 +151,10 @@ async fn a_count_is_told_under_the_collector_s_name_and_ours_and_the_table_stays
     assert_eq!(since, second.time_unix_nano(0), "since the sweep before");
     running.end.send_replace(true);
     let last = running.sweep().await.remove(0);
-    assert!(Arc::ptr_eq(last.table(), third.table()), "at the end once more");
+    assert!(
+        Arc::ptr_eq(last.table(), third.table()),
+        "at the end once more"
+    );
     assert!(running.batches.recv().await.is_none());
 }
 

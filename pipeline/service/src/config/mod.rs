@@ -13,6 +13,7 @@ mod optional;
 mod own_metrics;
 mod pipelines;
 mod print;
+mod reader_parts;
 mod readers;
 mod schema;
 mod service;

@@ -1,42 +1,20 @@
-//! The readers of the program's own telemetry: each is a pipeline of its own, of the receiver `internal` and an exporter,
-//! with the settings that the reader's keys mean there.
+//! The readers of the program's own telemetry: each is a pipeline of its own, of the receiver `internal` and an exporter.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 
-use pipeline::config::{Duration, Node, NodeValue, Origin, Problem};
-use pipeline::{Decode, Factory, Registration};
+use pipeline::config::{Node, NodeValue, Problem};
+use pipeline::{Decode, Delivery, Factory, Registration};
 
 use super::check::Check;
 use super::diagnostic::Diagnostic;
-use super::own_metrics::{
-    MetricReader, MetricsLevel, PeriodicExporter, PeriodicReader, PrometheusReader, PullExporter,
-};
-use super::service::{
-    DeliveryConfig, PipelineConfig, RetryOnFailure, SendingQueue, Service,
-};
+use super::own_metrics::{MetricReader, MetricsLevel};
+use super::reader_parts::{Parts, receiver_settings};
+use super::service::{DeliveryConfig, PipelineConfig, RetryOnFailure, SendingQueue, Service};
 use super::{Config, ConfiguredComponent};
 
-/// How old at the most the values are that are scraped.
-const PULL_INTERVAL: Duration = Duration::from_secs(1);
-
 /// How many messages wait while the far side is away.
-const PERIODIC_QUEUE: usize = 100;
-
-/// What a reader is made of.
-struct Parts {
-    /// Between sweeps, and where that is written.
-    interval: (Duration, Option<Origin>),
-    /// Before the first one.
-    delay: Duration,
-    exporter: &'static str,
-    /// The exporter's own map.
-    settings: Node,
-    /// The time-out of an export, where it is not the exporter's default.
-    timeout: Option<Duration>,
-    /// The reader's exporter as it is written, and where.
-    written: Node,
-    path: Vec<String>,
-}
+const QUEUE_SIZE: NonZeroUsize = NonZeroUsize::new(100).expect("100 is not 0");
 
 impl Check<'_> {
     /// A configuration for each reader.
@@ -58,8 +36,8 @@ impl Check<'_> {
                 self.no_interval(node, &path);
                 return None;
             }
-            let parts = parts(reader, node, path.clone());
-            self.reader(&path.join("."), metrics.level, parts)
+            let parts = Parts::new(reader, node, path.clone());
+            self.reader(&path.join("."), metrics.level, &parts)
         });
         configs.collect()
     }
@@ -71,30 +49,18 @@ impl Check<'_> {
         self.diagnostics.push(zero.path(&[path, &below].concat()));
     }
 
-    fn reader(&mut self, id: &str, level: MetricsLevel, parts: Parts) -> Option<Config> {
-        let settings = receiver_settings(&parts, level);
-        let receiver = self.registered("receiver", "internal", &parts)?;
-        let exporter = self.registered("exporter", parts.exporter, &parts)?;
+    fn reader(&mut self, id: &str, level: MetricsLevel, parts: &Parts) -> Option<Config> {
+        let settings = receiver_settings(parts, level);
+        let receiver = self.registered("receiver", "internal", parts)?;
+        let exporter = self.registered("exporter", parts.exporter, parts)?;
         let (Factory::Receiver(receives), Factory::Exporter(exports, delivery)) =
             (&receiver.factory, &exporter.factory)
         else {
             return None; // they are of these kinds
         };
-        let receives = self.built_in(receiver, *receives, settings, &parts);
-        let exports = self.built_in(exporter, *exports, parts.settings.clone(), &parts);
-        let mut delivery = delivery();
-        delivery.timeout = parts.timeout.map_or(delivery.timeout, |it| it.0);
-        let retry = RetryOnFailure::of(&delivery);
-        let queue_size = PERIODIC_QUEUE.try_into().unwrap_or(std::num::NonZeroUsize::MIN);
-        let queue = SendingQueue {
-            queue_size,
-            ..SendingQueue::default()
-        };
-        let delivery = DeliveryConfig {
-            delivery,
-            queue,
-            retry,
-        };
+        let receives = self.built_in(receiver, *receives, settings, parts);
+        let exports = self.built_in(exporter, *exports, parts.settings.clone(), parts);
+        let delivery = delivery_of(parts, delivery());
         let pipeline = PipelineConfig {
             receivers: vec![id.into()],
             processors: Vec::new(),
@@ -119,13 +85,16 @@ impl Check<'_> {
         parts: &Parts,
     ) -> Option<&'static Registration> {
         let all = self.registry.iter();
-        let found = all.copied().find(|it| it.factory.kind() == kind && it.type_name == name);
+        let found = all
+            .copied()
+            .find(|it| it.factory.kind() == kind && it.type_name == name);
         if found.is_none() {
             let text = format!(
                 "this binary has no {kind} of type `{name}`, which such a reader is made of"
             );
             let missing = Diagnostic::error(text).at_key(parts.written.origin.as_ref());
-            let help = format!("link its crate: in this one's own build the cargo feature `{name}`");
+            let help =
+                format!("link its crate: in this one's own build the cargo feature `{name}`");
             self.diagnostics.push(missing.path(&parts.path).help(help));
         }
         found
@@ -158,135 +127,16 @@ impl Check<'_> {
     }
 }
 
-/// What a reader is made of, and where that is written.
-fn parts(reader: &MetricReader, node: &Node, mut path: Vec<String>) -> Parts {
-    let [kind, exporter] = match reader {
-        MetricReader::Pull(_) => ["pull", "prometheus"],
-        MetricReader::Periodic(_) => ["periodic", "otlp"],
-    };
-    let below = [kind, "exporter", exporter].map(String::from);
-    let written = node.at(&below).cloned().unwrap_or_default();
-    path.extend(below);
-    match reader {
-        MetricReader::Pull(pull) => {
-            let PullExporter::Prometheus(prometheus) = &pull.exporter;
-            Parts {
-                interval: (PULL_INTERVAL, None),
-                delay: Duration::default(),
-                exporter,
-                settings: prometheus_settings(prometheus, &written),
-                timeout: None,
-                written,
-                path,
-            }
-        }
-        MetricReader::Periodic(PeriodicReader { interval, exporter: to }) => {
-            let PeriodicExporter::Otlp(otlp) = to;
-            let at = node.get(kind).and_then(|it| it.get("interval"));
-            Parts {
-                interval: (interval.0, at.and_then(|it| it.origin.clone())),
-                delay: interval.0,
-                exporter,
-                settings: otlp_settings(&written),
-                timeout: Some(otlp.timeout.0),
-                written,
-                path,
-            }
-        }
-    }
-}
-
-fn receiver_settings(parts: &Parts, level: MetricsLevel) -> Node {
-    let level = match level {
-        MetricsLevel::None | MetricsLevel::Basic => "basic",
-        MetricsLevel::Normal => "normal",
-        MetricsLevel::Detailed => "detailed",
-    };
-    let (interval, origin) = &parts.interval;
-    let of = |value: String, origin: Option<&Origin>| Node {
-        tree: NodeValue::String(value),
-        origin: origin.cloned(),
-        ..Node::default()
-    };
-    let at = origin.as_ref();
-    let settings = [
-        ("collection_interval", of(interval.to_string(), at)),
-        ("initial_delay", of(parts.delay.to_string(), at)),
-        ("level", of(level.into(), None)),
-    ];
-    map(settings, &parts.settings)
-}
-
-fn prometheus_settings(reader: &PrometheusReader, written: &Node) -> Node {
-    let host = reader.host.trim_matches(['[', ']']);
-    let host = if host.contains(':') {
-        format!("[{host}]")
-    } else {
-        host.into()
-    };
-    let at = written.get("host").or_else(|| written.get("port"));
-    let endpoint = Node {
-        tree: NodeValue::String(format!("{host}:{}", reader.port)),
-        ..at.unwrap_or(written).clone()
-    };
-    let kept = [
-        ("without_units", "without_units"),
-        ("without_type_suffix", "without_type_suffix"),
-        ("without_scope_info", "without_scope_info"),
-        ("with_resource_constant_labels", "resource_constant_labels"),
-    ];
-    let kept = kept.into_iter().filter_map(|keys| moved(written, keys));
-    map(kept.chain([("endpoint", endpoint)]), written)
-}
-
-fn otlp_settings(written: &Node) -> Node {
-    let tls = [
-        ("insecure", "insecure"),
-        ("certificate", "ca_file"),
-        ("client_certificate", "cert_file"),
-        ("client_key", "key_file"),
-    ];
-    let tls = tls.into_iter().filter_map(|keys| moved(written, keys));
-    let tls = map(tls, written);
-    let kept = [("endpoint", "endpoint"), ("compression", "compression")];
-    let kept = kept.into_iter().filter_map(|keys| moved(written, keys));
-    let headers = written.get("headers").map(headers);
-    let headers = headers.map(|it| ("headers", it));
-    map(kept.chain(headers).chain([("tls", tls)]), written)
-}
-
-/// A list of `{name, value}` as a map.
-fn headers(written: &Node) -> Node {
-    let NodeValue::List(list) = &written.tree else {
-        return written.clone();
-    };
-    let pairs = list.iter().filter_map(|(_, header)| {
-        let (NodeValue::String(name) | NodeValue::Untyped(name)) = &header.get("name")?.tree else {
-            return None;
-        };
-        Some((name.clone(), header.get("value")?.clone()))
-    });
-    Node {
-        tree: NodeValue::Map(pairs.collect()),
-        ..written.clone()
-    }
-}
-
-/// What stands under their key, for ours.
-fn moved(
-    written: &Node,
-    (theirs, ours): (&str, &'static str),
-) -> Option<(&'static str, Node)> {
-    Some((ours, written.get(theirs)?.clone()))
-}
-
-/// A map of these, in the place of another one.
-fn map(settings: impl IntoIterator<Item = (&'static str, Node)>, at: &Node) -> Node {
-    let settings = settings.into_iter();
-    Node {
-        tree: NodeValue::Map(settings.map(|(key, node)| (key.into(), node)).collect()),
-        origin: at.origin.clone(),
-        ..Node::default()
+/// What stands around the exporter.
+fn delivery_of(parts: &Parts, mut delivery: Delivery) -> DeliveryConfig {
+    delivery.timeout = parts.timeout.map_or(delivery.timeout, |it| it.0);
+    DeliveryConfig {
+        queue: SendingQueue {
+            queue_size: QUEUE_SIZE,
+            ..SendingQueue::default()
+        },
+        retry: RetryOnFailure::of(&delivery),
+        delivery,
     }
 }
 

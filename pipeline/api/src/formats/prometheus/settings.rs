@@ -84,6 +84,7 @@ impl ResourceConstantLabels {
 /// All of it.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
+#[allow(clippy::struct_excessive_bools)] // the keys are other people's
 pub struct Settings {
     /// How names are made.
     pub translation_strategy: TranslationStrategy,
