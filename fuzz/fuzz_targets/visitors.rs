@@ -30,7 +30,8 @@ fn check_visitor(target: &str, host: &[u8], origin: &[u8]) {
     };
     let mut headers = HeaderMap::new();
     headers.insert(HOST, host.clone());
-    let is_answered = |headers: &HeaderMap, hosts| Visitors { hosts }.check(&target, headers).is_ok();
+    let is_answered =
+        |headers: &HeaderMap, hosts| Visitors { hosts }.check(&target, headers).is_ok();
     if is_answered(&headers, Some(Vec::new())) {
         let host = host.to_str().unwrap_or_default();
         let asked = target.authority().map_or(host, |it| it.as_str());

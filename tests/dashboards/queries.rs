@@ -24,42 +24,31 @@ pub(super) fn dashboards() -> Vec<(String, Value)> {
     all
 }
 
-/// Each with its dashboard and its panel or variable, and values in the place of variables.
-pub(super) fn queries() -> Vec<(String, String, String)> {
+/// All of them, with values in the place of variables.
+pub(super) fn queries() -> Vec<String> {
     let mut all = Vec::new();
     for (name, dashboard) in dashboards() {
         let mut found = Vec::new();
-        collect(&dashboard, "", &mut found);
+        collect(&dashboard, &mut found);
         assert!(!found.is_empty(), "{name}");
-        all.extend(
-            found
-                .into_iter()
-                .map(|(of, query)| (name.clone(), of, chosen(&query))),
-        );
+        all.extend(found.iter().map(|it| chosen(it)));
     }
     all
 }
 
 /// What is asked in a value and in all below: `expr` of panels, `definition` of variables.
-fn collect(value: &Value, of: &str, found: &mut Vec<(String, String)>) {
+fn collect(value: &Value, found: &mut Vec<String>) {
     match value {
         Value::Object(map) => {
-            let title = map
-                .get("title")
-                .or(map.get("label"))
-                .and_then(Value::as_str);
-            let of = title.unwrap_or(of);
             for (key, value) in map {
                 match (&**key, value) {
-                    ("expr", Value::String(query)) => found.push((of.into(), query.clone())),
-                    ("definition", Value::String(query)) => {
-                        found.push((of.into(), of_labels(query)))
-                    }
-                    _ => collect(value, of, found),
+                    ("expr", Value::String(query)) => found.push(query.clone()),
+                    ("definition", Value::String(query)) => found.push(of_labels(query)),
+                    _ => collect(value, found),
                 }
             }
         }
-        Value::Array(list) => list.iter().for_each(|it| collect(it, of, found)),
+        Value::Array(list) => list.iter().for_each(|it| collect(it, found)),
         _ => {}
     }
 }

@@ -20,10 +20,10 @@ fn a_restart_is_a_gap_as_long_as_itself_and_no_spike() {
         &address.to_string(),
         "without_scope_info: true",
     );
-    let child = collector(&config, &[]);
     let Some(prometheus) = Prometheus::start(test, address) else {
         return;
     };
+    let child = collector(&config, &[]);
     let [eth0, eth1] = ["eth0", "eth1"].map(|it| format!("net_rx_bytes_total{{device=\"/{it}\"}}"));
     for value in [1_000_010, 1_000_020] {
         count("eth0", value);

@@ -23,7 +23,6 @@ fn a_real_prometheus_scrapes_by_tls_with_a_certificate_of_its_own_and_none_witho
         server[0], server[1]
     );
     let address = free_address();
-    let child = collector(&config(tree.path(), &address.to_string(), &tls), &[]);
     let trust = format!("ca_file: {ca}, server_name: localhost");
     let job = |name: &str, identity: &str| {
         format!(
@@ -36,6 +35,7 @@ fn a_real_prometheus_scrapes_by_tls_with_a_certificate_of_its_own_and_none_witho
     let Some(prometheus) = Prometheus::with(test, &format!("{global}{jobs}")) else {
         return;
     };
+    let child = collector(&config(tree.path(), &address.to_string(), &tls), &[]);
     prometheus.wait_for("net_rx_bytes_total{job=\"known\"}", "1");
     prometheus.wait_for("up{job=\"known\"}", "1");
     prometheus.wait_for("up{job=\"stranger\"}", "0");

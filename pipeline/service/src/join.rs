@@ -1,8 +1,9 @@
 //! Where several receivers lead to one pipeline, or several pipelines to one exporter: each series goes through once.
 //!
 //! The first series of an identity stays; others are dropped, counted and named. What comes by one of several pipelines gets
-//! table slots of that pipeline before, since two that come of one receiver have the same. A table is looked at once, and what
-//! is known dies with it: some 40 bytes a series, where there is such a stage at all.
+//! table slots of that pipeline before, since two that come of one receiver have the same, and that pipeline's number in the
+//! route of each batch. A table is looked at once, and what is known dies with it: some 40 bytes a series, where there is
+//! such a stage at all.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
