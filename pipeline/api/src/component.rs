@@ -1,5 +1,6 @@
 //! The kinds of components, and what each is asked.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,6 +16,7 @@ use crate::demand::Demand;
 use crate::error::{BoxError, Result};
 use crate::host::Host;
 use crate::inspection::{Explanation, Inspection};
+use crate::storage::Storage;
 
 /// What every component has, whatever its kind.
 pub trait Component: Sized {
@@ -161,6 +163,11 @@ pub trait Extension: Send + Sync + 'static {
     /// One that ends the program.
     async fn start(&self, _host: &Host) -> Result<()> {
         Ok(())
+    }
+
+    /// Where exporters may keep what they have not sent yet, if it is a storage.
+    fn storage(&self) -> Option<Arc<dyn Storage>> {
+        None
     }
 
     /// Runs beside the pipelines, from its start on. It hears the shutdown when everything else has ended.

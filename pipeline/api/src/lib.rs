@@ -131,6 +131,7 @@ mod per_series;
 mod registry;
 mod remark;
 mod status;
+mod storage;
 pub mod telemetry;
 #[cfg(feature = "testing")]
 #[allow(clippy::missing_panics_doc)] // its functions are assertions
@@ -158,5 +159,6 @@ pub use per_series::{Memo, PerSeries, TableRewrite};
 pub use registry::{Build, Decode, Factory, Registration};
 pub use remark::Remark;
 pub use status::{ComponentStatus, Condition, Status};
+pub use storage::{LogEvent, LogPosition, LogRange, Replay, RequestLog, Storage, StoredLog};
 
 pub use {async_trait::async_trait, inventory, opentelemetry_proto, schemars, serde};

@@ -177,7 +177,8 @@ impl Batch {
     }
 
     /// When its rows were read.
-    pub(crate) fn times(&self) -> &Times {
+    #[must_use]
+    pub fn times(&self) -> &Times {
         &self.times_unix_nano
     }
 

@@ -1,0 +1,3 @@
+//! File storage.
+
+mod codec;
