@@ -30,7 +30,7 @@ use crate::processor::Request;
 
 use accounting::{Accounting, SHUTDOWN};
 use overflow::Overflow;
-use queue::{Queue, Turn};
+use queue::{MemoryQueue, Queue, Turn};
 use retry::RetrySender;
 use timeout::TimeoutSender;
 
@@ -43,7 +43,7 @@ const QUEUE_FULL: DropReason = DropReason::loss("queue_full");
 pub(crate) struct ExporterTask {
     counters: Counters,
     accounting: Accounting,
-    queue: Queue,
+    queue: Box<dyn Queue>,
     /// What has no room in the queue while the exporter gets on.
     overflow: Overflow,
     /// Whether what is above waits while something is in the overflow.
@@ -92,7 +92,7 @@ impl ExporterTask {
         let timeout = TimeoutSender::new(Arc::clone(&exporter), delivery.timeout);
         let never = blocks || once || delivery.timeout.is_zero();
         ExporterTask {
-            queue: Queue::new(&config.queue),
+            queue: Box::new(MemoryQueue::new(&config.queue)),
             overflow: Overflow::default(),
             holds_up: blocks || !is_shared,
             stalled_after: (!never).then_some(delivery.timeout),

@@ -1,68 +1,39 @@
-//! The queue before an exporter. It is in memory: what is in it when the program is killed is lost.
+//! A queue in memory: what is in it when the program is killed is lost.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::sync::Arc;
+use std::collections::HashMap;
 
 use pipeline::points;
 
+use super::{Lanes, Queue, Turn};
 use crate::config::{SendingQueue, Sizer};
 use crate::processor::Request;
 
-/// Requests that wait or are under way, up to a size. Of those that have a subsystem in common only the first may be
-/// under way: so a series stays in order.
-pub(super) struct Queue {
+/// Requests in memory.
+pub(in super::super) struct MemoryQueue {
     /// In requests or in points.
     size: usize,
     used: usize,
     sizer: Sizer,
-    next_number: u64,
-    waiting: HashMap<u64, WaitingRequest>,
-    /// The waiting requests that are first for all their subsystems.
-    ready: BTreeSet<u64>,
-    /// The numbers of the requests that have this subsystem, in order of arrival.
-    subsystems: HashMap<Arc<str>, VecDeque<u64>>,
+    lanes: Lanes,
+    /// By their numbers.
+    waiting: HashMap<u64, Request>,
 }
 
-struct WaitingRequest {
-    request: Request,
-    turn: Turn,
-    /// For how many of its subsystems it is not the first.
-    behind: usize,
-}
-
-/// The place of a request that is under way.
-pub(super) struct Turn {
-    weight: usize,
-    subsystems: Vec<Arc<str>>,
-}
-
-impl Queue {
+impl MemoryQueue {
     /// An empty queue. One that is not enabled has room for one request.
-    pub(super) fn new(config: &SendingQueue) -> Queue {
+    pub(in super::super) fn new(config: &SendingQueue) -> MemoryQueue {
         let (size, sizer) = if config.enabled {
             (config.queue_size.get(), config.sizer)
         } else {
             (1, Sizer::Requests)
         };
-        Queue {
+        MemoryQueue {
             size,
             used: 0,
             sizer,
-            next_number: 0,
+            lanes: Lanes::default(),
             waiting: HashMap::new(),
-            ready: BTreeSet::new(),
-            subsystems: HashMap::new(),
         }
-    }
-
-    /// Whether no request waits or is under way.
-    pub(super) fn is_empty(&self) -> bool {
-        self.used == 0
-    }
-
-    /// Whether there is room for this request. One that is larger than the queue takes all of it.
-    pub(super) fn has_room(&self, request: &Request) -> bool {
-        self.weight(request) <= self.size - self.used
     }
 
     fn weight(&self, request: &Request) -> usize {
@@ -72,73 +43,49 @@ impl Queue {
         };
         weight.min(self.size)
     }
+}
 
-    /// Takes a request, for which there has to be room.
-    pub(super) fn push(&mut self, request: Request) {
+impl Queue for MemoryQueue {
+    fn is_empty(&self) -> bool {
+        self.used == 0
+    }
+
+    fn has_room(&self, request: &Request) -> bool {
+        self.weight(request) <= self.size - self.used
+    }
+
+    fn push(&mut self, request: Request) {
+        self.used += self.weight(&request);
+        let subsystems = request.iter().map(|it| &it.table().head().subsystem);
+        let number = self.lanes.push(subsystems);
+        self.waiting.insert(number, request);
+    }
+
+    fn next(&mut self) -> Option<(Turn, Request)> {
+        let number = self.lanes.next()?;
+        let request = self.waiting.remove(&number)?;
         let weight = self.weight(&request);
-        self.used += weight;
-        let number = self.next_number;
-        self.next_number += 1;
-        let (mut subsystems, mut behind) = (Vec::new(), 0);
-        for batch in &request {
-            let subsystem = &batch.table().head().subsystem;
-            let line = self.subsystems.entry(Arc::clone(subsystem)).or_default();
-            if line.back() == Some(&number) {
-                continue;
-            }
-            behind += usize::from(!line.is_empty());
-            line.push_back(number);
-            subsystems.push(Arc::clone(subsystem));
-        }
-        if behind == 0 {
-            self.ready.insert(number);
-        }
-        let turn = Turn { weight, subsystems };
-        let waiting = WaitingRequest {
-            request,
-            turn,
-            behind,
-        };
-        self.waiting.insert(number, waiting);
+        Some((Turn { number, weight }, request))
     }
 
-    /// The next request that may be under way.
-    pub(super) fn next(&mut self) -> Option<(Turn, Request)> {
-        let first = self.waiting.remove(&self.ready.pop_first()?)?;
-        Some((first.turn, first.request))
-    }
-
-    /// A request is done with: it leaves the queue.
-    pub(super) fn done(&mut self, turn: Turn) {
+    fn done(&mut self, turn: Turn) {
         self.used -= turn.weight;
-        for subsystem in turn.subsystems {
-            let Some(line) = self.subsystems.get_mut(&subsystem) else {
-                continue;
-            };
-            line.pop_front();
-            let Some(next) = line.front() else {
-                self.subsystems.remove(&subsystem);
-                continue;
-            };
-            if let Some(waiting) = self.waiting.get_mut(next) {
-                waiting.behind -= 1;
-                if waiting.behind == 0 {
-                    self.ready.insert(*next);
-                }
-            }
-        }
+        self.lanes.remove(turn.number);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+    use std::sync::Arc;
+
     use pipeline::Batch;
     use pipeline::formats::text;
 
     use super::*;
 
-    fn queue(yaml: &str) -> Queue {
-        Queue::new(&serde_yaml::from_str(yaml).expect("a queue"))
+    fn queue(yaml: &str) -> MemoryQueue {
+        MemoryQueue::new(&serde_yaml::from_str(yaml).expect("a queue"))
     }
 
     /// A request of a point in each of these subsystems.
@@ -219,7 +166,7 @@ mod tests {
                 }
             }
             assert!(offered.values().all(VecDeque::is_empty));
-            assert!(queue.waiting.is_empty() && queue.subsystems.is_empty());
+            assert!(queue.waiting.is_empty() && queue.lanes.is_empty());
         }
     }
 }
