@@ -147,7 +147,7 @@ pub use config::Secret;
 pub use context::Context;
 pub use data::{
     AnyValue, Attributes, Batch, Bounds, Created, Declared, ExponentialHistogram, Head, Histogram,
-    Kind, Metric, Scope, Series, Source, SourceDirectory, SourceFile, Sweep, Table, TableMap,
+    Kind, Metric, Receipt, Scope, Series, Source, SourceDirectory, SourceFile, Sweep, Table, TableMap,
     TableSplitter, Temporality, Times, Value, points,
 };
 pub use demand::{Demand, Verdict, Want};

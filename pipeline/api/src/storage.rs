@@ -38,7 +38,7 @@ impl LogPosition {
     #[must_use]
     pub fn after(self, points: u64) -> LogPosition {
         LogPosition {
-            requests: self.requests + 1,
+            requests: self.requests.saturating_add(1),
             points: self.points.saturating_add(points),
         }
     }
@@ -106,6 +106,8 @@ pub enum LogEvent {
     Cut {
         /// The first request that is still there.
         before: LogPosition,
+        /// It was too old, and not only too much.
+        is_old: bool,
     },
 }
 

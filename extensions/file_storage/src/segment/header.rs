@@ -9,6 +9,11 @@ const MAGIC: [u8; 8] = *b"statsfsq";
 /// The format that this version writes. It reads every one from 1 on.
 pub(crate) const FORMAT: u32 = if cfg!(file_storage_next_format) { 2 } else { 1 };
 
+/// Whether a log can have come so far: what is beyond was never written, and is not to be reckoned with.
+pub(crate) fn is_plausible(at: &LogPosition) -> bool {
+    at.requests < 1 << 56 && at.points < 1 << 56
+}
+
 /// A segment's header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Header {
@@ -59,13 +64,13 @@ impl Header {
         let is_whole = sum == crc32c::crc32c(content).to_le_bytes();
         match format {
             _ if content[..8] != MAGIC => Err(HeaderError::Foreign),
-            1..=FORMAT if is_whole => Ok(Header {
-                start: LogPosition {
-                    requests: number(12, 8),
-                    points: number(20, 8),
-                },
-                time: number(28, 8),
-            }),
+            1..=FORMAT if is_whole => {
+                let (requests, points) = (number(12, 8), number(20, 8));
+                let start = Some(LogPosition { requests, points }).filter(is_plausible);
+                let time = number(28, 8);
+                let header = start.map(|start| Header { start, time });
+                header.ok_or(HeaderError::Foreign)
+            }
             // Its header may be a longer one: only a sum at this place would say that it is damaged.
             newer if newer > FORMAT => Err(HeaderError::Newer(newer)),
             _ => Err(HeaderError::Foreign),

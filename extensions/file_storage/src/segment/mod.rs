@@ -14,8 +14,8 @@ mod reader;
 mod record;
 mod writer;
 
-pub(crate) use header::{FORMAT, Header, HeaderError};
-pub(crate) use name::{DAMAGED, file_name, first_request};
+pub(crate) use header::{Header, HeaderError, is_plausible};
+pub(crate) use name::{file_name, first_request, set_aside};
 pub(crate) use reader::{Item, SegmentReader};
 pub(crate) use writer::SegmentWriter;
 

@@ -1,9 +1,12 @@
 //! What segments are called.
 
+use std::io;
+use std::path::Path;
+
 const SUFFIX: &str = ".segment";
 
 /// Behind the name of a file that was set aside.
-pub(crate) const DAMAGED: &str = ".damaged";
+const DAMAGED: &str = ".damaged";
 
 /// So that they sort by number.
 const DIGITS: usize = 20;
@@ -18,6 +21,13 @@ pub(crate) fn first_request(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(SUFFIX)?;
     let is_number = digits.len() == DIGITS && digits.bytes().all(|it| it.is_ascii_digit());
     digits.parse().ok().filter(|_| is_number)
+}
+
+/// Renames a damaged file, so that it is kept and no longer read.
+pub(crate) fn set_aside(path: &Path) -> io::Result<()> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(DAMAGED);
+    std::fs::rename(path, name)
 }
 
 #[cfg(test)]

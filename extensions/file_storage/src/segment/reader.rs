@@ -7,7 +7,7 @@ use std::path::Path;
 
 use pipeline::{Batch, LogPosition};
 
-use super::header::{Header, HeaderError};
+use super::header::{Header, HeaderError, is_plausible};
 use super::record::{HEAD, Record, parse};
 use crate::codec::{Decoder, Envelope};
 
@@ -22,6 +22,7 @@ pub(crate) struct SegmentReader {
     /// No request before this one stands here any more.
     next: LogPosition,
     is_damaged: bool,
+    looks: u32,
 }
 
 /// What stands next in a segment.
@@ -33,9 +34,14 @@ pub(crate) enum Item {
         envelope: Envelope,
         request: Option<Vec<Batch>>,
     },
-    /// Nothing more. What may be half a record begins there.
+    /// No request any more. What is none begins there, if anything.
     End { torn: Option<u64> },
 }
+
+/// What looks like a record and is none is looked at so often in a segment: a file may be made to look so everywhere.
+const MAX_LOOKS: u32 = 64;
+/// Of a record that is looked for, the number is not further than this from the last one's.
+const MAX_GAP: u64 = 1 << 20;
 
 impl SegmentReader {
     /// Opens a segment; the inner error says why it is none.
@@ -58,6 +64,7 @@ impl SegmentReader {
             record: Vec::new(),
             next: header.start,
             is_damaged: false,
+            looks: 0,
         }))
     }
 
@@ -82,48 +89,86 @@ impl SegmentReader {
         len: u64,
         is_wanted: impl Fn(LogPosition) -> bool,
     ) -> io::Result<Item> {
-        loop {
-            if self.offset >= len {
-                return Ok(Item::End { torn: None });
-            }
-            let record_len = match self.read_record(len)? {
-                Record::Whole { request, payload } => {
-                    let len = (HEAD + payload.len()) as u64;
-                    let envelope = Envelope::read(payload);
-                    let at = envelope.map(|it| it.position(request));
-                    // A record of another place, or of another time.
-                    let at = at.ok().filter(|at| *at >= self.next);
-                    let decoded = match (at, envelope) {
-                        (Some(at), Ok(envelope)) => {
-                            let is_wanted = is_wanted(at);
-                            let payload = &self.record[HEAD..];
-                            let request = decode(&mut self.decoder, payload, is_wanted);
-                            request.map(|request| (at, envelope, request))
-                        }
-                        _ => None,
-                    };
-                    self.offset += len;
-                    let Some((at, envelope, request)) = decoded else {
-                        self.is_damaged = true;
-                        continue;
-                    };
-                    self.next = at.after(envelope.points);
-                    return Ok(Item::Request {
-                        at,
-                        envelope,
-                        request,
-                    });
-                }
-                Record::Torn(_) => {
-                    let torn = Some(self.offset);
-                    self.offset = len;
-                    return Ok(Item::End { torn });
-                }
-                Record::Damaged(record_len) => record_len,
+        while self.offset < len {
+            let record = match self.read_record(len)? {
+                Record::Whole { request, payload } => Some((request, payload.len())),
+                _ => None,
             };
+            if let Some((request, payload_len)) = record {
+                self.offset += (HEAD + payload_len) as u64;
+                if let Some(item) = self.decode(request, &is_wanted) {
+                    return Ok(item);
+                }
+            } else if let Some(offset) = self.find_record(len)? {
+                self.offset = offset;
+            } else {
+                let torn = Some(std::mem::replace(&mut self.offset, len));
+                return Ok(Item::End { torn });
+            }
             self.is_damaged = true;
-            self.offset += record_len as u64;
         }
+        Ok(Item::End { torn: None })
+    }
+
+    /// The request that the record has; `None` if it is damaged, or of another place or time.
+    fn decode(&mut self, request: u64, is_wanted: impl Fn(LogPosition) -> bool) -> Option<Item> {
+        let payload = &self.record[HEAD..];
+        let envelope = Envelope::read(payload).ok()?;
+        let at = envelope.position(request);
+        if at < self.next || !is_plausible(&at) {
+            return None;
+        }
+        let request = if is_wanted(at) {
+            Some(self.decoder.decode(payload).ok()?)
+        } else {
+            self.decoder.skip(payload).ok()?;
+            None
+        };
+        self.next = at.after(envelope.points);
+        Some(Item::Request {
+            at,
+            envelope,
+            request,
+        })
+    }
+
+    /// Where the next whole record begins, behind one that is damaged.
+    fn find_record(&mut self, len: u64) -> io::Result<Option<u64>> {
+        let damaged = self.offset;
+        let mut window = vec![0; 64 << 10];
+        let mut from = damaged + 1;
+        let mut found = None;
+        while found.is_none() && from + (HEAD as u64) <= len {
+            let read = read_at(&self.file, &mut window, from)?;
+            if read < HEAD {
+                break;
+            }
+            for at in 0..=read - HEAD {
+                let offset = from + at as u64;
+                if self.looks < MAX_LOOKS && self.may_be_record(&window[at..at + HEAD], offset, len) {
+                    self.looks += 1;
+                    self.offset = offset;
+                    if matches!(self.read_record(len)?, Record::Whole { .. }) {
+                        found = Some(offset);
+                        break;
+                    }
+                }
+            }
+            from += (read - HEAD + 1) as u64;
+        }
+        self.offset = damaged;
+        Ok(found)
+    }
+
+    /// Whether these bytes at this place look like a record's head.
+    fn may_be_record(&self, head: &[u8], offset: u64, len: u64) -> bool {
+        let number = |bytes: &[u8]| {
+            let bytes = bytes.iter().rev();
+            bytes.fold(0, |number, byte| number << 8 | u64::from(*byte))
+        };
+        let (payload, request) = (number(&head[..4]), number(&head[8..]));
+        let gap = request.checked_sub(self.next.requests);
+        payload > 0 && payload <= len - offset - HEAD as u64 && gap.is_some_and(|it| it < MAX_GAP)
     }
 
     /// The record at the offset, into a buffer that is no larger than what is there.
@@ -145,15 +190,6 @@ impl SegmentReader {
         self.record.truncate(read);
         Ok(())
     }
-}
-
-/// The request, if it is wanted; `None` if it is damaged.
-#[allow(clippy::option_option)]
-fn decode(decoder: &mut Decoder, payload: &[u8], is_wanted: bool) -> Option<Option<Vec<Batch>>> {
-    if !is_wanted {
-        return decoder.skip(payload).ok().map(|()| None);
-    }
-    decoder.decode(payload).ok().map(Some)
 }
 
 /// As much as there is.

@@ -17,8 +17,8 @@ pub(crate) enum Record<'a> {
     },
     /// The bytes end before the record does, which has so many.
     Torn(usize),
-    /// It is not what was written; the next one stands so many bytes behind its beginning, if its length is.
-    Damaged(usize),
+    /// It is not what was written.
+    Damaged,
 }
 
 /// Fills in a record's head, for which there is room before the payload. Whether it is not too large.
@@ -41,14 +41,14 @@ pub(crate) fn parse(bytes: &[u8]) -> Record<'_> {
     let number = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
     let length = usize::try_from(number(0)).unwrap_or(usize::MAX);
     if length > MAX_PAYLOAD {
-        return Record::Damaged(HEAD);
+        return Record::Damaged;
     }
     let Some(payload) = rest.get(..length) else {
         return Record::Torn(HEAD + length);
     };
     let sum = crc32c::crc32c_append(crc32c::crc32c(&head[8..]), payload);
     if sum != number(4) || length == 0 {
-        return Record::Damaged(HEAD + length);
+        return Record::Damaged;
     }
     let request = u64::from(number(8)) | u64::from(number(12)) << 32;
     Record::Whole { request, payload }
@@ -77,7 +77,7 @@ mod tests {
             flipped[bit / 8] ^= 1 << (bit % 8);
             assert!(!matches!(parse(&flipped), Record::Whole { .. }), "{bit}");
         }
-        assert_eq!(parse(&[0; 100]), Record::Damaged(HEAD), "what was never written");
+        assert_eq!(parse(&[0; 100]), Record::Damaged, "what was never written");
         assert!(!seal(0, &mut vec![0; HEAD + MAX_PAYLOAD + 1]));
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Table, Value};
+use super::{Receipt, Table, Value};
 
 /// What the series of one table showed: a value each, when it was read, and since when it counts.
 #[derive(Clone, Debug)]
@@ -15,6 +15,7 @@ pub struct Batch {
     sweep: Sweep,
     points: usize,
     ended: usize,
+    receipt: Option<Arc<Receipt>>,
 }
 
 impl Batch {
@@ -52,6 +53,7 @@ impl Batch {
             sweep,
             points,
             ended,
+            receipt: None,
         }
     }
 
@@ -98,7 +100,10 @@ impl Batch {
                 Times::Each(rows.iter().map(|row| times[*row as usize]).collect())
             }
         };
-        Batch::new(table, starts, times, values, self.sweep)
+        Batch {
+            receipt: self.receipt.clone(),
+            ..Batch::new(table, starts, times, values, self.sweep)
+        }
     }
 
     /// The same rows with other values.
@@ -145,6 +150,19 @@ impl Batch {
             sweep: Sweep { last, ..self.sweep },
             ..self.clone()
         }
+    }
+
+    /// The same, of a request that is also kept elsewhere: what is made of it has the receipt too.
+    #[must_use]
+    pub fn with_receipt(self, receipt: Arc<Receipt>) -> Batch {
+        let receipt = Some(receipt);
+        Batch { receipt, ..self }
+    }
+
+    /// What tells that it is done with, if anybody wants to know.
+    #[must_use]
+    pub fn receipt(&self) -> Option<&Arc<Receipt>> {
+        self.receipt.as_ref()
     }
 
     /// Whose readings these are.

@@ -1,0 +1,381 @@
+//! A queue on disk, before the one in memory.
+//!
+//! ```text
+//!           ┌── log ──┐
+//! channel ──┴─────────┴──▶ queue in memory ──▶ …
+//! ```
+//!
+//! Each request is appended to a log, and counts as queued once it is there. It goes on from memory while what follows has
+//! room for it; what has none waits on disk alone, and is read again. Its batches have a [`Receipt`]: when the last of them is
+//! gone, be it sent or dropped, the log no longer keeps it. What the disk does not take is kept in memory, up to a bound.
+
+mod behind;
+mod pending;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pipeline::telemetry::DropReason;
+use pipeline::{
+    LogEvent, LogPosition, LogRange, Receipt, Replay, RequestLog, Shutdown, points,
+};
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use tokio::time::{Instant, sleep_until};
+
+use super::accounting::{Accounting, SHUTDOWN};
+use crate::processor::Request;
+
+use behind::Behind;
+use pending::Pending;
+
+/// So many requests wait in memory for room in what follows.
+const MAX_READY: usize = 16;
+/// So many points are read at a time.
+const READ_POINTS: u64 = 20_000;
+/// A disk that takes longer for a request holds it up no longer.
+const SLOW: Duration = Duration::from_secs(1);
+/// So many requests that were on disk are under way at a time, once the far side takes them.
+const MAX_WINDOW: usize = 32;
+/// So many points are kept in memory for want of a disk: 16 bytes each, and as much for their times.
+const MAX_POINTS_IN_MEMORY: u64 = 1 << 20;
+
+const QUEUE_FULL: DropReason = DropReason::loss("queue_full");
+const STORAGE_FULL: DropReason = DropReason::loss("storage_full");
+const TOO_OLD: DropReason = DropReason::loss("too_old");
+const UNREADABLE: DropReason = DropReason::loss("unreadable");
+
+/// An exporter's queue on disk: a task of its own, which ends with what follows it.
+pub(crate) struct PersistentQueue {
+    log: Box<dyn RequestLog>,
+    accounting: Accounting,
+    /// To the queue in memory, until nothing more comes.
+    to: Option<mpsc::Sender<Request>>,
+    give_up: Shutdown,
+    /// What the log was given, and has not dealt with yet.
+    writing: VecDeque<(LogRange, Request, Instant)>,
+    /// What goes on next.
+    ready: VecDeque<Ready>,
+    behind: Behind,
+    pending: Pending,
+    is_pending_written: bool,
+    is_reading: bool,
+    /// Where the requests that were on disk only, and are under way, were read, and how many may be.
+    replayed: Vec<LogPosition>,
+    window: usize,
+    done: UnboundedSender<LogRange>,
+    hear_done: UnboundedReceiver<LogRange>,
+}
+
+struct Ready {
+    request: Request,
+    /// Where it was read from, if it was on disk only.
+    replayed: Option<LogPosition>,
+}
+
+impl PersistentQueue {
+    /// A queue before `to`. What the log has from before counts as handed over now.
+    pub(crate) fn new(
+        log: Box<dyn RequestLog>,
+        accounting: Accounting,
+        to: mpsc::Sender<Request>,
+        give_up: Shutdown,
+    ) -> PersistentQueue {
+        let (done, hear_done) = mpsc::unbounded_channel();
+        let mut queue = PersistentQueue {
+            accounting,
+            to: Some(to),
+            give_up,
+            writing: VecDeque::new(),
+            ready: VecDeque::new(),
+            behind: Behind::default(),
+            pending: Pending::default(),
+            is_pending_written: true,
+            is_reading: false,
+            replayed: Vec::new(),
+            window: 1,
+            done,
+            hear_done,
+            log,
+        };
+        for range in queue.log.found() {
+            let points = range.end.points.saturating_sub(range.start.points);
+            queue.accounting.handed(points);
+            queue.pending.push(range.clone());
+            queue.behind.push_range(range);
+        }
+        queue
+    }
+
+    /// Runs until the channel closes and all is sent, the time for draining is over, or nobody takes anything any more.
+    pub(crate) async fn run(mut self, mut from: mpsc::Receiver<Request>) {
+        let mut is_open = true;
+        loop {
+            self.fill_ready();
+            self.write_pending();
+            let is_idle = self.writing.is_empty() && self.ready.is_empty();
+            if !is_open && is_idle && self.behind.is_empty() {
+                break;
+            }
+            let slow_at = self.writing.front().map(|(_, _, since)| *since + SLOW);
+            let to = self.to.clone();
+            tokio::select! {
+                biased;
+                () = self.give_up.clone().wait() => return self.give_up(from).await,
+                event = self.log.event() => self.note(event),
+                Some(range) = self.hear_done.recv() => self.done(&range),
+                permit = reserve(to.as_ref()), if self.may_forward() => match permit {
+                    Some(permit) => self.forward(permit),
+                    None => return self.close(),
+                },
+                request = from.recv(), if is_open => match request {
+                    Some(request) => self.take(request),
+                    None => is_open = false,
+                },
+                () = sleep_until(slow_at.unwrap_or_else(Instant::now)), if slow_at.is_some() => self.is_slow(),
+            }
+        }
+        self.wait_until_sent().await;
+    }
+
+    /// Nothing more comes, and all has gone on: waits for what became of it.
+    async fn wait_until_sent(mut self) {
+        self.to = None;
+        // From now on it is held by receipts only.
+        self.done = mpsc::unbounded_channel().0;
+        loop {
+            self.write_pending();
+            tokio::select! {
+                biased;
+                () = self.give_up.clone().wait() => return,
+                _ = self.log.event() => {}
+                done = self.hear_done.recv() => match done {
+                    Some(range) => self.done(&range),
+                    None => break,
+                },
+            }
+        }
+    }
+
+    /// The time for draining is over: what the log has waits there, all else is lost.
+    async fn give_up(mut self, mut from: mpsc::Receiver<Request>) {
+        self.to = None;
+        for (_, request, _) in std::mem::take(&mut self.writing) {
+            self.accounting.handed(points(&request));
+        }
+        while let Some(request) = from.recv().await {
+            self.accounting.handed(points(&request));
+            self.log.append(&request);
+        }
+        let ready = std::mem::take(&mut self.ready).into_iter();
+        let mut requests: Vec<Request> = ready.map(|it| it.request).collect();
+        while !self.behind.is_empty() {
+            match self.behind.first_range().map(|it| it.end) {
+                Some(end) => self.behind.advance(end),
+                None => requests.extend(self.behind.pop_request()),
+            }
+        }
+        for request in &requests {
+            let lost = points(request) - keep(request);
+            self.accounting.dropped_silently(lost, SHUTDOWN);
+            self.accounting.unqueued(lost);
+        }
+    }
+
+    /// Nobody takes anything any more: what the log has waits there.
+    fn close(self) {
+        for (_, request, _) in &self.writing {
+            self.accounting.handed(points(request));
+        }
+        self.ready.iter().for_each(|it| drop(keep(&it.request)));
+    }
+
+    /// Takes in a request.
+    fn take(&mut self, mut request: Request) {
+        request.retain(|batch| batch.points() > 0);
+        if request.is_empty() {
+            return;
+        }
+        let at = self.log.append(&request);
+        let range = at..at.after(points(&request));
+        self.pending.push(range.clone());
+        self.writing.push_back((range, request, Instant::now()));
+    }
+
+    fn note(&mut self, event: LogEvent) {
+        match event {
+            LogEvent::Appended { at, is_stored } => {
+                // One that it took too long for is no longer waited for.
+                let is_first = |(range, ..): &mut (LogRange, Request, Instant)| range.start == at;
+                if let Some((range, request, _)) = self.writing.pop_front_if(is_first) {
+                    self.enqueue(range, request, is_stored);
+                }
+            }
+            LogEvent::Read { requests, next } => self.read(requests, next),
+            LogEvent::Cut { before, is_old } => self.cut(before, is_old),
+            _ => {}
+        }
+    }
+
+    /// The disk takes too long for the first request: it goes on meanwhile.
+    fn is_slow(&mut self) {
+        if let Some((range, request, _)) = self.writing.pop_front() {
+            let message = "the disk is slow; what comes is kept in memory until it is written";
+            self.accounting.warn(message, "");
+            let request = self.with_receipt(request, range);
+            self.accounting.handed(points(&request));
+            self.wait_in_memory(request);
+        }
+    }
+
+    /// A request counts as queued now.
+    fn enqueue(&mut self, range: LogRange, request: Request, is_stored: bool) {
+        self.accounting.handed(points(&request));
+        if !is_stored {
+            self.forget(&range);
+            return self.wait_in_memory(request);
+        }
+        let goes_first = self.behind.is_empty() || self.log.replay() == Replay::Newest;
+        if goes_first && self.ready.len() < MAX_READY {
+            let (request, replayed) = (self.with_receipt(request, range), None);
+            self.ready.push_back(Ready { request, replayed });
+        } else {
+            self.behind.push_range(range);
+        }
+    }
+
+    /// What the disk does not have waits in memory, as long as that is not too much.
+    fn wait_in_memory(&mut self, request: Request) {
+        let count = points(&request);
+        if self.behind.points_in_memory() + count <= MAX_POINTS_IN_MEMORY {
+            return self.behind.push_request(request);
+        }
+        let message = "the sending queue is full, and the disk takes nothing; the newest requests are dropped";
+        self.accounting.unqueued(count);
+        self.accounting.dropped(count, QUEUE_FULL, message, "");
+    }
+
+    fn with_receipt(&self, request: Request, range: LogRange) -> Request {
+        let receipt = Arc::new(Receipt::new(range, self.done.clone()));
+        let batches = request.into_iter();
+        batches
+            .map(|it| it.with_receipt(Arc::clone(&receipt)))
+            .collect()
+    }
+
+    /// Lets what waits come up, or asks the log for it.
+    fn fill_ready(&mut self) {
+        while self.ready.len() < MAX_READY
+            && let Some(request) = self.behind.pop_request()
+        {
+            let replayed = None;
+            self.ready.push_back(Ready { request, replayed });
+        }
+        if self.ready.is_empty()
+            && !self.is_reading
+            && let Some(range) = self.behind.first_range()
+        {
+            self.is_reading = true;
+            self.log.read(range.clone(), READ_POINTS);
+        }
+    }
+
+    fn read(&mut self, requests: Vec<(LogPosition, Request)>, next: LogPosition) {
+        self.is_reading = false;
+        let Some(range) = self.behind.first_range() else {
+            return;
+        };
+        let (mut expected, mut lost) = (range.start, Vec::new());
+        for (at, request) in requests {
+            if at < expected {
+                continue;
+            }
+            lost.push(expected..at);
+            expected = at.after(points(&request));
+            let request = self.with_receipt(request, at..expected);
+            let replayed = Some(at);
+            self.ready.push_back(Ready { request, replayed });
+        }
+        lost.push(expected..next);
+        self.behind.advance(next);
+        let message = "requests that wait on disk cannot be read; they are lost";
+        for range in lost.into_iter().filter(|it| it.start < it.end) {
+            self.lose(&range, UNREADABLE, message);
+        }
+    }
+
+    fn cut(&mut self, before: LogPosition, is_old: bool) {
+        let lost = self.behind.cut(before);
+        self.forget(&(LogPosition::default()..before));
+        let (reason, message) = if is_old {
+            (TOO_OLD, "requests that wait on disk are older than `max_age`; they are dropped")
+        } else {
+            (STORAGE_FULL, "what waits on disk takes more than `max_size`; the oldest requests are dropped")
+        };
+        if lost > 0 {
+            self.accounting.unqueued(lost);
+            self.accounting.dropped(lost, reason, message, "");
+        }
+    }
+
+    fn lose(&mut self, range: &LogRange, reason: DropReason, message: &'static str) {
+        self.forget(range);
+        let points = range.end.points.saturating_sub(range.start.points);
+        self.accounting.unqueued(points);
+        self.accounting.dropped(points, reason, message, "");
+    }
+
+    /// The log need not keep this any longer.
+    fn forget(&mut self, range: &LogRange) {
+        self.pending.remove(range);
+        self.is_pending_written = false;
+    }
+
+    fn write_pending(&mut self) {
+        if !std::mem::replace(&mut self.is_pending_written, true) {
+            self.log.keep(self.pending.ranges());
+        }
+    }
+
+    /// Whether the next request may go on. What was on disk begins with one at a time, and goes faster as it is taken: a far
+    /// side that just came back is not flooded.
+    fn may_forward(&mut self) -> bool {
+        if self.accounting.is_failing() {
+            self.window = 1;
+        }
+        let Some(first) = self.ready.front() else {
+            return false;
+        };
+        first.replayed.is_none() || self.replayed.len() < self.window
+    }
+
+    fn forward(&mut self, permit: mpsc::OwnedPermit<Request>) {
+        if let Some(Ready { request, replayed }) = self.ready.pop_front() {
+            self.replayed.extend(replayed);
+            permit.send(request);
+        }
+    }
+
+    /// Nobody has anything of this request any more.
+    fn done(&mut self, range: &LogRange) {
+        self.forget(range);
+        if let Some(index) = self.replayed.iter().position(|it| *it == range.start) {
+            self.replayed.swap_remove(index);
+            self.window = (self.window * 2).min(MAX_WINDOW);
+        }
+    }
+}
+
+/// Room in what follows; `None` when it has ended.
+async fn reserve(to: Option<&mpsc::Sender<Request>>) -> Option<mpsc::OwnedPermit<Request>> {
+    to?.clone().reserve_owned().await.ok()
+}
+
+/// The log keeps what it has of this request, whatever becomes of it here: how many points that are.
+pub(super) fn keep(request: &Request) -> u64 {
+    let kept = request.iter().filter_map(|batch| {
+        batch.receipt()?.keep();
+        Some(batch.points() as u64)
+    });
+    kept.sum()
+}
