@@ -144,6 +144,12 @@ pub trait Exporter: Send + Sync + 'static {
         None
     }
 
+    /// How many bytes of OTLP a request should have at the most that is joined of several that wait; `None`: each is
+    /// exported by itself.
+    fn message_limit(&self) -> Option<usize> {
+        None
+    }
+
     /// Its own defaults for queue, retry and time-out.
     #[must_use]
     fn delivery() -> Delivery
@@ -257,7 +263,7 @@ pub struct Delivery {
     pub num_consumers: usize,
     /// Whether a failed export is tried again.
     pub retry: bool,
-    /// Whether a full queue waits (and so the receivers skip) instead of dropping the newest request.
+    /// Whether a full queue waits (and so the receivers skip), instead of thinning the sweeps that wait.
     pub block_on_overflow: bool,
 }
 

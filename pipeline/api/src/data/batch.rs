@@ -189,6 +189,21 @@ impl Batch {
         &self.values
     }
 
+    /// How many bytes of memory its values and their times take, without the table.
+    #[must_use]
+    pub fn value_bytes(&self) -> usize {
+        let times = match &self.times_unix_nano {
+            Times::One(_) => 0,
+            Times::Each(times) => size_of_val(&**times),
+        };
+        let beside = if self.table.has_histograms() {
+            self.values.iter().map(Value::heap_bytes).sum()
+        } else {
+            0
+        };
+        size_of_val(&**self.values) + times + beside
+    }
+
     /// The same values, to be kept when the batch has gone.
     pub(crate) fn shared_values(&self) -> Arc<Vec<Value>> {
         Arc::clone(&self.values)

@@ -143,6 +143,13 @@ impl Accounting {
         }
     }
 
+    /// Sweeps that wait are thinned from now on.
+    pub(super) fn coalescing(&self) {
+        let message =
+            "the sending queue is full; the sweeps that wait are thinned, which costs no total";
+        self.warnings.warn_again(message, "");
+    }
+
     fn change_queued(&self, change: impl Fn(u64) -> u64) {
         let order = Ordering::Relaxed;
         let queued = &self.state.queued;

@@ -19,6 +19,8 @@ const PERMANENT: DropReason = DropReason::loss("permanent");
 pub(super) struct RetrySender {
     next: TimeoutSender,
     retry: RetryOnFailure,
+    /// Zero: for ever.
+    max_elapsed_time: Duration,
     accounting: Accounting,
 }
 
@@ -41,11 +43,13 @@ impl RetrySender {
     pub(super) fn new(
         next: TimeoutSender,
         retry: RetryOnFailure,
+        max_elapsed_time: Duration,
         accounting: Accounting,
     ) -> RetrySender {
         RetrySender {
             next,
             retry,
+            max_elapsed_time,
             accounting,
         }
     }
@@ -75,7 +79,7 @@ impl RetrySender {
                 return true;
             }
             let delay = after.unwrap_or_default().max(jitter(interval, retry));
-            let limit = retry.max_elapsed_time.0;
+            let limit = self.max_elapsed_time;
             if !limit.is_zero() && started.elapsed() + delay > limit {
                 let message = "a request is given up after `max_elapsed_time`; dropped";
                 let accounting = &self.accounting;

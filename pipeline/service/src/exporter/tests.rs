@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use super::{ExporterTask, Surroundings};
-use crate::config::DeliveryConfig;
+use crate::config::{DeliveryConfig, Overflow};
 use crate::processor::Request;
 
 const ALONE: Surroundings = Surroundings {
@@ -68,6 +68,7 @@ fn start(exporter: impl Exporter, surroundings: Surroundings) -> Started {
     (delivery.timeout, delivery.num_consumers) = (Duration::from_secs(5), 1);
     let config = DeliveryConfig {
         delivery,
+        overflow: Overflow::DropNewest,
         queue: serde_yaml::from_str("{queue_size: 3}").expect("a queue"),
         retry: serde_yaml::from_str("{}").expect("the defaults"),
     };

@@ -14,7 +14,7 @@ use pipeline::{
 use super::inspect_graph;
 use super::list::{List, Writer};
 use super::record::{Record, State};
-use crate::config::DeliveryConfig;
+use crate::config::{DeliveryConfig, Overflow};
 use crate::exporter::StartedExporter;
 use crate::graph::{Graph, Pipeline};
 
@@ -92,6 +92,7 @@ impl Writer for Kept {
 fn listed(points: &'static str, processor: Box<dyn Processor>, reads: bool) -> Vec<Line> {
     let delivery = DeliveryConfig {
         delivery: pipeline::Delivery::default(),
+        overflow: Overflow::Coalesce,
         queue: serde_yaml::from_str("{}").expect("the defaults"),
         retry: serde_yaml::from_str("{}").expect("the defaults"),
     };

@@ -21,6 +21,14 @@ struct Place {
     behind: usize,
 }
 
+/// Requests that go together, and which ones wait for none but them.
+#[derive(Default)]
+pub(super) struct Joining {
+    /// For how many of its subsystems a request is not the first behind these.
+    behind: HashMap<u64, usize>,
+    joinable: BTreeSet<u64>,
+}
+
 impl Lanes {
     /// A request comes last that has these subsystems, each named once or several times in a row. Its number.
     pub(super) fn push<'a>(&mut self, named: impl Iterator<Item = &'a Arc<str>>) -> u64 {
@@ -46,6 +54,37 @@ impl Lanes {
     /// The next request that may be under way: from now on it is.
     pub(super) fn next(&mut self) -> Option<u64> {
         self.ready.pop_first()
+    }
+
+    /// The next request that may go together with these: all that it waits for are they, or nothing.
+    pub(super) fn next_joinable(&self, joining: &Joining) -> Option<u64> {
+        let first = joining.joinable.first().into_iter();
+        first.chain(self.ready.first()).min().copied()
+    }
+
+    /// A request goes with these.
+    pub(super) fn join(&mut self, joining: &mut Joining, number: u64) {
+        joining.joinable.remove(&number);
+        self.ready.remove(&number);
+        let place = self.requests.get(&number);
+        for subsystem in place.into_iter().flat_map(|it| &it.subsystems) {
+            let Some(next) = self.behind(subsystem, number) else {
+                continue;
+            };
+            let waits_for = || self.requests.get(&next).map_or(0, |it| it.behind);
+            let behind = joining.behind.entry(next).or_insert_with(waits_for);
+            *behind = behind.saturating_sub(1);
+            if *behind == 0 {
+                joining.joinable.insert(next);
+            }
+        }
+    }
+
+    /// The request that comes after this one in a subsystem.
+    fn behind(&self, subsystem: &Arc<str>, number: u64) -> Option<u64> {
+        let lane = self.subsystems.get(subsystem)?;
+        let index = lane.binary_search(&number).ok()?;
+        lane.get(index + 1).copied()
     }
 
     /// A request is done with, or goes without having been under way.
@@ -79,8 +118,8 @@ impl Lanes {
         }
     }
 
-    #[cfg(test)]
+    /// Whether no request waits or is under way.
     pub(super) fn is_empty(&self) -> bool {
-        self.requests.is_empty() && self.ready.is_empty() && self.subsystems.is_empty()
+        self.requests.is_empty()
     }
 }
