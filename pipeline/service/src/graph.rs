@@ -6,14 +6,14 @@ use std::sync::Arc;
 use pipeline::telemetry::{Counters, RuleLog};
 use pipeline::{
     Context, Demand, Exporter as _, Extension, Outlet, PipelineShape, Processor, Receiver,
-    ReceiverClock, Shutdown, StartupReport, Status,
+    ReceiverClock, RequestLog, Shutdown, StartupReport, Status, Storage,
 };
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::builder::Builder;
 use crate::config::{Config, DeliveryConfig, Diagnostic};
-use crate::exporter::{ExporterTask, StartedExporter, Surroundings};
+use crate::exporter::{ExporterTask, PersistentQueue, StartedExporter, Surroundings};
 use crate::fanout::{Output, fanout};
 use crate::join::{FirstOfEach, Joins, SlotsOf};
 use crate::processor::{Request, run_processor};
@@ -27,6 +27,8 @@ pub(crate) struct Graph {
     pub(crate) required: BTreeSet<String>,
     /// In the order in which they start.
     pub(crate) extensions: Vec<(String, Box<dyn Extension>)>,
+    /// Those of them that keep queues.
+    pub(crate) storages: BTreeMap<String, Arc<dyn Storage>>,
     pub(crate) rules: RuleLog,
     pub(crate) status: Status,
     pub(crate) capacity: usize,
@@ -56,6 +58,7 @@ pub(crate) fn build(
         exporters: BTreeMap::new(),
         required: BTreeSet::new(),
         extensions: Vec::new(),
+        storages: BTreeMap::new(),
         rules: context.rules.clone(),
         status: Status::default(),
         capacity: service.channel_capacity.get().into(),
@@ -96,6 +99,8 @@ pub(crate) fn build(
     for id in service.extensions {
         if let Some(component) = config.extensions.remove(&id) {
             let extension = builder.build(component, "extensions", &id);
+            let storage = extension.as_ref().and_then(|it| it.storage());
+            graph.storages.extend(storage.map(|it| (id.clone(), it)));
             graph.extensions.extend(extension.map(|it| (id, it)));
         }
     }
@@ -116,7 +121,27 @@ impl Graph {
         };
         self.pipelines.iter().map(shape).collect()
     }
+
+    /// Opens the logs of the exporters that keep their queues on disk, once the extensions have started.
+    ///
+    /// # Errors
+    /// Why one cannot be gone on with, the exporter's id first.
+    pub(crate) fn open_logs(&self) -> Result<Logs, String> {
+        let mut logs = Logs::new();
+        for (id, (_, config)) in &self.exporters {
+            // That it is one was checked.
+            let storage = config.queue.storage.as_ref();
+            if let Some(storage) = storage.and_then(|it| self.storages.get(it)) {
+                let log = storage.open(id).map_err(|error| format!("{id}: {error}"))?;
+                logs.insert(id.clone(), log);
+            }
+        }
+        Ok(logs)
+    }
 }
+
+/// The logs of exporters, by their ids.
+pub(crate) type Logs = BTreeMap<String, Box<dyn RequestLog>>;
 
 /// What runs.
 pub(crate) struct RunningGraph {
@@ -145,6 +170,7 @@ pub(crate) enum Ended {
 /// Starts everything, the far end first. Only receivers hear the shutdown; every other task ends when its channel closes.
 pub(crate) fn spawn(
     graph: Graph,
+    mut logs: Logs,
     shutdown: &Shutdown,
     once: bool,
     counters: &Counters,
@@ -172,6 +198,10 @@ pub(crate) fn spawn(
             status,
             Shutdown::new(hear_give_up.clone()),
         );
+        let from = match logs.remove(&id) {
+            Some(log) => spawn_persistent_queue(log, &task, from, &hear_give_up, &mut tasks),
+            None => from,
+        };
         let own_id = id.clone();
         tasks.spawn(async move {
             if task.run(from).await {
@@ -247,6 +277,25 @@ pub(crate) fn spawn(
         receivers,
         exporters,
     }
+}
+
+/// Starts an exporter's queue on disk; where its task gets requests from.
+fn spawn_persistent_queue(
+    log: Box<dyn RequestLog>,
+    exporter: &ExporterTask,
+    from: mpsc::Receiver<Request>,
+    hear_give_up: &watch::Receiver<bool>,
+    tasks: &mut JoinSet<Ended>,
+) -> mpsc::Receiver<Request> {
+    // What it has in here is in no queue: one at a time.
+    let (to, stored) = mpsc::channel(1);
+    let give_up = Shutdown::new(hear_give_up.clone());
+    let queue = PersistentQueue::new(log, exporter.accounting(), to, give_up);
+    tasks.spawn(async move {
+        queue.run(from).await;
+        Ended::Stage
+    });
+    stored
 }
 
 /// The exporters that get data of a receiver that another exporter gets too.

@@ -14,7 +14,7 @@ const REQUESTS_RETRIED: Counter = Counter::sum("requests_retried");
 
 /// The counts of one exporter. Clones share them.
 #[derive(Clone)]
-pub(super) struct Accounting {
+pub(crate) struct Accounting {
     counters: Counters,
     warnings: Warnings,
     status: ComponentStatus,
@@ -93,6 +93,16 @@ impl Accounting {
             .got_on
             .lock()
             .unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// Whether the last attempt failed.
+    pub(super) fn is_failing(&self) -> bool {
+        self.state.is_failing.load(Ordering::Relaxed)
+    }
+
+    /// Something is odd that loses nothing.
+    pub(super) fn warn(&self, message: &'static str, detail: &str) {
+        self.warnings.warn(message, detail);
     }
 
     /// When it last got on.

@@ -1,7 +1,7 @@
 //! What stands around an exporter: nested senders.
 //!
 //! ```text
-//! channel ──▶ batcher ──▶ backlog ──▶ queue ──▶ retry ──▶ time-out ──▶ exporter
+//! channel ──▶ (queue on disk ──▶) batcher ──▶ backlog ──▶ queue ──▶ retry ──▶ time-out ──▶ exporter
 //! ```
 //!
 //! Handed = sent + rejected + dropped + queued: [`Accounting`] counts each point that passes.
@@ -11,6 +11,7 @@ mod backlog;
 mod batcher;
 mod overflow;
 mod own_tasks;
+mod persistent;
 mod queue;
 mod retry;
 mod started;
@@ -22,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pipeline::telemetry::{Counters, DropReason};
-use pipeline::{ComponentStatus, Exporter, Shutdown, points};
+use pipeline::{Batch, ComponentStatus, Exporter, Receipt, Shutdown, points};
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
@@ -30,21 +31,26 @@ use tokio::time::{Instant, sleep_until};
 use crate::config::{DeliveryConfig, Overflow};
 use crate::processor::Request;
 
-use accounting::{Accounting, SHUTDOWN};
+pub(crate) use accounting::Accounting;
+use accounting::SHUTDOWN;
 use backlog::Backlog;
 use batcher::Batcher;
 use overflow::Coalescing;
+use persistent::keep;
 use queue::{MemoryQueue, Queue, Turn};
 use retry::RetrySender;
 use timeout::TimeoutSender;
 
 pub(crate) use own_tasks::OwnTasks;
+pub(crate) use persistent::PersistentQueue;
 pub(crate) use started::StartedExporter;
 
 /// One exporter's task: takes requests from its channel, and ends when all of them were sent or dropped.
 pub(crate) struct ExporterTask {
     counters: Counters,
     accounting: Accounting,
+    /// What comes was on disk first, and counts as handed over already.
+    is_stored: bool,
     /// What waits to be joined, where that is configured.
     batcher: Option<Batcher>,
     queue: Box<dyn Queue>,
@@ -103,12 +109,15 @@ impl ExporterTask {
             queue,
             retry,
         } = config;
-        let blocks = overflow == Overflow::Block;
+        // What has no room waits on disk, and not in here.
+        let is_stored = queue.storage.is_some();
+        let blocks = is_stored || overflow == Overflow::Block;
         let timeout = TimeoutSender::new(Arc::clone(&exporter), delivery.timeout);
         let never = blocks || once || delivery.timeout.is_zero();
-        let is_kept = overflow == Overflow::Coalesce || queue.storage.is_some();
+        let is_kept = is_stored || overflow == Overflow::Coalesce;
         let limit = retry.max_elapsed_time(is_kept && !once);
         ExporterTask {
+            is_stored,
             batcher: Batcher::new(&queue),
             queue: Box::new(MemoryQueue::new(&queue)),
             backlog: Backlog::default(),
@@ -124,6 +133,11 @@ impl ExporterTask {
             exporter,
             give_up,
         }
+    }
+
+    /// Its counts, for what stands before it.
+    pub(crate) fn accounting(&self) -> Accounting {
+        self.accounting.clone()
     }
 
     /// Runs until the channel closes and the queue is empty: `true`; or nobody reads any more what the exporter writes: `false`.
@@ -192,7 +206,7 @@ impl ExporterTask {
         if request.is_empty() {
             return;
         }
-        self.accounting.handed(points(&request));
+        self.handed(&request);
         if self.queue.is_empty() {
             // From now on it can get on.
             self.accounting.got_on();
@@ -238,7 +252,7 @@ impl ExporterTask {
         );
         from.close();
         while let Some(request) = from.recv().await {
-            self.accounting.handed(points(&request));
+            self.handed(&request);
             self.drop_closed(points(&request));
         }
         let waiting = self.backlog.clear();
@@ -253,6 +267,12 @@ impl ExporterTask {
                 return;
             };
             self.finish(unwound(finished));
+        }
+    }
+
+    fn handed(&self, request: &Request) {
+        if !self.is_stored {
+            self.accounting.handed(points(request));
         }
     }
 
@@ -271,18 +291,42 @@ async fn send(
     mut request: Request,
 ) -> Finished {
     let points_queued = points(&request);
+    let unless_sent = KeptUnlessSent::new(&request);
     let sent = tokio::select! {
         biased;
         () = give_up.wait() => None,
         is_open = sender.send(&mut request) => Some(is_open),
     };
-    if sent.is_none() {
-        accounting.dropped_silently(points(&request), SHUTDOWN);
+    let mut points_kept = 0;
+    if sent.is_some() {
+        unless_sent.is_sent();
+    } else {
+        points_kept = keep(&request);
+        accounting.dropped_silently(points(&request) - points_kept, SHUTDOWN);
     }
     Finished {
         turn,
-        points: points_queued,
+        points: points_queued - points_kept,
         is_closed: sent == Some(false),
+    }
+}
+
+/// A log on disk keeps what it has of a request whose sending is broken off.
+struct KeptUnlessSent(Vec<Arc<Receipt>>);
+
+impl KeptUnlessSent {
+    fn new(request: &Request) -> KeptUnlessSent {
+        KeptUnlessSent(request.iter().filter_map(Batch::receipt).cloned().collect())
+    }
+
+    fn is_sent(mut self) {
+        self.0.clear();
+    }
+}
+
+impl Drop for KeptUnlessSent {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|receipt| receipt.keep());
     }
 }
 

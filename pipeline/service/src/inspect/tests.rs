@@ -110,6 +110,7 @@ fn listed(points: &'static str, processor: Box<dyn Processor>, reads: bool) -> V
         exporters: BTreeMap::from([("nowhere".to_owned(), (exporter, delivery))]),
         required: BTreeSet::new(),
         extensions: Vec::new(),
+        storages: BTreeMap::new(),
         rules: RuleLog::default(),
         status: Status::default(),
         capacity: 1,

@@ -206,8 +206,10 @@ impl PersistentQueue {
         match event {
             LogEvent::Appended { at, is_stored } => {
                 // One that it took too long for is no longer waited for.
-                let is_first = |(range, ..): &mut (LogRange, Request, Instant)| range.start == at;
-                if let Some((range, request, _)) = self.writing.pop_front_if(is_first) {
+                let first = self.writing.front();
+                if first.is_some_and(|(range, ..)| range.start == at)
+                    && let Some((range, request, _)) = self.writing.pop_front()
+                {
                     self.enqueue(range, request, is_stored);
                 }
             }
