@@ -1,10 +1,12 @@
 //! What each series of a table showed last.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use pipeline::{Batch, Table, Value};
 
 use super::is_kept;
+use super::point::Point;
 use super::rows::TableIndex;
 
 /// Start and value of the last point of each row, as far as it was seen.
@@ -28,20 +30,39 @@ impl LastPoints {
         self.points = known.collect();
     }
 
-    /// A batch of the table, or of some of its series, has been passed.
-    pub(super) fn add(&mut self, batch: &Batch) {
+    /// A batch of the table, or of some of its series, has been passed, but for the points of these rows, which rise: they
+    /// come later.
+    pub(super) fn add(&mut self, batch: &Batch, moved: &[usize]) {
         if !is_kept(batch) {
             self.follow(batch.table());
         }
         let Some(table) = &self.table else { return };
+        let mut moved = moved.iter().peekable();
         for (row, value) in batch.values().iter().enumerate() {
-            if !matches!(value, Value::Absent)
+            if moved.next_if_eq(&&row).is_none()
+                && !matches!(value, Value::Absent)
                 && let Some(at) = table.find(batch.table(), row)
             {
                 let start = batch.starts_unix_nano()[row];
                 self.points[at] = Some((start, value.clone()));
             }
         }
+    }
+
+    /// The first point that batches of some of its series have of each row.
+    pub(super) fn first_of<'a>(&self, batches: &'a [&mut Batch]) -> HashMap<usize, Point<'a>> {
+        let mut first = HashMap::new();
+        let Some(table) = &self.table else {
+            return first;
+        };
+        for batch in batches {
+            for row in 0..batch.table().len() {
+                if let Some(at) = table.find(batch.table(), row) {
+                    first.entry(at).or_insert_with(|| Point::of(batch, row));
+                }
+            }
+        }
+        first
     }
 
     /// The last point of this row.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pipeline::{ExponentialHistogram, Histogram, Kind, Temporality, Value};
+use pipeline::{Batch, ExponentialHistogram, Histogram, Kind, Temporality, Value};
 
 /// A point of a series.
 #[derive(Clone, Copy)]
@@ -10,6 +10,17 @@ pub(super) struct Point<'a> {
     pub(super) start: u64,
     pub(super) time: u64,
     pub(super) value: &'a Value,
+}
+
+impl Point<'_> {
+    /// The point of this row.
+    pub(super) fn of(batch: &Batch, row: usize) -> Point<'_> {
+        Point {
+            start: batch.starts_unix_nano()[row],
+            time: batch.time_unix_nano(row),
+            value: &batch.values()[row],
+        }
+    }
 }
 
 /// What becomes of the older one.

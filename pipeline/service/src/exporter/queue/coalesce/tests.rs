@@ -37,11 +37,13 @@ impl Backend {
             let series = &batch.table().series()[row];
             let name = format!("{} {:?}", series.name, series.attributes);
             let (start, time) = (batch.starts_unix_nano()[row], batch.time_unix_nano(row));
-            let known = self.0.entry(name).or_default();
             match value {
                 Value::Absent => {}
-                Value::Ended => known.ends += 1,
-                value => known.add(&series.kind, start, time, value),
+                Value::Ended => self.0.entry(name).or_default().ends += 1,
+                value => {
+                    let known = self.0.entry(name).or_default();
+                    known.add(&series.kind, start, time, value);
+                }
             }
         }
     }
@@ -62,14 +64,16 @@ impl Known {
             }
             Some(Temporality::Cumulative) => {
                 let before = before.map(|(start, _, value)| (start, self::total(&value)));
+                let is_amount = *kind == Kind::UP_DOWN_COUNTER;
+                let goes_on = |before| before <= total || is_amount;
                 self.by_starts += match before {
-                    Some((since, before)) if since == start && before <= total => total - before,
+                    Some((since, before)) if since == start && goes_on(before) => total - before,
                     None if start == 0 || start == time => 0,
                     Some(_) if start == time => 0,
                     _ => total,
                 };
                 self.by_values += match before {
-                    Some((_, before)) if before <= total => total - before,
+                    Some((_, before)) if goes_on(before) => total - before,
                     Some(_) => total,
                     None => 0,
                 };
@@ -167,12 +171,17 @@ impl Tree {
             if self.random.u8(..10) == 0 {
                 (*start, *count) = (now - self.random.u64(..2), 0);
             }
-            let more = self.random.i64(..5);
+            let least = if series.kind == Kind::UP_DOWN_COUNTER {
+                -4
+            } else {
+                0
+            };
+            let more = self.random.i64(least..5);
             *count = if is_delta { more } else { *count + more };
             let since = if is_delta { now - 1000 } else { *start };
             starts.push(if self.has_starts { since } else { 0 });
             let count = if series.kind == Kind::Gauge {
-                self.random.i64(..9)
+                self.random.i64(-9..9)
             } else {
                 *count
             };
@@ -193,7 +202,7 @@ impl Tree {
 }
 
 fn value(kind: &Kind, count: i64) -> Value {
-    let counts = u64::try_from(count).unwrap();
+    let counts = u64::try_from(count).unwrap_or_default();
     match kind {
         Kind::Histogram { .. } => Value::Histogram(Arc::new(pipeline::Histogram {
             counts: vec![counts / 2, counts - counts / 2],
