@@ -187,7 +187,9 @@ impl PersistentQueue {
         for (_, request, _) in &self.writing {
             self.accounting.handed(points(request));
         }
-        self.ready.iter().for_each(|it| drop(keep(&it.request)));
+        for ready in &self.ready {
+            keep(&ready.request);
+        }
     }
 
     /// Takes in a request.
