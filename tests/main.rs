@@ -42,6 +42,7 @@ mod scan_cost;
 mod schema;
 mod scraping;
 mod start_times;
+mod storage;
 mod stuck;
 mod subsystem_names;
 mod terminal;

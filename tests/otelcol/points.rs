@@ -80,7 +80,7 @@ fn sorted(attributes: &Value) -> String {
 }
 
 /// When the points of `s/c` were read, in the order in which they arrived.
-pub(super) fn times(requests: &[Value]) -> Vec<u64> {
+pub(crate) fn times(requests: &[Value]) -> Vec<u64> {
     let lines = points(requests);
     let lines = lines.iter().filter(|line| line.contains("\"s/c\""));
     lines

@@ -20,7 +20,7 @@ pub(crate) const FILE: &str = "cursor";
 
 const MAGIC: [u8; 4] = *b"sfsc";
 const FORMAT: u32 = 1;
-const SLOT: usize = 512;
+pub(crate) const SLOT: usize = 512;
 const HEAD: usize = 4 + 4 + 8 + 16 + 4;
 /// Ranges that there is room for. Where there are more, near ones are joined: what is between them is sent again.
 const MAX_RANGES: usize = 14;
@@ -90,7 +90,7 @@ fn newest(file: &File) -> Option<(u64, Cursor)> {
     slots.max_by_key(|(generation, _)| *generation)
 }
 
-fn to_bytes(generation: u64, cursor: &Cursor) -> [u8; SLOT] {
+pub(crate) fn to_bytes(generation: u64, cursor: &Cursor) -> [u8; SLOT] {
     let mut bytes = Vec::with_capacity(SLOT);
     bytes.extend_from_slice(&MAGIC);
     bytes.extend_from_slice(&FORMAT.to_le_bytes());

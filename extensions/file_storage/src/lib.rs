@@ -4,6 +4,9 @@ mod codec;
 mod config;
 mod cursor;
 mod directory;
+#[cfg(fuzzing)]
+#[allow(missing_docs, clippy::missing_panics_doc)]
+pub mod fuzzing;
 mod inspect;
 mod log;
 mod segment;

@@ -20,4 +20,4 @@ pub(crate) use reader::{Item, SegmentReader};
 pub(crate) use writer::SegmentWriter;
 
 #[cfg(fuzzing)]
-pub(crate) use record::{Record, parse};
+pub(crate) use record::{HEAD, seal};

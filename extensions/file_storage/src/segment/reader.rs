@@ -50,7 +50,11 @@ impl SegmentReader {
         // A pipe of its name would hold up whoever opens it; so would a link to one.
         let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
         options.custom_flags(flags.bits().cast_signed());
-        let file = options.read(true).open(path)?;
+        SegmentReader::of(options.read(true).open(path)?)
+    }
+
+    /// Reads this file.
+    pub(crate) fn of(file: File) -> io::Result<Result<SegmentReader, HeaderError>> {
         if !file.metadata()?.is_file() {
             return Ok(Err(HeaderError::Foreign));
         }
