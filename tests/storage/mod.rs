@@ -3,6 +3,7 @@
 mod damage;
 mod disk;
 mod killed;
+mod upgrade;
 
 use std::collections::BTreeSet;
 use std::io::BufReader;
