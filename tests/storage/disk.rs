@@ -6,7 +6,7 @@ use std::process::Command;
 use super::{Setting, drain, leave, log_until, stderr};
 use crate::common::peer::assert_accounted;
 use crate::common::{
-    as_nobody, assert_fault, count, count_after, is_root, lacks, signal, spawn, text,
+    as_nobody, collector, assert_fault, count, count_after, is_root, lacks, signal, spawn, text,
 };
 
 /// A small disk of its own, as long as this lives.
@@ -72,7 +72,8 @@ fn a_full_disk_is_told_once_nothing_is_lost_and_it_goes_on_when_there_is_room() 
 fn what_is_more_than_max_size_gives_way_from_the_oldest_on_and_is_counted() {
     let setting = Setting::new();
     let more = "max_size: 64KiB";
-    let mut child = setting.start(more);
+    let config = setting.config(more).replace("queue_size: 3", "queue_size: 3, overflow: drop_oldest");
+    let mut child = collector(&config, &[]);
     let mut log = stderr(&mut child);
     log_until(&mut log, "what waits on disk takes more than `max_size`");
     signal(&child, rustix::process::Signal::TERM);
@@ -92,6 +93,36 @@ fn what_is_more_than_max_size_gives_way_from_the_oldest_on_and_is_counted() {
     );
     let drained = drain(&setting, more);
     assert!(count_after(&drained, "storage_full=") == 0, "{drained}");
+}
+
+#[test]
+fn what_is_more_than_max_size_is_thinned_by_default_so_that_the_whole_outage_stays() {
+    let setting = Setting::new();
+    let more = "max_size: 64KiB";
+    let mut child = setting.start(more);
+    let mut log = stderr(&mut child);
+    setting.wait_for_bytes(2000);
+    let oldest = *setting.waiting().first().unwrap();
+    log_until(&mut log, "its sweeps are thinned");
+    let newest = *setting.waiting().last().unwrap();
+    signal(&child, rustix::process::Signal::TERM);
+    let mut rest = String::new();
+    std::io::Read::read_to_string(&mut log, &mut rest).unwrap();
+    assert_accounted(&rest);
+    assert_eq!(count(&rest, "points_dropped"), 0, "{rest}");
+    let drained = drain(&setting, more);
+    assert_accounted(&drained);
+    let arrived = setting.arrived();
+    assert!(arrived.is_sorted_by(|a, b| a < b), "in order, and once");
+    // Where memory had the oldest ones, they are thinned with the rest.
+    let span = newest - oldest;
+    assert!(arrived[0] < oldest + span / 10, "{arrived:?}");
+    assert_fault(
+        "the queue on disk has more than `max_size`, with `coalesce`",
+        "nothing: the sweeps of the outage are thinned evenly",
+        &drained,
+        &["coalesced=N"],
+    );
 }
 
 #[test]

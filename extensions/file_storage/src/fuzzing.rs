@@ -34,7 +34,11 @@ pub fn segment(bytes: &[u8]) {
 
 fn records(mut bytes: &[u8]) -> Vec<u8> {
     let start = pipeline::LogPosition::default();
-    let mut content = Header { start, time: 0 }.to_bytes();
+    let mut content = Header {
+        start,
+        time: 0,
+        thinned: 0,
+    }.to_bytes();
     let mut number = 0;
     while let Some((len, rest)) = bytes.split_first() {
         let (payload, rest) = rest.split_at(usize::from(*len).min(rest.len()));

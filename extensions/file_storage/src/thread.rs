@@ -10,7 +10,7 @@ use pipeline::{
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 use crate::config::Fsync;
-use crate::log::{Log, Settings};
+use crate::log::{Log, Read, Settings};
 
 /// From one `fsync: interval` to the next.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
@@ -113,8 +113,13 @@ impl RequestLog for LogHandle {
     fn read(&mut self, range: LogRange, points: u64) {
         let next = range.end;
         if self.commands.send(Command::Read(range, points)).is_err() {
-            let requests = Vec::new();
-            let _ = self.own_events.send(LogEvent::Read { requests, next });
+            let (requests, thinned) = (Vec::new(), 0);
+            let read = LogEvent::Read {
+                requests,
+                next,
+                thinned,
+            };
+            let _ = self.own_events.send(read);
         }
     }
 
@@ -170,8 +175,16 @@ impl LogThread {
                 }
                 Command::Keep(ranges) => self.log.keep(ranges),
                 Command::Read(range, points) => {
-                    let (requests, next) = self.log.read(&range, points);
-                    self.tell(LogEvent::Read { requests, next });
+                    let Read {
+                        requests,
+                        next,
+                        thinned,
+                    } = self.log.read(&range, points);
+                    self.tell(LogEvent::Read {
+                        requests,
+                        next,
+                        thinned,
+                    });
                 }
             }
         }

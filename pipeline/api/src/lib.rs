@@ -159,6 +159,6 @@ pub use per_series::{Memo, PerSeries, TableRewrite};
 pub use registry::{Build, Decode, Factory, Registration};
 pub use remark::Remark;
 pub use status::{ComponentStatus, Condition, Status};
-pub use storage::{LogEvent, LogPosition, LogRange, Replay, RequestLog, Storage, StoredLog};
+pub use storage::{LogEvent, LogPosition, LogRange, Replay, RequestLog, Storage, StoredLog, Thin};
 
 pub use {async_trait::async_trait, inventory, opentelemetry_proto, schemars, serde};

@@ -10,11 +10,12 @@ use crate::error::Result;
 
 /// Keeps a log of requests for each exporter that names the extension in `sending_queue.storage`.
 pub trait Storage: Send + Sync + 'static {
-    /// Opens the log of this exporter, once, after the extension has [started](crate::Extension::start).
+    /// Opens the log of this exporter, once, after the extension has [started](crate::Extension::start). With `thin`, what
+    /// waits there is thinned before anything is dropped for want of room.
     ///
     /// # Errors
     /// Why what is there cannot be gone on with: it ends the program.
-    fn open(&self, exporter: &str) -> Result<Box<dyn RequestLog>>;
+    fn open(&self, exporter: &str, thin: Option<Thin>) -> Result<Box<dyn RequestLog>>;
 
     /// Looks at all logs without changing anything: `visit` gets each request that is still to be sent, with the
     /// exporter's id. May be called without a start, beside a program that runs.
@@ -23,6 +24,10 @@ pub trait Storage: Send + Sync + 'static {
     /// Why there is nothing to be looked at.
     fn inspect(&self, visit: &mut dyn FnMut(&str, &[Batch])) -> Result<Vec<StoredLog>>;
 }
+
+/// Thins requests that are in order: of 2^n sweeps in a row one is left, and what it does not hold of the others. What is
+/// left of a request may be empty.
+pub type Thin = fn(&mut [Vec<Batch>], u32);
 
 /// How many requests and points came before a request, since its log began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -101,6 +106,8 @@ pub enum LogEvent {
         requests: Vec<(LogPosition, Vec<Batch>)>,
         /// What is before this was read, or cannot be.
         next: LogPosition,
+        /// How many of the points that cannot be read were thinned.
+        thinned: u64,
     },
     /// What was before this is no longer there: it was too much, or too old.
     Cut {

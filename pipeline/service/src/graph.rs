@@ -6,14 +6,14 @@ use std::sync::Arc;
 use pipeline::telemetry::{Counters, RuleLog};
 use pipeline::{
     Context, Demand, Exporter as _, Extension, Outlet, PipelineShape, Processor, Receiver,
-    ReceiverClock, RequestLog, Shutdown, StartupReport, Status, Storage,
+    ReceiverClock, RequestLog, Shutdown, StartupReport, Status, Storage, Thin,
 };
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::builder::Builder;
-use crate::config::{Config, DeliveryConfig, Diagnostic};
-use crate::exporter::{ExporterTask, PersistentQueue, StartedExporter, Surroundings};
+use crate::config::{Config, DeliveryConfig, Diagnostic, Overflow};
+use crate::exporter::{ExporterTask, PersistentQueue, StartedExporter, Surroundings, thin};
 use crate::fanout::{Output, fanout};
 use crate::join::{FirstOfEach, Joins, SlotsOf};
 use crate::processor::{Request, run_processor};
@@ -132,7 +132,9 @@ impl Graph {
             // That it is one was checked.
             let storage = config.queue.storage.as_ref();
             if let Some(storage) = storage.and_then(|it| self.storages.get(it)) {
-                let log = storage.open(id).map_err(|error| format!("{id}: {error}"))?;
+                let coalesces = config.overflow == Overflow::Coalesce;
+                let thin = coalesces.then_some(thin as Thin);
+                let log = storage.open(id, thin).map_err(|error| format!("{id}: {error}"))?;
                 logs.insert(id.clone(), log);
             }
         }

@@ -2,6 +2,7 @@
 
 mod ranges;
 mod recover;
+mod rewrite;
 #[cfg(test)]
 mod tests;
 
@@ -11,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use pipeline::telemetry::Warnings;
-use pipeline::{Batch, LogPosition, LogRange, points};
+use pipeline::{Batch, LogPosition, LogRange, Thin, points};
 
 use crate::config::Fsync;
 use crate::cursor::{Cursor, CursorFile};
@@ -46,8 +47,15 @@ pub(crate) struct Segment {
     is_damaged: bool,
 }
 
-/// The requests that were read, and what is before was read or cannot be.
-pub(crate) type Read = (Vec<(LogPosition, Vec<Batch>)>, LogPosition);
+/// What was read of a log.
+#[derive(Debug)]
+pub(crate) struct Read {
+    pub(crate) requests: Vec<(LogPosition, Vec<Batch>)>,
+    /// What is before was read, or cannot be.
+    pub(crate) next: LogPosition,
+    /// How many points of what cannot be read were thinned.
+    pub(crate) thinned: u64,
+}
 
 /// A log, as its thread works on it.
 #[derive(Debug)]
@@ -63,6 +71,8 @@ pub(crate) struct Log {
     is_cursor_written: bool,
     is_synced: bool,
     warnings: Warnings,
+    /// How what waits is thinned before it is dropped, if it is.
+    thin: Option<Thin>,
 }
 
 impl Log {
@@ -74,6 +84,7 @@ impl Log {
         folder: &Path,
         settings: Settings,
         warnings: Warnings,
+        thin: Option<Thin>,
     ) -> Result<Log, String> {
         let error = |error: io::Error| format!("cannot use {}: {error}", folder.display());
         let found = recover(folder, true)?;
@@ -92,6 +103,7 @@ impl Log {
             is_cursor_written: false,
             is_synced: true,
             warnings,
+            thin,
         };
         // Both slots, so that there is room for them from now on.
         for _ in 0..2 {
@@ -137,7 +149,11 @@ impl Log {
         let writer = match &mut self.writer {
             Some(writer) => writer,
             none => {
-                let header = Header { start: at, time: now };
+                let header = Header {
+                    start: at,
+                    time: now,
+                    thinned: 0,
+                };
                 let writer = SegmentWriter::create(&self.folder, header)?;
                 self.segments.push_back(Segment {
                     path: writer.path().to_owned(),
@@ -198,6 +214,9 @@ impl Log {
             if !is_large && !is_old {
                 break;
             }
+            if !is_old && self.thin_oldest() {
+                continue;
+            }
             if self.segments.len() == 1 {
                 self.writer = None;
             }
@@ -212,6 +231,7 @@ impl Log {
     /// Reads requests of this range from its start on, of so many points together, but one at least.
     pub(crate) fn read(&mut self, range: &LogRange, max_points: u64) -> Read {
         let (mut requests, mut next, mut points_read) = (Vec::new(), range.start, 0);
+        let mut thinned = 0;
         while next < range.end && (requests.is_empty() || points_read < max_points) {
             let behind = self.segments.partition_point(|it| it.header.start <= next);
             let after = self.segments.get(behind).map_or(range.end, |it| it.header.start);
@@ -219,17 +239,24 @@ impl Log {
                 next = after;
                 continue;
             };
-            match self.read_segment(index, next, range.end) {
-                Some((at, request)) => {
-                    next = at.after(points(&request));
-                    points_read += points(&request);
-                    requests.push((at, request));
-                }
-                // What is missing up to there cannot be read.
-                None => next = after,
+            let read = self.read_segment(index, next, range.end);
+            // What is missing up to there cannot be read.
+            let found = read.as_ref().map_or(after.min(range.end), |(at, _)| *at);
+            if self.segments[index].header.thinned > 0 {
+                thinned += found.points.saturating_sub(next.points);
+            }
+            next = found;
+            if let Some((at, request)) = read {
+                next = at.after(points(&request));
+                points_read += points(&request);
+                requests.push((at, request));
             }
         }
-        (requests, next.min(range.end))
+        Read {
+            requests,
+            next: next.min(range.end),
+            thinned,
+        }
     }
 
     /// The next request of a segment from one position to another one.

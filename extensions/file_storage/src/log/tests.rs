@@ -17,7 +17,7 @@ const SETTINGS: Settings = Settings {
 
 fn open_with(folder: &Path, settings: Settings) -> Log {
     let warnings = Warnings::new(&"test".into());
-    Log::open(folder, settings, warnings).expect("a log")
+    Log::open(folder, settings, warnings, None).expect("a log")
 }
 
 fn open(folder: &Path) -> Log {
@@ -61,8 +61,9 @@ fn numbers(log: &mut Log, ranges: &[LogRange]) -> Vec<u64> {
     for range in ranges {
         let mut next = range.start;
         while next < range.end {
-            let (requests, after) = log.read(&(next..range.end), 5);
-            for (at, request) in requests {
+            let read = log.read(&(next..range.end), 5);
+            let after = read.next;
+            for (at, request) in read.requests {
                 assert_eq!(request[0].values()[0], Value::Int(at.requests.cast_signed()));
                 all.push(at.requests);
             }
@@ -260,4 +261,44 @@ fn a_request_that_fails_to_be_written_leaves_the_others_and_those_after_it() {
     log.append(at(4), &request, 0).unwrap();
     assert_eq!(points(&request), 3);
     assert_eq!(numbers(&mut log, &[at(0)..at(5)]), [0, 1, 2, 4]);
+}
+
+/// Of 2^n requests in a row the last one stays.
+fn thin(requests: &mut [Vec<Batch>], times: u32) {
+    let is_last = |request: &Vec<Batch>| (request[0].sweep().number + 1) % (1 << times) == 0;
+    let others = requests.iter_mut().filter(|it| !is_last(it));
+    others.for_each(Vec::clear);
+}
+
+#[test]
+fn what_is_too_much_is_thinned_evenly_before_anything_is_dropped() {
+    let folder = tempfile::tempdir().unwrap();
+    let small = Settings {
+        max_size: 64 << 10,
+        ..SETTINGS
+    };
+    let warnings = Warnings::new(&"test".into());
+    let mut log = Log::open(folder.path(), small, warnings, Some(thin)).unwrap();
+    for _ in 0..10_000 {
+        append(&mut log, 1);
+        let all = LogPosition::default()..log.cursor().end;
+        log.keep(vec![all]);
+        assert_eq!(log.cut(0), None, "nothing was dropped");
+    }
+    let bytes = segments(folder.path());
+    let bytes: u64 = bytes.iter().map(|it| it.metadata().unwrap().len()).sum();
+    assert!(bytes <= 64 << 10, "{bytes}");
+    let mut log = open(folder.path());
+    let (mut next, end, mut thinned, mut left) = (at(0), at(10_000), 0, Vec::new());
+    while next < end {
+        let read = log.read(&(next..end), 1000);
+        left.extend(read.requests.iter().map(|(at, _)| at.requests));
+        thinned += read.thinned;
+        next = read.next;
+    }
+    assert_eq!(thinned, 3 * (10_000 - left.len() as u64), "all else was read");
+    let gaps = left.windows(2).map(|it| (it[0], it[1] - it[0]));
+    let is_even = |(from, gap)| if from < 5_000 { (32..=64).contains(&gap) } else { gap <= 64 };
+    assert!(gaps.into_iter().all(is_even), "the newest are finer: {left:?}");
+    assert!(left[0] < 64 && left[left.len() - 1] == 9_999, "{left:?}");
 }

@@ -21,6 +21,8 @@ pub(crate) struct Header {
     pub(crate) start: LogPosition,
     /// When it was begun, unix ns.
     pub(crate) time: u64,
+    /// How often it was thinned: of 2^n sweeps in a row one is left.
+    pub(crate) thinned: u32,
 }
 
 /// Why a file is no segment that can be read.
@@ -36,7 +38,7 @@ pub(crate) enum HeaderError {
 
 impl Header {
     /// Its bytes.
-    pub(crate) const LEN: usize = 8 + 4 + 8 + 8 + 8 + 4;
+    pub(crate) const LEN: usize = 8 + 4 + 8 + 8 + 8 + 4 + 4;
 
     pub(crate) fn to_bytes(self) -> Vec<u8> {
         let mut bytes = MAGIC.to_vec();
@@ -44,6 +46,7 @@ impl Header {
         for number in [self.start.requests, self.start.points, self.time] {
             bytes.extend_from_slice(&number.to_le_bytes());
         }
+        bytes.extend_from_slice(&self.thinned.to_le_bytes());
         bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
         bytes
     }
@@ -68,7 +71,12 @@ impl Header {
                 let (requests, points) = (number(12, 8), number(20, 8));
                 let start = Some(LogPosition { requests, points }).filter(is_plausible);
                 let time = number(28, 8);
-                let header = start.map(|start| Header { start, time });
+                let thinned = u32::try_from(number(36, 4)).unwrap_or(u32::MAX);
+                let header = start.map(|start| Header {
+                    start,
+                    time,
+                    thinned,
+                });
                 header.ok_or(HeaderError::Foreign)
             }
             // Its header may be a longer one: only a sum at this place would say that it is damaged.
@@ -99,7 +107,11 @@ mod tests {
     fn a_header_is_read_as_it_was_written_and_what_is_none_is_told_apart() {
         let (requests, points) = (7, 1234);
         let start = LogPosition { requests, points };
-        let header = Header { start, time: 99 };
+        let header = Header {
+            start,
+            time: 99,
+            thinned: 3,
+        };
         let bytes = header.to_bytes();
         assert_eq!(bytes.len(), Header::LEN);
         assert_eq!(Header::read(&bytes), Ok(header));

@@ -1,12 +1,12 @@
 //! Segments: files that requests are appended to, one after the other, until they are large enough.
 //!
 //! ```text
-//! file   = magic | format u32 | request u64 | points u64 | time u64 | crc32c u32 | record…
+//! file   = magic | format u32 | request u64 | points u64 | time u64 | thinned u32 | crc32c u32 | record…
 //! record = length u32 | crc32c of what follows u32 | request u64 | payload
 //! ```
 //!
 //! Numbers are little-endian. A file is named by the number of its first request; its header has the points before that one,
-//! and when it was begun, unix ns.
+//! when it was begun, unix ns, and how often it was thinned.
 
 mod header;
 mod name;

@@ -26,7 +26,11 @@ pub(crate) struct SegmentWriter {
 impl SegmentWriter {
     /// A segment that begins there. What has its name can hold nothing that is still needed.
     pub(crate) fn create(folder: &Path, header: Header) -> io::Result<SegmentWriter> {
-        let path = folder.join(file_name(header.start.requests));
+        SegmentWriter::create_at(folder.join(file_name(header.start.requests)), header)
+    }
+
+    /// The same in another file.
+    pub(crate) fn create_at(path: PathBuf, header: Header) -> io::Result<SegmentWriter> {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true).mode(0o600);
         options.custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());

@@ -42,7 +42,7 @@ use retry::RetrySender;
 use timeout::TimeoutSender;
 
 pub(crate) use own_tasks::OwnTasks;
-pub(crate) use persistent::PersistentQueue;
+pub(crate) use persistent::{PersistentQueue, thin};
 pub(crate) use started::StartedExporter;
 
 /// One exporter's task: takes requests from its channel, and ends when all of them were sent or dropped.
@@ -326,7 +326,7 @@ impl KeptUnlessSent {
 
 impl Drop for KeptUnlessSent {
     fn drop(&mut self) {
-        self.0.iter().for_each(|receipt| receipt.keep());
+        self.0.iter().for_each(|receipt| drop(receipt.keep()));
     }
 }
 

@@ -11,7 +11,7 @@ use crate::config::Overflow;
 use crate::processor::Request;
 
 /// A newer point holds what they said.
-const COALESCED: DropReason = DropReason::intended("coalesced");
+pub(super) const COALESCED: DropReason = DropReason::intended("coalesced");
 const QUEUE_FULL: DropReason = DropReason::loss("queue_full");
 
 /// Sweeps that wait are thinned.

@@ -11,9 +11,12 @@
 
 mod behind;
 mod pending;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use pipeline::telemetry::DropReason;
@@ -24,6 +27,8 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::time::{Instant, sleep_until};
 
 use super::accounting::{Accounting, SHUTDOWN};
+use super::overflow::COALESCED;
+use super::queue;
 use crate::processor::Request;
 
 use behind::Behind;
@@ -63,6 +68,8 @@ pub(crate) struct PersistentQueue {
     /// Where the requests that were on disk only, and are under way, were read, and how many may be.
     replayed: Vec<LogPosition>,
     window: usize,
+    /// The number of the first request that the log still has.
+    first: Arc<AtomicU64>,
     done: UnboundedSender<LogRange>,
     hear_done: UnboundedReceiver<LogRange>,
 }
@@ -94,6 +101,7 @@ impl PersistentQueue {
             is_reading: false,
             replayed: Vec::new(),
             window: 1,
+            first: Arc::default(),
             done,
             hear_done,
             log,
@@ -215,7 +223,11 @@ impl PersistentQueue {
                     self.enqueue(range, request, is_stored);
                 }
             }
-            LogEvent::Read { requests, next } => self.read(requests, next),
+            LogEvent::Read {
+                requests,
+                next,
+                thinned,
+            } => self.read(requests, next, thinned),
             LogEvent::Cut { before, is_old } => self.cut(before, is_old),
             _ => {}
         }
@@ -260,7 +272,7 @@ impl PersistentQueue {
     }
 
     fn with_receipt(&self, request: Request, range: LogRange) -> Request {
-        let receipt = Arc::new(Receipt::new(range, self.done.clone()));
+        let receipt = Arc::new(Receipt::new(range, self.done.clone(), Arc::clone(&self.first)));
         let batches = request.into_iter();
         batches
             .map(|it| it.with_receipt(Arc::clone(&receipt)))
@@ -284,7 +296,12 @@ impl PersistentQueue {
         }
     }
 
-    fn read(&mut self, requests: Vec<(LogPosition, Request)>, next: LogPosition) {
+    fn read(
+        &mut self,
+        requests: Vec<(LogPosition, Request)>,
+        next: LogPosition,
+        thinned: u64,
+    ) {
         self.is_reading = false;
         let Some(range) = self.behind.first_range() else {
             return;
@@ -302,14 +319,24 @@ impl PersistentQueue {
         }
         lost.push(expected..next);
         self.behind.advance(next);
-        let message = "requests that wait on disk cannot be read; they are lost";
+        let mut points = 0;
         for range in lost.into_iter().filter(|it| it.start < it.end) {
-            self.lose(&range, UNREADABLE, message);
+            self.forget(&range);
+            points += range.end.points.saturating_sub(range.start.points);
+        }
+        self.accounting.unqueued(points);
+        let thinned = thinned.min(points);
+        self.accounting.dropped_silently(thinned, COALESCED);
+        if points > thinned {
+            let message = "requests that wait on disk cannot be read; they are lost";
+            let unreadable = points - thinned;
+            self.accounting.dropped(unreadable, UNREADABLE, message, "");
         }
     }
 
     fn cut(&mut self, before: LogPosition, is_old: bool) {
         let lost = self.behind.cut(before);
+        self.first.store(before.requests, Ordering::Relaxed);
         self.forget(&(LogPosition::default()..before));
         let (reason, message) = if is_old {
             (TOO_OLD, "requests that wait on disk are older than `max_age`; they are dropped")
@@ -320,13 +347,6 @@ impl PersistentQueue {
             self.accounting.unqueued(lost);
             self.accounting.dropped(lost, reason, message, "");
         }
-    }
-
-    fn lose(&mut self, range: &LogRange, reason: DropReason, message: &'static str) {
-        self.forget(range);
-        let points = range.end.points.saturating_sub(range.start.points);
-        self.accounting.unqueued(points);
-        self.accounting.dropped(points, reason, message, "");
     }
 
     /// The log need not keep this any longer.
@@ -378,8 +398,13 @@ async fn reserve(to: Option<&mpsc::Sender<Request>>) -> Option<mpsc::OwnedPermit
 /// The log keeps what it has of this request, whatever becomes of it here: how many points that are.
 pub(super) fn keep(request: &Request) -> u64 {
     let kept = request.iter().filter_map(|batch| {
-        batch.receipt()?.keep();
-        Some(batch.points() as u64)
+        let is_there = batch.receipt()?.keep();
+        is_there.then_some(batch.points() as u64)
     });
     kept.sum()
+}
+
+/// What the log thins requests by.
+pub(crate) fn thin(requests: &mut [Request], shift: u32) {
+    queue::thin(requests.iter_mut(), shift);
 }

@@ -9,7 +9,7 @@ use crate::processor::Request;
 
 use lanes::{Joining, Lanes};
 
-pub(super) use coalesce::Thinned;
+pub(super) use coalesce::{Thinned, thin};
 pub(super) use memory::MemoryQueue;
 pub(super) use otlp_size::OtlpSizes;
 

@@ -42,7 +42,7 @@ pub(super) fn is_kept(batch: &Batch) -> bool {
 
 /// Thins the sweeps of each table in these requests, which are in order: one is left of 2^`shift` in a row, and the first.
 /// What is left of a request may be empty.
-pub(super) fn thin<'a>(requests: impl Iterator<Item = &'a mut Request>, shift: u32) -> Thinned {
+pub(in super::super) fn thin<'a>(requests: impl Iterator<Item = &'a mut Request>, shift: u32) -> Thinned {
     let mut slots: HashMap<Arc<str>, Vec<&mut Batch>> = HashMap::new();
     let mut requests: Vec<&mut Request> = requests.collect();
     for batch in requests.iter_mut().flat_map(|it| it.iter_mut()) {
