@@ -12,10 +12,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::builder::Builder;
-use crate::config::{Config, DeliveryConfig, Diagnostic};
+use crate::config::{Config, DeliveryConfig, Diagnostic, Memory};
 use crate::exporter::{ExporterTask, StartedExporter, Surroundings};
 use crate::fanout::{Output, fanout};
 use crate::join::{FirstOfEach, Joins, SlotsOf};
+use crate::memory::MemoryLimit;
 use crate::processor::{Request, run_processor};
 
 /// All components, built, and how they hang together.
@@ -30,6 +31,7 @@ pub(crate) struct Graph {
     pub(crate) rules: RuleLog,
     pub(crate) status: Status,
     pub(crate) capacity: usize,
+    pub(crate) memory: Memory,
 }
 
 /// A pipeline: the ids of its components, and its own processors.
@@ -59,6 +61,7 @@ pub(crate) fn build(
         rules: context.rules.clone(),
         status: Status::default(),
         capacity: service.channel_capacity.get().into(),
+        memory: service.memory,
     };
     for (name, pipeline) in service.pipelines {
         for id in &pipeline.receivers {
@@ -152,6 +155,7 @@ pub(crate) fn spawn(
     let mut tasks = JoinSet::new();
     let (give_up, hear_give_up) = watch::channel(false);
     let capacity = graph.capacity;
+    let memory = MemoryLimit::of(&graph.memory);
     let pipelines = graph.pipelines.iter();
     let joins = Joins::new(pipelines.map(|it| (&*it.name, &*it.exporters)));
     let mut exporters: BTreeMap<String, Output> = BTreeMap::new();
@@ -162,6 +166,7 @@ pub(crate) fn spawn(
         let surroundings = Surroundings {
             once,
             is_shared: shared.contains(&id),
+            memory,
         };
         let status = exporter.status().clone();
         let task = ExporterTask::new(

@@ -28,12 +28,13 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
 use crate::config::{DeliveryConfig, Overflow};
+use crate::memory::MemoryLimit;
 use crate::processor::Request;
 
 use accounting::{Accounting, SHUTDOWN};
 use backlog::Backlog;
 use batcher::Batcher;
-use overflow::Coalescing;
+use overflow::{Coalescing, MemoryWatch};
 use queue::{MemoryQueue, Queue, Turn};
 use retry::RetrySender;
 use timeout::TimeoutSender;
@@ -58,6 +59,8 @@ pub(crate) struct ExporterTask {
     overflow: Overflow,
     /// While sweeps that wait are thinned.
     coalescing: Option<Coalescing>,
+    /// Whether memory is short, looked at while the queue grows.
+    memory: Option<MemoryWatch>,
     /// How long nothing need have been sent for the exporter to count as stalled, so that something gives way; `None`: it
     /// never is.
     stalled_after: Option<Duration>,
@@ -75,6 +78,8 @@ pub(crate) struct Surroundings {
     pub(crate) once: bool,
     /// Another exporter gets data from the same receiver: that one is not to wait for this one.
     pub(crate) is_shared: bool,
+    /// From how much memory on less may wait.
+    pub(crate) memory: Option<MemoryLimit>,
 }
 
 /// What became of a request that was under way.
@@ -95,7 +100,11 @@ impl ExporterTask {
         status: ComponentStatus,
         give_up: Shutdown,
     ) -> ExporterTask {
-        let Surroundings { once, is_shared } = surroundings;
+        let Surroundings {
+            once,
+            is_shared,
+            memory,
+        } = surroundings;
         let accounting = Accounting::new(counters.clone(), status);
         let DeliveryConfig {
             delivery,
@@ -116,6 +125,7 @@ impl ExporterTask {
             waits_for_result: queue.wait_for_result,
             overflow,
             coalescing: None,
+            memory: memory.map(MemoryWatch::new),
             stalled_after: (!never).then_some(delivery.timeout),
             consumers: delivery.num_consumers.max(1),
             sender: Arc::new(RetrySender::new(timeout, retry, limit, accounting.clone())),
@@ -219,6 +229,7 @@ impl ExporterTask {
         } else {
             self.overflow(request);
         }
+        self.spare_memory();
     }
 
     /// Moves what waits into the queue, as far as there is room.

@@ -79,8 +79,12 @@ fn thin_table(batches: &mut [&mut Batch], shift: u32) -> (u64, Duration) {
     if next.is_empty() {
         return (gone, interval);
     }
+    // What is known of each series begins with a sweep that has all of them.
+    let first = next.keys().min().copied().unwrap_or_default();
+    let is_whole = |batch: &Batch| batch.points() == batch.table().len() && !is_kept(batch);
+    let whole = (0..first).rev().find(|it| is_whole(batches[*it]));
     let mut before = LastPoints::default();
-    for index in 0..batches.len() {
+    for index in whole.unwrap_or_default()..batches.len() {
         let batch = batches[index].clone();
         let mut moved = Vec::new();
         if let Some(next) = next.get(&index) {
