@@ -10,8 +10,8 @@ use std::net::{SocketAddr, TcpStream};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use self::points::{assert_same, points};
 pub(crate) use self::points::times;
+use self::points::{assert_same, points};
 use self::process::Otelcol;
 use crate::common::alone::{CPU, alone};
 use crate::common::peer::{INSECURE, assert_accounted, otlp_config};

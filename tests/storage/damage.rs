@@ -23,7 +23,11 @@ fn a_flipped_bit_costs_one_request_which_is_counted_and_the_file_is_set_aside() 
     let arrived: BTreeSet<u64> = setting.arrived().into_iter().collect();
     let missing = waiting.difference(&arrived).count();
     assert_eq!(missing, waiting.len() - found);
-    assert_eq!(count_after(&stderr, "unreadable="), missing as u64, "{stderr}");
+    assert_eq!(
+        count_after(&stderr, "unreadable="),
+        missing as u64,
+        "{stderr}"
+    );
     let name = segment.display().to_string();
     assert!(stderr.contains("a file of the queue is damaged") && stderr.contains(&name));
     let aside = files(&setting.directory().join("otlp"), "damaged");
@@ -67,7 +71,10 @@ fn a_newer_format_is_refused_by_name_and_left_as_it_is() {
     let stderr = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     let name = segment.display().to_string();
-    assert!(stderr.contains(&name) && stderr.contains("it is of format 77"), "{stderr}");
+    assert!(
+        stderr.contains(&name) && stderr.contains("it is of format 77"),
+        "{stderr}"
+    );
     assert_eq!(std::fs::read(&segment).unwrap(), bytes);
 }
 

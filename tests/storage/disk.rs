@@ -6,7 +6,7 @@ use std::process::Command;
 use super::{Setting, drain, leave, log_until, stderr};
 use crate::common::peer::assert_accounted;
 use crate::common::{
-    as_nobody, collector, assert_fault, count, count_after, is_root, lacks, signal, spawn, text,
+    as_nobody, assert_fault, collector, count, count_after, is_root, lacks, signal, spawn, text,
 };
 
 /// A small disk of its own, as long as this lives.
@@ -16,7 +16,9 @@ impl SmallDisk<'_> {
     fn mount<'a>(test: &str, at: &'a std::path::Path) -> Option<SmallDisk<'a>> {
         std::fs::create_dir_all(at).unwrap();
         let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=256k,mode=0700", "tmpfs"]).arg(at);
+        mount
+            .args(["-t", "tmpfs", "-o", "size=256k,mode=0700", "tmpfs"])
+            .arg(at);
         if !is_root() || !mount.status().is_ok_and(|it| it.success()) {
             lacks(test, "the right to mount a tmpfs");
             return None;
@@ -57,7 +59,10 @@ fn a_full_disk_is_told_once_nothing_is_lost_and_it_goes_on_when_there_is_room() 
     std::io::Read::read_to_string(&mut log, &mut rest).unwrap();
     assert!(child.wait().unwrap().success(), "{rest}");
     assert!(!rest.contains("cannot be written"), "once: {rest}");
-    assert!(setting.arrived().is_sorted_by(|a, b| a < b), "in order, and once");
+    assert!(
+        setting.arrived().is_sorted_by(|a, b| a < b),
+        "in order, and once"
+    );
     assert_accounted(&rest);
     assert_eq!(count(&rest, "points_dropped"), 0, "{rest}");
     assert_fault(
@@ -72,7 +77,9 @@ fn a_full_disk_is_told_once_nothing_is_lost_and_it_goes_on_when_there_is_room() 
 fn what_is_more_than_max_size_gives_way_from_the_oldest_on_and_is_counted() {
     let setting = Setting::new();
     let more = "max_size: 64KiB";
-    let config = setting.config(more).replace("queue_size: 3", "queue_size: 3, overflow: drop_oldest");
+    let config = setting
+        .config(more)
+        .replace("queue_size: 3", "queue_size: 3, overflow: drop_oldest");
     let mut child = collector(&config, &[]);
     let mut log = stderr(&mut child);
     log_until(&mut log, "what waits on disk takes more than `max_size`");
@@ -83,7 +90,11 @@ fn what_is_more_than_max_size_gives_way_from_the_oldest_on_and_is_counted() {
     assert_accounted(&rest);
     let waiting = setting.waiting().len() as u64;
     assert_eq!(count(&rest, "points_queued"), waiting, "{rest}");
-    let size: u64 = setting.segments().iter().map(|it| it.metadata().unwrap().len()).sum();
+    let size: u64 = setting
+        .segments()
+        .iter()
+        .map(|it| it.metadata().unwrap().len())
+        .sum();
     assert!(size <= 64 << 10, "{size}");
     assert_fault(
         "the queue on disk has more than `max_size`",
@@ -138,7 +149,10 @@ fn what_is_older_than_max_age_gives_way_and_is_counted() {
     let mut rest = String::new();
     std::io::Read::read_to_string(&mut log, &mut rest).unwrap();
     assert_accounted(&rest);
-    assert!(count_after(&rest, "too_old=") <= waiting + count(&rest, "points_read"), "{rest}");
+    assert!(
+        count_after(&rest, "too_old=") <= waiting + count(&rest, "points_read"),
+        "{rest}"
+    );
     assert_fault(
         "what waits on disk is older than `max_age`",
         "the requests that are",

@@ -41,7 +41,11 @@ fn what_the_queue_had_taken_arrives_however_often_the_program_is_killed() {
     assert_eq!(missing, 0, "of {}, seed {seed}: {stderr}", taken.len());
     // What was on its way each time: a request of as many as waited together.
     let twice = arrived.len() - distinct.len();
-    assert!(twice <= arrived.len() / 2, "{twice} of {}, seed {seed}", arrived.len());
+    assert!(
+        twice <= arrived.len() / 2,
+        "{twice} of {}, seed {seed}",
+        arrived.len()
+    );
     assert_accounted(&stderr);
     assert_eq!(count(&stderr, "points_dropped"), 0, "{stderr}");
     assert_fault(
@@ -58,7 +62,11 @@ fn what_waits_at_the_end_is_no_loss_and_is_shown_and_counted_by_who_finds_it() {
     let stderr = leave(&setting, 2000, "");
     let waiting = setting.waiting();
     assert_accounted(&stderr);
-    assert_eq!(count(&stderr, "points_queued"), waiting.len() as u64, "{stderr}");
+    assert_eq!(
+        count(&stderr, "points_queued"),
+        waiting.len() as u64,
+        "{stderr}"
+    );
     assert_eq!(count(&stderr, "points_dropped"), 0, "{stderr}");
     let directory = setting.directory();
     let shown = queue(&[directory.to_str().unwrap()]);
@@ -71,7 +79,10 @@ fn what_waits_at_the_end_is_no_loss_and_is_shown_and_counted_by_who_finds_it() {
     assert!(arrived.is_sorted_by(|a, b| a < b), "in order, and once");
     assert!(waiting.iter().eq(&arrived[..waiting.len()]));
     assert_accounted(&stderr);
-    assert_eq!(count(&stderr, "points_handed"), count(&stderr, "points_sent"));
+    assert_eq!(
+        count(&stderr, "points_handed"),
+        count(&stderr, "points_sent")
+    );
     assert_eq!(setting.segments().len(), 0, "nothing is left behind");
     assert_fault(
         "the upstream is away when the program ends, with its queue on disk",
@@ -117,7 +128,10 @@ fn a_collector_that_is_away_for_longer_than_memory_holds_gets_all_in_order() {
         otelcol.run();
     }
     let newest = *setting.waiting().last().unwrap();
-    while times(&otelcol.requests()).last().is_none_or(|it| *it < newest) {
+    while times(&otelcol.requests())
+        .last()
+        .is_none_or(|it| *it < newest)
+    {
         std::thread::yield_now();
     }
     let stderr = common::end(child);
@@ -125,7 +139,11 @@ fn a_collector_that_is_away_for_longer_than_memory_holds_gets_all_in_order() {
     assert!(arrived.is_sorted(), "in order");
     let distinct: BTreeSet<u64> = arrived.iter().copied().collect();
     let left = setting.waiting().difference(&distinct).count() as u64;
-    assert_eq!(distinct.len() as u64 + left, count(&stderr, "points_handed"), "{stderr}");
+    assert_eq!(
+        distinct.len() as u64 + left,
+        count(&stderr, "points_handed"),
+        "{stderr}"
+    );
     assert_eq!(count(&stderr, "points_dropped"), 0, "{stderr}");
     assert_accounted(&stderr);
     assert_fault(

@@ -63,7 +63,9 @@ impl Setting {
     /// The times of the points that wait on disk.
     fn waiting(&self) -> BTreeSet<u64> {
         let exported = queue(&[self.directory().to_str().unwrap(), "--export"]);
-        let requests = exported.lines().map(|line| serde_json::from_str(line).unwrap());
+        let requests = exported
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap());
         requests.flat_map(|it| times(&it)).collect()
     }
 
@@ -115,7 +117,11 @@ fn times(request: &ExportMetricsServiceRequest) -> Vec<u64> {
 
 /// What `queue` prints.
 fn queue(arguments: &[&str]) -> String {
-    let output = Command::new(BINARY).arg("queue").args(arguments).output().unwrap();
+    let output = Command::new(BINARY)
+        .arg("queue")
+        .args(arguments)
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
     text(&output.stdout)
 }

@@ -29,22 +29,32 @@ fn start(binary: &Path, config: &str) -> Child {
 
 #[test]
 fn the_next_version_sends_what_this_one_has_left_and_this_one_refuses_what_that_one_has() {
-    let test = "the_next_version_sends_what_this_one_has_left_and_this_one_refuses_what_that_one_has";
+    let test =
+        "the_next_version_sends_what_this_one_has_left_and_this_one_refuses_what_that_one_has";
     let Some(next) = next_version(test) else {
         return;
     };
     let setting = Setting::new();
     leave(&setting, 2000, "");
     let by_this = setting.waiting();
-    let bytes: u64 = setting.segments().iter().map(|it| it.metadata().unwrap().len()).sum();
+    let bytes: u64 = setting
+        .segments()
+        .iter()
+        .map(|it| it.metadata().unwrap().len())
+        .sum();
     let child = start(&next, &setting.config(""));
     setting.wait_for_bytes(bytes + 1000);
     end(child);
 
-    let output = start(Path::new(BINARY), &setting.config("")).wait_with_output().unwrap();
+    let output = start(Path::new(BINARY), &setting.config(""))
+        .wait_with_output()
+        .unwrap();
     let stderr = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{stderr}");
-    assert!(stderr.contains("it is of format 2, which a newer version"), "{stderr}");
+    assert!(
+        stderr.contains("it is of format 2, which a newer version"),
+        "{stderr}"
+    );
 
     let server = setting.serve();
     let child = start(&next, &setting.config(""));

@@ -56,7 +56,9 @@ impl Config {
         let mode = u32::from_str_radix(text, 8).ok();
         let mode = mode.filter(|it| *it <= 0o777 && it & 0o700 == 0o700);
         let error = || {
-            let text = format!("`{text}` are no permissions of a directory that its owner may use, as `\"0700\"` are");
+            let text = format!(
+                "`{text}` are no permissions of a directory that its owner may use, as `\"0700\"` are"
+            );
             Error::at("directory_permissions", text)
         };
         mode.ok_or_else(error)

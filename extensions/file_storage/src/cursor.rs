@@ -118,7 +118,12 @@ pub(crate) fn to_bytes(generation: u64, cursor: &Cursor) -> [u8; SLOT] {
 fn joined(ranges: &[LogRange]) -> Vec<LogRange> {
     let mut ranges = ranges.to_vec();
     while ranges.len() > MAX_RANGES {
-        let gap = |at: &usize| ranges[at + 1].start.requests.saturating_sub(ranges[*at].end.requests);
+        let gap = |at: &usize| {
+            ranges[at + 1]
+                .start
+                .requests
+                .saturating_sub(ranges[*at].end.requests)
+        };
         let Some(at) = (0..ranges.len() - 1).min_by_key(gap) else {
             break;
         };
@@ -130,8 +135,16 @@ fn joined(ranges: &[LogRange]) -> Vec<LogRange> {
 /// What a slot says, if it is whole.
 pub(crate) fn parse(slot: &[u8; SLOT]) -> Option<(u64, Cursor)> {
     let (content, sum) = slot.split_at(SLOT - 4);
-    let u32_at = |at: usize| Some(u32::from_le_bytes(content.get(at..at + 4)?.try_into().ok()?));
-    let u64_at = |at: usize| Some(u64::from_le_bytes(content.get(at..at + 8)?.try_into().ok()?));
+    let u32_at = |at: usize| {
+        Some(u32::from_le_bytes(
+            content.get(at..at + 4)?.try_into().ok()?,
+        ))
+    };
+    let u64_at = |at: usize| {
+        Some(u64::from_le_bytes(
+            content.get(at..at + 8)?.try_into().ok()?,
+        ))
+    };
     let position = |at: usize| {
         let (requests, points) = (u64_at(at)?, u64_at(at + 8)?);
         Some(LogPosition { requests, points }).filter(is_plausible)
@@ -148,9 +161,9 @@ pub(crate) fn parse(slot: &[u8; SLOT]) -> Option<(u64, Cursor)> {
     let pending = (0..count).map(|it| range(HEAD + it * 32));
     let pending: Vec<LogRange> = pending.collect::<Option<_>>()?;
     let bounds = pending.iter().flat_map(|it| [it.start, it.end]);
-    let is_in_order = bounds.chain([end]).is_sorted_by(|a, b| {
-        a.requests <= b.requests && a.points <= b.points
-    });
+    let is_in_order = bounds
+        .chain([end])
+        .is_sorted_by(|a, b| a.requests <= b.requests && a.points <= b.points);
     is_in_order.then_some((generation, Cursor { end, pending }))
 }
 
@@ -190,7 +203,10 @@ mod tests {
     fn too_many_ranges_are_joined_where_they_are_near() {
         let mut ranges: Vec<_> = (0..20).map(|it| at(it * 100)..at(it * 100 + 1)).collect();
         ranges[3].end = at(390);
-        let cursor = |pending| Cursor { end: at(5000), pending };
+        let cursor = |pending| Cursor {
+            end: at(5000),
+            pending,
+        };
         let (_, read) = parse(&to_bytes(7, &cursor(ranges.clone()))).unwrap();
         assert_eq!(read.pending.len(), MAX_RANGES);
         let is_covered = |range: &LogRange| {
@@ -198,7 +214,11 @@ mod tests {
             all.any(|it| it.start <= range.start && range.end <= it.end)
         };
         assert!(ranges.iter().all(is_covered));
-        assert!(read.pending.iter().any(|it| it.start <= at(390) && it.end >= at(400)));
+        assert!(
+            read.pending
+                .iter()
+                .any(|it| it.start <= at(390) && it.end >= at(400))
+        );
     }
 
     #[test]

@@ -101,9 +101,13 @@ fn unusable(directory: &Path, error: &io::Error) -> String {
     let user = rustix::process::geteuid().as_raw();
     let path = directory.display();
     let mend = if error.kind() == io::ErrorKind::NotFound {
-        format!("make it (`install -d -m 0700 -o {user} {path}`) or allow that by `create_directory: true`")
+        format!(
+            "make it (`install -d -m 0700 -o {user} {path}`) or allow that by `create_directory: true`"
+        )
     } else {
-        format!("give it to that user (`install -d -m 0700 -o {user} {path}`) or choose another `directory`")
+        format!(
+            "give it to that user (`install -d -m 0700 -o {user} {path}`) or choose another `directory`"
+        )
     };
     format!("cannot use {path} as user {user}: {error}; {mend}")
 }

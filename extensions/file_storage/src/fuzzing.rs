@@ -24,8 +24,9 @@ pub fn segment(bytes: &[u8]) {
         return;
     };
     let mut before = reader.position();
-    while let Item::Request { at, .. } =
-        reader.next(content.len() as u64, |_| true).expect("it can be read")
+    while let Item::Request { at, .. } = reader
+        .next(content.len() as u64, |_| true)
+        .expect("it can be read")
     {
         assert!(at >= before, "in order");
         before = at;
@@ -38,7 +39,8 @@ fn records(mut bytes: &[u8]) -> Vec<u8> {
         start,
         time: 0,
         thinned: 0,
-    }.to_bytes();
+    }
+    .to_bytes();
     let mut number = 0;
     while let Some((len, rest)) = bytes.split_first() {
         let (payload, rest) = rest.split_at(usize::from(*len).min(rest.len()));

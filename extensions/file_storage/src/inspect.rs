@@ -36,7 +36,8 @@ fn look(
         let entry = entry.map_err(error)?;
         log.bytes += entry.metadata().map_or(0, |it| it.len());
         if entry.file_name().to_string_lossy().ends_with(".damaged") {
-            log.damage.push(format!("{}: set aside", entry.path().display()));
+            log.damage
+                .push(format!("{}: set aside", entry.path().display()));
         }
     }
     let found = recover(folder, false)?;
@@ -54,7 +55,9 @@ fn look(
         };
         loop {
             match reader.next(segment.len, is_pending) {
-                Ok(Item::Request { envelope, request, .. }) => {
+                Ok(Item::Request {
+                    envelope, request, ..
+                }) => {
                     let Some(request) = request else { continue };
                     let time = envelope.time;
                     let times = log.times_unix_nano.unwrap_or((time, time));
@@ -65,7 +68,8 @@ fn look(
                 }
                 Ok(Item::End { torn }) => {
                     if torn.is_some() || reader.is_damaged() {
-                        log.damage.push(format!("{path}: records of it cannot be read"));
+                        log.damage
+                            .push(format!("{path}: records of it cannot be read"));
                     }
                     break;
                 }

@@ -91,7 +91,8 @@ impl Extension for FileStorage {
     async fn run(&self, end: Shutdown) -> Result<()> {
         end.wait().await;
         let threads = std::mem::take(&mut *locked(&self.directory.threads));
-        let ended = tokio::task::spawn_blocking(|| threads.into_iter().for_each(|it| drop(it.join())));
+        let ended =
+            tokio::task::spawn_blocking(|| threads.into_iter().for_each(|it| drop(it.join())));
         let _ = ended.await;
         locked(&self.directory.lock).take();
         Ok(())

@@ -147,8 +147,8 @@ pub use config::Secret;
 pub use context::Context;
 pub use data::{
     AnyValue, Attributes, Batch, Bounds, Created, Declared, ExponentialHistogram, Head, Histogram,
-    Kind, Metric, Receipt, Scope, Series, Source, SourceDirectory, SourceFile, Sweep, Table, TableMap,
-    TableSplitter, Temporality, Times, Value, points,
+    Kind, Metric, Receipt, Scope, Series, Source, SourceDirectory, SourceFile, Sweep, Table,
+    TableMap, TableSplitter, Temporality, Times, Value, points,
 };
 pub use demand::{Demand, Verdict, Want};
 pub use error::{BoxError, Error, Result, with_causes};

@@ -12,10 +12,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::builder::Builder;
-use crate::config::{Config, DeliveryConfig, Diagnostic, Overflow};
+use crate::config::{Config, DeliveryConfig, Diagnostic, Memory, Overflow};
 use crate::exporter::{ExporterTask, PersistentQueue, StartedExporter, Surroundings, thin};
 use crate::fanout::{Output, fanout};
 use crate::join::{FirstOfEach, Joins, SlotsOf};
+use crate::memory::MemoryLimit;
 use crate::processor::{Request, run_processor};
 
 /// All components, built, and how they hang together.
@@ -32,6 +33,7 @@ pub(crate) struct Graph {
     pub(crate) rules: RuleLog,
     pub(crate) status: Status,
     pub(crate) capacity: usize,
+    pub(crate) memory: Memory,
 }
 
 /// A pipeline: the ids of its components, and its own processors.
@@ -62,6 +64,7 @@ pub(crate) fn build(
         rules: context.rules.clone(),
         status: Status::default(),
         capacity: service.channel_capacity.get().into(),
+        memory: service.memory,
     };
     for (name, pipeline) in service.pipelines {
         for id in &pipeline.receivers {
@@ -134,7 +137,9 @@ impl Graph {
             if let Some(storage) = storage.and_then(|it| self.storages.get(it)) {
                 let coalesces = config.overflow == Overflow::Coalesce;
                 let thin = coalesces.then_some(thin as Thin);
-                let log = storage.open(id, thin).map_err(|error| format!("{id}: {error}"))?;
+                let log = storage
+                    .open(id, thin)
+                    .map_err(|error| format!("{id}: {error}"))?;
                 logs.insert(id.clone(), log);
             }
         }
@@ -180,6 +185,7 @@ pub(crate) fn spawn(
     let mut tasks = JoinSet::new();
     let (give_up, hear_give_up) = watch::channel(false);
     let capacity = graph.capacity;
+    let memory = MemoryLimit::of(&graph.memory);
     let pipelines = graph.pipelines.iter();
     let joins = Joins::new(pipelines.map(|it| (&*it.name, &*it.exporters)));
     let mut exporters: BTreeMap<String, Output> = BTreeMap::new();
@@ -190,6 +196,7 @@ pub(crate) fn spawn(
         let surroundings = Surroundings {
             once,
             is_shared: shared.contains(&id),
+            memory,
         };
         let status = exporter.status().clone();
         let task = ExporterTask::new(

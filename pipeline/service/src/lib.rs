@@ -9,6 +9,7 @@ mod fanout;
 mod graph;
 mod inspect;
 mod join;
+mod memory;
 mod processor;
 mod resource;
 mod signals;

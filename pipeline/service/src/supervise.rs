@@ -51,7 +51,13 @@ pub(crate) async fn run(
     let (end, shutdown) = watch::channel(false);
     let mut running = {
         let _spawned_there = workers.enter();
-        spawn(graph, logs, &Shutdown::new(shutdown), options.once, &counters)
+        spawn(
+            graph,
+            logs,
+            &Shutdown::new(shutdown),
+            options.once,
+            &counters,
+        )
     };
     let (mut receiving, mut exporting) = (running.receivers, running.exporters);
     let mut startup = StartupReporter::new(running.receivers, required.clone(), rules);

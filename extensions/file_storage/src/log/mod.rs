@@ -224,7 +224,10 @@ impl Log {
             removed.iter().for_each(|it| self.remove(it));
             cut = Some(is_old);
         }
-        let before = self.segments.front().map_or(self.cursor.end, |it| it.header.start);
+        let before = self
+            .segments
+            .front()
+            .map_or(self.cursor.end, |it| it.header.start);
         cut.map(|is_old| (before, is_old))
     }
 
@@ -234,7 +237,10 @@ impl Log {
         let mut thinned = 0;
         while next < range.end && (requests.is_empty() || points_read < max_points) {
             let behind = self.segments.partition_point(|it| it.header.start <= next);
-            let after = self.segments.get(behind).map_or(range.end, |it| it.header.start);
+            let after = self
+                .segments
+                .get(behind)
+                .map_or(range.end, |it| it.header.start);
             let Some(index) = behind.checked_sub(1) else {
                 next = after;
                 continue;
@@ -283,7 +289,11 @@ impl Log {
         };
         loop {
             match reader.next(segment.len, |at| from <= at && at < to) {
-                Ok(Item::Request { at, request: Some(request), .. }) => {
+                Ok(Item::Request {
+                    at,
+                    request: Some(request),
+                    ..
+                }) => {
                     if reader.is_damaged() {
                         segment.damaged(&self.warnings, UNREADABLE);
                     }
@@ -322,7 +332,8 @@ impl Log {
         }
         self.is_cursor_written = true;
         if let Err(error) = self.cursor_file.write(&self.cursor) {
-            let message = "cannot write down what was sent; after the end of the program it is sent again";
+            let message =
+                "cannot write down what was sent; after the end of the program it is sent again";
             self.warnings.warn(message, &error.to_string());
             return;
         }
@@ -332,11 +343,16 @@ impl Log {
     fn remove_what_is_sent(&mut self) {
         let ends = self.segments.iter().skip(1).map(|it| it.header.start);
         // The last one may be appended to.
-        let is_needed = self.segments.iter().zip(ends).map(|(segment, end)| {
-            overlaps(&self.cursor.pending, &(segment.header.start..end))
-        });
+        let is_needed = self
+            .segments
+            .iter()
+            .zip(ends)
+            .map(|(segment, end)| overlaps(&self.cursor.pending, &(segment.header.start..end)));
         let mut is_needed = is_needed.collect::<Vec<_>>();
-        let last = self.segments.back().map(|it| it.header.start..self.cursor.end);
+        let last = self
+            .segments
+            .back()
+            .map(|it| it.header.start..self.cursor.end);
         let last = last.map(|it| self.writer.is_some() || overlaps(&self.cursor.pending, &it));
         is_needed.extend(last);
         if is_needed.iter().all(|it| *it) {
@@ -364,7 +380,8 @@ impl Log {
         };
         if let Err(error) = result {
             let detail = format!("{}: {error}", segment.path.display());
-            self.warnings.warn("cannot remove a file of the queue", &detail);
+            self.warnings
+                .warn("cannot remove a file of the queue", &detail);
         }
     }
 
@@ -399,7 +416,8 @@ impl Segment {
     }
 }
 
-const DAMAGED: &str = "a file of the queue is damaged; what can be read of it is sent, and it is set aside";
+const DAMAGED: &str =
+    "a file of the queue is damaged; what can be read of it is sent, and it is set aside";
 
 const UNREADABLE: &str = "records of it cannot be read";
 

@@ -78,7 +78,10 @@ impl Found {
                 });
             }
             Err(newer @ HeaderError::Newer(_)) => {
-                return Err(format!("{}; start that version again, or move the file away", at(&newer)));
+                return Err(format!(
+                    "{}; start that version again, or move the file away",
+                    at(&newer)
+                ));
             }
             Err(HeaderError::Short) if mends => {
                 std::fs::remove_file(&path).map_err(|error| at(&error))?;
@@ -96,7 +99,12 @@ impl Found {
 
     /// A segment was last appended to before the next one was begun.
     fn note_times(&mut self) {
-        let begun: Vec<u64> = self.segments.iter().skip(1).map(|it| it.header.time).collect();
+        let begun: Vec<u64> = self
+            .segments
+            .iter()
+            .skip(1)
+            .map(|it| it.header.time)
+            .collect();
         for (segment, begun) in self.segments.iter_mut().zip(begun) {
             segment.last_time = begun;
         }

@@ -35,8 +35,10 @@ impl Log {
         match self.rewrite(at, thin) {
             Ok(is_smaller) => {
                 if is_smaller {
-                    let message = "what waits on disk takes more than `max_size`; its sweeps are thinned";
-                    self.warnings.warn(message, &self.folder.display().to_string());
+                    let message =
+                        "what waits on disk takes more than `max_size`; its sweeps are thinned";
+                    self.warnings
+                        .warn(message, &self.folder.display().to_string());
                 }
                 is_smaller
             }
@@ -110,7 +112,11 @@ impl Log {
             }
             if is_end || points >= POINTS_TOGETHER {
                 thin(&mut requests, times);
-                append(&std::mem::take(&mut places), &std::mem::take(&mut requests), writer)?;
+                append(
+                    &std::mem::take(&mut places),
+                    &std::mem::take(&mut requests),
+                    writer,
+                )?;
                 points = 0;
             }
             if is_end {

@@ -51,7 +51,8 @@ fn append(log: &mut Log, count: u64) {
     for _ in 0..count {
         let at = log.cursor().end;
         let request = sweeps.request(at.requests);
-        log.append(at, &request, at.requests).expect("it is appended");
+        log.append(at, &request, at.requests)
+            .expect("it is appended");
     }
 }
 
@@ -64,7 +65,10 @@ fn numbers(log: &mut Log, ranges: &[LogRange]) -> Vec<u64> {
             let read = log.read(&(next..range.end), 5);
             let after = read.next;
             for (at, request) in read.requests {
-                assert_eq!(request[0].values()[0], Value::Int(at.requests.cast_signed()));
+                assert_eq!(
+                    request[0].values()[0],
+                    Value::Int(at.requests.cast_signed())
+                );
                 all.push(at.requests);
             }
             assert!(after > next);
@@ -156,7 +160,11 @@ fn what_is_too_much_or_too_old_gives_way_by_whole_segments() {
     let mut log = open_with(folder.path(), young);
     // Each a nanosecond after the one before.
     append(&mut log, 1000);
-    assert_eq!(log.cut(700), None, "a clock that was set back makes nothing old");
+    assert_eq!(
+        log.cut(700),
+        None,
+        "a clock that was set back makes nothing old"
+    );
     let before = log.cut(1200).expect("some are too old").0.requests;
     assert!((300..=400).contains(&before), "{before}");
     assert_eq!(log.cut(u64::MAX).map(|it| it.0.requests), Some(1000));
@@ -178,14 +186,20 @@ fn what_a_killed_program_began_to_write_is_cut_off_wherever_it_was_killed() {
         std::fs::write(&segment, &whole[..len]).unwrap();
         let mut log = open(folder.path());
         let found = pending(&mut log);
-        assert!(found.len() == all || found.len() + 1 == all, "{len}: {found:?}");
+        assert!(
+            found.len() == all || found.len() + 1 == all,
+            "{len}: {found:?}"
+        );
         all = found.len();
         let from = log.cursor().end;
         append(&mut log, 1);
         assert_eq!(numbers(&mut log, &[from..from.after(3)]), [from.requests]);
         let mut names = std::fs::read_dir(folder.path()).unwrap();
         let is_aside = |name: &str| name.ends_with("damaged");
-        assert!(!names.any(|it| is_aside(it.unwrap().file_name().to_str().unwrap())), "{len}");
+        assert!(
+            !names.any(|it| is_aside(it.unwrap().file_name().to_str().unwrap())),
+            "{len}"
+        );
     }
     assert_eq!(all, 0);
 }
@@ -242,7 +256,10 @@ fn what_is_no_segment_is_set_aside_and_what_is_newer_is_refused() {
     bytes[8] = 99;
     std::fs::write(&segment, bytes).unwrap();
     let error = recover(folder.path(), true).unwrap_err();
-    assert!(error.contains("it is of format 99, which a newer version"), "{error}");
+    assert!(
+        error.contains("it is of format 99, which a newer version"),
+        "{error}"
+    );
     assert!(segment.exists());
 }
 
@@ -296,9 +313,22 @@ fn what_is_too_much_is_thinned_evenly_before_anything_is_dropped() {
         thinned += read.thinned;
         next = read.next;
     }
-    assert_eq!(thinned, 3 * (10_000 - left.len() as u64), "all else was read");
+    assert_eq!(
+        thinned,
+        3 * (10_000 - left.len() as u64),
+        "all else was read"
+    );
     let gaps = left.windows(2).map(|it| (it[0], it[1] - it[0]));
-    let is_even = |(from, gap)| if from < 5_000 { (32..=64).contains(&gap) } else { gap <= 64 };
-    assert!(gaps.into_iter().all(is_even), "the newest are finer: {left:?}");
+    let is_even = |(from, gap)| {
+        if from < 5_000 {
+            (32..=64).contains(&gap)
+        } else {
+            gap <= 64
+        }
+    };
+    assert!(
+        gaps.into_iter().all(is_even),
+        "the newest are finer: {left:?}"
+    );
     assert!(left[0] < 64 && left[left.len() - 1] == 9_999, "{left:?}");
 }

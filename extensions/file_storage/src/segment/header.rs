@@ -55,7 +55,11 @@ impl Header {
     pub(crate) fn read(bytes: &[u8]) -> Result<Header, HeaderError> {
         let Some(bytes) = bytes.get(..Header::LEN) else {
             let is_begun = bytes.iter().zip(MAGIC).all(|(a, b)| *a == b);
-            return Err(if is_begun { HeaderError::Short } else { HeaderError::Foreign });
+            return Err(if is_begun {
+                HeaderError::Short
+            } else {
+                HeaderError::Foreign
+            });
         };
         let (content, sum) = bytes.split_at(Header::LEN - 4);
         let number = |at: usize, len: usize| {

@@ -41,7 +41,12 @@ mod tests {
         }
         let ours = file_name(7);
         let damaged = format!("{ours}{DAMAGED}");
-        for other in ["cursor", "7.segment", "+0000000000000000007.segment", &damaged] {
+        for other in [
+            "cursor",
+            "7.segment",
+            "+0000000000000000007.segment",
+            &damaged,
+        ] {
             assert_eq!(first_request(other), None, "{other}");
         }
     }

@@ -149,7 +149,8 @@ impl SegmentReader {
             }
             for at in 0..=read - HEAD {
                 let offset = from + at as u64;
-                if self.looks < MAX_LOOKS && self.may_be_record(&window[at..at + HEAD], offset, len) {
+                if self.looks < MAX_LOOKS && self.may_be_record(&window[at..at + HEAD], offset, len)
+                {
                     self.looks += 1;
                     self.offset = offset;
                     if matches!(self.read_record(len)?, Record::Whole { .. }) {

@@ -38,7 +38,8 @@ pub(crate) fn parse(bytes: &[u8]) -> Record<'_> {
     let Some((head, rest)) = bytes.split_first_chunk::<HEAD>() else {
         return Record::Torn(HEAD);
     };
-    let number = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+    let number =
+        |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
     let length = usize::try_from(number(0)).unwrap_or(usize::MAX);
     if length > MAX_PAYLOAD {
         return Record::Damaged;

@@ -61,7 +61,9 @@ fn storage(directory: &Path) -> Option<Arc<dyn Storage>> {
 
 /// A line for each log, and one for each damage.
 fn table(logs: &[StoredLog]) -> String {
-    let head = ["EXPORTER", "REQUESTS", "POINTS", "BYTES", "OLDEST", "NEWEST"];
+    let head = [
+        "EXPORTER", "REQUESTS", "POINTS", "BYTES", "OLDEST", "NEWEST",
+    ];
     let mut rows = vec![head.map(String::from)];
     rows.extend(logs.iter().map(row));
     let width = |column: usize| rows.iter().map(|it| it[column].len()).max().unwrap_or(0);
@@ -69,12 +71,19 @@ fn table(logs: &[StoredLog]) -> String {
     let mut text = String::new();
     for row in &rows {
         let cells = row.iter().zip(&widths);
-        let cells: Vec<String> = cells.map(|(cell, width)| format!("{cell:width$}")).collect();
+        let cells: Vec<String> = cells
+            .map(|(cell, width)| format!("{cell:width$}"))
+            .collect();
         let _ = writeln!(text, "{}", cells.join("  ").trim_end());
     }
     for log in logs {
         for damage in &log.damage {
-            let _ = writeln!(text, "{}: damaged: {}", escaped(&log.exporter), escaped(damage));
+            let _ = writeln!(
+                text,
+                "{}: damaged: {}",
+                escaped(&log.exporter),
+                escaped(damage)
+            );
         }
     }
     text
@@ -85,7 +94,9 @@ fn row(log: &StoredLog) -> [String; 6] {
         let time = UNIX_EPOCH + Duration::from_nanos(nanos);
         Timestamp::from(time).to_string()
     };
-    let times = log.times_unix_nano.map(|(oldest, newest)| [time(oldest), time(newest)]);
+    let times = log
+        .times_unix_nano
+        .map(|(oldest, newest)| [time(oldest), time(newest)]);
     let [oldest, newest] = times.unwrap_or(["-", "-"].map(String::from));
     [
         escaped(&log.exporter).into(),

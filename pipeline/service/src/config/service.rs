@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU16;
 use std::path::PathBuf;
 
-use pipeline::config::Duration;
+use pipeline::config::{ByteSize, Duration};
 use pipeline::{AnyValue, Delivery};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -27,6 +27,9 @@ pub(crate) struct Service {
     /// Where the host's file system is seen from here.
     #[serde(default = "host_root")]
     pub(crate) host_root: PathBuf,
+    /// How much memory it may take.
+    #[serde(default)]
+    pub(crate) memory: Memory,
     /// What the program reports of itself.
     #[serde(default)]
     pub(crate) telemetry: Telemetry,
@@ -47,6 +50,39 @@ fn shutdown_timeout() -> Duration {
 
 fn host_root() -> PathBuf {
     PathBuf::from("/")
+}
+
+/// `service.memory:`. From 80 % of the limit on the sending queues let go what they can.
+#[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Memory {
+    /// How much the program may take.
+    pub(crate) limit: Option<ByteSize>,
+    /// The same as a part of what its cgroup may take, or else of what the machine has; where `limit` is written that holds.
+    pub(crate) limit_percentage: Percentage,
+}
+
+/// 1 to 100.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(try_from = "u8")]
+pub(crate) struct Percentage(#[schemars(range(min = 1, max = 100))] pub(crate) u8);
+
+impl Default for Percentage {
+    fn default() -> Percentage {
+        Percentage(100)
+    }
+}
+
+impl TryFrom<u8> for Percentage {
+    type Error = &'static str;
+
+    fn try_from(percentage: u8) -> Result<Percentage, &'static str> {
+        if (1..=100).contains(&percentage) {
+            Ok(Percentage(percentage))
+        } else {
+            Err("a percentage is from 1 to 100")
+        }
+    }
 }
 
 /// `service.telemetry:`.

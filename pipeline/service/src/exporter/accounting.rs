@@ -160,6 +160,14 @@ impl Accounting {
         self.warnings.warn_again(message, "");
     }
 
+    /// The program takes more memory than it should: bytes.
+    pub(super) fn short_of_memory(&self, used: u64, limit: u64) {
+        let message =
+            "memory is short; less may wait in the sending queue, until it is empty again";
+        let detail = format!("{used} bytes are used, of {limit} that should be");
+        self.warnings.warn_again(message, &detail);
+    }
+
     fn change_queued(&self, change: impl Fn(u64) -> u64) {
         let order = Ordering::Relaxed;
         let queued = &self.state.queued;

@@ -29,13 +29,14 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
 use crate::config::{DeliveryConfig, Overflow};
+use crate::memory::MemoryLimit;
 use crate::processor::Request;
 
 pub(crate) use accounting::Accounting;
 use accounting::SHUTDOWN;
 use backlog::Backlog;
 use batcher::Batcher;
-use overflow::Coalescing;
+use overflow::{Coalescing, MemoryWatch};
 use persistent::keep;
 use queue::{MemoryQueue, Queue, Turn};
 use retry::RetrySender;
@@ -64,6 +65,8 @@ pub(crate) struct ExporterTask {
     overflow: Overflow,
     /// While sweeps that wait are thinned.
     coalescing: Option<Coalescing>,
+    /// Whether memory is short, looked at while the queue grows.
+    memory: Option<MemoryWatch>,
     /// How long nothing need have been sent for the exporter to count as stalled, so that something gives way; `None`: it
     /// never is.
     stalled_after: Option<Duration>,
@@ -81,6 +84,8 @@ pub(crate) struct Surroundings {
     pub(crate) once: bool,
     /// Another exporter gets data from the same receiver: that one is not to wait for this one.
     pub(crate) is_shared: bool,
+    /// From how much memory on less may wait.
+    pub(crate) memory: Option<MemoryLimit>,
 }
 
 /// What became of a request that was under way.
@@ -101,7 +106,11 @@ impl ExporterTask {
         status: ComponentStatus,
         give_up: Shutdown,
     ) -> ExporterTask {
-        let Surroundings { once, is_shared } = surroundings;
+        let Surroundings {
+            once,
+            is_shared,
+            memory,
+        } = surroundings;
         let accounting = Accounting::new(counters.clone(), status);
         let DeliveryConfig {
             delivery,
@@ -111,7 +120,8 @@ impl ExporterTask {
         } = config;
         // What has no room waits on disk, and not in here.
         let is_stored = queue.storage.is_some();
-        let blocks = is_stored || overflow == Overflow::Block;
+        let overflow = if is_stored { Overflow::Block } else { overflow };
+        let blocks = overflow == Overflow::Block;
         let timeout = TimeoutSender::new(Arc::clone(&exporter), delivery.timeout);
         let never = blocks || once || delivery.timeout.is_zero();
         let is_kept = is_stored || overflow == Overflow::Coalesce;
@@ -125,6 +135,7 @@ impl ExporterTask {
             waits_for_result: queue.wait_for_result,
             overflow,
             coalescing: None,
+            memory: memory.map(MemoryWatch::new),
             stalled_after: (!never).then_some(delivery.timeout),
             consumers: delivery.num_consumers.max(1),
             sender: Arc::new(RetrySender::new(timeout, retry, limit, accounting.clone())),
@@ -233,6 +244,7 @@ impl ExporterTask {
         } else {
             self.overflow(request);
         }
+        self.spare_memory();
     }
 
     /// Moves what waits into the queue, as far as there is room.
@@ -326,7 +338,9 @@ impl KeptUnlessSent {
 
 impl Drop for KeptUnlessSent {
     fn drop(&mut self) {
-        self.0.iter().for_each(|receipt| drop(receipt.keep()));
+        for receipt in &self.0 {
+            receipt.keep();
+        }
     }
 }
 

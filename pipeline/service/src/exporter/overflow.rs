@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::ExporterTask;
 use crate::config::Overflow;
+use crate::memory::MemoryLimit;
 use crate::processor::Request;
 
 /// A newer point holds what they said.
@@ -24,7 +25,53 @@ pub(super) struct Coalescing {
     interval: Duration,
 }
 
+/// Looks whether memory is short, while the queue grows.
+#[derive(Debug)]
+pub(super) struct MemoryWatch {
+    limit: MemoryLimit,
+    /// What the queue took when it was last looked, or less.
+    seen_bytes: usize,
+}
+
+/// It is looked whether memory is short when the queue has grown by so much.
+const LOOK_EACH: usize = 1 << 20;
+
+impl MemoryWatch {
+    pub(super) fn new(limit: MemoryLimit) -> MemoryWatch {
+        let seen_bytes = 0;
+        MemoryWatch { limit, seen_bytes }
+    }
+
+    /// Bytes that are taken and that should be at the most, where the queue has grown and memory is short.
+    fn is_short(&mut self, queue_bytes: usize) -> Option<(u64, u64)> {
+        self.seen_bytes = self.seen_bytes.min(queue_bytes);
+        if queue_bytes - self.seen_bytes < LOOK_EACH {
+            return None;
+        }
+        self.seen_bytes = queue_bytes;
+        Some((self.limit.exceeded()?, self.limit.soft_bytes()))
+    }
+}
+
 impl ExporterTask {
+    /// Where memory is short less may wait, until the queue is empty again.
+    pub(super) fn spare_memory(&mut self) {
+        let bytes = self.queue.bytes();
+        let Some((used, limit)) = self.memory.as_mut().and_then(|it| it.is_short(bytes)) else {
+            return;
+        };
+        self.accounting.short_of_memory(used, limit);
+        self.queue.shrink();
+        match self.overflow {
+            Overflow::Coalesce => self.thin(),
+            Overflow::DropOldest => {
+                let dropped = self.queue.drop_oldest(&Request::new());
+                self.drop_oldest_points(dropped);
+            }
+            Overflow::DropNewest | Overflow::Block => {}
+        }
+    }
+
     /// A request has no room: it waits, while what is above waits or the exporter gets on, or something gives way.
     pub(super) fn overflow(&mut self, mut request: Request) {
         let is_stalled = self.stalls_at().is_some_and(|at| at <= Instant::now());
@@ -79,8 +126,12 @@ impl ExporterTask {
         } else {
             dropped += points(&request);
         }
+        self.drop_oldest_points(dropped);
+    }
+
+    fn drop_oldest_points(&self, points: u64) {
         let message = "the sending queue is full; the oldest requests are dropped";
-        self.drop_for_want_of_room(dropped, message);
+        self.drop_for_want_of_room(points, message);
     }
 
     fn drop_for_want_of_room(&self, points: u64, message: &'static str) {

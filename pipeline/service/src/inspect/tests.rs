@@ -14,7 +14,7 @@ use pipeline::{
 use super::inspect_graph;
 use super::list::{List, Writer};
 use super::record::{Record, State};
-use crate::config::{DeliveryConfig, Overflow};
+use crate::config::{DeliveryConfig, Memory, Overflow};
 use crate::exporter::StartedExporter;
 use crate::graph::{Graph, Pipeline};
 
@@ -114,6 +114,7 @@ fn listed(points: &'static str, processor: Box<dyn Processor>, reads: bool) -> V
         rules: RuleLog::default(),
         status: Status::default(),
         capacity: 1,
+        memory: Memory::default(),
     };
     let kept = Kept::default();
     let mut list = List::new(Box::new(kept.clone()), None);

@@ -20,11 +20,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use pipeline::telemetry::DropReason;
-use pipeline::{
-    LogEvent, LogPosition, LogRange, Receipt, Replay, RequestLog, Shutdown, points,
-};
+use pipeline::{LogEvent, LogPosition, LogRange, Receipt, Replay, RequestLog, Shutdown, points};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::accounting::{Accounting, SHUTDOWN};
 use super::overflow::COALESCED;
@@ -40,6 +38,8 @@ const MAX_READY: usize = 16;
 const READ_POINTS: u64 = 20_000;
 /// A disk that takes longer for a request holds it up no longer.
 const SLOW: Duration = Duration::from_secs(1);
+/// How long the end waits for what is being written.
+const LAST_WRITES: Duration = Duration::from_millis(500);
 /// So many requests that were on disk are under way at a time, once the far side takes them.
 const MAX_WINDOW: usize = 32;
 /// So many points are kept in memory for want of a disk: 16 bytes each, and as much for their times.
@@ -168,12 +168,19 @@ impl PersistentQueue {
     /// The time for draining is over: what the log has waits there, all else is lost.
     async fn give_up(mut self, mut from: mpsc::Receiver<Request>) {
         self.to = None;
+        while let Some(request) = from.recv().await {
+            self.take(request);
+        }
+        let all_written = async {
+            while !self.writing.is_empty() {
+                let event = self.log.event().await;
+                self.note(event);
+            }
+        };
+        let _ = timeout(LAST_WRITES, all_written).await;
+        // Nobody knows what becomes of the others: the log has them.
         for (_, request, _) in std::mem::take(&mut self.writing) {
             self.accounting.handed(points(&request));
-        }
-        while let Some(request) = from.recv().await {
-            self.accounting.handed(points(&request));
-            self.log.append(&request);
         }
         let ready = std::mem::take(&mut self.ready).into_iter();
         let mut requests: Vec<Request> = ready.map(|it| it.request).collect();
@@ -272,7 +279,11 @@ impl PersistentQueue {
     }
 
     fn with_receipt(&self, request: Request, range: LogRange) -> Request {
-        let receipt = Arc::new(Receipt::new(range, self.done.clone(), Arc::clone(&self.first)));
+        let receipt = Arc::new(Receipt::new(
+            range,
+            self.done.clone(),
+            Arc::clone(&self.first),
+        ));
         let batches = request.into_iter();
         batches
             .map(|it| it.with_receipt(Arc::clone(&receipt)))
@@ -296,12 +307,7 @@ impl PersistentQueue {
         }
     }
 
-    fn read(
-        &mut self,
-        requests: Vec<(LogPosition, Request)>,
-        next: LogPosition,
-        thinned: u64,
-    ) {
+    fn read(&mut self, requests: Vec<(LogPosition, Request)>, next: LogPosition, thinned: u64) {
         self.is_reading = false;
         let Some(range) = self.behind.first_range() else {
             return;
@@ -339,9 +345,15 @@ impl PersistentQueue {
         self.first.store(before.requests, Ordering::Relaxed);
         self.forget(&(LogPosition::default()..before));
         let (reason, message) = if is_old {
-            (TOO_OLD, "requests that wait on disk are older than `max_age`; they are dropped")
+            (
+                TOO_OLD,
+                "requests that wait on disk are older than `max_age`; they are dropped",
+            )
         } else {
-            (STORAGE_FULL, "what waits on disk takes more than `max_size`; the oldest requests are dropped")
+            (
+                STORAGE_FULL,
+                "what waits on disk takes more than `max_size`; the oldest requests are dropped",
+            )
         };
         if lost > 0 {
             self.accounting.unqueued(lost);
@@ -385,7 +397,7 @@ impl PersistentQueue {
         self.forget(range);
         if let Some(index) = self.replayed.iter().position(|it| *it == range.start) {
             self.replayed.swap_remove(index);
-            self.window = (self.window * 2).min(MAX_WINDOW);
+            self.window = (self.window + 1).min(MAX_WINDOW);
         }
     }
 }

@@ -65,7 +65,9 @@ mod tests {
                     expected.retain(|it| !range.contains(it));
                 }
                 let ranges = pending.ranges();
-                let found = ranges.iter().flat_map(|it| it.start.requests..it.end.requests);
+                let found = ranges
+                    .iter()
+                    .flat_map(|it| it.start.requests..it.end.requests);
                 assert_eq!(found.collect::<Vec<_>>(), expected);
             }
         }

@@ -110,7 +110,9 @@ fn start(disk: Disk, found: usize) -> Started {
         own_events,
         events,
     };
-    (0..found).for_each(|it| drop(log.append(&request(it))));
+    for number in 0..found {
+        log.append(&request(number));
+    }
     while log.events.try_recv().is_ok() {}
     log.found.push(LogPosition::default()..log.end);
     log.disk = disk;
@@ -155,7 +157,9 @@ impl Started {
 
     fn kept(&self) -> u64 {
         let kept = self.kept.lock().expect("no panic");
-        kept.iter().map(|it| it.end.requests - it.start.requests).sum()
+        kept.iter()
+            .map(|it| it.end.requests - it.start.requests)
+            .sum()
     }
 }
 

@@ -16,6 +16,8 @@ const MAX_KEPT_BYTES: usize = 16 << 20;
 /// Requests in memory.
 pub(in super::super) struct MemoryQueue {
     limit: Used,
+    /// What it may take in memory, unless memory is short.
+    max_bytes: usize,
     sizer: Sizer,
     lanes: Lanes,
     /// By their numbers.
@@ -47,6 +49,7 @@ impl MemoryQueue {
         let limit = Used { size, bytes };
         MemoryQueue {
             limit,
+            max_bytes: bytes,
             sizer,
             lanes: Lanes::default(),
             waiting: BTreeMap::new(),
@@ -197,8 +200,18 @@ impl Queue for MemoryQueue {
             self.lanes.remove(number);
         }
         if self.lanes.is_empty() {
+            self.limit.bytes = self.max_bytes;
             (self.shift, self.thin_at) = (1, self.limit);
         }
+    }
+
+    fn bytes(&self) -> usize {
+        self.used.bytes
+    }
+
+    fn shrink(&mut self) {
+        self.limit.bytes = self.used.part(3, 4).bytes.max(1);
+        self.thin_at = self.limit;
     }
 
     fn thin(&mut self) -> Thinned {

@@ -35,6 +35,12 @@ pub(super) trait Queue: Send {
     /// A request is done with: it leaves the queue.
     fn done(&mut self, turn: Turn);
 
+    /// What it takes in memory.
+    fn bytes(&self) -> usize;
+
+    /// It may take no more than three quarters of the memory that it takes, until it is empty again.
+    fn shrink(&mut self);
+
     /// Makes room by thinning the sweeps that wait, if more is used than there is. The first and the last sweep of a table
     /// stay, whatever they take.
     fn thin(&mut self) -> Thinned;

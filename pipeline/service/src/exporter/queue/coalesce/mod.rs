@@ -42,7 +42,10 @@ pub(super) fn is_kept(batch: &Batch) -> bool {
 
 /// Thins the sweeps of each table in these requests, which are in order: one is left of 2^`shift` in a row, and the first.
 /// What is left of a request may be empty.
-pub(in super::super) fn thin<'a>(requests: impl Iterator<Item = &'a mut Request>, shift: u32) -> Thinned {
+pub(in super::super) fn thin<'a>(
+    requests: impl Iterator<Item = &'a mut Request>,
+    shift: u32,
+) -> Thinned {
     let mut slots: HashMap<Arc<str>, Vec<&mut Batch>> = HashMap::new();
     let mut requests: Vec<&mut Request> = requests.collect();
     for batch in requests.iter_mut().flat_map(|it| it.iter_mut()) {
@@ -79,8 +82,12 @@ fn thin_table(batches: &mut [&mut Batch], shift: u32) -> (u64, Duration) {
     if next.is_empty() {
         return (gone, interval);
     }
+    // What is known of each series begins with a sweep that has all of them.
+    let first = next.keys().min().copied().unwrap_or_default();
+    let is_whole = |batch: &Batch| batch.points() == batch.table().len() && !is_kept(batch);
+    let whole = (0..first).rev().find(|it| is_whole(batches[*it]));
     let mut before = LastPoints::default();
-    for index in 0..batches.len() {
+    for index in whole.unwrap_or_default()..batches.len() {
         let batch = batches[index].clone();
         let mut moved = Vec::new();
         if let Some(next) = next.get(&index) {
