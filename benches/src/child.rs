@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use exporter_otlp as _;
+use extension_file_storage as _;
 use pipeline::{
     Batch, BuildInfo, Component, Context, Delivery, ExportError, Exporter, Result, async_trait,
     points,

@@ -1,11 +1,14 @@
 //! `cargo run --profile dist -p benchmarks`: what a value costs, side by side in one run of half an hour; with an argument a
-//! part of it: `costs [tmpfs|veth|kvm]`, `churn`, `scale` (up to a million files), `size`. Everything that is measured is
+//! part of it: `costs [tmpfs|veth|kvm]`, `churn`, `scale` (up to a million files), `queue` (on the disk of the folder that follows it, else of the temporary one),
+//! `size`. Everything that is measured is
 //! a process of its own, by its CPU time; the cost of the start is taken off by running each twice, few sweeps and many.
 
 mod allocator;
 mod child;
 mod floor;
+mod load;
 mod measure;
+mod queue;
 mod report;
 mod sink;
 mod trees;
@@ -34,9 +37,10 @@ fn main() -> ExitCode {
         Some("costs") => costs(&std::env::args().nth(2).unwrap_or_default()),
         Some("scale") => scale(),
         Some("churn") => churn(),
+        Some("queue") => queue_costs(),
         Some("size") => report::sizes(),
         Some(other) => Err(io::Error::other(format!(
-            "`{other}` is none of costs, scale, churn, size"
+            "`{other}` is none of costs, scale, churn, queue, size"
         ))),
     };
     match done {
@@ -57,7 +61,17 @@ fn everything() -> io::Result<()> {
     costs("")?;
     churn()?;
     scale()?;
+    queue_costs()?;
     report::sizes()
+}
+
+/// What a queue costs, on the disk of the folder that is named.
+fn queue_costs() -> io::Result<()> {
+    let directory = match std::env::args().nth(2) {
+        Some(folder) => tempfile::tempdir_in(folder)?,
+        None => tempfile::tempdir()?,
+    };
+    queue::queue(directory.path())
 }
 
 /// What a value costs, by tree and by how much of the pipeline it goes through; with a name, only trees of that name.

@@ -23,7 +23,7 @@ const KINDS: [(&str, Pipeline); 4] = [
     ("the same, otlp gzip", Pipeline::Otlp("gzip")),
 ];
 
-fn say(line: &str) -> io::Result<()> {
+pub(crate) fn say(line: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{line}")?;
     out.flush()

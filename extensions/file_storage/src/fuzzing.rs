@@ -69,3 +69,21 @@ pub fn cursor(bytes: &[u8]) {
         assert_eq!(again, Some((generation, read)));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn they_take_whatever_comes() {
+        let seed = fastrand::u64(..);
+        let mut random = fastrand::Rng::with_seed(seed);
+        for _ in 0..2_000 {
+            let mut bytes = vec![0; random.usize(..600)];
+            random.fill(&mut bytes);
+            segment(&bytes);
+            request(&bytes);
+            cursor(&bytes);
+        }
+    }
+}

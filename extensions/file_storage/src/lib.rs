@@ -4,8 +4,8 @@ mod codec;
 mod config;
 mod cursor;
 mod directory;
-#[cfg(fuzzing)]
-#[allow(missing_docs, clippy::missing_panics_doc)]
+#[cfg(any(test, fuzzing))]
+#[allow(clippy::missing_panics_doc)] // its functions are assertions
 pub mod fuzzing;
 mod inspect;
 mod log;

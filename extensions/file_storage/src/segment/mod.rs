@@ -19,5 +19,5 @@ pub(crate) use name::{file_name, first_request, set_aside};
 pub(crate) use reader::{Item, SegmentReader};
 pub(crate) use writer::SegmentWriter;
 
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 pub(crate) use record::{HEAD, seal};
