@@ -92,7 +92,7 @@ fn in_a_cgroup_with_little_memory_an_outage_kills_nobody_and_costs_no_total() {
         tree.path().display()
     );
     // The queue is bounded by nothing else.
-    let more = format!("{INSECURE}, timeout: 200ms, sending_queue: {{queue_size: 1000000}}");
+    let more = format!("{INSECURE}, sending_queue: {{queue_size: 1000000}}");
     let yaml = otlp_config(&receiver, &address.to_string(), &more)
         .replace(", max_elapsed_time: 1m", "")
         .replace(

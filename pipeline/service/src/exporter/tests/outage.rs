@@ -193,6 +193,30 @@ async fn requests_that_wait_go_together_up_to_the_limit_of_a_message() {
     );
 }
 
+/// It takes two seconds for each batch.
+struct SlowLink;
+
+#[async_trait]
+impl Exporter for SlowLink {
+    async fn export(&self, request: &[Batch]) -> Result<(), ExportError> {
+        sleep(Duration::from_secs(2) * u32::try_from(request.len()).expect("few")).await;
+        Ok(())
+    }
+
+    fn message_limit(&self) -> Option<usize> {
+        Some(1 << 20)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_takes_too_long_together_goes_in_parts() {
+    let started = start_with(SlowLink, ALONE, "{}");
+    started.send(requests(50)).await;
+    sleep(Duration::from_mins(10)).await;
+    assert_eq!(started.counters.total("points_queued"), 0);
+    assert_eq!(started.end().await, (50, 0));
+}
+
 #[tokio::test(start_paused = true)]
 async fn with_wait_for_result_nothing_is_taken_before_a_request_is_sent() {
     let queue = "{wait_for_result: true}";
