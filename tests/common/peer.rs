@@ -163,7 +163,8 @@ impl Peer {
             .filter(|it| it.name == "s/c")
             .flat_map(|it| match &it.data {
                 Some(metric::Data::Gauge(gauge)) => gauge.data_points.clone(),
-                _ => panic!("a gauge"),
+                Some(metric::Data::Sum(sum)) => sum.data_points.clone(),
+                _ => panic!("a number"),
             });
         points
             .map(|point| {

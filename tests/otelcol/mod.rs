@@ -1,6 +1,6 @@
 //! Chained with the real OpenTelemetry Collector: what a tree shows is what arrives there.
 
-mod points;
+pub(crate) mod points;
 pub(crate) mod process;
 
 use std::collections::BTreeSet;

@@ -179,7 +179,7 @@ impl ExporterTask {
                 lasted = ?since.elapsed(),
                 ?interval,
                 points,
-                "the sending queue has room again; sweeps that waited came at this interval at the most, and no total is lost"
+                "the sending queue has room again; the sweeps that waited are this interval apart at the most"
             );
         }
     }

@@ -359,6 +359,7 @@ mod tests {
             }
             assert!(offered.values().all(VecDeque::is_empty));
             assert!(queue.waiting.is_empty() && queue.lanes.is_empty());
+            assert_eq!(queue.used, Used::default());
         }
     }
 }

@@ -21,7 +21,8 @@ use crate::processor::Request;
 use last_points::LastPoints;
 use pair::Pair;
 
-/// Behind the table slot of a batch that has only rows that may not give way.
+/// Behind the table slot of a batch that has only rows that may not give way, with the number of its sweep before it: no
+/// two tables have one slot.
 const KEPT: &str = "#kept";
 
 /// What was thinned.
@@ -40,6 +41,13 @@ pub(super) fn is_kept(batch: &Batch) -> bool {
     batch.table().head().table_slot.ends_with(KEPT)
 }
 
+/// The slot of the table that a batch is of, or has some rows of.
+fn slot_of(batch: &Batch) -> Arc<str> {
+    let slot = &batch.table().head().table_slot;
+    let whole = slot.strip_suffix(KEPT).and_then(|it| it.rsplit_once('#'));
+    whole.map_or_else(|| Arc::clone(slot), |(slot, _)| Arc::from(slot))
+}
+
 /// Thins the sweeps of each table in these requests, which are in order: one is left of 2^`shift` in a row, and the first.
 /// What is left of a request may be empty.
 pub(in super::super) fn thin<'a>(
@@ -49,10 +57,7 @@ pub(in super::super) fn thin<'a>(
     let mut slots: HashMap<Arc<str>, Vec<&mut Batch>> = HashMap::new();
     let mut requests: Vec<&mut Request> = requests.collect();
     for batch in requests.iter_mut().flat_map(|it| it.iter_mut()) {
-        let slot = &batch.table().head().table_slot;
-        let slot = slot
-            .strip_suffix(KEPT)
-            .map_or_else(|| Arc::clone(slot), Arc::from);
+        let slot = slot_of(batch);
         slots.entry(slot).or_default().push(batch);
     }
     let mut thinned = Thinned::default();

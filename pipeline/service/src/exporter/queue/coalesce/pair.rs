@@ -164,7 +164,7 @@ fn changed(batch: &Batch, changes: Vec<Change>) -> Batch {
 /// These rows of the batch only.
 fn only(batch: &Batch, rows: &[usize]) -> Batch {
     let head = batch.table().head();
-    let slot = format!("{}{KEPT}", head.table_slot).into();
+    let slot = format!("{}#{}{KEPT}", head.table_slot, batch.sweep().number).into();
     let series = rows.iter().map(|row| batch.table().series()[*row].clone());
     let table = Table::new(Arc::new(head.with_table_slot(slot)), series.collect());
     let rows = rows
