@@ -175,13 +175,14 @@ impl ExporterTask {
                         return false;
                     }
                 }
-                request = from.recv(), if takes_more => match request {
-                    Some(request) => self.take(request),
-                    None => {
-                        is_open = false;
+                request = from.recv(), if takes_more => {
+                    is_open = request.is_some();
+                    if let Some(request) = request {
+                        self.take(request);
+                    } else {
                         self.flush();
                     }
-                },
+                }
                 () = sleep_until(joined.unwrap_or_else(Instant::now)), if joined.is_some() => self.flush(),
                 () = sleep_until(stalls.unwrap_or_else(Instant::now)), if stalls.is_some() => self.stall(),
             }

@@ -32,12 +32,12 @@ impl MemoryLimit {
     }
 
     /// How many bytes the program takes, if that is more than it should.
-    pub(crate) fn exceeded(&self) -> Option<u64> {
+    pub(crate) fn exceeded(self) -> Option<u64> {
         let status = fs::read_to_string("/proc/self/status").ok()?;
         kibibytes(&status, "RssAnon:").filter(|used| *used > self.soft_bytes)
     }
 
-    pub(crate) fn soft_bytes(&self) -> u64 {
+    pub(crate) fn soft_bytes(self) -> u64 {
         self.soft_bytes
     }
 }

@@ -172,12 +172,8 @@ async fn requests_that_wait_go_together_up_to_the_limit_of_a_message() {
         let started = start_with(peer.clone(), ALONE, "{}");
         started.sweep_for(&mut Sweeps::of(10), 100).await;
         assert_eq!(started.end().await, (1000, 0));
-        let sizes = peer
-            .received()
-            .iter()
-            .map(|it| points(it))
-            .collect::<Vec<_>>();
-        sizes
+        let received = peer.received();
+        received.iter().map(|it| points(it)).collect::<Vec<_>>()
     };
     assert_eq!(sizes(None).await, [10; 100]);
     let joined = sizes(Some(1 << 20)).await;
