@@ -59,7 +59,7 @@ pub(crate) fn queue(directory: &Path) -> io::Result<()> {
     say("|---|---|---|---|---|---|")?;
     for (name, how, _) in KINDS {
         let run = |requests| bench.ours(how, requests);
-        bench.report("this", name, run, || bench.bytes_of_ours(how))?;
+        report("this", name, run, || bench.bytes_of_ours(how))?;
     }
     let otelcol =
         std::env::var_os("OTELCOL").map_or_else(|| ".tools/otelcol".into(), PathBuf::from);
@@ -70,10 +70,36 @@ pub(crate) fn queue(directory: &Path) -> io::Result<()> {
         if how.is_some() || name == "no queue" {
             let run = |requests| bench.collector(&otelcol, how, requests, true);
             let bytes = || bench.bytes_of_collector(&otelcol, how);
-            bench.report("Collector", name, run, bytes)?;
+            report("Collector", name, run, bytes)?;
         }
     }
     Ok(())
+}
+
+/// Measures one way of keeping a queue, and says what it costs.
+#[allow(clippy::cast_precision_loss)]
+fn report(
+    program: &str,
+    name: &str,
+    run: impl Fn(u64) -> io::Result<Run>,
+    bytes: impl Fn() -> io::Result<Option<f64>>,
+) -> io::Result<()> {
+    let mut costs = Vec::new();
+    let mut memory = 0;
+    for _ in 0..ROUNDS {
+        let (few, many) = (run(FEW)?, run(MANY)?);
+        let cpu = many.cpu.saturating_sub(few.cpu).as_secs_f64();
+        costs.push(cpu * 1e9 / ((MANY - FEW) * POINTS) as f64);
+        memory = memory.max(many.memory);
+    }
+    costs.sort_by(f64::total_cmp);
+    let (least, median, most) = (costs[0], costs[ROUNDS / 2], costs[ROUNDS - 1]);
+    let bytes = bytes()?.map_or("–".into(), |it| format!("{it:.1}"));
+    say(&format!(
+        "| {program} | {name} | {median:.0} ({least:.0}–{most:.0}) | {:.0} | {bytes} | {:.1} |",
+        1e9 / median,
+        memory as f64 / 1024.0
+    ))
 }
 
 struct QueueBench {
@@ -85,32 +111,6 @@ struct QueueBench {
 }
 
 impl QueueBench {
-    #[allow(clippy::cast_precision_loss)]
-    fn report(
-        &self,
-        program: &str,
-        name: &str,
-        run: impl Fn(u64) -> io::Result<Run>,
-        bytes: impl Fn() -> io::Result<Option<f64>>,
-    ) -> io::Result<()> {
-        let mut costs = Vec::new();
-        let mut memory = 0;
-        for _ in 0..ROUNDS {
-            let (few, many) = (run(FEW)?, run(MANY)?);
-            let cpu = many.cpu.saturating_sub(few.cpu).as_secs_f64();
-            costs.push(cpu * 1e9 / ((MANY - FEW) * POINTS) as f64);
-            memory = memory.max(many.memory);
-        }
-        costs.sort_by(f64::total_cmp);
-        let (least, median, most) = (costs[0], costs[ROUNDS / 2], costs[ROUNDS - 1]);
-        let bytes = bytes()?.map_or("–".into(), |it| format!("{it:.1}"));
-        say(&format!(
-            "| {program} | {name} | {median:.0} ({least:.0}–{most:.0}) | {:.0} | {bytes} | {:.1} |",
-            1e9 / median,
-            memory as f64 / 1024.0
-        ))
-    }
-
     /// This program, so many requests, to the sink.
     fn ours(&self, how: Option<&str>, requests: u64) -> io::Result<Run> {
         self.run_ours(how, requests, self.sink, "1h")

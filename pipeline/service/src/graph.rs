@@ -211,14 +211,7 @@ pub(crate) fn spawn(
             Some(log) => spawn_persistent_queue(log, &task, from, &hear_give_up, &mut tasks),
             None => from,
         };
-        let own_id = id.clone();
-        tasks.spawn(async move {
-            if task.run(from).await {
-                Ended::Stage
-            } else {
-                Ended::ClosedExporter(own_id)
-            }
-        });
+        spawn_exporter(id.clone(), task, from, &mut tasks);
         if let Some(name) = joins.before(&id) {
             let stage = Box::new(FirstOfEach::new(once));
             to = spawn_processor(stage, to, capacity, counters.of(&name), &mut tasks);
@@ -286,6 +279,22 @@ pub(crate) fn spawn(
         receivers,
         exporters,
     }
+}
+
+/// Starts an exporter's task.
+fn spawn_exporter(
+    id: String,
+    task: ExporterTask,
+    from: mpsc::Receiver<Request>,
+    tasks: &mut JoinSet<Ended>,
+) {
+    tasks.spawn(async move {
+        if task.run(from).await {
+            Ended::Stage
+        } else {
+            Ended::ClosedExporter(id)
+        }
+    });
 }
 
 /// Starts an exporter's queue on disk; where its task gets requests from.

@@ -312,7 +312,7 @@ async fn send(
     };
     let mut points_kept = 0;
     if sent.is_some() {
-        unless_sent.is_sent();
+        unless_sent.defuse();
     } else {
         points_kept = keep(&request);
         accounting.dropped_silently(points(&request) - points_kept, SHUTDOWN);
@@ -332,7 +332,7 @@ impl KeptUnlessSent {
         KeptUnlessSent(request.iter().filter_map(Batch::receipt).cloned().collect())
     }
 
-    fn is_sent(mut self) {
+    fn defuse(mut self) {
         self.0.clear();
     }
 }
