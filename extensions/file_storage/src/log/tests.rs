@@ -1,3 +1,5 @@
+#![allow(clippy::single_range_in_vec_init)] // ranges of a log are given as lists, be it of one
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -282,7 +284,7 @@ fn a_request_that_fails_to_be_written_leaves_the_others_and_those_after_it() {
 
 /// Of 2^n requests in a row the last one stays.
 fn thin(requests: &mut [Vec<Batch>], times: u32) {
-    let is_last = |request: &Vec<Batch>| (request[0].sweep().number + 1) % (1 << times) == 0;
+    let is_last = |request: &Vec<Batch>| (request[0].sweep().number + 1).is_multiple_of(1 << times);
     let others = requests.iter_mut().filter(|it| !is_last(it));
     others.for_each(Vec::clear);
 }
