@@ -62,7 +62,7 @@ fn an_exporter_that_hangs_never_stalls_its_neighbour() {
     );
     // The queue, and one sweep that waits for room.
     let left = expect_count(&stderr, " shutdown=");
-    assert!(left <= 6 * 72 && left % 72 == 0, "{stderr}");
+    assert!(left <= 6 * 72 && left.is_multiple_of(72), "{stderr}");
     let [handed, sent, dropped] = [" points_handed=", " points_sent=", " points_dropped="]
         .map(|name| expect_count(&stderr, name));
     assert_eq!(handed, sent + dropped, "{stderr}");

@@ -206,6 +206,9 @@ pub(crate) fn otlp_config(receiver: &str, endpoint: &str, more: &str) -> String 
         .replace("[stdout]", "[otlp]")
 }
 
+/// Requests that wait are not sent together.
+pub(crate) const EACH_BY_ITSELF: &str = "sending_queue: {batch: {min_size: 0}}";
+
 pub(crate) const INSECURE: &str = "tls: {insecure: true}";
 
 /// handed = sent + rejected + dropped + queued, where nothing is filtered.
