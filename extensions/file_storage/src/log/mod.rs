@@ -1,6 +1,7 @@
 //! A log of requests: segments, and a cursor that says what of them is still to be sent.
 
 mod ranges;
+mod read;
 mod recover;
 mod rewrite;
 #[cfg(test)]
@@ -16,8 +17,9 @@ use pipeline::{Batch, LogPosition, LogRange, Thin, points};
 
 use crate::config::Fsync;
 use crate::cursor::{Cursor, CursorFile};
-use crate::segment::{Header, Item, SegmentReader, SegmentWriter, set_aside};
+use crate::segment::{Header, SegmentReader, SegmentWriter, set_aside};
 
+pub(crate) use read::Read;
 pub(crate) use recover::recover;
 
 use ranges::{overlaps, with_rest};
@@ -45,16 +47,6 @@ pub(crate) struct Segment {
     /// When it was last appended to, unix ns, as far as that is known.
     pub(crate) last_time: u64,
     is_damaged: bool,
-}
-
-/// What was read of a log.
-#[derive(Debug)]
-pub(crate) struct Read {
-    pub(crate) requests: Vec<(LogPosition, Vec<Batch>)>,
-    /// What is before was read, or cannot be.
-    pub(crate) next: LogPosition,
-    /// How many points of what cannot be read were thinned.
-    pub(crate) thinned: u64,
 }
 
 /// A log, as its thread works on it.
@@ -231,94 +223,6 @@ impl Log {
         cut.map(|is_old| (before, is_old))
     }
 
-    /// Reads requests of this range from its start on, of so many points together, but one at least.
-    pub(crate) fn read(&mut self, range: &LogRange, max_points: u64) -> Read {
-        let (mut requests, mut next, mut points_read) = (Vec::new(), range.start, 0);
-        let mut thinned = 0;
-        while next < range.end && (requests.is_empty() || points_read < max_points) {
-            let behind = self.segments.partition_point(|it| it.header.start <= next);
-            let after = self
-                .segments
-                .get(behind)
-                .map_or(range.end, |it| it.header.start);
-            let Some(index) = behind.checked_sub(1) else {
-                next = after;
-                continue;
-            };
-            let read = self.read_segment(index, next, range.end);
-            // What is missing up to there cannot be read.
-            let found = read.as_ref().map_or(after.min(range.end), |(at, _)| *at);
-            if self.segments[index].header.thinned > 0 {
-                thinned += found.points.saturating_sub(next.points);
-            }
-            next = found;
-            if let Some((at, request)) = read {
-                next = at.after(points(&request));
-                points_read += points(&request);
-                requests.push((at, request));
-            }
-        }
-        Read {
-            requests,
-            next: next.min(range.end),
-            thinned,
-        }
-    }
-
-    /// The next request of a segment from one position to another one.
-    fn read_segment(
-        &mut self,
-        index: usize,
-        from: LogPosition,
-        to: LogPosition,
-    ) -> Option<(LogPosition, Vec<Batch>)> {
-        let segment = &mut self.segments[index];
-        let mut reader = match self.reader.take() {
-            Some(it) if it.header() == segment.header && it.position() <= from => it,
-            _ => match SegmentReader::open(&segment.path) {
-                Ok(Ok(reader)) => reader,
-                error => {
-                    let error = match error {
-                        Ok(error) => error.err().map(|it| it.to_string()).unwrap_or_default(),
-                        Err(error) => error.to_string(),
-                    };
-                    segment.damaged(&self.warnings, &error);
-                    return None;
-                }
-            },
-        };
-        loop {
-            match reader.next(segment.len, |at| from <= at && at < to) {
-                Ok(Item::Request {
-                    at,
-                    request: Some(request),
-                    ..
-                }) => {
-                    if reader.is_damaged() {
-                        segment.damaged(&self.warnings, UNREADABLE);
-                    }
-                    self.reader = Some(reader);
-                    return Some((at, request));
-                }
-                Ok(Item::Request { at, .. }) if at < from => {}
-                // It has gone past what is asked for, and is no use for that.
-                Ok(Item::Request { .. }) => return None,
-                Ok(Item::End { torn }) => {
-                    if torn.is_some() || reader.is_damaged() {
-                        segment.damaged(&self.warnings, UNREADABLE);
-                    } else if self.writer.is_some() && index + 1 == self.segments.len() {
-                        self.reader = Some(reader);
-                    }
-                    return None;
-                }
-                Err(error) => {
-                    segment.damaged(&self.warnings, &error.to_string());
-                    return None;
-                }
-            }
-        }
-    }
-
     /// Says what is still to be sent.
     pub(crate) fn keep(&mut self, ranges: Vec<LogRange>) {
         self.cursor.pending = ranges;
@@ -418,8 +322,6 @@ impl Segment {
 
 const DAMAGED: &str =
     "a file of the queue is damaged; what can be read of it is sent, and it is set aside";
-
-const UNREADABLE: &str = "records of it cannot be read";
 
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)

@@ -10,22 +10,23 @@
 //! gone, be it sent or dropped, the log no longer keeps it. What the disk does not take is kept in memory, up to a bound.
 
 mod behind;
+mod ending;
 mod pending;
+mod replay;
 #[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use pipeline::telemetry::DropReason;
 use pipeline::{LogEvent, LogPosition, LogRange, Receipt, Replay, RequestLog, Shutdown, points};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
-use super::accounting::{Accounting, SHUTDOWN};
-use super::overflow::COALESCED;
+use super::accounting::Accounting;
 use super::queue;
 use crate::processor::Request;
 
@@ -34,21 +35,12 @@ use pending::Pending;
 
 /// So many requests wait in memory for room in what follows.
 const MAX_READY: usize = 16;
-/// So many points are read at a time.
-const READ_POINTS: u64 = 20_000;
 /// A disk that takes longer for a request holds it up no longer.
 const SLOW: Duration = Duration::from_secs(1);
-/// How long the end waits for what is being written.
-const LAST_WRITES: Duration = Duration::from_millis(500);
-/// So many requests that were on disk are under way at a time, once the far side takes them.
-const MAX_WINDOW: usize = 32;
 /// So many points are kept in memory for want of a disk: 16 bytes each, and as much for their times.
 const MAX_POINTS_IN_MEMORY: u64 = 1 << 20;
 
 const QUEUE_FULL: DropReason = DropReason::loss("queue_full");
-const STORAGE_FULL: DropReason = DropReason::loss("storage_full");
-const TOO_OLD: DropReason = DropReason::loss("too_old");
-const UNREADABLE: DropReason = DropReason::loss("unreadable");
 
 /// An exporter's queue on disk: a task of its own, which ends with what follows it.
 pub(crate) struct PersistentQueue {
@@ -146,67 +138,6 @@ impl PersistentQueue {
         self.wait_until_sent().await;
     }
 
-    /// Nothing more comes, and all has gone on: waits for what became of it.
-    async fn wait_until_sent(mut self) {
-        self.to = None;
-        // From now on it is held by receipts only.
-        self.done = mpsc::unbounded_channel().0;
-        loop {
-            self.write_pending();
-            tokio::select! {
-                biased;
-                () = self.give_up.clone().wait() => return,
-                _ = self.log.event() => {}
-                done = self.hear_done.recv() => match done {
-                    Some(range) => self.done(&range),
-                    None => break,
-                },
-            }
-        }
-    }
-
-    /// The time for draining is over: what the log has waits there, all else is lost.
-    async fn give_up(mut self, mut from: mpsc::Receiver<Request>) {
-        self.to = None;
-        while let Some(request) = from.recv().await {
-            self.take(request);
-        }
-        let all_written = async {
-            while !self.writing.is_empty() {
-                let event = self.log.event().await;
-                self.note(event);
-            }
-        };
-        let _ = timeout(LAST_WRITES, all_written).await;
-        // Nobody knows what becomes of the others: the log has them.
-        for (_, request, _) in std::mem::take(&mut self.writing) {
-            self.accounting.handed(points(&request));
-        }
-        let ready = std::mem::take(&mut self.ready).into_iter();
-        let mut requests: Vec<Request> = ready.map(|it| it.request).collect();
-        while !self.behind.is_empty() {
-            match self.behind.first_range().map(|it| it.end) {
-                Some(end) => self.behind.advance(end),
-                None => requests.extend(self.behind.pop_request()),
-            }
-        }
-        for request in &requests {
-            let lost = points(request) - keep(request);
-            self.accounting.dropped_silently(lost, SHUTDOWN);
-            self.accounting.unqueued(lost);
-        }
-    }
-
-    /// Nobody takes anything any more: what the log has waits there.
-    fn close(self) {
-        for (_, request, _) in &self.writing {
-            self.accounting.handed(points(request));
-        }
-        for ready in &self.ready {
-            keep(&ready.request);
-        }
-    }
-
     /// Takes in a request.
     fn take(&mut self, mut request: Request) {
         request.retain(|batch| batch.points() > 0);
@@ -290,77 +221,6 @@ impl PersistentQueue {
             .collect()
     }
 
-    /// Lets what waits come up, or asks the log for it.
-    fn fill_ready(&mut self) {
-        while self.ready.len() < MAX_READY
-            && let Some(request) = self.behind.pop_request()
-        {
-            let replayed = None;
-            self.ready.push_back(Ready { request, replayed });
-        }
-        if self.ready.is_empty()
-            && !self.is_reading
-            && let Some(range) = self.behind.first_range()
-        {
-            self.is_reading = true;
-            self.log.read(range.clone(), READ_POINTS);
-        }
-    }
-
-    fn read(&mut self, requests: Vec<(LogPosition, Request)>, next: LogPosition, thinned: u64) {
-        self.is_reading = false;
-        let Some(range) = self.behind.first_range() else {
-            return;
-        };
-        let (mut expected, mut lost) = (range.start, Vec::new());
-        for (at, request) in requests {
-            if at < expected {
-                continue;
-            }
-            lost.push(expected..at);
-            expected = at.after(points(&request));
-            let request = self.with_receipt(request, at..expected);
-            let replayed = Some(at);
-            self.ready.push_back(Ready { request, replayed });
-        }
-        lost.push(expected..next);
-        self.behind.advance(next);
-        let mut points = 0;
-        for range in lost.into_iter().filter(|it| it.start < it.end) {
-            self.forget(&range);
-            points += range.end.points.saturating_sub(range.start.points);
-        }
-        self.accounting.unqueued(points);
-        let thinned = thinned.min(points);
-        self.accounting.dropped_silently(thinned, COALESCED);
-        if points > thinned {
-            let message = "requests that wait on disk cannot be read; they are lost";
-            let unreadable = points - thinned;
-            self.accounting.dropped(unreadable, UNREADABLE, message, "");
-        }
-    }
-
-    fn cut(&mut self, before: LogPosition, is_old: bool) {
-        let lost = self.behind.cut(before);
-        self.first.store(before.requests, Ordering::Relaxed);
-        self.forget(&(LogPosition::default()..before));
-        let (reason, message) = if is_old {
-            (
-                TOO_OLD,
-                "requests that wait on disk are older than `max_age`; they are dropped",
-            )
-        } else {
-            (
-                STORAGE_FULL,
-                "what waits on disk takes more than `max_size`; the oldest requests are dropped",
-            )
-        };
-        if lost > 0 {
-            self.accounting.unqueued(lost);
-            self.accounting.dropped(lost, reason, message, "");
-        }
-    }
-
     /// The log need not keep this any longer.
     fn forget(&mut self, range: &LogRange) {
         self.pending.remove(range);
@@ -370,34 +230,6 @@ impl PersistentQueue {
     fn write_pending(&mut self) {
         if !std::mem::replace(&mut self.is_pending_written, true) {
             self.log.keep(self.pending.ranges());
-        }
-    }
-
-    /// Whether the next request may go on. What was on disk begins with one at a time, and goes faster as it is taken: a far
-    /// side that just came back is not flooded.
-    fn may_forward(&mut self) -> bool {
-        if self.accounting.is_failing() {
-            self.window = 1;
-        }
-        let Some(first) = self.ready.front() else {
-            return false;
-        };
-        first.replayed.is_none() || self.replayed.len() < self.window
-    }
-
-    fn forward(&mut self, permit: mpsc::OwnedPermit<Request>) {
-        if let Some(Ready { request, replayed }) = self.ready.pop_front() {
-            self.replayed.extend(replayed);
-            permit.send(request);
-        }
-    }
-
-    /// Nobody has anything of this request any more.
-    fn done(&mut self, range: &LogRange) {
-        self.forget(range);
-        if let Some(index) = self.replayed.iter().position(|it| *it == range.start) {
-            self.replayed.swap_remove(index);
-            self.window = (self.window + 1).min(MAX_WINDOW);
         }
     }
 }
