@@ -9,6 +9,8 @@ use exporter_otlp as _;
 use exporter_prometheus as _;
 #[cfg(feature = "stdout")]
 use exporter_stdout as _;
+#[cfg(feature = "file_storage")]
+use extension_file_storage as _;
 #[cfg(feature = "health_check")]
 use extension_health_check as _;
 #[cfg(feature = "aggregate")]

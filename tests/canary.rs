@@ -218,6 +218,14 @@ fn configurations() -> Vec<Value> {
         if let Factory::Exporter(_, delivery) = &of.factory {
             let around = serde_json::to_value(pipeline_service::delivery_config(&delivery()));
             leaves.extend(replaced(&around.unwrap()));
+            // What has no default to be shown.
+            leaves.extend(replaced(&json!({
+                "sending_queue": {
+                    "queue_size": 1000, "storage": "x",
+                    "batch": {"flush_timeout": "1s", "min_size": 1, "max_size": 1, "sizer": "items"}
+                },
+                "retry_on_failure": {"max_elapsed_time": "1h"}
+            })));
         }
         assert!(leaves.len() >= 2, "{}: {schema}", of.type_name);
         all.push(pipeline_of(of.factory.kind(), of.type_name, leaves));
@@ -226,7 +234,7 @@ fn configurations() -> Vec<Value> {
         "receivers": {"statsfs": {"root": "/sys"}}, "processors": {"labels": {}}, "exporters": {"stdout": {}}, "extensions": {"x": 1},
         "service": {
             "resource": {"rack": "12"}, "channel_capacity": 16, "shutdown_timeout": "10s", "host_root": "/no/such/host",
-            "extensions": ["x"], "telemetry": {"logs": {"level": "info", "encoding": "json", "summary_interval": "1m"}},
+            "extensions": ["x"], "memory": {"limit": "1GiB", "limit_percentage": 50}, "telemetry": {"logs": {"level": "info", "encoding": "json", "summary_interval": "1m"}},
             "pipelines": {"metrics": {"receivers": ["statsfs"], "processors": ["labels"], "exporters": ["stdout"]}, "traces": {}}
         }
     });

@@ -359,6 +359,7 @@ fn components_are_listed_with_crate_version_and_file() {
     for line in [
         "statsfs receiver statsfs-collector-receiver-statsfs 0.2.0 receivers/statsfs/src/lib.rs",
         "otlp exporter statsfs-collector-exporter-otlp 0.2.0 exporters/otlp/src/lib.rs",
+        "file_storage extension statsfs-collector-extension-file-storage 0.2.0 extensions/file_storage/src/lib.rs",
         "health_check extension statsfs-collector-extension-health-check 0.2.0 extensions/health_check/src/lib.rs",
     ] {
         assert!(

@@ -245,13 +245,15 @@ fn a_peer_that_comes_and_goes_gets_every_sweep_once_and_in_order() {
 }
 
 #[test]
-fn a_full_queue_drops_the_newest_and_counts_them() {
+fn with_drop_newest_a_full_queue_drops_the_newest_and_counts_them() {
     let address = free_address();
     let receiver = net_receiver().replace("{root", "{collection_interval: 5ms, root");
     let config = otlp_config(
         &receiver,
         &address.to_string(),
-        &format!("{INSECURE}, timeout: 100ms, sending_queue: {{queue_size: 3}}"),
+        &format!(
+            "{INSECURE}, timeout: 100ms, sending_queue: {{queue_size: 3, overflow: drop_newest}}"
+        ),
     )
     .replace("service:\n", "service:\n  shutdown_timeout: 100ms\n");
     let mut child = collector(&config, &[]);
@@ -267,7 +269,7 @@ fn a_full_queue_drops_the_newest_and_counts_them() {
     assert!(count_after(&rest, "queue_full=") >= 72, "{rest}");
     assert_accounted(&rest);
     assert_fault(
-        "the sending queue is full",
+        "the sending queue is full, with `overflow: drop_newest`",
         "the newest requests, as long as it is and nothing was sent for the `timeout`",
         &rest,
         &["queue_full=N"],

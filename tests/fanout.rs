@@ -61,7 +61,8 @@ fn an_exporter_that_hangs_never_stalls_its_neighbour() {
         "no sweep is missing: {stderr}"
     );
     // The queue, and one sweep that waits for room.
-    assert_eq!(expect_count(&stderr, " shutdown="), 6 * 72, "{stderr}");
+    let left = expect_count(&stderr, " shutdown=");
+    assert!(left <= 6 * 72 && left.is_multiple_of(72), "{stderr}");
     let [handed, sent, dropped] = [" points_handed=", " points_sent=", " points_dropped="]
         .map(|name| expect_count(&stderr, name));
     assert_eq!(handed, sent + dropped, "{stderr}");
@@ -72,9 +73,9 @@ fn an_exporter_that_hangs_never_stalls_its_neighbour() {
     );
     assert_fault(
         "one of two exporters hangs",
-        "what its own queue cannot hold but for one sweep, and what is queued at the end; nothing of the other exporter",
+        "how often its own series were seen, and what is queued at the end; nothing of the other exporter",
         &stderr,
-        &["queue_full=N", "shutdown=432"],
+        &["coalesced=N", "shutdown=N"],
     );
 }
 

@@ -127,7 +127,7 @@ fn with_defaults_every_option_is_printed_and_read_again_it_is_the_same() {
         for option in [
             "channel_capacity: 16",
             "rescan_interval: 300s",
-            "queue_size: 1000",
+            "overflow: coalesce",
         ] {
             assert!(whole.contains(option), "{option}: {whole}");
         }

@@ -11,6 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use exporter_otlp as _;
 use exporter_prometheus as _;
 use exporter_stdout as _;
+use extension_file_storage as _;
 use pipeline::{
     Batch, BuildInfo, Component, Context, Delivery, ExportError, Exporter, Result, async_trait,
     points,

@@ -1,5 +1,6 @@
 //! `cargo run --profile dist -p benchmarks`: what a value costs, side by side in one run of half an hour; with an argument a
-//! part of it: `costs [tmpfs|veth|kvm]`, `churn`, `scale` (up to a million files), `size`, `scrape`. `kvm [costs|truth|libvirt]` is a
+//! part of it: `costs [tmpfs|veth|kvm]`, `churn`, `scale` (up to a million files), `queue` (on the disk of the folder that follows it, else of the
+//! temporary one), `size`, `scrape`. `kvm [costs|truth|libvirt]` is a
 //! run of its own, of the receiver `kvm`. Everything that is measured is a process of its own, by its CPU time; the cost of
 //! the start is taken off by running each twice, few sweeps and many.
 
@@ -7,7 +8,9 @@ mod allocator;
 mod child;
 mod floor;
 mod kvm;
+mod load;
 mod measure;
+mod queue;
 mod reading;
 mod report;
 mod scrape;
@@ -40,10 +43,11 @@ fn main() -> ExitCode {
         Some("scale") => scale(),
         Some("churn") => churn(),
         Some("kvm") => kvm::main(std::env::args().nth(2).as_deref()),
+        Some("queue") => queue_costs(),
         Some("size") => report::sizes(),
         Some("scrape") => scrapes(),
         Some(other) => Err(io::Error::other(format!(
-            "`{other}` is none of costs, kvm, scale, churn, size, scrape"
+            "`{other}` is none of costs, kvm, scale, churn, queue, size, scrape"
         ))),
     };
     match done {
@@ -65,6 +69,7 @@ fn everything() -> io::Result<()> {
     churn()?;
     scale()?;
     scrapes()?;
+    queue_costs()?;
     report::sizes()
 }
 
@@ -73,6 +78,15 @@ fn scrapes() -> io::Result<()> {
     let directory = memory()?;
     let bench = Bench::new(directory.path(), None)?;
     scrape::scrape(&bench, directory.path())
+}
+
+/// What a queue costs, on the disk of the folder that is named.
+fn queue_costs() -> io::Result<()> {
+    let directory = match std::env::args().nth(2) {
+        Some(folder) => tempfile::tempdir_in(folder)?,
+        None => tempfile::tempdir()?,
+    };
+    queue::queue(directory.path())
 }
 
 /// What a value costs, by tree and by how much of the pipeline it goes through; with a name, only trees of that name.

@@ -163,7 +163,8 @@ impl Peer {
             .filter(|it| it.name == "s/c")
             .flat_map(|it| match &it.data {
                 Some(metric::Data::Gauge(gauge)) => gauge.data_points.clone(),
-                _ => panic!("a gauge"),
+                Some(metric::Data::Sum(sum)) => sum.data_points.clone(),
+                _ => panic!("a number"),
             });
         points
             .map(|point| {
@@ -204,6 +205,9 @@ pub(crate) fn otlp_config(receiver: &str, endpoint: &str, more: &str) -> String 
         .replace("stdout: {}", &format!("otlp: {{endpoint: '{endpoint}', retry_on_failure: {{initial_interval: 5ms, max_interval: 20ms, max_elapsed_time: 1m}}, {more}}}"))
         .replace("[stdout]", "[otlp]")
 }
+
+/// Requests that wait are not sent together.
+pub(crate) const EACH_BY_ITSELF: &str = "sending_queue: {batch: {min_size: 0}}";
 
 pub(crate) const INSECURE: &str = "tls: {insecure: true}";
 

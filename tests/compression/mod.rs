@@ -11,7 +11,9 @@ use rustix::process::Signal;
 use tonic::Code;
 
 use self::peers::{GRPC_JS, GRPC_JS_THAT_ENDS, GRPCIO, RealPeer};
-use crate::common::peer::{Answer, INSECURE, Peer, assert_accounted, net_receiver, otlp_config};
+use crate::common::peer::{
+    Answer, EACH_BY_ITSELF, INSECURE, Peer, assert_accounted, net_receiver, otlp_config,
+};
 use crate::common::strict_peer::{Reaction, StrictPeer};
 use crate::common::{
     assert_fault, collector, count, count_after, end, file, free_address, lines_until, run, signal,
@@ -132,7 +134,8 @@ fn what_fails_for_another_reason_leaves_compression_on() {
     let (peer, address) = (Peer::with(answers), free_address());
     let _server = peer.serve(address, None, true);
     let receiver = net_receiver().replace("{root", "{collection_interval: 10ms, root");
-    let mut child = collector(&otlp_config(&receiver, &address.to_string(), INSECURE), &[]);
+    let more = format!("{INSECURE}, {EACH_BY_ITSELF}");
+    let mut child = collector(&otlp_config(&receiver, &address.to_string(), &more), &[]);
     wait(&mut child, || peer.received.lock().unwrap().len() > 3);
     let stderr = end(child);
     let headers = peer.headers.lock().unwrap().join("");

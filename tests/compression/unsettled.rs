@@ -7,7 +7,9 @@ use std::thread;
 use tokio::sync::Barrier;
 
 use super::{LESS, wait};
-use crate::common::peer::{INSECURE, Peer, assert_accounted, net_receiver, otlp_config};
+use crate::common::peer::{
+    EACH_BY_ITSELF, INSECURE, Peer, assert_accounted, net_receiver, otlp_config,
+};
 use crate::common::strict_peer::{Reaction, StrictPeer};
 use crate::common::{
     collector, count, count_after, end, file, free_address, lines_until, run, text,
@@ -48,7 +50,8 @@ fn the_first_message_on_a_connection_settles_what_it_takes() {
         _ => Reaction::Take,
     });
     let receiver = net_receiver().replace("{root", "{collection_interval: 10ms, root");
-    let config = otlp_config(&receiver, &peer.address.to_string(), INSECURE);
+    let more = format!("{INSECURE}, {EACH_BY_ITSELF}");
+    let config = otlp_config(&receiver, &peer.address.to_string(), &more);
     let mut child = collector(&config, &[]);
     wait(&mut child, || peer.encodings().len() > 6);
     let stderr = end(child);

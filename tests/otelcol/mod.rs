@@ -1,6 +1,6 @@
 //! Chained with the real OpenTelemetry Collector: what a tree shows is what arrives there.
 
-mod points;
+pub(crate) mod points;
 pub(crate) mod process;
 
 use std::collections::BTreeSet;
@@ -10,7 +10,8 @@ use std::net::{SocketAddr, TcpStream};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use self::points::{assert_same, points, times};
+pub(crate) use self::points::times;
+use self::points::{assert_same, points};
 use self::process::Otelcol;
 use crate::common::alone::{CPU, alone};
 use crate::common::peer::{INSECURE, assert_accounted, otlp_config};

@@ -80,10 +80,24 @@ fn sorted(attributes: &Value) -> String {
 }
 
 /// When the points of `s/c` were read, in the order in which they arrived.
-pub(super) fn times(requests: &[Value]) -> Vec<u64> {
+pub(crate) fn times(requests: &[Value]) -> Vec<u64> {
     let lines = points(requests);
     let lines = lines.iter().filter(|line| line.contains("\"s/c\""));
     lines
         .map(|line| line.rsplit_once("time=").unwrap().1.parse().unwrap())
+        .collect()
+}
+
+/// The whole numbers of this metric, in the order in which they arrived.
+pub(crate) fn ints(requests: &[Value], name: &str) -> Vec<i64> {
+    let name = format!("{name:?}");
+    let lines = points(requests);
+    let lines = lines.iter().filter(|line| line.contains(&name));
+    lines
+        .map(|line| {
+            let (_, after) = line.rsplit_once(" int=").unwrap();
+            let (number, _) = after.split_once(' ').unwrap();
+            number.trim_matches('"').parse().unwrap()
+        })
         .collect()
 }

@@ -84,6 +84,10 @@ impl Exporter for Otlp {
         Some(self.destination.clone())
     }
 
+    fn message_limit(&self) -> Option<usize> {
+        Some(self.limit.to_join())
+    }
+
     async fn export(&self, request: &[Batch]) -> Result<(), ExportError> {
         let to = &*self.destination;
         let mut left: VecDeque<Batch> = request.iter().cloned().collect();

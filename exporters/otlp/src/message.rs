@@ -14,6 +14,10 @@ use tokio::time::Instant;
 /// that says that it takes a byte is not believed.
 const LEAST_STATED: usize = 64 << 10;
 
+/// What gRPC's peers take where nobody has said otherwise
+/// ([grpc-go](https://pkg.go.dev/google.golang.org/grpc#MaxRecvMsgSize), a Collector too).
+const DEFAULT_LIMIT: usize = 4 << 20;
+
 /// After this time the peer is asked anew: it may take more by then.
 const FORGET_AFTER: Duration = Duration::from_hours(1);
 
@@ -102,6 +106,13 @@ impl MessageLimit {
     /// The next connection may be to another peer.
     pub(crate) fn forget(&self) {
         *locked(&self.learnt) = None;
+    }
+
+    /// How large a message should be at the most that is joined of several requests: an eighth below the limit, since what
+    /// is to be joined is not measured to the byte.
+    pub(crate) fn to_join(&self) -> usize {
+        let limit = self.bytes().min(DEFAULT_LIMIT);
+        limit - limit / 8
     }
 
     fn bytes(&self) -> usize {

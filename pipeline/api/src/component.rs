@@ -1,5 +1,6 @@
 //! The kinds of components, and what each is asked.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,6 +16,7 @@ use crate::demand::Demand;
 use crate::error::{BoxError, Result};
 use crate::host::Host;
 use crate::inspection::{Explanation, Inspection};
+use crate::storage::Storage;
 
 /// What every component has, whatever its kind.
 pub trait Component: Sized {
@@ -142,6 +144,12 @@ pub trait Exporter: Send + Sync + 'static {
         None
     }
 
+    /// How many bytes of OTLP a request should have at the most that is joined of several that wait; `None`: each is
+    /// exported by itself.
+    fn message_limit(&self) -> Option<usize> {
+        None
+    }
+
     /// Its own defaults for queue, retry and time-out.
     #[must_use]
     fn delivery() -> Delivery
@@ -161,6 +169,11 @@ pub trait Extension: Send + Sync + 'static {
     /// One that ends the program.
     async fn start(&self, _host: &Host) -> Result<()> {
         Ok(())
+    }
+
+    /// Where exporters may keep what they have not sent yet, if it is a storage.
+    fn storage(&self) -> Option<Arc<dyn Storage>> {
+        None
     }
 
     /// Runs beside the pipelines, from its start on. It hears the shutdown when everything else has ended.
@@ -250,7 +263,7 @@ pub struct Delivery {
     pub num_consumers: usize,
     /// Whether a failed export is tried again.
     pub retry: bool,
-    /// Whether a full queue waits (and so the receivers skip) instead of dropping the newest request.
+    /// Whether a full queue waits (and so the receivers skip), instead of thinning the sweeps that wait.
     pub block_on_overflow: bool,
 }
 

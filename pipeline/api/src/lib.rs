@@ -131,6 +131,7 @@ mod per_series;
 mod registry;
 mod remark;
 mod status;
+mod storage;
 pub mod telemetry;
 #[cfg(feature = "testing")]
 #[allow(clippy::missing_panics_doc)] // its functions are assertions
@@ -147,8 +148,8 @@ pub use config::Secret;
 pub use context::Context;
 pub use data::{
     AnyValue, Attributes, Batch, Bounds, Created, Declared, DeclaredBy, ExponentialHistogram, Head,
-    Histogram, Kind, Metric, Route, Scope, Series, Source, SourceDirectory, SourceFile, Sweep,
-    Table, TableMap, TableSplitter, Temporality, Times, Value, points,
+    Histogram, Kind, Metric, Receipt, Route, Scope, Series, Source, SourceDirectory, SourceFile,
+    Sweep, Table, TableMap, TableSplitter, Temporality, Times, Value, points,
 };
 pub use demand::{Demand, Verdict, Want};
 pub use error::{BoxError, Error, Result, with_causes};
@@ -159,6 +160,7 @@ pub use per_series::{Memo, PerSeries, TableRewrite};
 pub use registry::{Build, Decode, Factory, Registration};
 pub use remark::Remark;
 pub use status::{ComponentStatus, Condition, Status};
+pub use storage::{LogEvent, LogPosition, LogRange, Replay, RequestLog, Storage, StoredLog, Thin};
 pub use watched::{FileReader, FileWatch, RELOAD_INTERVAL, Watched};
 
 pub use {async_trait::async_trait, inventory, opentelemetry_proto, schemars, serde};

@@ -6,16 +6,17 @@ use std::sync::Arc;
 use pipeline::telemetry::{Counters, RuleLog};
 use pipeline::{
     Context, Demand, Exporter as _, Extension, FileWatch, Outlet, PipelineShape, Processor,
-    Receiver, ReceiverClock, Shutdown, StartupReport, Status,
+    Receiver, ReceiverClock, RequestLog, Shutdown, StartupReport, Status, Storage, Thin,
 };
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::builder::Builder;
-use crate::config::{Config, DeliveryConfig, Diagnostic};
-use crate::exporter::{ExporterTask, StartedExporter, Surroundings};
+use crate::config::{Config, DeliveryConfig, Diagnostic, Memory, Overflow};
+use crate::exporter::{ExporterTask, PersistentQueue, StartedExporter, Surroundings, thin};
 use crate::fanout::{Output, fanout};
 use crate::join::{FirstOfEach, Joins, Way};
+use crate::memory::MemoryLimit;
 use crate::processor::{Request, run_processor};
 
 /// All components, built, and how they hang together.
@@ -27,11 +28,14 @@ pub(crate) struct Graph {
     pub(crate) required: BTreeSet<String>,
     /// In the order in which they start.
     pub(crate) extensions: Vec<(String, Box<dyn Extension>)>,
+    /// Those of them that keep queues.
+    pub(crate) storages: BTreeMap<String, Arc<dyn Storage>>,
     pub(crate) rules: RuleLog,
     /// What components were built of and may change.
     pub(crate) files: Vec<FileWatch>,
     pub(crate) status: Status,
     pub(crate) capacity: usize,
+    pub(crate) memory: Memory,
 }
 
 /// A pipeline: the ids of its components, and its own processors.
@@ -58,10 +62,12 @@ pub(crate) fn build(
         exporters: BTreeMap::new(),
         required: BTreeSet::new(),
         extensions: Vec::new(),
+        storages: BTreeMap::new(),
         rules: context.rules.clone(),
         files: Vec::new(),
         status: Status::default(),
         capacity: service.channel_capacity.get().into(),
+        memory: service.memory,
     };
     for (name, pipeline) in service.pipelines {
         for id in &pipeline.receivers {
@@ -99,6 +105,8 @@ pub(crate) fn build(
     for id in service.extensions {
         if let Some(component) = config.extensions.remove(&id) {
             let extension = builder.build(component, "extensions", &id);
+            let storage = extension.as_ref().and_then(|it| it.storage());
+            graph.storages.extend(storage.map(|it| (id.clone(), it)));
             graph.extensions.extend(extension.map(|it| (id, it)));
         }
     }
@@ -120,7 +128,31 @@ impl Graph {
         };
         self.pipelines.iter().map(shape).collect()
     }
+
+    /// Opens the logs of the exporters that keep their queues on disk, once the extensions have started.
+    ///
+    /// # Errors
+    /// Why one cannot be gone on with, the exporter's id first.
+    pub(crate) fn open_logs(&self) -> Result<RequestLogs, String> {
+        let mut logs = RequestLogs::new();
+        for (id, (_, config)) in &self.exporters {
+            // That it is one was checked.
+            let storage = config.queue.storage.as_ref();
+            if let Some(storage) = storage.and_then(|it| self.storages.get(it)) {
+                let coalesces = config.overflow == Overflow::Coalesce;
+                let thin = coalesces.then_some(thin as Thin);
+                let log = storage
+                    .open(id, thin)
+                    .map_err(|error| format!("{id}: {error}"))?;
+                logs.insert(id.clone(), log);
+            }
+        }
+        Ok(logs)
+    }
 }
+
+/// The logs of exporters, by their ids.
+pub(crate) type RequestLogs = BTreeMap<String, Box<dyn RequestLog>>;
 
 /// What runs.
 pub(crate) struct RunningGraph {
@@ -149,6 +181,7 @@ pub(crate) enum Ended {
 /// Starts everything, the far end first. Only receivers hear the shutdown; every other task ends when its channel closes.
 pub(crate) fn spawn(
     graph: Graph,
+    mut logs: RequestLogs,
     shutdown: &Shutdown,
     once: bool,
     counters: &Counters,
@@ -156,6 +189,7 @@ pub(crate) fn spawn(
     let mut tasks = JoinSet::new();
     let (give_up, hear_give_up) = watch::channel(false);
     let capacity = graph.capacity;
+    let memory = MemoryLimit::of(&graph.memory);
     let pipelines = graph.pipelines.iter();
     let joins = Joins::new(pipelines.map(|it| (&*it.name, &*it.exporters)));
     let mut exporters: BTreeMap<String, Output> = BTreeMap::new();
@@ -166,6 +200,7 @@ pub(crate) fn spawn(
         let surroundings = Surroundings {
             once,
             is_shared: shared.contains(&id),
+            memory,
         };
         let status = exporter.status().clone();
         let task = ExporterTask::new(
@@ -176,14 +211,11 @@ pub(crate) fn spawn(
             status,
             Shutdown::new(hear_give_up.clone()),
         );
-        let own_id = id.clone();
-        tasks.spawn(async move {
-            if task.run(from).await {
-                Ended::Stage
-            } else {
-                Ended::ClosedExporter(own_id)
-            }
-        });
+        let from = match logs.remove(&id) {
+            Some(log) => spawn_persistent_queue(log, &task, from, &hear_give_up, &mut tasks),
+            None => from,
+        };
+        spawn_exporter(id.clone(), task, from, &mut tasks);
         if let Some(name) = joins.before(&id) {
             let stage = Box::new(FirstOfEach::new(once));
             to = spawn_processor(stage, to, capacity, counters.of(&name), &mut tasks);
@@ -252,6 +284,41 @@ pub(crate) fn spawn(
         receivers,
         exporters,
     }
+}
+
+/// Starts an exporter's task.
+fn spawn_exporter(
+    id: String,
+    task: ExporterTask,
+    from: mpsc::Receiver<Request>,
+    tasks: &mut JoinSet<Ended>,
+) {
+    tasks.spawn(async move {
+        if task.run(from).await {
+            Ended::Stage
+        } else {
+            Ended::ClosedExporter(id)
+        }
+    });
+}
+
+/// Starts an exporter's queue on disk; where its task gets requests from.
+fn spawn_persistent_queue(
+    log: Box<dyn RequestLog>,
+    exporter: &ExporterTask,
+    from: mpsc::Receiver<Request>,
+    hear_give_up: &watch::Receiver<bool>,
+    tasks: &mut JoinSet<Ended>,
+) -> mpsc::Receiver<Request> {
+    // What it has in here is in no queue: one at a time.
+    let (to, stored) = mpsc::channel(1);
+    let give_up = Shutdown::new(hear_give_up.clone());
+    let queue = PersistentQueue::new(log, exporter.accounting(), to, give_up);
+    tasks.spawn(async move {
+        queue.run(from).await;
+        Ended::Stage
+    });
+    stored
 }
 
 /// The exporters that get data of a receiver that another exporter gets too.

@@ -10,6 +10,7 @@ mod files;
 mod graph;
 mod inspect;
 mod join;
+mod memory;
 mod processor;
 mod resource;
 mod service_manager;

@@ -58,10 +58,17 @@ pub(crate) async fn run(
         started = OwnTasks::start(exporters.collect(), &counters, workers) => started?,
         _ = signals.next() => return exit_result(options, &required, &counters),
     };
+    let logs = graph.open_logs()?;
     let (end, shutdown) = watch::channel(false);
     let mut running = {
         let _spawned_there = workers.enter();
-        spawn(graph, &Shutdown::new(shutdown), options.once, &counters)
+        spawn(
+            graph,
+            logs,
+            &Shutdown::new(shutdown),
+            options.once,
+            &counters,
+        )
     };
     let (mut receiving, mut exporting) = (running.receivers, running.exporters);
     let mut startup = StartupReporter::new(running.receivers, required.clone(), rules);

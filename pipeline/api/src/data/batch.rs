@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Table, Value};
+use super::{Receipt, Table, Value};
 
 /// What the series of one table showed: a value each, when it was read, and since when it counts.
 #[derive(Clone, Debug)]
@@ -15,6 +15,7 @@ pub struct Batch {
     sweep: Sweep,
     points: usize,
     ended: usize,
+    receipt: Option<Arc<Receipt>>,
 }
 
 impl Batch {
@@ -52,6 +53,7 @@ impl Batch {
             sweep,
             points,
             ended,
+            receipt: None,
         }
     }
 
@@ -98,7 +100,10 @@ impl Batch {
                 Times::Each(rows.iter().map(|row| times[*row as usize]).collect())
             }
         };
-        Batch::new(table, starts, times, values, self.sweep)
+        Batch {
+            receipt: self.receipt.clone(),
+            ..Batch::new(table, starts, times, values, self.sweep)
+        }
     }
 
     /// The same rows with other values.
@@ -161,6 +166,19 @@ impl Batch {
         self
     }
 
+    /// The same, of a request that is also kept elsewhere: what is made of it has the receipt too.
+    #[must_use]
+    pub fn with_receipt(self, receipt: Arc<Receipt>) -> Batch {
+        let receipt = Some(receipt);
+        Batch { receipt, ..self }
+    }
+
+    /// What tells that it is done with, if anybody wants to know.
+    #[must_use]
+    pub fn receipt(&self) -> Option<&Arc<Receipt>> {
+        self.receipt.as_ref()
+    }
+
     /// Whose readings these are.
     #[must_use]
     pub fn table(&self) -> &Arc<Table> {
@@ -185,13 +203,29 @@ impl Batch {
         &self.values
     }
 
+    /// How many bytes of memory its values and their times take, without the table.
+    #[must_use]
+    pub fn value_bytes(&self) -> usize {
+        let times = match &self.times_unix_nano {
+            Times::One(_) => 0,
+            Times::Each(times) => size_of_val(&**times),
+        };
+        let beside = if self.table.has_histograms() {
+            self.values.iter().map(Value::heap_bytes).sum()
+        } else {
+            0
+        };
+        size_of_val(&**self.values) + times + beside
+    }
+
     /// The same values, to be kept when the batch has gone.
     pub(crate) fn shared_values(&self) -> Arc<Vec<Value>> {
         Arc::clone(&self.values)
     }
 
     /// When its rows were read.
-    pub(crate) fn times(&self) -> &Times {
+    #[must_use]
+    pub fn times(&self) -> &Times {
         &self.times_unix_nano
     }
 

@@ -3,6 +3,7 @@
 mod attributes;
 mod batch;
 mod kind;
+mod receipt;
 mod series;
 mod source;
 mod split;
@@ -13,6 +14,7 @@ mod value;
 pub use attributes::{AnyValue, Attributes};
 pub use batch::{Batch, Route, Sweep, Times, points};
 pub use kind::{Bounds, Kind, Temporality};
+pub use receipt::Receipt;
 pub use series::{Metric, Series};
 pub use source::{Created, Declared, DeclaredBy, Source, SourceDirectory, SourceFile};
 pub use split::TableSplitter;

@@ -1,14 +1,16 @@
 //! Who the series of a table are: what stays the same from sweep to sweep.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
-use super::{Attributes, Series};
+use super::{Attributes, Kind, Series};
 
 /// The series of some whole devices of one subsystem, a few thousand at most, shared by all sweeps that show them.
 pub struct Table {
     head: Arc<Head>,
     series: Arc<Vec<Series>>,
+    /// Whether any of them is a histogram, once somebody has asked.
+    has_histograms: OnceLock<bool>,
     /// Who wants to know when nobody holds it any more.
     told: Mutex<Vec<Weak<Mutex<Vec<usize>>>>>,
 }
@@ -48,8 +50,12 @@ impl Table {
     /// A table of series that its maker keeps too: shared, not copied.
     #[must_use]
     pub fn shared(head: Arc<Head>, series: Arc<Vec<Series>>) -> Arc<Table> {
-        let told = Mutex::default();
-        Arc::new(Table { head, series, told })
+        Arc::new(Table {
+            head,
+            series,
+            has_histograms: OnceLock::new(),
+            told: Mutex::default(),
+        })
     }
 
     /// Its address is left there when nobody holds it any more.
@@ -82,6 +88,19 @@ impl Table {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.series.is_empty()
+    }
+
+    /// Whether any series is a histogram, whose values are of their own size.
+    pub(super) fn has_histograms(&self) -> bool {
+        let is_histogram = |series: &Series| {
+            matches!(
+                series.kind,
+                Kind::Histogram { .. } | Kind::ExponentialHistogram { .. }
+            )
+        };
+        *self
+            .has_histograms
+            .get_or_init(|| self.series.iter().any(is_histogram))
     }
 
     /// The rows without the table, so that a [`Memo`](crate::Memo) can outlive it and still know them.

@@ -21,6 +21,20 @@ pub enum Value {
     ExponentialHistogram(Arc<ExponentialHistogram>),
 }
 
+impl Value {
+    /// What it takes beside itself.
+    pub(super) fn heap_bytes(&self) -> usize {
+        match self {
+            Value::Histogram(it) => size_of::<Histogram>() + size_of_val(&*it.counts),
+            Value::ExponentialHistogram(it) => {
+                let buckets = size_of_val(&*it.positive.1) + size_of_val(&*it.negative.1);
+                size_of::<ExponentialHistogram>() + buckets
+            }
+            _ => 0,
+        }
+    }
+}
+
 /// What a histogram showed
 /// ([OpenTelemetry: histogram](https://opentelemetry.io/docs/specs/otel/metrics/data-model/#histogram)). How many
 /// measurements there were is the sum of the counts.

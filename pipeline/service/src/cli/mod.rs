@@ -6,11 +6,13 @@ mod health;
 mod inspect;
 mod prepare;
 mod print_config;
+mod queue;
 mod run;
 mod schema;
 mod validate;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -77,6 +79,14 @@ enum Command {
         /// Whether it is alive, not whether it is ready
         #[arg(long)]
         live: bool,
+    },
+    /// Show what waits on disk below the `directory` of a storage: exporter, requests, points, bytes, times, damage
+    Queue {
+        /// The directory
+        directory: PathBuf,
+        /// Write the requests themselves, as OTLP JSON, one a line
+        #[arg(long)]
+        export: bool,
     },
     /// List the component types of this binary: type, kind, crate, version, file
     Components,
@@ -157,6 +167,7 @@ pub(crate) fn main(build_info: BuildInfo) -> ExitCode {
             Ok(false) => return ExitCode::from(1),
             result => result.map(drop),
         },
+        Command::Queue { directory, export } => queue::queue(&directory, export),
         Command::Components => {
             components::components();
             Ok(())

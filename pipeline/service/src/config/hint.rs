@@ -26,9 +26,14 @@ const ALIASES: [(&str, &str, &str); 15] = [
 ];
 
 /// Types that are something else than what is here.
-const OTHERS: [(&str, &str, &str); 3] = [
+const OTHERS: [(&str, &str, &str); 4] = [
     ("exporter", "otlphttp", OTLP_HTTP),
     ("exporter", "otlp_http", OTLP_HTTP),
+    (
+        "processor",
+        "memory_limiter",
+        "no processor is needed for that: over the limit of `service.memory` the sending queues let go first",
+    ),
     (
         "exporter",
         "prometheusremotewrite",

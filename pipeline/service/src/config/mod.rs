@@ -16,6 +16,7 @@ mod print;
 mod reader_parts;
 mod readers;
 mod schema;
+mod sending_queue;
 mod service;
 mod source_line;
 mod substitute;
@@ -34,11 +35,10 @@ pub(crate) use hide::hide;
 pub(crate) use load::{Loaded, load};
 pub(crate) use print::print;
 pub(crate) use schema::{add_defaults, schema};
+pub(crate) use sending_queue::{Overflow, SendingQueue, Sizer};
 use service::Service;
 pub use service::delivery_config;
-pub(crate) use service::{
-    DeliveryConfig, Encoding, Level, Logs, RetryOnFailure, SendingQueue, Sizer,
-};
+pub(crate) use service::{DeliveryConfig, Encoding, Level, Logs, Memory, RetryOnFailure};
 pub(crate) use subsystem::near_subsystem;
 
 /// A configuration whose every value has its type; nothing is built yet.

@@ -10,7 +10,8 @@ use super::check::Check;
 use super::diagnostic::Diagnostic;
 use super::own_metrics::{MetricReader, MetricsLevel};
 use super::reader_parts::{Parts, receiver_settings};
-use super::service::{DeliveryConfig, PipelineConfig, RetryOnFailure, SendingQueue, Service};
+use super::sending_queue::{Overflow, SendingQueue};
+use super::service::{DeliveryConfig, PipelineConfig, RetryOnFailure, Service};
 use super::{Config, ConfiguredComponent};
 
 /// How many messages wait while the far side is away.
@@ -131,8 +132,9 @@ impl Check<'_> {
 fn delivery_of(parts: &Parts, mut delivery: Delivery) -> DeliveryConfig {
     delivery.timeout = parts.timeout.map_or(delivery.timeout, |it| it.0);
     DeliveryConfig {
+        overflow: Overflow::Coalesce,
         queue: SendingQueue {
-            queue_size: QUEUE_SIZE,
+            queue_size: Some(QUEUE_SIZE),
             ..SendingQueue::default()
         },
         retry: RetryOnFailure::of(&delivery),

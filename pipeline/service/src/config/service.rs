@@ -1,15 +1,16 @@
 //! What the user writes below `service:`, and around each receiver and exporter.
 
 use std::collections::BTreeMap;
-use std::num::{NonZeroU16, NonZeroUsize};
+use std::num::NonZeroU16;
 use std::path::PathBuf;
 
-use pipeline::config::Duration;
+use pipeline::config::{ByteSize, Duration};
 use pipeline::{AnyValue, Delivery};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::own_metrics::Metrics;
+use super::sending_queue::{Overflow, SendingQueue};
 
 /// `service:`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -27,6 +28,9 @@ pub(crate) struct Service {
     /// Where the host's file system is seen from here.
     #[serde(default = "host_root")]
     pub(crate) host_root: PathBuf,
+    /// How much memory it may take.
+    #[serde(default)]
+    pub(crate) memory: Memory,
     /// What the program reports of itself.
     #[serde(default)]
     pub(crate) telemetry: Telemetry,
@@ -45,6 +49,7 @@ impl Service {
             channel_capacity: channel_capacity(),
             shutdown_timeout: shutdown_timeout(),
             host_root: host_root(),
+            memory: Memory::default(),
             telemetry: Telemetry::default(),
             extensions: Vec::new(),
             pipelines,
@@ -62,6 +67,39 @@ fn shutdown_timeout() -> Duration {
 
 fn host_root() -> PathBuf {
     PathBuf::from("/")
+}
+
+/// `service.memory:`. From 80 % of the limit on the sending queues let go what they can.
+#[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Memory {
+    /// How much the program may take.
+    pub(crate) limit: Option<ByteSize>,
+    /// The same as a part of what its cgroup may take, or else of what the machine has; where `limit` is written that holds.
+    pub(crate) limit_percentage: Percentage,
+}
+
+/// 1 to 100.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(try_from = "u8")]
+pub(crate) struct Percentage(#[schemars(range(min = 1, max = 100))] pub(crate) u8);
+
+impl Default for Percentage {
+    fn default() -> Percentage {
+        Percentage(100)
+    }
+}
+
+impl TryFrom<u8> for Percentage {
+    type Error = &'static str;
+
+    fn try_from(percentage: u8) -> Result<Percentage, &'static str> {
+        if (1..=100).contains(&percentage) {
+            Ok(Percentage(percentage))
+        } else {
+            Err("a percentage is from 1 to 100")
+        }
+    }
 }
 
 /// `service.telemetry:`.
@@ -128,44 +166,6 @@ pub(crate) struct PipelineConfig {
     pub(crate) exporters: Vec<String>,
 }
 
-/// `sending_queue:` of an exporter, with the Collector's keys and defaults
-/// ([exporterhelper](https://github.com/open-telemetry/opentelemetry-collector/tree/main/exporter/exporterhelper)).
-#[derive(Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct SendingQueue {
-    /// Without it one request is under way at a time, and what is above waits.
-    pub(crate) enabled: bool,
-    /// How many requests are under way at a time.
-    pub(crate) num_consumers: Option<NonZeroUsize>,
-    /// How much it holds, those under way included.
-    pub(crate) queue_size: NonZeroUsize,
-    /// What `queue_size` counts.
-    pub(crate) sizer: Sizer,
-    /// What is above waits for room, whatever the exporter does.
-    pub(crate) block_on_overflow: Option<bool>,
-}
-
-impl Default for SendingQueue {
-    fn default() -> SendingQueue {
-        let queue_size = NonZeroUsize::new(1000).expect("1000 is not 0");
-        SendingQueue {
-            enabled: true,
-            num_consumers: None,
-            queue_size,
-            sizer: Sizer::Requests,
-            block_on_overflow: None,
-        }
-    }
-}
-
-/// What `queue_size` counts.
-#[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Sizer {
-    Requests,
-    Items,
-}
-
 /// `retry_on_failure:` of an exporter, with the Collector's keys and defaults.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -180,8 +180,10 @@ pub(crate) struct RetryOnFailure {
     pub(crate) multiplier: f64,
     /// No time is longer.
     pub(crate) max_interval: Duration,
-    /// After so long a request is given up; 0: never.
-    pub(crate) max_elapsed_time: Duration,
+    /// After so long a request is given up; 0: never. Where it is not written: never where the queue coalesces or is on
+    /// disk, and 300s elsewhere and with `--once`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) max_elapsed_time: Option<Duration>,
 }
 
 impl Default for RetryOnFailure {
@@ -192,7 +194,7 @@ impl Default for RetryOnFailure {
             randomization_factor: 0.5,
             multiplier: 1.5,
             max_interval: Duration::from_secs(30),
-            max_elapsed_time: Duration::from_secs(300),
+            max_elapsed_time: None,
         }
     }
 }
@@ -206,11 +208,19 @@ impl RetryOnFailure {
         }
     }
 
+    /// After which time a request is given up, where it is written, or else by whether nothing is lost while it is tried
+    /// again; zero: never.
+    pub(crate) fn max_elapsed_time(&self, is_kept: bool) -> std::time::Duration {
+        let default = if is_kept { 0 } else { 300 };
+        let written = self.max_elapsed_time.as_ref();
+        written.map_or(std::time::Duration::from_secs(default), |it| it.0)
+    }
+
     /// The keys that cannot be as they are, by the Collector's own rules
     /// ([configretry](https://github.com/open-telemetry/opentelemetry-collector/tree/main/config/configretry)).
     pub(crate) fn mistakes(&self) -> Vec<(&'static str, &'static str)> {
-        let max_elapsed = self.max_elapsed_time;
-        let bounded = self.enabled && !max_elapsed.0.is_zero();
+        let max_elapsed = self.max_elapsed_time.filter(|it| !it.0.is_zero());
+        let is_below = |other| self.enabled && max_elapsed.is_some_and(|it| it < other);
         let rules = [
             (
                 !(0.0..=1.0).contains(&self.randomization_factor),
@@ -223,12 +233,12 @@ impl RetryOnFailure {
                 "may not be negative",
             ),
             (
-                bounded && max_elapsed < self.initial_interval,
+                is_below(self.initial_interval),
                 "max_elapsed_time",
                 "may not be below `initial_interval`, but for 0: for ever",
             ),
             (
-                bounded && max_elapsed < self.max_interval,
+                is_below(self.max_interval),
                 "max_elapsed_time",
                 "may not be below `max_interval`, but for 0: for ever",
             ),
@@ -247,11 +257,7 @@ impl RetryOnFailure {
 pub fn delivery_config(delivery: &Delivery) -> impl Serialize + use<> {
     WrittenDelivery {
         timeout: Duration(delivery.timeout),
-        sending_queue: SendingQueue {
-            num_consumers: NonZeroUsize::new(delivery.num_consumers),
-            block_on_overflow: Some(delivery.block_on_overflow),
-            ..SendingQueue::default()
-        },
+        sending_queue: SendingQueue::of(delivery),
         retry_on_failure: RetryOnFailure::of(delivery),
     }
 }
@@ -280,6 +286,8 @@ pub(super) struct WrittenReceiver {
 #[derive(Debug)]
 pub(crate) struct DeliveryConfig {
     pub(crate) delivery: Delivery,
+    /// What a full queue does.
+    pub(crate) overflow: Overflow,
     pub(crate) queue: SendingQueue,
     pub(crate) retry: RetryOnFailure,
 }

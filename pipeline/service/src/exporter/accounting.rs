@@ -14,7 +14,7 @@ const REQUESTS_RETRIED: Counter = Counter::sum("requests_retried");
 
 /// The counts of one exporter. Clones share them.
 #[derive(Clone)]
-pub(super) struct Accounting {
+pub(crate) struct Accounting {
     counters: Counters,
     warnings: Warnings,
     status: ComponentStatus,
@@ -95,6 +95,16 @@ impl Accounting {
             .unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
+    /// Whether the last attempt failed.
+    pub(super) fn is_failing(&self) -> bool {
+        self.state.is_failing.load(Ordering::Relaxed)
+    }
+
+    /// Something is odd that loses nothing.
+    pub(super) fn warn(&self, message: &'static str, detail: &str) {
+        self.warnings.warn(message, detail);
+    }
+
     /// When it last got on.
     pub(super) fn last_got_on(&self) -> Instant {
         *self
@@ -141,6 +151,21 @@ impl Accounting {
             let message = "sending fails and is tried again";
             self.warnings.warn_again(message, error);
         }
+    }
+
+    /// Sweeps that wait are thinned from now on.
+    pub(super) fn coalescing(&self) {
+        let message =
+            "the sending queue is full; the sweeps that wait are thinned, which costs no total";
+        self.warnings.warn_again(message, "");
+    }
+
+    /// The program takes more memory than it should: bytes.
+    pub(super) fn short_of_memory(&self, used: u64, limit: u64) {
+        let message =
+            "memory is short; less may wait in the sending queue, until it is empty again";
+        let detail = format!("{used} bytes are used, of {limit} that should be");
+        self.warnings.warn_again(message, &detail);
     }
 
     fn change_queued(&self, change: impl Fn(u64) -> u64) {

@@ -1,14 +1,17 @@
 //! What stands around an exporter: nested senders.
 //!
 //! ```text
-//! channel ──▶ overflow ──▶ queue ──▶ retry ──▶ time-out ──▶ exporter
+//! channel ──▶ (queue on disk ──▶) batcher ──▶ backlog ──▶ queue ──▶ retry ──▶ time-out ──▶ exporter
 //! ```
 //!
 //! Handed = sent + rejected + dropped + queued: [`Accounting`] counts each point that passes.
 
 mod accounting;
+mod backlog;
+mod batcher;
 mod overflow;
 mod own_tasks;
+mod persistent;
 mod queue;
 mod retry;
 mod started;
@@ -20,34 +23,52 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pipeline::telemetry::{Counter, Counters, DropReason};
-use pipeline::{ComponentStatus, Exporter, Shutdown, points};
+use pipeline::{Batch, ComponentStatus, Exporter, Receipt, Shutdown, points};
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
-use crate::config::DeliveryConfig;
+use crate::config::{DeliveryConfig, Overflow};
+use crate::memory::MemoryLimit;
 use crate::processor::Request;
 
-use accounting::{Accounting, SHUTDOWN};
-use overflow::Overflow;
-use queue::{Queue, Turn};
+pub(crate) use accounting::Accounting;
+use accounting::SHUTDOWN;
+use backlog::Backlog;
+use batcher::Batcher;
+use overflow::{Coalescing, MemoryWatch};
+use persistent::keep;
+use queue::{MemoryQueue, Queue, Turn};
 use retry::RetrySender;
 use timeout::TimeoutSender;
 
 pub(crate) use own_tasks::OwnTasks;
+pub(crate) use persistent::{PersistentQueue, thin};
 pub(crate) use started::StartedExporter;
 
 /// One exporter's task: takes requests from its channel, and ends when all of them were sent or dropped.
 pub(crate) struct ExporterTask {
     counters: Counters,
     accounting: Accounting,
-    queue: Queue,
+    /// What comes was on disk first, and counts as handed over already.
+    is_stored: bool,
+    /// What waits to be joined, where that is configured.
+    batcher: Option<Batcher>,
+    queue: Box<dyn Queue>,
     /// What has no room in the queue while the exporter gets on.
-    overflow: Overflow,
-    /// Whether what is above waits while something is in the overflow.
+    backlog: Backlog,
+    /// Whether what is above waits while something is in the backlog.
     holds_up: bool,
-    /// How long nothing need have been sent for the exporter to count as stalled, so that what has no room is dropped;
-    /// `None`: it never is.
+    /// Whether what is above waits while anything is in the queue.
+    waits_for_result: bool,
+    /// What gives way once the exporter is stalled.
+    overflow: Overflow,
+    /// While sweeps that wait are thinned.
+    coalescing: Option<Coalescing>,
+    /// Whether memory is short, looked at while the queue grows.
+    memory: Option<MemoryWatch>,
+    /// How long nothing need have been sent for the exporter to count as stalled, so that something gives way; `None`: it
+    /// never is.
     stalled_after: Option<Duration>,
     consumers: usize,
     exporter: Arc<dyn Exporter>,
@@ -63,6 +84,8 @@ pub(crate) struct Surroundings {
     pub(crate) once: bool,
     /// Another exporter gets data from the same receiver: that one is not to wait for this one.
     pub(crate) is_shared: bool,
+    /// From how much memory on less may wait.
+    pub(crate) memory: Option<MemoryLimit>,
 }
 
 /// What became of a request that was under way.
@@ -83,26 +106,51 @@ impl ExporterTask {
         status: ComponentStatus,
         give_up: Shutdown,
     ) -> ExporterTask {
-        let Surroundings { once, is_shared } = surroundings;
+        let Surroundings {
+            once,
+            is_shared,
+            memory,
+        } = surroundings;
         let accounting = Accounting::new(counters.clone(), status);
-        let delivery = config.delivery;
-        let blocks = delivery.block_on_overflow || !config.queue.enabled;
+        let DeliveryConfig {
+            delivery,
+            overflow,
+            queue,
+            retry,
+        } = config;
+        // What has no room waits on disk, and not in here.
+        let is_stored = queue.storage.is_some();
+        let overflow = if is_stored { Overflow::Block } else { overflow };
+        let blocks = overflow == Overflow::Block;
         let timeout = TimeoutSender::new(Arc::clone(&exporter), delivery.timeout);
         let never = blocks || once || delivery.timeout.is_zero();
-        let queue = Queue::new(&config.queue);
-        counters.record(Counter::QUEUE_CAPACITY, queue.size() as u64);
+        let is_kept = is_stored || overflow == Overflow::Coalesce;
+        let limit = retry.max_elapsed_time(is_kept && !once);
+        let in_memory = MemoryQueue::new(&queue);
+        counters.record(Counter::QUEUE_CAPACITY, in_memory.size() as u64);
         ExporterTask {
-            queue,
-            overflow: Overflow::default(),
+            is_stored,
+            batcher: Batcher::new(&queue),
+            queue: Box::new(in_memory),
+            backlog: Backlog::default(),
             holds_up: blocks || !is_shared,
+            waits_for_result: queue.wait_for_result,
+            overflow,
+            coalescing: None,
+            memory: memory.map(MemoryWatch::new),
             stalled_after: (!never).then_some(delivery.timeout),
             consumers: delivery.num_consumers.max(1),
-            sender: Arc::new(RetrySender::new(timeout, config.retry, accounting.clone())),
+            sender: Arc::new(RetrySender::new(timeout, retry, limit, accounting.clone())),
             counters,
             accounting,
             exporter,
             give_up,
         }
+    }
+
+    /// Its counts, for what stands before it.
+    pub(crate) fn accounting(&self) -> Accounting {
+        self.accounting.clone()
     }
 
     /// Runs until the channel closes and the queue is empty: `true`; or nobody reads any more what the exporter writes: `false`.
@@ -113,91 +161,102 @@ impl ExporterTask {
             self.fill_queue();
             let queued = self.queue.used() as u64;
             self.counters.record(Counter::QUEUE_SIZE, queued);
-            while under_way.len() < self.consumers
-                && let Some((turn, request)) = self.queue.next()
-            {
-                let (sender, accounting) = (Arc::clone(&self.sender), self.accounting.clone());
-                under_way.spawn(send(
-                    sender,
-                    accounting,
-                    self.give_up.clone(),
-                    turn,
-                    request,
-                ));
-            }
+            self.send_next(&mut under_way);
             if !is_open && under_way.is_empty() {
                 self.exporter.drain(self.give_up.clone()).await;
                 return true;
             }
-            let takes_more = is_open && (self.overflow.is_empty() || !self.holds_up);
-            let stalls = self.stalls_at().filter(|_| !self.overflow.is_empty());
+            let has_room = self.backlog.is_empty() || !self.holds_up;
+            let takes_more =
+                is_open && has_room && (!self.waits_for_result || self.queue.is_empty());
+            let stalls = self.stalls_at().filter(|_| !self.backlog.is_empty());
+            let joined = self.batcher.as_ref().and_then(Batcher::waits_until);
             tokio::select! {
                 biased;
                 Some(finished) = under_way.join_next() => {
-                    let finished = unwound(finished);
-                    self.accounting.unqueued(finished.points);
-                    self.queue.done(finished.turn);
-                    if finished.is_closed {
+                    if self.finish(unwound(finished)) {
                         self.close(under_way, from).await;
                         return false;
                     }
                 }
-                request = from.recv(), if takes_more => match request {
-                    Some(request) => self.take(request),
-                    None => is_open = false,
-                },
-                () = sleep_until(stalls.unwrap_or_else(Instant::now)), if stalls.is_some() => {
-                    let points = self.overflow.clear();
-                    self.drop_for_want_of_room(points);
+                request = from.recv(), if takes_more => {
+                    is_open = request.is_some();
+                    if let Some(request) = request {
+                        self.take(request);
+                    } else {
+                        self.flush();
+                    }
                 }
+                () = sleep_until(joined.unwrap_or_else(Instant::now)), if joined.is_some() => self.flush(),
+                () = sleep_until(stalls.unwrap_or_else(Instant::now)), if stalls.is_some() => self.stall(),
             }
         }
     }
 
-    /// Takes in a request, or drops it.
+    /// Sends what may be under way.
+    fn send_next(&mut self, under_way: &mut JoinSet<Finished>) {
+        while under_way.len() < self.consumers {
+            // What was joined on purpose is sent as it is.
+            let limit = self.exporter.message_limit();
+            let limit = limit.filter(|_| self.batcher.is_none());
+            let Some((turn, request)) = self.queue.next(limit.unwrap_or_default()) else {
+                return;
+            };
+            let (sender, accounting) = (Arc::clone(&self.sender), self.accounting.clone());
+            let give_up = self.give_up.clone();
+            under_way.spawn(send(sender, accounting, give_up, turn, request));
+        }
+    }
+
+    /// A request is done with. Whether nobody reads any more what the exporter writes.
+    fn finish(&mut self, finished: Finished) -> bool {
+        self.accounting.unqueued(finished.points);
+        self.queue.done(finished.turn);
+        self.end_coalescing();
+        finished.is_closed
+    }
+
+    /// Takes in a request.
     fn take(&mut self, mut request: Request) {
         request.retain(|batch| batch.points() > 0);
         if request.is_empty() {
             return;
         }
-        self.accounting.handed(points(&request));
+        self.handed(&request);
         if self.queue.is_empty() {
             // From now on it can get on.
             self.accounting.got_on();
         }
-        if self.overflow.is_empty() && self.queue.has_room(&request) {
-            return self.queue.push(request);
+        let Some(batcher) = &mut self.batcher else {
+            return self.enqueue(request);
+        };
+        for request in batcher.add(request) {
+            self.enqueue(request);
         }
-        if self.stalls_at().is_some_and(|at| at <= Instant::now()) {
-            return self.drop_for_want_of_room(points(&request));
+    }
+
+    /// What waits to be joined waits no longer.
+    fn flush(&mut self) {
+        if let Some(request) = self.batcher.as_mut().and_then(Batcher::flush) {
+            self.enqueue(request);
         }
-        if !self.holds_up {
-            let refused = self.overflow.refuse_next_sweep(&mut request);
-            self.drop_for_want_of_room(refused);
+    }
+
+    /// Queues a request, or does what is to be done where there is no room.
+    fn enqueue(&mut self, request: Request) {
+        if self.backlog.is_empty() && self.queue.has_room(&request) {
+            self.queue.push(request);
+        } else {
+            self.overflow(request);
         }
-        self.overflow.push(request);
+        self.spare_memory();
     }
 
     /// Moves what waits into the queue, as far as there is room.
     fn fill_queue(&mut self) {
         let queue = &mut self.queue;
-        while let Some(request) = self.overflow.pop_if(|it| queue.has_room(it)) {
+        while let Some(request) = self.backlog.pop_if(|it| queue.has_room(it)) {
             queue.push(request);
-        }
-    }
-
-    /// When it counts as stalled, unless it sends something before.
-    fn stalls_at(&self) -> Option<Instant> {
-        let after = self.stalled_after?;
-        self.accounting.last_got_on().checked_add(after)
-    }
-
-    fn drop_for_want_of_room(&self, points: u64) {
-        if points > 0 {
-            self.accounting.unqueued(points);
-            let message = "the sending queue is full; the newest requests are dropped";
-            let reason = DropReason::QUEUE_FULL;
-            self.accounting.dropped(points, reason, message, "");
         }
     }
 
@@ -210,22 +269,27 @@ impl ExporterTask {
         );
         from.close();
         while let Some(request) = from.recv().await {
-            self.accounting.handed(points(&request));
+            self.handed(&request);
             self.drop_closed(points(&request));
         }
-        let waiting = self.overflow.clear();
-        self.drop_closed(waiting);
+        let waiting = self.backlog.clear();
+        let waiting: u64 = waiting.iter().map(|it| points(it)).sum();
+        self.drop_closed(waiting + self.batcher.as_ref().map_or(0, Batcher::points));
         loop {
-            while let Some((turn, request)) = self.queue.next() {
+            while let Some((turn, request)) = self.queue.next(0) {
                 self.drop_closed(points(&request));
                 self.queue.done(turn);
             }
             let Some(finished) = under_way.join_next().await else {
                 return;
             };
-            let finished = unwound(finished);
-            self.accounting.unqueued(finished.points);
-            self.queue.done(finished.turn);
+            self.finish(unwound(finished));
+        }
+    }
+
+    fn handed(&self, request: &Request) {
+        if !self.is_stored {
+            self.accounting.handed(points(request));
         }
     }
 
@@ -244,18 +308,44 @@ async fn send(
     mut request: Request,
 ) -> Finished {
     let points_queued = points(&request);
+    let unless_sent = KeptUnlessSent::new(&request);
     let sent = tokio::select! {
         biased;
         () = give_up.wait() => None,
         is_open = sender.send(&mut request) => Some(is_open),
     };
-    if sent.is_none() {
-        accounting.dropped_silently(points(&request), SHUTDOWN);
+    let mut points_kept = 0;
+    if sent.is_some() {
+        unless_sent.defuse();
+    } else {
+        points_kept = keep(&request);
+        accounting.dropped_silently(points(&request) - points_kept, SHUTDOWN);
     }
     Finished {
         turn,
-        points: points_queued,
+        points: points_queued - points_kept,
         is_closed: sent == Some(false),
+    }
+}
+
+/// A log on disk keeps what it has of a request whose sending is broken off.
+struct KeptUnlessSent(Vec<Arc<Receipt>>);
+
+impl KeptUnlessSent {
+    fn new(request: &Request) -> KeptUnlessSent {
+        KeptUnlessSent(request.iter().filter_map(Batch::receipt).cloned().collect())
+    }
+
+    fn defuse(mut self) {
+        self.0.clear();
+    }
+}
+
+impl Drop for KeptUnlessSent {
+    fn drop(&mut self) {
+        for receipt in &self.0 {
+            receipt.keep();
+        }
     }
 }
 

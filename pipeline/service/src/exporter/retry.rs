@@ -19,6 +19,8 @@ const PERMANENT: DropReason = DropReason::loss("permanent");
 pub(super) struct RetrySender {
     next: TimeoutSender,
     retry: RetryOnFailure,
+    /// Zero: for ever.
+    max_elapsed_time: Duration,
     accounting: Accounting,
 }
 
@@ -31,21 +33,26 @@ enum Attempt {
     /// The rest, at once: a part is accounted for, and the rest has all the time that a request has.
     Rest(Vec<Batch>),
     /// The request, later.
-    Failed {
-        error: BoxError,
-        after: Option<Duration>,
-    },
+    Failed(Failure),
+}
+
+/// Why an attempt failed, and how long the far side asks to wait.
+struct Failure {
+    error: BoxError,
+    after: Option<Duration>,
 }
 
 impl RetrySender {
     pub(super) fn new(
         next: TimeoutSender,
         retry: RetryOnFailure,
+        max_elapsed_time: Duration,
         accounting: Accounting,
     ) -> RetrySender {
         RetrySender {
             next,
             retry,
+            max_elapsed_time,
             accounting,
         }
     }
@@ -55,17 +62,17 @@ impl RetrySender {
     pub(super) async fn send(&self, request: &mut Request) -> bool {
         let retry = &self.retry;
         let (mut started, mut interval) = (Instant::now(), retry.initial_interval.0);
+        // How many batches are tried at a time: what takes too long together may be joined of several requests.
+        let mut max_batches = usize::MAX;
         loop {
-            let outcome = self.next.send(request).await;
-            let (error, after) = match self.record_outcome(request, outcome) {
-                Attempt::Done => return true,
-                Attempt::Closed => return false,
-                Attempt::Rest(rest) => {
-                    *request = rest;
+            let Failure { error, after } = match self.attempt(request, &mut max_batches).await {
+                Ok(true) if request.is_empty() => return true,
+                Ok(true) => {
                     (started, interval) = (Instant::now(), retry.initial_interval.0);
                     continue;
                 }
-                Attempt::Failed { error, after } => (error, after),
+                Ok(false) => return false,
+                Err(failure) => failure,
             };
             let error = with_causes(error.to_string(), &*error);
             let left = points(request);
@@ -75,7 +82,7 @@ impl RetrySender {
                 return true;
             }
             let delay = after.unwrap_or_default().max(jitter(interval, retry));
-            let limit = retry.max_elapsed_time.0;
+            let limit = self.max_elapsed_time;
             if !limit.is_zero() && started.elapsed() + delay > limit {
                 let message = "a request is given up after `max_elapsed_time`; dropped";
                 let accounting = &self.accounting;
@@ -88,6 +95,40 @@ impl RetrySender {
             let longer = Duration::try_from_secs_f64(longer).unwrap_or(Duration::MAX);
             interval = longer.min(retry.max_interval.0);
         }
+    }
+
+    /// Tries as many batches as may be tried together, which are fewer after an attempt that took too long. What is left of
+    /// the request stays in it. Whether the exporter goes on, rather than being closed for good.
+    async fn attempt(
+        &self,
+        request: &mut Request,
+        max_batches: &mut usize,
+    ) -> Result<bool, Failure> {
+        let tried = request.len().min(*max_batches);
+        let outcome = self.next.send(&request[..tried]).await;
+        if outcome.is_none() {
+            *max_batches = (tried / 2).max(1);
+        }
+        let rest = request.split_off(tried);
+        let outcome = outcome.unwrap_or_else(|| Err(self.next.timed_out()));
+        let result = match self.record_outcome(request, outcome) {
+            Attempt::Done => {
+                request.clear();
+                Ok(true)
+            }
+            Attempt::Closed => {
+                let accounting = &self.accounting;
+                accounting.dropped_silently(points(&rest), DropReason::CLOSED);
+                return Ok(false);
+            }
+            Attempt::Rest(left) => {
+                *request = left;
+                Ok(true)
+            }
+            Attempt::Failed(failure) => Err(failure),
+        };
+        request.extend(rest);
+        result
     }
 
     /// Accounts for what an attempt did.
@@ -122,16 +163,16 @@ impl RetrySender {
                     self.accounting.sent_in_part(sent, rejected);
                     *request = left;
                 }
-                Attempt::Failed {
+                Attempt::Failed(Failure {
                     error: source,
                     after,
-                }
+                })
             }
             // A kind of error that is newer than this service: nothing is known of it but that it is one.
-            Err(other) => Attempt::Failed {
+            Err(other) => Attempt::Failed(Failure {
                 error: format!("{other:?}").into(),
                 after: None,
-            },
+            }),
         }
     }
 

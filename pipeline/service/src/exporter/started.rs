@@ -86,4 +86,8 @@ impl Exporter for StartedExporter {
     fn destination(&self) -> Option<String> {
         self.exporter.destination()
     }
+
+    fn message_limit(&self) -> Option<usize> {
+        self.exporter.message_limit()
+    }
 }

@@ -18,18 +18,20 @@ impl TimeoutSender {
         TimeoutSender { exporter, timeout }
     }
 
-    /// What one attempt gave; one that takes too long may succeed later.
-    pub(super) async fn send(&self, request: &[Batch]) -> Result<(), ExportError> {
-        let limit = self.timeout;
+    /// What one attempt gave; `None` for one that took too long.
+    pub(super) async fn send(&self, request: &[Batch]) -> Option<Result<(), ExportError>> {
         let export = self.exporter.export(request);
-        if limit.is_zero() {
-            return export.await;
+        if self.timeout.is_zero() {
+            return Some(export.await);
         }
-        timeout(limit, export).await.unwrap_or_else(|_| {
-            let destination = self.exporter.destination();
-            let to = destination.map_or_else(String::new, |it| format!("{it}: "));
-            let error = format!("{to}no answer within {limit:?}");
-            Err(ExportError::retryable(error))
-        })
+        timeout(self.timeout, export).await.ok()
+    }
+
+    /// What is said of an attempt that took too long: it may succeed later.
+    pub(super) fn timed_out(&self) -> ExportError {
+        let destination = self.exporter.destination();
+        let to = destination.map_or_else(String::new, |it| format!("{it}: "));
+        let limit = self.timeout;
+        ExportError::retryable(format!("{to}no answer within {limit:?}"))
     }
 }

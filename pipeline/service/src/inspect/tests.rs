@@ -14,7 +14,7 @@ use pipeline::{
 use super::inspect_graph;
 use super::list::{List, Writer};
 use super::record::{Record, State};
-use crate::config::DeliveryConfig;
+use crate::config::{DeliveryConfig, Memory, Overflow};
 use crate::exporter::StartedExporter;
 use crate::graph::{Graph, Pipeline};
 
@@ -92,6 +92,7 @@ impl Writer for RecordedLines {
 fn listed(points: &'static str, processor: Box<dyn Processor>, reads: bool) -> Vec<Line> {
     let delivery = DeliveryConfig {
         delivery: pipeline::Delivery::default(),
+        overflow: Overflow::Coalesce,
         queue: serde_yaml::from_str("{}").expect("the defaults"),
         retry: serde_yaml::from_str("{}").expect("the defaults"),
     };
@@ -109,10 +110,12 @@ fn listed(points: &'static str, processor: Box<dyn Processor>, reads: bool) -> V
         exporters: BTreeMap::from([("nowhere".to_owned(), (exporter, delivery))]),
         required: BTreeSet::new(),
         extensions: Vec::new(),
+        storages: BTreeMap::new(),
         rules: RuleLog::default(),
         files: Vec::new(),
         status: Status::default(),
         capacity: 1,
+        memory: Memory::default(),
     };
     let lines = RecordedLines::default();
     let mut list = List::new(Box::new(lines.clone()), None);

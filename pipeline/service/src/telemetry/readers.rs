@@ -11,7 +11,7 @@ use tokio::task::{JoinError, JoinSet};
 
 use crate::config::{Config, Diagnostic};
 use crate::exporter::OwnTasks;
-use crate::graph::{self, Ended, Graph, RunningGraph, spawn};
+use crate::graph::{self, Ended, Graph, RequestLogs, RunningGraph, spawn};
 
 /// A reader that is built.
 pub(crate) struct Reader {
@@ -61,7 +61,9 @@ impl Readers {
             let graph = {
                 let _spawned_there = workers.enter();
                 // Also with `--once` they go on to the end, to tell of all of it.
-                spawn(graph, &Shutdown::new(shutdown.clone()), false, &counters)
+                // No log: what waits of it is never on disk.
+                let shutdown = Shutdown::new(shutdown.clone());
+                spawn(graph, RequestLogs::new(), &shutdown, false, &counters)
             };
             tasks.spawn(RunningReader { graph, exporters }.run());
         }

@@ -1,5 +1,7 @@
 //! What a full queue does, by how the exporter gets on.
 
+mod outage;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,16 +16,18 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use super::{ExporterTask, Surroundings};
-use crate::config::DeliveryConfig;
+use crate::config::{DeliveryConfig, SendingQueue};
 use crate::processor::Request;
 
 const ALONE: Surroundings = Surroundings {
     once: false,
     is_shared: false,
+    memory: None,
 };
 const SHARED: Surroundings = Surroundings {
     once: false,
     is_shared: true,
+    memory: None,
 };
 
 /// An exporter that takes so long for each request, or never answers.
@@ -62,13 +66,21 @@ struct Started {
     _give_up: watch::Sender<bool>,
 }
 
-/// A queue of three requests, one under way at a time, five seconds for an attempt.
+/// A queue of three requests, which drops the newest; one under way at a time, five seconds for an attempt.
 fn start(exporter: impl Exporter, surroundings: Surroundings) -> Started {
+    let queue = "{queue_size: 3, overflow: drop_newest}";
+    start_with(exporter, surroundings, queue)
+}
+
+/// The same with this queue.
+fn start_with(exporter: impl Exporter, surroundings: Surroundings, queue: &str) -> Started {
     let mut delivery = Delivery::default();
     (delivery.timeout, delivery.num_consumers) = (Duration::from_secs(5), 1);
+    let queue: SendingQueue = serde_yaml::from_str(queue).expect("a queue");
     let config = DeliveryConfig {
+        overflow: queue.overflow(&delivery),
         delivery,
-        queue: serde_yaml::from_str("{queue_size: 3}").expect("a queue"),
+        queue,
         retry: serde_yaml::from_str("{}").expect("the defaults"),
     };
     let (counters, status) = (Counters::new("slow"), ComponentStatus::default());
@@ -158,6 +170,7 @@ async fn with_once_it_waits_for_whatever_the_exporter_does() {
     let once = Surroundings {
         once: true,
         is_shared: true,
+        memory: None,
     };
     let started = start(Slow(Some(Duration::from_secs(6))), once);
     // Each attempt times out.

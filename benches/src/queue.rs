@@ -1,0 +1,303 @@
+//! What a queue costs a point, in memory and on disk, beside the real Collector's with the same points: `queue`.
+
+use std::fs;
+use std::io::{self, BufRead, BufReader};
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_client::MetricsServiceClient;
+use pipeline::formats::otlp::to_request;
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::runtime::Runtime;
+
+use crate::load;
+use crate::measure::COLLECTOR;
+use crate::report::{lacks, say};
+use crate::sink;
+
+/// Points of a request.
+const POINTS: u64 = 10_000;
+/// Requests of a short run and of a long one: the cost of the start is in both.
+const FEW: u64 = 20;
+const MANY: u64 = 420;
+const ROUNDS: usize = 3;
+
+/// How a queue is kept, and how the Collector calls that, if it can.
+const KINDS: [(&str, Option<&str>, Option<&str>); 5] = [
+    ("no queue", None, None),
+    ("in memory", Some(""), Some("")),
+    ("on disk, fsync: never", Some("never"), Some("false")),
+    ("on disk, fsync: interval", Some("interval"), None),
+    ("on disk, fsync: each", Some("each"), Some("true")),
+];
+
+/// What a run cost.
+#[derive(Clone, Copy, Debug, Default)]
+struct Run {
+    cpu: Duration,
+    /// Resident, KiB.
+    memory: u64,
+}
+
+pub(crate) fn queue(directory: &Path) -> io::Result<()> {
+    let runtime = Runtime::new()?;
+    let taken = Arc::<AtomicU64>::default();
+    let sink = sink::serve(&runtime, Arc::clone(&taken))?;
+    let bench = QueueBench {
+        directory: directory.to_owned(),
+        runtime,
+        sink,
+        taken,
+    };
+    say(
+        "| program | queue | CPU ns a point: median (least–most) | points a CPU-second | bytes on disk a point | memory, MiB |",
+    )?;
+    say("|---|---|---|---|---|---|")?;
+    for (name, how, _) in KINDS {
+        let run = |requests| bench.ours(how, requests);
+        report("this", name, run, || bench.bytes_of_ours(how))?;
+    }
+    let otelcol =
+        std::env::var_os("OTELCOL").map_or_else(|| ".tools/otelcol".into(), PathBuf::from);
+    if !otelcol.is_file() {
+        return lacks("the Collector", "scripts/otelcol.sh builds it");
+    }
+    for (name, _, how) in KINDS {
+        if how.is_some() || name == "no queue" {
+            let run = |requests| bench.collector(&otelcol, how, requests, true);
+            let bytes = || bench.bytes_of_collector(&otelcol, how);
+            report("Collector", name, run, bytes)?;
+        }
+    }
+    Ok(())
+}
+
+/// Measures one way of keeping a queue, and says what it costs.
+#[allow(clippy::cast_precision_loss)]
+fn report(
+    program: &str,
+    name: &str,
+    run: impl Fn(u64) -> io::Result<Run>,
+    bytes: impl Fn() -> io::Result<Option<f64>>,
+) -> io::Result<()> {
+    let mut costs = Vec::new();
+    let mut memory = 0;
+    for _ in 0..ROUNDS {
+        let (few, many) = (run(FEW)?, run(MANY)?);
+        let cpu = many.cpu.saturating_sub(few.cpu).as_secs_f64();
+        costs.push(cpu * 1e9 / ((MANY - FEW) * POINTS) as f64);
+        memory = memory.max(many.memory);
+    }
+    costs.sort_by(f64::total_cmp);
+    let (least, median, most) = (costs[0], costs[ROUNDS / 2], costs[ROUNDS - 1]);
+    let bytes = bytes()?.map_or("–".into(), |it| format!("{it:.1}"));
+    say(&format!(
+        "| {program} | {name} | {median:.0} ({least:.0}–{most:.0}) | {:.0} | {bytes} | {:.1} |",
+        1e9 / median,
+        memory as f64 / 1024.0
+    ))
+}
+
+struct QueueBench {
+    directory: PathBuf,
+    runtime: Runtime,
+    sink: SocketAddr,
+    /// Points that the sink has got.
+    taken: Arc<AtomicU64>,
+}
+
+impl QueueBench {
+    /// This program, so many requests, to the sink.
+    fn ours(&self, how: Option<&str>, requests: u64) -> io::Result<Run> {
+        self.run_ours(how, requests, self.sink, "1h")
+    }
+
+    fn run_ours(
+        &self,
+        how: Option<&str>,
+        requests: u64,
+        to: SocketAddr,
+        shutdown: &str,
+    ) -> io::Result<Run> {
+        let queue = match how {
+            None => "enabled: false",
+            Some("") => "overflow: block",
+            Some(_) => "overflow: block, storage: file_storage",
+        };
+        let fsync = how.filter(|it| !it.is_empty()).unwrap_or("never");
+        let folder = self.empty_folder()?;
+        let config = format!(
+            "receivers: {{load: {{points: {POINTS}, sweeps: {requests}}}}}\n\
+             exporters: {{otlp: {{endpoint: '{to}', tls: {{insecure: true}}, compression: none, sending_queue: {{{queue}}}}}}}\n\
+             extensions: {{file_storage: {{directory: '{}', max_size: 100GB, fsync: {fsync}}}}}\n\
+             service:\n  extensions: [file_storage]\n  telemetry: {{logs: {{level: error}}}}\n  shutdown_timeout: {shutdown}\n  pipelines: {{metrics: {{receivers: [load], exporters: [otlp]}}}}\n",
+            folder.display()
+        );
+        let (file, report) = (
+            self.directory.join("queue.yaml"),
+            self.directory.join("report"),
+        );
+        fs::write(&file, config)?;
+        let mut command = Command::new(std::env::current_exe()?);
+        command.env(COLLECTOR, &report).arg("--config").arg(&file);
+        let output = command.output()?;
+        if !output.status.success() {
+            return Err(io::Error::other(
+                String::from_utf8_lossy(&output.stderr).into_owned(),
+            ));
+        }
+        let text = fs::read_to_string(&report)?;
+        let numbers: Vec<u64> = text.split(' ').filter_map(|it| it.parse().ok()).collect();
+        let [.., memory, _, cpu] = numbers[..] else {
+            return Err(io::Error::other(format!("no figures: {text}")));
+        };
+        let cpu = Duration::from_nanos(cpu);
+        Ok(Run { cpu, memory })
+    }
+
+    /// What a point takes on disk while the far side is away.
+    fn bytes_of_ours(&self, how: Option<&str>) -> io::Result<Option<f64>> {
+        if how.is_none_or(str::is_empty) {
+            return Ok(None);
+        }
+        self.run_ours(how, FEW, nowhere()?, "1s")?;
+        self.bytes_a_point().map(Some)
+    }
+
+    /// The Collector, so many requests; until they are at the sink, or with it.
+    fn collector(
+        &self,
+        otelcol: &Path,
+        how: Option<&str>,
+        requests: u64,
+        arrives: bool,
+    ) -> io::Result<Run> {
+        let to = if arrives { self.sink } else { nowhere()? };
+        let listens = nowhere()?;
+        let queue = match how {
+            None => "enabled: false",
+            Some("") => "block_on_overflow: true, queue_size: 100",
+            Some(_) => "queue_size: 1000000, storage: file_storage",
+        };
+        let fsync = how.filter(|it| !it.is_empty()).unwrap_or("false");
+        let folder = self.empty_folder()?;
+        let config = format!(
+            "receivers: {{otlp: {{protocols: {{grpc: {{endpoint: '{listens}', max_recv_msg_size_mib: 64}}}}}}}}\n\
+             exporters: {{otlp: {{endpoint: '{to}', tls: {{insecure: true}}, compression: none, sending_queue: {{{queue}}}, retry_on_failure: {{max_elapsed_time: 0}}}}}}\n\
+             extensions: {{file_storage: {{directory: '{}', fsync: {fsync}}}}}\n\
+             service: {{extensions: [file_storage], telemetry: {{logs: {{level: info}}, metrics: {{level: none}}}}, pipelines: {{metrics: {{receivers: [otlp], exporters: [otlp]}}}}}}\n",
+            folder.display()
+        );
+        let file = self.directory.join("otelcol.yaml");
+        fs::write(&file, config)?;
+        let mut child = Command::new(otelcol)
+            .arg("--config")
+            .arg(&file)
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let result = self.load(&mut child, listens, requests, arrives);
+        kill_process(Pid::from_child(&child), Signal::TERM)?;
+        child.wait()?;
+        result
+    }
+
+    fn load(
+        &self,
+        child: &mut Child,
+        to: SocketAddr,
+        requests: u64,
+        arrives: bool,
+    ) -> io::Result<Run> {
+        let stderr = child
+            .stderr
+            .take()
+            .ok_or_else(|| io::Error::other("no pipe"))?;
+        let mut lines = BufReader::new(stderr).lines();
+        if !lines.any(|line| line.is_ok_and(|it| it.contains("Everything is ready"))) {
+            return Err(io::Error::other("the Collector did not start"));
+        }
+        // Read on, so that it never waits for a reader.
+        std::thread::spawn(move || lines.for_each(drop));
+        let before = self.taken.load(Ordering::Relaxed);
+        self.runtime.block_on(send(to, requests))?;
+        while arrives && self.taken.load(Ordering::Relaxed) < before + requests * POINTS {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let process = format!("/proc/{}", child.id());
+        let stat = fs::read_to_string(format!("{process}/stat"))?;
+        let ticks = stat.rsplit(") ").next().unwrap_or_default().split(' ');
+        let ticks: u64 = ticks
+            .skip(11)
+            .take(2)
+            .filter_map(|it| it.parse::<u64>().ok())
+            .sum();
+        let status = fs::read_to_string(format!("{process}/status"))?;
+        let memory = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let memory = memory.and_then(|it| it.split_whitespace().next()?.parse().ok());
+        Ok(Run {
+            // The kernel counts hundredths of a second.
+            cpu: Duration::from_millis(ticks * 10),
+            memory: memory.unwrap_or_default(),
+        })
+    }
+
+    fn bytes_of_collector(&self, otelcol: &Path, how: Option<&str>) -> io::Result<Option<f64>> {
+        if how.is_none_or(str::is_empty) {
+            return Ok(None);
+        }
+        self.collector(otelcol, how, FEW, false)?;
+        self.bytes_a_point().map(Some)
+    }
+
+    fn empty_folder(&self) -> io::Result<PathBuf> {
+        let folder = self.directory.join("queue");
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir(&folder)?;
+        Ok(folder)
+    }
+
+    #[allow(clippy::cast_precision_loss)]
+    fn bytes_a_point(&self) -> io::Result<f64> {
+        let bytes = bytes_below(&self.directory.join("queue"))?;
+        Ok(bytes as f64 / (FEW * POINTS) as f64)
+    }
+}
+
+/// The same points as those of `load`, as OTLP.
+async fn send(to: SocketAddr, requests: u64) -> io::Result<()> {
+    let client = MetricsServiceClient::connect(format!("http://{to}")).await;
+    let mut client = client
+        .map_err(io::Error::other)?
+        .max_encoding_message_size(usize::MAX);
+    let table = load::table(usize::try_from(POINTS).unwrap_or_default());
+    for number in 0..requests {
+        let request = to_request(&[load::sweep(&table, number)]);
+        // A full queue refuses it, and it comes again.
+        while client.export(request.clone()).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+    Ok(())
+}
+
+/// An address at which nobody listens.
+fn nowhere() -> io::Result<SocketAddr> {
+    TcpListener::bind("127.0.0.1:0")?.local_addr()
+}
+
+fn bytes_below(folder: &Path) -> io::Result<u64> {
+    let mut bytes = 0;
+    for entry in fs::read_dir(folder)? {
+        let (entry, metadata) = entry.and_then(|it| it.metadata().map(|data| (it, data)))?;
+        bytes += if metadata.is_dir() {
+            bytes_below(&entry.path())?
+        } else {
+            metadata.len()
+        };
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,119 @@
+//! Bytes to requests.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pipeline::{Batch, LogPosition, Sweep, Table, Times, points};
+
+use super::{Damaged, Decoded, ENVELOPE, Input, STARTS, TABLE, table, value};
+
+/// What is known of a request without decoding it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Envelope {
+    /// The points of all requests before it.
+    pub(crate) points_before: u64,
+    pub(crate) points: u64,
+    /// When its last rows were read, unix ns.
+    pub(crate) time: u64,
+    definitions: usize,
+}
+
+impl Envelope {
+    /// That of a payload.
+    pub(crate) fn read(payload: &[u8]) -> Decoded<Envelope> {
+        let mut input = Input(payload);
+        let mut number = || input.array().map(u64::from_le_bytes);
+        let (points_before, points, time) = (number()?, number()?, number()?);
+        let definitions = u32::from_le_bytes(input.array()?);
+        Ok(Envelope {
+            points_before,
+            points,
+            time,
+            definitions: usize::try_from(definitions).map_err(|_| Damaged)?,
+        })
+    }
+
+    /// Where the request of this number stands.
+    pub(crate) fn position(&self, requests: u64) -> LogPosition {
+        LogPosition {
+            requests,
+            points: self.points_before,
+        }
+    }
+}
+
+/// Reads the requests of one segment, in order.
+#[derive(Debug, Default)]
+pub(crate) struct Decoder {
+    tables: Vec<Arc<Table>>,
+    starts: Vec<Arc<[u64]>>,
+}
+
+impl Decoder {
+    /// Takes in what a payload defines, and leaves its batches.
+    pub(crate) fn skip(&mut self, payload: &[u8]) -> Decoded<()> {
+        self.definitions(payload).map(drop)
+    }
+
+    /// The request of a payload.
+    pub(crate) fn decode(&mut self, payload: &[u8]) -> Decoded<Vec<Batch>> {
+        let (envelope, mut input) = self.definitions(payload)?;
+        let request = input.list(|input| self.batch(input))?;
+        if input.0.is_empty() && points(&request) == envelope.points {
+            Ok(request)
+        } else {
+            Err(Damaged)
+        }
+    }
+
+    /// Takes in the definitions; what follows them.
+    fn definitions<'a>(&mut self, payload: &'a [u8]) -> Decoded<(Envelope, Input<'a>)> {
+        let envelope = Envelope::read(payload)?;
+        let mut rest = Input(&payload[ENVELOPE..]);
+        let mut definitions = Input(rest.bytes(envelope.definitions)?);
+        while !definitions.0.is_empty() {
+            match definitions.byte()? {
+                TABLE => self.tables.push(table::read(&mut definitions)?),
+                STARTS => {
+                    let table = definitions.index(self.tables.len())?;
+                    let starts = sums(self.tables[table].len(), &mut definitions)?;
+                    self.starts.push(starts);
+                }
+                _ => return Err(Damaged),
+            }
+        }
+        Ok((envelope, rest))
+    }
+
+    fn batch(&self, input: &mut Input<'_>) -> Decoded<Batch> {
+        let table = &self.tables[input.index(self.tables.len())?];
+        let starts = &self.starts[input.index(self.starts.len())?];
+        if starts.len() != table.len() {
+            return Err(Damaged);
+        }
+        let number = input.u64()?;
+        let tick = Duration::from_nanos(input.u64()?);
+        let sweep = Sweep::new(number, tick, input.bool()?);
+        let times = match input.byte()? {
+            0 => Times::One(input.u64()?),
+            1 => Times::Each(sums(table.len(), input)?),
+            _ => return Err(Damaged),
+        };
+        let values = value::read(table, input)?;
+        let (table, starts) = (Arc::clone(table), Arc::clone(starts));
+        Ok(Batch::new(table, starts, times, values, sweep))
+    }
+}
+
+/// So many numbers of which the differences were written.
+fn sums(count: usize, input: &mut Input<'_>) -> Decoded<Arc<[u64]>> {
+    if count > input.0.len() {
+        return Err(Damaged);
+    }
+    let mut before = 0_u64;
+    let each = (0..count).map(|_| {
+        before = before.wrapping_add(input.i64()?.cast_unsigned());
+        Ok(before)
+    });
+    each.collect()
+}

@@ -1,0 +1,238 @@
+//! What of a log is still to be sent: a small file of two slots, written by turns, so that one is always whole.
+//!
+//! ```text
+//! slot = magic | format u32 | generation u64 | end | count u32 | (from, to)… | crc32c u32
+//! ```
+//!
+//! A position is two numbers: requests, points. What stands in the log behind `end` came after the slot was written.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+
+use pipeline::{LogPosition, LogRange};
+
+use crate::segment::is_plausible;
+
+/// Its name.
+pub(crate) const FILE: &str = "cursor";
+
+const MAGIC: [u8; 4] = *b"sfsc";
+const FORMAT: u32 = 1;
+pub(crate) const SLOT: usize = 512;
+const HEAD: usize = 4 + 4 + 8 + 16 + 4;
+/// Ranges that there is room for. Where there are more, near ones are joined: what is between them is sent again.
+const MAX_RANGES: usize = 14;
+
+/// What a slot says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Cursor {
+    /// Where the log ended.
+    pub(crate) end: LogPosition,
+    /// What before that is still to be sent, in order.
+    pub(crate) pending: Vec<LogRange>,
+}
+
+/// A cursor's file.
+#[derive(Debug)]
+pub(crate) struct CursorFile {
+    file: File,
+    generation: u64,
+}
+
+impl CursorFile {
+    /// Opens it or makes it; what it said, `None` if neither slot is whole.
+    pub(crate) fn open(folder: &Path) -> io::Result<(CursorFile, Option<Cursor>)> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).mode(0o600);
+        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+        options.custom_flags(flags.bits().cast_signed());
+        let file = options.open(folder.join(FILE))?;
+        let read = newest(&file);
+        let generation = read.as_ref().map_or(0, |(generation, _)| *generation);
+        let file = CursorFile { file, generation };
+        Ok((file, read.map(|(_, cursor)| cursor)))
+    }
+
+    /// Writes the slot that is not the newest.
+    pub(crate) fn write(&mut self, cursor: &Cursor) -> io::Result<()> {
+        self.generation += 1;
+        let slot = to_bytes(self.generation, cursor);
+        self.file.write_all_at(&slot, slot_at(self.generation))
+    }
+
+    /// Returns when it is on the disk itself.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+}
+
+/// What a cursor's file says, without changing anything.
+pub(crate) fn read(folder: &Path) -> Option<Cursor> {
+    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(flags.bits().cast_signed());
+    let file = options.open(folder.join(FILE)).ok()?;
+    newest(&file).map(|(_, cursor)| cursor)
+}
+
+fn slot_at(generation: u64) -> u64 {
+    generation % 2 * SLOT as u64
+}
+
+fn newest(file: &File) -> Option<(u64, Cursor)> {
+    let slots = (0..2).filter_map(|generation| {
+        let mut bytes = [0; SLOT];
+        file.read_exact_at(&mut bytes, slot_at(generation)).ok()?;
+        parse(&bytes)
+    });
+    slots.max_by_key(|(generation, _)| *generation)
+}
+
+pub(crate) fn to_bytes(generation: u64, cursor: &Cursor) -> [u8; SLOT] {
+    let mut bytes = Vec::with_capacity(SLOT);
+    bytes.extend_from_slice(&MAGIC);
+    bytes.extend_from_slice(&FORMAT.to_le_bytes());
+    bytes.extend_from_slice(&generation.to_le_bytes());
+    let position = |bytes: &mut Vec<u8>, it: LogPosition| {
+        bytes.extend_from_slice(&it.requests.to_le_bytes());
+        bytes.extend_from_slice(&it.points.to_le_bytes());
+    };
+    position(&mut bytes, cursor.end);
+    let ranges = joined(&cursor.pending);
+    let count = u32::try_from(ranges.len()).unwrap_or_default();
+    bytes.extend_from_slice(&count.to_le_bytes());
+    for range in ranges {
+        position(&mut bytes, range.start);
+        position(&mut bytes, range.end);
+    }
+    bytes.resize(SLOT - 4, 0);
+    bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
+    let mut slot = [0; SLOT];
+    slot.copy_from_slice(&bytes);
+    slot
+}
+
+/// At most so many ranges as there is room for: those with the smallest gaps between them are joined.
+fn joined(ranges: &[LogRange]) -> Vec<LogRange> {
+    let mut ranges = ranges.to_vec();
+    while ranges.len() > MAX_RANGES {
+        let gap = |at: &usize| {
+            ranges[at + 1]
+                .start
+                .requests
+                .saturating_sub(ranges[*at].end.requests)
+        };
+        let Some(at) = (0..ranges.len() - 1).min_by_key(gap) else {
+            break;
+        };
+        ranges[at].end = ranges.remove(at + 1).end;
+    }
+    ranges
+}
+
+/// What a slot says, if it is whole.
+pub(crate) fn parse(slot: &[u8; SLOT]) -> Option<(u64, Cursor)> {
+    let (content, sum) = slot.split_at(SLOT - 4);
+    let u32_at = |at: usize| {
+        Some(u32::from_le_bytes(
+            content.get(at..at + 4)?.try_into().ok()?,
+        ))
+    };
+    let u64_at = |at: usize| {
+        Some(u64::from_le_bytes(
+            content.get(at..at + 8)?.try_into().ok()?,
+        ))
+    };
+    let position = |at: usize| {
+        let (requests, points) = (u64_at(at)?, u64_at(at + 8)?);
+        Some(LogPosition { requests, points }).filter(is_plausible)
+    };
+    let is_whole = sum == crc32c::crc32c(content).to_le_bytes()
+        && content[..4] == MAGIC
+        && u32_at(4)? == FORMAT;
+    let (generation, end) = (u64_at(8)?, position(16)?);
+    let count = usize::try_from(u32_at(HEAD - 4)?).ok()?;
+    if !is_whole || count > MAX_RANGES {
+        return None;
+    }
+    let range = |at: usize| Some(position(at)?..position(at + 16)?);
+    let pending = (0..count).map(|it| range(HEAD + it * 32));
+    let pending: Vec<LogRange> = pending.collect::<Option<_>>()?;
+    let bounds = pending.iter().flat_map(|it| [it.start, it.end]);
+    let is_in_order = bounds
+        .chain([end])
+        .is_sorted_by(|a, b| a.requests <= b.requests && a.points <= b.points);
+    is_in_order.then_some((generation, Cursor { end, pending }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(requests: u64) -> LogPosition {
+        let points = requests * 10;
+        LogPosition { requests, points }
+    }
+
+    #[test]
+    fn the_newest_whole_slot_is_what_it_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut file, read) = CursorFile::open(folder.path()).unwrap();
+        assert_eq!(read, None);
+        let cursor = |end| Cursor {
+            end: at(end),
+            pending: vec![at(2)..at(3), at(5)..at(end)],
+        };
+        for end in 6..10 {
+            file.write(&cursor(end)).unwrap();
+            assert_eq!(super::read(folder.path()), Some(cursor(end)));
+        }
+        let path = folder.path().join(FILE);
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[SLOT * usize::from(file.generation % 2 == 1) + 20] ^= 1;
+        std::fs::write(&path, &bytes).unwrap();
+        let (_, read) = CursorFile::open(folder.path()).unwrap();
+        assert_eq!(read, Some(cursor(8)), "the one before");
+        std::fs::write(&path, vec![7; 2 * SLOT]).unwrap();
+        assert_eq!(super::read(folder.path()), None);
+    }
+
+    #[test]
+    fn too_many_ranges_are_joined_where_they_are_near() {
+        let mut ranges: Vec<_> = (0..20).map(|it| at(it * 100)..at(it * 100 + 1)).collect();
+        ranges[3].end = at(390);
+        let cursor = |pending| Cursor {
+            end: at(5000),
+            pending,
+        };
+        let (_, read) = parse(&to_bytes(7, &cursor(ranges.clone()))).unwrap();
+        assert_eq!(read.pending.len(), MAX_RANGES);
+        let is_covered = |range: &LogRange| {
+            let mut all = read.pending.iter();
+            all.any(|it| it.start <= range.start && range.end <= it.end)
+        };
+        assert!(ranges.iter().all(is_covered));
+        assert!(
+            read.pending
+                .iter()
+                .any(|it| it.start <= at(390) && it.end >= at(400))
+        );
+    }
+
+    #[test]
+    fn a_flipped_bit_makes_a_slot_none() {
+        let cursor = Cursor {
+            end: at(9),
+            pending: vec![at(1)..at(2)],
+        };
+        let slot = to_bytes(7, &cursor);
+        assert_eq!(parse(&slot), Some((7, cursor)));
+        for bit in 0..SLOT * 8 {
+            let mut flipped = slot;
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(parse(&flipped), None, "{bit}");
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! What a directory holds, for `queue`.
+
+use std::path::Path;
+
+use pipeline::{Batch, LogPosition, StoredLog};
+
+use crate::directory::{exporters, folder};
+use crate::log::recover;
+use crate::segment::{Item, SegmentReader};
+
+/// Looks at all logs, and changes nothing.
+pub(crate) fn inspect(
+    directory: &Path,
+    visit: &mut dyn FnMut(&str, &[Batch]),
+) -> Result<Vec<StoredLog>, String> {
+    let all = exporters(directory);
+    let all = all.map_err(|error| format!("cannot read {}: {error}", directory.display()))?;
+    let looked_at = all.into_iter().map(|exporter| {
+        let folder = folder(directory, &exporter);
+        let mut log = StoredLog::new(exporter);
+        if let Err(error) = look(&folder, &mut log, visit) {
+            log.damage.push(error);
+        }
+        log
+    });
+    Ok(looked_at.collect())
+}
+
+fn look(
+    folder: &Path,
+    log: &mut StoredLog,
+    visit: &mut dyn FnMut(&str, &[Batch]),
+) -> Result<(), String> {
+    let error = |error: std::io::Error| format!("cannot read {}: {error}", folder.display());
+    for entry in std::fs::read_dir(folder).map_err(error)? {
+        let entry = entry.map_err(error)?;
+        log.bytes += entry.metadata().map_or(0, |it| it.len());
+        if entry.file_name().to_string_lossy().ends_with(".damaged") {
+            log.damage
+                .push(format!("{}: set aside", entry.path().display()));
+        }
+    }
+    let found = recover(folder, false)?;
+    log.damage.extend(found.damage);
+    let is_pending = |at: LogPosition| {
+        let mut ranges = found.cursor.pending.iter();
+        ranges.any(|it| it.start <= at && at < it.end)
+    };
+    for segment in &found.segments {
+        let path = segment.path.display();
+        let opened = SegmentReader::open(&segment.path);
+        let Ok(Ok(mut reader)) = opened else {
+            log.damage.push(format!("{path}: it cannot be read"));
+            continue;
+        };
+        loop {
+            match reader.next(segment.len, is_pending) {
+                Ok(Item::Request {
+                    envelope, request, ..
+                }) => {
+                    let Some(request) = request else { continue };
+                    let time = envelope.time;
+                    let times = log.times_unix_nano.unwrap_or((time, time));
+                    log.times_unix_nano = Some((times.0.min(time), times.1.max(time)));
+                    log.requests += 1;
+                    log.points += envelope.points;
+                    visit(&log.exporter, &request);
+                }
+                Ok(Item::End { torn }) => {
+                    if torn.is_some() || reader.is_damaged() {
+                        log.damage
+                            .push(format!("{path}: records of it cannot be read"));
+                    }
+                    break;
+                }
+                Err(error) => {
+                    log.damage.push(format!("{path}: {error}"));
+                    break;
+                }
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,328 @@
+//! A log of requests: segments, and a cursor that says what of them is still to be sent.
+
+mod ranges;
+mod read;
+mod recover;
+mod rewrite;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use pipeline::telemetry::Warnings;
+use pipeline::{Batch, LogPosition, LogRange, Thin, points};
+
+use crate::config::Fsync;
+use crate::cursor::{Cursor, CursorFile};
+use crate::segment::{Header, SegmentReader, SegmentWriter, set_aside};
+
+pub(crate) use read::Read;
+pub(crate) use recover::recover;
+
+use ranges::{overlaps, with_rest};
+
+/// No segment becomes much larger than this.
+const MAX_SEGMENT: u64 = 16 << 20;
+/// A log is a few segments at least, so that what gives way is a part of it.
+const MIN_SEGMENTS: u64 = 8;
+
+/// How a log is kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    pub(crate) max_size: u64,
+    /// Zero: no matter how old.
+    pub(crate) max_age: Duration,
+    pub(crate) fsync: Fsync,
+}
+
+/// A segment's file.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    pub(crate) path: PathBuf,
+    pub(crate) header: Header,
+    pub(crate) len: u64,
+    /// When it was last appended to, unix ns, as far as that is known.
+    pub(crate) last_time: u64,
+    is_damaged: bool,
+}
+
+/// A log, as its thread works on it.
+#[derive(Debug)]
+pub(crate) struct Log {
+    folder: PathBuf,
+    settings: Settings,
+    segments: VecDeque<Segment>,
+    /// Of the last segment, while it is appended to.
+    writer: Option<SegmentWriter>,
+    reader: Option<SegmentReader>,
+    cursor_file: CursorFile,
+    cursor: Cursor,
+    is_cursor_written: bool,
+    is_synced: bool,
+    warnings: Warnings,
+    /// How what waits is thinned before it is dropped, if it is.
+    thin: Option<Thin>,
+}
+
+impl Log {
+    /// The log of this folder. What is there stays.
+    ///
+    /// # Errors
+    /// What the folder or its files are in the way by.
+    pub(crate) fn open(
+        folder: &Path,
+        settings: Settings,
+        warnings: Warnings,
+        thin: Option<Thin>,
+    ) -> Result<Log, String> {
+        let error = |error: io::Error| format!("cannot use {}: {error}", folder.display());
+        let found = recover(folder, true)?;
+        for damage in &found.damage {
+            warnings.warn_again(DAMAGED, damage);
+        }
+        let (cursor_file, _) = CursorFile::open(folder).map_err(error)?;
+        let mut log = Log {
+            folder: folder.to_owned(),
+            settings,
+            segments: found.segments,
+            writer: None,
+            reader: None,
+            cursor_file,
+            cursor: found.cursor,
+            is_cursor_written: false,
+            is_synced: true,
+            warnings,
+            thin,
+        };
+        // Both slots, so that there is room for them from now on.
+        for _ in 0..2 {
+            log.cursor_file.write(&log.cursor).map_err(error)?;
+        }
+        log.remove_what_is_sent();
+        Ok(log)
+    }
+
+    pub(crate) fn cursor(&self) -> &Cursor {
+        &self.cursor
+    }
+
+    /// Appends a request at the log's end. After an error it is not there, and the log goes on behind it.
+    pub(crate) fn append(
+        &mut self,
+        at: LogPosition,
+        request: &[Batch],
+        now: u64,
+    ) -> io::Result<()> {
+        self.cursor.end = at.after(points(request));
+        self.is_cursor_written = false;
+        let result = self.append_to_segment(at, request, now);
+        if result.is_ok() {
+            // Else a cursor that is written now would say that it is done with.
+            let pending = std::mem::take(&mut self.cursor.pending);
+            self.cursor.pending = with_rest(pending, at, self.cursor.end);
+        } else {
+            self.end_segment();
+        }
+        result
+    }
+
+    fn append_to_segment(
+        &mut self,
+        at: LogPosition,
+        request: &[Batch],
+        now: u64,
+    ) -> io::Result<()> {
+        if self.is_segment_full(now) {
+            self.end_segment();
+        }
+        let writer = match &mut self.writer {
+            Some(writer) => writer,
+            none => {
+                let header = Header {
+                    start: at,
+                    time: now,
+                    thinned: 0,
+                };
+                let writer = SegmentWriter::create(&self.folder, header)?;
+                self.segments.push_back(Segment {
+                    path: writer.path().to_owned(),
+                    header,
+                    len: writer.len(),
+                    last_time: now,
+                    is_damaged: false,
+                });
+                none.insert(writer)
+            }
+        };
+        self.is_synced = false;
+        writer.append(at, request)?;
+        if let Some(segment) = self.segments.back_mut() {
+            segment.len = writer.len();
+            segment.last_time = now;
+        }
+        Ok(())
+    }
+
+    fn segment_size(&self) -> u64 {
+        (self.settings.max_size / MIN_SEGMENTS).min(MAX_SEGMENT)
+    }
+
+    fn is_segment_full(&self, now: u64) -> bool {
+        let (Some(writer), Some(segment)) = (&self.writer, self.segments.back()) else {
+            return false;
+        };
+        // What is old goes by whole segments: they may not span much of `max_age`.
+        let age = now.saturating_sub(segment.header.time);
+        let max_age = nanos(self.settings.max_age) / MIN_SEGMENTS;
+        writer.len() >= self.segment_size() || max_age > 0 && age > max_age
+    }
+
+    /// The next request begins a new segment.
+    fn end_segment(&mut self) {
+        let Some(writer) = self.writer.take() else {
+            return;
+        };
+        if self.settings.fsync != Fsync::Never && writer.sync().is_err() {
+            self.is_synced = false;
+        }
+        if writer.len() == Header::LEN as u64
+            && let Some(empty) = self.segments.pop_back()
+        {
+            self.remove(&empty);
+        }
+    }
+
+    /// Lets go what is too much or too old; where what is left begins, if anything went, and whether that was for its age.
+    pub(crate) fn cut(&mut self, now: u64) -> Option<(LogPosition, bool)> {
+        let (mut cut, max_age) = (None, nanos(self.settings.max_age));
+        while let Some(first) = self.segments.front() {
+            let bytes: u64 = self.segments.iter().map(|it| it.len).sum();
+            let age = now.saturating_sub(first.last_time);
+            let is_large = bytes > self.settings.max_size && self.segments.len() > 1;
+            let is_old = max_age > 0 && age > max_age;
+            if !is_large && !is_old {
+                break;
+            }
+            if !is_old && self.thin_oldest() {
+                continue;
+            }
+            if self.segments.len() == 1 {
+                self.writer = None;
+            }
+            let removed = self.segments.pop_front();
+            removed.iter().for_each(|it| self.remove(it));
+            cut = Some(is_old);
+        }
+        let before = self
+            .segments
+            .front()
+            .map_or(self.cursor.end, |it| it.header.start);
+        cut.map(|is_old| (before, is_old))
+    }
+
+    /// Says what is still to be sent.
+    pub(crate) fn keep(&mut self, ranges: Vec<LogRange>) {
+        self.cursor.pending = ranges;
+        self.is_cursor_written = false;
+    }
+
+    /// Writes down what is still to be sent, and removes what only others need.
+    pub(crate) fn write_cursor(&mut self) {
+        if self.is_cursor_written {
+            return;
+        }
+        self.is_cursor_written = true;
+        if let Err(error) = self.cursor_file.write(&self.cursor) {
+            let message =
+                "cannot write down what was sent; after the end of the program it is sent again";
+            self.warnings.warn(message, &error.to_string());
+            return;
+        }
+        self.remove_what_is_sent();
+    }
+
+    fn remove_what_is_sent(&mut self) {
+        let ends = self.segments.iter().skip(1).map(|it| it.header.start);
+        // The last one may be appended to.
+        let is_needed = self
+            .segments
+            .iter()
+            .zip(ends)
+            .map(|(segment, end)| overlaps(&self.cursor.pending, &(segment.header.start..end)));
+        let mut is_needed = is_needed.collect::<Vec<_>>();
+        let last = self
+            .segments
+            .back()
+            .map(|it| it.header.start..self.cursor.end);
+        let last = last.map(|it| self.writer.is_some() || overlaps(&self.cursor.pending, &it));
+        is_needed.extend(last);
+        if is_needed.iter().all(|it| *it) {
+            return;
+        }
+        // Else a power failure could leave a cursor that knows nothing of it.
+        if self.settings.fsync != Fsync::Never && self.cursor_file.sync().is_err() {
+            return;
+        }
+        let segments = std::mem::take(&mut self.segments);
+        for (segment, is_needed) in segments.into_iter().zip(is_needed) {
+            if is_needed {
+                self.segments.push_back(segment);
+            } else {
+                self.remove(&segment);
+            }
+        }
+    }
+
+    fn remove(&self, segment: &Segment) {
+        let result = if segment.is_damaged {
+            set_aside(&segment.path)
+        } else {
+            std::fs::remove_file(&segment.path)
+        };
+        if let Err(error) = result {
+            let detail = format!("{}: {error}", segment.path.display());
+            self.warnings
+                .warn("cannot remove a file of the queue", &detail);
+        }
+    }
+
+    /// Whether all that was appended is on the disk itself.
+    pub(crate) fn is_synced(&self) -> bool {
+        self.is_synced
+    }
+
+    /// Returns when all that was appended is on the disk itself. After an error nobody knows: the log goes on in a new segment.
+    pub(crate) fn sync(&mut self) -> io::Result<()> {
+        self.is_synced = true;
+        let result = self.writer.as_ref().map_or(Ok(()), SegmentWriter::sync);
+        if result.is_err() {
+            self.writer = None;
+        }
+        result
+    }
+
+    /// Ends it. Where nothing is left to be sent, no segment is left either.
+    pub(crate) fn close(mut self) {
+        self.end_segment();
+        self.is_cursor_written = false;
+        self.write_cursor();
+    }
+}
+
+impl Segment {
+    fn damaged(&mut self, warnings: &Warnings, why: &str) {
+        if !std::mem::replace(&mut self.is_damaged, true) {
+            warnings.warn_again(DAMAGED, &format!("{}: {why}", self.path.display()));
+        }
+    }
+}
+
+const DAMAGED: &str =
+    "a file of the queue is damaged; what can be read of it is sent, and it is set aside";
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,336 @@
+#![allow(clippy::single_range_in_vec_init)] // ranges of a log are given as lists, be it of one
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pipeline::formats::text;
+use pipeline::telemetry::Warnings;
+use pipeline::{Batch, LogPosition, LogRange, Sweep, Times, Value, points};
+
+use super::{Log, Settings, recover};
+use crate::config::Fsync;
+
+const SETTINGS: Settings = Settings {
+    max_size: 1 << 30,
+    max_age: Duration::ZERO,
+    fsync: Fsync::Never,
+};
+
+fn open_with(folder: &Path, settings: Settings) -> Log {
+    let warnings = Warnings::new(&"test".into());
+    Log::open(folder, settings, warnings, None).expect("a log")
+}
+
+fn open(folder: &Path) -> Log {
+    open_with(folder, SETTINGS)
+}
+
+/// Sweeps of a table of three series, each point with the number of its request.
+struct Sweeps(Batch);
+
+impl Sweeps {
+    fn new() -> Sweeps {
+        let mut parsed = text::parse("s/a 0 counter\ns/b 0 counter\ns/c 0 counter").unwrap();
+        Sweeps(parsed.remove(0))
+    }
+
+    fn request(&self, number: u64) -> Vec<Batch> {
+        let batch = &self.0;
+        vec![Batch::new(
+            Arc::clone(batch.table()),
+            Arc::clone(batch.starts_unix_nano()),
+            Times::One(number),
+            vec![Value::Int(number.cast_signed()); 3],
+            Sweep::new(number, Duration::from_secs(1), true),
+        )]
+    }
+}
+
+/// Appends so many requests at the log's end.
+fn append(log: &mut Log, count: u64) {
+    let sweeps = Sweeps::new();
+    for _ in 0..count {
+        let at = log.cursor().end;
+        let request = sweeps.request(at.requests);
+        log.append(at, &request, at.requests)
+            .expect("it is appended");
+    }
+}
+
+/// The numbers of the requests of these ranges that can be read.
+fn numbers(log: &mut Log, ranges: &[LogRange]) -> Vec<u64> {
+    let mut all = Vec::new();
+    for range in ranges {
+        let mut next = range.start;
+        while next < range.end {
+            let read = log.read(&(next..range.end), 5);
+            let after = read.next;
+            for (at, request) in read.requests {
+                assert_eq!(
+                    request[0].values()[0],
+                    Value::Int(at.requests.cast_signed())
+                );
+                all.push(at.requests);
+            }
+            assert!(after > next);
+            next = after;
+        }
+    }
+    all
+}
+
+/// What is still to be sent.
+fn pending(log: &mut Log) -> Vec<u64> {
+    let ranges = log.cursor().pending.clone();
+    numbers(log, &ranges)
+}
+
+fn at(requests: u64) -> LogPosition {
+    let points = requests * 3;
+    LogPosition { requests, points }
+}
+
+fn keep(log: &mut Log, ranges: &[std::ops::Range<u64>]) {
+    log.keep(ranges.iter().map(|it| at(it.start)..at(it.end)).collect());
+    log.write_cursor();
+}
+
+/// Paths of the segments, sorted.
+fn segments(folder: &Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let paths = entries.map(|it| it.unwrap().path());
+    let mut paths: Vec<_> = paths
+        .filter(|it| it.extension().is_some_and(|it| it == "segment"))
+        .collect();
+    paths.sort();
+    paths
+}
+
+#[test]
+fn what_was_appended_and_not_yet_sent_is_found_by_the_next_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = open(folder.path());
+    append(&mut log, 10);
+    keep(&mut log, &[2..3, 5..8]);
+    append(&mut log, 4);
+    log.write_cursor();
+    append(&mut log, 2);
+    // Killed: what it wrote is there, what it knew is not.
+    drop(log);
+    let mut log = open(folder.path());
+    assert_eq!(pending(&mut log), [2, 5, 6, 7, 10, 11, 12, 13, 14, 15]);
+    assert_eq!(log.cursor().end, at(16));
+    append(&mut log, 2);
+    assert_eq!(numbers(&mut log, &[at(14)..at(18)]), [14, 15, 16, 17]);
+    keep(&mut log, &[17..18]);
+    log.close();
+    let mut log = open(folder.path());
+    assert_eq!(segments(folder.path()).len(), 1);
+    assert_eq!(pending(&mut log), [17]);
+    keep(&mut log, &[]);
+    log.close();
+    assert_eq!(segments(folder.path()).len(), 0);
+    assert_eq!(open(folder.path()).cursor().end, at(18));
+}
+
+#[test]
+fn what_is_too_much_or_too_old_gives_way_by_whole_segments() {
+    let folder = tempfile::tempdir().unwrap();
+    let small = Settings {
+        max_size: 64 << 10,
+        ..SETTINGS
+    };
+    let mut log = open_with(folder.path(), small);
+    let mut before = LogPosition::default();
+    for _ in 0..5000 {
+        append(&mut log, 1);
+        log.keep(vec![before..log.cursor().end]);
+        before = log.cut(0).map_or(before, |(before, _)| before);
+    }
+    let bytes = segments(folder.path());
+    let bytes: u64 = bytes.iter().map(|it| it.metadata().unwrap().len()).sum();
+    assert!((48 << 10..64 << 10).contains(&bytes), "{bytes}");
+    let expected: Vec<u64> = (before.requests..5000).collect();
+    assert_eq!(numbers(&mut log, &[before..at(5000)]), expected);
+    drop(log);
+    let folder = tempfile::tempdir().unwrap();
+    let young = Settings {
+        max_age: Duration::from_nanos(800),
+        ..SETTINGS
+    };
+    let mut log = open_with(folder.path(), young);
+    // Each a nanosecond after the one before.
+    append(&mut log, 1000);
+    assert_eq!(
+        log.cut(700),
+        None,
+        "a clock that was set back makes nothing old"
+    );
+    let before = log.cut(1200).expect("some are too old").0.requests;
+    assert!((300..=400).contains(&before), "{before}");
+    assert_eq!(log.cut(u64::MAX).map(|it| it.0.requests), Some(1000));
+    assert_eq!(segments(folder.path()).len(), 0);
+}
+
+#[test]
+fn what_a_killed_program_began_to_write_is_cut_off_wherever_it_was_killed() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = open(folder.path());
+    append(&mut log, 3);
+    drop(log);
+    let segment = segments(folder.path()).remove(0);
+    let whole = std::fs::read(&segment).unwrap();
+    let mut all = 3;
+    for len in (0..whole.len()).rev() {
+        std::fs::remove_dir_all(folder.path()).unwrap();
+        std::fs::create_dir(folder.path()).unwrap();
+        std::fs::write(&segment, &whole[..len]).unwrap();
+        let mut log = open(folder.path());
+        let found = pending(&mut log);
+        assert!(
+            found.len() == all || found.len() + 1 == all,
+            "{len}: {found:?}"
+        );
+        all = found.len();
+        let from = log.cursor().end;
+        append(&mut log, 1);
+        assert_eq!(numbers(&mut log, &[from..from.after(3)]), [from.requests]);
+        let mut names = std::fs::read_dir(folder.path()).unwrap();
+        let is_aside = |name: &str| name.ends_with("damaged");
+        assert!(
+            !names.any(|it| is_aside(it.unwrap().file_name().to_str().unwrap())),
+            "{len}"
+        );
+    }
+    assert_eq!(all, 0);
+}
+
+#[test]
+fn a_flipped_bit_costs_no_more_than_its_request_and_the_file_is_set_aside() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = open(folder.path());
+    append(&mut log, 20);
+    keep(&mut log, &[0..20]);
+    drop(log);
+    let segment = segments(folder.path()).remove(0);
+    let whole = std::fs::read(&segment).unwrap();
+    let cursor = std::fs::read(folder.path().join("cursor")).unwrap();
+    let seed = fastrand::u64(..);
+    let mut random = fastrand::Rng::with_seed(seed);
+    // Behind the first record, which has the table.
+    let first = whole.len() - 19 * (whole.len() / 20).min(60);
+    for _ in 0..200 {
+        let mut flipped = whole.clone();
+        let byte = random.usize(first..whole.len());
+        flipped[byte] ^= 1 << random.u8(..8);
+        std::fs::remove_dir_all(folder.path()).unwrap();
+        std::fs::create_dir(folder.path()).unwrap();
+        std::fs::write(&segment, &flipped).unwrap();
+        std::fs::write(folder.path().join("cursor"), &cursor).unwrap();
+        let mut log = open(folder.path());
+        assert_eq!(pending(&mut log).len(), 19, "seed {seed}, byte {byte}");
+        keep(&mut log, &[]);
+        log.close();
+        let aside = segment.with_extension("segment.damaged");
+        assert_eq!(std::fs::read(aside).unwrap(), flipped, "seed {seed}");
+    }
+}
+
+#[test]
+fn what_is_no_segment_is_set_aside_and_what_is_newer_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = open(folder.path());
+    append(&mut log, 3);
+    drop(log);
+    let foreign = folder.path().join(crate::segment::file_name(3));
+    std::fs::write(&foreign, "a text of somebody").unwrap();
+    std::fs::write(folder.path().join("cursor"), "another text").unwrap();
+    let found = recover(folder.path(), false).unwrap();
+    assert_eq!(found.damage.len(), 1);
+    assert!(foreign.exists(), "who only looks changes nothing");
+    let mut log = open(folder.path());
+    assert_eq!(pending(&mut log), [0, 1, 2]);
+    assert!(foreign.with_extension("segment.damaged").exists());
+    drop(log);
+    let segment = segments(folder.path()).remove(0);
+    let mut bytes = std::fs::read(&segment).unwrap();
+    bytes[8] = 99;
+    std::fs::write(&segment, bytes).unwrap();
+    let error = recover(folder.path(), true).unwrap_err();
+    assert!(
+        error.contains("it is of format 99, which a newer version"),
+        "{error}"
+    );
+    assert!(segment.exists());
+}
+
+#[test]
+fn a_request_that_fails_to_be_written_leaves_the_others_and_those_after_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = open(folder.path());
+    append(&mut log, 3);
+    let error = std::io::Error::other("no space");
+    let sweeps = Sweeps::new();
+    // As after an error: the segment ends, and a position is left out.
+    drop(error);
+    log.end_segment();
+    log.cursor.end = at(4);
+    let request = sweeps.request(4);
+    log.append(at(4), &request, 0).unwrap();
+    assert_eq!(points(&request), 3);
+    assert_eq!(numbers(&mut log, &[at(0)..at(5)]), [0, 1, 2, 4]);
+}
+
+/// Of 2^n requests in a row the last one stays.
+fn thin(requests: &mut [Vec<Batch>], times: u32) {
+    let is_last = |request: &Vec<Batch>| (request[0].sweep().number + 1).is_multiple_of(1 << times);
+    let others = requests.iter_mut().filter(|it| !is_last(it));
+    others.for_each(Vec::clear);
+}
+
+#[test]
+fn what_is_too_much_is_thinned_evenly_before_anything_is_dropped() {
+    let folder = tempfile::tempdir().unwrap();
+    let small = Settings {
+        max_size: 64 << 10,
+        ..SETTINGS
+    };
+    let warnings = Warnings::new(&"test".into());
+    let mut log = Log::open(folder.path(), small, warnings, Some(thin)).unwrap();
+    for _ in 0..10_000 {
+        append(&mut log, 1);
+        let all = LogPosition::default()..log.cursor().end;
+        log.keep(vec![all]);
+        assert_eq!(log.cut(0), None, "nothing was dropped");
+    }
+    let bytes = segments(folder.path());
+    let bytes: u64 = bytes.iter().map(|it| it.metadata().unwrap().len()).sum();
+    assert!(bytes <= 64 << 10, "{bytes}");
+    let mut log = open(folder.path());
+    let (mut next, end, mut thinned, mut left) = (at(0), at(10_000), 0, Vec::new());
+    while next < end {
+        let read = log.read(&(next..end), 1000);
+        left.extend(read.requests.iter().map(|(at, _)| at.requests));
+        thinned += read.thinned;
+        next = read.next;
+    }
+    assert_eq!(
+        thinned,
+        3 * (10_000 - left.len() as u64),
+        "all else was read"
+    );
+    let gaps = left.windows(2).map(|it| (it[0], it[1] - it[0]));
+    let is_even = |(from, gap)| {
+        if from < 5_000 {
+            (32..=64).contains(&gap)
+        } else {
+            gap <= 64
+        }
+    };
+    assert!(
+        gaps.into_iter().all(is_even),
+        "the newest are finer: {left:?}"
+    );
+    assert!(left[0] < 64 && left[left.len() - 1] == 9_999, "{left:?}");
+}

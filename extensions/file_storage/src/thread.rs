@@ -1,0 +1,241 @@
+//! A log's thread: nobody else waits for a disk.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant};
+
+use pipeline::telemetry::Warnings;
+use pipeline::{
+    Batch, LogEvent, LogPosition, LogRange, Replay, RequestLog, async_trait, now_unix_nano, points,
+};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+
+use crate::config::Fsync;
+use crate::log::{Log, Read, Settings};
+
+/// From one `fsync: interval` to the next.
+const SYNC_INTERVAL: Duration = Duration::from_secs(1);
+/// Where nothing comes, it is looked so often whether something has become too old.
+const AGE_INTERVAL: Duration = Duration::from_secs(10);
+/// So many commands are worked on before what became of them is told and written down.
+const MAX_TOGETHER: usize = 256;
+/// So many requests may wait to be written: a disk that is slower does not get more.
+const MAX_WAITING: u64 = 1024;
+
+/// What a log is asked for.
+enum Command {
+    Append(LogPosition, Vec<Batch>),
+    Read(LogRange, u64),
+    Keep(Vec<LogRange>),
+}
+
+/// A log as an exporter has it.
+#[derive(Debug)]
+pub(crate) struct LogHandle {
+    found: Vec<LogRange>,
+    end: LogPosition,
+    replay: Replay,
+    /// Requests that were handed over, and not told of yet.
+    waiting: u64,
+    commands: Sender<Command>,
+    events: UnboundedReceiver<LogEvent>,
+    own_events: UnboundedSender<LogEvent>,
+}
+
+/// A log's thread, which ends when the handle is dropped.
+pub(crate) struct LogThread {
+    log: Log,
+    settings: Settings,
+    commands: Receiver<Command>,
+    events: UnboundedSender<LogEvent>,
+    last_sync: Instant,
+    /// Whether the last request could not be written.
+    is_failing: bool,
+    warnings: Warnings,
+}
+
+/// A handle, and what works for it once it is [run](LogThread::run).
+pub(crate) fn new(
+    log: Log,
+    settings: Settings,
+    replay: Replay,
+    warnings: Warnings,
+) -> (LogHandle, LogThread) {
+    let (commands, to_do) = std::sync::mpsc::channel();
+    let (own_events, events) = tokio::sync::mpsc::unbounded_channel();
+    let handle = LogHandle {
+        found: log.cursor().pending.clone(),
+        end: log.cursor().end,
+        replay,
+        waiting: 0,
+        commands,
+        events,
+        own_events: own_events.clone(),
+    };
+    let thread = LogThread {
+        log,
+        settings,
+        commands: to_do,
+        events: own_events,
+        last_sync: Instant::now(),
+        is_failing: false,
+        warnings,
+    };
+    (handle, thread)
+}
+
+#[async_trait]
+impl RequestLog for LogHandle {
+    fn found(&self) -> Vec<LogRange> {
+        self.found.clone()
+    }
+
+    fn end(&self) -> LogPosition {
+        self.end
+    }
+
+    fn replay(&self) -> Replay {
+        self.replay
+    }
+
+    fn append(&mut self, request: &[Batch]) -> LogPosition {
+        let at = self.end;
+        self.end = at.after(points(request));
+        self.waiting += 1;
+        let command = Command::Append(at, request.to_vec());
+        if self.waiting > MAX_WAITING || self.commands.send(command).is_err() {
+            let is_stored = false;
+            // The receiver is in here too.
+            let _ = self.own_events.send(LogEvent::Appended { at, is_stored });
+        }
+        at
+    }
+
+    fn read(&mut self, range: LogRange, points: u64) {
+        let next = range.end;
+        if self.commands.send(Command::Read(range, points)).is_err() {
+            let (requests, thinned) = (Vec::new(), 0);
+            let read = LogEvent::Read {
+                requests,
+                next,
+                thinned,
+            };
+            let _ = self.own_events.send(read);
+        }
+    }
+
+    fn keep(&mut self, ranges: Vec<LogRange>) {
+        let _ = self.commands.send(Command::Keep(ranges));
+    }
+
+    async fn event(&mut self) -> LogEvent {
+        match self.events.recv().await {
+            Some(event) => {
+                if matches!(event, LogEvent::Appended { .. }) {
+                    self.waiting -= 1;
+                }
+                event
+            }
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl LogThread {
+    /// Works until the handle is dropped, and closes the log.
+    pub(crate) fn run(mut self) {
+        loop {
+            let first = match self.commands.recv_timeout(self.timeout()) {
+                Ok(command) => Some(command),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
+            let mut commands = Vec::from_iter(first);
+            commands.extend(self.commands.try_iter().take(MAX_TOGETHER));
+            self.work(commands);
+        }
+        self.log.close();
+    }
+
+    fn timeout(&self) -> Duration {
+        if self.settings.fsync == Fsync::Interval && !self.log.is_synced() {
+            SYNC_INTERVAL.saturating_sub(self.last_sync.elapsed())
+        } else {
+            AGE_INTERVAL
+        }
+    }
+
+    fn work(&mut self, commands: Vec<Command>) {
+        let mut appended = Vec::new();
+        for command in commands {
+            match command {
+                Command::Append(at, request) => {
+                    let result = self.log.append(at, &request, now_unix_nano());
+                    appended.push((at, result.is_ok()));
+                    self.note(result);
+                }
+                Command::Keep(ranges) => self.log.keep(ranges),
+                Command::Read(range, points) => {
+                    let Read {
+                        requests,
+                        next,
+                        thinned,
+                    } = self.log.read(&range, points);
+                    self.tell(LogEvent::Read {
+                        requests,
+                        next,
+                        thinned,
+                    });
+                }
+            }
+        }
+        let is_synced = self.sync();
+        for (at, is_stored) in appended {
+            let is_stored = is_stored && is_synced;
+            self.tell(LogEvent::Appended { at, is_stored });
+        }
+        if let Some((before, is_old)) = self.log.cut(now_unix_nano()) {
+            self.tell(LogEvent::Cut { before, is_old });
+        }
+        self.log.write_cursor();
+    }
+
+    /// Whether what was appended is on the disk itself, as far as that is asked for.
+    fn sync(&mut self) -> bool {
+        let is_due = match self.settings.fsync {
+            Fsync::Each => true,
+            Fsync::Interval => self.last_sync.elapsed() >= SYNC_INTERVAL,
+            Fsync::Never => false,
+        };
+        if !is_due || self.log.is_synced() {
+            return true;
+        }
+        self.last_sync = Instant::now();
+        let result = self.log.sync();
+        let is_ok = result.is_ok();
+        if !is_ok {
+            self.note(result);
+        }
+        is_ok
+    }
+
+    /// Says once when the disk begins to fail, and once when it works again.
+    fn note(&mut self, result: std::io::Result<()>) {
+        let was_failing = std::mem::replace(&mut self.is_failing, result.is_err());
+        match result {
+            Err(error) if !was_failing => {
+                let message = "the queue cannot be written to the disk; what comes is kept in memory meanwhile";
+                self.warnings.warn_again(message, &error.to_string());
+            }
+            Ok(()) if was_failing => {
+                let message = "the queue can be written to the disk again";
+                self.warnings.warn_again(message, "");
+            }
+            _ => {}
+        }
+    }
+
+    fn tell(&self, event: LogEvent) {
+        // Who has gone needs to be told no more.
+        let _ = self.events.send(event);
+    }
+}

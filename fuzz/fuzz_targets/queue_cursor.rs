@@ -1,0 +1,5 @@
+//! A cursor of a queue on disk.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| extension_file_storage::fuzzing::cursor(bytes));

@@ -1,0 +1,5 @@
+//! A request of a queue on disk.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| extension_file_storage::fuzzing::request(bytes));

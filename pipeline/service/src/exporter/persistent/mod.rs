@@ -1,0 +1,253 @@
+//! A queue on disk, before the one in memory.
+//!
+//! ```text
+//!           ┌── log ──┐
+//! channel ──┴─────────┴──▶ queue in memory ──▶ …
+//! ```
+//!
+//! Each request is appended to a log, and counts as queued once it is there. It goes on from memory while what follows has
+//! room for it; what has none waits on disk alone, and is read again. Its batches have a [`Receipt`]: when the last of them is
+//! gone, be it sent or dropped, the log no longer keeps it. What the disk does not take is kept in memory, up to a bound.
+
+mod behind;
+mod ending;
+mod pending;
+mod replay;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use pipeline::telemetry::DropReason;
+use pipeline::{LogEvent, LogPosition, LogRange, Receipt, Replay, RequestLog, Shutdown, points};
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use tokio::time::{Instant, sleep_until};
+
+use super::accounting::Accounting;
+use super::queue;
+use crate::processor::Request;
+
+use behind::Behind;
+use pending::Pending;
+
+/// So many requests wait in memory for room in what follows.
+const MAX_READY: usize = 16;
+/// A disk that takes longer for a request holds it up no longer.
+const SLOW: Duration = Duration::from_secs(1);
+/// So many points are kept in memory for want of a disk: 16 bytes each, and as much for their times.
+const MAX_POINTS_IN_MEMORY: u64 = 1 << 20;
+
+/// An exporter's queue on disk: a task of its own, which ends with what follows it.
+pub(crate) struct PersistentQueue {
+    log: Box<dyn RequestLog>,
+    accounting: Accounting,
+    /// To the queue in memory, until nothing more comes.
+    to: Option<mpsc::Sender<Request>>,
+    give_up: Shutdown,
+    /// What the log was given, and has not dealt with yet.
+    writing: VecDeque<(LogRange, Request, Instant)>,
+    /// What goes on next.
+    ready: VecDeque<Ready>,
+    behind: Behind,
+    pending: Pending,
+    is_pending_written: bool,
+    is_reading: bool,
+    /// Where the requests that were on disk only, and are under way, were read, and how many may be.
+    replayed: Vec<LogPosition>,
+    window: usize,
+    /// The number of the first request that the log still has.
+    first: Arc<AtomicU64>,
+    done: UnboundedSender<LogRange>,
+    hear_done: UnboundedReceiver<LogRange>,
+}
+
+struct Ready {
+    request: Request,
+    /// Where it was read from, if it was on disk only.
+    replayed: Option<LogPosition>,
+}
+
+impl PersistentQueue {
+    /// A queue before `to`. What the log has from before counts as handed over now.
+    pub(crate) fn new(
+        log: Box<dyn RequestLog>,
+        accounting: Accounting,
+        to: mpsc::Sender<Request>,
+        give_up: Shutdown,
+    ) -> PersistentQueue {
+        let (done, hear_done) = mpsc::unbounded_channel();
+        let mut queue = PersistentQueue {
+            accounting,
+            to: Some(to),
+            give_up,
+            writing: VecDeque::new(),
+            ready: VecDeque::new(),
+            behind: Behind::default(),
+            pending: Pending::default(),
+            is_pending_written: true,
+            is_reading: false,
+            replayed: Vec::new(),
+            window: 1,
+            first: Arc::default(),
+            done,
+            hear_done,
+            log,
+        };
+        for range in queue.log.found() {
+            let points = range.end.points.saturating_sub(range.start.points);
+            queue.accounting.handed(points);
+            queue.pending.push(range.clone());
+            queue.behind.push_range(range);
+        }
+        queue
+    }
+
+    /// Runs until the channel closes and all is sent, the time for draining is over, or nobody takes anything any more.
+    pub(crate) async fn run(mut self, mut from: mpsc::Receiver<Request>) {
+        let mut is_open = true;
+        loop {
+            self.fill_ready();
+            self.write_pending();
+            let is_idle = self.writing.is_empty() && self.ready.is_empty();
+            if !is_open && is_idle && self.behind.is_empty() {
+                break;
+            }
+            let slow_at = self.writing.front().map(|(_, _, since)| *since + SLOW);
+            let to = self.to.clone();
+            tokio::select! {
+                biased;
+                () = self.give_up.clone().wait() => return self.give_up(from).await,
+                event = self.log.event() => self.note(event),
+                Some(range) = self.hear_done.recv() => self.done(&range),
+                permit = reserve(to.as_ref()), if self.may_forward() => match permit {
+                    Some(permit) => self.forward(permit),
+                    None => return self.close(),
+                },
+                request = from.recv(), if is_open => match request {
+                    Some(request) => self.take(request),
+                    None => is_open = false,
+                },
+                () = sleep_until(slow_at.unwrap_or_else(Instant::now)), if slow_at.is_some() => self.is_slow(),
+            }
+        }
+        self.wait_until_sent().await;
+    }
+
+    /// Takes in a request.
+    fn take(&mut self, mut request: Request) {
+        request.retain(|batch| batch.points() > 0);
+        if request.is_empty() {
+            return;
+        }
+        let at = self.log.append(&request);
+        let range = at..at.after(points(&request));
+        self.pending.push(range.clone());
+        self.writing.push_back((range, request, Instant::now()));
+    }
+
+    fn note(&mut self, event: LogEvent) {
+        match event {
+            LogEvent::Appended { at, is_stored } => {
+                // One that it took too long for is no longer waited for.
+                let first = self.writing.front();
+                if first.is_some_and(|(range, ..)| range.start == at)
+                    && let Some((range, request, _)) = self.writing.pop_front()
+                {
+                    self.enqueue(range, request, is_stored);
+                }
+            }
+            LogEvent::Read {
+                requests,
+                next,
+                thinned,
+            } => self.read(requests, next, thinned),
+            LogEvent::Cut { before, is_old } => self.cut(before, is_old),
+            _ => {}
+        }
+    }
+
+    /// The disk takes too long for the first request: it goes on meanwhile.
+    fn is_slow(&mut self) {
+        if let Some((range, request, _)) = self.writing.pop_front() {
+            let message = "the disk is slow; what comes is kept in memory until it is written";
+            self.accounting.warn(message, "");
+            let request = self.with_receipt(request, range);
+            self.accounting.handed(points(&request));
+            self.wait_in_memory(request);
+        }
+    }
+
+    /// A request counts as queued now.
+    fn enqueue(&mut self, range: LogRange, request: Request, is_stored: bool) {
+        self.accounting.handed(points(&request));
+        if !is_stored {
+            self.forget(&range);
+            return self.wait_in_memory(request);
+        }
+        let goes_first = self.behind.is_empty() || self.log.replay() == Replay::Newest;
+        if goes_first && self.ready.len() < MAX_READY {
+            let (request, replayed) = (self.with_receipt(request, range), None);
+            self.ready.push_back(Ready { request, replayed });
+        } else {
+            self.behind.push_range(range);
+        }
+    }
+
+    /// What the disk does not have waits in memory, as long as that is not too much.
+    fn wait_in_memory(&mut self, request: Request) {
+        let count = points(&request);
+        if self.behind.points_in_memory() + count <= MAX_POINTS_IN_MEMORY {
+            return self.behind.push_request(request);
+        }
+        let message = "the sending queue is full, and the disk takes nothing; the newest requests are dropped";
+        self.accounting.unqueued(count);
+        self.accounting
+            .dropped(count, DropReason::QUEUE_FULL, message, "");
+    }
+
+    fn with_receipt(&self, request: Request, range: LogRange) -> Request {
+        let receipt = Arc::new(Receipt::new(
+            range,
+            self.done.clone(),
+            Arc::clone(&self.first),
+        ));
+        let batches = request.into_iter();
+        batches
+            .map(|it| it.with_receipt(Arc::clone(&receipt)))
+            .collect()
+    }
+
+    /// The log need not keep this any longer.
+    fn forget(&mut self, range: &LogRange) {
+        self.pending.remove(range);
+        self.is_pending_written = false;
+    }
+
+    fn write_pending(&mut self) {
+        if !std::mem::replace(&mut self.is_pending_written, true) {
+            self.log.keep(self.pending.ranges());
+        }
+    }
+}
+
+/// Room in what follows; `None` when it has ended.
+async fn reserve(to: Option<&mpsc::Sender<Request>>) -> Option<mpsc::OwnedPermit<Request>> {
+    to?.clone().reserve_owned().await.ok()
+}
+
+/// The log keeps what it has of this request, whatever becomes of it here: how many points that are.
+pub(super) fn keep(request: &Request) -> u64 {
+    let kept = request.iter().filter_map(|batch| {
+        let is_there = batch.receipt()?.keep();
+        is_there.then_some(batch.points() as u64)
+    });
+    kept.sum()
+}
+
+/// What the log thins requests by.
+pub(crate) fn thin(requests: &mut [Request], shift: u32) {
+    queue::thin(requests.iter_mut(), shift);
+}

@@ -1,0 +1,193 @@
+//! The disk is full, or the directory may not be used.
+
+use std::os::unix::fs::MetadataExt;
+use std::process::Command;
+
+use super::{Setting, drain, leave, log_until, stderr};
+use crate::common::peer::assert_accounted;
+use crate::common::{
+    as_nobody, assert_fault, collector, count, count_after, is_root, lacks, signal, spawn, text,
+};
+
+/// A small disk of its own, as long as this lives.
+struct SmallDisk<'a>(&'a std::path::Path);
+
+impl SmallDisk<'_> {
+    fn mount<'a>(test: &str, at: &'a std::path::Path) -> Option<SmallDisk<'a>> {
+        std::fs::create_dir_all(at).unwrap();
+        let mut mount = Command::new("mount");
+        mount
+            .args(["-t", "tmpfs", "-o", "size=256k,mode=0700", "tmpfs"])
+            .arg(at);
+        if !is_root() || !mount.status().is_ok_and(|it| it.success()) {
+            lacks(test, "the right to mount a tmpfs");
+            return None;
+        }
+        Some(SmallDisk(at))
+    }
+}
+
+impl Drop for SmallDisk<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(self.0).status();
+    }
+}
+
+#[test]
+fn a_full_disk_is_told_once_nothing_is_lost_and_it_goes_on_when_there_is_room() {
+    let test = "a_full_disk_is_told_once_nothing_is_lost_and_it_goes_on_when_there_is_room";
+    let setting = Setting::new();
+    let directory = setting.directory();
+    let Some(_disk) = SmallDisk::mount(test, &directory) else {
+        return;
+    };
+    let mut child = setting.start("");
+    let mut log = stderr(&mut child);
+    setting.wait_for_bytes(1000);
+    let filler = directory.join("filler");
+    let _ = std::fs::write(&filler, vec![1; 256 << 10]);
+    log_until(&mut log, "the queue cannot be written to the disk");
+    std::fs::remove_file(&filler).unwrap();
+    log_until(&mut log, "the queue can be written to the disk again");
+    let _server = setting.serve();
+    let arrived = setting.arrived().len();
+    while setting.arrived().len() < arrived + 100 {
+        std::thread::yield_now();
+    }
+    signal(&child, rustix::process::Signal::TERM);
+    let mut rest = String::new();
+    std::io::Read::read_to_string(&mut log, &mut rest).unwrap();
+    assert!(child.wait().unwrap().success(), "{rest}");
+    assert!(!rest.contains("cannot be written"), "once: {rest}");
+    assert!(
+        setting.arrived().is_sorted_by(|a, b| a < b),
+        "in order, and once"
+    );
+    assert_accounted(&rest);
+    assert_eq!(count(&rest, "points_dropped"), 0, "{rest}");
+    assert_fault(
+        "the disk of the queue is full for a while",
+        "nothing that has room in memory meanwhile",
+        &rest,
+        &[],
+    );
+}
+
+#[test]
+fn what_is_more_than_max_size_gives_way_from_the_oldest_on_and_is_counted() {
+    let setting = Setting::new();
+    let more = "max_size: 64KiB";
+    let config = setting
+        .config(more)
+        .replace("queue_size: 3", "queue_size: 3, overflow: drop_oldest");
+    let mut child = collector(&config, &[]);
+    let mut log = stderr(&mut child);
+    log_until(&mut log, "what waits on disk takes more than `max_size`");
+    signal(&child, rustix::process::Signal::TERM);
+    let mut rest = String::new();
+    std::io::Read::read_to_string(&mut log, &mut rest).unwrap();
+    assert!(child.wait().unwrap().success(), "{rest}");
+    assert_accounted(&rest);
+    let waiting = setting.waiting().len() as u64;
+    assert_eq!(count(&rest, "points_queued"), waiting, "{rest}");
+    let size: u64 = setting
+        .segments()
+        .iter()
+        .map(|it| it.metadata().unwrap().len())
+        .sum();
+    assert!(size <= 64 << 10, "{size}");
+    assert_fault(
+        "the queue on disk has more than `max_size`",
+        "the oldest requests on disk, an eighth of it at a time",
+        &rest,
+        &["storage_full=N"],
+    );
+    let drained = drain(&setting, more);
+    assert!(count_after(&drained, "storage_full=") == 0, "{drained}");
+}
+
+#[test]
+fn what_is_more_than_max_size_is_thinned_by_default_so_that_the_whole_outage_stays() {
+    let setting = Setting::new();
+    let more = "max_size: 64KiB";
+    let mut child = setting.start(more);
+    let mut log = stderr(&mut child);
+    setting.wait_for_bytes(2000);
+    let oldest = *setting.waiting().first().unwrap();
+    log_until(&mut log, "its sweeps are thinned");
+    let newest = *setting.waiting().last().unwrap();
+    signal(&child, rustix::process::Signal::TERM);
+    let mut rest = String::new();
+    std::io::Read::read_to_string(&mut log, &mut rest).unwrap();
+    assert_accounted(&rest);
+    assert_eq!(count(&rest, "points_dropped"), 0, "{rest}");
+    let drained = drain(&setting, more);
+    assert_accounted(&drained);
+    let arrived = setting.arrived();
+    assert!(arrived.is_sorted_by(|a, b| a < b), "in order, and once");
+    // Where memory had the oldest ones, they are thinned with the rest.
+    let span = newest - oldest;
+    assert!(arrived[0] < oldest + span / 10, "{arrived:?}");
+    assert_fault(
+        "the queue on disk has more than `max_size`, with `coalesce`",
+        "nothing: the sweeps of the outage are thinned evenly",
+        &drained,
+        &["coalesced=N"],
+    );
+}
+
+#[test]
+fn what_is_older_than_max_age_gives_way_and_is_counted() {
+    let setting = Setting::new();
+    leave(&setting, 2000, "");
+    let waiting = setting.waiting().len() as u64;
+    let _server = setting.serve();
+    let mut child = setting.start("max_age: 1ms");
+    let mut log = stderr(&mut child);
+    log_until(&mut log, "are older than `max_age`");
+    signal(&child, rustix::process::Signal::TERM);
+    let mut rest = String::new();
+    std::io::Read::read_to_string(&mut log, &mut rest).unwrap();
+    assert_accounted(&rest);
+    assert!(
+        count_after(&rest, "too_old=") <= waiting + count(&rest, "points_read"),
+        "{rest}"
+    );
+    assert_fault(
+        "what waits on disk is older than `max_age`",
+        "the requests that are",
+        &rest,
+        &["too_old=N"],
+    );
+}
+
+#[test]
+fn files_are_the_users_own_and_a_directory_that_cannot_be_made_is_told_with_the_mend() {
+    let setting = Setting::new();
+    leave(&setting, 1000, "");
+    let mode = |path: &std::path::Path| path.metadata().unwrap().mode() & 0o777;
+    assert_eq!(mode(&setting.directory()), 0o700);
+    assert_eq!(mode(&setting.directory().join("otlp")), 0o700);
+    assert_eq!(mode(&setting.segments()[0]), 0o600);
+    assert_eq!(mode(&setting.directory().join("otlp/cursor")), 0o600);
+    let test = "files_are_the_users_own_and_a_directory_that_cannot_be_made_is_told_with_the_mend";
+    let folder = tempfile::tempdir().unwrap();
+    let Some(mut command) = as_nobody(test, &folder) else {
+        return;
+    };
+    command.args(["--config", "-"]);
+    let config = setting.config("").replace(
+        setting.directory().to_str().unwrap(),
+        "/var/lib/statsfs-collector-of-a-test",
+    );
+    let output = spawn(command, &config).wait_with_output().unwrap();
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    for part in [
+        "cannot use /var/lib/statsfs-collector-of-a-test as user 65534",
+        "ermission denied",
+        "install -d -m 0700 -o 65534",
+    ] {
+        assert!(stderr.contains(part), "{part}: {stderr}");
+    }
+}

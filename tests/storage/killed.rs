@@ -1,0 +1,155 @@
+//! The program is killed, or its peer is.
+
+use std::collections::BTreeSet;
+
+use rustix::process::Signal;
+
+use super::{Setting, config, drain, kill, leave, queue};
+use crate::common::peer::assert_accounted;
+use crate::common::{self, assert_fault, collector, count};
+use crate::otelcol::process::Otelcol;
+use crate::otelcol::times;
+
+#[test]
+fn what_the_queue_had_taken_arrives_however_often_the_program_is_killed() {
+    let setting = Setting::new();
+    let seed = fastrand::u64(..);
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut taken = BTreeSet::new();
+    for round in 0..50 {
+        let server = random.bool().then(|| setting.serve());
+        let mut child = setting.start("");
+        let (arrived, more) = (setting.arrived().len(), random.usize(..40));
+        if server.is_some() {
+            while setting.arrived().len() < arrived + more {
+                std::thread::yield_now();
+            }
+        } else {
+            let len = |path: &std::path::PathBuf| path.metadata().map_or(0, |it| it.len());
+            let bytes: u64 = setting.segments().iter().map(len).sum();
+            setting.wait_for_bytes(bytes + 100 + 80 * more as u64);
+        }
+        kill(&mut child);
+        drop(server);
+        taken.extend(setting.waiting());
+        assert!(!taken.is_empty() || round < 10, "seed {seed}");
+    }
+    let stderr = drain(&setting, "");
+    let arrived = setting.arrived();
+    let distinct: BTreeSet<u64> = arrived.iter().copied().collect();
+    let missing = taken.difference(&distinct).count();
+    assert_eq!(missing, 0, "of {}, seed {seed}: {stderr}", taken.len());
+    // What was on its way each time: a request of as many as waited together.
+    let twice = arrived.len() - distinct.len();
+    assert!(
+        twice <= arrived.len() / 2,
+        "{twice} of {}, seed {seed}",
+        arrived.len()
+    );
+    assert_accounted(&stderr);
+    assert_eq!(count(&stderr, "points_dropped"), 0, "{stderr}");
+    assert_fault(
+        "the program is killed (`kill -9`), with its queue on disk",
+        "nothing that the queue had taken, here 50 times; what was on its way comes twice",
+        &stderr,
+        &[],
+    );
+}
+
+#[test]
+fn what_waits_at_the_end_is_no_loss_and_is_shown_and_counted_by_who_finds_it() {
+    let setting = Setting::new();
+    let stderr = leave(&setting, 2000, "");
+    let waiting = setting.waiting();
+    assert_accounted(&stderr);
+    assert_eq!(
+        count(&stderr, "points_queued"),
+        waiting.len() as u64,
+        "{stderr}"
+    );
+    assert_eq!(count(&stderr, "points_dropped"), 0, "{stderr}");
+    let directory = setting.directory();
+    let shown = queue(&[directory.to_str().unwrap()]);
+    let row = shown.lines().nth(1).unwrap();
+    let cells: Vec<&str> = row.split_whitespace().collect();
+    let points = waiting.len().to_string();
+    assert_eq!((cells[0], cells[2]), ("otlp", &*points), "{shown}");
+    let stderr = drain(&setting, "");
+    let arrived = setting.arrived();
+    assert!(arrived.is_sorted_by(|a, b| a < b), "in order, and once");
+    assert!(waiting.iter().eq(&arrived[..waiting.len()]));
+    assert_accounted(&stderr);
+    assert_eq!(
+        count(&stderr, "points_handed"),
+        count(&stderr, "points_sent")
+    );
+    assert_eq!(setting.segments().len(), 0, "nothing is left behind");
+    assert_fault(
+        "the upstream is away when the program ends, with its queue on disk",
+        "nothing: the program that is started next sends it",
+        &stderr,
+        &[],
+    );
+}
+
+#[test]
+fn with_replay_newest_what_is_new_comes_first_and_all_comes() {
+    let setting = Setting::new();
+    leave(&setting, 4000, "replay: newest");
+    let waiting = setting.waiting();
+    let stderr = drain(&setting, "replay: newest");
+    let arrived: BTreeSet<u64> = setting.arrived().into_iter().collect();
+    assert!(waiting.is_subset(&arrived), "{stderr}");
+    assert_eq!(arrived.len(), setting.arrived().len(), "once");
+    assert_accounted(&stderr);
+}
+
+#[test]
+fn a_collector_that_is_away_for_longer_than_memory_holds_gets_all_in_order() {
+    let test = "a_collector_that_is_away_for_longer_than_memory_holds_gets_all_in_order";
+    let Some(mut otelcol) = Otelcol::stopped(test, "") else {
+        return;
+    };
+    let setting = Setting::new();
+    let tree = setting.folder.path().join("tree");
+    let config = config(&tree, &setting.directory(), &otelcol.grpc.to_string(), "");
+    otelcol.run();
+    let child = collector(&config, &[]);
+    for round in 1..=3 {
+        let arrived = times(&otelcol.requests()).len();
+        while times(&otelcol.requests()).len() < arrived + 20 {
+            std::thread::yield_now();
+        }
+        otelcol.stop(Signal::KILL);
+        // Three requests have room in memory, and sixteen before it.
+        while setting.waiting().len() < 100 * round {
+            std::thread::yield_now();
+        }
+        otelcol.run();
+    }
+    let newest = *setting.waiting().last().unwrap();
+    while times(&otelcol.requests())
+        .last()
+        .is_none_or(|it| *it < newest)
+    {
+        std::thread::yield_now();
+    }
+    let stderr = common::end(child);
+    let arrived = times(&otelcol.end());
+    assert!(arrived.is_sorted(), "in order");
+    let distinct: BTreeSet<u64> = arrived.iter().copied().collect();
+    let left = setting.waiting().difference(&distinct).count() as u64;
+    assert_eq!(
+        distinct.len() as u64 + left,
+        count(&stderr, "points_handed"),
+        "{stderr}"
+    );
+    assert_eq!(count(&stderr, "points_dropped"), 0, "{stderr}");
+    assert_accounted(&stderr);
+    assert_fault(
+        "the upstream Collector is killed, and away for longer than memory holds, with the queue on disk",
+        "nothing, and it arrives in order; what it took without saying so comes twice",
+        &stderr,
+        &[],
+    );
+}
