@@ -230,9 +230,9 @@ mod tests {
         };
         let name = |without_units, without_type_suffix, translation_strategy| {
             let settings = Settings {
+                translation_strategy,
                 without_units,
                 without_type_suffix,
-                translation_strategy,
                 ..Settings::default()
             };
             family(&metric, &settings).unwrap().name
