@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the real OpenTelemetry Collector, of the version and parts in otelcol.yaml, into .tools/otelcol; with
-# `otelcol-prometheus` that of otelcol-prometheus.yaml, which only benchmarks need, into .tools/otelcol-prometheus.
+# `otelcol-benchmarks` that of otelcol-benchmarks.yaml, which only benchmarks need, into .tools/otelcol-benchmarks.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 name=${1:-otelcol}

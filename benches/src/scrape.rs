@@ -50,7 +50,7 @@ fn of_size(bench: &Bench, directory: &Path, tree: &Tree) -> io::Result<()> {
         Ok(served) => all.push(served),
         Err(error) => lacks(
             "the Collector",
-            &format!("scripts/otelcol.sh otelcol-prometheus: {error}"),
+            &format!("scripts/otelcol.sh otelcol-benchmarks: {error}"),
         )?,
     }
     for served in &all[1..] {
@@ -156,7 +156,7 @@ fn collector(bench: &Bench, directory: &Path, tree: &Tree) -> io::Result<Served>
          service:\n  telemetry: {{logs: {{level: error}}, metrics: {{level: none}}}}\n  pipelines: {{metrics: {{receivers: [otlp], exporters: [prometheus]}}}}\n"
     );
     let config = write(directory, "otelcol.yaml", &config)?;
-    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/../.tools/otelcol-prometheus");
+    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/../.tools/otelcol-benchmarks");
     let mut command = std::process::Command::new(program);
     command.arg("--config").arg(config);
     let served = Served::start("Collector, prometheusexporter", command, port)?;
