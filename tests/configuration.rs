@@ -367,7 +367,7 @@ fn components_are_listed_with_crate_version_and_file() {
             "{line}: {listed}"
         );
     }
-    assert_eq!(listed.lines().count(), 13);
+    assert_eq!(listed.lines().count(), 14);
 }
 
 #[test]
