@@ -225,7 +225,7 @@ fn an_extension_that_is_not_named_is_a_warning_and_one_that_is_not_defined_an_er
     }
     let config = small("").replace("health_check", "healthcheckv2");
     let said = text(&run(&config, &["validate"]).stderr);
-    let hint = "this binary has no extension of type `healthcheckv2`; it has `health_check`";
+    let hint = "this binary has no extension of type `healthcheckv2`; it has `file_storage`, `health_check`";
     assert!(said.contains(hint), "{said}");
     assert!(said.contains("it is called `health_check` here"), "{said}");
 }

@@ -21,5 +21,5 @@ unsupported! {
     descriptor_buffer: "no descriptor is dropped: one that cannot be created now is tried again, so that there is no buffer to size; take the key out"
     cumulative_normalization: "always on: the API refuses points without a start; take the key out"
     sum_of_squared_deviation: "no estimate is sent; take the key out"
-    write_ahead_log: "there is no log on disk; what waits is in the queue (`sending_queue`, `retry_on_failure`)"
+    write_ahead_log: "what waits is in the queue (`sending_queue`), which is on disk where its `storage` names the extension `file_storage`"
 }
