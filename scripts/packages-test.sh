@@ -25,14 +25,14 @@ rpm=target/packages/statsfs-collector-$version-1.$(uname -m).rpm
 echo "lintian: what it finds is explained in deploy/packages/deb/lintian-overrides"
 [ -z "$(lintian --allow-root --fail-on error,warning "$deb" | tee /dev/stderr)" ]
 
-if [ ! -f "$work/base.tar" ]; then
-  mmdebstrap --quiet --variant=minbase --include=systemd,systemd-sysv,ca-certificates bookworm "$work/base.tar.part"
-  mv "$work/base.tar.part" "$work/base.tar"
+if [ ! -d "$work/base" ]; then
+  rm -rf "$work/part"
+  mmdebstrap --quiet --variant=minbase --include=systemd,systemd-sysv,ca-certificates bookworm "$work/part"
+  mv "$work/part" "$work/base"
 fi
 root() { # root NAME: a Debian of its own
   rm -rf "${work:?}/$1"
-  mkdir "$work/$1"
-  tar -x -C "$work/$1" -f "$work/base.tar" --exclude='./dev/*'
+  cp -a "$work/base" "$work/$1"
   mkdir "$work/$1/test"
 }
 
@@ -41,10 +41,12 @@ cp "$deb" "$work/deb/test/new.deb"
 # The older one has another configuration, so that the upgrade has to keep the operator's.
 dpkg-deb -R "target/packages/statsfs-collector_0.1.0-1_$(dpkg --print-architecture).deb" "$work/deb/test/old"
 sed -i 's/^# What the service/# What once the service/' "$work/deb/test/old/etc/statsfs-collector/config.yaml"
-dpkg-deb -b "$work/deb/test/old" "$work/deb/test/old.deb" >/dev/null
+dpkg-deb -Zgzip -z1 -b "$work/deb/test/old" "$work/deb/test/old.deb" >/dev/null
 cp scripts/packages-test/{life.sh,sink.yaml} .tools/otelcol "$work/deb/test/"
 cp scripts/packages-test/*.service "$work/deb/etc/systemd/system/"
-systemctl --root "$work/deb" enable -q packages-test
+mkdir -p "$work/deb/etc/systemd/system/multi-user.target.wants"
+ln -s ../packages-test.service "$work/deb/etc/systemd/system/multi-user.target.wants/"
+echo "127.0.0.1 localhost" >"$work/deb/etc/hosts"
 timeout 300 systemd-nspawn -q -D "$work/deb" -b --register=no --keep-unit --private-network --console=pipe </dev/null >"$work/boot.log" 2>&1 || true
 cat "$work/deb/test/log"
 grep -qx "all holds" "$work/deb/test/log"

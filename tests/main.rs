@@ -38,6 +38,7 @@ mod links;
 mod message_limit;
 mod optional;
 mod otelcol;
+mod packages;
 mod prometheus;
 mod rotation;
 mod scan_cost;

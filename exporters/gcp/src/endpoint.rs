@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::uri::Uri;
 use pipeline::{Context, Error, Result};
+use pipeline_grpc::{no_authorities, system_roots};
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
 
 use crate::config::MetricConfig;
@@ -56,7 +57,14 @@ pub(crate) fn build(metric: &MetricConfig, agent: &[u8], context: &Context) -> R
             let pem = pem.map_err(|error| Error::at("metric.ca_file", error))?;
             ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem))
         }
-        None => ClientTlsConfig::new().with_native_roots(),
+        None => {
+            let roots = system_roots();
+            if roots.is_empty() {
+                let why = no_authorities("metric.ca_file");
+                return Err(Error::at("metric", why));
+            }
+            ClientTlsConfig::new().trust_anchors(roots.roots)
+        }
     };
     if let Some(name) = &metric.server_name_override {
         tls = tls.domain_name(name);
