@@ -29,11 +29,11 @@ zig() {
 }
 
 build() { # build NAME COMMAND TARGET FLAGS
-  local triple=${3%%.[0-9]*} directory=$PWD/target/ship-build/$1
+  local triple=${3%%.[0-9]*} directory=$PWD/target/ship-build/$1 below=$profile
+  [ "$profile" != dev ] || below=debug
   RUSTFLAGS="$flags $4" CARGO_TARGET_DIR=$directory \
     cargo "$2" --locked -p statsfs-collector --bin statsfs-collector --profile "$profile" --target "$3"
-  [ "$profile" != dev ] || profile=debug
-  install -m 755 "$directory/$triple/$profile/statsfs-collector" "$ship/statsfs-collector-$1"
+  install -m 755 "$directory/$triple/$below/statsfs-collector" "$ship/statsfs-collector-$1"
 }
 
 for what in "$@"; do
