@@ -30,8 +30,9 @@ build() {
   buildah bud -q --isolation chroot --format docker --timestamp "$(git log -1 --format=%ct)" \
     --build-context "builder=$work/builder" -t "$image" -f deploy/container/Containerfile .
 }
-id=$(build)
-[ "$(build)" = "$id" ] || { echo "two builds of the image differ" >&2; exit 1; }
+# Docker's format has a random container's name in it: it is the layer that is the same each time.
+layers() { podman inspect -f '{{.RootFS.Layers}}' "$(build)"; }
+[ "$(layers)" = "$(layers)" ] || { echo "two builds of the image differ" >&2; exit 1; }
 
 # Without a network but loopback, which the Collector shares.
 cat >"$work/sink.yaml" <<'YAML'

@@ -63,7 +63,7 @@ cp "$config" "$work/config.yaml"
 in_root -U --nodeps "$rpm"
 cmp "$config" "$work/config.yaml"
 chroot "$work/rpm" statsfs-collector validate --config /etc/statsfs-collector/config.yaml
-[ "$(in_root -V statsfs-collector | grep -v ' c /etc/statsfs-collector/config.yaml$')" = "" ]
+[ "$(in_root -V --nodeps statsfs-collector | grep -v ' c /etc/statsfs-collector/config.yaml$')" = "" ]
 in_root -e --nodeps statsfs-collector
 [ ! -e "$work/rpm/usr/bin/statsfs-collector" ] && cmp "$config.rpmsave" "$work/config.yaml"
 echo "the rpm holds"

@@ -123,7 +123,9 @@ fn where_the_system_has_no_authorities_it_is_said_where_they_were_looked_for() {
     ] {
         let mut command = Command::new(BINARY);
         command.args(["validate", "--config", "-"]);
-        command.env_remove("SSL_CERT_DIR").env("SSL_CERT_FILE", &empty);
+        command
+            .env_remove("SSL_CERT_DIR")
+            .env("SSL_CERT_FILE", &empty);
         let output = spawn(command, &config).wait_with_output().unwrap();
         let said = text(&output.stderr);
         let expected = format!(
