@@ -65,5 +65,6 @@ cmp "$config" "$work/config.yaml"
 chroot "$work/rpm" statsfs-collector validate --config /etc/statsfs-collector/config.yaml
 [ "$(in_root -V --nodeps statsfs-collector | grep -v ' c /etc/statsfs-collector/config.yaml$')" = "" ]
 in_root -e --nodeps statsfs-collector
-[ ! -e "$work/rpm/usr/bin/statsfs-collector" ] && cmp "$config.rpmsave" "$work/config.yaml"
+[ ! -e "$work/rpm/usr/bin/statsfs-collector" ]
+cmp "$config.rpmsave" "$work/config.yaml"
 echo "the rpm holds"
