@@ -42,6 +42,7 @@ mod message_limit;
 mod optional;
 mod otelcol;
 mod outage;
+mod packages;
 mod prometheus;
 mod rotation;
 mod scan_cost;

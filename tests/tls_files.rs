@@ -1,11 +1,13 @@
 //! The files of `tls`: what is wrong with one is said by `validate`, at its place.
 
+use std::process::Command;
+
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use crate::common::authority::{Authority, Files};
 use crate::common::peer::{net_receiver, otlp_config};
-use crate::common::{run, text};
+use crate::common::{BINARY, run, spawn, text};
 
 /// What `validate` says of these settings of `tls`; `None` if nothing.
 fn mistake(settings: &str) -> Option<String> {
@@ -103,5 +105,32 @@ fn a_name_or_a_version_that_cannot_be_is_refused() {
     // A number to YAML, without quotes.
     for version in ["'1.2'", "'1.3'", "1.2", "1.3"] {
         assert_eq!(mistake(&format!("min_version: {version}")), None);
+    }
+}
+
+#[test]
+fn where_the_system_has_no_authorities_it_is_said_where_they_were_looked_for() {
+    let files = Files::new();
+    let empty = files.write("none.pem", "");
+    let gcp = format!(
+        "receivers: {{statsfs: {}}}\nexporters: {{gcp: {{project: p}}}}\n\
+         service: {{pipelines: {{metrics: {{receivers: [statsfs], exporters: [gcp]}}}}}}\n",
+        net_receiver()
+    );
+    for (config, option) in [
+        (otlp_config(&net_receiver(), "localhost:1", ""), "ca_file"),
+        (gcp, "metric.ca_file"),
+    ] {
+        let mut command = Command::new(BINARY);
+        command.args(["validate", "--config", "-"]);
+        command
+            .env_remove("SSL_CERT_DIR")
+            .env("SSL_CERT_FILE", &empty);
+        let output = spawn(command, &config).wait_with_output().unwrap();
+        let said = text(&output.stderr);
+        let expected = format!(
+            "error: there are no certificates of authorities in SSL_CERT_FILE={empty}: install the system's package `ca-certificates`, name a file of them by SSL_CERT_FILE, or set `{option}`\n"
+        );
+        assert!(said.starts_with(&expected), "{said}");
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::uri::Uri;
 use pipeline::{Context, Error, Result};
+use pipeline_grpc::{no_authorities, system_roots};
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
 
 use crate::config::MetricConfig;
@@ -50,18 +51,26 @@ pub(crate) fn build(metric: &MetricConfig, agent: &[u8], context: &Context) -> R
     if metric.use_insecure {
         return Ok(endpoint);
     }
-    let mut tls = match &metric.ca_file {
-        Some(path) => {
-            let pem = context.read(path);
-            let pem = pem.map_err(|error| Error::at("metric.ca_file", error))?;
-            ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem))
-        }
-        None => ClientTlsConfig::new().with_native_roots(),
-    };
+    let mut tls = trusted(metric, context)?;
     if let Some(name) = &metric.server_name_override {
         tls = tls.domain_name(name);
     }
     endpoint
         .tls_config(tls)
         .map_err(|error| Error::at("metric.endpoint", error))
+}
+
+/// TLS with whom the configuration trusts: the authorities of a file, or the system's.
+fn trusted(metric: &MetricConfig, context: &Context) -> Result<ClientTlsConfig> {
+    let tls = ClientTlsConfig::new();
+    if let Some(path) = &metric.ca_file {
+        let pem = context.read(path);
+        let pem = pem.map_err(|error| Error::at("metric.ca_file", error))?;
+        return Ok(tls.ca_certificate(Certificate::from_pem(pem)));
+    }
+    let roots = system_roots();
+    if roots.is_empty() {
+        return Err(Error::at("metric", no_authorities("metric.ca_file")));
+    }
+    Ok(tls.trust_anchors(roots.roots))
 }

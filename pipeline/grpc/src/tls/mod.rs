@@ -2,6 +2,7 @@
 
 mod handshake;
 mod identity;
+mod system;
 mod verifier;
 
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use handshake::TlsClient;
 use identity::Identity;
+pub use system::{no_authorities, system_roots};
 use verifier::{Unverified, Verifier};
 
 /// TLS settings of a client.
@@ -121,11 +123,10 @@ impl Tls {
             }
         }
         if self.ca_file.is_none() || self.include_system_ca_certs_pool {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            roots.roots.extend(system_roots().roots);
         }
         if roots.is_empty() {
-            let text = "the system has no certificates of authorities: install its package `ca-certificates`, or set `ca_file`";
-            return Err(Error::at("tls", text));
+            return Err(Error::at("tls", no_authorities("ca_file")));
         }
         let trusted = match (&self.ca_file, self.include_system_ca_certs_pool) {
             (None, _) => "the system's authorities",
