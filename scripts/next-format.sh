@@ -30,5 +30,5 @@ chmod +x "$wrapper"
 # With a test among it, dependencies have the features that they have here.
 option=(--profile "$profile")
 [ "$profile" != debug ] || option=(--profile dev)
-RUSTC_WRAPPER=$wrapper cargo build --quiet --offline --bin statsfs-collector --test blocked "${option[@]}" --target-dir "$next" >&2
+RUSTC_WRAPPER=$wrapper cargo build --quiet --offline --bin statsfs-collector --test allocations "${option[@]}" --target-dir "$next" >&2
 echo "$next/$profile/statsfs-collector"

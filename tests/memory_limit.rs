@@ -118,9 +118,7 @@ fn in_a_cgroup_with_little_memory_an_outage_kills_nobody_and_costs_no_total() {
         count_after(line, "coalesced=") >= 12 * SERIES as u64
     });
     let _server = peer.serve(address, None, true);
-    lines_until(&mut stderr, |line| {
-        line.contains("the sending queue has room again")
-    });
+    lines_until(&mut stderr, |line| count(line, "points_sent") > 0);
     signal(&child, Signal::TERM);
     let mut rest = String::new();
     stderr.read_to_string(&mut rest).unwrap();

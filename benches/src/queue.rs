@@ -61,10 +61,13 @@ pub(crate) fn queue(directory: &Path) -> io::Result<()> {
         let run = |requests| bench.ours(how, requests);
         report("this", name, run, || bench.bytes_of_ours(how))?;
     }
-    let otelcol =
-        std::env::var_os("OTELCOL").map_or_else(|| ".tools/otelcol-benchmarks".into(), PathBuf::from);
+    let otelcol = std::env::var_os("OTELCOL")
+        .map_or_else(|| ".tools/otelcol-benchmarks".into(), PathBuf::from);
     if !otelcol.is_file() {
-        return lacks("the Collector", "scripts/otelcol.sh otelcol-benchmarks builds it");
+        return lacks(
+            "the Collector",
+            "scripts/otelcol.sh otelcol-benchmarks builds it",
+        );
     }
     for (name, _, how) in KINDS {
         if how.is_some() || name == "no queue" {
