@@ -7,6 +7,12 @@ cd "$(dirname "$0")/.."
 static=${1:-target/ship/statsfs-collector-static}
 dynamic=${2:-target/ship/statsfs-collector-glibc}
 left_out=()
+name_left_out() {
+  for line in "${left_out[@]}"; do
+    echo "left out: $line" >&2
+  done
+}
+trap name_left_out EXIT
 part() { # part SCRIPT NEEDED ARGUMENTS…
   local script=$1 needed=$2
   shift 2
@@ -23,9 +29,6 @@ part packages-test.sh "apt-get python3 go $dynamic" "$dynamic"
 part container.sh "apt-get go $static" "$static"
 part kubernetes.sh "go python3"
 part site.sh "python3"
-for line in "${left_out[@]}"; do
-  echo "left out: $line" >&2
-done
 if [ ${#left_out[@]} -gt 0 ]; then
   exit "$([ "${CI:-}" = true ] && echo 1 || echo 0)"
 fi
