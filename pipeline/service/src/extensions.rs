@@ -1,61 +1,33 @@
 //! The extensions: started before everything else, in their order, and ended after everything else.
 
-use pipeline::{ComponentStatus, Extension, Host, Result, Shutdown};
+use pipeline::{ComponentStatus, Extension, Host, Shutdown};
 use tokio::runtime::Handle;
-use tokio::sync::watch;
-use tokio::task::{JoinError, JoinSet};
 
-/// The extensions' tasks, by id.
-pub(crate) struct Extensions {
-    tasks: JoinSet<(String, Result<()>)>,
-    end: watch::Sender<bool>,
-}
+use crate::background::BackgroundTasks;
 
-impl Extensions {
-    /// Starts them one after the other; each runs from its own start on.
-    ///
-    /// # Errors
-    /// What the first one failed with.
-    pub(crate) async fn start(
-        extensions: Vec<(String, Box<dyn Extension>)>,
-        host: &Host,
-        workers: &Handle,
-    ) -> Result<Extensions, String> {
-        let (end, shutdown) = watch::channel(false);
-        let mut tasks = JoinSet::new();
-        for (id, extension) in extensions {
-            let status = host.status().of("extension", &id);
-            let host = host.clone();
-            let started = workers.spawn(async move {
-                let result = extension.start(&host).await;
-                result.map(|()| extension)
-            });
-            let extension = started.await.map_err(|panic| format!("{id}: {panic}"))?;
-            let extension = extension.map_err(|error| format!("{id}: {error}"))?;
-            status.up();
-            let shutdown = Shutdown::new(shutdown.clone());
-            tasks.spawn_on(run(id, extension, status, shutdown), workers);
-        }
-        Ok(Extensions { tasks, end })
+/// Starts them one after the other; each runs from its own start on.
+///
+/// # Errors
+/// What the first one failed with.
+pub(crate) async fn start(
+    extensions: Vec<(String, Box<dyn Extension>)>,
+    host: &Host,
+    workers: &Handle,
+) -> Result<BackgroundTasks, String> {
+    let mut tasks = BackgroundTasks::new();
+    for (id, extension) in extensions {
+        let status = host.status().of("extension", &id);
+        let host = host.clone();
+        let started = workers.spawn(async move {
+            let result = extension.start(&host).await;
+            result.map(|()| extension)
+        });
+        let extension = started.await.map_err(|panic| format!("{id}: {panic}"))?;
+        let extension = extension.map_err(|error| format!("{id}: {error}"))?;
+        status.up();
+        tasks.spawn_on(run(id, extension, status, tasks.shutdown()), workers);
     }
-
-    /// Waits for what ends the program. May be cancelled.
-    pub(crate) async fn failure(&mut self) -> String {
-        while let Some(ended) = self.tasks.join_next().await {
-            if let Some(error) = error_of(ended) {
-                return error;
-            }
-        }
-        std::future::pending().await
-    }
-
-    /// Tells them that everything else has ended, and waits for their ends. Gives the first error of one to `failure`.
-    pub(crate) async fn end(&mut self, failure: &mut Option<String>) {
-        self.end.send_replace(true);
-        while let Some(ended) = self.tasks.join_next().await {
-            *failure = failure.take().or(error_of(ended));
-        }
-    }
+    Ok(tasks)
 }
 
 async fn run(
@@ -63,20 +35,11 @@ async fn run(
     extension: Box<dyn Extension>,
     status: ComponentStatus,
     shutdown: Shutdown,
-) -> (String, Result<()>) {
-    let result = extension.run(shutdown).await;
-    if let Err(error) = &result {
+) -> Result<(), String> {
+    extension.run(shutdown).await.map_err(|error| {
         status.down(&error.to_string());
-    }
-    (id, result)
-}
-
-/// What an extension ended with, where that is an error.
-fn error_of(ended: Result<(String, Result<()>), JoinError>) -> Option<String> {
-    match ended {
-        Ok((id, result)) => result.err().map(|error| format!("{id}: {error}")),
-        Err(panic) => Some(format!("a component broke down: {panic}")),
-    }
+        format!("{id}: {error}")
+    })
 }
 
 #[cfg(test)]
@@ -84,7 +47,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use pipeline::telemetry::Counters;
-    use pipeline::{Condition, Error, Status, async_trait};
+    use pipeline::{Condition, Error, Result, Status, async_trait};
 
     use super::*;
 
@@ -135,11 +98,11 @@ mod tests {
             noted("a", false, true),
             noted("c", true, true),
         ];
-        let failed = Extensions::start(all, &host, &workers).await.err();
+        let failed = start(all, &host, &workers).await.err();
         assert_eq!(failed.as_deref(), Some("a: no such file"));
         assert_eq!(*notes.lock().expect("no panic"), ["b", "a"]);
         let all = vec![noted("d", true, true), noted("e", true, false)];
-        let mut running = Extensions::start(all, &host, &workers).await.expect("all");
+        let mut running = start(all, &host, &workers).await.expect("all");
         assert_eq!(running.failure().await, "e: gone");
         let condition = |id| host.status().of("extension", id).condition();
         assert!(matches!(condition("d"), Condition::Working { .. }));

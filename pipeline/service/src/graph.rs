@@ -129,6 +129,13 @@ impl Graph {
         self.pipelines.iter().map(shape).collect()
     }
 
+    /// The exporters, by id.
+    pub(crate) fn started_exporters(&self) -> BTreeMap<String, Arc<StartedExporter>> {
+        let exporters = self.exporters.iter();
+        let exporters = exporters.map(|(id, (exporter, _))| (id.clone(), Arc::clone(exporter)));
+        exporters.collect()
+    }
+
     /// Opens the logs of the exporters that keep their queues on disk, once the extensions have started.
     ///
     /// # Errors

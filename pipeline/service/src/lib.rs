@@ -1,5 +1,6 @@
 //! Runs a pipeline: command line, configuration, graph, queues, signals. Components never see this crate.
 
+mod background;
 mod builder;
 mod cli;
 mod config;

@@ -1,7 +1,6 @@
 //! Runs a graph from start to end: signals, draining, the deadline, and what the program answers.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use pipeline::telemetry::{Counter, CounterValue, Counters};
@@ -10,14 +9,15 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::background::{BackgroundTasks, broke_down};
 use crate::config::Encoding;
 use crate::exporter::OwnTasks;
-use crate::extensions::Extensions;
+use crate::extensions;
 use crate::files;
 use crate::graph::{Ended, Graph, RunningGraph, spawn};
 use crate::service_manager::ServiceManager;
 use crate::signals::{Signals, Wish};
-use crate::telemetry::{Reader, Readers, StartupReporter, SummaryReporter};
+use crate::telemetry::{Reader, StartupReporter, SummaryReporter, start_readers};
 
 /// How a graph is run.
 #[derive(Clone, Copy, Debug)]
@@ -45,17 +45,15 @@ pub(crate) async fn run(
     let (rules, required) = (graph.rules.clone(), graph.required.clone());
     let extensions = std::mem::take(&mut graph.extensions);
     let mut extensions = tokio::select! {
-        started = Extensions::start(extensions, &host, workers) => started?,
+        started = extensions::start(extensions, &host, workers) => started?,
         _ = signals.next() => return exit_result(options, &required, &counters),
     };
     let mut readers = tokio::select! {
-        started = Readers::start(readers, workers) => started?,
+        started = start_readers(readers, workers) => started?,
         _ = signals.next() => return exit_result(options, &required, &counters),
     };
-    let exporters = graph.exporters.iter();
-    let exporters = exporters.map(|(id, (exporter, _))| (id.clone(), Arc::clone(exporter)));
     let mut exporters = tokio::select! {
-        started = OwnTasks::start(exporters.collect(), &counters, workers) => started?,
+        started = OwnTasks::start(graph.started_exporters(), &counters, workers) => started?,
         _ = signals.next() => return exit_result(options, &required, &counters),
     };
     let logs = graph.open_logs()?;
@@ -96,7 +94,7 @@ pub(crate) async fn run(
                 Ok(Ended::ClosedExporter(id)) => { exporters.closed(&id); exporting -= 1; exporting == 0 }
                 Ok(Ended::Receiver(_, Ok(()))) => { receiving -= 1; receiving == 0 }
                 Ok(Ended::Receiver(id, Err(error))) => { failure.get_or_insert(format!("{id}: {error}")); true }
-                Err(panic) => { failure.get_or_insert(format!("a component broke down: {panic}")); true }
+                Err(panic) => { failure.get_or_insert(broke_down(&panic)); true }
             },
             error = exporters.failure() => {
                 failure.get_or_insert(error);
@@ -160,7 +158,7 @@ const FINISHING: Duration = Duration::from_secs(5);
 async fn finish(
     mut running: RunningGraph,
     mut exporters: OwnTasks,
-    (mut readers, mut extensions): (Readers, Extensions),
+    (mut readers, mut extensions): (BackgroundTasks, BackgroundTasks),
     counters: &Counters,
 ) -> Option<String> {
     running.give_up.send_replace(true);

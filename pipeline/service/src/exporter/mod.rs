@@ -38,7 +38,7 @@ use backlog::Backlog;
 use batcher::Batcher;
 use overflow::{Coalescing, MemoryWatch};
 use persistent::keep;
-use queue::{MemoryQueue, Queue, Turn};
+use queue::{MemoryQueue, Turn};
 use retry::RetrySender;
 use timeout::TimeoutSender;
 
@@ -54,7 +54,7 @@ pub(crate) struct ExporterTask {
     is_stored: bool,
     /// What waits to be joined, where that is configured.
     batcher: Option<Batcher>,
-    queue: Box<dyn Queue>,
+    queue: MemoryQueue,
     /// What has no room in the queue while the exporter gets on.
     backlog: Backlog,
     /// Whether what is above waits while something is in the backlog.
@@ -131,7 +131,7 @@ impl ExporterTask {
         ExporterTask {
             is_stored,
             batcher: Batcher::new(&queue),
-            queue: Box::new(in_memory),
+            queue: in_memory,
             backlog: Backlog::default(),
             holds_up: blocks || !is_shared,
             waits_for_result: queue.wait_for_result,

@@ -8,11 +8,10 @@ use std::time::Duration;
 use pipeline::telemetry::{Counters, Warnings};
 use pipeline::{Exporter, Result, Shutdown};
 use tokio::runtime::Handle;
-use tokio::sync::watch;
-use tokio::task::{JoinError, JoinSet};
 use tokio::time::sleep;
 
 use super::StartedExporter;
+use crate::background::BackgroundTasks;
 
 /// The pause before an exporter that failed is tried again. It doubles each time.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
@@ -20,9 +19,8 @@ const MAX_PAUSE: Duration = Duration::from_mins(1);
 
 /// The exporters' own tasks, by id.
 pub(crate) struct OwnTasks {
-    tasks: JoinSet<(String, Result<()>)>,
+    tasks: BackgroundTasks,
     failing: Arc<Failing>,
-    end: watch::Sender<bool>,
 }
 
 impl OwnTasks {
@@ -35,7 +33,6 @@ impl OwnTasks {
         counters: &Counters,
         workers: &Handle,
     ) -> Result<OwnTasks, String> {
-        let (end, shutdown) = watch::channel(false);
         let failing = Arc::new(Failing {
             ids: Mutex::default(),
             exporters: exporters.len(),
@@ -65,25 +62,16 @@ impl OwnTasks {
         {
             return Err(format!("{id}: {error}"));
         }
-        let mut tasks = JoinSet::new();
+        let mut tasks = BackgroundTasks::new();
         for (task, result) in started {
-            tasks.spawn_on(task.run(result, Shutdown::new(shutdown.clone())), workers);
+            tasks.spawn_on(task.run(result, tasks.shutdown()), workers);
         }
-        Ok(OwnTasks {
-            tasks,
-            failing,
-            end,
-        })
+        Ok(OwnTasks { tasks, failing })
     }
 
     /// Waits for what ends the program. May be cancelled.
     pub(crate) async fn failure(&mut self) -> String {
-        while let Some(ended) = self.tasks.join_next().await {
-            if let Some(error) = error_of(ended) {
-                return error;
-            }
-        }
-        std::future::pending().await
+        self.tasks.failure().await
     }
 
     /// Whether nothing can be sent any more.
@@ -98,18 +86,7 @@ impl OwnTasks {
 
     /// Tells them that the last export is over, and waits for their ends. Gives the first error of one to `failure`.
     pub(crate) async fn end(&mut self, failure: &mut Option<String>) {
-        self.end.send_replace(true);
-        while let Some(ended) = self.tasks.join_next().await {
-            *failure = failure.take().or(error_of(ended));
-        }
-    }
-}
-
-/// What an exporter's own task ended with, where that is an error.
-fn error_of(ended: Result<(String, Result<()>), JoinError>) -> Option<String> {
-    match ended {
-        Ok((id, result)) => result.err().map(|error| format!("{id}: {error}")),
-        Err(panic) => Some(format!("a component broke down: {panic}")),
+        self.tasks.end(failure).await;
     }
 }
 
@@ -123,7 +100,11 @@ struct OwnTask {
 
 impl OwnTask {
     /// Runs the exporter after its first start, and starts and runs it again when it has failed.
-    async fn run(self, mut result: Result<()>, shutdown: Shutdown) -> (String, Result<()>) {
+    async fn run(
+        self,
+        mut result: Result<()>,
+        shutdown: Shutdown,
+    ) -> std::result::Result<(), String> {
         let mut pause = FIRST_PAUSE;
         loop {
             if result.is_ok() {
@@ -149,7 +130,7 @@ impl OwnTask {
             self.failing.remove(&self.id);
             result = self.exporter.start().await;
         }
-        (self.id, result)
+        result.map_err(|error| format!("{}: {error}", self.id))
     }
 }
 

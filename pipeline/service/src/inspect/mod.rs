@@ -23,6 +23,7 @@ use pipeline::{
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
+use crate::background::broke_down;
 use crate::graph::{Graph, all_of};
 use joined::JoinedExporters;
 use record::{Record, State};
@@ -134,7 +135,7 @@ impl InspectedGraph {
         }
         Ok(match looking.await {
             Ok(ended) => ended.map_err(|error| error.to_string()),
-            Err(panic) => Err(format!("a component broke down: {panic}")),
+            Err(panic) => Err(broke_down(&panic)),
         })
     }
 

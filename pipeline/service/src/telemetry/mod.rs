@@ -6,6 +6,6 @@ mod startup;
 mod summary;
 
 pub(crate) use logs::{log_panics, start};
-pub(crate) use readers::{Reader, Readers, build_readers};
+pub(crate) use readers::{Reader, build_readers, start_readers};
 pub(crate) use startup::StartupReporter;
 pub(crate) use summary::SummaryReporter;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use pipeline::{Batch, Series, points};
 
-use super::{Joining, Lanes, OtlpSizes, Queue, Thinned, Turn, Used, coalesce};
+use super::{Joining, Lanes, OtlpSizes, Thinned, Turn, Used, coalesce};
 use crate::config::{SendingQueue, Sizer};
 use crate::processor::Request;
 
@@ -13,7 +13,8 @@ const BATCH_BYTES: usize = 400;
 /// What those that may not give way take at the most: beyond that the oldest are dropped.
 const MAX_KEPT_BYTES: usize = 16 << 20;
 
-/// Requests in memory.
+/// Requests that wait or are under way, up to a size. In which order they may go: [`Lanes`]; what gives way where there is
+/// no room: [`coalesce`], which the queue on disk shares.
 pub(in super::super) struct MemoryQueue {
     limit: Used,
     /// What it may take in memory, unless memory is short.
@@ -158,22 +159,26 @@ impl MemoryQueue {
     }
 }
 
-impl Queue for MemoryQueue {
-    fn is_empty(&self) -> bool {
+impl MemoryQueue {
+    /// Whether no request waits or is under way.
+    pub(in super::super) fn is_empty(&self) -> bool {
         self.lanes.is_empty()
     }
 
-    fn is_half_empty(&self) -> bool {
+    /// Whether at most half of it is used.
+    pub(in super::super) fn is_half_empty(&self) -> bool {
         self.used.fits(self.limit.part(1, 2))
     }
 
-    fn has_room(&mut self, request: &Request) -> bool {
+    /// Whether there is room for this request. One that is larger than the queue takes all of it.
+    pub(in super::super) fn has_room(&mut self, request: &Request) -> bool {
         let mut used = self.weigh(request);
         used.add(self.used);
         used.fits(self.limit)
     }
 
-    fn push(&mut self, request: Request) {
+    /// Takes a request; without room for it [`thin`](MemoryQueue::thin) has to follow.
+    pub(in super::super) fn push(&mut self, request: Request) {
         let subsystems = request.iter().map(|it| &it.table().head().subsystem);
         let number = self.lanes.push(subsystems);
         let waiting = self.waiting(request);
@@ -181,7 +186,9 @@ impl Queue for MemoryQueue {
         self.waiting.insert(number, waiting);
     }
 
-    fn next(&mut self, max_bytes: usize) -> Option<(Turn, Request)> {
+    /// The next request that may be under way, with those that wait and may go with it: together of at most so many bytes
+    /// as OTLP; with 0 each goes by itself.
+    pub(in super::super) fn next(&mut self, max_bytes: usize) -> Option<(Turn, Request)> {
         let number = self.lanes.next()?;
         let Waiting {
             mut request, used, ..
@@ -194,7 +201,8 @@ impl Queue for MemoryQueue {
         Some((turn, request))
     }
 
-    fn done(&mut self, turn: Turn) {
+    /// A request is done with: it leaves the queue.
+    pub(in super::super) fn done(&mut self, turn: Turn) {
         self.used.remove(turn.used);
         for number in turn.numbers {
             self.lanes.remove(number);
@@ -205,24 +213,30 @@ impl Queue for MemoryQueue {
         }
     }
 
-    fn size(&self) -> usize {
+    /// How much it holds, in what its sizer counts.
+    pub(in super::super) fn size(&self) -> usize {
         self.limit.size
     }
 
-    fn used(&self) -> usize {
+    /// How much of that is used, what is under way included.
+    pub(in super::super) fn used(&self) -> usize {
         self.used.size
     }
 
-    fn bytes(&self) -> usize {
+    /// What it takes in memory.
+    pub(in super::super) fn bytes(&self) -> usize {
         self.used.bytes
     }
 
-    fn shrink(&mut self) {
+    /// It may take no more than three quarters of the memory that it takes, until it is empty again.
+    pub(in super::super) fn shrink(&mut self) {
         self.limit.bytes = self.used.part(3, 4).bytes.max(1);
         self.thin_at = self.limit;
     }
 
-    fn thin(&mut self) -> Thinned {
+    /// Makes room by thinning the sweeps that wait, if more is used than there is. The first and the last sweep of a table
+    /// stay, whatever they take.
+    pub(in super::super) fn thin(&mut self) -> Thinned {
         let mut thinned = Thinned::default();
         if self.used.fits(self.thin_at) {
             return thinned;
@@ -248,7 +262,8 @@ impl Queue for MemoryQueue {
         thinned
     }
 
-    fn drop_oldest(&mut self, request: &Request) -> u64 {
+    /// Makes room for this request by dropping those that wait longest. How many points that were.
+    pub(in super::super) fn drop_oldest(&mut self, request: &Request) -> u64 {
         let mut dropped = 0;
         while !self.has_room(request)
             && let Some((number, _)) = self.waiting.first_key_value()
