@@ -45,6 +45,7 @@ mod outage;
 mod packages;
 mod prometheus;
 mod rotation;
+mod sandbox;
 mod scan_cost;
 mod schema;
 mod scraping;

@@ -42,6 +42,7 @@ pub(crate) fn collector(config: &str, arguments: &[&str]) -> Child {
 }
 
 pub(crate) fn spawn(mut command: Command, input: &str) -> Child {
+    add_sandbox(&mut command);
     let command = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -51,6 +52,19 @@ pub(crate) fn spawn(mut command: Command, input: &str) -> Child {
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     kill_when_late(&child);
     child
+}
+
+/// `SANDBOX=strict` runs the program by that sandbox, whatever a test is about.
+fn add_sandbox(command: &mut Command) {
+    let Ok(sandbox) = std::env::var("SANDBOX") else {
+        return;
+    };
+    let is_it = |it: &std::ffi::OsStr| it == BINARY;
+    if is_it(command.get_program()) || command.get_args().any(is_it) {
+        command
+            .arg("--set")
+            .arg(format!("service.sandbox={sandbox}"));
+    }
 }
 
 /// A test that waits for what never comes fails, instead of waiting for ever: its program is killed after two minutes.

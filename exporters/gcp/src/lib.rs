@@ -4,6 +4,7 @@ mod auth;
 mod config;
 mod endpoint;
 mod map;
+mod rights;
 mod send;
 
 use std::fmt;
@@ -12,8 +13,8 @@ use std::time::Duration;
 
 use pipeline::telemetry::{Counters, Warnings};
 use pipeline::{
-    Batch, Component, Context, Delivery, Demand, Error, ExportError, Exporter, Result, Shutdown,
-    Want, async_trait, now_unix_nano,
+    Batch, Component, Context, Delivery, Demand, Error, ExportError, Exporter, Result, Right,
+    Shutdown, Want, async_trait, now_unix_nano,
 };
 use tokio::sync::{Semaphore, watch};
 use tonic::transport::{Channel, Endpoint};
@@ -66,6 +67,7 @@ impl Component for Gcp {
         let agent_header = user_agent(config.user_agent.as_deref(), &context.build_info)
             .map_err(|why| Error::at("user_agent", why))?;
         let endpoint = endpoint::build(&config.metric, agent_header.as_bytes(), context)?;
+        say_needs(&config, context);
         Ok(Gcp::new(
             config,
             context,
@@ -130,6 +132,29 @@ impl Gcp {
     fn sources(&self) -> CredentialSources {
         CredentialSources::from_environment(self.product_name_file.clone())
     }
+}
+
+/// Says whom it asks, and what it reads for that.
+fn say_needs(config: &Config, context: &Context) {
+    let address = endpoint::address(&config.metric).to_owned();
+    let product_name_file = CredentialSources::product_name_file(context);
+    let has_account = !config.metric.use_insecure;
+    let impersonates = config.impersonate.is_some();
+    let detects = !config.detectors.is_empty();
+    context.needs(move || {
+        let sources = CredentialSources::from_environment(product_name_file);
+        let mut rights = rights::of_address(&address);
+        // The project may be in it.
+        let file = sources.credentials_file();
+        rights.extend(file.map(|it| Right::Read(it.to_owned())));
+        if has_account {
+            rights.extend(rights::of_credentials(&sources, impersonates));
+        }
+        if detects {
+            rights.extend(rights::of_metadata_server(&sources));
+        }
+        rights
+    });
 }
 
 #[async_trait]

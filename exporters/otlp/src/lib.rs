@@ -10,7 +10,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use http::uri::{Authority, Scheme, Uri};
-use pipeline::{Batch, Component, Context, Error, ExportError, Exporter, Result, async_trait};
+use pipeline::{
+    Batch, Component, Context, Error, ExportError, Exporter, Result, Right, async_trait,
+};
 use pipeline_grpc::{MAX_HEADER_BYTES, endpoint, is_answer_too_large, metadata};
 use tonic::Code;
 
@@ -44,6 +46,12 @@ impl Component for Otlp {
         let agent = context.build_info.user_agent();
         endpoint = endpoint.user_agent(agent).map_err(Error::new)?;
         let is_unverified = config.tls.insecure_skip_verify && uri.scheme() == Some(&Scheme::HTTPS);
+        let (needed, tls) = (uri.clone(), config.tls.clone());
+        context.needs(move || {
+            let port = needed.port_u16().unwrap_or_default();
+            let connect = Right::connect(needed.host().unwrap_or_default(), port);
+            connect.into_iter().chain(tls.rights()).collect()
+        });
         let tls = if uri.scheme() == Some(&Scheme::HTTPS) {
             let host = uri.host().unwrap_or_default();
             Some(config.tls.client(host, context)?)

@@ -43,12 +43,14 @@ impl Component for Prometheus {
         let expiration = config.metric_expiration.0;
         let open_metrics = config.enable_open_metrics;
         let (settings, server) = config.split(context)?;
+        let server = server.build(context)?;
+        context.needs(server.rights());
         let shown = Arc::new(Shown::new(settings, context.counters.clone()));
         Ok(Prometheus {
             component: Arc::clone(&context.id),
             path,
             hints,
-            server: server.build(context)?,
+            server,
             listening: Mutex::default(),
             scrapes: Arc::new(Scrapes::new(shown, expiration, open_metrics)),
         })

@@ -59,6 +59,8 @@ impl Component for Stdout {
         if config.rate && config.format != OutputFormat::Text {
             return Err(Error::at("rate", "only the format `text` shows rates"));
         }
+        // What it writes to is open.
+        context.needs(Vec::new);
         let is_terminal = std::io::stdout().is_terminal();
         let is_colored = context.color.is_colored(is_terminal);
         let held = |it| Writer::Sweep(Box::new(Mutex::new(it)));

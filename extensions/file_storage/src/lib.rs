@@ -20,8 +20,8 @@ use std::thread::JoinHandle;
 
 use pipeline::telemetry::Warnings;
 use pipeline::{
-    Batch, Component, Context, Error, Extension, Host, RequestLog, Result, Shutdown, Storage,
-    StoredLog, Thin, async_trait,
+    Batch, Component, Context, Error, Extension, Host, RequestLog, Result, Right, Shutdown,
+    Storage, StoredLog, Thin, async_trait,
 };
 
 pub use config::Config;
@@ -59,6 +59,8 @@ impl Component for FileStorage {
             max_age: config.max_age.0,
             fsync: config.fsync,
         };
+        let directory = config.directory.clone();
+        context.needs(move || vec![Right::Write(directory)]);
         Ok(FileStorage {
             create: config.create_directory,
             permissions: config.permissions()?,

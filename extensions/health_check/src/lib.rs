@@ -44,10 +44,13 @@ impl Component for HealthCheck {
     type Config = Config;
 
     fn build(config: Config, context: &Context) -> Result<HealthCheck> {
+        let (path, stale_after) = (config.checked_path()?.to_owned(), config.stale_after.0);
+        let server = config.server().build(context)?;
+        context.needs(server.rights());
         Ok(HealthCheck {
-            path: config.checked_path()?.to_owned(),
-            stale_after: config.stale_after.0,
-            server: config.server().build(context)?,
+            path,
+            stale_after,
+            server,
             started: Mutex::default(),
         })
     }

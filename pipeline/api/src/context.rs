@@ -11,6 +11,7 @@ use crate::color::ColorChoice;
 use crate::data::{Attributes, Scope};
 use crate::error::Result;
 use crate::remark::Remark;
+use crate::rights::{Needs, Right};
 use crate::telemetry::{ComponentKind, Counted, Counters, RuleLog, RuleUse};
 use crate::watched::{FileReader, FileWatch, Watched};
 
@@ -49,6 +50,7 @@ pub struct Context {
     read: Arc<Mutex<Vec<PathBuf>>>,
     watches: Arc<Mutex<Vec<FileWatch>>>,
     remarks: Arc<Mutex<Vec<Remark>>>,
+    needs: Needs,
 }
 
 impl Context {
@@ -76,6 +78,7 @@ impl Context {
             read: Arc::default(),
             watches: Arc::default(),
             remarks: Arc::default(),
+            needs: Needs::default(),
         }
     }
 
@@ -136,6 +139,7 @@ impl Context {
             scope: Arc::new(scope),
             counters: self.counters.of(id),
             remarks: Arc::default(),
+            needs: Needs::default(),
             ..self.clone()
         }
     }
@@ -157,6 +161,20 @@ impl Context {
     pub fn remarks(&self) -> Vec<Remark> {
         let remarks = self.remarks.lock().unwrap_or_else(PoisonError::into_inner);
         remarks.clone()
+    }
+
+    /// Says what this component needs of the system while it runs; nothing is `needs(Vec::new)`. It is asked once, when all
+    /// is built and before anything runs, and may look at the file system then. What [`Context::watch`] reads again need not be
+    /// named. Of a receiver, an exporter or an extension that has said nothing nobody knows what it needs: then
+    /// `service.sandbox: auto` takes away next to nothing of the whole program.
+    pub fn needs(&self, rights: impl FnOnce() -> Vec<Right> + Send + 'static) {
+        self.needs.add(rights);
+    }
+
+    /// What this component has said that it needs, for who runs it.
+    #[must_use]
+    pub fn said_needs(&self) -> Needs {
+        self.needs.clone()
     }
 
     /// Reads a file that the configuration names. By this and by [`Context::watch`] a `build` opens all that it may, so that

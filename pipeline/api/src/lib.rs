@@ -98,6 +98,33 @@
 //!
 //! What it knows of the tables that it has seen stands in a [`TableMap`], which forgets those that have gone.
 //!
+//! # What a component needs of the system
+//!
+//! The program takes away from itself what no component needs (`service.sandbox`), before anything runs: files, TCP ports,
+//! capabilities, dangerous system calls. So a receiver, an exporter or an extension says in its `build` what it needs:
+//!
+//! ```
+//! use pipeline::{Context, Result, Right};
+//!
+//! # struct Config { path: std::path::PathBuf, host: String }
+//! # struct Mine;
+//! # impl Mine {
+//! fn build(config: Config, context: &Context) -> Result<Mine> {
+//!     context.needs(move || {
+//!         let mut rights = Right::connect(&config.host, 8080);
+//!         rights.push(Right::Write(config.path));
+//!         rights
+//!     });
+//!     Ok(Mine)
+//! }
+//! # }
+//! ```
+//!
+//! What [`Context::watch`] reads is known without being said, and a processor that says nothing needs nothing. Nothing is
+//! `context.needs(Vec::new)`: of another component that says nothing it is not known what it needs, and the program keeps
+//! its files, ports and capabilities. What is refused is an error of the system, EACCES or EPERM. A component that has
+//! forgotten something is mended by saying it; until then `service.sandbox: off` runs it.
+//!
 //! # A distribution
 //!
 //! ```ignore
@@ -130,6 +157,7 @@ mod matching;
 mod per_series;
 mod registry;
 mod remark;
+mod rights;
 mod status;
 mod storage;
 pub mod telemetry;
@@ -159,6 +187,7 @@ pub use matching::{Match, near_label};
 pub use per_series::{Memo, PerSeries, TableRewrite};
 pub use registry::{Build, Decode, Factory, Registration};
 pub use remark::Remark;
+pub use rights::{Needs, Right};
 pub use status::{ComponentStatus, Condition, Status};
 pub use storage::{LogEvent, LogPosition, LogRange, Replay, RequestLog, Storage, StoredLog, Thin};
 pub use watched::{FileReader, FileWatch, RELOAD_INTERVAL, Watched};

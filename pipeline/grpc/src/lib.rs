@@ -25,4 +25,4 @@ pub use headers::metadata;
 pub use keepalive::Keepalive;
 pub use limits::{MAX_ANSWER_BYTES, MAX_HEADER_BYTES, is_answer_too_large};
 pub use pipeline_tls::TlsVersion;
-pub use tls::{Tls, TlsClient, no_authorities, system_roots};
+pub use tls::{Tls, TlsClient, no_authorities, system_roots, system_roots_rights};

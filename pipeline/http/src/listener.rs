@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, SocketAddr, TcpListener as StdTcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as StdTcpListener};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixListener as StdUnixListener;
 use std::path::{Path, PathBuf};
@@ -39,28 +39,48 @@ impl Drop for SocketFile {
     }
 }
 
-/// Binds a socket; the error is for the user.
-pub(crate) async fn bind(endpoint: &Endpoint) -> Result<Bound, String> {
+/// Binds a socket; the error is for the user. `holder` is who had the port before, if that is known.
+pub(crate) async fn bind(endpoint: &Endpoint, holder: Option<&String>) -> Result<Bound, String> {
     let bound = match endpoint {
-        Endpoint::Tcp { host, port } => bind_tcp(host, *port).await,
+        Endpoint::Tcp { host, port } => bind_tcp(host, *port, holder).await,
         Endpoint::Unix(path) => bind_unix(path).await,
     };
     bound.map_err(|why| format!("cannot listen on {}: {why}", escaped(&endpoint.to_string())))
 }
 
-async fn bind_tcp(host: &str, port: u16) -> Result<Bound, String> {
+/// Each address of this host; one of IPv6 takes IPv4 too, where there is any.
+const EVERY: [IpAddr; 2] = [
+    IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+];
+
+const LOOPBACK: [IpAddr; 2] = [
+    IpAddr::V6(Ipv6Addr::LOCALHOST),
+    IpAddr::V4(Ipv4Addr::LOCALHOST),
+];
+
+/// Who has the port of a host now, as far as no name has to be asked for.
+pub(crate) fn holder(host: &str, port: u16) -> Option<String> {
+    let addresses = match host {
+        "" => EVERY.to_vec(),
+        "localhost" => LOOPBACK.to_vec(),
+        host => vec![host.parse().ok()?],
+    };
+    let mut addresses = addresses.into_iter().filter(|_| port != 0);
+    addresses.find_map(|it| taken::holder(&SocketAddr::new(it, port)))
+}
+
+async fn bind_tcp(host: &str, port: u16, before: Option<&String>) -> Result<Bound, String> {
     let addresses: Vec<SocketAddr> = if host.is_empty() {
-        // One of IPv6 takes IPv4 too, where there is any.
-        ["[::]", "0.0.0.0"]
-            .map(|it| format!("{it}:{port}").parse().expect("an address"))
-            .into()
+        EVERY.map(|it| SocketAddr::new(it, port)).into()
     } else {
         let found = lookup_host((host, port)).await;
         found.map_err(|error| error.to_string())?.collect()
     };
     let listener = StdTcpListener::bind(&*addresses).map_err(|error| match error.kind() {
         ErrorKind::AddrInUse => {
-            let holder = addresses.iter().find_map(taken::holder);
+            let now = || addresses.iter().find_map(taken::holder);
+            let holder = before.cloned().or_else(now);
             let by = holder.map_or_else(String::new, |it| format!(" by {it}"));
             format!("the port is taken{by}: end that, or choose another one")
         }

@@ -2,13 +2,13 @@
 
 use std::fmt;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
 use axum::Router;
 use pipeline::telemetry::{Counters, Warnings};
-use pipeline::{Context, Error, Result, Shutdown, Watched};
+use pipeline::{Context, Error, Result, Right, Shutdown, Watched};
 use rustls::ServerConfig;
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
@@ -18,7 +18,7 @@ use crate::config::Limits;
 use crate::connection::Connection;
 use crate::connections::Connections;
 use crate::endpoint::Endpoint;
-use crate::listener::{Bound, Listener, Stream, bind};
+use crate::listener::{Bound, Listener, Stream, bind, holder};
 use crate::visitors::{Visitors, is_loopback_address};
 
 /// How long what is under way may go on at the end.
@@ -39,6 +39,8 @@ pub struct Server {
     limits: Limits,
     counters: Counters,
     is_once: bool,
+    /// Who had the port.
+    holder: Arc<OnceLock<String>>,
 }
 
 impl Server {
@@ -56,6 +58,24 @@ impl Server {
             limits,
             counters: context.counters.clone(),
             is_once: context.is_once(),
+            holder: Arc::default(),
+        }
+    }
+
+    /// What it needs, for [`Context::needs`]. Who has its port, if another program does, is found out when that is asked: once
+    /// the program has given up its rights, it sees no other.
+    pub fn rights(&self) -> impl FnOnce() -> Vec<Right> + Send + use<> {
+        let endpoint = (!self.is_once).then(|| self.endpoint.clone());
+        let found = Arc::clone(&self.holder);
+        move || match endpoint {
+            None => Vec::new(),
+            Some(Endpoint::Tcp { host, port }) => {
+                if let Some(holder) = holder(&host, port) {
+                    let _ = found.set(holder);
+                }
+                Right::listen(&host, port)
+            }
+            Some(Endpoint::Unix(path)) => vec![Right::ListenAt(path)],
         }
     }
 
@@ -67,7 +87,8 @@ impl Server {
         let bound = if self.is_once {
             None
         } else {
-            Some(bind(&self.endpoint).await.map_err(Error::new)?)
+            let bound = bind(&self.endpoint, self.holder.get()).await;
+            Some(bound.map_err(Error::new)?)
         };
         let address = bound.as_ref().and_then(Bound::address);
         let component = &**self.counters.component();

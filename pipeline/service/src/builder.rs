@@ -6,6 +6,7 @@ use pipeline::config::Node;
 use pipeline::{Context, Remark, Scope};
 
 use crate::config::{ConfiguredComponent, Diagnostic, near_subsystem};
+use crate::sandbox::ComponentNeeds;
 
 /// Builds components.
 pub(crate) struct Builder<'a> {
@@ -13,6 +14,8 @@ pub(crate) struct Builder<'a> {
     diagnostics: &'a mut Vec<Diagnostic>,
     /// By section and id.
     remarks: BTreeMap<(&'static str, String), Remarked>,
+    /// What each has said that it needs.
+    pub(crate) needs: Vec<ComponentNeeds>,
 }
 
 /// What a component has remarked, its configuration, and where that stands.
@@ -32,6 +35,7 @@ impl Builder<'_> {
             context,
             diagnostics,
             remarks: BTreeMap::new(),
+            needs: Vec::new(),
         }
     }
 
@@ -69,6 +73,11 @@ impl Builder<'_> {
             remarks,
         };
         self.remarks.insert((section, id.into()), remarked);
+        self.needs.push(ComponentNeeds {
+            id: id.into(),
+            needs: context.said_needs(),
+            is_processor: section == "processors",
+        });
         built.ok()
     }
 

@@ -12,12 +12,13 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::builder::Builder;
-use crate::config::{Config, DeliveryConfig, Diagnostic, Memory, Overflow};
+use crate::config::{Config, DeliveryConfig, Diagnostic, Overflow, Sandbox};
 use crate::exporter::{ExporterTask, PersistentQueue, StartedExporter, Surroundings, thin};
 use crate::fanout::{Output, fanout};
 use crate::join::{FirstOfEach, Joins, Way};
 use crate::memory::MemoryLimit;
 use crate::processor::{Request, run_processor};
+use crate::sandbox::ComponentNeeds;
 
 /// All components, built, and how they hang together.
 pub(crate) struct Graph {
@@ -33,9 +34,12 @@ pub(crate) struct Graph {
     pub(crate) rules: RuleLog,
     /// What components were built of and may change.
     pub(crate) files: Vec<FileWatch>,
+    /// What components need of the system.
+    pub(crate) needs: Vec<ComponentNeeds>,
     pub(crate) status: Status,
     pub(crate) capacity: usize,
-    pub(crate) memory: Memory,
+    pub(crate) memory: Option<MemoryLimit>,
+    pub(crate) sandbox: Sandbox,
 }
 
 /// A pipeline: the ids of its components, and its own processors.
@@ -46,8 +50,8 @@ pub(crate) struct Pipeline {
     pub(crate) exporters: Vec<String>,
 }
 
-/// Builds what pipelines use. Nothing runs yet, and nothing was opened but what components read by their context. What is
-/// wrong or odd is added to the diagnostics; with an error among it there is no graph.
+/// Builds what pipelines use. Nothing runs yet, and nothing was opened but what components read by their context, and what
+/// says how much memory there is. What is wrong or odd is added to the diagnostics; with an error among it there is no graph.
 pub(crate) fn build(
     mut config: Config,
     context: &Context,
@@ -65,9 +69,11 @@ pub(crate) fn build(
         storages: BTreeMap::new(),
         rules: context.rules.clone(),
         files: Vec::new(),
+        needs: Vec::new(),
         status: Status::default(),
         capacity: service.channel_capacity.get().into(),
-        memory: service.memory,
+        memory: MemoryLimit::of(&service.memory),
+        sandbox: service.sandbox,
     };
     for (name, pipeline) in service.pipelines {
         for id in &pipeline.receivers {
@@ -110,6 +116,7 @@ pub(crate) fn build(
             graph.extensions.extend(extension.map(|it| (id, it)));
         }
     }
+    graph.needs = builder.needs;
     graph.files = context.take_watches();
     let has_errors = diagnostics[before..].iter().any(|it| it.is_error);
     (!has_errors).then_some(graph)
@@ -196,7 +203,7 @@ pub(crate) fn spawn(
     let mut tasks = JoinSet::new();
     let (give_up, hear_give_up) = watch::channel(false);
     let capacity = graph.capacity;
-    let memory = MemoryLimit::of(&graph.memory);
+    let (memory, sandbox) = (graph.memory, graph.sandbox);
     let pipelines = graph.pipelines.iter();
     let joins = Joins::new(pipelines.map(|it| (&*it.name, &*it.exporters)));
     let mut exporters: BTreeMap<String, Output> = BTreeMap::new();
@@ -208,6 +215,7 @@ pub(crate) fn spawn(
             once,
             is_shared: shared.contains(&id),
             memory,
+            sandbox,
         };
         let status = exporter.status().clone();
         let task = ExporterTask::new(

@@ -14,6 +14,7 @@ mod join;
 mod memory;
 mod processor;
 mod resource;
+mod sandbox;
 mod service_manager;
 mod signals;
 mod supervise;

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use pipeline::telemetry::{DropReason, bounded};
 use pipeline::{
     Batch, Component, Context, Demand, Error, Explanation, Head, Memo, Outbox, PerSeries as _,
-    Processor, Remark, Result, Series, Table, TableMap, Value,
+    Processor, Remark, Result, Right, Series, Table, TableMap, Value,
 };
 
 use catalog::{Catalog, CatalogFile};
@@ -81,6 +81,9 @@ impl Component for Metadata {
                 ));
             }
         }
+        let asks_kernel = config.sources.contains(&MetadataSource::Kernel);
+        let kvm = asks_kernel.then(|| Right::Device("/dev/kvm".into()));
+        context.needs(move || kvm.into_iter().collect());
         let mut own = Vec::new();
         for (index, path) in config.catalogs.iter().enumerate() {
             let at = |error: Box<dyn std::error::Error + Send + Sync>| {

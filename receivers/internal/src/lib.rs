@@ -33,6 +33,8 @@ impl Component for Internal {
         if config.collection_interval.0.is_zero() {
             return Err(Error::at("collection_interval", "has to be more than 0s"));
         }
+        // What it reads is the program's own, in /proc.
+        context.needs(Vec::new);
         Ok(Internal {
             config,
             context: context.clone(),

@@ -64,6 +64,11 @@ pub(crate) struct Debugfs {
 }
 
 impl Debugfs {
+    /// Where its files are now, or would be.
+    pub(crate) fn path(context: &Context) -> PathBuf {
+        mount::path(context)
+    }
+
     /// Nothing was looked at yet.
     pub(crate) fn new(context: &Context, purpose: Purpose) -> Debugfs {
         Debugfs {

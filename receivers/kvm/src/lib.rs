@@ -41,7 +41,7 @@ mod vm;
 mod vms;
 
 use pipeline::{
-    Component, Context, Demand, Error, Inspection, Outlet, Receiver, ReceiverClock, Result,
+    Component, Context, Demand, Error, Inspection, Outlet, Receiver, ReceiverClock, Result, Right,
     async_trait,
 };
 
@@ -80,11 +80,35 @@ impl Component for Kvm {
                 return Err(Error::at(key, "has to name at least one"));
             }
         }
+        let (sources, own) = (config.sources.clone(), context.clone());
+        context.needs(move || rights(&sources, &own));
         Ok(Kvm {
             config,
             context: context.clone(),
         })
     }
+}
+
+/// What it needs of the system. VMs are found, and told apart, by their processes, whatever is read of them.
+fn rights(sources: &[SourceName], context: &Context) -> Vec<Right> {
+    let mut rights = vec![
+        Right::OtherProcesses,
+        Right::Read(context.host_path("/proc".as_ref())),
+    ];
+    for source in sources {
+        match source {
+            SourceName::StatsFd => rights.push(Right::OthersDescriptors),
+            #[cfg(feature = "bpf")]
+            SourceName::Bpf => rights.extend([
+                Right::Bpf,
+                Right::Read("/sys/kernel/btf".into()),
+                Right::Read("/sys/kernel/security".into()),
+                Right::Device("/dev/kvm".into()),
+            ]),
+            SourceName::Debugfs => rights.push(Right::ReadTree(debugfs::Debugfs::path(context))),
+        }
+    }
+    rights
 }
 
 #[async_trait]

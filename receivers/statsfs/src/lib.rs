@@ -11,6 +11,7 @@ mod layout;
 mod plan;
 mod read;
 mod receiver;
+mod rights;
 mod root;
 mod rules;
 mod sweep;
@@ -93,6 +94,7 @@ impl Component for Statsfs {
             return Err(Error::at("subsystem", "is one name, without `/`"));
         }
         remark_subsystem(&config, context);
+        rights::say(&config, context);
         Ok(Statsfs {
             config,
             context: context.clone(),

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use pipeline::config::Duration;
-use pipeline::{Attributes, Batch, Component, Context, Demand, Head, Kind, Outlet, Receiver, ReceiverClock, Result, Series};
+use pipeline::{Attributes, Batch, Component, Context, Demand, Head, Kind, Outlet, Receiver, ReceiverClock, Result, Right, Series};
 use pipeline::{StartupReport, Sweep, Table, Times, Value, Want, async_trait, now_unix_nano, schemars, serde};
 
 /// What the user writes.
@@ -31,6 +31,8 @@ impl Component for Loadavg {
     type Config = Config;
 
     fn build(config: Config, context: &Context) -> Result<Loadavg> {
+        let path = context.host_path(Path::new("/proc/loadavg"));
+        context.needs(move || vec![Right::Read(path)]);
         Ok(Loadavg(config, context.clone()))
     }
 }

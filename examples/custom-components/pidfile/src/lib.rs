@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use pipeline::{Component, Context, Error, Extension, Host, Result, Shutdown, async_trait, schemars, serde};
+use pipeline::{Component, Context, Error, Extension, Host, Result, Right, Shutdown, async_trait, schemars, serde};
 
 /// What the user writes.
 #[derive(serde::Deserialize, schemars::JsonSchema)]
@@ -22,7 +22,9 @@ impl Component for Pidfile {
     const TYPE: &'static str = "pidfile";
     type Config = Config;
 
-    fn build(config: Config, _: &Context) -> Result<Pidfile> {
+    fn build(config: Config, context: &Context) -> Result<Pidfile> {
+        let path = config.path.clone();
+        context.needs(move || vec![Right::Write(path)]);
         Ok(Pidfile(config))
     }
 }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
 
-use pipeline::{Batch, Component, Context, Delivery, ExportError, Exporter, Result, async_trait, schemars, serde, formats::text};
+use pipeline::{Batch, Component, Context, Delivery, ExportError, Exporter, Result, Right, async_trait, schemars, serde, formats::text};
 
 /// What the user writes.
 #[derive(serde::Deserialize, schemars::JsonSchema)]
@@ -24,7 +24,9 @@ impl Component for Textfile {
     const TYPE: &'static str = "textfile";
     type Config = Config;
 
-    fn build(config: Config, _: &Context) -> Result<Textfile> {
+    fn build(config: Config, context: &Context) -> Result<Textfile> {
+        let path = config.path.clone();
+        context.needs(move || vec![Right::Write(path)]);
         Ok(Textfile(config))
     }
 }

@@ -8,7 +8,7 @@ mod verifier;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use pipeline::{Context, Error, FileReader, Result, Watched, config};
+use pipeline::{Context, Error, FileReader, Result, Right, Watched, config};
 use pipeline_tls::{TlsVersion, certificates, certified_key, read, reload_interval};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use handshake::TlsClient;
 use identity::Identity;
-pub use system::{no_authorities, system_roots};
+pub use system::{no_authorities, system_roots, system_roots_rights};
 use verifier::{Unverified, Verifier};
 
 /// TLS settings of a client.
@@ -75,6 +75,16 @@ impl Tls {
         context.watch(self.reload_interval.0, move |files| {
             self.load(name.clone(), files)
         })
+    }
+
+    /// What taking up changed files takes beside those files, for [`Context::needs`].
+    #[must_use]
+    pub fn rights(&self) -> Vec<Right> {
+        let trusts_system = self.ca_file.is_none() || self.include_system_ca_certs_pool;
+        if self.insecure || !trusts_system {
+            return Vec::new();
+        }
+        system_roots_rights()
     }
 
     fn load(&self, name: ServerName<'static>, files: &mut FileReader) -> Result<TlsClient> {

@@ -1,7 +1,9 @@
 //! The system's authorities.
 
 use std::env;
+use std::path::PathBuf;
 
+use pipeline::Right;
 use rustls::RootCertStore;
 
 /// The variables that name others in their place, as OpenSSL has them.
@@ -13,6 +15,37 @@ pub fn system_roots() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     roots
+}
+
+/// Where systems have them, and what is linked from there
+/// ([openssl-probe](https://docs.rs/openssl-probe) looks at more that are none of Linux' own).
+const DIRECTORIES: [&str; 9] = [
+    "/etc/ssl/certs",
+    "/etc/pki",
+    "/etc/ca-certificates",
+    "/etc/certs",
+    "/usr/share/ca-certificates",
+    "/usr/share/pki",
+    "/usr/local/share/ca-certificates",
+    "/usr/local/ssl",
+    "/var/lib/ca-certificates",
+];
+
+/// Files of them that may lead elsewhere.
+const FILES: [&str; 3] = [
+    "/etc/ssl/cert.pem",
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/ssl/certs/ca-bundle.crt",
+];
+
+/// What reading them anew takes, for [`pipeline::Context::needs`].
+#[must_use]
+pub fn system_roots_rights() -> Vec<Right> {
+    let named = VARIABLES.iter().filter_map(env::var_os);
+    let named = named.flat_map(|it| env::split_paths(&it).collect::<Vec<_>>());
+    let usual = DIRECTORIES.iter().chain(&FILES).map(PathBuf::from);
+    let usual = usual.filter(|it| it.exists());
+    named.chain(usual).map(Right::Read).collect()
 }
 
 /// What is said where the system has none: where they were looked for, and the mend. `option` names the file to trust instead.

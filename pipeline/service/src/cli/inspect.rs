@@ -9,7 +9,7 @@ use super::prepare::{Prepared, Report, prepare};
 use super::{CommandError, Sources};
 use crate::config::Level;
 use crate::inspect::{Glob, JsonLines, List, Table, Writer, inspect_graph};
-use crate::telemetry;
+use crate::{sandbox, telemetry};
 
 /// Looks once, makes one sweep with `reads`, and lists what fits `glob`: a table on a terminal, JSON lines elsewhere.
 pub(super) fn inspect(
@@ -32,6 +32,13 @@ pub(super) fn inspect(
         Box::new(JsonLines(out))
     };
     run(prepared, List::new(writer, glob), reads).map_err(failed)
+}
+
+/// Shows what the configuration needs of the system; nothing is started.
+pub(super) fn inspect_rights(sources: &Sources, build_info: BuildInfo) -> Result<(), CommandError> {
+    let mut prepared = prepare(sources, false, build_info, Report::Text)?;
+    super::print(&sandbox::show(&prepared.rights(), build_info.name));
+    Ok(())
 }
 
 fn run(prepared: Prepared, mut list: List<'_>, reads: bool) -> Result<(), String> {

@@ -49,6 +49,9 @@ enum Command {
         /// Make one sweep, and show each value or why there is none
         #[arg(long)]
         read: bool,
+        /// Instead: what the configuration needs of the system, what the sandbox leaves of it, and how to give it to the program
+        #[arg(long, conflicts_with_all = ["glob", "read"])]
+        rights: bool,
     },
     /// Check a configuration and build every component, without reading a kernel tree or the network
     Validate,
@@ -140,7 +143,8 @@ pub(crate) fn main(build_info: BuildInfo) -> ExitCode {
     };
     let result = match cli.command.unwrap_or(Command::Run) {
         Command::Run => run::run(&cli.sources, cli.once, build_info),
-        Command::Inspect { glob, read } => {
+        Command::Inspect { rights: true, .. } => inspect::inspect_rights(&cli.sources, build_info),
+        Command::Inspect { glob, read, .. } => {
             inspect::inspect(&cli.sources, glob.as_deref(), read, build_info)
         }
         Command::Validate => validate::validate(&cli.sources, build_info),

@@ -9,8 +9,11 @@ use pipeline::telemetry::{ComponentKind, Counters};
 use pipeline::{Attributes, Budget, BuildInfo, Context};
 
 use super::{CommandError, Sources};
-use crate::config::{Config, Encoding, Loaded, Logs, check, hide, load, log, logs, render};
+use crate::config::{
+    Config, Encoding, Loaded, Logs, Sandbox, check, hide, load, log, logs, render,
+};
 use crate::graph::{self, Graph};
+use crate::sandbox::Rights;
 use crate::telemetry::Reader;
 use crate::{resource, telemetry};
 
@@ -34,10 +37,20 @@ pub(super) struct Prepared {
     pub(super) typed: Vec<Vec<String>>,
     pub(super) logs: Logs,
     pub(super) shutdown_timeout: Duration,
+    pub(super) sandbox: Sandbox,
     /// What is not known of the host, and what to mount for it.
     pub(super) undescribed: Option<String>,
     /// Of what is sent.
     pub(super) resource: Arc<Attributes>,
+}
+
+impl Prepared {
+    /// What all components need of the system: asked now, and once.
+    pub(super) fn rights(&mut self) -> Rights {
+        let mut needs = std::mem::take(&mut self.graph.needs);
+        needs.extend(self.readers.iter_mut().flat_map(Reader::take_needs));
+        Rights::of(needs, &self.graph.files)
+    }
 }
 
 /// Loads, checks and builds, and reports all that is wrong or odd in one go.
@@ -61,11 +74,13 @@ pub(super) fn prepare(
         let typed = std::mem::take(&mut config.typed);
         let logs = std::mem::take(&mut config.service.telemetry.logs);
         let shutdown_timeout = config.service.shutdown_timeout.0;
+        let sandbox = config.service.sandbox;
         let readers = std::mem::take(&mut config.readers);
         let graph = graph::build(config, &context, &mut loaded.diagnostics);
         let readers = telemetry::build_readers(readers, &context, &mut loaded.diagnostics)?;
         let graphs = (graph?, readers);
-        Some((graphs, counters, (secrets, typed), logs, shutdown_timeout))
+        let settings = (logs, shutdown_timeout, sandbox);
+        Some((graphs, counters, (secrets, typed), settings))
     });
     hide(&mut loaded.diagnostics, &loaded.values);
     let logs = logs(&loaded);
@@ -79,7 +94,7 @@ pub(super) fn prepare(
     }
     let has_errors = loaded.diagnostics.iter().any(|it| it.is_error);
     match built {
-        Some(((graph, readers), counters, (secrets, typed), logs, shutdown_timeout))
+        Some(((graph, readers), counters, (secrets, typed), (logs, shutdown_timeout, sandbox)))
             if !has_errors =>
         {
             Ok(Prepared {
@@ -91,6 +106,7 @@ pub(super) fn prepare(
                 typed,
                 logs,
                 shutdown_timeout,
+                sandbox,
                 undescribed,
                 resource,
             })

@@ -38,7 +38,7 @@ pub(crate) use schema::{add_defaults, schema};
 pub(crate) use sending_queue::{Overflow, SendingQueue, Sizer};
 use service::Service;
 pub use service::delivery_config;
-pub(crate) use service::{DeliveryConfig, Encoding, Level, Logs, Memory, RetryOnFailure};
+pub(crate) use service::{DeliveryConfig, Encoding, Level, Logs, Memory, RetryOnFailure, Sandbox};
 pub(crate) use subsystem::near_subsystem;
 
 /// A configuration whose every value has its type; nothing is built yet.

@@ -31,6 +31,9 @@ pub(crate) struct Service {
     /// How much memory it may take.
     #[serde(default)]
     pub(crate) memory: Memory,
+    /// What the program takes away from itself once the configuration is read.
+    #[serde(default)]
+    pub(crate) sandbox: Sandbox,
     /// What the program reports of itself.
     #[serde(default)]
     pub(crate) telemetry: Telemetry,
@@ -50,6 +53,7 @@ impl Service {
             shutdown_timeout: shutdown_timeout(),
             host_root: host_root(),
             memory: Memory::default(),
+            sandbox: Sandbox::default(),
             telemetry: Telemetry::default(),
             extensions: Vec::new(),
             pipelines,
@@ -67,6 +71,19 @@ fn shutdown_timeout() -> Duration {
 
 fn host_root() -> PathBuf {
     PathBuf::from("/")
+}
+
+/// `service.sandbox:`. It needs no right to take rights away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Sandbox {
+    /// All that no component needs and the kernel can take away; what is dangerous of system calls.
+    #[default]
+    Auto,
+    /// Nothing.
+    Off,
+    /// The same, with a list of the system calls that are allowed, and an end where the kernel cannot do all of it.
+    Strict,
 }
 
 /// `service.memory:`. From 80 % of the limit on the sending queues let go what they can.

@@ -28,7 +28,7 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
-use crate::config::{DeliveryConfig, Overflow};
+use crate::config::{DeliveryConfig, Overflow, Sandbox};
 use crate::memory::MemoryLimit;
 use crate::processor::Request;
 
@@ -86,6 +86,8 @@ pub(crate) struct Surroundings {
     pub(crate) is_shared: bool,
     /// From how much memory on less may wait.
     pub(crate) memory: Option<MemoryLimit>,
+    /// What may refuse what the exporter does.
+    pub(crate) sandbox: Sandbox,
 }
 
 /// What became of a request that was under way.
@@ -110,6 +112,7 @@ impl ExporterTask {
             once,
             is_shared,
             memory,
+            sandbox,
         } = surroundings;
         let accounting = Accounting::new(counters.clone(), status);
         let DeliveryConfig {
@@ -140,7 +143,13 @@ impl ExporterTask {
             memory: memory.map(MemoryWatch::new),
             stalled_after: (!never).then_some(delivery.timeout),
             consumers: delivery.num_consumers.max(1),
-            sender: Arc::new(RetrySender::new(timeout, retry, limit, accounting.clone())),
+            sender: Arc::new(RetrySender::new(
+                timeout,
+                retry,
+                limit,
+                accounting.clone(),
+                sandbox,
+            )),
             counters,
             accounting,
             exporter,

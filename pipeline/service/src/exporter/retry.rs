@@ -8,8 +8,9 @@ use tokio::time::{Instant, sleep};
 
 use super::accounting::Accounting;
 use super::timeout::TimeoutSender;
-use crate::config::RetryOnFailure;
+use crate::config::{RetryOnFailure, Sandbox};
 use crate::processor::Request;
+use crate::sandbox::explained;
 
 const NOT_RETRIED: DropReason = DropReason::loss("not_retried");
 const MAX_ELAPSED_TIME: DropReason = DropReason::loss("max_elapsed_time");
@@ -22,6 +23,7 @@ pub(super) struct RetrySender {
     /// Zero: for ever.
     max_elapsed_time: Duration,
     accounting: Accounting,
+    sandbox: Sandbox,
 }
 
 /// What an attempt leaves to do.
@@ -48,12 +50,14 @@ impl RetrySender {
         retry: RetryOnFailure,
         max_elapsed_time: Duration,
         accounting: Accounting,
+        sandbox: Sandbox,
     ) -> RetrySender {
         RetrySender {
             next,
             retry,
             max_elapsed_time,
             accounting,
+            sandbox,
         }
     }
 
@@ -74,7 +78,7 @@ impl RetrySender {
                 Ok(false) => return false,
                 Err(failure) => failure,
             };
-            let error = with_causes(error.to_string(), &*error);
+            let error = explained(with_causes(error.to_string(), &*error), self.sandbox);
             let left = points(request);
             if !retry.enabled {
                 let message = "a request failed, and `retry_on_failure` is off; dropped";

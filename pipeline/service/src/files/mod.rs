@@ -2,6 +2,7 @@
 //! a file system that hangs, and then nothing waits but this.
 
 mod changes;
+mod links;
 
 use std::io;
 use std::thread;
@@ -11,6 +12,7 @@ use pipeline::FileWatch;
 use pipeline::telemetry::Warnings;
 
 use changes::Changes;
+pub(crate) use links::entries;
 
 /// For so long files may be of no use before that is warned of: they may be in the middle of being written, or one of two.
 const PATIENCE: Duration = Duration::from_secs(1);

@@ -9,11 +9,19 @@ use crate::background::{BackgroundTasks, broke_down};
 use crate::config::{Config, Diagnostic};
 use crate::exporter::OwnTasks;
 use crate::graph::{self, Ended, Graph, RequestLogs, RunningGraph, spawn};
+use crate::sandbox::ComponentNeeds;
 
 /// A reader that is built.
 pub(crate) struct Reader {
     graph: Graph,
     counters: Counters,
+}
+
+impl Reader {
+    /// What its components need of the system.
+    pub(crate) fn take_needs(&mut self) -> Vec<ComponentNeeds> {
+        std::mem::take(&mut self.graph.needs)
+    }
 }
 
 /// Builds the readers; what is wrong is added to the diagnostics, and then there are none.

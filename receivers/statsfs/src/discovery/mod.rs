@@ -10,6 +10,6 @@ mod tree;
 
 pub(crate) use demand::{DemandedChanges, head_of, is_wanted};
 pub(crate) use inotify::ChangeProbe;
-pub(crate) use mount::display_path;
+pub(crate) use mount::{display_path, expected_root};
 pub(crate) use scan::{OpenRoot, ScanEvent, ScanReport, ScanRequest, ScannedTree, Scanner};
 pub(crate) use tree::{DOES_NOT_ANSWER, DirectoryRef, DiscoveredFile};

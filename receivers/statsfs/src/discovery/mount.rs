@@ -51,6 +51,17 @@ pub(crate) fn find_root(root: &str, context: &Context) -> Result<PathBuf, String
     })
 }
 
+/// The same where it is not there yet: where one of this type is by convention, or the host's own root directory, since it
+/// may come anywhere.
+pub(crate) fn expected_root(root: &str, context: &Context) -> PathBuf {
+    find_root(root, context).unwrap_or_else(|_| {
+        let filesystem = root.split(':').next().unwrap_or_default();
+        let known = FILESYSTEMS.iter().find(|it| it.1 == filesystem);
+        let usual = known.map(|it| it.2).filter(|it| !it.is_empty());
+        context.host_path(Path::new(usual.unwrap_or("/")))
+    })
+}
+
 /// File systems by their magic numbers ([linux/magic.h](https://github.com/torvalds/linux/blob/master/include/uapi/linux/magic.h)),
 /// and where they are mounted by convention.
 const FILESYSTEMS: [(u32, &str, &str); 12] = [

@@ -16,18 +16,20 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use super::{ExporterTask, Surroundings};
-use crate::config::{DeliveryConfig, SendingQueue};
+use crate::config::{DeliveryConfig, Sandbox, SendingQueue};
 use crate::processor::Request;
 
 const ALONE: Surroundings = Surroundings {
     once: false,
     is_shared: false,
     memory: None,
+    sandbox: Sandbox::Off,
 };
 const SHARED: Surroundings = Surroundings {
     once: false,
     is_shared: true,
     memory: None,
+    sandbox: Sandbox::Off,
 };
 
 /// An exporter that takes so long for each request, or never answers.
@@ -171,6 +173,7 @@ async fn with_once_it_waits_for_whatever_the_exporter_does() {
         once: true,
         is_shared: true,
         memory: None,
+        sandbox: Sandbox::Off,
     };
     let started = start(Slow(Some(Duration::from_secs(6))), once);
     // Each attempt times out.

@@ -1,0 +1,179 @@
+//! Which directories and files a path takes: what is named may be exchanged, swapped by a link, mounted anew, or come later.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{PROC_SUPER_MAGIC, statfs};
+
+use crate::files::entries;
+
+/// What reading a file takes, whichever is at this path; or what is below a directory.
+pub(super) fn read(path: &Path) -> BTreeSet<PathBuf> {
+    let found = match path.canonicalize() {
+        Ok(found) if found.is_dir() => return BTreeSet::from([stable(found)]),
+        found => found.ok(),
+    };
+    if found.as_deref().is_some_and(is_special) {
+        return found.into_iter().collect();
+    }
+    let mut all = BTreeSet::from([nearest(above(path))]);
+    all.extend(found.as_deref().map(|it| above(it).to_owned()));
+    // A link that leads to a neighbour may be swapped for one to another neighbour.
+    let swapped = entries(path).into_iter().filter(|it| {
+        let target = fs::read_link(it);
+        let first = |it: &Path| {
+            let mut parts = it.components().filter(|it| *it != Component::CurDir);
+            matches!(parts.next(), Some(Component::Normal(_)))
+        };
+        target.is_ok_and(|it| first(&it))
+    });
+    let beside = swapped.map(|it| above(&it).to_owned());
+    all.extend(beside.filter(|it| it != Path::new("/")));
+    all.into_iter().map(stable).collect()
+}
+
+/// What reading a tree takes that may go and come again: it is another one then, in the directory that it was in. Where that
+/// is the root of a file system, which may be mounted anew, it is the one above. The root directory stays as it is.
+pub(super) fn read_tree(path: &Path) -> BTreeSet<PathBuf> {
+    let there = nearest(path);
+    let mut all = BTreeSet::from([there.clone()]);
+    let around = if path.is_dir() {
+        vec![above(&there), above(path)]
+    } else {
+        vec![&*there]
+    };
+    for directory in around {
+        let mut around = nearest(directory);
+        while is_mount(&around) && above(&around) != Path::new("/") {
+            around = above(&around).to_owned();
+        }
+        all.extend(Some(around).filter(|it| it != Path::new("/")));
+    }
+    all.into_iter().map(stable).collect()
+}
+
+/// What writing a file takes, which is made anew in its directory; or all that is below a directory.
+pub(super) fn written(path: &Path) -> BTreeSet<PathBuf> {
+    let found = path.canonicalize().ok();
+    let own = found.filter(|it| it.is_dir() || is_special(it));
+    BTreeSet::from([own.unwrap_or_else(|| nearest(above(path)))])
+}
+
+/// What making and removing a socket takes.
+pub(super) fn written_beside(path: &Path) -> BTreeSet<PathBuf> {
+    BTreeSet::from([nearest(above(path))])
+}
+
+/// The lowest directory on the way to a path that is there.
+pub(super) fn nearest(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| "/".into());
+    let there = path.ancestors().find_map(|it| it.canonicalize().ok());
+    let there = there.unwrap_or_else(|| "/".into());
+    if there.is_dir() {
+        there
+    } else {
+        above(&there).to_owned()
+    }
+}
+
+/// The directory that something is in; the root directory is in itself.
+fn above(path: &Path) -> &Path {
+    let parent = path.parent().unwrap_or(Path::new("/"));
+    // A name alone is in the working directory.
+    if parent.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        parent
+    }
+}
+
+/// A device, a FIFO or a socket: nothing takes its place.
+fn is_special(path: &Path) -> bool {
+    path.metadata()
+        .is_ok_and(|it| !it.is_file() && !it.is_dir())
+}
+
+/// Whether something is mounted there, as far as its device tells.
+fn is_mount(path: &Path) -> bool {
+    let device = |path: &Path| path.metadata().map(|it| it.dev()).ok();
+    device(path) != device(above(path))
+}
+
+/// The directory itself, but of `proc` the uppermost one: the others have another inode when they are looked up again, and
+/// Landlock knows a directory by its inode.
+fn stable(path: PathBuf) -> PathBuf {
+    let is_proc = |path: &Path| statfs(path).is_ok_and(|it| it.f_type == PROC_SUPER_MAGIC);
+    if !is_proc(&path) {
+        return path;
+    }
+    let proc = path.ancestors().take_while(|it| is_proc(it)).last();
+    proc.map(Path::to_owned).unwrap_or(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn set<const N: usize>(paths: [&Path; N]) -> BTreeSet<PathBuf> {
+        paths.into_iter().map(Path::to_owned).collect()
+    }
+
+    #[test]
+    fn a_file_takes_its_directory_and_those_that_its_links_may_lead_to() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().canonicalize().unwrap();
+        let below = |name: &str| root.join(name);
+        for name in ["..1", "live", "archive", "v1"] {
+            fs::create_dir(below(name)).unwrap();
+            fs::write(below(name).join("tls.crt"), "").unwrap();
+        }
+        // As Kubernetes has it, certbot, and who swaps directories.
+        symlink("..1", below("..data")).unwrap();
+        symlink("..data/tls.crt", below("tls.crt")).unwrap();
+        symlink("../archive/tls.crt", below("live/link.crt")).unwrap();
+        symlink("v1", below("current")).unwrap();
+        assert_eq!(read(&below("v1/tls.crt")), set([&below("v1")]));
+        assert_eq!(read(&below("tls.crt")), set([&root, &below("..1")]));
+        let both = set([&below("archive"), &below("live")]);
+        assert_eq!(read(&below("live/link.crt")), both);
+        let both = set([&root, &below("v1")]);
+        assert_eq!(read(&below("current/tls.crt")), both);
+        assert_eq!(read(&below("no/such/file")), set([&root]));
+        assert_eq!(read(&below("archive")), set([&below("archive")]));
+        assert_eq!(read(Path::new("/dev/null")), set([Path::new("/dev/null")]));
+    }
+
+    #[test]
+    fn a_tree_may_go_and_come_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().canonicalize().unwrap();
+        fs::create_dir(root.join("tree")).unwrap();
+        let both = set([&root, &root.join("tree")]);
+        assert_eq!(read_tree(&root.join("tree")), both);
+        assert_eq!(read_tree(&root.join("later/tree")), set([&root]));
+        let sys = Path::new("/sys");
+        assert_eq!(read_tree(sys), set([sys]));
+        let net = ["/sys/class", "/sys/class/net"].map(Path::new);
+        assert_eq!(read_tree(net[1]), set(net));
+        assert_eq!(read_tree(Path::new("/sys/no/such")), set([sys]));
+        assert_eq!(read_tree(Path::new("/no/such")), set([Path::new("/")]));
+        let proc = set([Path::new("/proc")]);
+        assert_eq!(read_tree(Path::new("/proc/self/net")), proc);
+    }
+
+    #[test]
+    fn what_is_written_is_made_in_its_directory() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().canonicalize().unwrap();
+        fs::write(root.join("file"), "").unwrap();
+        assert_eq!(written(&root.join("file")), set([&root]));
+        assert_eq!(written(&root.join("a/b")), set([&root]));
+        assert_eq!(written(&root), set([&root]));
+        let null = Path::new("/dev/null");
+        assert_eq!(written(null), set([null]));
+    }
+}
