@@ -41,13 +41,9 @@ pub(crate) fn of_metadata_server(sources: &CredentialSources) -> Vec<Right> {
 pub(crate) fn of_credentials(sources: &CredentialSources, impersonates: bool) -> Vec<Right> {
     let mut rights = system_roots_rights();
     let is_set = |name: &str| std::env::var_os(name).is_some_and(|it| !it.is_empty());
-    let has_proxy = |name: &&str| is_set(name) || is_set(&name.to_uppercase());
-    rights.extend(
-        PROXIES
-            .iter()
-            .find(has_proxy)
-            .map(|_| Right::ConnectAnywhere),
-    );
+    let has_proxy = |name: &str| is_set(name) || is_set(&name.to_uppercase());
+    let by_proxy = PROXIES.iter().any(|name| has_proxy(name));
+    rights.extend(by_proxy.then_some(Right::ConnectAnywhere));
     if impersonates {
         rights.extend([Right::Connect(HTTPS), Right::Resolve]);
     }
