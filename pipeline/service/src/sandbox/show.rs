@@ -154,7 +154,11 @@ fn container(rights: &Rights, capabilities: &[String]) -> Vec<String> {
         let path = path.display();
         format!("--volume {path}:{path}{mode}")
     };
-    let uppermost = read.iter().filter(|it| !is_below(it));
+    // A container has a `proc` of its own.
+    let own = ["/", "/proc"].map(Path::new);
+    let uppermost = read
+        .iter()
+        .filter(|it| !is_below(it) && !own.contains(&it.as_path()));
     words.extend(uppermost.map(|it| mount(it, ":ro")));
     words.extend(written(rights).map(|it| mount(it, "")));
     let ports = rights.listened().into_iter().filter(|it| *it != 0);
