@@ -125,6 +125,8 @@ fn a_tree_that_comes_later_and_comes_again_is_read() {
         root.display()
     );
     let mut child = collector(&config, &[]);
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    lines_until(&mut stderr, |line| line.contains(" sweeping "));
     let mut stdout = BufReader::new(child.stdout.take().unwrap());
     for value in ["1", "2"] {
         fs::create_dir_all(root.join("net/eth0")).unwrap();
@@ -133,6 +135,6 @@ fn a_tree_that_comes_later_and_comes_again_is_read() {
         lines_until(&mut stdout, |it| it.starts_with(&line));
         fs::remove_dir_all(directory.path().join("later")).unwrap();
     }
-    child.stdout = Some(stdout.into_inner());
+    (child.stdout, child.stderr) = (Some(stdout.into_inner()), Some(stderr.into_inner()));
     end(child);
 }

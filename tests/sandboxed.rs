@@ -16,7 +16,7 @@ use pipeline::{
     Component, Context, Demand, Outlet, Receiver, ReceiverClock, Result, async_trait, schemars,
     serde,
 };
-use seccompiler::{SeccompAction, SeccompFilter, apply_filter};
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
 
 use common::{is_root, lacks, spawn, text};
 
@@ -88,9 +88,11 @@ fn attempt(what: &str) -> io::Result<()> {
 /// What came of each try, and how the program ended.
 fn tried(sandbox: &str, says: bool, endpoint: u16, tries: &[String], without: &str) -> Tried {
     let tree = tempfile::tempdir().unwrap();
-    std::fs::create_dir_all(tree.path().join("net/eth0")).unwrap();
-    std::fs::write(tree.path().join("net/eth0/rx"), "1\n").unwrap();
-    let here = tree.path().display().to_string();
+    // What is beside a tree may be read: the tree may come again there.
+    let root = tree.path().join("tree");
+    std::fs::create_dir_all(root.join("net/eth0")).unwrap();
+    std::fs::write(root.join("net/eth0/rx"), "1\n").unwrap();
+    let here = root.display().to_string();
     let tries: Vec<String> = tries.iter().map(|it| it.replace("TREE", &here)).collect();
     let config = format!(
         "receivers: {{statsfs: {{root: '{here}'}}, try: {{tries: {tries:?}, says: {says}, optional: true}}}}\n\
@@ -145,7 +147,8 @@ fn program(without: i64) -> ExitCode {
         let no_such_call = SeccompAction::Errno(38);
         let arch = std::env::consts::ARCH.try_into().unwrap();
         let filter = SeccompFilter::new(calls, SeccompAction::Allow, no_such_call, arch);
-        apply_filter(&filter.unwrap().try_into().unwrap()).unwrap();
+        let filter: BpfProgram = filter.unwrap().try_into().unwrap();
+        apply_filter(&filter).unwrap();
     }
     statsfs_collector::main(statsfs_collector::BUILD_INFO)
 }

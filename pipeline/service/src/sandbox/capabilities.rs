@@ -4,14 +4,13 @@ use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use rustix::fs::{FsWord, statfs};
 use rustix::process::{Gid, Uid};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, capabilities, capability_is_in_bounding_set,
     remove_capability_from_bounding_set, set_capabilities,
 };
 
-use super::paths::nearest;
+use super::paths::{is_kernels, nearest};
 
 /// What is done with a path.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -27,18 +26,6 @@ pub(super) struct User {
     pub(super) id: Uid,
     pub(super) groups: Vec<Gid>,
 }
-
-/// File systems whose files the kernel makes, and gives to root, by their magic numbers
-/// ([linux/magic.h](https://github.com/torvalds/linux/blob/master/include/uapi/linux/magic.h)): sysfs, debugfs, tracefs,
-/// securityfs, and both of control groups.
-const OF_ROOT: [FsWord; 6] = [
-    0x6265_6572,
-    0x6462_6720,
-    0x7472_6163,
-    0x7363_6673,
-    0x0027_e0eb,
-    0x6367_7270,
-];
 
 /// The first port that everybody may listen on, where the kernel does not say another.
 const UNPRIVILEGED_PORT: u16 = 1024;
@@ -65,8 +52,7 @@ impl User {
             _ => (&directory, 0o5),
         };
         let is_reached = there.ancestors().skip(1).all(|it| self.may(it, 0o1));
-        let is_anybodys = access == Access::ReadTree
-            && !statfs(there).is_ok_and(|it| OF_ROOT.contains(&it.f_type));
+        let is_anybodys = access == Access::ReadTree && !is_kernels(there);
         if is_reached && self.may(there, bits) && !is_anybodys {
             CapabilitySet::empty()
         } else if access == Access::Write {

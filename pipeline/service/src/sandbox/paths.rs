@@ -5,9 +5,21 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{PROC_SUPER_MAGIC, statfs};
+use rustix::fs::{FsWord, PROC_SUPER_MAGIC, statfs};
 
 use crate::files::entries;
+
+/// File systems whose files the kernel makes, and gives to root, by their magic numbers
+/// ([linux/magic.h](https://github.com/torvalds/linux/blob/master/include/uapi/linux/magic.h)): sysfs, debugfs, tracefs,
+/// securityfs, and both of control groups.
+const OF_ROOT: [FsWord; 6] = [
+    0x6265_6572,
+    0x6462_6720,
+    0x7472_6163,
+    0x7363_6673,
+    0x0027_e0eb,
+    0x6367_7270,
+];
 
 /// What reading a file takes, whichever is at this path; or what is below a directory.
 pub(super) fn read(path: &Path) -> BTreeSet<PathBuf> {
@@ -34,15 +46,15 @@ pub(super) fn read(path: &Path) -> BTreeSet<PathBuf> {
     all.into_iter().map(stable).collect()
 }
 
-/// What reading a tree takes that may go and come again: it is another one then, in the directory that it was in. Where that
-/// is the root of a file system, which may be mounted anew, it is the one above. The root directory stays as it is.
+/// What reading a tree takes that may go and come again: it is another one then, in the directory that it was in. What the
+/// kernel makes comes and goes with much around it: all of its file system. Where that directory is the root of a file system,
+/// which may be mounted anew, it is the one above. The root directory stays as it is.
 pub(super) fn read_tree(path: &Path) -> BTreeSet<PathBuf> {
-    let there = nearest(path);
+    let there = uppermost(nearest(path), is_kernels);
     let mut all = BTreeSet::from([there.clone()]);
-    let around = if path.is_dir() {
-        vec![above(&there), above(path)]
-    } else {
-        vec![&*there]
+    let around = match path.is_dir() {
+        true if !is_kernels(&there) => vec![above(&there), above(path)],
+        _ => vec![&*there],
     };
     for directory in around {
         let mut around = nearest(directory);
@@ -101,15 +113,28 @@ fn is_mount(path: &Path) -> bool {
     device(path) != device(above(path))
 }
 
+/// Whether the kernel makes the files there, and gives them to root.
+pub(super) fn is_kernels(path: &Path) -> bool {
+    statfs(path).is_ok_and(|it| OF_ROOT.contains(&it.f_type))
+}
+
 /// The directory itself, but of `proc` the uppermost one: the others have another inode when they are looked up again, and
 /// Landlock knows a directory by its inode.
 fn stable(path: PathBuf) -> PathBuf {
-    let is_proc = |path: &Path| statfs(path).is_ok_and(|it| it.f_type == PROC_SUPER_MAGIC);
-    if !is_proc(&path) {
+    uppermost(path, |it| {
+        statfs(it).is_ok_and(|it| it.f_type == PROC_SUPER_MAGIC)
+    })
+}
+
+/// The uppermost directory on the file system of a path, if that is such a one.
+fn uppermost(path: PathBuf, is_such: impl Fn(&Path) -> bool) -> PathBuf {
+    if !is_such(&path) {
         return path;
     }
-    let proc = path.ancestors().take_while(|it| is_proc(it)).last();
-    proc.map(Path::to_owned).unwrap_or(path)
+    let device = |path: &Path| path.metadata().map(|it| it.dev()).ok();
+    let own = device(&path);
+    let same = path.ancestors().take_while(|it| device(it) == own).last();
+    same.map(Path::to_owned).unwrap_or(path)
 }
 
 #[cfg(test)]
@@ -157,8 +182,7 @@ mod tests {
         assert_eq!(read_tree(&root.join("later/tree")), set([&root]));
         let sys = Path::new("/sys");
         assert_eq!(read_tree(sys), set([sys]));
-        let net = ["/sys/class", "/sys/class/net"].map(Path::new);
-        assert_eq!(read_tree(net[1]), set(net));
+        assert_eq!(read_tree(Path::new("/sys/class/net")), set([sys]));
         assert_eq!(read_tree(Path::new("/sys/no/such")), set([sys]));
         assert_eq!(read_tree(Path::new("/no/such")), set([Path::new("/")]));
         let proc = set([Path::new("/proc")]);
