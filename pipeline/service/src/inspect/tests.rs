@@ -14,7 +14,7 @@ use pipeline::{
 use super::inspect_graph;
 use super::list::{List, Writer};
 use super::record::{Record, State};
-use crate::config::{DeliveryConfig, Memory, Overflow};
+use crate::config::{DeliveryConfig, Overflow, Sandbox};
 use crate::exporter::StartedExporter;
 use crate::graph::{Graph, Pipeline};
 
@@ -113,9 +113,11 @@ fn listed(points: &'static str, processor: Box<dyn Processor>, reads: bool) -> V
         storages: BTreeMap::new(),
         rules: RuleLog::default(),
         files: Vec::new(),
+        needs: Vec::new(),
         status: Status::default(),
         capacity: 1,
-        memory: Memory::default(),
+        memory: None,
+        sandbox: Sandbox::Off,
     };
     let lines = RecordedLines::default();
     let mut list = List::new(Box::new(lines.clone()), None);

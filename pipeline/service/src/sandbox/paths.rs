@@ -52,14 +52,15 @@ pub(super) fn read(path: &Path) -> BTreeSet<PathBuf> {
 pub(super) fn read_tree(path: &Path) -> BTreeSet<PathBuf> {
     let there = uppermost(nearest(path), is_kernels);
     let mut all = BTreeSet::from([there.clone()]);
-    let around = match path.is_dir() {
-        true if !is_kernels(&there) => vec![above(&there), above(path)],
-        _ => vec![&*there],
+    let around = if path.is_dir() && !is_kernels(&there) {
+        vec![above(&there), above(path)]
+    } else {
+        vec![&*there]
     };
     for directory in around {
         let mut around = nearest(directory);
         while is_mount(&around) && above(&around) != Path::new("/") {
-            around = above(&around).to_owned();
+            around.pop();
         }
         all.extend(Some(around).filter(|it| it != Path::new("/")));
     }

@@ -36,9 +36,10 @@ pub(crate) fn show(rights: &Rights, program: &str) -> String {
     );
     let words = names(capabilities);
     let setcap = words.join(",").to_lowercase();
-    match words.is_empty() {
-        true => line(&mut out, "  setcap: no capability is needed"),
-        false => line(&mut out, format!("  setcap {setcap}=ep {program}")),
+    if words.is_empty() {
+        line(&mut out, "  setcap: no capability is needed");
+    } else {
+        line(&mut out, format!("  setcap {setcap}=ep {program}"));
     }
     line(&mut out, "  systemd, beside the unit that is shipped:");
     for it in unit(rights, &words.join(" ")) {
@@ -70,9 +71,9 @@ fn left(rights: &Rights) -> Vec<(&'static str, String)> {
     }
     let ports = rights.connected().map_or("all".into(), list);
     left.extend([
-        ("to read", paths(rights.read())),
-        ("to write", paths(rights.written())),
-        ("devices", paths(rights.devices())),
+        ("to read", paths(&rights.read())),
+        ("to write", paths(&rights.written())),
+        ("devices", paths(&rights.devices())),
         ("TCP ports to connect to", ports),
         ("TCP ports to listen on", list(rights.listened())),
     ]);
@@ -183,7 +184,7 @@ fn written(rights: &Rights) -> impl Iterator<Item = &PathBuf> {
     })
 }
 
-fn paths(all: BTreeSet<PathBuf>) -> String {
+fn paths(all: &BTreeSet<PathBuf>) -> String {
     list(all.iter().map(|it| it.display()))
 }
 
