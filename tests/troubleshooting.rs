@@ -8,10 +8,11 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use crate::common::repository;
 
 /// Texts that look like messages and are none.
-const NO_MESSAGES: [&str; 24] = [
+const NO_MESSAGES: [&str; 25] = [
     "a value without a key", // serde asks for the key first
     "a nonzero",             // serde's word, looked for
     ": transport error",     // a library's words, taken out
+    "(os error 13)",         // a library's words, looked for
     " as u128,",             // a library's words, looked for
     " as i128,",
     // An exposition, and what it is called:
