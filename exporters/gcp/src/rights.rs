@@ -62,27 +62,23 @@ pub(crate) fn of_credentials(sources: &CredentialSources, impersonates: bool) ->
 /// What the account in a file takes.
 fn of_account(account: &Value) -> Vec<Right> {
     let text = |key: &str| account.get(key).and_then(Value::as_str);
-    match text("type") {
-        Some("authorized_user" | "service_account") => {
-            let uri: Option<Uri> = text("token_uri").and_then(|it| it.parse().ok());
-            let named = uri.as_ref().and_then(Uri::port_u16);
-            let plain = uri.is_some_and(|it| it.scheme_str() == Some("http"));
-            let usual = if plain { HTTP } else { HTTPS };
-            vec![
-                Right::Connect(named.unwrap_or(usual)),
-                Right::Connect(HTTPS),
-                Right::Resolve,
-            ]
-        }
-        // Whom these ask, and by which means, is written in them, and in what they lead to.
-        _ => {
-            let source = &account["credential_source"];
-            let file = source["file"].as_str().map(|it| Right::Read(it.into()));
-            let runs = source.get("executable").map(|_| Right::Execute);
-            let all = [Right::ConnectAnywhere, Right::Resolve];
-            all.into_iter().chain(file).chain(runs).collect()
-        }
+    if matches!(text("type"), Some("authorized_user" | "service_account")) {
+        let uri: Option<Uri> = text("token_uri").and_then(|it| it.parse().ok());
+        let named = uri.as_ref().and_then(Uri::port_u16);
+        let plain = uri.is_some_and(|it| it.scheme_str() == Some("http"));
+        let usual = if plain { HTTP } else { HTTPS };
+        return vec![
+            Right::Connect(named.unwrap_or(usual)),
+            Right::Connect(HTTPS),
+            Right::Resolve,
+        ];
     }
+    // Whom these ask, and by which means, is written in them, and in what they lead to.
+    let source = &account["credential_source"];
+    let file = source["file"].as_str().map(|it| Right::Read(it.into()));
+    let runs = source.get("executable").map(|_| Right::Execute);
+    let all = [Right::ConnectAnywhere, Right::Resolve];
+    all.into_iter().chain(file).chain(runs).collect()
 }
 
 #[cfg(test)]
