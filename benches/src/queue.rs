@@ -15,7 +15,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::runtime::Runtime;
 
 use crate::load;
-use crate::measure::COLLECTOR;
+use crate::measure::{self, COLLECTOR};
 use crate::report::{lacks, say};
 use crate::sink;
 
@@ -153,13 +153,11 @@ impl QueueBench {
                 String::from_utf8_lossy(&output.stderr).into_owned(),
             ));
         }
-        let text = fs::read_to_string(&report)?;
-        let numbers: Vec<u64> = text.split(' ').filter_map(|it| it.parse().ok()).collect();
-        let [.., memory, _, cpu] = numbers[..] else {
-            return Err(io::Error::other(format!("no figures: {text}")));
-        };
-        let cpu = Duration::from_nanos(cpu);
-        Ok(Run { cpu, memory })
+        let cost = measure::told(&report).ok_or_else(|| io::Error::other("no figures"))?;
+        Ok(Run {
+            cpu: cost.cpu,
+            memory: cost.memory,
+        })
     }
 
     /// What a point takes on disk while the far side is away.
