@@ -22,7 +22,9 @@ pub(crate) enum Pipeline {
     Sweep,
     /// metadata, labels, batch.
     Null,
-    /// The same, to a peer on loopback, with this compression.
+    /// The same, and into the bytes of OTLP, which nobody gets.
+    Encoded,
+    /// metadata, labels, batch, and to a peer on loopback, with this compression.
     Otlp(&'static str),
 }
 
