@@ -244,9 +244,12 @@ impl ExporterTask {
 
     /// Queues a request, or does what is to be done where there is no room.
     fn enqueue(&mut self, request: Request) {
-        if self.backlog.is_empty() && self.queue.has_room(&request) {
-            self.queue.push(request);
+        let pushed = if self.backlog.is_empty() {
+            self.queue.try_push(request)
         } else {
+            Err(request)
+        };
+        if let Err(request) = pushed {
             self.overflow(request);
         }
         self.spare_memory();
@@ -254,9 +257,10 @@ impl ExporterTask {
 
     /// Moves what waits into the queue, as far as there is room.
     fn fill_queue(&mut self) {
-        let queue = &mut self.queue;
-        while let Some(request) = self.backlog.pop_if(|it| queue.has_room(it)) {
-            queue.push(request);
+        while let Some(request) = self.backlog.pop() {
+            if let Err(request) = self.queue.try_push(request) {
+                return self.backlog.push_first(request);
+            }
         }
     }
 
