@@ -153,6 +153,14 @@ impl Accounting {
         }
     }
 
+    /// Requests that were joined are refused for good, and tried again in parts.
+    pub(super) fn refused_together(&self, error: &str) {
+        self.got_on();
+        self.counters.record(REQUESTS_RETRIED, 1);
+        let message = "requests were refused for good together; they are sent in parts, so that only what is refused is lost";
+        self.warnings.warn(message, error);
+    }
+
     /// Sweeps that wait are thinned from now on.
     pub(super) fn coalescing(&self) {
         let message =

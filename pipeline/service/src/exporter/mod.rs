@@ -316,7 +316,7 @@ async fn send(
     let sent = tokio::select! {
         biased;
         () = give_up.wait() => None,
-        is_open = sender.send(&mut request) => Some(is_open),
+        is_open = sender.send(&mut request, turn.is_joined()) => Some(is_open),
     };
     let mut points_kept = 0;
     if sent.is_some() {
