@@ -93,6 +93,32 @@ fn what_waits_at_the_end_is_no_loss_and_is_shown_and_counted_by_who_finds_it() {
 }
 
 #[test]
+fn where_the_peer_does_not_answer_and_all_is_on_disk_the_end_does_not_wait() {
+    let setting = Setting::new();
+    let _silent = std::net::TcpListener::bind(setting.address).unwrap();
+    let config = setting
+        .config("")
+        .replace("shutdown_timeout: 200ms", "shutdown_timeout: 10m")
+        .replace("sending_queue:", "timeout: 200ms, sending_queue:");
+    let child = collector(&config, &[]);
+    setting.wait_for_bytes(2000);
+    // A test that waits for ten minutes has failed.
+    let stderr = common::end(child);
+    let left = "the far side takes nothing; what waits is on disk";
+    assert!(stderr.contains(left), "{stderr}");
+    let waiting = setting.waiting().len() as u64;
+    assert_eq!(count(&stderr, "points_queued"), waiting, "{stderr}");
+    assert_eq!(count(&stderr, "points_dropped"), 0, "{stderr}");
+    assert_accounted(&stderr);
+    assert_fault(
+        "the upstream does not answer when the program ends, with its queue on disk",
+        "nothing, and the end does not wait: the program that is started next sends it",
+        &stderr,
+        &[],
+    );
+}
+
+#[test]
 fn with_replay_newest_what_is_new_comes_first_and_all_comes() {
     let setting = Setting::new();
     leave(&setting, 4000, "replay: newest");

@@ -165,8 +165,8 @@ pub(crate) type RequestLogs = BTreeMap<String, Box<dyn RequestLog>>;
 pub(crate) struct RunningGraph {
     /// All but the exporters' own tasks.
     pub(crate) tasks: JoinSet<Ended>,
-    /// Tells the exporters that the time for draining is over.
-    pub(crate) give_up: watch::Sender<bool>,
+    /// Tell the exporters that the time for draining is over.
+    pub(crate) give_up: Vec<watch::Sender<bool>>,
     /// Each with the receiver's id.
     pub(crate) startup_reports: mpsc::UnboundedReceiver<(Arc<str>, StartupReport)>,
     /// How many receivers there are.
@@ -194,7 +194,7 @@ pub(crate) fn spawn(
     counters: &Counters,
 ) -> RunningGraph {
     let mut tasks = JoinSet::new();
-    let (give_up, hear_give_up) = watch::channel(false);
+    let mut all_give_up = Vec::new();
     let capacity = graph.capacity;
     let memory = MemoryLimit::of(&graph.memory);
     let pipelines = graph.pipelines.iter();
@@ -203,6 +203,8 @@ pub(crate) fn spawn(
     let shared = shared_exporters(&graph.pipelines);
     for (id, (exporter, config)) in graph.exporters {
         let (mut to, from) = mpsc::channel(capacity);
+        let (give_up, hear_give_up) = watch::channel(false);
+        all_give_up.push(give_up.clone());
         let demand = exporter.demand();
         let surroundings = Surroundings {
             once,
@@ -216,10 +218,13 @@ pub(crate) fn spawn(
             surroundings,
             counters.of(&id),
             status,
-            Shutdown::new(hear_give_up.clone()),
+            Shutdown::new(hear_give_up),
         );
         let from = match logs.remove(&id) {
-            Some(log) => spawn_persistent_queue(log, &task, from, &hear_give_up, &mut tasks),
+            Some(log) => {
+                let queue = |to| PersistentQueue::new(log, task.accounting(), to, give_up, once);
+                spawn_persistent_queue(queue, from, &mut tasks)
+            }
             None => from,
         };
         spawn_exporter(id.clone(), task, from, &mut tasks);
@@ -286,7 +291,7 @@ pub(crate) fn spawn(
     }
     RunningGraph {
         tasks,
-        give_up,
+        give_up: all_give_up,
         startup_reports,
         receivers,
         exporters,
@@ -311,16 +316,13 @@ fn spawn_exporter(
 
 /// Starts an exporter's queue on disk; where its task gets requests from.
 fn spawn_persistent_queue(
-    log: Box<dyn RequestLog>,
-    exporter: &ExporterTask,
+    queue: impl FnOnce(mpsc::Sender<Request>) -> PersistentQueue,
     from: mpsc::Receiver<Request>,
-    hear_give_up: &watch::Receiver<bool>,
     tasks: &mut JoinSet<Ended>,
 ) -> mpsc::Receiver<Request> {
     // What it has in here is in no queue: one at a time.
     let (to, stored) = mpsc::channel(1);
-    let give_up = Shutdown::new(hear_give_up.clone());
-    let queue = PersistentQueue::new(log, exporter.accounting(), to, give_up);
+    let queue = queue(to);
     tasks.spawn(async move {
         queue.run(from).await;
         Ended::Stage

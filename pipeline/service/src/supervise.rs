@@ -161,7 +161,9 @@ async fn finish(
     (mut readers, mut extensions): (BackgroundTasks, BackgroundTasks),
     counters: &Counters,
 ) -> Option<String> {
-    running.give_up.send_replace(true);
+    for exporter in &running.give_up {
+        exporter.send_replace(true);
+    }
     let counted = async { while running.tasks.join_next().await.is_some() {} };
     // What hangs does not end; and what blocks its thread cannot even be taken off it.
     let _ = timeout(COUNTING, counted).await;

@@ -1,10 +1,11 @@
 //! What became of each point that was handed to an exporter, counted and logged.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use pipeline::ComponentStatus;
 use pipeline::telemetry::{Counter, Counters, DropReason, Warnings};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// What is left when the time for draining is over.
@@ -25,7 +26,7 @@ struct AccountingState {
     /// Points that were handed over and are neither sent nor dropped yet.
     queued: AtomicU64,
     /// The last attempt failed.
-    is_failing: AtomicBool,
+    is_failing: watch::Sender<bool>,
     /// When the far side last answered for points, or there was last nothing to send.
     got_on: Mutex<Instant>,
 }
@@ -38,7 +39,7 @@ impl Accounting {
             status,
             state: Arc::new(AccountingState {
                 queued: AtomicU64::new(0),
-                is_failing: AtomicBool::new(false),
+                is_failing: watch::Sender::new(false),
                 got_on: Mutex::new(Instant::now()),
             }),
         }
@@ -57,7 +58,7 @@ impl Accounting {
 
     /// The far side took some points, and refused others for good; `message` is what it says of it.
     pub(super) fn sent(&self, sent: u64, rejected: u64, message: &str) {
-        if self.state.is_failing.swap(false, Ordering::Relaxed) {
+        if self.state.is_failing.send_replace(false) {
             let component = &**self.counters.component();
             tracing::info!(component, "sending works again");
         }
@@ -97,7 +98,13 @@ impl Accounting {
 
     /// Whether the last attempt failed.
     pub(super) fn is_failing(&self) -> bool {
-        self.state.is_failing.load(Ordering::Relaxed)
+        *self.state.is_failing.borrow()
+    }
+
+    /// Waits until the last attempt failed.
+    pub(super) async fn fails(&self) {
+        // Its sender is in here.
+        let _ = self.state.is_failing.subscribe().wait_for(|it| *it).await;
     }
 
     /// Something is odd that loses nothing.
@@ -147,7 +154,7 @@ impl Accounting {
     pub(super) fn retried(&self, error: &str) {
         self.status.failed(error);
         self.counters.record(REQUESTS_RETRIED, 1);
-        if !self.state.is_failing.swap(true, Ordering::Relaxed) {
+        if !self.state.is_failing.send_replace(true) {
             let message = "sending fails and is tried again";
             self.warnings.warn_again(message, error);
         }
@@ -159,6 +166,15 @@ impl Accounting {
         self.counters.record(REQUESTS_RETRIED, 1);
         let message = "requests were refused for good together; they are sent in parts, so that only what is refused is lost";
         self.warnings.warn(message, error);
+    }
+
+    /// Nothing more is sent, before the time for that is over: all that waits is on disk.
+    pub(super) fn left_on_disk(&self) {
+        let component = &**self.counters.component();
+        let points = self.state.queued.load(Ordering::Relaxed);
+        let message =
+            "the far side takes nothing; what waits is on disk, and is sent after the next start";
+        tracing::info!(component, points, "{message}");
     }
 
     /// Sweeps that wait are thinned from now on.

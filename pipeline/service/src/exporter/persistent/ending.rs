@@ -21,20 +21,28 @@ impl PersistentQueue {
         self.done = mpsc::unbounded_channel().0;
         loop {
             self.write_pending();
+            let give_up = self.hear_give_up();
+            let may_end = self.ends_early && self.unstored.is_empty();
             tokio::select! {
                 biased;
-                () = self.give_up.clone().wait() => return,
-                _ = self.log.event() => {}
+                () = give_up.wait() => return,
                 done = self.hear_done.recv() => match done {
                     Some(range) => self.done(&range),
                     None => break,
                 },
+                event = self.log.event() => self.note(event),
+                () = self.accounting.fails(), if may_end => {
+                    self.accounting.left_on_disk();
+                    self.give_up.send_replace(true);
+                    return;
+                }
             }
         }
     }
 
     /// The time for draining is over: what the log has waits there, all else is lost.
     pub(super) async fn give_up(mut self, mut from: mpsc::Receiver<Request>) {
+        self.give_up.send_replace(true);
         self.to = None;
         while let Some(request) = from.recv().await {
             self.take(request);

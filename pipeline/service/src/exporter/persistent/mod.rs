@@ -8,6 +8,8 @@
 //! Each request is appended to a log, and counts as queued once it is there. It goes on from memory while what follows has
 //! room for it; what has none waits on disk alone, and is read again. Its batches have a [`Receipt`]: when the last of them is
 //! gone, be it sent or dropped, the log no longer keeps it. What the disk does not take is kept in memory, up to a bound.
+//!
+//! At the end it sends on as long as the far side takes something, or something is in memory alone.
 
 mod behind;
 mod ending;
@@ -16,14 +18,17 @@ mod replay;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
-use std::sync::Arc;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use pipeline::telemetry::DropReason;
-use pipeline::{LogEvent, LogPosition, LogRange, Receipt, Replay, RequestLog, Shutdown, points};
+use pipeline::{
+    Batch, LogEvent, LogPosition, LogRange, Receipt, Replay, RequestLog, Shutdown, points,
+};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::accounting::Accounting;
@@ -46,12 +51,17 @@ pub(crate) struct PersistentQueue {
     accounting: Accounting,
     /// To the queue in memory, until nothing more comes.
     to: Option<mpsc::Sender<Request>>,
-    give_up: Shutdown,
+    /// Tells what follows, and is told, that nothing more is sent.
+    give_up: watch::Sender<bool>,
+    /// Whether what is on disk may be left there at the end before the time for draining is over.
+    ends_early: bool,
     /// What the log was given, and has not dealt with yet.
     writing: VecDeque<(LogRange, Request, Instant)>,
     /// What goes on next.
     ready: VecDeque<Ready>,
     behind: Behind,
+    /// The requests that have gone on and are in memory alone, by their places.
+    unstored: BTreeMap<LogPosition, Weak<Receipt>>,
     pending: Pending,
     is_pending_written: bool,
     is_reading: bool,
@@ -71,21 +81,25 @@ struct Ready {
 }
 
 impl PersistentQueue {
-    /// A queue before `to`. What the log has from before counts as handed over now.
+    /// A queue before `to`. What the log has from before counts as handed over now. With `once` the end waits as long as it may
+    /// for a far side that takes nothing.
     pub(crate) fn new(
         log: Box<dyn RequestLog>,
         accounting: Accounting,
         to: mpsc::Sender<Request>,
-        give_up: Shutdown,
+        give_up: watch::Sender<bool>,
+        once: bool,
     ) -> PersistentQueue {
         let (done, hear_done) = mpsc::unbounded_channel();
         let mut queue = PersistentQueue {
             accounting,
             to: Some(to),
             give_up,
+            ends_early: !once,
             writing: VecDeque::new(),
             ready: VecDeque::new(),
             behind: Behind::default(),
+            unstored: BTreeMap::new(),
             pending: Pending::default(),
             is_pending_written: true,
             is_reading: false,
@@ -105,7 +119,8 @@ impl PersistentQueue {
         queue
     }
 
-    /// Runs until the channel closes and all is sent, the time for draining is over, or nobody takes anything any more.
+    /// Runs until the channel closes and all is sent, the time for draining is over, or nobody takes anything any more. Once
+    /// the channel has closed it is over too where the far side takes nothing and all that waits is on disk.
     pub(crate) async fn run(mut self, mut from: mpsc::Receiver<Request>) {
         let mut is_open = true;
         loop {
@@ -117,9 +132,15 @@ impl PersistentQueue {
             }
             let slow_at = self.writing.front().map(|(_, _, since)| *since + SLOW);
             let to = self.to.clone();
+            let give_up = self.hear_give_up();
+            let may_end = self.ends_early && !is_open && self.is_all_stored();
             tokio::select! {
                 biased;
-                () = self.give_up.clone().wait() => return self.give_up(from).await,
+                () = give_up.wait() => return self.give_up(from).await,
+                () = self.accounting.fails(), if may_end => {
+                    self.accounting.left_on_disk();
+                    return self.give_up(from).await;
+                }
                 event = self.log.event() => self.note(event),
                 Some(range) = self.hear_done.recv() => self.done(&range),
                 permit = reserve(to.as_ref()), if self.may_forward() => match permit {
@@ -157,6 +178,8 @@ impl PersistentQueue {
                     && let Some((range, request, _)) = self.writing.pop_front()
                 {
                     self.enqueue(range, request, is_stored);
+                } else if is_stored && let Some(receipt) = self.unstored.remove(&at) {
+                    receipt.upgrade().iter().for_each(|it| it.stored());
                 }
             }
             LogEvent::Read {
@@ -174,9 +197,8 @@ impl PersistentQueue {
         if let Some((range, request, _)) = self.writing.pop_front() {
             let message = "the disk is slow; what comes is kept in memory until it is written";
             self.accounting.warn(message, "");
-            let request = self.with_receipt(request, range);
             self.accounting.handed(points(&request));
-            self.wait_in_memory(request);
+            self.wait_in_memory(request, range);
         }
     }
 
@@ -185,11 +207,11 @@ impl PersistentQueue {
         self.accounting.handed(points(&request));
         if !is_stored {
             self.forget(&range);
-            return self.wait_in_memory(request);
+            return self.wait_in_memory(request, range);
         }
         let goes_first = self.behind.is_empty() || self.log.replay() == Replay::Newest;
         if goes_first && self.ready.len() < MAX_READY {
-            let (request, replayed) = (self.with_receipt(request, range), None);
+            let (request, replayed) = (self.with_receipt(request, range, true), None);
             self.ready.push_back(Ready { request, replayed });
         } else {
             self.behind.push_range(range);
@@ -197,9 +219,14 @@ impl PersistentQueue {
     }
 
     /// What the disk does not have waits in memory, as long as that is not too much.
-    fn wait_in_memory(&mut self, request: Request) {
+    fn wait_in_memory(&mut self, request: Request, range: LogRange) {
         let count = points(&request);
         if self.behind.points_in_memory() + count <= MAX_POINTS_IN_MEMORY {
+            let start = range.start;
+            let request = self.with_receipt(request, range, false);
+            let receipt = request.first().and_then(Batch::receipt);
+            self.unstored
+                .extend(receipt.map(|it| (start, Arc::downgrade(it))));
             return self.behind.push_request(request);
         }
         let message = "the sending queue is full, and the disk takes nothing; the newest requests are dropped";
@@ -208,16 +235,22 @@ impl PersistentQueue {
             .dropped(count, DropReason::QUEUE_FULL, message, "");
     }
 
-    fn with_receipt(&self, request: Request, range: LogRange) -> Request {
-        let receipt = Arc::new(Receipt::new(
-            range,
-            self.done.clone(),
-            Arc::clone(&self.first),
-        ));
+    fn with_receipt(&self, request: Request, range: LogRange, is_stored: bool) -> Request {
+        let (done, first) = (self.done.clone(), Arc::clone(&self.first));
+        let receipt = Arc::new(Receipt::new(range, done, first, is_stored));
         let batches = request.into_iter();
         batches
             .map(|it| it.with_receipt(Arc::clone(&receipt)))
             .collect()
+    }
+
+    /// Whether nothing is lost where nothing more is sent.
+    fn is_all_stored(&self) -> bool {
+        self.writing.is_empty() && self.unstored.is_empty()
+    }
+
+    fn hear_give_up(&self) -> Shutdown {
+        Shutdown::new(self.give_up.subscribe())
     }
 
     /// The log need not keep this any longer.

@@ -7,8 +7,8 @@ use std::time::Duration;
 use pipeline::formats::text;
 use pipeline::telemetry::Counters;
 use pipeline::{
-    Batch, ComponentStatus, LogEvent, LogPosition, LogRange, Replay, RequestLog, Shutdown,
-    async_trait, points,
+    Batch, ComponentStatus, LogEvent, LogPosition, LogRange, Replay, RequestLog, async_trait,
+    points,
 };
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -93,6 +93,7 @@ struct Started {
     from: mpsc::Receiver<Request>,
     kept: Arc<Mutex<Vec<LogRange>>>,
     counters: Counters,
+    accounting: Accounting,
     task: JoinHandle<()>,
     give_up: watch::Sender<bool>,
 }
@@ -118,15 +119,22 @@ fn start(disk: Disk, found: usize) -> Started {
     log.disk = disk;
     let counters = Counters::new("test");
     let accounting = Accounting::new(counters.clone(), ComponentStatus::default());
-    let (give_up, hear) = watch::channel(false);
+    let give_up = watch::Sender::new(false);
     let (to, input) = mpsc::channel(1);
     let (output, from) = mpsc::channel(1000);
-    let queue = PersistentQueue::new(Box::new(log), accounting, output, Shutdown::new(hear));
+    let queue = PersistentQueue::new(
+        Box::new(log),
+        accounting.clone(),
+        output,
+        give_up.clone(),
+        false,
+    );
     Started {
         to,
         from,
         kept,
         counters,
+        accounting,
         task: tokio::spawn(queue.run(input)),
         give_up,
     }
@@ -144,6 +152,11 @@ fn name(request: &Request) -> &str {
 impl Started {
     async fn next(&mut self) -> Request {
         self.from.recv().await.expect("a request")
+    }
+
+    async fn next_within_a_day(&mut self) -> Option<Request> {
+        let day = Duration::from_hours(24);
+        timeout(day, self.from.recv()).await.ok().flatten()
     }
 
     /// How many requests come before nothing happens any more.
@@ -234,4 +247,31 @@ async fn what_is_given_up_at_the_end_is_kept_and_so_is_what_breaks_down() {
     });
     assert!(broken.await.is_err());
     assert_eq!(queue.all_that_come().await.len(), 0, "it is not done with");
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_the_end_it_waits_for_a_far_side_that_takes_something_and_for_what_is_in_memory_alone() {
+    let mut queue = start(Disk::Works, 2);
+    let (first, second) = (queue.next().await, queue.next_within_a_day().await);
+    assert!(second.is_none(), "one at a time");
+    drop(queue.to);
+    let day = Duration::from_hours(24);
+    assert!(timeout(day, &mut queue.task).await.is_err(), "it waits");
+    queue.accounting.retried("away");
+    queue.task.await.expect("no panic");
+    assert!(*queue.give_up.borrow(), "what follows is told");
+    drop(first);
+
+    let mut queue = start(Disk::IsFull, 1);
+    queue.accounting.retried("away");
+    queue.to.send(request(1)).await.expect("it takes it");
+    let stored = queue.next().await;
+    drop(queue.to);
+    assert!(timeout(day, &mut queue.task).await.is_err(), "it waits");
+    drop(stored);
+    let in_memory = queue.from.recv().await.expect("it is sent");
+    assert!(timeout(day, &mut queue.task).await.is_err(), "still");
+    drop(in_memory);
+    queue.task.await.expect("no panic");
+    assert!(!*queue.give_up.borrow());
 }
