@@ -25,13 +25,14 @@ const MAX_WAITING: u64 = 1024;
 enum Command {
     Append(LogPosition, Vec<Batch>),
     Read(LogRange, u64),
-    Keep(Vec<LogRange>),
+    Keep(Vec<LogRange>, Vec<LogRange>),
 }
 
 /// A log as an exporter has it.
 #[derive(Debug)]
 pub(crate) struct LogHandle {
     found: Vec<LogRange>,
+    tried: Vec<LogRange>,
     end: LogPosition,
     replay: Replay,
     /// Requests that were handed over, and not told of yet.
@@ -64,6 +65,7 @@ pub(crate) fn new(
     let (own_events, events) = tokio::sync::mpsc::unbounded_channel();
     let handle = LogHandle {
         found: log.cursor().pending.clone(),
+        tried: log.cursor().tried.clone(),
         end: log.cursor().end,
         replay,
         waiting: 0,
@@ -87,6 +89,10 @@ pub(crate) fn new(
 impl RequestLog for LogHandle {
     fn found(&self) -> Vec<LogRange> {
         self.found.clone()
+    }
+
+    fn tried(&self) -> Vec<LogRange> {
+        self.tried.clone()
     }
 
     fn end(&self) -> LogPosition {
@@ -123,8 +129,10 @@ impl RequestLog for LogHandle {
         }
     }
 
-    fn keep(&mut self, ranges: Vec<LogRange>) {
-        let _ = self.commands.send(Command::Keep(ranges));
+    fn keep(&mut self, ranges: Vec<LogRange>, tried: Vec<LogRange>) {
+        if self.commands.send(Command::Keep(ranges, tried)).is_err() {
+            let _ = self.own_events.send(LogEvent::Kept);
+        }
     }
 
     async fn event(&mut self) -> LogEvent {
@@ -165,7 +173,7 @@ impl LogThread {
     }
 
     fn work(&mut self, commands: Vec<Command>) {
-        let mut appended = Vec::new();
+        let (mut appended, mut kept) = (Vec::new(), 0);
         for command in commands {
             match command {
                 Command::Append(at, request) => {
@@ -173,7 +181,10 @@ impl LogThread {
                     appended.push((at, result.is_ok()));
                     self.note(result);
                 }
-                Command::Keep(ranges) => self.log.keep(ranges),
+                Command::Keep(ranges, tried) => {
+                    self.log.keep(ranges, tried);
+                    kept += 1;
+                }
                 Command::Read(range, points) => {
                     let Read {
                         requests,
@@ -197,6 +208,7 @@ impl LogThread {
             self.tell(LogEvent::Cut { before, is_old });
         }
         self.log.write_cursor();
+        (0..kept).for_each(|_| self.tell(LogEvent::Kept));
     }
 
     /// Whether what was appended is on the disk itself, as far as that is asked for.

@@ -59,6 +59,9 @@ pub trait RequestLog: Send + 'static {
     /// What was there when it was opened, and is still to be sent, in order; empty ranges are none.
     fn found(&self) -> Vec<LogRange>;
 
+    /// What of that was under way when the log was last used: it may have arrived.
+    fn tried(&self) -> Vec<LogRange>;
+
     /// Where the next request stands.
     fn end(&self) -> LogPosition;
 
@@ -72,8 +75,9 @@ pub trait RequestLog: Send + 'static {
     /// [`LogEvent::Read`] is the answer.
     fn read(&mut self, range: LogRange, points: u64);
 
-    /// Says what is still to be sent, in order; all else is done with.
-    fn keep(&mut self, ranges: Vec<LogRange>);
+    /// Says what is still to be sent, in order, and what of that may have arrived; all else is done with. For each time
+    /// there is a [`LogEvent::Kept`].
+    fn keep(&mut self, ranges: Vec<LogRange>, tried: Vec<LogRange>);
 
     /// What comes next. May be cancelled. Never comes where the log's thread has ended.
     async fn event(&mut self) -> LogEvent;
@@ -109,6 +113,8 @@ pub enum LogEvent {
         /// How many of the points that cannot be read were thinned.
         thinned: u64,
     },
+    /// What [`RequestLog::keep`] said is written down, if the disk took it: who opens the log after a sudden end finds it so.
+    Kept,
     /// What was before this is no longer there: it was too much, or too old.
     Cut {
         /// The first request that is still there.

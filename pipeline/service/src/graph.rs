@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use crate::builder::Builder;
 use crate::config::{Config, DeliveryConfig, Diagnostic, Memory, Overflow};
-use crate::exporter::{ExporterTask, PersistentQueue, StartedExporter, Surroundings, thin};
+use crate::exporter::{ExporterTask, Mark, PersistentQueue, StartedExporter, Surroundings, thin};
 use crate::fanout::{Output, fanout};
 use crate::join::{FirstOfEach, Joins, Way};
 use crate::memory::MemoryLimit;
@@ -212,7 +212,7 @@ pub(crate) fn spawn(
             memory,
         };
         let status = exporter.status().clone();
-        let task = ExporterTask::new(
+        let mut task = ExporterTask::new(
             exporter,
             config,
             surroundings,
@@ -222,7 +222,10 @@ pub(crate) fn spawn(
         );
         let from = match logs.remove(&id) {
             Some(log) => {
-                let queue = |to| PersistentQueue::new(log, task.accounting(), to, give_up, once);
+                let (mark, marked) = Mark::new();
+                task = task.with_mark(mark);
+                let counts = task.accounting();
+                let queue = |to| PersistentQueue::new(log, counts, to, give_up, marked, once);
                 spawn_persistent_queue(queue, from, &mut tasks)
             }
             None => from,

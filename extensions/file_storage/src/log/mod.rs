@@ -223,9 +223,9 @@ impl Log {
         cut.map(|is_old| (before, is_old))
     }
 
-    /// Says what is still to be sent.
-    pub(crate) fn keep(&mut self, ranges: Vec<LogRange>) {
-        self.cursor.pending = ranges;
+    /// Says what is still to be sent, and what of that may have arrived.
+    pub(crate) fn keep(&mut self, ranges: Vec<LogRange>, tried: Vec<LogRange>) {
+        (self.cursor.pending, self.cursor.tried) = (ranges, tried);
         self.is_cursor_written = false;
     }
 

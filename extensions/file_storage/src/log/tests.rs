@@ -92,7 +92,8 @@ fn at(requests: u64) -> LogPosition {
 }
 
 fn keep(log: &mut Log, ranges: &[std::ops::Range<u64>]) {
-    log.keep(ranges.iter().map(|it| at(it.start)..at(it.end)).collect());
+    let ranges = ranges.iter().map(|it| at(it.start)..at(it.end));
+    log.keep(ranges.collect(), Vec::new());
     log.write_cursor();
 }
 
@@ -145,7 +146,7 @@ fn what_is_too_much_or_too_old_gives_way_by_whole_segments() {
     let mut before = LogPosition::default();
     for _ in 0..5000 {
         append(&mut log, 1);
-        log.keep(vec![before..log.cursor().end]);
+        log.keep(vec![before..log.cursor().end], Vec::new());
         before = log.cut(0).map_or(before, |(before, _)| before);
     }
     let bytes = segments(folder.path());
@@ -301,7 +302,7 @@ fn what_is_too_much_is_thinned_evenly_before_anything_is_dropped() {
     for _ in 0..10_000 {
         append(&mut log, 1);
         let all = LogPosition::default()..log.cursor().end;
-        log.keep(vec![all]);
+        log.keep(vec![all], Vec::new());
         assert_eq!(log.cut(0), None, "nothing was dropped");
     }
     let bytes = segments(folder.path());

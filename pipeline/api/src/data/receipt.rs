@@ -39,6 +39,12 @@ impl Receipt {
         }
     }
 
+    /// Where the request stands.
+    #[must_use]
+    pub fn request(&self) -> &LogRange {
+        &self.request
+    }
+
     /// The log has it now.
     pub fn stored(&self) {
         self.is_stored.store(true, Ordering::Relaxed);

@@ -12,6 +12,8 @@ use tokio::time::Instant;
 pub(super) const SHUTDOWN: DropReason = DropReason::loss("shutdown");
 /// Requests that were tried again.
 const REQUESTS_RETRIED: Counter = Counter::sum("requests_retried");
+/// Points that were under way when the program last ended: they may arrive twice.
+const POINTS_RESENT: Counter = Counter::sum("points_resent");
 
 /// The counts of one exporter. Clones share them.
 #[derive(Clone)]
@@ -49,6 +51,17 @@ impl Accounting {
     pub(super) fn handed(&self, points: u64) {
         self.counters.record(Counter::POINTS_HANDED, points);
         self.change_queued(|queued| queued + points);
+    }
+
+    /// Points that a queue on disk has from before were under way when the program ended.
+    pub(super) fn sent_again(&self, points: u64) {
+        self.counters.record(POINTS_RESENT, points);
+        if points > 0 {
+            let component = &**self.counters.component();
+            let message =
+                "what was under way at the last end is sent again; the far side may have it";
+            tracing::info!(component, points, "{message}");
+        }
     }
 
     /// Points are no longer queued: what became of them is counted apart.

@@ -14,6 +14,7 @@ mod own_tasks;
 mod persistent;
 mod queue;
 mod retry;
+mod sending;
 mod started;
 #[cfg(test)]
 mod tests;
@@ -23,7 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pipeline::telemetry::{Counter, Counters, DropReason};
-use pipeline::{Batch, ComponentStatus, Exporter, Receipt, Shutdown, points};
+use pipeline::{ComponentStatus, Exporter, Shutdown, points};
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
@@ -33,17 +34,16 @@ use crate::memory::MemoryLimit;
 use crate::processor::Request;
 
 pub(crate) use accounting::Accounting;
-use accounting::SHUTDOWN;
 use backlog::Backlog;
 use batcher::Batcher;
 use overflow::{Coalescing, MemoryWatch};
-use persistent::keep;
-use queue::{MemoryQueue, Turn};
+use queue::MemoryQueue;
 use retry::RetrySender;
+use sending::{Finished, Sending};
 use timeout::TimeoutSender;
 
 pub(crate) use own_tasks::OwnTasks;
-pub(crate) use persistent::{PersistentQueue, thin};
+pub(crate) use persistent::{Mark, PersistentQueue, thin};
 pub(crate) use started::StartedExporter;
 
 /// One exporter's task: takes requests from its channel, and ends when all of them were sent or dropped.
@@ -73,6 +73,8 @@ pub(crate) struct ExporterTask {
     consumers: usize,
     exporter: Arc<dyn Exporter>,
     sender: Arc<RetrySender>,
+    /// Where what comes was on disk first: told before it is sent.
+    mark: Option<Mark>,
     /// The time for draining is over: what is left is counted, not sent.
     give_up: Shutdown,
 }
@@ -86,14 +88,6 @@ pub(crate) struct Surroundings {
     pub(crate) is_shared: bool,
     /// From how much memory on less may wait.
     pub(crate) memory: Option<MemoryLimit>,
-}
-
-/// What became of a request that was under way.
-struct Finished {
-    turn: Turn,
-    points: u64,
-    /// Nobody reads any more what the exporter writes.
-    is_closed: bool,
 }
 
 impl ExporterTask {
@@ -144,8 +138,15 @@ impl ExporterTask {
             counters,
             accounting,
             exporter,
+            mark: None,
             give_up,
         }
+    }
+
+    /// The same behind a queue on disk that hears by this what is about to be sent.
+    pub(crate) fn with_mark(self, mark: Mark) -> ExporterTask {
+        let mark = Some(mark);
+        ExporterTask { mark, ..self }
     }
 
     /// Its counts, for what stands before it.
@@ -202,9 +203,13 @@ impl ExporterTask {
             let Some((turn, request)) = self.queue.next(limit.unwrap_or_default()) else {
                 return;
             };
-            let (sender, accounting) = (Arc::clone(&self.sender), self.accounting.clone());
-            let give_up = self.give_up.clone();
-            under_way.spawn(send(sender, accounting, give_up, turn, request));
+            let sending = Sending {
+                sender: Arc::clone(&self.sender),
+                accounting: self.accounting.clone(),
+                mark: self.mark.clone(),
+                give_up: self.give_up.clone(),
+            };
+            under_way.spawn(sending.send(turn, request));
         }
     }
 
@@ -300,56 +305,6 @@ impl ExporterTask {
     fn drop_closed(&self, points: u64) {
         self.accounting.dropped_silently(points, DropReason::CLOSED);
         self.accounting.unqueued(points);
-    }
-}
-
-/// Sends one request.
-async fn send(
-    sender: Arc<RetrySender>,
-    accounting: Accounting,
-    give_up: Shutdown,
-    turn: Turn,
-    mut request: Request,
-) -> Finished {
-    let points_queued = points(&request);
-    let unless_sent = KeptUnlessSent::new(&request);
-    let sent = tokio::select! {
-        biased;
-        () = give_up.wait() => None,
-        is_open = sender.send(&mut request, turn.is_joined()) => Some(is_open),
-    };
-    let mut points_kept = 0;
-    if sent.is_some() {
-        unless_sent.defuse();
-    } else {
-        points_kept = keep(&request);
-        accounting.dropped_silently(points(&request) - points_kept, SHUTDOWN);
-    }
-    Finished {
-        turn,
-        points: points_queued - points_kept,
-        is_closed: sent == Some(false),
-    }
-}
-
-/// A log on disk keeps what it has of a request whose sending is broken off.
-struct KeptUnlessSent(Vec<Arc<Receipt>>);
-
-impl KeptUnlessSent {
-    fn new(request: &Request) -> KeptUnlessSent {
-        KeptUnlessSent(request.iter().filter_map(Batch::receipt).cloned().collect())
-    }
-
-    fn defuse(mut self) {
-        self.0.clear();
-    }
-}
-
-impl Drop for KeptUnlessSent {
-    fn drop(&mut self) {
-        for receipt in &self.0 {
-            receipt.keep();
-        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pipeline::points;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::super::accounting::SHUTDOWN;
 use super::{PersistentQueue, keep};
@@ -22,6 +22,7 @@ impl PersistentQueue {
         loop {
             self.write_pending();
             let give_up = self.hear_give_up();
+            let slow_at = self.slow_at();
             let may_end = self.ends_early && self.unstored.is_empty();
             tokio::select! {
                 biased;
@@ -31,6 +32,8 @@ impl PersistentQueue {
                     None => break,
                 },
                 event = self.log.event() => self.note(event),
+                Some(request) = self.hear_under_way.recv() => self.under_way(request),
+                () = sleep_until(slow_at.unwrap_or_else(Instant::now)), if slow_at.is_some() => self.is_slow(),
                 () = self.accounting.fails(), if may_end => {
                     self.accounting.left_on_disk();
                     self.give_up.send_replace(true);

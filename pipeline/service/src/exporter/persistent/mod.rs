@@ -13,10 +13,11 @@
 
 mod behind;
 mod ending;
-mod pending;
+mod ranges;
 mod replay;
 #[cfg(test)]
 mod tests;
+mod under_way;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::AtomicU64;
@@ -36,7 +37,10 @@ use super::queue;
 use crate::processor::Request;
 
 use behind::Behind;
-use pending::Pending;
+use ranges::Ranges;
+use under_way::{Marking, UnderWay};
+
+pub(crate) use under_way::Mark;
 
 /// So many requests wait in memory for room in what follows.
 const MAX_READY: usize = 16;
@@ -62,8 +66,14 @@ pub(crate) struct PersistentQueue {
     behind: Behind,
     /// The requests that have gone on and are in memory alone, by their places.
     unstored: BTreeMap<LogPosition, Weak<Receipt>>,
-    pending: Pending,
+    /// What is still to be sent.
+    pending: Ranges,
+    /// What of that is or was under way: the far side may have it.
+    tried: Ranges,
     is_pending_written: bool,
+    /// What waits for the log to write that down.
+    marking: Marking,
+    hear_under_way: UnboundedReceiver<UnderWay>,
     is_reading: bool,
     /// Where the requests that were on disk only, and are under way, were read, and how many may be.
     replayed: Vec<LogPosition>,
@@ -88,6 +98,7 @@ impl PersistentQueue {
         accounting: Accounting,
         to: mpsc::Sender<Request>,
         give_up: watch::Sender<bool>,
+        hear_under_way: UnboundedReceiver<UnderWay>,
         once: bool,
     ) -> PersistentQueue {
         let (done, hear_done) = mpsc::unbounded_channel();
@@ -100,8 +111,11 @@ impl PersistentQueue {
             ready: VecDeque::new(),
             behind: Behind::default(),
             unstored: BTreeMap::new(),
-            pending: Pending::default(),
+            pending: Ranges::default(),
+            tried: Ranges::default(),
             is_pending_written: true,
+            marking: Marking::default(),
+            hear_under_way,
             is_reading: false,
             replayed: Vec::new(),
             window: 1,
@@ -113,9 +127,13 @@ impl PersistentQueue {
         for range in queue.log.found() {
             let points = range.end.points.saturating_sub(range.start.points);
             queue.accounting.handed(points);
-            queue.pending.push(range.clone());
+            queue.pending.insert(&range);
             queue.behind.push_range(range);
         }
+        for range in queue.log.tried() {
+            queue.tried.insert(&range);
+        }
+        queue.accounting.sent_again(queue.tried.points());
         queue
     }
 
@@ -130,7 +148,7 @@ impl PersistentQueue {
             if !is_open && is_idle && self.behind.is_empty() {
                 break;
             }
-            let slow_at = self.writing.front().map(|(_, _, since)| *since + SLOW);
+            let slow_at = self.slow_at();
             let to = self.to.clone();
             let give_up = self.hear_give_up();
             let may_end = self.ends_early && !is_open && self.is_all_stored();
@@ -143,6 +161,7 @@ impl PersistentQueue {
                 }
                 event = self.log.event() => self.note(event),
                 Some(range) = self.hear_done.recv() => self.done(&range),
+                Some(request) = self.hear_under_way.recv() => self.under_way(request),
                 permit = reserve(to.as_ref()), if self.may_forward() => match permit {
                     Some(permit) => self.forward(permit),
                     None => return self.close(),
@@ -165,7 +184,7 @@ impl PersistentQueue {
         }
         let at = self.log.append(&request);
         let range = at..at.after(points(&request));
-        self.pending.push(range.clone());
+        self.pending.insert(&range);
         self.writing.push_back((range, request, Instant::now()));
     }
 
@@ -187,16 +206,28 @@ impl PersistentQueue {
                 next,
                 thinned,
             } => self.read(requests, next, thinned),
+            LogEvent::Kept => self.marking.written(),
             LogEvent::Cut { before, is_old } => self.cut(before, is_old),
             _ => {}
         }
     }
 
-    /// The disk takes too long for the first request: it goes on meanwhile.
+    /// When the disk takes too long for what it has to do.
+    fn slow_at(&self) -> Option<Instant> {
+        let writing = self.writing.front().map(|(_, _, since)| *since);
+        let since = writing.into_iter().chain(self.marking.since()).min();
+        since.map(|it| it + SLOW)
+    }
+
+    /// The disk takes too long: what waits for it goes on meanwhile.
     fn is_slow(&mut self) {
-        if let Some((range, request, _)) = self.writing.pop_front() {
-            let message = "the disk is slow; what comes is kept in memory until it is written";
-            self.accounting.warn(message, "");
+        let message = "the disk is slow; what comes is kept in memory until it is written";
+        self.accounting.warn(message, "");
+        self.marking.go_on();
+        let first = self.writing.front();
+        if first.is_some_and(|(_, _, since)| since.elapsed() >= SLOW)
+            && let Some((range, request, _)) = self.writing.pop_front()
+        {
             self.accounting.handed(points(&request));
             self.wait_in_memory(request, range);
         }
@@ -256,12 +287,14 @@ impl PersistentQueue {
     /// The log need not keep this any longer.
     fn forget(&mut self, range: &LogRange) {
         self.pending.remove(range);
+        self.tried.remove(range);
         self.is_pending_written = false;
     }
 
     fn write_pending(&mut self) {
         if !std::mem::replace(&mut self.is_pending_written, true) {
-            self.log.keep(self.pending.ranges());
+            self.log.keep(self.pending.ranges(), self.tried.ranges());
+            self.marking.is_being_written();
         }
     }
 }
