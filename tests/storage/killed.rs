@@ -6,11 +6,11 @@ use std::process::Child;
 
 use rustix::process::Signal;
 
-use super::{Setting, config, drain, kill, leave, queue, stderr};
+use super::{Setting, config, drain, kill, leave, log_until, queue, stderr, times};
 use crate::common::peer::assert_accounted;
-use crate::common::{self, assert_fault, collector, count, count_after, find_count};
+use crate::common::{self, assert_fault, collector, count, count_after, find_count, signal};
+use crate::otelcol;
 use crate::otelcol::process::Otelcol;
-use crate::otelcol::times;
 
 #[test]
 fn what_the_queue_had_taken_arrives_however_often_the_program_is_killed() {
@@ -145,6 +145,46 @@ fn where_the_peer_does_not_answer_and_all_is_on_disk_the_end_does_not_wait() {
 }
 
 #[test]
+fn what_an_exporter_left_that_is_no_more_is_told_and_can_be_got_at() {
+    let setting = Setting::new();
+    leave(&setting, 2000, "");
+    let waiting = setting.waiting();
+    let renamed = setting
+        .config("")
+        .replace("otlp: {", "otlp/new: {")
+        .replace("[otlp]", "[otlp/new]");
+    let mut child = collector(&renamed, &[]);
+    let mut log = stderr(&mut child);
+    let lines = log_until(&mut log, "a queue on disk is of no exporter");
+    let told = lines.last().unwrap();
+    let directory = setting.directory();
+    let directory = directory.to_str().unwrap();
+    let points = format!("points={} ", waiting.len());
+    for part in ["WARN", "otlp", &points, "bytes=", directory] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    setting.wait_for_bytes_of("otlp%2Fnew", 500);
+    let mut rest = String::new();
+    signal(&child, Signal::TERM);
+    log.read_to_string(&mut rest).unwrap();
+    assert!(child.wait().unwrap().success(), "{rest}");
+    assert_eq!(count(&rest, "points_dropped"), 0, "{rest}");
+    let exported = queue(&[directory, "--exporter", "otlp", "--export"]);
+    let exported = exported.lines().map(|it| serde_json::from_str(it).unwrap());
+    assert!(waiting.into_iter().eq(exported.flat_map(|it| times(&it))));
+    // It is another one now that has left something.
+    let mut child = setting.start("");
+    let mut log = stderr(&mut child);
+    let lines = log_until(&mut log, "a queue on disk is of no exporter");
+    let told: Vec<_> = lines
+        .iter()
+        .filter(|it| it.contains("is of no exporter"))
+        .collect();
+    assert!(told.len() == 1 && told[0].contains("otlp/new"), "{told:?}");
+    kill(&mut child);
+}
+
+#[test]
 fn with_replay_newest_what_is_new_comes_first_and_all_comes() {
     let setting = Setting::new();
     leave(&setting, 4000, "replay: newest");
@@ -168,8 +208,8 @@ fn a_collector_that_is_away_for_longer_than_memory_holds_gets_all_in_order() {
     otelcol.run();
     let child = collector(&config, &[]);
     for round in 1..=3 {
-        let arrived = times(&otelcol.requests()).len();
-        while times(&otelcol.requests()).len() < arrived + 20 {
+        let arrived = otelcol::times(&otelcol.requests()).len();
+        while otelcol::times(&otelcol.requests()).len() < arrived + 20 {
             std::thread::yield_now();
         }
         otelcol.stop(Signal::KILL);
@@ -180,14 +220,14 @@ fn a_collector_that_is_away_for_longer_than_memory_holds_gets_all_in_order() {
         otelcol.run();
     }
     let newest = *setting.waiting().last().unwrap();
-    while times(&otelcol.requests())
+    while otelcol::times(&otelcol.requests())
         .last()
         .is_none_or(|it| *it < newest)
     {
         std::thread::yield_now();
     }
     let stderr = common::end(child);
-    let arrived = times(&otelcol.end());
+    let arrived = otelcol::times(&otelcol.end());
     assert!(arrived.is_sorted(), "in order");
     let distinct: BTreeSet<u64> = arrived.iter().copied().collect();
     let left = setting.waiting().difference(&distinct).count() as u64;

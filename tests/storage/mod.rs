@@ -75,8 +75,14 @@ impl Setting {
 
     /// Waits until so many bytes wait on disk.
     fn wait_for_bytes(&self, bytes: u64) {
+        self.wait_for_bytes_of("otlp", bytes);
+    }
+
+    /// The same in this folder.
+    fn wait_for_bytes_of(&self, folder: &str, bytes: u64) {
+        let folder = self.directory().join(folder);
         let len = |path: &PathBuf| path.metadata().map_or(0, |it| it.len());
-        while self.segments().iter().map(len).sum::<u64>() < bytes {
+        while files(&folder, "segment").iter().map(len).sum::<u64>() < bytes {
             std::thread::yield_now();
         }
     }

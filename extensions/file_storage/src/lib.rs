@@ -14,7 +14,7 @@ mod thread;
 
 use std::fmt;
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
@@ -113,8 +113,17 @@ impl Storage for Directory {
         Ok(Box::new(handle))
     }
 
-    fn inspect(&self, visit: &mut dyn FnMut(&str, &[Batch])) -> Result<Vec<StoredLog>> {
-        inspect::inspect(&self.path, visit).map_err(Error::new)
+    fn directory(&self) -> &Path {
+        &self.path
+    }
+
+    fn exporters(&self) -> Result<Vec<String>> {
+        let all = directory::exporters(&self.path);
+        all.map_err(|error| Error::new(format!("cannot read {}: {error}", self.path.display())))
+    }
+
+    fn inspect(&self, exporter: &str, visit: &mut dyn FnMut(&[Batch])) -> StoredLog {
+        inspect::inspect(&self.path, exporter, visit)
     }
 }
 

@@ -2,6 +2,7 @@
 //! who asks for it.
 
 use std::ops::Range;
+use std::path::Path;
 
 use async_trait::async_trait;
 
@@ -17,12 +18,18 @@ pub trait Storage: Send + Sync + 'static {
     /// Why what is there cannot be gone on with: it ends the program.
     fn open(&self, exporter: &str, thin: Option<Thin>) -> Result<Box<dyn RequestLog>>;
 
-    /// Looks at all logs without changing anything: `visit` gets each request that is still to be sent, with the
-    /// exporter's id. May be called without a start, beside a program that runs.
+    /// Where the logs are.
+    fn directory(&self) -> &Path;
+
+    /// The ids of the exporters that have a log there, sorted.
     ///
     /// # Errors
     /// Why there is nothing to be looked at.
-    fn inspect(&self, visit: &mut dyn FnMut(&str, &[Batch])) -> Result<Vec<StoredLog>>;
+    fn exporters(&self) -> Result<Vec<String>>;
+
+    /// Looks at an exporter's log without changing anything: `visit` gets each request that is still to be sent. May be
+    /// called without a start, beside a program that runs.
+    fn inspect(&self, exporter: &str, visit: &mut dyn FnMut(&[Batch])) -> StoredLog;
 }
 
 /// Thins requests that are in order: of 2^n sweeps in a row one is left, and what it does not hold of the others. What is

@@ -6,18 +6,19 @@ use std::sync::Arc;
 use pipeline::telemetry::{Counters, RuleLog};
 use pipeline::{
     Context, Demand, Exporter as _, Extension, FileWatch, Outlet, PipelineShape, Processor,
-    Receiver, ReceiverClock, RequestLog, Shutdown, StartupReport, Status, Storage, Thin,
+    Receiver, ReceiverClock, Shutdown, StartupReport, Status, Storage,
 };
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::builder::Builder;
-use crate::config::{Config, DeliveryConfig, Diagnostic, Memory, Overflow};
-use crate::exporter::{ExporterTask, Mark, PersistentQueue, StartedExporter, Surroundings, thin};
+use crate::config::{Config, DeliveryConfig, Diagnostic, Memory};
+use crate::exporter::{ExporterTask, Mark, PersistentQueue, StartedExporter, Surroundings};
 use crate::fanout::{Output, fanout};
 use crate::join::{FirstOfEach, Joins, Way};
 use crate::memory::MemoryLimit;
 use crate::processor::{Request, run_processor};
+use crate::request_logs::RequestLogs;
 
 /// All components, built, and how they hang together.
 pub(crate) struct Graph {
@@ -135,31 +136,7 @@ impl Graph {
         let exporters = exporters.map(|(id, (exporter, _))| (id.clone(), Arc::clone(exporter)));
         exporters.collect()
     }
-
-    /// Opens the logs of the exporters that keep their queues on disk, once the extensions have started.
-    ///
-    /// # Errors
-    /// Why one cannot be gone on with, the exporter's id first.
-    pub(crate) fn open_logs(&self) -> Result<RequestLogs, String> {
-        let mut logs = RequestLogs::new();
-        for (id, (_, config)) in &self.exporters {
-            // That it is one was checked.
-            let storage = config.queue.storage.as_ref();
-            if let Some(storage) = storage.and_then(|it| self.storages.get(it)) {
-                let coalesces = config.overflow == Overflow::Coalesce;
-                let thin = coalesces.then_some(thin as Thin);
-                let log = storage
-                    .open(id, thin)
-                    .map_err(|error| format!("{id}: {error}"))?;
-                logs.insert(id.clone(), log);
-            }
-        }
-        Ok(logs)
-    }
 }
-
-/// The logs of exporters, by their ids.
-pub(crate) type RequestLogs = BTreeMap<String, Box<dyn RequestLog>>;
 
 /// What runs.
 pub(crate) struct RunningGraph {

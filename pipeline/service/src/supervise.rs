@@ -15,6 +15,7 @@ use crate::exporter::OwnTasks;
 use crate::extensions;
 use crate::files;
 use crate::graph::{Ended, Graph, RunningGraph, spawn};
+use crate::request_logs;
 use crate::service_manager::ServiceManager;
 use crate::signals::{Signals, Wish};
 use crate::telemetry::{Reader, StartupReporter, SummaryReporter, start_readers};
@@ -56,7 +57,7 @@ pub(crate) async fn run(
         started = OwnTasks::start(graph.started_exporters(), &counters, workers) => started?,
         _ = signals.next() => return exit_result(options, &required, &counters),
     };
-    let logs = graph.open_logs()?;
+    let logs = request_logs::open(&graph)?;
     let (end, shutdown) = watch::channel(false);
     let mut running = {
         let _spawned_there = workers.enter();
