@@ -21,7 +21,7 @@ use std::thread::JoinHandle;
 use pipeline::telemetry::Warnings;
 use pipeline::{
     Batch, Component, Context, Error, Extension, Host, RequestLog, Result, Shutdown, Storage,
-    StoredLog, Thin, async_trait,
+    StoredLog, WhenFull, async_trait,
 };
 
 pub use config::Config;
@@ -100,11 +100,11 @@ impl Extension for FileStorage {
 }
 
 impl Storage for Directory {
-    fn open(&self, exporter: &str, thin: Option<Thin>) -> Result<Box<dyn RequestLog>> {
+    fn open(&self, exporter: &str, when_full: WhenFull) -> Result<Box<dyn RequestLog>> {
         let folder = directory::folder(&self.path, exporter);
         directory::make_folder(&folder).map_err(Error::new)?;
         let (settings, warnings) = (self.settings, self.warnings.clone());
-        let log = Log::open(&folder, settings, warnings.clone(), thin).map_err(Error::new)?;
+        let log = Log::open(&folder, settings, warnings.clone(), when_full).map_err(Error::new)?;
         let (handle, thread) = thread::new(log, settings, self.replay, warnings);
         let spawned = std::thread::Builder::new()
             .name("storage".into())

@@ -51,6 +51,8 @@ pub(crate) struct LogThread {
     last_sync: Instant,
     /// Whether the last request could not be written.
     is_failing: bool,
+    /// What was last told of that.
+    is_full: bool,
     warnings: Warnings,
 }
 
@@ -80,6 +82,7 @@ pub(crate) fn new(
         events: own_events,
         last_sync: Instant::now(),
         is_failing: false,
+        is_full: false,
         warnings,
     };
     (handle, thread)
@@ -151,6 +154,7 @@ impl RequestLog for LogHandle {
 impl LogThread {
     /// Works until the handle is dropped, and closes the log.
     pub(crate) fn run(mut self) {
+        self.tell_if_full();
         loop {
             let first = match self.commands.recv_timeout(self.timeout()) {
                 Ok(command) => Some(command),
@@ -209,6 +213,14 @@ impl LogThread {
         }
         self.log.write_cursor();
         (0..kept).for_each(|_| self.tell(LogEvent::Kept));
+        self.tell_if_full();
+    }
+
+    fn tell_if_full(&mut self) {
+        let is_full = self.log.is_full();
+        if std::mem::replace(&mut self.is_full, is_full) != is_full {
+            self.tell(LogEvent::Full(is_full));
+        }
     }
 
     /// Whether what was appended is on the disk itself, as far as that is asked for.

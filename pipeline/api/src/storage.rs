@@ -11,12 +11,11 @@ use crate::error::Result;
 
 /// Keeps a log of requests for each exporter that names the extension in `sending_queue.storage`.
 pub trait Storage: Send + Sync + 'static {
-    /// Opens the log of this exporter, once, after the extension has [started](crate::Extension::start). With `thin`, what
-    /// waits there is thinned before anything is dropped for want of room.
+    /// Opens the log of this exporter, once, after the extension has [started](crate::Extension::start).
     ///
     /// # Errors
     /// Why what is there cannot be gone on with: it ends the program.
-    fn open(&self, exporter: &str, thin: Option<Thin>) -> Result<Box<dyn RequestLog>>;
+    fn open(&self, exporter: &str, when_full: WhenFull) -> Result<Box<dyn RequestLog>>;
 
     /// Where the logs are.
     fn directory(&self) -> &Path;
@@ -30,6 +29,17 @@ pub trait Storage: Send + Sync + 'static {
     /// Looks at an exporter's log without changing anything: `visit` gets each request that is still to be sent. May be
     /// called without a start, beside a program that runs.
     fn inspect(&self, exporter: &str, visit: &mut dyn FnMut(&[Batch])) -> StoredLog;
+}
+
+/// What a log does that has more than it may.
+#[derive(Clone, Copy, Debug)]
+pub enum WhenFull {
+    /// What waits is thinned; where that gives no room the oldest requests are dropped.
+    Thin(Thin),
+    /// The oldest requests are dropped.
+    DropOldest,
+    /// Nothing gives way: [`LogEvent::Full`] tells who appends.
+    Keep,
 }
 
 /// Thins requests that are in order: of 2^n sweeps in a row one is left, and what it does not hold of the others. What is
@@ -120,6 +130,8 @@ pub enum LogEvent {
         /// How many of the points that cannot be read were thinned.
         thinned: u64,
     },
+    /// With [`WhenFull::Keep`]: whether it has more than it may from now on. What is appended all the same is taken.
+    Full(bool),
     /// What [`RequestLog::keep`] said is written down, if the disk took it: who opens the log after a sudden end finds it so.
     Kept,
     /// What was before this is no longer there: it was too much, or too old.

@@ -182,7 +182,7 @@ pub(crate) fn spawn(
         let (mut to, from) = mpsc::channel(capacity);
         let (give_up, hear_give_up) = watch::channel(false);
         all_give_up.push(give_up.clone());
-        let demand = exporter.demand();
+        let (demand, overflow) = (exporter.demand(), config.overflow);
         let surroundings = Surroundings {
             once,
             is_shared: shared.contains(&id),
@@ -202,7 +202,8 @@ pub(crate) fn spawn(
                 let (mark, marked) = Mark::new();
                 task = task.with_mark(mark);
                 let counts = task.accounting();
-                let queue = |to| PersistentQueue::new(log, counts, to, give_up, marked, once);
+                let queue =
+                    |to| PersistentQueue::new(log, counts, to, give_up, marked, overflow, once);
                 spawn_persistent_queue(queue, from, &mut tasks)
             }
             None => from,

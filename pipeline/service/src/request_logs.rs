@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use pipeline::{RequestLog, Storage, Thin};
+use pipeline::{RequestLog, Storage, WhenFull};
 
 use crate::config::Overflow;
 use crate::exporter::thin;
@@ -22,10 +22,13 @@ pub(crate) fn open(graph: &Graph) -> Result<RequestLogs, String> {
         // That it is one was checked.
         let storage = config.queue.storage.as_ref();
         if let Some(storage) = storage.and_then(|it| graph.storages.get(it)) {
-            let coalesces = config.overflow == Overflow::Coalesce;
-            let thin = coalesces.then_some(thin as Thin);
+            let when_full = match config.overflow {
+                Overflow::Coalesce => WhenFull::Thin(thin),
+                Overflow::DropOldest => WhenFull::DropOldest,
+                Overflow::DropNewest | Overflow::Block => WhenFull::Keep,
+            };
             let log = storage
-                .open(id, thin)
+                .open(id, when_full)
                 .map_err(|error| format!("{id}: {error}"))?;
             logs.insert(id.clone(), log);
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pipeline::formats::text;
 use pipeline::telemetry::Warnings;
-use pipeline::{Batch, LogPosition, LogRange, Sweep, Times, Value, points};
+use pipeline::{Batch, LogPosition, LogRange, Sweep, Times, Value, WhenFull, points};
 
 use super::{Log, Settings, recover};
 use crate::config::Fsync;
@@ -19,7 +19,7 @@ const SETTINGS: Settings = Settings {
 
 fn open_with(folder: &Path, settings: Settings) -> Log {
     let warnings = Warnings::new(&"test".into());
-    Log::open(folder, settings, warnings, None).expect("a log")
+    Log::open(folder, settings, warnings, WhenFull::DropOldest).expect("a log")
 }
 
 fn open(folder: &Path) -> Log {
@@ -133,6 +133,37 @@ fn what_was_appended_and_not_yet_sent_is_found_by_the_next_one() {
     log.close();
     assert_eq!(segments(folder.path()).len(), 0);
     assert_eq!(open(folder.path()).cursor().end, at(18));
+}
+
+#[test]
+fn where_nothing_gives_way_it_is_full_until_enough_of_it_was_sent() {
+    let folder = tempfile::tempdir().unwrap();
+    let small = Settings {
+        max_size: 64 << 10,
+        ..SETTINGS
+    };
+    let warnings = Warnings::new(&"test".into());
+    let mut log = Log::open(folder.path(), small, warnings, WhenFull::Keep).unwrap();
+    let mut appended = 0;
+    while !log.is_full() {
+        append(&mut log, 1);
+        appended += 1;
+        assert_eq!(log.cut(0), None);
+    }
+    let expected: Vec<u64> = (0..appended).collect();
+    assert_eq!(pending(&mut log), expected, "all of it");
+    let mut sent = 0;
+    while log.is_full() {
+        sent += 1;
+        keep(&mut log, &[sent..appended]);
+    }
+    assert!(sent < appended / 4, "{sent} of {appended}");
+    // One that is larger than all there may be is no reason to wait for ever.
+    while !log.is_full() {
+        append(&mut log, 1);
+    }
+    keep(&mut log, &[]);
+    assert!(!log.is_full());
 }
 
 #[test]
@@ -298,7 +329,7 @@ fn what_is_too_much_is_thinned_evenly_before_anything_is_dropped() {
         ..SETTINGS
     };
     let warnings = Warnings::new(&"test".into());
-    let mut log = Log::open(folder.path(), small, warnings, Some(thin)).unwrap();
+    let mut log = Log::open(folder.path(), small, warnings, WhenFull::Thin(thin)).unwrap();
     for _ in 0..10_000 {
         append(&mut log, 1);
         let all = LogPosition::default()..log.cursor().end;

@@ -197,6 +197,12 @@ impl Accounting {
         self.warnings.warn_again(message, "");
     }
 
+    /// What waits on disk is as much as it may be, and nothing of it gives way.
+    pub(super) fn full_on_disk(&self) {
+        let message = "what waits on disk takes more than `max_size`; sweeps wait for room";
+        self.warnings.warn_again(message, "");
+    }
+
     /// The program takes more memory than it should: bytes.
     pub(super) fn short_of_memory(&self, used: u64, limit: u64) {
         let message =

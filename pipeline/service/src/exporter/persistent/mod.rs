@@ -13,6 +13,7 @@
 
 mod behind;
 mod ending;
+mod full;
 mod ranges;
 mod replay;
 #[cfg(test)]
@@ -34,6 +35,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::accounting::Accounting;
 use super::queue;
+use crate::config::Overflow;
 use crate::processor::Request;
 
 use behind::Behind;
@@ -59,6 +61,9 @@ pub(crate) struct PersistentQueue {
     give_up: watch::Sender<bool>,
     /// Whether what is on disk may be left there at the end before the time for draining is over.
     ends_early: bool,
+    /// What is done where the log has more than it may, or the disk takes nothing for long.
+    overflow: Overflow,
+    is_full: bool,
     /// What the log was given, and has not dealt with yet.
     writing: VecDeque<(LogRange, Request, Instant)>,
     /// What goes on next.
@@ -99,6 +104,7 @@ impl PersistentQueue {
         to: mpsc::Sender<Request>,
         give_up: watch::Sender<bool>,
         hear_under_way: UnboundedReceiver<UnderWay>,
+        overflow: Overflow,
         once: bool,
     ) -> PersistentQueue {
         let (done, hear_done) = mpsc::unbounded_channel();
@@ -107,6 +113,8 @@ impl PersistentQueue {
             to: Some(to),
             give_up,
             ends_early: !once,
+            overflow,
+            is_full: false,
             writing: VecDeque::new(),
             ready: VecDeque::new(),
             behind: Behind::default(),
@@ -166,7 +174,7 @@ impl PersistentQueue {
                     Some(permit) => self.forward(permit),
                     None => return self.close(),
                 },
-                request = from.recv(), if is_open => match request {
+                request = from.recv(), if is_open && !self.holds_up() => match request {
                     Some(request) => self.take(request),
                     None => is_open = false,
                 },
@@ -179,7 +187,7 @@ impl PersistentQueue {
     /// Takes in a request.
     fn take(&mut self, mut request: Request) {
         request.retain(|batch| batch.points() > 0);
-        if request.is_empty() {
+        if request.is_empty() || self.refuses(&request) {
             return;
         }
         let at = self.log.append(&request);
@@ -207,6 +215,7 @@ impl PersistentQueue {
                 thinned,
             } => self.read(requests, next, thinned),
             LogEvent::Kept => self.marking.written(),
+            LogEvent::Full(is_full) => self.full(is_full),
             LogEvent::Cut { before, is_old } => self.cut(before, is_old),
             _ => {}
         }
@@ -252,7 +261,9 @@ impl PersistentQueue {
     /// What the disk does not have waits in memory, as long as that is not too much.
     fn wait_in_memory(&mut self, request: Request, range: LogRange) {
         let count = points(&request);
-        if self.behind.points_in_memory() + count <= MAX_POINTS_IN_MEMORY {
+        let has_room = self.behind.points_in_memory() + count <= MAX_POINTS_IN_MEMORY;
+        // What blocks was taken while there was room.
+        if has_room || self.overflow == Overflow::Block {
             let start = range.start;
             let request = self.with_receipt(request, range, false);
             let receipt = request.first().and_then(Batch::receipt);

@@ -15,7 +15,7 @@ const READ_POINTS: u64 = 20_000;
 /// So many requests that were on disk are under way at a time, once the far side takes them.
 const MAX_WINDOW: usize = 32;
 
-const STORAGE_FULL: DropReason = DropReason::loss("storage_full");
+pub(super) const STORAGE_FULL: DropReason = DropReason::loss("storage_full");
 const TOO_OLD: DropReason = DropReason::loss("too_old");
 const UNREADABLE: DropReason = DropReason::loss("unreadable");
 

@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 use super::{Mark, PersistentQueue};
+use crate::config::Overflow;
 use crate::exporter::accounting::Accounting;
 use crate::processor::Request;
 
@@ -146,6 +147,7 @@ fn start(disk: Disk, found: usize) -> Started {
         output,
         give_up.clone(),
         marked,
+        Overflow::Coalesce,
         false,
     );
     Started {
