@@ -6,6 +6,7 @@ use std::process::Command;
 
 use rustix::process::Signal;
 
+use super::failing::assert_recovers;
 use super::{Setting, drain, leave, log_until, stderr};
 use crate::common::peer::assert_accounted;
 use crate::common::{
@@ -52,23 +53,7 @@ fn a_full_disk_is_told_once_nothing_is_lost_and_it_goes_on_when_there_is_room() 
     let _ = std::fs::write(&filler, vec![1; 256 << 10]);
     log_until(&mut log, "the queue cannot be written to the disk");
     std::fs::remove_file(&filler).unwrap();
-    log_until(&mut log, "the queue can be written to the disk again");
-    let _server = setting.serve();
-    let arrived = setting.arrived().len();
-    while setting.arrived().len() < arrived + 100 {
-        std::thread::yield_now();
-    }
-    signal(&child, Signal::TERM);
-    let mut rest = String::new();
-    log.read_to_string(&mut rest).unwrap();
-    assert!(child.wait().unwrap().success(), "{rest}");
-    assert!(!rest.contains("cannot be written"), "once: {rest}");
-    assert!(
-        setting.arrived().is_sorted_by(|a, b| a < b),
-        "in order, and once"
-    );
-    assert_accounted(&rest);
-    assert_eq!(count(&rest, "points_dropped"), 0, "{rest}");
+    let rest = assert_recovers(&setting, child, log);
     assert_fault(
         "the disk of the queue is full for a while",
         "nothing that has room in memory meanwhile",

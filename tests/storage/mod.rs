@@ -2,6 +2,7 @@
 
 mod damage;
 mod disk;
+mod failing;
 mod killed;
 mod upgrade;
 

@@ -182,8 +182,7 @@ impl LogThread {
             match command {
                 Command::Append(at, request) => {
                     let result = self.log.append(at, &request, now_unix_nano());
-                    appended.push((at, result.is_ok()));
-                    self.note(result);
+                    appended.push((at, result));
                 }
                 Command::Keep(ranges, tried) => {
                     self.log.keep(ranges, tried);
@@ -203,9 +202,15 @@ impl LogThread {
                 }
             }
         }
-        let is_synced = self.sync();
-        for (at, is_stored) in appended {
-            let is_stored = is_stored && is_synced;
+        let synced = self.sync();
+        let failed = appended.iter().find_map(|(_, it)| it.as_ref().err());
+        match failed.or(synced.as_ref().err()) {
+            Some(error) => self.fails(error),
+            None if appended.is_empty() => {}
+            None => self.works(),
+        }
+        for (at, result) in appended {
+            let is_stored = result.is_ok() && synced.is_ok();
             self.tell(LogEvent::Appended { at, is_stored });
         }
         if let Some((before, is_old)) = self.log.cut(now_unix_nano()) {
@@ -223,38 +228,35 @@ impl LogThread {
         }
     }
 
-    /// Whether what was appended is on the disk itself, as far as that is asked for.
-    fn sync(&mut self) -> bool {
+    /// Returns when what was appended is on the disk itself, as far as that is asked for. After a failure it is, at each time:
+    /// what could not be forced onto the disk once is not there until that succeeds.
+    fn sync(&mut self) -> std::io::Result<()> {
         let is_due = match self.settings.fsync {
             Fsync::Each => true,
-            Fsync::Interval => self.last_sync.elapsed() >= SYNC_INTERVAL,
+            Fsync::Interval => self.is_failing || self.last_sync.elapsed() >= SYNC_INTERVAL,
             Fsync::Never => false,
         };
         if !is_due || self.log.is_synced() {
-            return true;
+            return Ok(());
         }
         self.last_sync = Instant::now();
-        let result = self.log.sync();
-        let is_ok = result.is_ok();
-        if !is_ok {
-            self.note(result);
-        }
-        is_ok
+        self.log.sync()
     }
 
-    /// Says once when the disk begins to fail, and once when it works again.
-    fn note(&mut self, result: std::io::Result<()>) {
-        let was_failing = std::mem::replace(&mut self.is_failing, result.is_err());
-        match result {
-            Err(error) if !was_failing => {
-                let message = "the queue cannot be written to the disk; what comes is kept in memory meanwhile";
-                self.warnings.warn_again(message, &error.to_string());
-            }
-            Ok(()) if was_failing => {
-                let message = "the queue can be written to the disk again";
-                self.warnings.warn_again(message, "");
-            }
-            _ => {}
+    /// Says once when the disk begins to fail.
+    fn fails(&mut self, error: &std::io::Error) {
+        if !std::mem::replace(&mut self.is_failing, true) {
+            let message =
+                "the queue cannot be written to the disk; what comes is kept in memory meanwhile";
+            self.warnings.warn_again(message, &error.to_string());
+        }
+    }
+
+    /// Says once when it works again.
+    fn works(&mut self) {
+        if std::mem::replace(&mut self.is_failing, false) {
+            let message = "the queue can be written to the disk again";
+            self.warnings.warn_again(message, "");
         }
     }
 
