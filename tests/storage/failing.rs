@@ -3,11 +3,11 @@
 use std::io::{BufReader, Read};
 use std::process::{Child, ChildStderr, Command};
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::{Setting, log_until, stderr};
 use crate::common::peer::assert_accounted;
-use crate::common::{self, BINARY, assert_fault, count, has_program, lacks, signal, spawn};
+use crate::common::{BINARY, assert_fault, count, has_program, lacks, memory_of, signal, spawn};
 
 /// The program under strace (as its grandchild: the child is the program), which does this to one kind of system call.
 fn start(config: &str, call: &str, fault: &str) -> Child {
@@ -80,4 +80,41 @@ fn a_disk_that_fails_is_told_once_nothing_is_lost_and_it_goes_on_when_it_works()
             &[],
         );
     }
+}
+
+#[test]
+fn a_disk_that_does_not_answer_holds_nobody_up() {
+    if !has_program("strace") {
+        let test = "a_disk_that_does_not_answer_holds_nobody_up";
+        return lacks(test, "strace");
+    }
+    let setting = Setting::new();
+    let _server = setting.serve();
+    let config = setting.config("fsync: each");
+    // No request counts as stored before the test is over.
+    let mut child = start(&config, "fdatasync", "delay_exit=600000000");
+    let mut log = stderr(&mut child);
+    log_until(&mut log, "the disk is slow");
+    let arrived = setting.arrived().len();
+    while setting.arrived().len() < arrived + 300 {
+        std::thread::yield_now();
+    }
+    let strace = memory_of(&child, "TracerPid:");
+    signal(&child, Signal::TERM);
+    let rest = log_until(&mut log, " summary: ").concat();
+    // It would wait for the end of the delay.
+    let strace = Pid::from_raw(strace.try_into().unwrap()).unwrap();
+    kill_process(strace, Signal::KILL).unwrap();
+    assert!(child.wait().unwrap().success(), "{rest}");
+    let arrived = setting.arrived();
+    assert!(arrived.is_sorted_by(|a, b| a < b), "in order, and once");
+    assert_eq!(count(&rest, "points_sent"), arrived.len() as u64, "{rest}");
+    assert_eq!(count(&rest, "points_queued"), 0, "{rest}");
+    assert_accounted(&rest);
+    assert_fault(
+        "the disk of the queue does not answer",
+        "nothing: what comes goes on from memory",
+        &rest,
+        &[],
+    );
 }

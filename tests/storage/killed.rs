@@ -124,7 +124,7 @@ fn where_the_peer_does_not_answer_and_all_is_on_disk_the_end_does_not_wait() {
     let _silent = std::net::TcpListener::bind(setting.address).unwrap();
     let config = setting
         .config("")
-        .replace("shutdown_timeout: 200ms", "shutdown_timeout: 10m")
+        .replace("shutdown_timeout: 1m", "shutdown_timeout: 10m")
         .replace("sending_queue:", "timeout: 200ms, sending_queue:");
     let child = collector(&config, &[]);
     setting.wait_for_bytes(2000);

@@ -93,7 +93,7 @@ fn config(tree: &Path, directory: &Path, address: &str, more: &str) -> String {
     let receiver = format!("{{collection_interval: 2ms, root: {}}}", tree.display());
     let exporter = format!("{INSECURE}, sending_queue: {{queue_size: 3, storage: file_storage}}");
     let storage = format!(
-        "extensions:\n  file_storage: {{directory: {}, {more}}}\nservice:\n  shutdown_timeout: 200ms\n  extensions: [file_storage]\n",
+        "extensions:\n  file_storage: {{directory: {}, {more}}}\nservice:\n  shutdown_timeout: 1m\n  extensions: [file_storage]\n",
         directory.display()
     );
     otlp_config(&receiver, address, &exporter).replace("service:\n", &storage)

@@ -57,9 +57,12 @@ impl PersistentQueue {
             }
         };
         let _ = timeout(LAST_WRITES, all_written).await;
-        // Nobody knows what becomes of the others: the log has them.
+        // A disk that has not answered by now may never do.
         for (_, request, _) in std::mem::take(&mut self.writing) {
-            self.accounting.handed(points(&request));
+            let lost = points(&request);
+            self.accounting.handed(lost);
+            self.accounting.dropped_silently(lost, SHUTDOWN);
+            self.accounting.unqueued(lost);
         }
         let ready = std::mem::take(&mut self.ready).into_iter();
         let mut requests: Vec<Request> = ready.map(|it| it.request).collect();
