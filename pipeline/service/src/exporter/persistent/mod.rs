@@ -19,16 +19,14 @@ mod replay;
 #[cfg(test)]
 mod tests;
 mod under_way;
+mod unstored;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use pipeline::telemetry::DropReason;
-use pipeline::{
-    Batch, LogEvent, LogPosition, LogRange, Receipt, Replay, RequestLog, Shutdown, points,
-};
+use pipeline::{LogEvent, LogPosition, LogRange, Receipt, Replay, RequestLog, Shutdown, points};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
@@ -205,8 +203,8 @@ impl PersistentQueue {
                     && let Some((range, request, _)) = self.writing.pop_front()
                 {
                     self.enqueue(range, request, is_stored);
-                } else if is_stored && let Some(receipt) = self.unstored.remove(&at) {
-                    receipt.upgrade().iter().for_each(|it| it.stored());
+                } else {
+                    self.late(at, is_stored);
                 }
             }
             LogEvent::Read {
@@ -218,27 +216,6 @@ impl PersistentQueue {
             LogEvent::Full(is_full) => self.full(is_full),
             LogEvent::Cut { before, is_old } => self.cut(before, is_old),
             _ => {}
-        }
-    }
-
-    /// When the disk takes too long for what it has to do.
-    fn slow_at(&self) -> Option<Instant> {
-        let writing = self.writing.front().map(|(_, _, since)| *since);
-        let since = writing.into_iter().chain(self.marking.since()).min();
-        since.map(|it| it + SLOW)
-    }
-
-    /// The disk takes too long: what waits for it goes on meanwhile.
-    fn is_slow(&mut self) {
-        let message = "the disk is slow; what comes is kept in memory until it is written";
-        self.accounting.warn(message, "");
-        self.marking.go_on();
-        let first = self.writing.front();
-        if first.is_some_and(|(_, _, since)| since.elapsed() >= SLOW)
-            && let Some((range, request, _)) = self.writing.pop_front()
-        {
-            self.accounting.handed(points(&request));
-            self.wait_in_memory(request, range);
         }
     }
 
@@ -258,25 +235,6 @@ impl PersistentQueue {
         }
     }
 
-    /// What the disk does not have waits in memory, as long as that is not too much.
-    fn wait_in_memory(&mut self, request: Request, range: LogRange) {
-        let count = points(&request);
-        let has_room = self.behind.points_in_memory() + count <= MAX_POINTS_IN_MEMORY;
-        // What blocks was taken while there was room.
-        if has_room || self.overflow == Overflow::Block {
-            let start = range.start;
-            let request = self.with_receipt(request, range, false);
-            let receipt = request.first().and_then(Batch::receipt);
-            self.unstored
-                .extend(receipt.map(|it| (start, Arc::downgrade(it))));
-            return self.behind.push_request(request);
-        }
-        let message = "the sending queue is full, and the disk takes nothing; the newest requests are dropped";
-        self.accounting.unqueued(count);
-        self.accounting
-            .dropped(count, DropReason::QUEUE_FULL, message, "");
-    }
-
     fn with_receipt(&self, request: Request, range: LogRange, is_stored: bool) -> Request {
         let (done, first) = (self.done.clone(), Arc::clone(&self.first));
         let receipt = Arc::new(Receipt::new(range, done, first, is_stored));
@@ -284,11 +242,6 @@ impl PersistentQueue {
         batches
             .map(|it| it.with_receipt(Arc::clone(&receipt)))
             .collect()
-    }
-
-    /// Whether nothing is lost where nothing more is sent.
-    fn is_all_stored(&self) -> bool {
-        self.writing.is_empty() && self.unstored.is_empty()
     }
 
     fn hear_give_up(&self) -> Shutdown {
