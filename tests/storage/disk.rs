@@ -172,8 +172,13 @@ fn what_is_more_than_max_size_is_thinned_by_default_so_that_the_whole_outage_sta
     log.read_to_string(&mut rest).unwrap();
     assert_accounted(&rest);
     assert_eq!(count(&rest, "points_dropped"), 0, "{rest}");
+    let left = count(&rest, "points_queued");
+    // What was thinned counts as queued until it is passed.
+    assert!(left > setting.waiting().len() as u64, "{rest}");
     let drained = drain(&setting, more);
     assert_accounted(&drained);
+    let found = count(&drained, "points_handed") - count(&drained, "points_read");
+    assert_eq!(found, left, "over the restart: {drained}");
     let arrived = setting.arrived();
     assert!(arrived.is_sorted_by(|a, b| a < b), "in order, and once");
     // Where memory had the oldest ones, they are thinned with the rest.
