@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use crate::builder::Builder;
 use crate::config::{Config, DeliveryConfig, Diagnostic, Memory};
-use crate::exporter::{ExporterTask, Mark, PersistentQueue, StartedExporter, Surroundings};
+use crate::exporter::{ExporterTask, PersistentQueue, StartedExporter, Surroundings};
 use crate::fanout::{Output, fanout};
 use crate::join::{FirstOfEach, Joins, Way};
 use crate::memory::MemoryLimit;
@@ -197,15 +197,9 @@ pub(crate) fn spawn(
             status,
             Shutdown::new(hear_give_up),
         );
-        let from = match logs.remove(&id) {
-            Some(log) => {
-                let (mark, marked) = Mark::new();
-                task = task.with_mark(mark);
-                let counts = task.accounting();
-                let queue =
-                    |to| PersistentQueue::new(log, counts, to, give_up, marked, overflow, once);
-                spawn_persistent_queue(queue, from, &mut tasks)
-            }
+        let behind = |log| task.behind(log, give_up, overflow, once);
+        let from = match logs.remove(&id).map(behind) {
+            Some(queue) => spawn_queue(queue, from, &mut tasks),
             None => from,
         };
         spawn_exporter(id.clone(), task, from, &mut tasks);
@@ -296,14 +290,11 @@ fn spawn_exporter(
 }
 
 /// Starts an exporter's queue on disk; where its task gets requests from.
-fn spawn_persistent_queue(
-    queue: impl FnOnce(mpsc::Sender<Request>) -> PersistentQueue,
+fn spawn_queue(
+    (queue, stored): (PersistentQueue, mpsc::Receiver<Request>),
     from: mpsc::Receiver<Request>,
     tasks: &mut JoinSet<Ended>,
 ) -> mpsc::Receiver<Request> {
-    // What it has in here is in no queue: one at a time.
-    let (to, stored) = mpsc::channel(1);
-    let queue = queue(to);
     tasks.spawn(async move {
         queue.run(from).await;
         Ended::Stage

@@ -24,8 +24,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pipeline::telemetry::{Counter, Counters, DropReason};
-use pipeline::{ComponentStatus, Exporter, Shutdown, points};
-use tokio::sync::mpsc;
+use pipeline::{ComponentStatus, Exporter, RequestLog, Shutdown, points};
+use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
@@ -33,7 +33,7 @@ use crate::config::{DeliveryConfig, Overflow};
 use crate::memory::MemoryLimit;
 use crate::processor::Request;
 
-pub(crate) use accounting::Accounting;
+use accounting::Accounting;
 use backlog::Backlog;
 use batcher::Batcher;
 use overflow::{Coalescing, MemoryWatch};
@@ -43,7 +43,8 @@ use sending::{Finished, Sending};
 use timeout::TimeoutSender;
 
 pub(crate) use own_tasks::OwnTasks;
-pub(crate) use persistent::{Mark, PersistentQueue, thin};
+use persistent::Mark;
+pub(crate) use persistent::{PersistentQueue, thin};
 pub(crate) use started::StartedExporter;
 
 /// One exporter's task: takes requests from its channel, and ends when all of them were sent or dropped.
@@ -143,15 +144,21 @@ impl ExporterTask {
         }
     }
 
-    /// The same behind a queue on disk that hears by this what is about to be sent.
-    pub(crate) fn with_mark(self, mark: Mark) -> ExporterTask {
-        let mark = Some(mark);
-        ExporterTask { mark, ..self }
-    }
-
-    /// Its counts, for what stands before it.
-    pub(crate) fn accounting(&self) -> Accounting {
-        self.accounting.clone()
+    /// A queue on disk before it, and what it gets its requests from then.
+    pub(crate) fn behind(
+        &mut self,
+        log: Box<dyn RequestLog>,
+        give_up: watch::Sender<bool>,
+        overflow: Overflow,
+        once: bool,
+    ) -> (PersistentQueue, mpsc::Receiver<Request>) {
+        // What it has in here is in no queue: one at a time.
+        let (to, stored) = mpsc::channel(1);
+        let (mark, marked) = Mark::new();
+        self.mark = Some(mark);
+        let counts = self.accounting.clone();
+        let queue = PersistentQueue::new(log, counts, to, give_up, marked, overflow, once);
+        (queue, stored)
     }
 
     /// Runs until the channel closes and the queue is empty: `true`; or nobody reads any more what the exporter writes: `false`.

@@ -73,8 +73,7 @@ pub(crate) struct PersistentQueue {
     pending: Ranges,
     /// What of that is or was under way: the far side may have it.
     tried: Ranges,
-    is_pending_written: bool,
-    /// What waits for the log to write that down.
+    /// Whether the log is to be told that, and what waits until it has written it down.
     marking: Marking,
     hear_under_way: UnboundedReceiver<UnderWay>,
     is_reading: bool,
@@ -119,7 +118,6 @@ impl PersistentQueue {
             unstored: BTreeMap::new(),
             pending: Ranges::default(),
             tried: Ranges::default(),
-            is_pending_written: true,
             marking: Marking::default(),
             hear_under_way,
             is_reading: false,
@@ -252,13 +250,12 @@ impl PersistentQueue {
     fn forget(&mut self, range: &LogRange) {
         self.pending.remove(range);
         self.tried.remove(range);
-        self.is_pending_written = false;
+        self.marking.changes();
     }
 
     fn write_pending(&mut self) {
-        if !std::mem::replace(&mut self.is_pending_written, true) {
+        if self.marking.begins() {
             self.log.keep(self.pending.ranges(), self.tried.ranges());
-            self.marking.is_being_written();
         }
     }
 }

@@ -36,6 +36,9 @@ impl Ranges {
 
     /// Takes out what of a range is in here.
     pub(super) fn remove(&mut self, range: &LogRange) {
+        if range.start >= range.end {
+            return;
+        }
         let touched = self.0.range(..range.end).rev();
         let touched = touched.map(|(start, end)| *start..*end);
         let touched: Vec<LogRange> = touched.take_while(|it| it.end > range.start).collect();

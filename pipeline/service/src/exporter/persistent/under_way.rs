@@ -46,6 +46,8 @@ impl Mark {
 /// What waits until it is written down that it is under way.
 #[derive(Default)]
 pub(super) struct Marking {
+    /// The log is to be told something else.
+    is_changed: bool,
     /// Since the log was last told what it is to keep.
     next: Vec<oneshot::Sender<()>>,
     /// For each time that it was told, and has not answered: since when, and what waits.
@@ -59,10 +61,19 @@ impl Marking {
         waiting.map(|(since, _)| *since)
     }
 
-    /// The log was told.
-    pub(super) fn is_being_written(&mut self) {
-        let waiting = std::mem::take(&mut self.next);
-        self.being_written.push_back((Instant::now(), waiting));
+    /// The log is to be told something else than it was.
+    pub(super) fn changes(&mut self) {
+        self.is_changed = true;
+    }
+
+    /// Whether the log is to be told now: from now on it was.
+    pub(super) fn begins(&mut self) -> bool {
+        let begins = std::mem::replace(&mut self.is_changed, false);
+        if begins {
+            let waiting = std::mem::take(&mut self.next);
+            self.being_written.push_back((Instant::now(), waiting));
+        }
+        begins
     }
 
     /// The log has written it down.
@@ -91,7 +102,7 @@ impl PersistentQueue {
         for range in &ranges {
             self.tried.insert(range);
         }
-        self.is_pending_written = false;
+        self.marking.changes();
         if !self.marking.is_late() {
             self.marking.next.push(may_go);
         }
