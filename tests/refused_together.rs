@@ -55,8 +55,8 @@ fn only_what_is_refused_is_lost() {
     assert_eq!(peer.values().len() as u64, sent, "{rest}");
     let read = ["refused", "s"].map(|subsystem| {
         let component = format!("component=\"statsfs/{subsystem}\"");
-        let summaries = rest.lines().filter(|it| it.contains(&component));
-        count(summaries.last().unwrap(), "points_read")
+        let mut summaries = rest.lines().filter(|it| it.contains(&component));
+        count(summaries.next_back().unwrap(), "points_read")
     });
     assert_eq!([refused, sent], read, "{rest}");
     assert_eq!(count(&rest, "points_dropped"), refused, "{rest}");
