@@ -10,6 +10,7 @@ use pipeline::{Batch, LogPosition, LogRange, Sweep, Times, Value, WhenFull, poin
 
 use super::{Log, Settings, recover};
 use crate::config::Fsync;
+use crate::segment::{Item, SegmentReader};
 
 const SETTINGS: Settings = Settings {
     max_size: 1 << 30,
@@ -133,6 +134,26 @@ fn what_was_appended_and_not_yet_sent_is_found_by_the_next_one() {
     log.close();
     assert_eq!(segments(folder.path()).len(), 0);
     assert_eq!(open(folder.path()).cursor().end, at(18));
+}
+
+#[test]
+fn what_was_appended_since_the_length_was_looked_at_is_not_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = open(folder.path());
+    append(&mut log, 20);
+    let path = segments(folder.path()).remove(0);
+    let len = path.metadata().unwrap().len();
+    let read_up_to = |len| {
+        let mut reader = SegmentReader::open(&path).unwrap().unwrap();
+        let mut requests = 0;
+        while let Item::Request { .. } = reader.next(len, |_| true).unwrap() {
+            requests += 1;
+        }
+        requests
+    };
+    let read: Vec<u64> = (0..=len).map(read_up_to).collect();
+    assert!(read.is_sorted() && read[read.len() - 2] == 19, "{read:?}");
+    assert_eq!(read.last(), Some(&20));
 }
 
 #[test]
