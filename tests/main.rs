@@ -44,6 +44,7 @@ mod otelcol;
 mod outage;
 mod packages;
 mod prometheus;
+mod refused_together;
 mod rotation;
 mod scan_cost;
 mod schema;
