@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Runs each fuzz target for so many seconds (600): scripts/fuzz.sh [seconds [target…]]. Fails on the first finding, and
-# says where it is. What was learnt is kept in target/fuzz/corpus for the next run.
+# Runs each fuzz target for so many seconds (600), one for each core at a time: scripts/fuzz.sh [seconds [target…]]. Fails on
+# the first finding, and says where it is. What was learnt is kept in target/fuzz/corpus for the next run.
+# scripts/fuzz.sh build: builds them only.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=${1:-600}
@@ -13,8 +14,8 @@ fi
 export PATH="$PWD/.tools/venv/bin:$PATH"
 export CARGO_TARGET_DIR=$PWD/target/fuzz
 # The stable compiler has the instruments too; without the address sanitizer, since there is no unsafe code to speak of.
-export RUSTC_BOOTSTRAP=1
-options=(--sanitizer none)
+RUSTC_BOOTSTRAP=1 cargo fuzz build --sanitizer none
+[ "$seconds" != build ] || exit 0
 
 # Where a target starts: texts of its kind that are there anyway, else its seeds.
 seeds() {
@@ -27,19 +28,21 @@ seeds() {
   [ ! -d "fuzz/seeds/$1" ] || echo "fuzz/seeds/$1"
 }
 
+run() { # run TARGET
+  local target=$1 corpus=$CARGO_TARGET_DIR/corpus/$1 artifacts=$CARGO_TARGET_DIR/artifacts/$1
+  mkdir -p "$corpus" "$artifacts"
+  # shellcheck disable=SC2046 # folders without blanks
+  if ! "$CARGO_TARGET_DIR/x86_64-unknown-linux-gnu/release/$target" \
+    -max_total_time="$seconds" -max_len=4096 -timeout=10 -rss_limit_mb=1024 \
+    -artifact_prefix="$artifacts/" -print_final_stats=1 "$corpus" $(seeds "$target") >"$corpus.log" 2>&1; then
+    tail -n 60 "$corpus.log"
+    return 255 # ends xargs
+  fi
+  echo "$target: ${seconds}s" $(grep -E "number_of_executed_units|slowest_unit" "$corpus.log")
+}
+export -f run seeds
+export seconds
+
 targets=("$@")
 [ ${#targets[@]} -gt 0 ] || mapfile -t targets < <(cargo fuzz list)
-cargo fuzz build "${options[@]}"
-for target in "${targets[@]}"; do
-  corpus=$CARGO_TARGET_DIR/corpus/$target artifacts=$CARGO_TARGET_DIR/artifacts/$target
-  mkdir -p "$corpus" "$artifacts"
-  echo "$target: ${seconds}s"
-  # shellcheck disable=SC2046 # folders without blanks
-  if ! cargo fuzz run "${options[@]}" "$target" "$corpus" $(seeds "$target") -- \
-    -max_total_time="$seconds" -max_len=4096 -timeout=10 -rss_limit_mb=1024 \
-    -artifact_prefix="$artifacts/" -print_final_stats=1 >"$corpus.log" 2>&1; then
-    tail -n 60 "$corpus.log"
-    exit 1
-  fi
-  grep -E "number_of_executed_units|slowest_unit" "$corpus.log"
-done
+printf '%s\n' "${targets[@]}" | xargs -P "$(nproc)" -I TARGET bash -c 'run TARGET'

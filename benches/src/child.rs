@@ -2,6 +2,7 @@
 //! after so many sweeps.
 
 use std::collections::BTreeSet;
+use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use exporter_otlp as _;
 use exporter_prometheus as _;
 use exporter_stdout as _;
 use extension_file_storage as _;
+use pipeline::formats::otlp::Encoder;
 use pipeline::{
     Batch, BuildInfo, Component, Context, Delivery, ExportError, Exporter, Result, async_trait,
     points,
@@ -35,15 +37,19 @@ pub(crate) struct Config {
     sweeps: u64,
     /// How many subsystems there are.
     subsystems: usize,
+    /// Whether it makes the bytes of OTLP of it.
+    #[serde(default)]
+    encode: bool,
 }
 
-/// Takes everything, and does nothing with it.
+/// Takes everything, and does nothing with it, or nothing but to encode it.
 #[derive(Debug)]
 pub(crate) struct Discard {
     config: Config,
     ended: Mutex<BTreeSet<(u64, Arc<str>)>>,
     taken: AtomicU64,
     is_over: AtomicBool,
+    encoder: Mutex<Encoder>,
 }
 
 pipeline::register! { exporter Discard }
@@ -64,6 +70,7 @@ impl Component for Discard {
             ended: Mutex::default(),
             taken: AtomicU64::new(0),
             is_over: AtomicBool::new(false),
+            encoder: Mutex::default(),
         })
     }
 }
@@ -71,6 +78,12 @@ impl Component for Discard {
 #[async_trait]
 impl Exporter for Discard {
     async fn export(&self, request: &[Batch]) -> Result<(), ExportError> {
+        if self.config.encode {
+            let mut encoder = self.encoder.lock().unwrap_or_else(PoisonError::into_inner);
+            request.iter().for_each(|batch| {
+                black_box(encoder.encode(batch));
+            });
+        }
         let taken = points(request);
         TAKEN.fetch_add(taken, Ordering::Relaxed);
         if self.taken.fetch_add(taken, Ordering::Relaxed) == 0 {

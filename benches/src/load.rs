@@ -1,5 +1,6 @@
 //! A receiver that makes points as fast as they are taken: what is behind it is measured, and no file is read.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +22,9 @@ pub(crate) struct Config {
     points: usize,
     /// How many sweeps there are.
     sweeps: u64,
+    /// The time between two sweeps; without it, as fast as they are taken.
+    #[serde(default)]
+    interval_ms: Option<NonZeroU64>,
 }
 
 /// Sends so many sweeps of one table, and ends.
@@ -42,7 +46,14 @@ impl Component for Load {
 impl Receiver for Load {
     async fn run(self: Box<Self>, _: Demand, mut out: Outlet, _: ReceiverClock) -> Result<()> {
         let table = table(self.0.points);
+        let mut ticks = self
+            .0
+            .interval_ms
+            .map(|it| tokio::time::interval(Duration::from_millis(it.get())));
         for number in 0..self.0.sweeps {
+            if let Some(ticks) = &mut ticks {
+                ticks.tick().await;
+            }
             if out.send(sweep(&table, number)).await.is_err() {
                 break;
             }

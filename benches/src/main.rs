@@ -1,11 +1,12 @@
 //! `cargo run --profile dist -p benchmarks`: what a value costs, side by side in one run of half an hour; with an argument a
 //! part of it: `costs [tmpfs|veth|kvm]`, `churn`, `scale` (up to a million files), `queue` (on the disk of the folder that follows it, else of the
 //! temporary one), `size`, `scrape`. `kvm [costs|truth|libvirt]` is a
-//! run of its own, of the receiver `kvm`. Everything that is measured is a process of its own, by its CPU time; the cost of
+//! run of its own, of the receiver `kvm`, and so is `fleet [AGENTS] [SECONDS]`, of a gateway of many agents. Everything that is measured is a process of its own, by its CPU time; the cost of
 //! the start is taken off by running each twice, few sweeps and many.
 
 mod allocator;
 mod child;
+mod fleet;
 mod floor;
 mod kvm;
 mod load;
@@ -43,11 +44,12 @@ fn main() -> ExitCode {
         Some("scale") => scale(),
         Some("churn") => churn(),
         Some("kvm") => kvm::main(std::env::args().nth(2).as_deref()),
+        Some("fleet") => fleet(),
         Some("queue") => queue_costs(),
         Some("size") => report::sizes(),
         Some("scrape") => scrapes(),
         Some(other) => Err(io::Error::other(format!(
-            "`{other}` is none of costs, kvm, scale, churn, queue, size, scrape"
+            "`{other}` is none of costs, kvm, fleet, scale, churn, queue, size, scrape"
         ))),
     };
     match done {
@@ -71,6 +73,20 @@ fn everything() -> io::Result<()> {
     scrapes()?;
     queue_costs()?;
     report::sizes()
+}
+
+/// What a gateway carries: of 1,000 agents, half a minute a row, or as it is asked for.
+fn fleet() -> io::Result<()> {
+    let number =
+        |at: usize, default: usize| match std::env::args().nth(at) {
+            Some(text) => text.parse().ok().filter(|it| *it > 0).ok_or_else(|| {
+                io::Error::other(format!("`{text}` is no number of agents or seconds"))
+            }),
+            None => Ok(default),
+        };
+    let (agents, seconds) = (number(2, 1_000)?, number(3, 30)?);
+    let directory = memory()?;
+    fleet::fleet(directory.path(), agents, seconds as u64)
 }
 
 /// What a scrape costs, beside others' exporters.

@@ -15,7 +15,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::runtime::Runtime;
 
 use crate::load;
-use crate::measure::COLLECTOR;
+use crate::measure::{self, COLLECTOR};
 use crate::report::{lacks, say};
 use crate::sink;
 
@@ -25,6 +25,11 @@ const POINTS: u64 = 10_000;
 const FEW: u64 = 20;
 const MANY: u64 = 420;
 const ROUNDS: usize = 3;
+
+/// The time between two requests of a load that the far side keeps up with.
+const PACE: &str = "interval_ms: 2";
+/// That of one that it does not keep up with: what is on disk is read again.
+const FLOOD: &str = "";
 
 /// How a queue is kept, and how the Collector calls that, if it can.
 const KINDS: [(&str, Option<&str>, Option<&str>); 5] = [
@@ -57,9 +62,13 @@ pub(crate) fn queue(directory: &Path) -> io::Result<()> {
         "| program | queue | CPU ns a point: median (least–most) | points a CPU-second | bytes on disk a point | memory, MiB |",
     )?;
     say("|---|---|---|---|---|---|")?;
-    for (name, how, _) in KINDS {
-        let run = |requests| bench.ours(how, requests);
-        report("this", name, run, || bench.bytes_of_ours(how))?;
+    for (load, pace) in [("", PACE), (", flooded", FLOOD)] {
+        for (name, how, _) in KINDS {
+            let run = |requests| bench.ours(how, pace, requests);
+            report(&format!("this{load}"), name, run, || {
+                bench.bytes_of_ours(how)
+            })?;
+        }
     }
     let otelcol = std::env::var_os("OTELCOL")
         .map_or_else(|| ".tools/otelcol-benchmarks".into(), PathBuf::from);
@@ -115,14 +124,14 @@ struct QueueBench {
 
 impl QueueBench {
     /// This program, so many requests, to the sink.
-    fn ours(&self, how: Option<&str>, requests: u64) -> io::Result<Run> {
-        self.run_ours(how, requests, self.sink, "1h")
+    fn ours(&self, how: Option<&str>, pace: &str, requests: u64) -> io::Result<Run> {
+        self.run_ours(how, (requests, pace), self.sink, "1h")
     }
 
     fn run_ours(
         &self,
         how: Option<&str>,
-        requests: u64,
+        (requests, pace): (u64, &str),
         to: SocketAddr,
         shutdown: &str,
     ) -> io::Result<Run> {
@@ -134,7 +143,7 @@ impl QueueBench {
         let fsync = how.filter(|it| !it.is_empty()).unwrap_or("never");
         let folder = self.empty_folder()?;
         let config = format!(
-            "receivers: {{load: {{points: {POINTS}, sweeps: {requests}}}}}\n\
+            "receivers: {{load: {{points: {POINTS}, sweeps: {requests}, {pace}}}}}\n\
              exporters: {{otlp: {{endpoint: '{to}', tls: {{insecure: true}}, compression: none, sending_queue: {{{queue}}}}}}}\n\
              extensions: {{file_storage: {{directory: '{}', max_size: 100GB, fsync: {fsync}}}}}\n\
              service:\n  extensions: [file_storage]\n  telemetry: {{logs: {{level: error}}}}\n  shutdown_timeout: {shutdown}\n  pipelines: {{metrics: {{receivers: [load], exporters: [otlp]}}}}\n",
@@ -153,13 +162,11 @@ impl QueueBench {
                 String::from_utf8_lossy(&output.stderr).into_owned(),
             ));
         }
-        let text = fs::read_to_string(&report)?;
-        let numbers: Vec<u64> = text.split(' ').filter_map(|it| it.parse().ok()).collect();
-        let [.., memory, _, cpu] = numbers[..] else {
-            return Err(io::Error::other(format!("no figures: {text}")));
-        };
-        let cpu = Duration::from_nanos(cpu);
-        Ok(Run { cpu, memory })
+        let cost = measure::told(&report).ok_or_else(|| io::Error::other("no figures"))?;
+        Ok(Run {
+            cpu: cost.cpu,
+            memory: cost.memory,
+        })
     }
 
     /// What a point takes on disk while the far side is away.
@@ -167,7 +174,7 @@ impl QueueBench {
         if how.is_none_or(str::is_empty) {
             return Ok(None);
         }
-        self.run_ours(how, FEW, nowhere()?, "1s")?;
+        self.run_ours(how, (FEW, FLOOD), nowhere()?, "1s")?;
         self.bytes_a_point().map(Some)
     }
 

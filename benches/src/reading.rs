@@ -18,8 +18,9 @@ impl Reading {
     /// So many sweeps of it, to a peer at this address if it goes that far.
     pub(crate) fn config(&self, pipeline: Pipeline, sweeps: u64, address: &str) -> String {
         let mut exporters = format!(
-            "  discard: {{sweeps: {sweeps}, subsystems: {}}}\n",
-            self.subsystems
+            "  discard: {{sweeps: {sweeps}, subsystems: {}, encode: {}}}\n",
+            self.subsystems,
+            pipeline == Pipeline::Encoded
         );
         let mut ids = "discard";
         if let Pipeline::Otlp(compression) = pipeline {

@@ -90,7 +90,7 @@ impl Served {
     }
 
     /// Of all its threads so far, in ns, as the kernel's scheduler has it.
-    fn cpu(&self) -> io::Result<f64> {
+    pub(crate) fn cpu(&self) -> io::Result<f64> {
         let mut all = 0.0;
         for task in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
             let text = fs::read_to_string(task?.path().join("schedstat"));

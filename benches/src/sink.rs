@@ -36,8 +36,8 @@ impl MetricsService for Sink {
     }
 }
 
-/// Points of sums, which is what `load` makes.
-fn points(request: &ExportMetricsServiceRequest) -> u64 {
+/// Points of sums, which is what `load` makes, and all that a network has.
+pub(crate) fn points(request: &ExportMetricsServiceRequest) -> u64 {
     let scopes = request
         .resource_metrics
         .iter()

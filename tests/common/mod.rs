@@ -137,7 +137,7 @@ pub(crate) fn peak_memory(child: &Child) -> u64 {
     memory_of(child, "VmHWM:")
 }
 
-/// Memory in KiB, by the key that /proc/PID/status has for it: `RssAnon:`.
+/// Memory in KiB, by the key that /proc/PID/status has for it: `RssAnon:`; or another number that stands there.
 pub(crate) fn memory_of(child: &Child, key: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix(key));

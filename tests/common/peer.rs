@@ -11,7 +11,7 @@ use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::
 use opentelemetry_proto::tonic::collector::metrics::v1::{
     ExportMetricsPartialSuccess, ExportMetricsServiceRequest, ExportMetricsServiceResponse,
 };
-use opentelemetry_proto::tonic::metrics::v1::{metric, number_data_point};
+use opentelemetry_proto::tonic::metrics::v1::{Metric, metric, number_data_point};
 use tonic::codec::CompressionEncoding;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Server, ServerTlsConfig};
@@ -41,6 +41,8 @@ pub(crate) struct Peer {
     pub(crate) headers: Arc<Mutex<Vec<String>>>,
     /// Bytes of a message at the most.
     pub(crate) limit: Option<usize>,
+    /// It refuses for good what has a metric of this name in it.
+    pub(crate) refuses: Option<&'static str>,
     /// Its answers are compressed.
     pub(crate) compresses: bool,
 }
@@ -91,7 +93,11 @@ impl MetricsService for Peer {
             Some(Answer::Hang) => std::future::pending().await,
             Some(Answer::Accept) | None => {}
         }
-        self.received.lock().unwrap().push(request.into_inner());
+        let request = request.into_inner();
+        if metrics(&request).any(|it| Some(&*it.name) == self.refuses) {
+            return Err(Status::invalid_argument("a name that is none"));
+        }
+        self.received.lock().unwrap().push(request);
         Ok(Response::new(response))
     }
 }
@@ -154,11 +160,7 @@ impl Peer {
     /// The values of `s/c`, in the order in which they came.
     pub(crate) fn values(&self) -> Vec<i64> {
         let got = self.received.lock().unwrap();
-        let metrics = got
-            .iter()
-            .flat_map(|it| &it.resource_metrics)
-            .flat_map(|it| &it.scope_metrics)
-            .flat_map(|it| &it.metrics);
+        let metrics = got.iter().flat_map(metrics);
         let points = metrics
             .filter(|it| it.name == "s/c")
             .flat_map(|it| match &it.data {
@@ -176,6 +178,12 @@ impl Peer {
             })
             .collect()
     }
+}
+
+fn metrics(request: &ExportMetricsServiceRequest) -> impl Iterator<Item = &Metric> {
+    let resources = request.resource_metrics.iter();
+    let scopes = resources.flat_map(|it| &it.scope_metrics);
+    scopes.flat_map(|it| &it.metrics)
 }
 
 /// A server that runs; dropped, it is gone with all its connections.

@@ -9,9 +9,9 @@ use serde_json::Value;
 
 use self::queries::{DATASOURCE, dashboards, queries};
 use crate::alerts::{known_metrics, own_metrics};
-use crate::common::alone::{KVM, alone};
 use crate::common::{collector, end, free_address, lacks, repository};
-use crate::kvm_statistics::vmm::{Vmm, has_kvm};
+use crate::kvm_statistics::needs::kvm;
+use crate::kvm_statistics::vmm::Vmm;
 use crate::scraping::http::get;
 use crate::scraping::server::Prometheus;
 use crate::stuck::fuse::HangingFilesystem;
@@ -87,10 +87,7 @@ service:
 #[test]
 fn every_query_gives_a_result_of_a_real_run_and_the_alerts_see_its_faults() {
     let test = "every_query_gives_a_result_of_a_real_run_and_the_alerts_see_its_faults";
-    let _kvm = alone(&KVM);
-    if !has_kvm(test) {
-        return;
-    }
+    let Some(_kvm) = kvm() else { return };
     let files = ["s/d/hangs", "s/d/fails", "s/d/a-b", "s/d/a_b"].map(String::from);
     let Some(files) = HangingFilesystem::mount(&files) else {
         return lacks(test, "/dev/fuse, and root or fusermount3");

@@ -1,13 +1,13 @@
 //! The source `bpf`: every VM, whatever its monitor keeps open.
 
 use std::collections::BTreeMap;
-use std::process::{Child, Command};
+use std::process::Child;
 
+use super::needs::{TwoUsers, kvm};
 use super::shown::{AllShown, shown};
-use super::vmm::{Vmm, has_kvm};
-use super::{as_user, assert_equal, config, exits, once, once_by, sums_of_vcpus};
-use crate::common::alone::{KVM, alone};
-use crate::common::{as_nobody, collector, end, read_until, text};
+use super::vmm::Vmm;
+use super::{assert_equal, config, exits, once, once_by, sums_of_vcpus};
+use crate::common::{collector, end, read_until, text};
 
 const ALL: &str = "{sources: [stats_fd, bpf, debugfs]}";
 
@@ -22,10 +22,7 @@ fn assert_whole(all: &AllShown, vmm: &mut Vmm, (name, vm): (&str, &str)) {
 
 #[test]
 fn by_bpf_alone_and_beside_others_every_statistic_is_what_its_owner_reads() {
-    let _kvm = alone(&KVM);
-    if !has_kvm("by_bpf_alone_and_beside_others_every_statistic_is_what_its_owner_reads") {
-        return;
-    }
+    let Some(_kvm) = kvm() else { return };
     let mut one = Vmm::start(&[]);
     let kept = one.vm("vm('kept', 2, keep_vm=True, guest=True)");
     one.ask("vms['kept'].run(5)");
@@ -56,16 +53,14 @@ fn by_bpf_alone_and_beside_others_every_statistic_is_what_its_owner_reads() {
 
 #[test]
 fn by_bpf_without_the_level_of_vcpus_a_vm_has_their_sums() {
-    let _kvm = alone(&KVM);
-    if !has_kvm("by_bpf_without_the_level_of_vcpus_a_vm_has_their_sums") {
-        return;
-    }
+    let Some(_kvm) = kvm() else { return };
     let mut vmm = Vmm::start(&[]);
     let vm = vmm.vm("vm('a', 3, keep=False, guest=True)");
     vmm.ask("vms['a'].run(4)");
     let shown = shown(&once("{sources: [bpf], levels: [vm]}").stdout);
     let owner = vmm.all("a");
-    assert!(shown.keys().all(|it| it.1 == "vm"));
+    let mut own = shown.keys().filter(|it| it.0 == vm);
+    assert!(own.all(|it| it.1 == "vm"));
     for name in owner["vcpu0"].keys() {
         let sums = sums_of_vcpus(&owner, name);
         let point = &shown[&(vm.clone(), "vm".to_owned(), name.clone())];
@@ -81,10 +76,7 @@ fn by_bpf_without_the_level_of_vcpus_a_vm_has_their_sums() {
 
 #[test]
 fn vms_that_bpf_sees_come_at_the_next_sweep_and_each_series_ends_once() {
-    let _kvm = alone(&KVM);
-    if !has_kvm("vms_that_bpf_sees_come_at_the_next_sweep_and_each_series_ends_once") {
-        return;
-    }
+    let Some(_kvm) = kvm() else { return };
     let mut stays = Vmm::start(&[]);
     let stays_vm = stays.vm("vm('clock', 1, keep=False)");
     let clock = exits(&stays_vm, 0);
@@ -100,18 +92,17 @@ fn vms_that_bpf_sees_come_at_the_next_sweep_and_each_series_ends_once() {
     let all = later.all("a");
     let series: usize = all.values().map(BTreeMap::len).sum();
     later.child.kill().unwrap();
-    let mut sweeps = 0;
-    let mut ended = 0;
+    let (mut sweeps, mut ended) = (0, 0);
+    let of_vm = format!("vm={vm}}} end ");
     let lines = read_until(&mut child, |line| {
-        ended += usize::from(line.contains("} end "));
+        ended += usize::from(line.contains(&of_vm));
         sweeps += usize::from(ended >= series && line.starts_with(&clock));
         sweeps == 5
     });
-    let mut ended: Vec<&String> = lines.iter().filter(|it| it.contains("} end ")).collect();
-    assert!(
-        ended.iter().all(|it| it.contains(&format!("vm={vm}}}"))),
-        "{ended:#?}"
-    );
+    let has_ended = |line: &&String| line.contains(&of_vm);
+    let mut ended: Vec<&String> = lines.iter().filter(has_ended).collect();
+    let clocks_end = format!("vm={stays_vm}}} end ");
+    assert!(!lines.iter().any(|it| it.contains(&clocks_end)));
     assert_eq!(ended.len(), series, "{ended:#?}");
     ended.sort();
     ended.dedup();
@@ -126,23 +117,14 @@ fn vms_that_bpf_sees_come_at_the_next_sweep_and_each_series_ends_once() {
 
 #[test]
 fn bpf_takes_two_capabilities_and_without_them_the_other_sources_go_on() {
-    let _kvm = alone(&KVM);
-    let test = "bpf_takes_two_capabilities_and_without_them_the_other_sources_go_on";
-    let directory = tempfile::tempdir().unwrap();
-    if !has_kvm(test) || as_nobody(test, &directory).is_none() {
+    let Some(_kvm) = kvm() else { return };
+    let Some(mut users) = TwoUsers::start() else {
         return;
-    }
-    let program = directory.path().join("statsfs-collector");
-    let mut vmm = Vmm::start(&[]);
-    let vm = vmm.vm("vm('a')");
+    };
+    let vm = users.of_root.clone();
     let is_seen = |shown: &AllShown, part: &str| shown.keys().any(|it| it.0 == vm && it.1 == part);
 
-    let mut without = Command::new("setpriv");
-    without.args([
-        "--bounding-set=-bpf,-sys_admin",
-        "--inh-caps=-bpf,-sys_admin",
-    ]);
-    without.arg(&program);
+    let without = users.without("-bpf,-sys_admin");
     let (shown, stderr) = once_by(without, "{sources: [bpf, stats_fd]}");
     assert!(
         is_seen(&shown, "vcpu0") && !is_seen(&shown, "vm"),
@@ -152,9 +134,7 @@ fn bpf_takes_two_capabilities_and_without_them_the_other_sources_go_on() {
     assert_eq!(stderr.matches(message).count(), 1, "{stderr}");
     assert!(stderr.contains("CAP_BPF is missing"), "{stderr}");
 
-    let mut nobody = as_user(65_534, "+bpf,+perfmon");
-    nobody.arg(&program);
-    let (shown, stderr) = once_by(nobody, ALL);
+    let (shown, stderr) = once_by(users.as_user(65_534, "+bpf,+perfmon"), ALL);
     assert!(
         is_seen(&shown, "vcpu0") && is_seen(&shown, "vm"),
         "{stderr}"
@@ -162,7 +142,7 @@ fn bpf_takes_two_capabilities_and_without_them_the_other_sources_go_on() {
     assert!(!stderr.contains("may not be looked at"), "{stderr}");
     let untyped = "statistics whose types the kernel does not tell";
     assert_eq!(stderr.matches(untyped).count(), 1, "{stderr}");
-    for (part, owner) in &vmm.all("a") {
+    for (part, owner) in &users.roots.all("a") {
         for (name, of) in owner
             .iter()
             .filter(|it| it.1["values"].as_array().unwrap().len() == 1)
@@ -192,10 +172,7 @@ fn capabilities(child: &Child) -> u64 {
 
 #[test]
 fn after_loading_the_thread_that_sweeps_has_no_capability_for_bpf() {
-    let _kvm = alone(&KVM);
-    if !has_kvm("after_loading_the_thread_that_sweeps_has_no_capability_for_bpf") {
-        return;
-    }
+    let Some(_kvm) = kvm() else { return };
     let mut vmm = Vmm::start(&[]);
     let vm = vmm.vm("vm('a', 1, keep=False)");
     let mut child = collector(
@@ -212,10 +189,7 @@ fn after_loading_the_thread_that_sweeps_has_no_capability_for_bpf() {
 
 #[test]
 fn of_more_vms_than_the_limit_bpf_leaves_the_younger_out_which_is_said() {
-    let _kvm = alone(&KVM);
-    if !has_kvm("of_more_vms_than_the_limit_bpf_leaves_the_younger_out_which_is_said") {
-        return;
-    }
+    let Some(_kvm) = kvm() else { return };
     let mut vmm = Vmm::start(&[]);
     vmm.ask("in_thread(lambda: vm('old', 1, keep=False))");
     vmm.ask("in_thread(lambda: vm('young', 2, keep=False))");

@@ -3,13 +3,13 @@
 use std::io::BufReader;
 use std::process::{Child, Command};
 
+use super::needs::{kvm, kvm_and};
 use super::shown::AllShown;
-use super::vmm::{Vmm, has_kvm};
+use super::vmm::Vmm;
 use super::{config, exits, once_by};
-use crate::common::alone::{KVM, alone};
 use crate::common::{
-    BINARY, assert_fault, collector, count, end, has_program, lacks, lines_until, memory_of,
-    read_until, repository, signal, spawn,
+    BINARY, assert_fault, collector, count, end, lines_until, memory_of, read_until, repository,
+    signal, spawn,
 };
 
 const NOT_LOADED: &str = "statistics cannot be had by bpf; the other sources go on";
@@ -49,10 +49,7 @@ fn is_seen(shown: &AllShown, vm: &str, part: &str) -> bool {
 
 #[test]
 fn what_forbids_bpf_is_said_once_and_descriptors_are_read_all_the_same() {
-    let _kvm = alone(&KVM);
-    if !has_kvm("what_forbids_bpf_is_said_once_and_descriptors_are_read_all_the_same") {
-        return;
-    }
+    let Some(_kvm) = kvm() else { return };
     let mut vmm = Vmm::start(&[]);
     let vm = vmm.vm("vm('a')");
     let lockdown = "mount -t tmpfs none /sys/kernel/security\n\
@@ -74,10 +71,7 @@ fn what_forbids_bpf_is_said_once_and_descriptors_are_read_all_the_same() {
 
 #[test]
 fn in_a_pid_namespace_in_which_no_vm_is_that_is_said() {
-    let _kvm = alone(&KVM);
-    if !has_kvm("in_a_pid_namespace_in_which_no_vm_is_that_is_said") {
-        return;
-    }
+    let Some(_kvm) = kvm() else { return };
     let mut vmm = Vmm::start(&[]);
     vmm.vm("vm('a')");
     let why = "the process is in a pid namespace of its own, from which the host's VMs are not seen: give it the host's (hostPID: true, --pid=host)";
@@ -97,10 +91,7 @@ fn in_a_pid_namespace_in_which_no_vm_is_that_is_said() {
 
 #[test]
 fn kvm_that_is_loaded_later_is_found_at_a_rescan() {
-    let _kvm = alone(&KVM);
-    if !has_kvm("kvm_that_is_loaded_later_is_found_at_a_rescan") {
-        return;
-    }
+    let Some(_kvm) = kvm() else { return };
     let mut vmm = Vmm::start(&[]);
     let vm = vmm.vm("vm('a', 1, keep=False)");
     let without_kvm = changed_types("rename kvm_vcpu kvm_vcpx");
@@ -126,10 +117,7 @@ fn kvm_that_is_loaded_later_is_found_at_a_rescan() {
 
 #[test]
 fn what_lies_elsewhere_than_the_types_say_gives_nothing_and_that_is_said() {
-    let _kvm = alone(&KVM);
-    if !has_kvm("what_lies_elsewhere_than_the_types_say_gives_nothing_and_that_is_said") {
-        return;
-    }
+    let Some(_kvm) = kvm() else { return };
     let mut vmm = Vmm::start(&[]);
     let vm = vmm.vm("vm('a', 2)");
     for (change, why) in [
@@ -171,14 +159,9 @@ fn with_faults(faults: &[&str], receiver: &str) -> Child {
 
 #[test]
 fn passes_that_fail_cost_their_values_and_the_other_sources_go_on() {
-    const TEST: &str = "passes_that_fail_cost_their_values_and_the_other_sources_go_on";
-    let _kvm = alone(&KVM);
-    if !has_kvm(TEST) {
+    let Some(_kvm) = kvm_and(&["strace"]) else {
         return;
-    }
-    if !has_program("strace") {
-        return lacks(TEST, "strace");
-    }
+    };
     let mut vmm = Vmm::start(&[]);
     let vm = vmm.vm("vm('a', 1)");
     let of_vcpu = exits(&vm, 0);
@@ -213,14 +196,9 @@ fn passes_that_fail_cost_their_values_and_the_other_sources_go_on() {
 
 #[test]
 fn a_pass_that_is_told_to_ask_again_in_its_middle_is_whole() {
-    const TEST: &str = "a_pass_that_is_told_to_ask_again_in_its_middle_is_whole";
-    let _kvm = alone(&KVM);
-    if !has_kvm(TEST) {
+    let Some(_kvm) = kvm_and(&["strace"]) else {
         return;
-    }
-    if !has_program("strace") {
-        return lacks(TEST, "strace");
-    }
+    };
     let mut vmm = Vmm::start(&[]);
     let vm = vmm.vm("vm('a', 3, keep=False)");
     let mut command = Command::new("strace");
@@ -240,10 +218,7 @@ fn a_pass_that_is_told_to_ask_again_in_its_middle_is_whole() {
 
 #[test]
 fn what_loading_takes_does_not_stay() {
-    let _kvm = alone(&KVM);
-    if !has_kvm("what_loading_takes_does_not_stay") {
-        return;
-    }
+    let Some(_kvm) = kvm() else { return };
     let mut vmm = Vmm::start(&[]);
     let vm = vmm.vm("vm('a')");
     // Anonymous memory, and the most that was resident beyond what is at rest, in KiB.

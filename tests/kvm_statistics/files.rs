@@ -3,11 +3,10 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::vmm::{Vmm, has_kvm};
+use super::needs::{debugfs, kvm};
+use super::vmm::Vmm;
 use super::{assert_equal, once, shown::shown, sums_of_vcpus};
-use crate::common::alone::{KVM, alone};
 use crate::common::text;
-use crate::kvm::host::Debugfs;
 
 /// The files of a directory that show a number to this user, but for those of histograms and threads.
 fn readable(directory: &Path) -> BTreeSet<String> {
@@ -24,9 +23,7 @@ fn readable(directory: &Path) -> BTreeSet<String> {
 
 #[test]
 fn files_give_what_no_descriptor_does_and_no_statistic_comes_twice() {
-    let _kvm = alone(&KVM);
-    let test = "files_give_what_no_descriptor_does_and_no_statistic_comes_twice";
-    let Some(debugfs) = has_kvm(test).then(Debugfs::mount).flatten() else {
+    let (Some(_kvm), Some(debugfs)) = (kvm(), debugfs()) else {
         return;
     };
     let mut vmm = Vmm::start(&[]);
@@ -83,9 +80,7 @@ fn files_give_what_no_descriptor_does_and_no_statistic_comes_twice() {
 
 #[test]
 fn where_debugfs_says_whose_a_vcpu_is_no_other_vm_of_the_process_gets_it() {
-    let _kvm = alone(&KVM);
-    let test = "where_debugfs_says_whose_a_vcpu_is_no_other_vm_of_the_process_gets_it";
-    let Some(_debugfs) = has_kvm(test).then(Debugfs::mount).flatten() else {
+    let (Some(_kvm), Some(_debugfs)) = (kvm(), debugfs()) else {
         return;
     };
     let mut vmm = Vmm::start(&[]);
@@ -103,14 +98,12 @@ fn where_debugfs_says_whose_a_vcpu_is_no_other_vm_of_the_process_gets_it() {
 
 #[test]
 fn without_the_level_of_vcpus_a_vm_has_their_sums() {
-    let _kvm = alone(&KVM);
-    if !has_kvm("without_the_level_of_vcpus_a_vm_has_their_sums") {
-        return;
-    }
+    let Some(_kvm) = kvm() else { return };
     let mut vmm = Vmm::start(&[]);
     let vm = vmm.vm("vm('a', 3, guest=True)");
     vmm.ask("vms['a'].run(4)");
-    let shown = shown(&once("{sources: [stats_fd], levels: [vm]}").stdout);
+    let mut shown = shown(&once("{sources: [stats_fd], levels: [vm]}").stdout);
+    shown.retain(|key, _| key.0 == vm);
     let owner = vmm.all("a");
     assert!(shown.keys().all(|it| it.1 == "vm"));
     assert_eq!(shown.len(), owner["vcpu0"].len());
@@ -124,10 +117,7 @@ fn without_the_level_of_vcpus_a_vm_has_their_sums() {
 
 #[test]
 fn normalized_units_are_seconds() {
-    let _kvm = alone(&KVM);
-    if !has_kvm("normalized_units_are_seconds") {
-        return;
-    }
+    let Some(_kvm) = kvm() else { return };
     let mut vmm = Vmm::start(&[]);
     let vm = vmm.vm("vm('a', 1, guest=True)");
     vmm.ask("vms['a'].run(4)");

@@ -2,23 +2,19 @@
 
 use std::process::Command;
 
-use super::vmm::{Vmm, has_kvm};
+use super::needs::{debugfs, kvm, kvm_and, left_out};
+use super::vmm::Vmm;
 use super::{EAGER, config, eager, exits};
-use crate::common::alone::{CPU, KVM, alone};
+use crate::common::alone::{CPU, alone};
 use crate::common::{
-    BINARY, SeriesCounts, assert_fault, collector, descriptors_and_memory, end, has_program, lacks,
-    read_until, spawn,
+    BINARY, SeriesCounts, assert_fault, collector, descriptors_and_memory, end, read_until, spawn,
 };
-use crate::kvm::host::Debugfs;
 use crate::stuck::fuse::HangingFilesystem;
 
 #[test]
 fn a_thousand_sweeps_change_nothing_of_a_guest_and_leave_no_descriptor() {
-    let _kvm = alone(&KVM);
+    let Some(_kvm) = kvm() else { return };
     let _cpu = alone(&CPU);
-    if !has_kvm("a_thousand_sweeps_change_nothing_of_a_guest_and_leave_no_descriptor") {
-        return;
-    }
     let mut vmm = Vmm::start(&[]);
     let vm = vmm.vm("vm('a', 1, guest=True)");
     vmm.ask("vms['a'].run(3)");
@@ -46,10 +42,7 @@ fn a_thousand_sweeps_change_nothing_of_a_guest_and_leave_no_descriptor() {
 
 #[test]
 fn a_descriptor_that_becomes_another_one_is_not_mistaken_for_what_it_was() {
-    let _kvm = alone(&KVM);
-    if !has_kvm("a_descriptor_that_becomes_another_one_is_not_mistaken_for_what_it_was") {
-        return;
-    }
+    let Some(_kvm) = kvm() else { return };
     let mut stays = Vmm::start(&[]);
     let clock = exits(&stays.vm("vm('clock')"), 0);
     let mut vmm = Vmm::start(&[]);
@@ -68,9 +61,11 @@ fn a_descriptor_that_becomes_another_one_is_not_mistaken_for_what_it_was() {
     ] {
         vmm.ask(expression);
     }
-    let mut sweeps = 0;
+    let ends = [1, 2].map(|vcpu| line(vcpu, "end "));
+    let (mut ended, mut sweeps) = (0, 0);
     let all = read_until(&mut child, |it| {
-        sweeps += usize::from(it.starts_with(&clock));
+        ended += usize::from(ends.iter().any(|end| it.starts_with(end)));
+        sweeps += usize::from(ended == 2 && it.starts_with(&clock));
         sweeps == 10
     });
     // What the third one's has become is the first one's: its link says so.
@@ -100,12 +95,10 @@ fn a_descriptor_that_becomes_another_one_is_not_mistaken_for_what_it_was() {
 
 #[test]
 fn a_vm_that_is_killed_in_the_midst_of_sweeps_is_never_kept_alive() {
-    let _kvm = alone(&KVM);
-    let _cpu = alone(&CPU);
-    let test = "a_vm_that_is_killed_in_the_midst_of_sweeps_is_never_kept_alive";
-    let Some(debugfs) = has_kvm(test).then(Debugfs::mount).flatten() else {
+    let (Some(_kvm), Some(debugfs)) = (kvm(), debugfs()) else {
         return;
     };
+    let _cpu = alone(&CPU);
     let mut stays = Vmm::start(&[]);
     let clock = exits(&stays.vm("vm('clock')"), 0);
     let by_bpf = cfg!(feature = "bpf").then_some("[stats_fd, bpf, debugfs]");
@@ -147,14 +140,11 @@ fn a_vm_that_is_killed_in_the_midst_of_sweeps_is_never_kept_alive() {
 
 #[test]
 fn a_monitor_that_hangs_is_read_all_the_same() {
-    const TEST: &str = "a_monitor_that_hangs_is_read_all_the_same";
-    let _kvm = alone(&KVM);
+    let Some(_kvm) = kvm() else { return };
     let _cpu = alone(&CPU);
-    if !has_kvm(TEST) {
+    let mounted = HangingFilesystem::mount(&["s/line".to_owned()]);
+    let Some(system) = mounted.or_else(|| left_out("/dev/fuse, and root or fusermount3")) else {
         return;
-    }
-    let Some(system) = HangingFilesystem::mount(&["s/line".to_owned()]) else {
-        return lacks(TEST, "/dev/fuse, and root or fusermount3");
     };
     let mut vmm = Vmm::start(&[]);
     let _answers = AnswersAll(&system);
@@ -195,15 +185,9 @@ impl Drop for AnswersAll<'_> {
 
 #[test]
 fn a_descriptor_is_taken_read_once_and_closed_by_one_thread_and_nothing_in_between_waits() {
-    const TEST: &str =
-        "a_descriptor_is_taken_read_once_and_closed_by_one_thread_and_nothing_in_between_waits";
-    let _kvm = alone(&KVM);
-    if !has_kvm(TEST) {
+    let Some(_kvm) = kvm_and(&["strace"]) else {
         return;
-    }
-    if !has_program("strace") {
-        return lacks(TEST, "strace");
-    }
+    };
     let mut vmm = Vmm::start(&[]);
     let vm = vmm.vm("vm('a', 3, keep_vm=True)");
     let logs = tempfile::tempdir().unwrap();

@@ -2,9 +2,9 @@
 
 use std::process::Command;
 
-use super::vmm::{Vmm, has_kvm};
+use super::needs::kvm;
+use super::vmm::Vmm;
 use super::{config, shown::shown};
-use crate::common::alone::{KVM, alone};
 use crate::common::{BINARY, spawn, text};
 
 const UUID: &str = "1b4e28ba-2fa1-11d2-883f-0016d3cca427";
@@ -23,10 +23,7 @@ fn once_with_all_logs(sources: &str) -> (Vec<u8>, String) {
 
 #[test]
 fn a_vm_is_called_by_its_command_line_of_which_nothing_else_is_shown() {
-    let _kvm = alone(&KVM);
-    if !has_kvm("a_vm_is_called_by_its_command_line_of_which_nothing_else_is_shown") {
-        return;
-    }
+    let Some(_kvm) = kvm() else { return };
     let arguments = [
         "-name",
         "guest=web,process=canary-process",
@@ -72,10 +69,7 @@ fn a_vm_is_called_by_its_command_line_of_which_nothing_else_is_shown() {
 
 #[test]
 fn two_living_vms_of_one_name_stay_apart_which_is_said_once() {
-    let _kvm = alone(&KVM);
-    if !has_kvm("two_living_vms_of_one_name_stay_apart_which_is_said_once") {
-        return;
-    }
+    let Some(_kvm) = kvm() else { return };
     let mut vmms = [0, 1].map(|_| Vmm::named(QEMU, &["-name", "web"]));
     let names = vmms.each_mut().map(|it| it.vm("vm('a')"));
     let (stdout, stderr) = once_with_all_logs("[stats_fd]");

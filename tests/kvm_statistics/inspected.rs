@@ -6,12 +6,11 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::vmm::{Vmm, has_kvm};
-use super::{as_user, config, once, shown::shown};
-use crate::common::alone::{KVM, alone};
-use crate::common::{BINARY, as_nobody, has_program, lacks, spawn, text};
+use super::needs::{TwoUsers, debugfs, kvm, kvm_and};
+use super::vmm::Vmm;
+use super::{config, once, shown::shown};
+use crate::common::{BINARY, spawn, text};
 use crate::inspect::{of, records, why};
-use crate::kvm::host::Debugfs;
 
 const DEFAULT: &str = "{sources: [stats_fd, debugfs]}";
 
@@ -29,9 +28,7 @@ fn read(records: &[Value]) -> BTreeSet<(String, String, String)> {
 
 #[test]
 fn each_statistic_is_listed_with_its_source_and_who_says_what_it_is_as_once_shows_it() {
-    let _kvm = alone(&KVM);
-    let test = "each_statistic_is_listed_with_its_source_and_who_says_what_it_is_as_once_shows_it";
-    let Some(_debugfs) = has_kvm(test).then(Debugfs::mount).flatten() else {
+    let (Some(_kvm), Some(_debugfs)) = (kvm(), debugfs()) else {
         return;
     };
     let mut vmm = Vmm::start(&[]);
@@ -39,10 +36,13 @@ fn each_statistic_is_listed_with_its_source_and_who_says_what_it_is_as_once_show
     let bare = Vmm::start(&[]).vm("vm('gone', 1, keep=False)");
     let by_bpf = cfg!(feature = "bpf").then_some("{sources: [bpf, stats_fd, debugfs]}");
     for receiver in [DEFAULT].into_iter().chain(by_bpf) {
-        let expected: BTreeSet<_> = shown(&once(receiver).stdout).into_keys().collect();
+        let own = |key: &(String, String, String)| key.0 == kept;
+        let expected = shown(&once(receiver).stdout).into_keys().filter(own);
+        let expected: BTreeSet<_> = expected.collect();
         for arguments in [&[][..], &["--read"]] {
             let listed = records(Some(&config(receiver, "{}")), arguments);
-            assert_eq!(read(&listed), expected, "{receiver} {arguments:?}");
+            let read: BTreeSet<_> = read(&listed).into_iter().filter(own).collect();
+            assert_eq!(read, expected, "{receiver} {arguments:?}");
             assert!(!listed.iter().any(|it| it.to_string().contains(&bare)));
             let exits = of(&listed, &format!("kvm/{kept}/vcpu1/exits"));
             let has_bpf = receiver.contains("bpf");
@@ -61,9 +61,7 @@ fn each_statistic_is_listed_with_its_source_and_who_says_what_it_is_as_once_show
 
 #[test]
 fn what_no_source_gives_is_listed_with_what_would_give_it() {
-    let _kvm = alone(&KVM);
-    let test = "what_no_source_gives_is_listed_with_what_would_give_it";
-    let Some(debugfs) = has_kvm(test).then(Debugfs::mount).flatten() else {
+    let (Some(_kvm), Some(debugfs)) = (kvm(), debugfs()) else {
         return;
     };
     let mut vmm = Vmm::start(&[]);
@@ -100,10 +98,7 @@ fn what_no_source_gives_is_listed_with_what_would_give_it() {
 
 #[test]
 fn what_a_processor_drops_of_a_vm_names_its_rule() {
-    let _kvm = alone(&KVM);
-    if !has_kvm("what_a_processor_drops_of_a_vm_names_its_rule") {
-        return;
-    }
+    let Some(_kvm) = kvm() else { return };
     let mut vmm = Vmm::start(&[]);
     let vm = vmm.vm("vm('a', 1)");
     let rule = "metadata: {rules: [{match: {name: kvm/exits}, drop: true}]}";
@@ -115,14 +110,9 @@ fn what_a_processor_drops_of_a_vm_names_its_rule() {
 
 #[test]
 fn without_read_no_value_of_a_vm_is_read() {
-    const TEST: &str = "without_read_no_value_of_a_vm_is_read";
-    let _kvm = alone(&KVM);
-    let Some(debugfs) = has_kvm(TEST).then(Debugfs::mount).flatten() else {
+    let (Some(_kvm), Some(debugfs)) = (kvm_and(&["strace"]), debugfs()) else {
         return;
     };
-    if !has_program("strace") {
-        return lacks(TEST, "strace");
-    }
     let mut vmm = Vmm::start(&[]);
     let vm = vmm.vm("vm('a', 1)");
     let log = tempfile::NamedTempFile::new().unwrap();
@@ -163,20 +153,12 @@ fn end_of_read(line: &str) -> Option<usize> {
 
 #[test]
 fn a_right_that_is_missing_is_listed() {
-    const TEST: &str = "a_right_that_is_missing_is_listed";
-    let _kvm = alone(&KVM);
-    let directory = tempfile::tempdir().unwrap();
-    if !has_kvm(TEST) || as_nobody(TEST, &directory).is_none() {
+    let Some(_kvm) = kvm() else { return };
+    let Some(users) = TwoUsers::start() else {
         return;
-    }
-    let mut roots = Vmm::start(&[]);
-    let of_root = roots.vm("vm('a')");
-    let mut nobodys = Vmm::start(&[]);
-    let of_nobody = nobodys.vm("vm('a')");
-    assert_eq!(nobodys.ask("become(65534)"), 0);
+    };
     let listed = |sources: &str| {
-        let mut command = as_user(65_534, "");
-        command.arg(directory.path().join("statsfs-collector"));
+        let mut command = users.as_user(65_534, "");
         command.args(["inspect", "--config", "-"]);
         let config = config(&format!("{{sources: {sources}}}"), "{}");
         let output = spawn(command, &config).wait_with_output().unwrap();
@@ -193,12 +175,12 @@ fn a_right_that_is_missing_is_listed() {
             .join("\n")
     };
     let by_descriptors = listed("[stats_fd]");
-    let exits = format!("kvm/{of_nobody}/vcpu0/exits");
+    let exits = format!("kvm/{}/vcpu0/exits", users.of_user);
     assert_eq!(why(&by_descriptors, &exits), "read");
     assert!(
         !by_descriptors
             .iter()
-            .any(|it| it.to_string().contains(&of_root))
+            .any(|it| it.to_string().contains(&users.of_root))
     );
     let refused = details(&by_descriptors, "permission");
     assert!(refused.starts_with("\"kvm/\": "), "{refused}");

@@ -2,11 +2,10 @@
 
 use std::process::Command;
 
+use super::needs::{kvm, left_out};
 use super::once;
 use super::shown::shown;
-use super::vmm::has_kvm;
-use crate::common::alone::{KVM, alone};
-use crate::common::{lacks, text};
+use crate::common::text;
 
 const NAME: &str = "statsfs test";
 const UUID: &str = "9a1e5c1e-4d0a-4a0b-8f5b-2f6f0f1d7a10";
@@ -18,12 +17,10 @@ struct Domain;
 
 impl Domain {
     /// `None`, said on standard error, where there is no libvirt.
-    fn make(test: &str) -> Option<Domain> {
+    fn make() -> Option<Domain> {
         let asked = Command::new("virsh").arg("list").output();
-        let is_there = asked.is_ok_and(|it| it.status.success());
-        if !has_kvm(test) || !is_there {
-            lacks(test, "a libvirt, as scripts/kvm-libvirt.sh gives one");
-            return None;
+        if !asked.is_ok_and(|it| it.status.success()) {
+            return left_out("a libvirt, as scripts/kvm-libvirt.sh gives one");
         }
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("domain.xml");
@@ -66,9 +63,8 @@ fn of_line(line: &str) -> Option<(String, String, f64)> {
 #[test]
 #[ignore = "it takes a libvirt: scripts/kvm-libvirt.sh"]
 fn a_domain_of_libvirt_is_called_by_its_uuid_and_has_what_libvirt_says_and_more() {
-    let _kvm = alone(&KVM);
-    let test = "a_domain_of_libvirt_is_called_by_its_uuid_and_has_what_libvirt_says_and_more";
-    let Some(_domain) = Domain::make(test) else {
+    let Some(_kvm) = kvm() else { return };
+    let Some(_domain) = Domain::make() else {
         return;
     };
     let all = shown(&once("{sources: [stats_fd, bpf, debugfs]}").stdout);

@@ -4,17 +4,14 @@ use std::process::Command;
 
 use rustix::process::Signal;
 
-use super::vmm::{Vmm, has_kvm};
+use super::needs::{kvm, left_out};
+use super::vmm::Vmm;
 use super::{EAGER, config, eager, exits, shown::shown};
-use crate::common::alone::{KVM, alone};
-use crate::common::{BINARY, collector, end, lacks, read_until, signal, spawn};
+use crate::common::{BINARY, collector, end, read_until, signal, spawn};
 
 #[test]
 fn vms_and_vcpus_that_come_are_there_at_the_next_sweep_and_each_series_ends_once() {
-    let _kvm = alone(&KVM);
-    if !has_kvm("vms_and_vcpus_that_come_are_there_at_the_next_sweep_and_each_series_ends_once") {
-        return;
-    }
+    let Some(_kvm) = kvm() else { return };
     let mut stays = Vmm::start(&[]);
     let clock = exits(&stays.vm("vm('clock')"), 0);
     // It has no VM yet when all processes are looked at.
@@ -35,26 +32,31 @@ fn vms_and_vcpus_that_come_are_there_at_the_next_sweep_and_each_series_ends_once
         sweeps += usize::from(line.starts_with(&clock));
         sweeps == 5
     }));
-    let ended: Vec<&String> = all.iter().filter(|it| it.contains("} end ")).collect();
+    // Another checkout's tests may have VMs on this host, too.
+    let of_later = format!("vm={}-", later.child.id());
+    let all: Vec<&String> = all.iter().filter(|it| it.contains(&of_later)).collect();
+    let ended: Vec<&&String> = all.iter().filter(|it| it.contains("} end ")).collect();
     let one = stays.all("clock")["vcpu0"].len();
     assert_eq!(ended.len(), 3 * one, "{ended:#?}");
     let mut distinct = ended.clone();
     distinct.sort();
     distinct.dedup();
     assert_eq!(distinct.len(), ended.len());
-    let names: Vec<&String> = all.iter().filter(|it| it.starts_with("kvm/")).collect();
-    assert!(names.iter().all(|it| it.contains("vcpu=")), "the probe");
+    assert!(all.iter().all(|it| it.contains("vcpu=")), "the probe");
     end(child);
+}
+
+/// A VM's name that no other checkout's tests give.
+fn own_name() -> String {
+    format!("web-{}", std::process::id())
 }
 
 #[test]
 fn a_vm_that_is_started_anew_under_its_name_goes_on() {
-    let _kvm = alone(&KVM);
-    if !has_kvm("a_vm_that_is_started_anew_under_its_name_goes_on") {
-        return;
-    }
+    let Some(_kvm) = kvm() else { return };
+    let name = own_name();
     let start = || {
-        let mut vmm = Vmm::named("qemu-system-x86_64", &["-name", "web"]);
+        let mut vmm = Vmm::named("qemu-system-x86_64", &["-name", &name]);
         vmm.ask("vm('a', 1, guest=True)");
         vmm
     };
@@ -62,7 +64,8 @@ fn a_vm_that_is_started_anew_under_its_name_goes_on() {
         let mut vmm = start();
         vmm.ask("vms['a'].run(3)");
         let mut child = collector(&config(&eager, "{}"), &[]);
-        let series = "kvm/halt_exits{kvm.vm.name=web,kvm.vmm=qemu,vcpu=vcpu0,vm=web} ";
+        let series =
+            format!("kvm/halt_exits{{kvm.vm.name={name},kvm.vmm=qemu,vcpu=vcpu0,vm={name}}} ");
         read_until(&mut child, |line| {
             line == format!("{series}3 counter {{exit}}")
         });
@@ -74,7 +77,8 @@ fn a_vm_that_is_started_anew_under_its_name_goes_on() {
         let all = read_until(&mut child, |line| {
             line == format!("{series}0 counter {{exit}}")
         });
-        let ended: Vec<&String> = all.iter().filter(|it| it.contains("} end ")).collect();
+        let end_of_own = format!("vm={name}}} end ");
+        let ended: Vec<&String> = all.iter().filter(|it| it.contains(&end_of_own)).collect();
         assert!(ended.is_empty(), "{ended:#?}");
         end(child);
     }
@@ -82,12 +86,8 @@ fn a_vm_that_is_started_anew_under_its_name_goes_on() {
 
 #[test]
 fn a_vm_that_comes_back_under_its_name_counts_since_its_new_start() {
-    let _kvm = alone(&KVM);
-    if !has_kvm("a_vm_that_comes_back_under_its_name_counts_since_its_new_start") {
-        return;
-    }
-    // Another one's tests may have VMs on this host, too.
-    let name = format!("web-{}", std::process::id());
+    let Some(_kvm) = kvm() else { return };
+    let name = own_name();
     let start = || {
         let before = pipeline::now_unix_nano();
         let mut vmm = Vmm::named("qemu-system-x86_64", &["-name", &name]);
@@ -119,15 +119,12 @@ fn a_vm_that_comes_back_under_its_name_counts_since_its_new_start() {
 
 #[test]
 fn where_no_uevent_is_heard_a_vm_is_found_at_a_rescan() {
-    const TEST: &str = "where_no_uevent_is_heard_a_vm_is_found_at_a_rescan";
-    let _kvm = alone(&KVM);
-    if !has_kvm(TEST) {
-        return;
-    }
+    let Some(_kvm) = kvm() else { return };
     let own = ["--user", "--map-root-user", "--net"];
     let is_possible = Command::new("unshare").args(own).arg("true").status();
     if !is_possible.is_ok_and(|it| it.success()) {
-        return lacks(TEST, "unshare, and user namespaces");
+        left_out::<()>("unshare, and user namespaces");
+        return;
     }
     // As in a container with users and a network of its own.
     let mut stays = Vmm::by("unshare", &own);

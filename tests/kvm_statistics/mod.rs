@@ -10,6 +10,7 @@ mod identity;
 mod inspected;
 mod libvirt;
 mod life;
+pub(crate) mod needs;
 mod qemu;
 mod rights;
 mod shown;
@@ -19,9 +20,9 @@ pub(crate) mod vmm;
 use std::collections::BTreeMap;
 use std::process::{Command, Output};
 
+use self::needs::kvm;
 use self::shown::{AllShown, shown};
-use self::vmm::{Statistics, Vmm, has_kvm};
-use crate::common::alone::{KVM, alone};
+use self::vmm::{Statistics, Vmm};
 use crate::common::{assert_fault, run, spawn, text};
 
 /// A pipeline of one `kvm` receiver.
@@ -53,17 +54,6 @@ fn once_by(mut command: Command, receiver: &str) -> (AllShown, String) {
     let output = spawn(command, &config(receiver, "{format: json}"));
     let output = output.wait_with_output().unwrap();
     (shown(&output.stdout), text(&output.stderr))
-}
-
-/// `setpriv` as this user, with these capabilities only: `+bpf,+perfmon`; none where it is empty.
-fn as_user(user: u32, capabilities: &str) -> Command {
-    let mut command = Command::new("setpriv");
-    command.args(["--clear-groups", "--no-new-privs"]);
-    command.args([format!("--reuid={user}"), format!("--regid={user}")]);
-    let all = ["-all", capabilities].join(",");
-    let all = all.trim_end_matches(',');
-    command.args(["--inh-caps", all, "--ambient-caps", all]);
-    command
 }
 
 /// The beginning of the line of a vCPU's exits.
@@ -119,10 +109,7 @@ fn assert_equal(all: &AllShown, vm: &str, part: &str, owner: &Statistics) {
 
 #[test]
 fn at_rest_every_statistic_is_what_its_owner_reads() {
-    let _kvm = alone(&KVM);
-    if !has_kvm("at_rest_every_statistic_is_what_its_owner_reads") {
-        return;
-    }
+    let Some(_kvm) = kvm() else { return };
     let before = pipeline::now_unix_nano();
     let mut vmm = Vmm::start(&[]);
     let guest = vmm.vm("vm('guest', 2, keep_vm=True, guest=True)");
@@ -173,10 +160,7 @@ fn at_rest_every_statistic_is_what_its_owner_reads() {
 
 #[test]
 fn what_is_seen_through_two_processes_or_two_descriptors_counts_once() {
-    let _kvm = alone(&KVM);
-    if !has_kvm("what_is_seen_through_two_processes_or_two_descriptors_counts_once") {
-        return;
-    }
+    let Some(_kvm) = kvm() else { return };
     let mut vmm = Vmm::start(&[]);
     let vm = vmm.vm("vm('a', 2, keep_vm=True, guest=True)");
     vmm.ask("vms['a'].run(2)");
@@ -194,10 +178,7 @@ fn what_is_seen_through_two_processes_or_two_descriptors_counts_once() {
 
 #[test]
 fn a_monitor_that_is_stopped_or_in_a_pid_namespace_is_read_all_the_same() {
-    let _kvm = alone(&KVM);
-    if !has_kvm("a_monitor_that_is_stopped_or_in_a_pid_namespace_is_read_all_the_same") {
-        return;
-    }
+    let Some(_kvm) = kvm() else { return };
     let mut stopped = Vmm::start(&[]);
     let vm = stopped.vm("vm('a', 2)");
     let expected = stopped.all("a");

@@ -8,12 +8,11 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
+use super::needs::{debugfs, kvm, left_out};
 use super::shown::{AllShown, shown};
-use super::vmm::{Statistics, has_kvm};
+use super::vmm::Statistics;
 use super::{assert_equal, once};
-use crate::common::alone::{KVM, alone};
-use crate::common::{has_program, lacks};
-use crate::kvm::host::Debugfs;
+use crate::common::has_program;
 
 const UUID: &str = "3f2c1a52-6a0e-4f43-9d0b-0a6f5b1c2d3e";
 
@@ -34,16 +33,11 @@ struct Qemu {
 }
 
 /// The program, where it is.
-fn program(test: &str) -> Option<String> {
+fn program() -> Option<String> {
     let program = std::env::var("QEMU").unwrap_or_else(|_| "qemu-system-x86_64".into());
-    if !has_kvm(test) {
-        return None;
-    }
     let is_there = has_program(&program) || Path::new(&program).exists();
-    if !is_there {
-        lacks(test, "qemu-system-x86_64");
-    }
-    is_there.then_some(program)
+    let found = is_there.then_some(program);
+    found.or_else(|| left_out("qemu-system-x86_64"))
 }
 
 impl Qemu {
@@ -194,10 +188,10 @@ fn assert_whole(shown: &AllShown, owner: &[(String, Statistics)]) {
 
 #[test]
 fn of_a_guest_of_qemu_at_rest_every_statistic_is_what_its_monitor_says() {
-    let _kvm = alone(&KVM);
-    let test = "of_a_guest_of_qemu_at_rest_every_statistic_is_what_its_monitor_says";
-    let Some(program) = program(test) else { return };
-    let _debugfs = Debugfs::mount();
+    let (Some(_kvm), Some(_debugfs)) = (kvm(), debugfs()) else {
+        return;
+    };
+    let Some(program) = program() else { return };
     let directory = tempfile::tempdir().unwrap();
     let mut qemu = Qemu::start(&program, directory.path());
     let owner = qemu.all();

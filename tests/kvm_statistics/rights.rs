@@ -1,37 +1,23 @@
 //! What is seen with which rights, and what is said.
 
-use std::process::Command;
-
-use super::vmm::{Vmm, has_kvm};
-use super::{as_user, once_by, shown::AllShown};
-use crate::common::alone::{KVM, alone};
-use crate::common::as_nobody;
+use super::needs::{TwoUsers, kvm};
+use super::{once_by, shown::AllShown};
 
 const DESCRIPTORS: &str = "{sources: [stats_fd]}";
 
 #[test]
 fn what_is_seen_depends_on_rights_and_what_is_not_is_said_and_never_zero() {
-    let _kvm = alone(&KVM);
-    let test = "what_is_seen_depends_on_rights_and_what_is_not_is_said_and_never_zero";
-    let directory = tempfile::tempdir().unwrap();
-    if !has_kvm(test) {
-        return;
-    }
-    let Some(nobody) = as_nobody(test, &directory) else {
+    let Some(_kvm) = kvm() else { return };
+    let Some(users) = TwoUsers::start() else {
         return;
     };
-    let mut roots = Vmm::start(&[]);
-    let of_root = roots.vm("vm('a')");
-    let mut nobodys = Vmm::start(&[]);
-    let of_nobody = nobodys.vm("vm('a')");
-    assert_eq!(nobodys.ask("become(65534)"), 0);
     // Whether that of root, and that of nobody, is seen; there may be others on this host.
     let seen = |shown: &AllShown| {
         let is_seen = |vm: &String| shown.keys().any(|it| it.0 == *vm);
-        [is_seen(&of_root), is_seen(&of_nobody)]
+        [is_seen(&users.of_root), is_seen(&users.of_user)]
     };
 
-    let (shown, stderr) = once_by(nobody, DESCRIPTORS);
+    let (shown, stderr) = once_by(users.as_user(65_534, ""), DESCRIPTORS);
     assert_eq!(seen(&shown), [false, true], "its own user's");
     let message = "processes that may not be looked at";
     assert_eq!(stderr.matches(message).count(), 1, "{stderr}");
@@ -40,17 +26,12 @@ fn what_is_seen_depends_on_rights_and_what_is_not_is_said_and_never_zero() {
         "{stderr}"
     );
 
-    let program = directory.path().join("statsfs-collector");
-    let mut with_two = as_user(65_534, "+sys_ptrace,+dac_read_search");
-    with_two.arg(&program);
+    let with_two = users.as_user(65_534, "+sys_ptrace,+dac_read_search");
     let (shown, stderr) = once_by(with_two, DESCRIPTORS);
     assert_eq!(seen(&shown), [true, true], "{stderr}");
     assert!(!stderr.contains("may not be looked at"), "{stderr}");
 
-    let mut without_one = Command::new("setpriv");
-    without_one.args(["--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace"]);
-    without_one.arg(&program);
-    let (shown, stderr) = once_by(without_one, DESCRIPTORS);
+    let (shown, stderr) = once_by(users.without("-sys_ptrace"), DESCRIPTORS);
     assert_eq!(seen(&shown), [false, false], "{stderr}");
     let message = "processes may not be looked at; it takes CAP_SYS_PTRACE";
     let is_said = |line: &&str| line.contains("WARN") && line.contains(message);
@@ -61,17 +42,10 @@ fn what_is_seen_depends_on_rights_and_what_is_not_is_said_and_never_zero() {
 #[cfg(feature = "bpf")]
 #[test]
 fn each_right_alone_gives_what_docs_kvm_says_and_the_others_are_named() {
-    const TEST: &str = "each_right_alone_gives_what_docs_kvm_says_and_the_others_are_named";
-    let _kvm = alone(&KVM);
-    let directory = tempfile::tempdir().unwrap();
-    if !has_kvm(TEST) || as_nobody(TEST, &directory).is_none() {
+    let Some(_kvm) = kvm() else { return };
+    let Some(users) = TwoUsers::start() else {
         return;
-    }
-    let mut roots = Vmm::start(&[]);
-    let of_root = roots.vm("vm('a')");
-    let mut users = Vmm::start(&[]);
-    let of_user = users.vm("vm('a')");
-    assert_eq!(users.ask("become(65534)"), 0);
+    };
     let two_processes = "it takes CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH";
     let two_for_bpf = "CAP_BPF and CAP_PERFMON are missing";
     let untyped = "statistics whose types the kernel does not tell";
@@ -127,18 +101,16 @@ fn each_right_alone_gives_what_docs_kvm_says_and_the_others_are_named() {
             &[untyped],
         ),
     ] {
-        let mut command = as_user(user, rights);
-        command.arg(directory.path().join("statsfs-collector"));
+        let command = users.as_user(user, rights);
         let all = "{optional: true, sources: [stats_fd, bpf, debugfs]}";
         let (shown, stderr) = once_by(command, all);
         let is_seen = |vm: &str, name: &str| shown.keys().any(|it| it.0 == vm && it.2 == name);
-        let found = [(&of_root, "exits"), (&of_user, "exits")];
-        let own = [
-            (&of_root, "remote_tlb_flush"),
-            (&of_user, "remote_tlb_flush"),
-        ];
-        let found = [found, own].concat();
-        let found: Vec<bool> = found.iter().map(|(vm, name)| is_seen(vm, name)).collect();
+        let vms = [&users.of_root, &users.of_user];
+        let names = ["exits", "remote_tlb_flush"];
+        let found = names
+            .iter()
+            .flat_map(|name| vms.map(|vm| is_seen(vm, name)));
+        let found: Vec<bool> = found.collect();
         assert_eq!(found, seen, "{user} {rights}: {stderr}");
         for text in said {
             assert!(stderr.contains(text), "{user} {rights}: {text}: {stderr}");

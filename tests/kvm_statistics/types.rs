@@ -1,17 +1,14 @@
 //! What becomes of the types of the kernel's in `metadata`: they hold against a catalog, and scale nothing again.
 
 use super::config;
+use super::needs::kvm;
 use super::shown::shown;
-use super::vmm::{Vmm, has_kvm};
-use crate::common::alone::{KVM, alone};
+use super::vmm::Vmm;
 use crate::common::{repository, run, text};
 
 #[test]
 fn the_configuration_for_kvm_hosts_scales_nothing_twice() {
-    let _kvm = alone(&KVM);
-    if !has_kvm("the_configuration_for_kvm_hosts_scales_nothing_twice") {
-        return;
-    }
+    let Some(_kvm) = kvm() else { return };
     let mut vmm = Vmm::start(&[]);
     let vm = vmm.vm("vm('a', 1, guest=True)");
     vmm.ask("vms['a'].run(4)");
@@ -42,10 +39,7 @@ fn the_configuration_for_kvm_hosts_scales_nothing_twice() {
 
 #[test]
 fn the_types_of_blocks_hold_against_a_catalog_which_is_said_once() {
-    let _kvm = alone(&KVM);
-    if !has_kvm("the_types_of_blocks_hold_against_a_catalog_which_is_said_once") {
-        return;
-    }
+    let Some(_kvm) = kvm() else { return };
     let mut vmm = Vmm::start(&[]);
     let vms = ["a", "b"].map(|it| vmm.vm(&format!("vm('{it}', 2, guest=True)")));
     let catalog = tempfile::NamedTempFile::new().unwrap();

@@ -6,7 +6,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use serde_json::Value;
 
-use crate::common::{has_program, is_root, lacks, repository, text};
+use crate::common::{repository, text};
 
 /// A monitor that runs, and does what it is told.
 pub(crate) struct Vmm {
@@ -17,17 +17,6 @@ pub(crate) struct Vmm {
 
 /// What a statistic is: `type`, `unit`, `exponent`, and `values`.
 pub(super) type Statistics = BTreeMap<String, Value>;
-
-/// Whether monitors can run here; said on standard error where they cannot.
-pub(crate) fn has_kvm(test: &str) -> bool {
-    let mut options = std::fs::File::options();
-    let opened = options.read(true).write(true).open("/dev/kvm");
-    let has_all = is_root() && opened.is_ok() && has_program("python3");
-    if !has_all {
-        lacks(test, "root, /dev/kvm and python3");
-    }
-    has_all
-}
 
 /// The Python that `python3` is.
 fn python() -> String {

@@ -1,12 +1,17 @@
 //! The disk is full, or the directory may not be used.
 
+use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 
+use rustix::process::Signal;
+
+use super::failing::assert_recovers;
 use super::{Setting, drain, leave, log_until, stderr};
 use crate::common::peer::assert_accounted;
 use crate::common::{
-    as_nobody, assert_fault, collector, count, count_after, is_root, lacks, signal, spawn, text,
+    as_nobody, assert_fault, collector, count, count_after, is_root, lacks, lines_until, signal,
+    spawn, text,
 };
 
 /// A small disk of its own, as long as this lives.
@@ -48,23 +53,7 @@ fn a_full_disk_is_told_once_nothing_is_lost_and_it_goes_on_when_there_is_room() 
     let _ = std::fs::write(&filler, vec![1; 256 << 10]);
     log_until(&mut log, "the queue cannot be written to the disk");
     std::fs::remove_file(&filler).unwrap();
-    log_until(&mut log, "the queue can be written to the disk again");
-    let _server = setting.serve();
-    let arrived = setting.arrived().len();
-    while setting.arrived().len() < arrived + 100 {
-        std::thread::yield_now();
-    }
-    signal(&child, rustix::process::Signal::TERM);
-    let mut rest = String::new();
-    std::io::Read::read_to_string(&mut log, &mut rest).unwrap();
-    assert!(child.wait().unwrap().success(), "{rest}");
-    assert!(!rest.contains("cannot be written"), "once: {rest}");
-    assert!(
-        setting.arrived().is_sorted_by(|a, b| a < b),
-        "in order, and once"
-    );
-    assert_accounted(&rest);
-    assert_eq!(count(&rest, "points_dropped"), 0, "{rest}");
+    let rest = assert_recovers(&setting, child, log);
     assert_fault(
         "the disk of the queue is full for a while",
         "nothing that has room in memory meanwhile",
@@ -83,9 +72,9 @@ fn what_is_more_than_max_size_gives_way_from_the_oldest_on_and_is_counted() {
     let mut child = collector(&config, &[]);
     let mut log = stderr(&mut child);
     log_until(&mut log, "what waits on disk takes more than `max_size`");
-    signal(&child, rustix::process::Signal::TERM);
+    signal(&child, Signal::TERM);
     let mut rest = String::new();
-    std::io::Read::read_to_string(&mut log, &mut rest).unwrap();
+    log.read_to_string(&mut rest).unwrap();
     assert!(child.wait().unwrap().success(), "{rest}");
     assert_accounted(&rest);
     let waiting = setting.waiting().len() as u64;
@@ -97,13 +86,75 @@ fn what_is_more_than_max_size_gives_way_from_the_oldest_on_and_is_counted() {
         .sum();
     assert!(size <= 64 << 10, "{size}");
     assert_fault(
-        "the queue on disk has more than `max_size`",
+        "the queue on disk has more than `max_size`, with `overflow: drop_oldest`",
         "the oldest requests on disk, an eighth of it at a time",
         &rest,
         &["storage_full=N"],
     );
     let drained = drain(&setting, more);
     assert!(count_after(&drained, "storage_full=") == 0, "{drained}");
+}
+
+#[test]
+fn with_block_sweeps_wait_where_max_size_waits_on_disk_and_nothing_is_lost() {
+    let setting = Setting::new();
+    let config = setting
+        .config("max_size: 64KiB")
+        .replace("queue_size: 3", "queue_size: 3, overflow: block")
+        .replace(
+            "service:\n",
+            "service:\n  telemetry: {logs: {summary_interval: 50ms}}\n",
+        );
+    let mut child = collector(&config, &[]);
+    let mut log = stderr(&mut child);
+    log_until(&mut log, "takes more than `max_size`; sweeps wait for room");
+    let oldest = *setting.waiting().first().unwrap();
+    let _server = setting.serve();
+    // What was skipped is counted when the receiver goes on.
+    lines_until(&mut log, |line| count(line, "sweeps_skipped") > 0);
+    signal(&child, Signal::TERM);
+    let mut rest = String::new();
+    log.read_to_string(&mut rest).unwrap();
+    assert!(child.wait().unwrap().success(), "{rest}");
+    assert_accounted(&rest);
+    assert_eq!(count(&rest, "points_dropped"), 0, "{rest}");
+    let arrived = setting.arrived();
+    assert!(arrived.is_sorted_by(|a, b| a < b), "in order, and once");
+    assert!(arrived[0] <= oldest);
+    let left = count(&rest, "points_queued");
+    assert_eq!(arrived.len() as u64 + left, count(&rest, "points_handed"));
+    assert_fault(
+        "the queue on disk has more than `max_size`, with `overflow: block`",
+        "nothing that was read: sweeps that are due meanwhile are left out",
+        &rest,
+        &["sweeps_skipped=N"],
+    );
+}
+
+#[test]
+fn with_drop_newest_what_comes_is_dropped_where_max_size_waits_on_disk() {
+    let setting = Setting::new();
+    let config = setting
+        .config("max_size: 64KiB")
+        .replace("queue_size: 3", "queue_size: 3, overflow: drop_newest");
+    let mut child = collector(&config, &[]);
+    let mut log = stderr(&mut child);
+    log_until(&mut log, "takes more than `max_size`; the newest requests");
+    let waiting = setting.waiting();
+    signal(&child, Signal::TERM);
+    let mut rest = String::new();
+    log.read_to_string(&mut rest).unwrap();
+    assert!(child.wait().unwrap().success(), "{rest}");
+    assert_accounted(&rest);
+    let left = setting.waiting();
+    assert!(waiting.is_subset(&left), "nothing gives way");
+    assert_eq!(count(&rest, "points_queued"), left.len() as u64, "{rest}");
+    assert_fault(
+        "the queue on disk has more than `max_size`, with `overflow: drop_newest`",
+        "the newest requests",
+        &rest,
+        &["storage_full=N"],
+    );
 }
 
 #[test]
@@ -116,13 +167,18 @@ fn what_is_more_than_max_size_is_thinned_by_default_so_that_the_whole_outage_sta
     let oldest = *setting.waiting().first().unwrap();
     log_until(&mut log, "its sweeps are thinned");
     let newest = *setting.waiting().last().unwrap();
-    signal(&child, rustix::process::Signal::TERM);
+    signal(&child, Signal::TERM);
     let mut rest = String::new();
-    std::io::Read::read_to_string(&mut log, &mut rest).unwrap();
+    log.read_to_string(&mut rest).unwrap();
     assert_accounted(&rest);
     assert_eq!(count(&rest, "points_dropped"), 0, "{rest}");
+    let left = count(&rest, "points_queued");
+    // What was thinned counts as queued until it is passed.
+    assert!(left > setting.waiting().len() as u64, "{rest}");
     let drained = drain(&setting, more);
     assert_accounted(&drained);
+    let found = count(&drained, "points_handed") - count(&drained, "points_read");
+    assert_eq!(found, left, "over the restart: {drained}");
     let arrived = setting.arrived();
     assert!(arrived.is_sorted_by(|a, b| a < b), "in order, and once");
     // Where memory had the oldest ones, they are thinned with the rest.
@@ -145,9 +201,9 @@ fn what_is_older_than_max_age_gives_way_and_is_counted() {
     let mut child = setting.start("max_age: 1ms");
     let mut log = stderr(&mut child);
     log_until(&mut log, "are older than `max_age`");
-    signal(&child, rustix::process::Signal::TERM);
+    signal(&child, Signal::TERM);
     let mut rest = String::new();
-    std::io::Read::read_to_string(&mut log, &mut rest).unwrap();
+    log.read_to_string(&mut rest).unwrap();
     assert_accounted(&rest);
     assert!(
         count_after(&rest, "too_old=") <= waiting + count(&rest, "points_read"),

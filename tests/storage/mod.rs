@@ -2,6 +2,7 @@
 
 mod damage;
 mod disk;
+mod failing;
 mod killed;
 mod upgrade;
 
@@ -75,8 +76,14 @@ impl Setting {
 
     /// Waits until so many bytes wait on disk.
     fn wait_for_bytes(&self, bytes: u64) {
+        self.wait_for_bytes_of("otlp", bytes);
+    }
+
+    /// The same in this folder.
+    fn wait_for_bytes_of(&self, folder: &str, bytes: u64) {
+        let folder = self.directory().join(folder);
         let len = |path: &PathBuf| path.metadata().map_or(0, |it| it.len());
-        while self.segments().iter().map(len).sum::<u64>() < bytes {
+        while files(&folder, "segment").iter().map(len).sum::<u64>() < bytes {
             std::thread::yield_now();
         }
     }
@@ -86,7 +93,7 @@ fn config(tree: &Path, directory: &Path, address: &str, more: &str) -> String {
     let receiver = format!("{{collection_interval: 2ms, root: {}}}", tree.display());
     let exporter = format!("{INSECURE}, sending_queue: {{queue_size: 3, storage: file_storage}}");
     let storage = format!(
-        "extensions:\n  file_storage: {{directory: {}, {more}}}\nservice:\n  shutdown_timeout: 200ms\n  extensions: [file_storage]\n",
+        "extensions:\n  file_storage: {{directory: {}, {more}}}\nservice:\n  shutdown_timeout: 1m\n  extensions: [file_storage]\n",
         directory.display()
     );
     otlp_config(&receiver, address, &exporter).replace("service:\n", &storage)

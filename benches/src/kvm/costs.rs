@@ -107,7 +107,7 @@ fn sweeps(bench: &Bench, source: Source, owners: &Owners) -> io::Result<Vec<(Wha
         sweep(owners.count(source.has_vms()), nanos(cost.readers))
     };
     all.push((What::Read(source), read));
-    for pipeline in [Pipeline::Null, OTLP] {
+    for pipeline in [Pipeline::Null, Pipeline::Encoded, OTLP] {
         let cost = bench.sweeps(&source.reading(), pipeline, SWEEPS, false)?;
         let of = |cpu| sweep(values(&cost), nanos(cpu));
         all.push((What::Through(source, pipeline), of(cost.cpu)));
@@ -190,7 +190,10 @@ impl What {
             What::Sweep(source) => {
                 format!("{}: the thread that reads, all values taken", source.name())
             }
-            What::Through(source, OTLP) => format!("{}: to OTLP", source.name()),
+            What::Through(source, OTLP) => {
+                format!("{}: to OTLP, sent over loopback", source.name())
+            }
+            What::Through(source, Pipeline::Encoded) => format!("{}: to OTLP", source.name()),
             What::Through(source, _) => format!("{}: metadata, labels, batch", source.name()),
         }
     }

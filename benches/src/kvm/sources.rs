@@ -6,7 +6,7 @@ use crate::reading::Reading;
 pub(super) const INTERVAL: u64 = 20;
 
 /// Sweeps of a measurement, and measurements: a build that is not optimised tells no cost, it only has to work.
-pub(super) const SWEEPS: u64 = if cfg!(debug_assertions) { 5 } else { 100 };
+pub(super) const SWEEPS: u64 = if cfg!(debug_assertions) { 5 } else { 200 };
 pub(super) const ROUNDS: usize = if cfg!(debug_assertions) { 1 } else { 5 };
 
 /// What gives the statistics.

@@ -1,10 +1,11 @@
 //! What of a log is still to be sent: a small file of two slots, written by turns, so that one is always whole.
 //!
 //! ```text
-//! slot = magic | format u32 | generation u64 | end | count u32 | (from, to)… | crc32c u32
+//! slot = magic | format u32 | generation u64 | end | count u32 | (from, to)… | … | tried u16 | … | crc32c u32
 //! ```
 //!
-//! A position is two numbers: requests, points. What stands in the log behind `end` came after the slot was written.
+//! A position is two numbers: requests, points. What stands in the log behind `end` came after the slot was written. Bit n of
+//! `tried` says that range n was under way; it has its place behind that of all ranges.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -24,6 +25,8 @@ pub(crate) const SLOT: usize = 512;
 const HEAD: usize = 4 + 4 + 8 + 16 + 4;
 /// Ranges that there is room for. Where there are more, near ones are joined: what is between them is sent again.
 const MAX_RANGES: usize = 14;
+/// Where `tried` stands.
+const TRIED: usize = HEAD + MAX_RANGES * 32;
 
 /// What a slot says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,6 +35,15 @@ pub(crate) struct Cursor {
     pub(crate) end: LogPosition,
     /// What before that is still to be sent, in order.
     pub(crate) pending: Vec<LogRange>,
+    /// What of that was under way, in order: it may have arrived.
+    pub(crate) tried: Vec<LogRange>,
+}
+
+/// A range that is still to be sent.
+struct Part {
+    range: LogRange,
+    /// Whether it was under way, or something of it was.
+    is_tried: bool,
 }
 
 /// A cursor's file.
@@ -100,13 +112,17 @@ pub(crate) fn to_bytes(generation: u64, cursor: &Cursor) -> [u8; SLOT] {
         bytes.extend_from_slice(&it.points.to_le_bytes());
     };
     position(&mut bytes, cursor.end);
-    let ranges = joined(&cursor.pending);
-    let count = u32::try_from(ranges.len()).unwrap_or_default();
+    let parts = joined(parts(cursor));
+    let count = u32::try_from(parts.len()).unwrap_or_default();
     bytes.extend_from_slice(&count.to_le_bytes());
-    for range in ranges {
+    let mut tried = 0_u16;
+    for (bit, Part { range, is_tried }) in parts.into_iter().enumerate() {
         position(&mut bytes, range.start);
         position(&mut bytes, range.end);
+        tried |= u16::from(is_tried) << bit;
     }
+    bytes.resize(TRIED, 0);
+    bytes.extend_from_slice(&tried.to_le_bytes());
     bytes.resize(SLOT - 4, 0);
     bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
     let mut slot = [0; SLOT];
@@ -114,22 +130,55 @@ pub(crate) fn to_bytes(generation: u64, cursor: &Cursor) -> [u8; SLOT] {
     slot
 }
 
-/// At most so many ranges as there is room for: those with the smallest gaps between them are joined.
-fn joined(ranges: &[LogRange]) -> Vec<LogRange> {
-    let mut ranges = ranges.to_vec();
-    while ranges.len() > MAX_RANGES {
-        let gap = |at: &usize| {
-            ranges[at + 1]
-                .start
-                .requests
-                .saturating_sub(ranges[*at].end.requests)
-        };
-        let Some(at) = (0..ranges.len() - 1).min_by_key(gap) else {
+/// What is still to be sent, in parts of which each was under way, or was not.
+fn parts(cursor: &Cursor) -> Vec<Part> {
+    let mut parts = Vec::new();
+    let mut add = |range: LogRange, is_tried| {
+        if range.start < range.end {
+            parts.push(Part { range, is_tried });
+        }
+    };
+    for pending in &cursor.pending {
+        let mut start = pending.start;
+        for tried in &cursor.tried {
+            let from = tried.start.max(start);
+            let to = tried.end.min(pending.end);
+            if from < to {
+                add(start..from, false);
+                add(from..to, true);
+                start = to;
+            }
+        }
+        add(start..pending.end, false);
+    }
+    parts
+}
+
+/// At most so many parts as there is room for: those are joined that cost the least.
+fn joined(mut parts: Vec<Part>) -> Vec<Part> {
+    while parts.len() > MAX_RANGES {
+        let cost = |at: &usize| cost(&parts[*at], &parts[at + 1]);
+        let Some(at) = (0..parts.len() - 1).min_by_key(cost) else {
             break;
         };
-        ranges[at].end = ranges.remove(at + 1).end;
+        let behind = parts.remove(at + 1);
+        let joined = &mut parts[at];
+        joined.is_tried |= behind.is_tried || joined.range.end < behind.range.start;
+        joined.range.end = behind.range.end;
     }
-    ranges
+    parts
+}
+
+/// What is sent again, or counts as under way, only because two parts are joined: what is between them has arrived.
+fn cost(part: &Part, behind: &Part) -> u64 {
+    let requests = |from: LogPosition, to: LogPosition| to.requests.saturating_sub(from.requests);
+    let between = requests(part.range.end, behind.range.start);
+    if between == 0 && !part.is_tried && !behind.is_tried {
+        return 0;
+    }
+    let untried = [part, behind].into_iter().filter(|it| !it.is_tried);
+    let untried = untried.map(|it| requests(it.range.start, it.range.end));
+    between + untried.sum::<u64>()
 }
 
 /// What a slot says, if it is whole.
@@ -157,14 +206,32 @@ pub(crate) fn parse(slot: &[u8; SLOT]) -> Option<(u64, Cursor)> {
     if !is_whole || count > MAX_RANGES {
         return None;
     }
-    let range = |at: usize| Some(position(at)?..position(at + 16)?);
-    let pending = (0..count).map(|it| range(HEAD + it * 32));
-    let pending: Vec<LogRange> = pending.collect::<Option<_>>()?;
-    let bounds = pending.iter().flat_map(|it| [it.start, it.end]);
+    let is_tried = |bit: usize| content[TRIED + bit / 8] >> (bit % 8) & 1 == 1;
+    let part = |bit: usize| {
+        let at = HEAD + bit * 32;
+        let range = position(at)?..position(at + 16)?;
+        let is_tried = is_tried(bit);
+        Some(Part { range, is_tried })
+    };
+    let parts: Vec<Part> = (0..count).map(part).collect::<Option<_>>()?;
+    let bounds = parts.iter().flat_map(|it| [it.range.start, it.range.end]);
     let is_in_order = bounds
         .chain([end])
         .is_sorted_by(|a, b| a.requests <= b.requests && a.points <= b.points);
-    is_in_order.then_some((generation, Cursor { end, pending }))
+    if !is_in_order {
+        return None;
+    }
+    let mut cursor = Cursor {
+        end,
+        ..Cursor::default()
+    };
+    for Part { range, is_tried } in parts {
+        if range.start < range.end {
+            cursor.tried.extend(is_tried.then(|| range.clone()));
+            cursor.pending.push(range);
+        }
+    }
+    Some((generation, cursor))
 }
 
 #[cfg(test)]
@@ -184,6 +251,7 @@ mod tests {
         let cursor = |end| Cursor {
             end: at(end),
             pending: vec![at(2)..at(3), at(5)..at(end)],
+            tried: vec![at(2)..at(3)],
         };
         for end in 6..10 {
             file.write(&cursor(end)).unwrap();
@@ -202,10 +270,11 @@ mod tests {
     #[test]
     fn too_many_ranges_are_joined_where_they_are_near() {
         let mut ranges: Vec<_> = (0..20).map(|it| at(it * 100)..at(it * 100 + 1)).collect();
-        ranges[3].end = at(390);
+        ranges[3] = at(389)..at(390);
         let cursor = |pending| Cursor {
             end: at(5000),
             pending,
+            tried: Vec::new(),
         };
         let (_, read) = parse(&to_bytes(7, &cursor(ranges.clone()))).unwrap();
         assert_eq!(read.pending.len(), MAX_RANGES);
@@ -219,6 +288,44 @@ mod tests {
                 .iter()
                 .any(|it| it.start <= at(390) && it.end >= at(400))
         );
+        let sent_again: Vec<_> = read
+            .pending
+            .iter()
+            .filter(|it| !ranges.contains(it))
+            .collect();
+        assert!(!sent_again.is_empty());
+        assert!(read.tried.iter().eq(sent_again), "what is between arrived");
+    }
+
+    #[test]
+    fn what_was_under_way_stays_so_and_no_more_than_that_as_far_as_there_is_room() {
+        let cursor = Cursor {
+            end: at(5000),
+            pending: vec![at(0)..at(10), at(20)..at(5000)],
+            tried: vec![at(3)..at(4), at(9)..at(22), at(30)..at(31)],
+        };
+        let (_, read) = parse(&to_bytes(7, &cursor)).unwrap();
+        let expected = [at(3)..at(4), at(9)..at(10), at(20)..at(22), at(30)..at(31)];
+        assert_eq!(read.tried, expected);
+        let sum = |ranges: &[LogRange]| -> u64 {
+            let lengths = ranges.iter().map(|it| it.end.requests - it.start.requests);
+            lengths.sum()
+        };
+        assert_eq!(sum(&read.pending), 10 + 4980);
+        // Every third request is under way, of which there is no room for each: those between them count too, and no others.
+        let tried = (0..20).map(|it| at(it * 3)..at(it * 3 + 1)).collect();
+        let cursor = Cursor {
+            end: at(5000),
+            pending: vec![at(0)..at(5000)],
+            tried,
+        };
+        let (_, read) = parse(&to_bytes(7, &cursor)).unwrap();
+        assert_eq!(sum(&read.pending), 5000);
+        assert!((20..=58).contains(&sum(&read.tried)), "{read:?}");
+        assert!(cursor.tried.iter().all(|it| {
+            let mut all = read.tried.iter();
+            all.any(|tried| tried.start <= it.start && it.end <= tried.end)
+        }));
     }
 
     #[test]
@@ -226,6 +333,7 @@ mod tests {
         let cursor = Cursor {
             end: at(9),
             pending: vec![at(1)..at(2)],
+            tried: vec![at(1)..at(2)],
         };
         let slot = to_bytes(7, &cursor);
         assert_eq!(parse(&slot), Some((7, cursor)));

@@ -1,36 +1,27 @@
-//! What a directory holds, for `queue`.
+//! What a log holds, for who only looks at it.
 
 use std::path::Path;
 
 use pipeline::{Batch, LogPosition, StoredLog};
 
-use crate::directory::{exporters, folder};
+use crate::directory::folder;
 use crate::log::recover;
 use crate::segment::{Item, SegmentReader};
 
-/// Looks at all logs, and changes nothing.
+/// Looks at an exporter's log, and changes nothing.
 pub(crate) fn inspect(
     directory: &Path,
-    visit: &mut dyn FnMut(&str, &[Batch]),
-) -> Result<Vec<StoredLog>, String> {
-    let all = exporters(directory);
-    let all = all.map_err(|error| format!("cannot read {}: {error}", directory.display()))?;
-    let looked_at = all.into_iter().map(|exporter| {
-        let folder = folder(directory, &exporter);
-        let mut log = StoredLog::new(exporter);
-        if let Err(error) = look(&folder, &mut log, visit) {
-            log.damage.push(error);
-        }
-        log
-    });
-    Ok(looked_at.collect())
+    exporter: &str,
+    visit: &mut dyn FnMut(&[Batch]),
+) -> StoredLog {
+    let mut log = StoredLog::new(exporter);
+    if let Err(error) = look(&folder(directory, exporter), &mut log, visit) {
+        log.damage.push(error);
+    }
+    log
 }
 
-fn look(
-    folder: &Path,
-    log: &mut StoredLog,
-    visit: &mut dyn FnMut(&str, &[Batch]),
-) -> Result<(), String> {
+fn look(folder: &Path, log: &mut StoredLog, visit: &mut dyn FnMut(&[Batch])) -> Result<(), String> {
     let error = |error: std::io::Error| format!("cannot read {}: {error}", folder.display());
     for entry in std::fs::read_dir(folder).map_err(error)? {
         let entry = entry.map_err(error)?;
@@ -64,7 +55,7 @@ fn look(
                     log.times_unix_nano = Some((times.0.min(time), times.1.max(time)));
                     log.requests += 1;
                     log.points += envelope.points;
-                    visit(&log.exporter, &request);
+                    visit(&request);
                 }
                 Ok(Item::End { torn }) => {
                     if torn.is_some() || reader.is_damaged() {

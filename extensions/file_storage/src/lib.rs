@@ -14,14 +14,14 @@ mod thread;
 
 use std::fmt;
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use pipeline::telemetry::Warnings;
 use pipeline::{
     Batch, Component, Context, Error, Extension, Host, RequestLog, Result, Right, Shutdown,
-    Storage, StoredLog, Thin, async_trait,
+    Storage, StoredLog, WhenFull, async_trait,
 };
 
 pub use config::Config;
@@ -102,11 +102,11 @@ impl Extension for FileStorage {
 }
 
 impl Storage for Directory {
-    fn open(&self, exporter: &str, thin: Option<Thin>) -> Result<Box<dyn RequestLog>> {
+    fn open(&self, exporter: &str, when_full: WhenFull) -> Result<Box<dyn RequestLog>> {
         let folder = directory::folder(&self.path, exporter);
         directory::make_folder(&folder).map_err(Error::new)?;
         let (settings, warnings) = (self.settings, self.warnings.clone());
-        let log = Log::open(&folder, settings, warnings.clone(), thin).map_err(Error::new)?;
+        let log = Log::open(&folder, settings, warnings.clone(), when_full).map_err(Error::new)?;
         let (handle, thread) = thread::new(log, settings, self.replay, warnings);
         let spawned = std::thread::Builder::new()
             .name("storage".into())
@@ -115,8 +115,17 @@ impl Storage for Directory {
         Ok(Box::new(handle))
     }
 
-    fn inspect(&self, visit: &mut dyn FnMut(&str, &[Batch])) -> Result<Vec<StoredLog>> {
-        inspect::inspect(&self.path, visit).map_err(Error::new)
+    fn directory(&self) -> &Path {
+        &self.path
+    }
+
+    fn exporters(&self) -> Result<Vec<String>> {
+        let all = directory::exporters(&self.path);
+        all.map_err(|error| Error::new(format!("cannot read {}: {error}", self.path.display())))
+    }
+
+    fn inspect(&self, exporter: &str, visit: &mut dyn FnMut(&[Batch])) -> StoredLog {
+        inspect::inspect(&self.path, exporter, visit)
     }
 }
 

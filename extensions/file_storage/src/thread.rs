@@ -25,13 +25,14 @@ const MAX_WAITING: u64 = 1024;
 enum Command {
     Append(LogPosition, Vec<Batch>),
     Read(LogRange, u64),
-    Keep(Vec<LogRange>),
+    Keep(Vec<LogRange>, Vec<LogRange>),
 }
 
 /// A log as an exporter has it.
 #[derive(Debug)]
 pub(crate) struct LogHandle {
     found: Vec<LogRange>,
+    tried: Vec<LogRange>,
     end: LogPosition,
     replay: Replay,
     /// Requests that were handed over, and not told of yet.
@@ -50,6 +51,8 @@ pub(crate) struct LogThread {
     last_sync: Instant,
     /// Whether the last request could not be written.
     is_failing: bool,
+    /// What was last told of that.
+    is_full: bool,
     warnings: Warnings,
 }
 
@@ -64,6 +67,7 @@ pub(crate) fn new(
     let (own_events, events) = tokio::sync::mpsc::unbounded_channel();
     let handle = LogHandle {
         found: log.cursor().pending.clone(),
+        tried: log.cursor().tried.clone(),
         end: log.cursor().end,
         replay,
         waiting: 0,
@@ -78,6 +82,7 @@ pub(crate) fn new(
         events: own_events,
         last_sync: Instant::now(),
         is_failing: false,
+        is_full: false,
         warnings,
     };
     (handle, thread)
@@ -87,6 +92,10 @@ pub(crate) fn new(
 impl RequestLog for LogHandle {
     fn found(&self) -> Vec<LogRange> {
         self.found.clone()
+    }
+
+    fn tried(&self) -> Vec<LogRange> {
+        self.tried.clone()
     }
 
     fn end(&self) -> LogPosition {
@@ -123,8 +132,10 @@ impl RequestLog for LogHandle {
         }
     }
 
-    fn keep(&mut self, ranges: Vec<LogRange>) {
-        let _ = self.commands.send(Command::Keep(ranges));
+    fn keep(&mut self, ranges: Vec<LogRange>, tried: Vec<LogRange>) {
+        if self.commands.send(Command::Keep(ranges, tried)).is_err() {
+            let _ = self.own_events.send(LogEvent::Kept);
+        }
     }
 
     async fn event(&mut self) -> LogEvent {
@@ -143,6 +154,7 @@ impl RequestLog for LogHandle {
 impl LogThread {
     /// Works until the handle is dropped, and closes the log.
     pub(crate) fn run(mut self) {
+        self.tell_if_full();
         loop {
             let first = match self.commands.recv_timeout(self.timeout()) {
                 Ok(command) => Some(command),
@@ -165,15 +177,17 @@ impl LogThread {
     }
 
     fn work(&mut self, commands: Vec<Command>) {
-        let mut appended = Vec::new();
+        let (mut appended, mut kept) = (Vec::new(), 0);
         for command in commands {
             match command {
                 Command::Append(at, request) => {
                     let result = self.log.append(at, &request, now_unix_nano());
-                    appended.push((at, result.is_ok()));
-                    self.note(result);
+                    appended.push((at, result));
                 }
-                Command::Keep(ranges) => self.log.keep(ranges),
+                Command::Keep(ranges, tried) => {
+                    self.log.keep(ranges, tried);
+                    kept += 1;
+                }
                 Command::Read(range, points) => {
                     let Read {
                         requests,
@@ -188,49 +202,61 @@ impl LogThread {
                 }
             }
         }
-        let is_synced = self.sync();
-        for (at, is_stored) in appended {
-            let is_stored = is_stored && is_synced;
+        let synced = self.sync();
+        let failed = appended.iter().find_map(|(_, it)| it.as_ref().err());
+        match failed.or(synced.as_ref().err()) {
+            Some(error) => self.fails(error),
+            None if appended.is_empty() => {}
+            None => self.works(),
+        }
+        for (at, result) in appended {
+            let is_stored = result.is_ok() && synced.is_ok();
             self.tell(LogEvent::Appended { at, is_stored });
         }
         if let Some((before, is_old)) = self.log.cut(now_unix_nano()) {
             self.tell(LogEvent::Cut { before, is_old });
         }
         self.log.write_cursor();
+        (0..kept).for_each(|_| self.tell(LogEvent::Kept));
+        self.tell_if_full();
     }
 
-    /// Whether what was appended is on the disk itself, as far as that is asked for.
-    fn sync(&mut self) -> bool {
+    fn tell_if_full(&mut self) {
+        let is_full = self.log.is_full();
+        if std::mem::replace(&mut self.is_full, is_full) != is_full {
+            self.tell(LogEvent::Full(is_full));
+        }
+    }
+
+    /// Returns when what was appended is on the disk itself, as far as that is asked for. After a failure it is, at each time:
+    /// what could not be forced onto the disk once is not there until that succeeds.
+    fn sync(&mut self) -> std::io::Result<()> {
         let is_due = match self.settings.fsync {
             Fsync::Each => true,
-            Fsync::Interval => self.last_sync.elapsed() >= SYNC_INTERVAL,
+            Fsync::Interval => self.is_failing || self.last_sync.elapsed() >= SYNC_INTERVAL,
             Fsync::Never => false,
         };
         if !is_due || self.log.is_synced() {
-            return true;
+            return Ok(());
         }
         self.last_sync = Instant::now();
-        let result = self.log.sync();
-        let is_ok = result.is_ok();
-        if !is_ok {
-            self.note(result);
-        }
-        is_ok
+        self.log.sync()
     }
 
-    /// Says once when the disk begins to fail, and once when it works again.
-    fn note(&mut self, result: std::io::Result<()>) {
-        let was_failing = std::mem::replace(&mut self.is_failing, result.is_err());
-        match result {
-            Err(error) if !was_failing => {
-                let message = "the queue cannot be written to the disk; what comes is kept in memory meanwhile";
-                self.warnings.warn_again(message, &error.to_string());
-            }
-            Ok(()) if was_failing => {
-                let message = "the queue can be written to the disk again";
-                self.warnings.warn_again(message, "");
-            }
-            _ => {}
+    /// Says once when the disk begins to fail.
+    fn fails(&mut self, error: &std::io::Error) {
+        if !std::mem::replace(&mut self.is_failing, true) {
+            let message =
+                "the queue cannot be written to the disk; what comes is kept in memory meanwhile";
+            self.warnings.warn_again(message, &error.to_string());
+        }
+    }
+
+    /// Says once when it works again.
+    fn works(&mut self) {
+        if std::mem::replace(&mut self.is_failing, false) {
+            let message = "the queue can be written to the disk again";
+            self.warnings.warn_again(message, "");
         }
     }
 

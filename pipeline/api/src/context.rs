@@ -2,12 +2,13 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use crate::budget::Budget;
 use crate::build_info::BuildInfo;
 use crate::color::ColorChoice;
+use crate::config::InitialDelay;
 use crate::data::{Attributes, Scope};
 use crate::error::Result;
 use crate::remark::Remark;
@@ -47,6 +48,8 @@ pub struct Context {
     pub color: ColorChoice,
     host_root: PathBuf,
     is_once: bool,
+    /// The part of its longest time that a random delay takes.
+    random_part: Arc<OnceLock<f64>>,
     read: Arc<Mutex<Vec<PathBuf>>>,
     watches: Arc<Mutex<Vec<FileWatch>>>,
     remarks: Arc<Mutex<Vec<Remark>>>,
@@ -75,6 +78,7 @@ impl Context {
             color: ColorChoice::default(),
             host_root: host_root.into(),
             is_once: false,
+            random_part: Arc::default(),
             read: Arc::default(),
             watches: Arc::default(),
             remarks: Arc::default(),
@@ -246,6 +250,24 @@ impl Context {
     #[must_use]
     pub fn is_once(&self) -> bool {
         self.is_once
+    }
+
+    /// How long a receiver waits before its first sweep. What is random of it is drawn once, and logged then: all receivers of
+    /// a program wait for the same part of their longest time, so that what they sweep together still goes out together.
+    /// With `--once` nobody waits for chance.
+    #[must_use]
+    pub fn initial_delay(&self, delay: InitialDelay) -> Duration {
+        if self.is_once && matches!(delay, InitialDelay::Random { .. }) {
+            return Duration::ZERO;
+        }
+        let draw = || {
+            let part = fastrand::f64();
+            let component = &*self.id;
+            let first_sweep_in = delay.at(|| part);
+            tracing::info!(component, ?first_sweep_in, "`initial_delay` is random");
+            part
+        };
+        delay.at(|| *self.random_part.get_or_init(draw))
     }
 
     /// Whether the host is seen through this process's own root, and not through a mount in a container.

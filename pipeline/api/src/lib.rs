@@ -189,7 +189,9 @@ pub use registry::{Build, Decode, Factory, Registration};
 pub use remark::Remark;
 pub use rights::{Needs, Right};
 pub use status::{ComponentStatus, Condition, Status};
-pub use storage::{LogEvent, LogPosition, LogRange, Replay, RequestLog, Storage, StoredLog, Thin};
+pub use storage::{
+    LogEvent, LogPosition, LogRange, Replay, RequestLog, Storage, StoredLog, Thin, WhenFull,
+};
 pub use watched::{FileReader, FileWatch, RELOAD_INTERVAL, Watched};
 
 pub use {async_trait::async_trait, inventory, opentelemetry_proto, schemars, serde};

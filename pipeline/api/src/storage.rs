@@ -2,6 +2,7 @@
 //! who asks for it.
 
 use std::ops::Range;
+use std::path::Path;
 
 use async_trait::async_trait;
 
@@ -10,19 +11,35 @@ use crate::error::Result;
 
 /// Keeps a log of requests for each exporter that names the extension in `sending_queue.storage`.
 pub trait Storage: Send + Sync + 'static {
-    /// Opens the log of this exporter, once, after the extension has [started](crate::Extension::start). With `thin`, what
-    /// waits there is thinned before anything is dropped for want of room.
+    /// Opens the log of this exporter, once, after the extension has [started](crate::Extension::start).
     ///
     /// # Errors
     /// Why what is there cannot be gone on with: it ends the program.
-    fn open(&self, exporter: &str, thin: Option<Thin>) -> Result<Box<dyn RequestLog>>;
+    fn open(&self, exporter: &str, when_full: WhenFull) -> Result<Box<dyn RequestLog>>;
 
-    /// Looks at all logs without changing anything: `visit` gets each request that is still to be sent, with the
-    /// exporter's id. May be called without a start, beside a program that runs.
+    /// Where the logs are.
+    fn directory(&self) -> &Path;
+
+    /// The ids of the exporters that have a log there, sorted.
     ///
     /// # Errors
     /// Why there is nothing to be looked at.
-    fn inspect(&self, visit: &mut dyn FnMut(&str, &[Batch])) -> Result<Vec<StoredLog>>;
+    fn exporters(&self) -> Result<Vec<String>>;
+
+    /// Looks at an exporter's log without changing anything: `visit` gets each request that is still to be sent. May be
+    /// called without a start, beside a program that runs.
+    fn inspect(&self, exporter: &str, visit: &mut dyn FnMut(&[Batch])) -> StoredLog;
+}
+
+/// What a log does that has more than it may.
+#[derive(Clone, Copy, Debug)]
+pub enum WhenFull {
+    /// What waits is thinned; where that gives no room the oldest requests are dropped.
+    Thin(Thin),
+    /// The oldest requests are dropped.
+    DropOldest,
+    /// Nothing gives way: [`LogEvent::Full`] tells who appends.
+    Keep,
 }
 
 /// Thins requests that are in order: of 2^n sweeps in a row one is left, and what it does not hold of the others. What is
@@ -59,6 +76,9 @@ pub trait RequestLog: Send + 'static {
     /// What was there when it was opened, and is still to be sent, in order; empty ranges are none.
     fn found(&self) -> Vec<LogRange>;
 
+    /// What of that was under way when the log was last used: it may have arrived.
+    fn tried(&self) -> Vec<LogRange>;
+
     /// Where the next request stands.
     fn end(&self) -> LogPosition;
 
@@ -72,8 +92,9 @@ pub trait RequestLog: Send + 'static {
     /// [`LogEvent::Read`] is the answer.
     fn read(&mut self, range: LogRange, points: u64);
 
-    /// Says what is still to be sent, in order; all else is done with.
-    fn keep(&mut self, ranges: Vec<LogRange>);
+    /// Says what is still to be sent, in order, and what of that may have arrived; all else is done with. For each time
+    /// there is a [`LogEvent::Kept`].
+    fn keep(&mut self, ranges: Vec<LogRange>, tried: Vec<LogRange>);
 
     /// What comes next. May be cancelled. Never comes where the log's thread has ended.
     async fn event(&mut self) -> LogEvent;
@@ -109,6 +130,10 @@ pub enum LogEvent {
         /// How many of the points that cannot be read were thinned.
         thinned: u64,
     },
+    /// With [`WhenFull::Keep`]: whether it has more than it may from now on. What is appended all the same is taken.
+    Full(bool),
+    /// What [`RequestLog::keep`] said is written down, if the disk took it: who opens the log after a sudden end finds it so.
+    Kept,
     /// What was before this is no longer there: it was too much, or too old.
     Cut {
         /// The first request that is still there.

@@ -6,18 +6,19 @@ use std::sync::Arc;
 use pipeline::telemetry::{Counters, RuleLog};
 use pipeline::{
     Context, Demand, Exporter as _, Extension, FileWatch, Outlet, PipelineShape, Processor,
-    Receiver, ReceiverClock, RequestLog, Shutdown, StartupReport, Status, Storage, Thin,
+    Receiver, ReceiverClock, Shutdown, StartupReport, Status, Storage,
 };
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::builder::Builder;
-use crate::config::{Config, DeliveryConfig, Diagnostic, Overflow, Sandbox};
-use crate::exporter::{ExporterTask, PersistentQueue, StartedExporter, Surroundings, thin};
+use crate::config::{Config, DeliveryConfig, Diagnostic, Sandbox};
+use crate::exporter::{ExporterTask, PersistentQueue, StartedExporter, Surroundings};
 use crate::fanout::{Output, fanout};
 use crate::join::{FirstOfEach, Joins, Way};
 use crate::memory::MemoryLimit;
 use crate::processor::{Request, run_processor};
+use crate::request_logs::RequestLogs;
 use crate::sandbox::ComponentNeeds;
 
 /// All components, built, and how they hang together.
@@ -142,38 +143,14 @@ impl Graph {
         let exporters = exporters.map(|(id, (exporter, _))| (id.clone(), Arc::clone(exporter)));
         exporters.collect()
     }
-
-    /// Opens the logs of the exporters that keep their queues on disk, once the extensions have started.
-    ///
-    /// # Errors
-    /// Why one cannot be gone on with, the exporter's id first.
-    pub(crate) fn open_logs(&self) -> Result<RequestLogs, String> {
-        let mut logs = RequestLogs::new();
-        for (id, (_, config)) in &self.exporters {
-            // That it is one was checked.
-            let storage = config.queue.storage.as_ref();
-            if let Some(storage) = storage.and_then(|it| self.storages.get(it)) {
-                let coalesces = config.overflow == Overflow::Coalesce;
-                let thin = coalesces.then_some(thin as Thin);
-                let log = storage
-                    .open(id, thin)
-                    .map_err(|error| format!("{id}: {error}"))?;
-                logs.insert(id.clone(), log);
-            }
-        }
-        Ok(logs)
-    }
 }
-
-/// The logs of exporters, by their ids.
-pub(crate) type RequestLogs = BTreeMap<String, Box<dyn RequestLog>>;
 
 /// What runs.
 pub(crate) struct RunningGraph {
     /// All but the exporters' own tasks.
     pub(crate) tasks: JoinSet<Ended>,
-    /// Tells the exporters that the time for draining is over.
-    pub(crate) give_up: watch::Sender<bool>,
+    /// Tell the exporters that the time for draining is over.
+    pub(crate) give_up: Vec<watch::Sender<bool>>,
     /// Each with the receiver's id.
     pub(crate) startup_reports: mpsc::UnboundedReceiver<(Arc<str>, StartupReport)>,
     /// How many receivers there are.
@@ -201,16 +178,17 @@ pub(crate) fn spawn(
     counters: &Counters,
 ) -> RunningGraph {
     let mut tasks = JoinSet::new();
-    let (give_up, hear_give_up) = watch::channel(false);
+    let mut all_give_up = Vec::new();
     let capacity = graph.capacity;
     let (memory, sandbox) = (graph.memory, graph.sandbox);
-    let pipelines = graph.pipelines.iter();
-    let joins = Joins::new(pipelines.map(|it| (&*it.name, &*it.exporters)));
+    let joins = Joins::new(graph.pipelines.iter().map(|it| (&*it.name, &*it.exporters)));
     let mut exporters: BTreeMap<String, Output> = BTreeMap::new();
     let shared = shared_exporters(&graph.pipelines);
     for (id, (exporter, config)) in graph.exporters {
         let (mut to, from) = mpsc::channel(capacity);
-        let demand = exporter.demand();
+        let (give_up, hear_give_up) = watch::channel(false);
+        all_give_up.push(give_up.clone());
+        let (demand, overflow) = (exporter.demand(), config.overflow);
         let surroundings = Surroundings {
             once,
             is_shared: shared.contains(&id),
@@ -218,16 +196,17 @@ pub(crate) fn spawn(
             sandbox,
         };
         let status = exporter.status().clone();
-        let task = ExporterTask::new(
+        let mut task = ExporterTask::new(
             exporter,
             config,
             surroundings,
             counters.of(&id),
             status,
-            Shutdown::new(hear_give_up.clone()),
+            Shutdown::new(hear_give_up),
         );
-        let from = match logs.remove(&id) {
-            Some(log) => spawn_persistent_queue(log, &task, from, &hear_give_up, &mut tasks),
+        let behind = |log| task.behind(log, give_up, overflow, once);
+        let from = match logs.remove(&id).map(behind) {
+            Some(queue) => spawn_queue(queue, from, &mut tasks),
             None => from,
         };
         spawn_exporter(id.clone(), task, from, &mut tasks);
@@ -294,7 +273,7 @@ pub(crate) fn spawn(
     }
     RunningGraph {
         tasks,
-        give_up,
+        give_up: all_give_up,
         startup_reports,
         receivers,
         exporters,
@@ -318,17 +297,11 @@ fn spawn_exporter(
 }
 
 /// Starts an exporter's queue on disk; where its task gets requests from.
-fn spawn_persistent_queue(
-    log: Box<dyn RequestLog>,
-    exporter: &ExporterTask,
+fn spawn_queue(
+    (queue, stored): (PersistentQueue, mpsc::Receiver<Request>),
     from: mpsc::Receiver<Request>,
-    hear_give_up: &watch::Receiver<bool>,
     tasks: &mut JoinSet<Ended>,
 ) -> mpsc::Receiver<Request> {
-    // What it has in here is in no queue: one at a time.
-    let (to, stored) = mpsc::channel(1);
-    let give_up = Shutdown::new(hear_give_up.clone());
-    let queue = PersistentQueue::new(log, exporter.accounting(), to, give_up);
     tasks.spawn(async move {
         queue.run(from).await;
         Ended::Stage

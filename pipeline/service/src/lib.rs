@@ -13,6 +13,7 @@ mod inspect;
 mod join;
 mod memory;
 mod processor;
+mod request_logs;
 mod resource;
 mod sandbox;
 mod service_manager;

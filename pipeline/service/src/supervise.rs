@@ -15,6 +15,7 @@ use crate::exporter::OwnTasks;
 use crate::extensions;
 use crate::files;
 use crate::graph::{Ended, Graph, RunningGraph, spawn};
+use crate::request_logs;
 use crate::service_manager::ServiceManager;
 use crate::signals::{Signals, Wish};
 use crate::telemetry::{Reader, StartupReporter, SummaryReporter, start_readers};
@@ -56,7 +57,7 @@ pub(crate) async fn run(
         started = OwnTasks::start(graph.started_exporters(), &counters, workers) => started?,
         _ = signals.next() => return exit_result(options, &required, &counters),
     };
-    let logs = graph.open_logs()?;
+    let logs = request_logs::open(&graph)?;
     let (end, shutdown) = watch::channel(false);
     let mut running = {
         let _spawned_there = workers.enter();
@@ -161,7 +162,9 @@ async fn finish(
     (mut readers, mut extensions): (BackgroundTasks, BackgroundTasks),
     counters: &Counters,
 ) -> Option<String> {
-    running.give_up.send_replace(true);
+    for exporter in &running.give_up {
+        exporter.send_replace(true);
+    }
     let counted = async { while running.tasks.join_next().await.is_some() {} };
     // What hangs does not end; and what blocks its thread cannot even be taken off it.
     let _ = timeout(COUNTING, counted).await;

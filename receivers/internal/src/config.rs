@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use pipeline::AnyValue;
-use pipeline::config::Duration;
+use pipeline::config::{Duration, InitialDelay};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +14,7 @@ pub struct Config {
     /// The time between sweeps.
     pub collection_interval: Duration,
     /// The time before the first sweep.
-    pub initial_delay: Duration,
+    pub initial_delay: InitialDelay,
     /// How much is told.
     pub level: Level,
     /// Labels for every series.
@@ -25,7 +25,7 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             collection_interval: Duration::from_secs(10),
-            initial_delay: Duration::from_secs(0),
+            initial_delay: InitialDelay::default(),
             level: Level::Normal,
             labels: BTreeMap::new(),
         }

@@ -53,7 +53,7 @@ impl Receiver for Internal {
     ) -> Result<()> {
         let (config, context) = (self.config, self.context);
         let interval = config.collection_interval.0;
-        let mut ticks = clock.ticks(interval, config.initial_delay.0);
+        let mut ticks = clock.ticks(interval, context.initial_delay(config.initial_delay));
         let mut sweeper = Sweeper::new(config, &context, demand);
         out.report_startup(startup(sweeper.series()));
         let mut next = 0;

@@ -195,7 +195,7 @@ pub const THEIRS: [MetricInfo; 13] = [
 
 /// Those that it has not.
 #[rustfmt::skip] // one a line
-pub const OURS: [MetricInfo; 39] = [
+pub const OURS: [MetricInfo; 40] = [
     info("statsfs_collector_points_lost", true, "{datapoints}", &[COMPONENT], Level::Basic, true, "Points that are lost: dropped for a reason that is a loss, or rejected by the far side."),
     info("statsfs_collector_points_dropped", true, "{datapoints}", &[COMPONENT, "reason", "loss"], Level::Normal, false, "Points that went no further, by reason; `loss` is `true` where that is a loss."),
     info("statsfs_collector_series_refused", true, "{series}", &[COMPONENT, "reason"], Level::Normal, false, "Series that are left out, by reason."),
@@ -232,6 +232,7 @@ pub const OURS: [MetricInfo; 39] = [
     info("statsfs_collector_values_carried", true, "{values}", &["processor"], Level::Normal, false, "Values of members that showed nothing in a sweep, and counted with what they had shown before."),
     info("statsfs_collector_points_handed", true, "{datapoints}", &["exporter"], Level::Normal, true, "Points that were handed to the exporter."),
     info("statsfs_collector_points_rejected", true, "{datapoints}", &["exporter"], Level::Normal, true, "Points that the far side refused for good."),
+    info("statsfs_collector_points_resent", true, "{datapoints}", &["exporter"], Level::Normal, false, "Points that its queue on disk had under way when the program last ended, and sends again: they may arrive twice."),
     info("statsfs_collector_points_queued", false, "{datapoints}", &["exporter"], Level::Normal, true, "Points that were handed to it, and are neither sent nor dropped yet."),
     info("statsfs_collector_points_deferred", false, "{datapoints}", &["exporter"], Level::Normal, false, "Points that it holds back, of series that the far side refuses for the time being."),
     info("statsfs_collector_requests_retried", true, "{requests}", &["exporter"], Level::Normal, true, "Attempts after one that failed."),

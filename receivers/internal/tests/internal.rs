@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use pipeline::config::InitialDelay;
 use pipeline::telemetry::{Counter, Counters, DropReason};
 use pipeline::{
     Attributes, Batch, Component, Context, Demand, Outlet, Receiver, ReceiverClock, Scope,
@@ -16,6 +17,8 @@ use tokio::sync::{mpsc, watch};
 fn it_keeps_the_contracts_of_components() {
     let yaml = "{collection_interval: 20ms, initial_delay: 0s, level: detailed, labels: {a: b}}";
     pipeline::testing::assert_contracts::<Internal>(include_str!("../README.md"), yaml, "");
+    let random = "{collection_interval: 20ms, initial_delay: {random: 1ms}}";
+    pipeline::testing::assert_contracts::<Internal>(include_str!("../README.md"), random, "");
     let none = pipeline::testing::mistakes::<Internal>("{collection_interval: 0s}");
     assert_eq!(none, ["collection_interval: has to be more than 0s"]);
 }
@@ -34,16 +37,22 @@ const COMPONENTS: [(&str, &str); 5] = [
     ("receiver", "statsfs"),
 ];
 
-fn start(level: Level, counters: &Counters, demand: Demand) -> Running {
+fn program(counters: &Counters) -> Context {
     let components = COMPONENTS.map(|(kind, id)| (kind, Arc::from(id)));
     let resource = Attributes::from_iter([("host.name", "test")]);
-    let context = Context::new(Arc::new(resource), counters.clone(), "/")
-        .with_components(components.into())
-        .of("internal", Scope::new("test", "0.0.0"));
+    Context::new(Arc::new(resource), counters.clone(), "/").with_components(components.into())
+}
+
+fn start(level: Level, counters: &Counters, demand: Demand) -> Running {
     let config = Config {
         level,
         ..Config::default()
     };
+    run(config, &program(counters), demand)
+}
+
+fn run(config: Config, program: &Context, demand: Demand) -> Running {
+    let context = program.of("internal", Scope::new("test", "0.0.0"));
     let receiver = Box::new(Internal::build(config, &context).unwrap());
     let (end, hear) = watch::channel(false);
     let (to, batches) = mpsc::channel(1);
@@ -219,4 +228,49 @@ async fn what_is_not_wanted_is_left_out_and_what_is_wanted_more_rarely_waits() {
         panic!("{second:?}")
     };
     assert!((uptime - 30.0).abs() < 0.5, "{uptime}");
+}
+
+/// A random delay of less than so many seconds.
+fn random(seconds: u64) -> InitialDelay {
+    InitialDelay::Random {
+        random: pipeline::config::Duration::from_secs(seconds),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn receivers_of_a_program_wait_for_the_same_part_of_a_random_delay_and_then_keep_their_interval()
+ {
+    let program = program(&Counters::new("service"));
+    let started = tokio::time::Instant::now();
+    let sweeps = async |seconds| {
+        let config = Config {
+            initial_delay: random(seconds),
+            ..Config::default()
+        };
+        let mut running = run(config, &program, Demand::everything());
+        running.sweep().await;
+        let (first, swept) = (started.elapsed(), tokio::time::Instant::now());
+        running.sweep().await;
+        (first, swept.elapsed())
+    };
+    let (hour, two_hours) = tokio::join!(sweeps(3_600), sweeps(7_200));
+    assert!(hour.0 < Duration::from_hours(1), "{hour:?}");
+    // tokio's timer goes by whole milliseconds.
+    let millis = [hour.0 * 2, two_hours.0].map(|it| it.as_millis());
+    assert!(millis[0].abs_diff(millis[1]) <= 2, "{millis:?}");
+    for (_, interval) in [hour, two_hours] {
+        assert!(interval.as_millis().abs_diff(10_000) <= 1, "{interval:?}");
+    }
+}
+
+#[test]
+fn each_program_draws_a_random_delay_of_its_own_and_with_once_there_is_none() {
+    let counters = Counters::new("service");
+    let drawn = (0..8).map(|_| program(&counters).initial_delay(random(60)));
+    let drawn: std::collections::BTreeSet<_> = drawn.collect();
+    assert!(drawn.len() > 1 && drawn.iter().all(|it| it.as_secs() < 60));
+    let once = program(&counters).with_once(true);
+    assert_eq!(once.initial_delay(random(60)), Duration::ZERO);
+    let fixed = InitialDelay::Fixed(pipeline::config::Duration::from_secs(60));
+    assert_eq!(once.initial_delay(fixed), Duration::from_mins(1));
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use pipeline::AnyValue;
-use pipeline::config::Duration;
+use pipeline::config::{Duration, InitialDelay};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +20,7 @@ pub struct Config {
     /// The time between sweeps.
     pub collection_interval: Duration,
     /// The time before the first sweep.
-    pub initial_delay: Duration,
+    pub initial_delay: InitialDelay,
     /// How often all processes are looked at again.
     pub rescan_interval: Duration,
     /// Whether durations are in seconds and amounts of memory in bytes, whatever the kernel counts in.
@@ -38,7 +38,7 @@ impl Default for Config {
             levels: vec![Level::Vm, Level::Vcpu],
             identity: vec![IdentityPart::Uuid, IdentityPart::Name, IdentityPart::Pid],
             collection_interval: Duration::from_secs(10),
-            initial_delay: Duration::from_secs(0),
+            initial_delay: InitialDelay::default(),
             rescan_interval: Duration::from_secs(60),
             normalize_units: false,
             labels: BTreeMap::new(),

@@ -40,6 +40,8 @@ mod units;
 mod vm;
 mod vms;
 
+use std::time::Duration;
+
 use pipeline::{
     Component, Context, Demand, Error, Inspection, Outlet, Receiver, ReceiverClock, Result, Right,
     async_trait,
@@ -138,9 +140,12 @@ impl Kvm {
     ) -> Result<()> {
         let (config, context) = (self.config, self.context);
         let interval = config.collection_interval.0;
-        // `inspect` looks now.
-        let delay = inspection.is_none().then_some(config.initial_delay.0);
-        let ticks = clock.ticks(interval, delay.unwrap_or_default());
+        let delay = match &inspection {
+            // It is looked at now.
+            Some(_) => Duration::ZERO,
+            None => context.initial_delay(config.initial_delay),
+        };
+        let ticks = clock.ticks(interval, delay);
         let counters = context.counters.clone();
         let purpose = Purpose::of(inspection.as_ref());
         let make = move || sweeper::Sweeper::new(config, context, demand, purpose);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use pipeline::AnyValue;
-use pipeline::config::{AbsentValues, ByteSize, Duration, Pattern};
+use pipeline::config::{AbsentValues, ByteSize, Duration, InitialDelay, Pattern};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -25,7 +25,7 @@ pub struct Config {
     pub collection_interval: Duration,
     /// The time before the first sweep.
     #[serde(default)]
-    pub initial_delay: Duration,
+    pub initial_delay: InitialDelay,
     /// How long a sweep may take; files that are not read by then are left out and counted, and read first at the next one.
     #[serde(default = "five_seconds")]
     pub timeout: Duration,

@@ -19,6 +19,7 @@ mod tables;
 
 use std::time::Duration;
 
+use pipeline::config::InitialDelay;
 use pipeline::{
     Component, Context, Demand, Error, Inspection, Outlet, Receiver, ReceiverClock, Remark, Result,
     async_trait,
@@ -95,6 +96,7 @@ impl Component for Statsfs {
         }
         remark_subsystem(&config, context);
         rights::say(&config, context);
+        remark_alignment(&config, context);
         Ok(Statsfs {
             config,
             context: context.clone(),
@@ -117,6 +119,17 @@ fn remark_subsystem(config: &Config, context: &Context) {
             help: format!("`subsystem: {name}`, beside `root`, makes the root itself the subsystem"),
         }),
         (None, _) => {}
+    }
+}
+
+/// Remarks what undoes a random delay.
+fn remark_alignment(config: &Config, context: &Context) {
+    if config.align && matches!(config.initial_delay, InitialDelay::Random { .. }) {
+        context.remark(Remark::Odd {
+            path: "align".into(),
+            message: "`align` undoes a random `initial_delay`: every host sweeps at whole multiples of the interval".into(),
+            help: "one of the two is too many: hosts that sweep at the same time send at the same time".into(),
+        });
     }
 }
 
@@ -165,11 +178,15 @@ impl Statsfs {
     ) -> Result<()> {
         let (config, context) = (self.config, self.context);
         let interval = config.collection_interval.0;
-        let ticks = match &inspection {
+        let delay = match &inspection {
             // It is looked at now.
-            Some(_) => clock.ticks(interval, Duration::ZERO),
-            None if config.align => clock.aligned_ticks(interval, config.initial_delay.0),
-            None => clock.ticks(interval, config.initial_delay.0),
+            Some(_) => Duration::ZERO,
+            None => context.initial_delay(config.initial_delay),
+        };
+        let ticks = if config.align && inspection.is_none() {
+            clock.aligned_ticks(interval, delay)
+        } else {
+            clock.ticks(interval, delay)
         };
         let once = clock.is_once();
         let mut task = receiver::StatsfsTask::start(config, context, demand, once, inspection)?;

@@ -110,10 +110,10 @@ fn sums(count: usize, input: &mut Input<'_>) -> Decoded<Arc<[u64]>> {
     if count > input.0.len() {
         return Err(Damaged);
     }
-    let mut before = 0_u64;
-    let each = (0..count).map(|_| {
+    let (mut before, mut numbers) = (0_u64, Vec::with_capacity(count));
+    for _ in 0..count {
         before = before.wrapping_add(input.i64()?.cast_unsigned());
-        Ok(before)
-    });
-    each.collect()
+        numbers.push(before);
+    }
+    Ok(numbers.into())
 }

@@ -78,19 +78,19 @@ pub(super) fn read(table: &Table, input: &mut Input<'_>) -> Decoded<Vec<Value>> 
     if table.len() > input.0.len() {
         return Err(Damaged);
     }
-    let each = table.series().iter().map(|series| {
+    let mut values = Vec::with_capacity(table.len());
+    for series in table.series() {
         let value = if is_ints {
             Value::Int(input.i64()?)
         } else {
             read_one(input)?
         };
-        if is_of(&value, &series.kind) {
-            Ok(value)
-        } else {
-            Err(Damaged)
+        if !is_of(&value, &series.kind) {
+            return Err(Damaged);
         }
-    });
-    each.collect()
+        values.push(value);
+    }
+    Ok(values)
 }
 
 /// Whether a series of this kind may show this.

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use pipeline::telemetry::Warnings;
-use pipeline::{Batch, LogPosition, LogRange, Thin, points};
+use pipeline::{Batch, LogPosition, LogRange, WhenFull, points};
 
 use crate::config::Fsync;
 use crate::cursor::{Cursor, CursorFile};
@@ -63,8 +63,7 @@ pub(crate) struct Log {
     is_cursor_written: bool,
     is_synced: bool,
     warnings: Warnings,
-    /// How what waits is thinned before it is dropped, if it is.
-    thin: Option<Thin>,
+    when_full: WhenFull,
 }
 
 impl Log {
@@ -76,7 +75,7 @@ impl Log {
         folder: &Path,
         settings: Settings,
         warnings: Warnings,
-        thin: Option<Thin>,
+        when_full: WhenFull,
     ) -> Result<Log, String> {
         let error = |error: io::Error| format!("cannot use {}: {error}", folder.display());
         let found = recover(folder, true)?;
@@ -95,7 +94,7 @@ impl Log {
             is_cursor_written: false,
             is_synced: true,
             warnings,
-            thin,
+            when_full,
         };
         // Both slots, so that there is room for them from now on.
         for _ in 0..2 {
@@ -199,9 +198,9 @@ impl Log {
     pub(crate) fn cut(&mut self, now: u64) -> Option<(LogPosition, bool)> {
         let (mut cut, max_age) = (None, nanos(self.settings.max_age));
         while let Some(first) = self.segments.front() {
-            let bytes: u64 = self.segments.iter().map(|it| it.len).sum();
             let age = now.saturating_sub(first.last_time);
-            let is_large = bytes > self.settings.max_size && self.segments.len() > 1;
+            let gives_way = !matches!(self.when_full, WhenFull::Keep) && self.segments.len() > 1;
+            let is_large = gives_way && self.is_large();
             let is_old = max_age > 0 && age > max_age;
             if !is_large && !is_old {
                 break;
@@ -223,9 +222,20 @@ impl Log {
         cut.map(|is_old| (before, is_old))
     }
 
-    /// Says what is still to be sent.
-    pub(crate) fn keep(&mut self, ranges: Vec<LogRange>) {
-        self.cursor.pending = ranges;
+    fn is_large(&self) -> bool {
+        let bytes: u64 = self.segments.iter().map(|it| it.len).sum();
+        bytes > self.settings.max_size
+    }
+
+    /// Whether more than there may be waits, and nothing gives way to what comes.
+    pub(crate) fn is_full(&self) -> bool {
+        let waits = !self.cursor.pending.is_empty();
+        matches!(self.when_full, WhenFull::Keep) && waits && self.is_large()
+    }
+
+    /// Says what is still to be sent, and what of that may have arrived.
+    pub(crate) fn keep(&mut self, ranges: Vec<LogRange>, tried: Vec<LogRange>) {
+        (self.cursor.pending, self.cursor.tried) = (ranges, tried);
         self.is_cursor_written = false;
     }
 

@@ -45,9 +45,13 @@ pub(crate) fn recover(folder: &Path, mends: bool) -> Result<Found, String> {
     let end = found.find_end(known_end, mends).map_err(error)?;
     found.cursor = cursor.unwrap_or_else(|| {
         let start = found.segments.front().map(|it| it.header.start);
-        let end = start.unwrap_or(end);
-        let pending = Vec::new();
-        Cursor { end, pending }
+        let start = start.unwrap_or(end);
+        Cursor {
+            end: start,
+            pending: Vec::new(),
+            // Nobody knows.
+            tried: with_rest(Vec::new(), start, end),
+        }
     });
     let cursor = &mut found.cursor;
     cursor.pending = with_rest(std::mem::take(&mut cursor.pending), cursor.end, end);

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use pipeline::{Batch, LogPosition, Thin};
+use pipeline::{Batch, LogPosition, Thin, WhenFull};
 
 use super::ranges::overlaps;
 use super::{Log, Segment};
@@ -20,7 +20,7 @@ impl Log {
     /// Thins two neighbours into one: the oldest of those that were thinned as often as one another, and least, so that what
     /// waits becomes coarser evenly. Whether that gave room.
     pub(super) fn thin_oldest(&mut self) -> bool {
-        let Some(thin) = self.thin else {
+        let WhenFull::Thin(thin) = self.when_full else {
             return false;
         };
         // The last one is appended to.

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use pipeline::formats::text;
 use pipeline::telemetry::Warnings;
-use pipeline::{Batch, LogPosition, LogRange, Sweep, Times, Value, points};
+use pipeline::{Batch, LogPosition, LogRange, Sweep, Times, Value, WhenFull, points};
 
 use super::{Log, Settings, recover};
 use crate::config::Fsync;
+use crate::segment::{Item, SegmentReader};
 
 const SETTINGS: Settings = Settings {
     max_size: 1 << 30,
@@ -19,7 +20,7 @@ const SETTINGS: Settings = Settings {
 
 fn open_with(folder: &Path, settings: Settings) -> Log {
     let warnings = Warnings::new(&"test".into());
-    Log::open(folder, settings, warnings, None).expect("a log")
+    Log::open(folder, settings, warnings, WhenFull::DropOldest).expect("a log")
 }
 
 fn open(folder: &Path) -> Log {
@@ -92,7 +93,8 @@ fn at(requests: u64) -> LogPosition {
 }
 
 fn keep(log: &mut Log, ranges: &[std::ops::Range<u64>]) {
-    log.keep(ranges.iter().map(|it| at(it.start)..at(it.end)).collect());
+    let ranges = ranges.iter().map(|it| at(it.start)..at(it.end));
+    log.keep(ranges.collect(), Vec::new());
     log.write_cursor();
 }
 
@@ -135,6 +137,57 @@ fn what_was_appended_and_not_yet_sent_is_found_by_the_next_one() {
 }
 
 #[test]
+fn what_was_appended_since_the_length_was_looked_at_is_not_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = open(folder.path());
+    append(&mut log, 20);
+    let path = segments(folder.path()).remove(0);
+    let len = path.metadata().unwrap().len();
+    let read_up_to = |len| {
+        let mut reader = SegmentReader::open(&path).unwrap().unwrap();
+        let mut requests = 0;
+        while let Item::Request { .. } = reader.next(len, |_| true).unwrap() {
+            requests += 1;
+        }
+        requests
+    };
+    let read: Vec<u64> = (0..=len).map(read_up_to).collect();
+    assert!(read.is_sorted() && read[read.len() - 2] == 19, "{read:?}");
+    assert_eq!(read.last(), Some(&20));
+}
+
+#[test]
+fn where_nothing_gives_way_it_is_full_until_enough_of_it_was_sent() {
+    let folder = tempfile::tempdir().unwrap();
+    let small = Settings {
+        max_size: 64 << 10,
+        ..SETTINGS
+    };
+    let warnings = Warnings::new(&"test".into());
+    let mut log = Log::open(folder.path(), small, warnings, WhenFull::Keep).unwrap();
+    let mut appended = 0;
+    while !log.is_full() {
+        append(&mut log, 1);
+        appended += 1;
+        assert_eq!(log.cut(0), None);
+    }
+    let expected: Vec<u64> = (0..appended).collect();
+    assert_eq!(pending(&mut log), expected, "all of it");
+    let mut sent = 0;
+    while log.is_full() {
+        sent += 1;
+        keep(&mut log, &[sent..appended]);
+    }
+    assert!(sent < appended / 4, "{sent} of {appended}");
+    // One that is larger than all there may be is no reason to wait for ever.
+    while !log.is_full() {
+        append(&mut log, 1);
+    }
+    keep(&mut log, &[]);
+    assert!(!log.is_full());
+}
+
+#[test]
 fn what_is_too_much_or_too_old_gives_way_by_whole_segments() {
     let folder = tempfile::tempdir().unwrap();
     let small = Settings {
@@ -145,7 +198,7 @@ fn what_is_too_much_or_too_old_gives_way_by_whole_segments() {
     let mut before = LogPosition::default();
     for _ in 0..5000 {
         append(&mut log, 1);
-        log.keep(vec![before..log.cursor().end]);
+        log.keep(vec![before..log.cursor().end], Vec::new());
         before = log.cut(0).map_or(before, |(before, _)| before);
     }
     let bytes = segments(folder.path());
@@ -297,11 +350,11 @@ fn what_is_too_much_is_thinned_evenly_before_anything_is_dropped() {
         ..SETTINGS
     };
     let warnings = Warnings::new(&"test".into());
-    let mut log = Log::open(folder.path(), small, warnings, Some(thin)).unwrap();
+    let mut log = Log::open(folder.path(), small, warnings, WhenFull::Thin(thin)).unwrap();
     for _ in 0..10_000 {
         append(&mut log, 1);
         let all = LogPosition::default()..log.cursor().end;
-        log.keep(vec![all]);
+        log.keep(vec![all], Vec::new());
         assert_eq!(log.cut(0), None, "nothing was dropped");
     }
     let bytes = segments(folder.path());

@@ -144,6 +144,8 @@ impl SegmentReader {
         let mut found = None;
         while found.is_none() && from + (HEAD as u64) <= len {
             let read = read_at(&self.file, &mut window, from)?;
+            // Somebody may have appended more since.
+            let read = read.min(usize::try_from(len - from).unwrap_or(usize::MAX));
             if read < HEAD {
                 break;
             }

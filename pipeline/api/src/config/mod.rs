@@ -2,6 +2,7 @@
 
 mod absent;
 mod decode;
+mod initial_delay;
 mod node;
 mod pattern;
 mod problem;
@@ -12,6 +13,7 @@ mod types;
 
 pub use absent::AbsentValues;
 pub use decode::{Decoded, attempt, decode};
+pub use initial_delay::InitialDelay;
 pub use node::{Node, NodeValue, Origin};
 pub use pattern::Pattern;
 pub use problem::{Expected, Problem};

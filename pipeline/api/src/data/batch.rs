@@ -210,11 +210,8 @@ impl Batch {
             Times::One(_) => 0,
             Times::Each(times) => size_of_val(&**times),
         };
-        let beside = if self.table.has_histograms() {
-            self.values.iter().map(Value::heap_bytes).sum()
-        } else {
-            0
-        };
+        let rows = self.table.histograms().iter();
+        let beside: usize = rows.map(|row| self.values[*row].heap_bytes()).sum();
         size_of_val(&**self.values) + times + beside
     }
 

@@ -9,8 +9,8 @@ use super::{Attributes, Kind, Series};
 pub struct Table {
     head: Arc<Head>,
     series: Arc<Vec<Series>>,
-    /// Whether any of them is a histogram, once somebody has asked.
-    has_histograms: OnceLock<bool>,
+    /// Those that are histograms, once somebody has asked.
+    histograms: OnceLock<Vec<usize>>,
     /// Who wants to know when nobody holds it any more.
     told: Mutex<Vec<Weak<Mutex<Vec<usize>>>>>,
 }
@@ -53,7 +53,7 @@ impl Table {
         Arc::new(Table {
             head,
             series,
-            has_histograms: OnceLock::new(),
+            histograms: OnceLock::new(),
             told: Mutex::default(),
         })
     }
@@ -90,17 +90,16 @@ impl Table {
         self.series.is_empty()
     }
 
-    /// Whether any series is a histogram, whose values are of their own size.
-    pub(super) fn has_histograms(&self) -> bool {
-        let is_histogram = |series: &Series| {
+    /// The rows of histograms, whose values are of their own size.
+    pub(super) fn histograms(&self) -> &[usize] {
+        let is_histogram = |row: &usize| {
             matches!(
-                series.kind,
+                self.series[*row].kind,
                 Kind::Histogram { .. } | Kind::ExponentialHistogram { .. }
             )
         };
-        *self
-            .has_histograms
-            .get_or_init(|| self.series.iter().any(is_histogram))
+        let rows = || (0..self.len()).filter(is_histogram).collect();
+        self.histograms.get_or_init(rows)
     }
 
     /// The rows without the table, so that a [`Memo`](crate::Memo) can outlive it and still know them.

@@ -87,6 +87,9 @@ enum Command {
     Queue {
         /// The directory
         directory: PathBuf,
+        /// Only what this exporter has there
+        #[arg(long, value_name = "ID")]
+        exporter: Option<String>,
         /// Write the requests themselves, as OTLP JSON, one a line
         #[arg(long)]
         export: bool,
@@ -171,7 +174,11 @@ pub(crate) fn main(build_info: BuildInfo) -> ExitCode {
             Ok(false) => return ExitCode::from(1),
             result => result.map(drop),
         },
-        Command::Queue { directory, export } => queue::queue(&directory, export),
+        Command::Queue {
+            directory,
+            exporter,
+            export,
+        } => queue::queue(&directory, exporter.as_ref(), export),
         Command::Components => {
             components::components();
             Ok(())

@@ -14,20 +14,29 @@ use prost_types::Timestamp;
 
 use super::{CommandError, print};
 
-/// Prints what this directory holds; with `export` the requests themselves, as OTLP JSON, one a line. Changes nothing.
-pub(super) fn queue(directory: &Path, export: bool) -> Result<(), CommandError> {
+/// Prints what this directory holds, be it of one exporter only; with `export` the requests themselves, as OTLP JSON, one a
+/// line. Changes nothing.
+pub(super) fn queue(
+    directory: &Path,
+    exporter: Option<&String>,
+    export: bool,
+) -> Result<(), CommandError> {
     let failed = |error: String| CommandError::Runtime(error);
     let storage = storage(directory).ok_or_else(|| failed("this binary has no storage".into()))?;
     let mut out = BufWriter::new(std::io::stdout().lock());
     let mut written = Ok(());
-    let logs = storage.inspect(&mut |_, request| {
+    let mut write = |request: &[_]| {
         if export && written.is_ok() {
             written = otlp::to_json(request)
                 .map_err(std::io::Error::from)
                 .and_then(|line| writeln!(out, "{line}"));
         }
-    });
-    let logs = logs.map_err(|error| failed(error.to_string()))?;
+    };
+    let exporters = storage.exporters();
+    let mut exporters = exporters.map_err(|error| failed(error.to_string()))?;
+    exporters.retain(|it| exporter.is_none_or(|only| only == it));
+    let logs = exporters.iter().map(|it| storage.inspect(it, &mut write));
+    let logs: Vec<StoredLog> = logs.collect();
     // A reader that has gone away is no error.
     let _ = written.and_then(|()| out.flush());
     drop(out);

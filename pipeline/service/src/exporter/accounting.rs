@@ -1,16 +1,19 @@
 //! What became of each point that was handed to an exporter, counted and logged.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use pipeline::ComponentStatus;
 use pipeline::telemetry::{Counter, Counters, DropReason, Warnings};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// What is left when the time for draining is over.
 pub(super) const SHUTDOWN: DropReason = DropReason::loss("shutdown");
 /// Requests that were tried again.
 const REQUESTS_RETRIED: Counter = Counter::sum("requests_retried");
+/// Points that were under way when the program last ended: they may arrive twice.
+const POINTS_RESENT: Counter = Counter::sum("points_resent");
 
 /// The counts of one exporter. Clones share them.
 #[derive(Clone)]
@@ -25,7 +28,7 @@ struct AccountingState {
     /// Points that were handed over and are neither sent nor dropped yet.
     queued: AtomicU64,
     /// The last attempt failed.
-    is_failing: AtomicBool,
+    is_failing: watch::Sender<bool>,
     /// When the far side last answered for points, or there was last nothing to send.
     got_on: Mutex<Instant>,
 }
@@ -38,7 +41,7 @@ impl Accounting {
             status,
             state: Arc::new(AccountingState {
                 queued: AtomicU64::new(0),
-                is_failing: AtomicBool::new(false),
+                is_failing: watch::Sender::new(false),
                 got_on: Mutex::new(Instant::now()),
             }),
         }
@@ -50,6 +53,17 @@ impl Accounting {
         self.change_queued(|queued| queued + points);
     }
 
+    /// Points that a queue on disk has from before were under way when the program ended.
+    pub(super) fn sent_again(&self, points: u64) {
+        self.counters.record(POINTS_RESENT, points);
+        if points > 0 {
+            let component = &**self.counters.component();
+            let message =
+                "what was under way at the last end is sent again; the far side may have it";
+            tracing::info!(component, points, "{message}");
+        }
+    }
+
     /// Points are no longer queued: what became of them is counted apart.
     pub(super) fn unqueued(&self, points: u64) {
         self.change_queued(|queued| queued.saturating_sub(points));
@@ -57,7 +71,7 @@ impl Accounting {
 
     /// The far side took some points, and refused others for good; `message` is what it says of it.
     pub(super) fn sent(&self, sent: u64, rejected: u64, message: &str) {
-        if self.state.is_failing.swap(false, Ordering::Relaxed) {
+        if self.state.is_failing.send_replace(false) {
             let component = &**self.counters.component();
             tracing::info!(component, "sending works again");
         }
@@ -97,7 +111,13 @@ impl Accounting {
 
     /// Whether the last attempt failed.
     pub(super) fn is_failing(&self) -> bool {
-        self.state.is_failing.load(Ordering::Relaxed)
+        *self.state.is_failing.borrow()
+    }
+
+    /// Waits until the last attempt failed.
+    pub(super) async fn fails(&self) {
+        // Its sender is in here.
+        let _ = self.state.is_failing.subscribe().wait_for(|it| *it).await;
     }
 
     /// Something is odd that loses nothing.
@@ -147,16 +167,39 @@ impl Accounting {
     pub(super) fn retried(&self, error: &str) {
         self.status.failed(error);
         self.counters.record(REQUESTS_RETRIED, 1);
-        if !self.state.is_failing.swap(true, Ordering::Relaxed) {
+        if !self.state.is_failing.send_replace(true) {
             let message = "sending fails and is tried again";
             self.warnings.warn_again(message, error);
         }
+    }
+
+    /// Requests that were joined are refused for good, and tried again in parts.
+    pub(super) fn refused_together(&self, error: &str) {
+        self.got_on();
+        self.counters.record(REQUESTS_RETRIED, 1);
+        let message = "requests were refused for good together; they are sent in parts, so that only what is refused is lost";
+        self.warnings.warn(message, error);
+    }
+
+    /// Nothing more is sent, before the time for that is over: all that waits is on disk.
+    pub(super) fn left_on_disk(&self) {
+        let component = &**self.counters.component();
+        let points = self.state.queued.load(Ordering::Relaxed);
+        let message =
+            "the far side takes nothing; what waits is on disk, and is sent after the next start";
+        tracing::info!(component, points, "{message}");
     }
 
     /// Sweeps that wait are thinned from now on.
     pub(super) fn coalescing(&self) {
         let message =
             "the sending queue is full; the sweeps that wait are thinned, which costs no total";
+        self.warnings.warn_again(message, "");
+    }
+
+    /// What waits on disk is as much as it may be, and nothing of it gives way.
+    pub(super) fn full_on_disk(&self) {
+        let message = "what waits on disk takes more than `max_size`; sweeps wait for room";
         self.warnings.warn_again(message, "");
     }
 

@@ -25,17 +25,29 @@ impl Backlog {
             return;
         }
         for batch in &request {
-            let slot = Arc::clone(&batch.table().head().table_slot);
-            let (number, requests) = self.sweeps.entry(slot).or_default();
-            *number = batch.sweep().number;
-            *requests += 1;
+            self.count(batch).0 = batch.sweep().number;
         }
         self.requests.push_back(request);
     }
 
-    /// The first request, if there is room for it.
-    pub(super) fn pop_if(&mut self, has_room: impl FnOnce(&Request) -> bool) -> Option<Request> {
-        self.requests.front().filter(|it| has_room(it))?;
+    /// Takes the first request back.
+    pub(super) fn push_first(&mut self, request: Request) {
+        for batch in &request {
+            self.count(batch);
+        }
+        self.requests.push_front(request);
+    }
+
+    fn count(&mut self, batch: &Batch) -> &mut (u64, usize) {
+        let slot = Arc::clone(&batch.table().head().table_slot);
+        let sweep = self.sweeps.entry(slot);
+        let sweep = sweep.or_insert_with(|| (batch.sweep().number, 0));
+        sweep.1 += 1;
+        sweep
+    }
+
+    /// The first request.
+    pub(super) fn pop(&mut self) -> Option<Request> {
         let request = self.requests.pop_front()?;
         for batch in &request {
             let slot = &batch.table().head().table_slot;

@@ -14,6 +14,7 @@ mod own_tasks;
 mod persistent;
 mod queue;
 mod retry;
+mod sending;
 mod started;
 #[cfg(test)]
 mod tests;
@@ -23,8 +24,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pipeline::telemetry::{Counter, Counters, DropReason};
-use pipeline::{Batch, ComponentStatus, Exporter, Receipt, Shutdown, points};
-use tokio::sync::mpsc;
+use pipeline::{ComponentStatus, Exporter, RequestLog, Shutdown, points};
+use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
@@ -32,17 +33,17 @@ use crate::config::{DeliveryConfig, Overflow, Sandbox};
 use crate::memory::MemoryLimit;
 use crate::processor::Request;
 
-pub(crate) use accounting::Accounting;
-use accounting::SHUTDOWN;
+use accounting::Accounting;
 use backlog::Backlog;
 use batcher::Batcher;
 use overflow::{Coalescing, MemoryWatch};
-use persistent::keep;
-use queue::{MemoryQueue, Turn};
+use queue::MemoryQueue;
 use retry::RetrySender;
+use sending::{Finished, Sending};
 use timeout::TimeoutSender;
 
 pub(crate) use own_tasks::OwnTasks;
+use persistent::Mark;
 pub(crate) use persistent::{PersistentQueue, thin};
 pub(crate) use started::StartedExporter;
 
@@ -73,6 +74,8 @@ pub(crate) struct ExporterTask {
     consumers: usize,
     exporter: Arc<dyn Exporter>,
     sender: Arc<RetrySender>,
+    /// Where what comes was on disk first: told before it is sent.
+    mark: Option<Mark>,
     /// The time for draining is over: what is left is counted, not sent.
     give_up: Shutdown,
 }
@@ -88,14 +91,6 @@ pub(crate) struct Surroundings {
     pub(crate) memory: Option<MemoryLimit>,
     /// What may refuse what the exporter does.
     pub(crate) sandbox: Sandbox,
-}
-
-/// What became of a request that was under way.
-struct Finished {
-    turn: Turn,
-    points: u64,
-    /// Nobody reads any more what the exporter writes.
-    is_closed: bool,
 }
 
 impl ExporterTask {
@@ -153,13 +148,26 @@ impl ExporterTask {
             counters,
             accounting,
             exporter,
+            mark: None,
             give_up,
         }
     }
 
-    /// Its counts, for what stands before it.
-    pub(crate) fn accounting(&self) -> Accounting {
-        self.accounting.clone()
+    /// A queue on disk before it, and what it gets its requests from then.
+    pub(crate) fn behind(
+        &mut self,
+        log: Box<dyn RequestLog>,
+        give_up: watch::Sender<bool>,
+        overflow: Overflow,
+        once: bool,
+    ) -> (PersistentQueue, mpsc::Receiver<Request>) {
+        // What it has in here is in no queue: one at a time.
+        let (to, stored) = mpsc::channel(1);
+        let (mark, marked) = Mark::new();
+        self.mark = Some(mark);
+        let counts = self.accounting.clone();
+        let queue = PersistentQueue::new(log, counts, to, give_up, marked, overflow, once);
+        (queue, stored)
     }
 
     /// Runs until the channel closes and the queue is empty: `true`; or nobody reads any more what the exporter writes: `false`.
@@ -211,9 +219,13 @@ impl ExporterTask {
             let Some((turn, request)) = self.queue.next(limit.unwrap_or_default()) else {
                 return;
             };
-            let (sender, accounting) = (Arc::clone(&self.sender), self.accounting.clone());
-            let give_up = self.give_up.clone();
-            under_way.spawn(send(sender, accounting, give_up, turn, request));
+            let sending = Sending {
+                sender: Arc::clone(&self.sender),
+                accounting: self.accounting.clone(),
+                mark: self.mark.clone(),
+                give_up: self.give_up.clone(),
+            };
+            under_way.spawn(sending.send(turn, request));
         }
     }
 
@@ -253,9 +265,12 @@ impl ExporterTask {
 
     /// Queues a request, or does what is to be done where there is no room.
     fn enqueue(&mut self, request: Request) {
-        if self.backlog.is_empty() && self.queue.has_room(&request) {
-            self.queue.push(request);
+        let pushed = if self.backlog.is_empty() {
+            self.queue.try_push(request)
         } else {
+            Err(request)
+        };
+        if let Err(request) = pushed {
             self.overflow(request);
         }
         self.spare_memory();
@@ -263,9 +278,10 @@ impl ExporterTask {
 
     /// Moves what waits into the queue, as far as there is room.
     fn fill_queue(&mut self) {
-        let queue = &mut self.queue;
-        while let Some(request) = self.backlog.pop_if(|it| queue.has_room(it)) {
-            queue.push(request);
+        while let Some(request) = self.backlog.pop() {
+            if let Err(request) = self.queue.try_push(request) {
+                return self.backlog.push_first(request);
+            }
         }
     }
 
@@ -305,56 +321,6 @@ impl ExporterTask {
     fn drop_closed(&self, points: u64) {
         self.accounting.dropped_silently(points, DropReason::CLOSED);
         self.accounting.unqueued(points);
-    }
-}
-
-/// Sends one request.
-async fn send(
-    sender: Arc<RetrySender>,
-    accounting: Accounting,
-    give_up: Shutdown,
-    turn: Turn,
-    mut request: Request,
-) -> Finished {
-    let points_queued = points(&request);
-    let unless_sent = KeptUnlessSent::new(&request);
-    let sent = tokio::select! {
-        biased;
-        () = give_up.wait() => None,
-        is_open = sender.send(&mut request) => Some(is_open),
-    };
-    let mut points_kept = 0;
-    if sent.is_some() {
-        unless_sent.defuse();
-    } else {
-        points_kept = keep(&request);
-        accounting.dropped_silently(points(&request) - points_kept, SHUTDOWN);
-    }
-    Finished {
-        turn,
-        points: points_queued - points_kept,
-        is_closed: sent == Some(false),
-    }
-}
-
-/// A log on disk keeps what it has of a request whose sending is broken off.
-struct KeptUnlessSent(Vec<Arc<Receipt>>);
-
-impl KeptUnlessSent {
-    fn new(request: &Request) -> KeptUnlessSent {
-        KeptUnlessSent(request.iter().filter_map(Batch::receipt).cloned().collect())
-    }
-
-    fn defuse(mut self) {
-        self.0.clear();
-    }
-}
-
-impl Drop for KeptUnlessSent {
-    fn drop(&mut self) {
-        for receipt in &self.0 {
-            receipt.keep();
-        }
     }
 }
 

@@ -64,7 +64,7 @@ impl ExporterTask {
         match self.overflow {
             Overflow::Coalesce => self.thin(),
             Overflow::DropOldest => {
-                let dropped = self.queue.drop_oldest(&Request::new());
+                let dropped = self.queue.drop_oldest();
                 self.drop_oldest_points(dropped);
             }
             Overflow::DropNewest | Overflow::Block => {}
@@ -104,7 +104,10 @@ impl ExporterTask {
                 requests.for_each(|it| self.queue.push(it));
                 self.thin();
             }
-            Overflow::DropOldest => requests.for_each(|it| self.drop_oldest(it)),
+            Overflow::DropOldest => {
+                let dropped = requests.map(|it| self.queue.push_dropping_oldest(it)).sum();
+                self.drop_oldest_points(dropped);
+            }
             Overflow::DropNewest | Overflow::Block => {
                 let points = requests.map(|it| points(&it)).sum();
                 self.drop_newest(points);
@@ -115,17 +118,6 @@ impl ExporterTask {
     fn drop_newest(&self, points: u64) {
         let message = "the sending queue is full; the newest requests are dropped";
         self.drop_for_want_of_room(points, message);
-    }
-
-    /// Queues a request, in the place of those that wait longest; one that has no room even so goes itself.
-    fn drop_oldest(&mut self, request: Request) {
-        let mut dropped = self.queue.drop_oldest(&request);
-        if self.queue.has_room(&request) {
-            self.queue.push(request);
-        } else {
-            dropped += points(&request);
-        }
-        self.drop_oldest_points(dropped);
     }
 
     fn drop_oldest_points(&self, points: u64) {

@@ -38,6 +38,16 @@ enum Attempt {
     Failed(Failure),
 }
 
+/// How many batches of a request are tried at a time.
+struct Together {
+    /// Whether the request was joined of several.
+    is_joined: bool,
+    /// Fewer after each attempt that took too long.
+    in_time: usize,
+    /// Fewer after each that was refused for good, and more again after each that was taken.
+    not_refused: usize,
+}
+
 /// Why an attempt failed, and how long the far side asks to wait.
 struct Failure {
     error: BoxError,
@@ -61,15 +71,18 @@ impl RetrySender {
         }
     }
 
-    /// Sends a request. May be cancelled: what is not accounted for then is left in `request`. Whether the exporter goes on,
-    /// rather than being closed for good.
-    pub(super) async fn send(&self, request: &mut Request) -> bool {
+    /// Sends a request, be it joined of several. May be cancelled: what is not accounted for then is left in `request`.
+    /// Whether the exporter goes on, rather than being closed for good.
+    pub(super) async fn send(&self, request: &mut Request, is_joined: bool) -> bool {
         let retry = &self.retry;
         let (mut started, mut interval) = (Instant::now(), retry.initial_interval.0);
-        // How many batches are tried at a time: what takes too long together may be joined of several requests.
-        let mut max_batches = usize::MAX;
+        let mut together = Together {
+            is_joined,
+            in_time: usize::MAX,
+            not_refused: usize::MAX,
+        };
         loop {
-            let Failure { error, after } = match self.attempt(request, &mut max_batches).await {
+            let Failure { error, after } = match self.attempt(request, &mut together).await {
                 Ok(true) if request.is_empty() => return true,
                 Ok(true) => {
                     (started, interval) = (Instant::now(), retry.initial_interval.0);
@@ -101,17 +114,31 @@ impl RetrySender {
         }
     }
 
-    /// Tries as many batches as may be tried together, which are fewer after an attempt that took too long. What is left of
-    /// the request stays in it. Whether the exporter goes on, rather than being closed for good.
+    /// Tries as many batches as may be tried together. What is left of the request stays in it. Whether the exporter goes on,
+    /// rather than being closed for good.
     async fn attempt(
         &self,
         request: &mut Request,
-        max_batches: &mut usize,
+        together: &mut Together,
     ) -> Result<bool, Failure> {
-        let tried = request.len().min(*max_batches);
+        let tried = request
+            .len()
+            .min(together.in_time)
+            .min(together.not_refused);
         let outcome = self.next.send(&request[..tried]).await;
-        if outcome.is_none() {
-            *max_batches = (tried / 2).max(1);
+        match &outcome {
+            None => together.in_time = (tried / 2).max(1),
+            Some(Err(ExportError::Permanent { source })) if together.is_joined && tried > 1 => {
+                // It may be one of them only.
+                together.not_refused = tried / 2;
+                let error = with_causes(source.to_string(), &**source);
+                self.accounting.refused_together(&error);
+                return Ok(true);
+            }
+            Some(Ok(()) | Err(ExportError::Partial { .. })) => {
+                together.not_refused = together.not_refused.saturating_mul(2);
+            }
+            Some(Err(_)) => {}
         }
         let rest = request.split_off(tried);
         let outcome = outcome.unwrap_or_else(|| Err(self.next.timed_out()));

@@ -8,7 +8,8 @@ use tokio::runtime::Handle;
 use crate::background::{BackgroundTasks, broke_down};
 use crate::config::{Config, Diagnostic};
 use crate::exporter::OwnTasks;
-use crate::graph::{self, Ended, Graph, RequestLogs, RunningGraph, spawn};
+use crate::graph::{self, Ended, Graph, RunningGraph, spawn};
+use crate::request_logs::RequestLogs;
 use crate::sandbox::ComponentNeeds;
 
 /// A reader that is built.

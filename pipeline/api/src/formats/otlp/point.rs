@@ -1,24 +1,25 @@
 //! One point's bytes: times and values of a fixed width, and what the template knows of its row.
 
-use prost::encoding::{encode_varint, encoded_len_varint, fixed64};
+use prost::encoding::{encode_varint, encoded_len_varint};
 
 use crate::data::{Histogram, Value};
 
 /// What a number takes at the most, its attributes apart: tag, length, start, time, value; flags take less than a value.
-pub(super) const NUMBER: usize = 1 + 5 + 9 + 9 + 9;
+pub(super) const NUMBER: usize = 1 + 5 + NUMBER_FIELDS;
+const NUMBER_FIELDS: usize = 9 + 9 + 9;
 /// What a histogram takes more, its bounds and counts apart: count, sum, minimum, maximum, and the counts' tag and length.
 pub(super) const HISTOGRAM: usize = 9 + 9 + 9 + 9 + 1 + 5;
 
-/// Fields of at most so many bytes.
-struct Fields {
-    bytes: [u8; HISTOGRAM + NUMBER],
+/// Fields of at most `N` bytes.
+struct Fields<const N: usize> {
+    bytes: [u8; N],
     len: usize,
 }
 
-impl Fields {
-    fn new() -> Fields {
+impl<const N: usize> Fields<N> {
+    fn new() -> Fields<N> {
         Fields {
-            bytes: [0; HISTOGRAM + NUMBER],
+            bytes: [0; N],
             len: 0,
         }
     }
@@ -44,19 +45,20 @@ impl Fields {
         self.len += 2;
     }
 
-    /// Writes the point, field 1 of its metric, with what else it is made of.
-    fn write(&self, rest: &[&[u8]], out: &mut Vec<u8>) {
-        let len = self.len + rest.iter().map(|part| part.len()).sum::<usize>();
+    /// Begins the point, field 1 of its metric, of which `more` bytes follow.
+    fn begin(&self, more: usize, out: &mut Vec<u8>) {
         out.push(0x0a);
-        encode_varint(len as u64, out);
-        out.extend_from_slice(&self.bytes[..self.len]);
-        rest.iter().for_each(|part| out.extend_from_slice(part));
+        encode_varint((self.len + more) as u64, out);
+        // All of them, and what is too much is taken off again: a copy whose length is known is no call.
+        let len = out.len() + self.len;
+        out.extend_from_slice(&self.bytes);
+        out.truncate(len);
     }
 }
 
 /// A `NumberDataPoint`; nothing for a value that is none.
 pub(super) fn number(value: &Value, start: u64, time: u64, attributes: &[u8], out: &mut Vec<u8>) {
-    let mut fields = Fields::new();
+    let mut fields = Fields::<NUMBER_FIELDS>::new();
     fields.times(start, time);
     match value {
         Value::Int(it) => fields.fixed(0x31, it.to_le_bytes()), // as_int = 6, sfixed64
@@ -64,7 +66,8 @@ pub(super) fn number(value: &Value, start: u64, time: u64, attributes: &[u8], ou
         Value::Ended => fields.ended(0x40),                     // flags = 8
         _ => return,
     }
-    fields.write(&[attributes], out); // attributes = 7
+    fields.begin(attributes.len(), out);
+    out.extend_from_slice(attributes); // attributes = 7
 }
 
 /// A `HistogramDataPoint` with these `explicit_bounds`; nothing for a value that is none.
@@ -76,7 +79,7 @@ pub(super) fn histogram(
     bounds: &[u8],
     out: &mut Vec<u8>,
 ) {
-    let mut fields = Fields::new();
+    let mut fields = Fields::<{ HISTOGRAM + NUMBER_FIELDS }>::new();
     fields.times(start, time);
     match value {
         Value::Histogram(it) => {
@@ -91,13 +94,21 @@ pub(super) fn histogram(
             optional(0x59, range.map(|(min, _)| min)); // min = 11
             optional(0x61, range.map(|(_, max)| max)); // max = 12
             let packed = 8 * counts.len();
-            let mut buckets = Vec::with_capacity(1 + encoded_len_varint(packed as u64) + packed);
-            fixed64::encode_packed(6, counts, &mut buckets); // bucket_counts = 6
-            fields.write(&[&buckets, bounds, attributes], out); // attributes = 9
+            let counted = 1 + encoded_len_varint(packed as u64) + packed;
+            fields.begin(counted + bounds.len() + attributes.len(), out);
+            out.push(0x32); // bucket_counts = 6, fixed64
+            encode_varint(packed as u64, out);
+            let first = out.len();
+            out.resize(first + packed, 0);
+            let places = out[first..].chunks_exact_mut(8).zip(counts);
+            places.for_each(|(place, count)| place.copy_from_slice(&count.to_le_bytes()));
+            out.extend_from_slice(bounds);
+            out.extend_from_slice(attributes); // attributes = 9
         }
         Value::Ended => {
             fields.ended(0x50); // flags = 10
-            fields.write(&[attributes], out);
+            fields.begin(attributes.len(), out);
+            out.extend_from_slice(attributes);
         }
         _ => {}
     }

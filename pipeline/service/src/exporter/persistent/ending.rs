@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pipeline::points;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::super::accounting::SHUTDOWN;
 use super::{PersistentQueue, keep};
@@ -21,20 +21,31 @@ impl PersistentQueue {
         self.done = mpsc::unbounded_channel().0;
         loop {
             self.write_pending();
+            let give_up = self.hear_give_up();
+            let slow_at = self.slow_at();
+            let may_end = self.ends_early && self.unstored.is_empty();
             tokio::select! {
                 biased;
-                () = self.give_up.clone().wait() => return,
-                _ = self.log.event() => {}
+                () = give_up.wait() => return,
                 done = self.hear_done.recv() => match done {
                     Some(range) => self.done(&range),
                     None => break,
                 },
+                event = self.log.event() => self.note(event),
+                Some(request) = self.hear_under_way.recv() => self.under_way(request),
+                () = sleep_until(slow_at.unwrap_or_else(Instant::now)), if slow_at.is_some() => self.is_slow(),
+                () = self.accounting.fails(), if may_end => {
+                    self.accounting.left_on_disk();
+                    self.give_up.send_replace(true);
+                    return;
+                }
             }
         }
     }
 
     /// The time for draining is over: what the log has waits there, all else is lost.
     pub(super) async fn give_up(mut self, mut from: mpsc::Receiver<Request>) {
+        self.give_up.send_replace(true);
         self.to = None;
         while let Some(request) = from.recv().await {
             self.take(request);
@@ -46,9 +57,12 @@ impl PersistentQueue {
             }
         };
         let _ = timeout(LAST_WRITES, all_written).await;
-        // Nobody knows what becomes of the others: the log has them.
+        // A disk that has not answered by now may never do.
         for (_, request, _) in std::mem::take(&mut self.writing) {
-            self.accounting.handed(points(&request));
+            let lost = points(&request);
+            self.accounting.handed(lost);
+            self.accounting.dropped_silently(lost, SHUTDOWN);
+            self.accounting.unqueued(lost);
         }
         let ready = std::mem::take(&mut self.ready).into_iter();
         let mut requests: Vec<Request> = ready.map(|it| it.request).collect();

@@ -8,30 +8,39 @@
 //! Each request is appended to a log, and counts as queued once it is there. It goes on from memory while what follows has
 //! room for it; what has none waits on disk alone, and is read again. Its batches have a [`Receipt`]: when the last of them is
 //! gone, be it sent or dropped, the log no longer keeps it. What the disk does not take is kept in memory, up to a bound.
+//!
+//! At the end it sends on as long as the far side takes something, or something is in memory alone.
 
 mod behind;
 mod ending;
-mod pending;
+mod full;
+mod ranges;
 mod replay;
 #[cfg(test)]
 mod tests;
+mod under_way;
+mod unstored;
 
-use std::collections::VecDeque;
-use std::sync::Arc;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use pipeline::telemetry::DropReason;
 use pipeline::{LogEvent, LogPosition, LogRange, Receipt, Replay, RequestLog, Shutdown, points};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::accounting::Accounting;
 use super::queue;
+use crate::config::Overflow;
 use crate::processor::Request;
 
 use behind::Behind;
-use pending::Pending;
+use ranges::Ranges;
+use under_way::{Marking, UnderWay};
+
+pub(crate) use under_way::Mark;
 
 /// So many requests wait in memory for room in what follows.
 const MAX_READY: usize = 16;
@@ -46,14 +55,27 @@ pub(crate) struct PersistentQueue {
     accounting: Accounting,
     /// To the queue in memory, until nothing more comes.
     to: Option<mpsc::Sender<Request>>,
-    give_up: Shutdown,
+    /// Tells what follows, and is told, that nothing more is sent.
+    give_up: watch::Sender<bool>,
+    /// Whether what is on disk may be left there at the end before the time for draining is over.
+    ends_early: bool,
+    /// What is done where the log has more than it may, or the disk takes nothing for long.
+    overflow: Overflow,
+    is_full: bool,
     /// What the log was given, and has not dealt with yet.
     writing: VecDeque<(LogRange, Request, Instant)>,
     /// What goes on next.
     ready: VecDeque<Ready>,
     behind: Behind,
-    pending: Pending,
-    is_pending_written: bool,
+    /// The requests that have gone on and are in memory alone, by their places.
+    unstored: BTreeMap<LogPosition, Weak<Receipt>>,
+    /// What is still to be sent.
+    pending: Ranges,
+    /// What of that is or was under way: the far side may have it.
+    tried: Ranges,
+    /// Whether the log is to be told that, and what waits until it has written it down.
+    marking: Marking,
+    hear_under_way: UnboundedReceiver<UnderWay>,
     is_reading: bool,
     /// Where the requests that were on disk only, and are under way, were read, and how many may be.
     replayed: Vec<LogPosition>,
@@ -71,23 +93,33 @@ struct Ready {
 }
 
 impl PersistentQueue {
-    /// A queue before `to`. What the log has from before counts as handed over now.
+    /// A queue before `to`. What the log has from before counts as handed over now. With `once` the end waits as long as it may
+    /// for a far side that takes nothing.
     pub(crate) fn new(
         log: Box<dyn RequestLog>,
         accounting: Accounting,
         to: mpsc::Sender<Request>,
-        give_up: Shutdown,
+        give_up: watch::Sender<bool>,
+        hear_under_way: UnboundedReceiver<UnderWay>,
+        overflow: Overflow,
+        once: bool,
     ) -> PersistentQueue {
         let (done, hear_done) = mpsc::unbounded_channel();
         let mut queue = PersistentQueue {
             accounting,
             to: Some(to),
             give_up,
+            ends_early: !once,
+            overflow,
+            is_full: false,
             writing: VecDeque::new(),
             ready: VecDeque::new(),
             behind: Behind::default(),
-            pending: Pending::default(),
-            is_pending_written: true,
+            unstored: BTreeMap::new(),
+            pending: Ranges::default(),
+            tried: Ranges::default(),
+            marking: Marking::default(),
+            hear_under_way,
             is_reading: false,
             replayed: Vec::new(),
             window: 1,
@@ -99,13 +131,18 @@ impl PersistentQueue {
         for range in queue.log.found() {
             let points = range.end.points.saturating_sub(range.start.points);
             queue.accounting.handed(points);
-            queue.pending.push(range.clone());
+            queue.pending.insert(&range);
             queue.behind.push_range(range);
         }
+        for range in queue.log.tried() {
+            queue.tried.insert(&range);
+        }
+        queue.accounting.sent_again(queue.tried.points());
         queue
     }
 
-    /// Runs until the channel closes and all is sent, the time for draining is over, or nobody takes anything any more.
+    /// Runs until the channel closes and all is sent, the time for draining is over, or nobody takes anything any more. Once
+    /// the channel has closed it is over too where the far side takes nothing and all that waits is on disk.
     pub(crate) async fn run(mut self, mut from: mpsc::Receiver<Request>) {
         let mut is_open = true;
         loop {
@@ -115,18 +152,25 @@ impl PersistentQueue {
             if !is_open && is_idle && self.behind.is_empty() {
                 break;
             }
-            let slow_at = self.writing.front().map(|(_, _, since)| *since + SLOW);
+            let slow_at = self.slow_at();
             let to = self.to.clone();
+            let give_up = self.hear_give_up();
+            let may_end = self.ends_early && !is_open && self.is_all_stored();
             tokio::select! {
                 biased;
-                () = self.give_up.clone().wait() => return self.give_up(from).await,
+                () = give_up.wait() => return self.give_up(from).await,
+                () = self.accounting.fails(), if may_end => {
+                    self.accounting.left_on_disk();
+                    return self.give_up(from).await;
+                }
                 event = self.log.event() => self.note(event),
                 Some(range) = self.hear_done.recv() => self.done(&range),
+                Some(request) = self.hear_under_way.recv() => self.under_way(request),
                 permit = reserve(to.as_ref()), if self.may_forward() => match permit {
                     Some(permit) => self.forward(permit),
                     None => return self.close(),
                 },
-                request = from.recv(), if is_open => match request {
+                request = from.recv(), if is_open && !self.holds_up() => match request {
                     Some(request) => self.take(request),
                     None => is_open = false,
                 },
@@ -139,12 +183,12 @@ impl PersistentQueue {
     /// Takes in a request.
     fn take(&mut self, mut request: Request) {
         request.retain(|batch| batch.points() > 0);
-        if request.is_empty() {
+        if request.is_empty() || self.refuses(&request) {
             return;
         }
         let at = self.log.append(&request);
         let range = at..at.after(points(&request));
-        self.pending.push(range.clone());
+        self.pending.insert(&range);
         self.writing.push_back((range, request, Instant::now()));
     }
 
@@ -157,6 +201,8 @@ impl PersistentQueue {
                     && let Some((range, request, _)) = self.writing.pop_front()
                 {
                     self.enqueue(range, request, is_stored);
+                } else {
+                    self.late(at, is_stored);
                 }
             }
             LogEvent::Read {
@@ -164,19 +210,10 @@ impl PersistentQueue {
                 next,
                 thinned,
             } => self.read(requests, next, thinned),
+            LogEvent::Kept => self.marking.written(),
+            LogEvent::Full(is_full) => self.full(is_full),
             LogEvent::Cut { before, is_old } => self.cut(before, is_old),
             _ => {}
-        }
-    }
-
-    /// The disk takes too long for the first request: it goes on meanwhile.
-    fn is_slow(&mut self) {
-        if let Some((range, request, _)) = self.writing.pop_front() {
-            let message = "the disk is slow; what comes is kept in memory until it is written";
-            self.accounting.warn(message, "");
-            let request = self.with_receipt(request, range);
-            self.accounting.handed(points(&request));
-            self.wait_in_memory(request);
         }
     }
 
@@ -185,50 +222,40 @@ impl PersistentQueue {
         self.accounting.handed(points(&request));
         if !is_stored {
             self.forget(&range);
-            return self.wait_in_memory(request);
+            return self.wait_in_memory(request, range);
         }
         let goes_first = self.behind.is_empty() || self.log.replay() == Replay::Newest;
         if goes_first && self.ready.len() < MAX_READY {
-            let (request, replayed) = (self.with_receipt(request, range), None);
+            let (request, replayed) = (self.with_receipt(request, range, true), None);
             self.ready.push_back(Ready { request, replayed });
         } else {
             self.behind.push_range(range);
         }
     }
 
-    /// What the disk does not have waits in memory, as long as that is not too much.
-    fn wait_in_memory(&mut self, request: Request) {
-        let count = points(&request);
-        if self.behind.points_in_memory() + count <= MAX_POINTS_IN_MEMORY {
-            return self.behind.push_request(request);
-        }
-        let message = "the sending queue is full, and the disk takes nothing; the newest requests are dropped";
-        self.accounting.unqueued(count);
-        self.accounting
-            .dropped(count, DropReason::QUEUE_FULL, message, "");
-    }
-
-    fn with_receipt(&self, request: Request, range: LogRange) -> Request {
-        let receipt = Arc::new(Receipt::new(
-            range,
-            self.done.clone(),
-            Arc::clone(&self.first),
-        ));
+    fn with_receipt(&self, request: Request, range: LogRange, is_stored: bool) -> Request {
+        let (done, first) = (self.done.clone(), Arc::clone(&self.first));
+        let receipt = Arc::new(Receipt::new(range, done, first, is_stored));
         let batches = request.into_iter();
         batches
             .map(|it| it.with_receipt(Arc::clone(&receipt)))
             .collect()
     }
 
+    fn hear_give_up(&self) -> Shutdown {
+        Shutdown::new(self.give_up.subscribe())
+    }
+
     /// The log need not keep this any longer.
     fn forget(&mut self, range: &LogRange) {
         self.pending.remove(range);
-        self.is_pending_written = false;
+        self.tried.remove(range);
+        self.marking.changes();
     }
 
     fn write_pending(&mut self) {
-        if !std::mem::replace(&mut self.is_pending_written, true) {
-            self.log.keep(self.pending.ranges());
+        if self.marking.begins() {
+            self.log.keep(self.pending.ranges(), self.tried.ranges());
         }
     }
 }

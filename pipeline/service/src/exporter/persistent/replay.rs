@@ -15,7 +15,7 @@ const READ_POINTS: u64 = 20_000;
 /// So many requests that were on disk are under way at a time, once the far side takes them.
 const MAX_WINDOW: usize = 32;
 
-const STORAGE_FULL: DropReason = DropReason::loss("storage_full");
+pub(super) const STORAGE_FULL: DropReason = DropReason::loss("storage_full");
 const TOO_OLD: DropReason = DropReason::loss("too_old");
 const UNREADABLE: DropReason = DropReason::loss("unreadable");
 
@@ -54,7 +54,7 @@ impl PersistentQueue {
             }
             lost.push(expected..at);
             expected = at.after(points(&request));
-            let request = self.with_receipt(request, at..expected);
+            let request = self.with_receipt(request, at..expected, true);
             let replayed = Some(at);
             self.ready.push_back(Ready { request, replayed });
         }
@@ -118,6 +118,7 @@ impl PersistentQueue {
     /// Nobody has anything of this request any more.
     pub(super) fn done(&mut self, range: &LogRange) {
         self.forget(range);
+        self.unstored.remove(&range.start);
         if let Some(index) = self.replayed.iter().position(|it| *it == range.start) {
             self.replayed.swap_remove(index);
             self.window = (self.window + 1).min(MAX_WINDOW);

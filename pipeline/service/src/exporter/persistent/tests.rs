@@ -7,14 +7,15 @@ use std::time::Duration;
 use pipeline::formats::text;
 use pipeline::telemetry::Counters;
 use pipeline::{
-    Batch, ComponentStatus, LogEvent, LogPosition, LogRange, Replay, RequestLog, Shutdown,
-    async_trait, points,
+    Batch, ComponentStatus, LogEvent, LogPosition, LogRange, Replay, RequestLog, async_trait,
+    points,
 };
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
-use super::PersistentQueue;
+use super::{Mark, PersistentQueue};
+use crate::config::Overflow;
 use crate::exporter::accounting::Accounting;
 use crate::processor::Request;
 
@@ -35,6 +36,8 @@ struct FakeLog {
     requests: BTreeMap<LogPosition, Request>,
     found: Vec<LogRange>,
     kept: Arc<Mutex<Vec<LogRange>>>,
+    /// What may have arrived: from before, and as it was told.
+    tried: Arc<Mutex<Vec<LogRange>>>,
     own_events: mpsc::UnboundedSender<LogEvent>,
     events: mpsc::UnboundedReceiver<LogEvent>,
 }
@@ -43,6 +46,10 @@ struct FakeLog {
 impl RequestLog for FakeLog {
     fn found(&self) -> Vec<LogRange> {
         self.found.clone()
+    }
+
+    fn tried(&self) -> Vec<LogRange> {
+        self.tried.lock().expect("no panic").clone()
     }
 
     fn end(&self) -> LogPosition {
@@ -78,8 +85,12 @@ impl RequestLog for FakeLog {
         let _ = self.own_events.send(read);
     }
 
-    fn keep(&mut self, ranges: Vec<LogRange>) {
-        *self.kept.lock().expect("no panic") = ranges;
+    fn keep(&mut self, ranges: Vec<LogRange>, tried: Vec<LogRange>) {
+        if self.disk != Disk::Hangs {
+            *self.kept.lock().expect("no panic") = ranges;
+            *self.tried.lock().expect("no panic") = tried;
+            let _ = self.own_events.send(LogEvent::Kept);
+        }
     }
 
     async fn event(&mut self) -> LogEvent {
@@ -92,7 +103,10 @@ struct Started {
     to: mpsc::Sender<Request>,
     from: mpsc::Receiver<Request>,
     kept: Arc<Mutex<Vec<LogRange>>>,
+    tried: Arc<Mutex<Vec<LogRange>>>,
+    mark: Mark,
     counters: Counters,
+    accounting: Accounting,
     task: JoinHandle<()>,
     give_up: watch::Sender<bool>,
 }
@@ -100,13 +114,14 @@ struct Started {
 /// A queue whose log has so many requests from before.
 fn start(disk: Disk, found: usize) -> Started {
     let (own_events, events) = mpsc::unbounded_channel();
-    let kept = Arc::<Mutex<Vec<LogRange>>>::default();
+    let (kept, tried) = (Arc::default(), Arc::<Mutex<Vec<LogRange>>>::default());
     let mut log = FakeLog {
         disk: Disk::Works,
         end: LogPosition::default(),
         requests: BTreeMap::new(),
         found: Vec::new(),
         kept: Arc::clone(&kept),
+        tried: Arc::clone(&tried),
         own_events,
         events,
     };
@@ -115,18 +130,34 @@ fn start(disk: Disk, found: usize) -> Started {
     }
     while log.events.try_recv().is_ok() {}
     log.found.push(LogPosition::default()..log.end);
+    // The first one was under way.
+    let first = log.requests.first_key_value();
+    let first = first.map(|(at, request)| *at..at.after(points(request)));
+    tried.lock().expect("no panic").extend(first);
     log.disk = disk;
     let counters = Counters::new("test");
     let accounting = Accounting::new(counters.clone(), ComponentStatus::default());
-    let (give_up, hear) = watch::channel(false);
+    let give_up = watch::Sender::new(false);
+    let (mark, marked) = Mark::new();
     let (to, input) = mpsc::channel(1);
     let (output, from) = mpsc::channel(1000);
-    let queue = PersistentQueue::new(Box::new(log), accounting, output, Shutdown::new(hear));
+    let queue = PersistentQueue::new(
+        Box::new(log),
+        accounting.clone(),
+        output,
+        give_up.clone(),
+        marked,
+        Overflow::Coalesce,
+        false,
+    );
     Started {
         to,
         from,
         kept,
+        tried,
+        mark,
         counters,
+        accounting,
         task: tokio::spawn(queue.run(input)),
         give_up,
     }
@@ -144,6 +175,11 @@ fn name(request: &Request) -> &str {
 impl Started {
     async fn next(&mut self) -> Request {
         self.from.recv().await.expect("a request")
+    }
+
+    async fn next_within_a_day(&mut self) -> Option<Request> {
+        let day = Duration::from_hours(24);
+        timeout(day, self.from.recv()).await.ok().flatten()
     }
 
     /// How many requests come before nothing happens any more.
@@ -234,4 +270,63 @@ async fn what_is_given_up_at_the_end_is_kept_and_so_is_what_breaks_down() {
     });
     assert!(broken.await.is_err());
     assert_eq!(queue.all_that_come().await.len(), 0, "it is not done with");
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_the_end_it_waits_for_a_far_side_that_takes_something_and_for_what_is_in_memory_alone() {
+    let mut queue = start(Disk::Works, 2);
+    let (first, second) = (queue.next().await, queue.next_within_a_day().await);
+    assert!(second.is_none(), "one at a time");
+    drop(queue.to);
+    let day = Duration::from_hours(24);
+    assert!(timeout(day, &mut queue.task).await.is_err(), "it waits");
+    queue.accounting.retried("away");
+    queue.task.await.expect("no panic");
+    assert!(*queue.give_up.borrow(), "what follows is told");
+    drop(first);
+
+    let mut queue = start(Disk::IsFull, 1);
+    queue.accounting.retried("away");
+    queue.to.send(request(1)).await.expect("it takes it");
+    let stored = queue.next().await;
+    drop(queue.to);
+    assert!(timeout(day, &mut queue.task).await.is_err(), "it waits");
+    drop(stored);
+    let in_memory = queue.from.recv().await.expect("it is sent");
+    assert!(timeout(day, &mut queue.task).await.is_err(), "still");
+    drop(in_memory);
+    queue.task.await.expect("no panic");
+    assert!(!*queue.give_up.borrow());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_under_way_is_written_down_before_and_who_finds_it_counts_it() {
+    let mut queue = start(Disk::Works, 3);
+    assert_eq!(queue.counters.total("points_resent"), 1);
+    let (mark, tried) = (queue.mark.clone(), Arc::clone(&queue.tried));
+    let tried = || tried.lock().expect("no panic").clone();
+    let at = |requests| LogPosition {
+        requests,
+        points: requests,
+    };
+    let first = queue.next().await;
+    mark.under_way(&first).await;
+    drop(first);
+    let both = [queue.next().await, queue.next().await].concat();
+    mark.under_way(&both).await;
+    assert_eq!(tried(), vec![at(1)..at(3)]);
+    drop(both);
+    queue.all_that_come().await;
+    assert_eq!(tried(), vec![]);
+    let mut queue = start(Disk::Hangs, 0);
+    for number in 0..2 {
+        queue.to.send(request(number)).await.expect("it takes it");
+    }
+    let [first, second] = [queue.next().await, queue.next().await];
+    let began = Instant::now();
+    queue.mark.under_way(&first).await;
+    assert!(began.elapsed() <= Duration::from_millis(1001));
+    let began = Instant::now();
+    queue.mark.under_way(&second).await;
+    assert_eq!(began.elapsed(), Duration::ZERO, "it is known to be slow");
 }

@@ -89,6 +89,32 @@ impl MemoryQueue {
         }
     }
 
+    fn has_room(&self, mut more: Used) -> bool {
+        more.add(self.used);
+        more.fits(self.limit)
+    }
+
+    fn insert(&mut self, waiting: Waiting) {
+        let batches = waiting.request.iter();
+        let number = self
+            .lanes
+            .push(batches.map(|it| &it.table().head().subsystem));
+        self.used.add(waiting.used);
+        self.waiting.insert(number, waiting);
+    }
+
+    /// Makes room for so much by dropping those that wait longest. How many points that were.
+    fn drop_oldest_for(&mut self, more: Used) -> u64 {
+        let mut dropped = 0;
+        while !self.has_room(more)
+            && let Some((number, _)) = self.waiting.first_key_value()
+        {
+            let oldest = self.remove(*number);
+            dropped += oldest.map_or(0, |it| points(&it.request));
+        }
+        dropped
+    }
+
     fn remove(&mut self, number: u64) -> Option<Waiting> {
         let waiting = self.waiting.remove(&number)?;
         self.used.remove(waiting.used);
@@ -170,20 +196,33 @@ impl MemoryQueue {
         self.used.fits(self.limit.part(1, 2))
     }
 
-    /// Whether there is room for this request. One that is larger than the queue takes all of it.
-    pub(in super::super) fn has_room(&mut self, request: &Request) -> bool {
-        let mut used = self.weigh(request);
-        used.add(self.used);
-        used.fits(self.limit)
+    /// Takes a request if there is room for it, else gives it back. One that is larger than the queue takes all of it.
+    pub(in super::super) fn try_push(&mut self, request: Request) -> Result<(), Request> {
+        let waiting = self.waiting(request);
+        if !self.has_room(waiting.used) {
+            return Err(waiting.request);
+        }
+        self.insert(waiting);
+        Ok(())
     }
 
     /// Takes a request; without room for it [`thin`](MemoryQueue::thin) has to follow.
     pub(in super::super) fn push(&mut self, request: Request) {
-        let subsystems = request.iter().map(|it| &it.table().head().subsystem);
-        let number = self.lanes.push(subsystems);
         let waiting = self.waiting(request);
-        self.used.add(waiting.used);
-        self.waiting.insert(number, waiting);
+        self.insert(waiting);
+    }
+
+    /// Takes a request in the place of those that wait longest; one that has no room even so goes itself. How many points
+    /// were dropped.
+    pub(in super::super) fn push_dropping_oldest(&mut self, request: Request) -> u64 {
+        let waiting = self.waiting(request);
+        let mut dropped = self.drop_oldest_for(waiting.used);
+        if self.has_room(waiting.used) {
+            self.insert(waiting);
+        } else {
+            dropped += points(&waiting.request);
+        }
+        dropped
     }
 
     /// The next request that may be under way, with those that wait and may go with it: together of at most so many bytes
@@ -262,16 +301,9 @@ impl MemoryQueue {
         thinned
     }
 
-    /// Makes room for this request by dropping those that wait longest. How many points that were.
-    pub(in super::super) fn drop_oldest(&mut self, request: &Request) -> u64 {
-        let mut dropped = 0;
-        while !self.has_room(request)
-            && let Some((number, _)) = self.waiting.first_key_value()
-        {
-            let oldest = self.remove(*number);
-            dropped += oldest.map_or(0, |it| points(&it.request));
-        }
-        dropped
+    /// Drops those that wait longest, if more is used than there is. How many points that were.
+    pub(in super::super) fn drop_oldest(&mut self) -> u64 {
+        self.drop_oldest_for(Used::default())
     }
 }
 
@@ -318,17 +350,18 @@ mod tests {
         by_requests.push(request(&[1, 2, 3]));
         by_requests.push(request(&[4]));
         let (turn, _) = by_requests.next(0).expect("the first");
-        assert!(!by_requests.has_room(&request(&[5])));
+        assert!(by_requests.try_push(request(&[5])).is_err());
         by_requests.done(turn);
-        assert!(by_requests.has_room(&request(&[5])));
+        assert!(by_requests.try_push(request(&[5])).is_ok());
 
         let mut by_points = queue("{queue_size: 2, sizer: items}");
         by_points.push(request(&[1]));
-        assert!(!by_points.has_room(&request(&[2, 3, 4])), "not beside");
+        let larger = by_points.try_push(request(&[2, 3, 4]));
+        let larger = larger.expect_err("not beside");
         let (turn, _) = by_points.next(0).expect("the first");
         by_points.done(turn);
-        by_points.push(request(&[2, 3, 4]));
-        assert!(!by_points.has_room(&request(&[1])));
+        by_points.try_push(larger).expect("by itself");
+        assert!(by_points.try_push(request(&[1])).is_err());
     }
 
     #[test]

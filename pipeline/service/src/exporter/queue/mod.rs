@@ -19,6 +19,13 @@ pub(super) struct Turn {
     used: Used,
 }
 
+impl Turn {
+    /// Whether it was joined of several requests.
+    pub(super) fn is_joined(&self) -> bool {
+        self.numbers.len() > 1
+    }
+}
+
 /// What requests take of a queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Used {

@@ -189,6 +189,67 @@ async fn requests_that_wait_go_together_up_to_the_limit_of_a_message() {
     );
 }
 
+/// It is away for a minute, and refuses for good what has a batch of one of these subsystems in it.
+struct Refuses {
+    back: Instant,
+    refused: &'static [&'static str],
+    received: Arc<Mutex<Vec<String>>>,
+    requests: Arc<Mutex<usize>>,
+}
+
+#[async_trait]
+impl Exporter for Refuses {
+    async fn export(&self, request: &[Batch]) -> Result<(), ExportError> {
+        if Instant::now() < self.back {
+            return Err(ExportError::retryable("away"));
+        }
+        *self.requests.lock().expect("no panic") += 1;
+        let names = request.iter().map(|it| &*it.table().head().subsystem);
+        let names: Vec<&str> = names.collect();
+        if names.iter().any(|it| self.refused.contains(it)) {
+            return Err(ExportError::permanent("a name that is none"));
+        }
+        let names = names.into_iter().map(String::from);
+        self.received.lock().expect("no panic").extend(names);
+        Ok(())
+    }
+
+    fn message_limit(&self) -> Option<usize> {
+        Some(1 << 20)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_requests_that_were_joined_only_those_are_lost_that_are_refused() {
+    for (refused, most) in [
+        (&["s1"][..], 3 * 8),
+        (&["s63", "s64"][..], 4 * 8),
+        (&["s99"][..], 3 * 8),
+    ] {
+        let (received, requests) = (Arc::default(), Arc::default());
+        let exporter = Refuses {
+            back: Instant::now() + Duration::from_mins(1),
+            refused,
+            received: Arc::clone(&received),
+            requests: Arc::clone(&requests),
+        };
+        let started = start_with(exporter, ALONE, "{}");
+        let all = super::requests(100);
+        let name = |it: &Request| it[0].table().head().subsystem.to_string();
+        let expected = all.iter().map(name);
+        let expected = expected.filter(|it| !refused.contains(&&**it));
+        let expected: Vec<String> = expected.collect();
+        started.send(all).await;
+        sleep(Duration::from_mins(10)).await;
+        assert_eq!(started.dropped("permanent"), refused.len() as u64);
+        let lost = refused.len() as u64;
+        assert_eq!(started.end().await, (100 - lost, lost));
+        assert_eq!(*received.lock().expect("no panic"), expected, "in order");
+        let requests = *requests.lock().expect("no panic");
+        assert!(requests <= most, "{requests} for {refused:?}");
+    }
+}
+
 /// It takes two seconds for each batch.
 struct SlowLink;
 
