@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The image of a statically linked program, statsfs-collector:VERSION, built without a registry and run, as root:
 # scripts/container.sh [BINARY]. Without one it is what scripts/dist.sh has built. It runs read-only, with no capability, as
-# nobody, over this host's /sys, and what it sends has to arrive at a real Collector. By hand, not in the gate: a minute.
+# nobody, over this host's /sys, and what it sends has to arrive at a real Collector. A minute.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 binary=${1:-target/ship/statsfs-collector-static}

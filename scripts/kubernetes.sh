@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks deploy/kubernetes, by hand: what kustomize builds of it fits Kubernetes' own schemas, and kube-score finds nothing that is not
+# Checks deploy/kubernetes: what kustomize builds of it fits Kubernetes' own schemas, and kube-score finds nothing that is not
 # explained there. It takes Go and Python; two minutes the first time.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All that is slow, by hand and before a release, as root on Debian: packages, image, manifests and site, each by its own
+# All that is slow, as root on Debian: packages, image, manifests and site, each by its own
 # script: scripts/ship.sh [STATIC [DYNAMIC]], programs as scripts/dist.sh builds them. What cannot be looked at for want of a
 # tool is named at the end, and is a failure under CI=true; what fails ends it.
 set -euo pipefail
