@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Packages in a whole life, as root: scripts/packages-test.sh [BINARY]. In a Debian of its own that systemd starts, the deb is
 # installed, configured, run, upgraded, removed, installed again and purged, while what the service sends arrives at a real
-# Collector. Then the rpm in a root without systemd; and lintian. Four minutes.
+# Collector. Then the rpm in a root without systemd; and lintian. A minute.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 packages=()
