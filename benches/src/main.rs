@@ -11,6 +11,7 @@ mod floor;
 mod kvm;
 mod load;
 mod measure;
+mod otelcol;
 mod queue;
 mod reading;
 mod report;

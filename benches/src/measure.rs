@@ -66,10 +66,15 @@ impl Cost {
         self.cpu.as_secs_f64() * 1e9 / self.per_value()
     }
 
-    #[allow(clippy::cast_precision_loss)]
     pub(crate) fn per_value(&self) -> f64 {
-        self.values.max(1) as f64
+        float(self.values.max(1))
     }
+}
+
+/// A count to reckon with: none is so large that it would be another one.
+#[allow(clippy::cast_precision_loss)]
+pub(crate) fn float(count: u64) -> f64 {
+    count as f64
 }
 
 /// What all measurements share.

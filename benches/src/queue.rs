@@ -15,9 +15,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::runtime::Runtime;
 
 use crate::load;
-use crate::measure::{self, COLLECTOR};
+use crate::measure::{self, COLLECTOR, float};
 use crate::report::{lacks, say};
-use crate::sink;
+use crate::{otelcol, sink};
 
 /// Points of a request.
 const POINTS: u64 = 10_000;
@@ -70,14 +70,10 @@ pub(crate) fn queue(directory: &Path) -> io::Result<()> {
             })?;
         }
     }
-    let otelcol = std::env::var_os("OTELCOL")
-        .map_or_else(|| ".tools/otelcol-benchmarks".into(), PathBuf::from);
-    if !otelcol.is_file() {
-        return lacks(
-            "the Collector",
-            "scripts/otelcol.sh otelcol-benchmarks builds it",
-        );
-    }
+    let otelcol = match otelcol::program() {
+        Ok(program) => program,
+        Err(error) => return lacks("the Collector", &error.to_string()),
+    };
     for (name, _, how) in KINDS {
         if how.is_some() || name == "no queue" {
             let run = |requests| bench.collector(&otelcol, how, requests, true);
@@ -89,7 +85,6 @@ pub(crate) fn queue(directory: &Path) -> io::Result<()> {
 }
 
 /// Measures one way of keeping a queue, and says what it costs.
-#[allow(clippy::cast_precision_loss)]
 fn report(
     program: &str,
     name: &str,
@@ -101,7 +96,7 @@ fn report(
     for _ in 0..ROUNDS {
         let (few, many) = (run(FEW)?, run(MANY)?);
         let cpu = many.cpu.saturating_sub(few.cpu).as_secs_f64();
-        costs.push(cpu * 1e9 / ((MANY - FEW) * POINTS) as f64);
+        costs.push(cpu * 1e9 / float((MANY - FEW) * POINTS));
         memory = memory.max(many.memory);
     }
     costs.sort_by(f64::total_cmp);
@@ -110,7 +105,7 @@ fn report(
     say(&format!(
         "| {program} | {name} | {median:.0} ({least:.0}–{most:.0}) | {:.0} | {bytes} | {:.1} |",
         1e9 / median,
-        memory as f64 / 1024.0
+        float(memory) / 1024.0
     ))
 }
 
@@ -270,10 +265,9 @@ impl QueueBench {
         Ok(folder)
     }
 
-    #[allow(clippy::cast_precision_loss)]
     fn bytes_a_point(&self) -> io::Result<f64> {
         let bytes = bytes_below(&self.directory.join("queue"))?;
-        Ok(bytes as f64 / (FEW * POINTS) as f64)
+        Ok(float(bytes) / float(FEW * POINTS))
     }
 }
 

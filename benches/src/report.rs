@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::measure::{Bench, Cost, Pipeline};
+use crate::measure::{Bench, Cost, Pipeline, float};
 use crate::served::{Served, free_port};
 use crate::trees::Tree;
 
@@ -72,16 +72,14 @@ pub(crate) fn costs(bench: &Bench, tree: &Tree) -> io::Result<()> {
     for ((what, pipeline), costs) in KINDS.iter().zip(&kinds) {
         let syscalls = if bench.perf {
             let cost = bench.sweeps(&tree.reading(), *pipeline, sweeps.min(40), true)?;
-            #[allow(clippy::cast_precision_loss)]
-            let each = cost.syscalls.unwrap_or_default() as f64 / cost.per_value();
+            let each = float(cost.syscalls.unwrap_or_default()) / cost.per_value();
             format!("{each:.3}")
         } else {
             "–".into()
         };
-        #[allow(clippy::cast_precision_loss)]
         let each = |of: fn(&Cost) -> u64| {
             let cost = costs[0];
-            of(&cost) as f64 / cost.per_value()
+            float(of(&cost)) / cost.per_value()
         };
         let (allocations, bytes) = (each(|it| it.allocations), each(|it| it.bytes));
         line(
@@ -265,7 +263,6 @@ fn min_to_max(costs: &[Cost]) -> (f64, f64) {
     })
 }
 
-#[allow(clippy::cast_precision_loss)]
 pub(crate) fn mib(bytes: u64) -> f64 {
-    bytes as f64 / f64::from(1 << 20)
+    float(bytes) / f64::from(1 << 20)
 }

@@ -4,7 +4,8 @@
 use std::io;
 use std::path::Path;
 
-use crate::measure::{Bench, Pipeline};
+use crate::measure::{Bench, Pipeline, float};
+use crate::otelcol;
 use crate::report::{lacks, mib, say};
 use crate::served::{Served, free_port, write};
 use crate::trees::{self, Tree};
@@ -48,10 +49,7 @@ fn of_size(bench: &Bench, directory: &Path, tree: &Tree) -> io::Result<()> {
     }
     match collector(bench, directory, tree) {
         Ok(served) => all.push(served),
-        Err(error) => lacks(
-            "the Collector",
-            &format!("scripts/otelcol.sh otelcol-benchmarks: {error}"),
-        )?,
+        Err(error) => lacks("the Collector", &error.to_string())?,
     }
     for served in &all[1..] {
         served.wait_for(tree.files)?;
@@ -84,10 +82,10 @@ fn of_size(bench: &Bench, directory: &Path, tree: &Tree) -> io::Result<()> {
             zipped.0 / 1e6,
             zipped.1 / 1e6,
             zipped.2 / 1e6,
-            zipped.0 / float(tree.files),
-            float(bytes[0]) / 1e6,
+            zipped.0 / float(tree.files as u64),
+            float(bytes[0] as u64) / 1e6,
             plain.0 / 1e6,
-            float(bytes[1]) / 1e6,
+            float(bytes[1] as u64) / 1e6,
             mib(memory.resident),
             mib(memory.peak),
         ))?;
@@ -100,7 +98,7 @@ fn of_size(bench: &Bench, directory: &Path, tree: &Tree) -> io::Result<()> {
         "{} series: {:.1} % of the better one's CPU time; {:.0} bytes of memory a series beyond the tables",
         tree.files,
         medians[0] / better * 100.0,
-        float(usize::try_from(own).unwrap_or(usize::MAX)) / float(tree.files)
+        float(own) / float(tree.files as u64)
     ))?;
     say("")
 }
@@ -156,8 +154,7 @@ fn collector(bench: &Bench, directory: &Path, tree: &Tree) -> io::Result<Served>
          service:\n  telemetry: {{logs: {{level: error}}, metrics: {{level: none}}}}\n  pipelines: {{metrics: {{receivers: [otlp], exporters: [prometheus]}}}}\n"
     );
     let config = write(directory, "otelcol.yaml", &config)?;
-    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/../.tools/otelcol-benchmarks");
-    let mut command = std::process::Command::new(program);
+    let mut command = std::process::Command::new(otelcol::program()?);
     command.arg("--config").arg(config);
     let served = Served::start("Collector, prometheusexporter", command, port)?;
     bench.once(&self::config(
@@ -166,9 +163,4 @@ fn collector(bench: &Bench, directory: &Path, tree: &Tree) -> io::Result<Served>
         "otlp",
     ))?;
     Ok(served)
-}
-
-#[allow(clippy::cast_precision_loss)]
-fn float(number: usize) -> f64 {
-    number as f64
 }

@@ -43,15 +43,10 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    /// In how much time this part of all answers came, from 0 to 1.
-    #[allow(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss
-    )]
-    pub(crate) fn answer_at(&self, part: f64) -> Duration {
+    /// In how much time so many of a thousand answers came.
+    pub(crate) fn answer_at(&self, permille: usize) -> Duration {
         let last = self.answers.len().saturating_sub(1);
-        let at = (last as f64 * part).round() as usize;
+        let at = (last * permille + 500) / 1000;
         self.answers.get(at).copied().unwrap_or_default()
     }
 

@@ -2,9 +2,10 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::otelcol;
 use crate::served::{Served, free_port, write};
 
 /// Where it sends what it gets.
@@ -50,7 +51,7 @@ impl Gateway {
             env!("CARGO_MANIFEST_DIR"),
             "/../deploy/kubernetes/gateway/config.yaml"
         );
-        let mut command = Command::new(program());
+        let mut command = Command::new(otelcol::program()?);
         command.arg("--config").arg(deployed);
         command.arg("--config").arg(here);
         command.env("BACKEND_ENDPOINT", backend.to_string());
@@ -60,9 +61,4 @@ impl Gateway {
         let process = Served::start("the Collector", command, port)?;
         Ok(Gateway { process, port })
     }
-}
-
-/// The Collector that benchmarks need.
-pub(crate) fn program() -> PathBuf {
-    concat!(env!("CARGO_MANIFEST_DIR"), "/../.tools/otelcol-benchmarks").into()
 }

@@ -15,7 +15,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use tokio::runtime::Runtime;
 
-use crate::measure::Bench;
+use crate::measure::{Bench, float};
+use crate::otelcol;
 use crate::report::{lacks, mib, say};
 use agents::{Fleet, Outcome, Pace};
 use gateway::{Gateway, Kind};
@@ -44,11 +45,8 @@ struct Setup<'a> {
 }
 
 pub(crate) fn fleet(directory: &Path, agents: usize, seconds: u64) -> io::Result<()> {
-    if !gateway::program().is_file() {
-        return lacks(
-            "the Collector",
-            "scripts/otelcol.sh otelcol-benchmarks builds it",
-        );
+    if let Err(error) = otelcol::program() {
+        return lacks("the Collector", &error.to_string());
     }
     let Some((own, others)) = cpus()? else {
         return lacks("the fleet", "it takes two CPUs: one is the gateway's");
@@ -117,13 +115,11 @@ impl Setup<'_> {
         self.runtime.block_on(connect)
     }
 
-    #[allow(clippy::cast_precision_loss)]
     fn agents(&self) -> f64 {
-        self.agents as f64
+        float(self.agents as u64)
     }
 
     /// What connections cost that nothing is sent on.
-    #[allow(clippy::cast_precision_loss)]
     fn connections(&self) -> io::Result<Figures> {
         let gateway = self.gateway(Kind::Nowhere)?;
         let before = mib(gateway.process.memory()?.resident);
@@ -134,8 +130,8 @@ impl Setup<'_> {
             self.agents
         ))?;
         Ok(Figures {
-            points: self.host.points as f64,
-            bytes: self.host.compressed as f64,
+            points: float(self.host.points),
+            bytes: float(self.host.compressed as u64),
             idle: before,
             connection: (after - before).max(0.0) / self.agents(),
             ..Figures::default()
@@ -143,7 +139,6 @@ impl Setup<'_> {
     }
 
     /// Measures and says one row. Points that a second of CPU carries, and the most memory, MiB.
-    #[allow(clippy::cast_precision_loss)]
     fn row(&self, kind: Kind, how: &str, pace: Pace) -> io::Result<(f64, f64)> {
         let gateway = self.gateway(kind)?;
         let fleet = self.fleet(&gateway)?;
@@ -155,19 +150,19 @@ impl Setup<'_> {
         let cpu = (gateway.process.cpu()? - before) / 1e9;
         let memory = mib(gateway.process.memory()?.peak);
         let seconds = outcome.time.as_secs_f64();
-        let requests = outcome.answers.len() as f64;
-        let points = requests * self.host.points as f64;
-        let millis = |part| outcome.answer_at(part).as_secs_f64() * 1e3;
+        let requests = float(outcome.answers.len() as u64);
+        let points = requests * float(self.host.points);
+        let millis = |permille| outcome.answer_at(permille).as_secs_f64() * 1e3;
         say(&format!(
             "| {} | {how} | {:.0} | {:.0} % | {:.0} | {:.1} | {memory:.0} | {:.0} | {:.0} | {:.0} | {} |",
             kind.name(),
             points / seconds,
             cpu / seconds * 100.0,
             points / cpu,
-            requests * self.host.compressed as f64 / seconds / 1e6,
-            millis(0.5),
-            millis(0.99),
-            millis(1.0),
+            requests * float(self.host.compressed as u64) / seconds / 1e6,
+            millis(500),
+            millis(990),
+            millis(1000),
             outcome.refusals(),
         ))?;
         Ok((points / cpu, memory))

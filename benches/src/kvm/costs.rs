@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::owners::Owners;
 use super::proofs::{Proofs, Way};
 use super::sources::{ROUNDS, SWEEPS, Source};
-use crate::measure::{self, Bench, Pipeline};
+use crate::measure::{self, Bench, Pipeline, float};
 use crate::report::say;
 use crate::trees;
 
@@ -76,8 +76,7 @@ fn counted(bench: &Bench) -> io::Result<Vec<(What, f64)>> {
     for source in SOURCES.into_iter().filter(|_| bench.perf) {
         let cost = bench.sweeps(&source.reading(), OTLP, SWEEPS, true)?;
         let calls = cost.syscalls.unwrap_or_default();
-        #[allow(clippy::cast_precision_loss)]
-        all.push((What::Through(source, OTLP), calls as f64 / SWEEPS as f64));
+        all.push((What::Through(source, OTLP), float(calls) / float(SWEEPS)));
     }
     drop(owners);
     Ok(all)
@@ -127,11 +126,10 @@ fn nanos(cpu: Duration) -> u64 {
     u64::try_from(cpu.as_nanos()).unwrap_or(u64::MAX)
 }
 
-#[allow(clippy::cast_precision_loss)]
 fn sweep(values: usize, cpu: u64) -> Sweep {
     Sweep {
-        values: values as f64,
-        ns: cpu as f64 / SWEEPS as f64,
+        values: float(values as u64),
+        ns: float(cpu) / float(SWEEPS),
     }
 }
 

@@ -13,7 +13,7 @@ use super::spent::spend;
 use super::truth::{Values, compare as compare_values, of_host, of_otlp};
 use super::truths::{cost, head, line};
 use crate::child::on_cpu;
-use crate::measure::{Bench, syscalls};
+use crate::measure::{Bench, float, syscalls};
 
 const DOMAINS: usize = 10;
 const VCPUS: usize = 10;
@@ -174,10 +174,8 @@ fn domstats(bench: &Bench, shown: usize) -> io::Result<(f64, Option<f64>)> {
     let before = others();
     let own = spend(bench, &STATISTICS, "", false)?;
     let cpu = own.cpu + others().saturating_sub(before);
-    #[allow(clippy::cast_precision_loss)]
-    let values = shown.max(1) as f64;
-    #[allow(clippy::cast_precision_loss)]
-    let syscalls = count(bench, &pids)?.map(|it| it as f64 / values);
+    let values = float(shown.max(1) as u64);
+    let syscalls = count(bench, &pids)?.map(|it| float(it) / values);
     Ok((cpu.as_secs_f64() * 1e9 / values, syscalls))
 }
 

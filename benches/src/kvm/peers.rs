@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::spent::{Spent, spend};
 use super::truth::Values;
-use crate::measure::Bench;
+use crate::measure::{Bench, float};
 
 /// What mends the lack of any of them.
 pub(super) const INSTALL: &str = "it is not there; scripts/kvm-peers.sh installs it";
@@ -91,8 +91,7 @@ impl Peer {
     /// What a value costs, the start taken off: CPU ns, and system calls.
     pub(super) fn cost(&self, bench: &Bench, shown: usize) -> io::Result<(f64, Option<f64>)> {
         let cpu = self.each(bench, shown, false, |it| Some(it.cpu.as_secs_f64() * 1e9))?;
-        #[allow(clippy::cast_precision_loss)]
-        let calls = |it: &Spent| it.syscalls.map(|it| it as f64);
+        let calls = |it: &Spent| it.syscalls.map(float);
         let syscalls = self.each(bench, shown, bench.perf, calls)?;
         Ok((cpu.unwrap_or_default(), syscalls))
     }
@@ -107,8 +106,7 @@ impl Peer {
     ) -> io::Result<Option<f64>> {
         let (few, many) = (self.run(bench, 1, count)?, self.run(bench, 4, count)?);
         let turns = self.turns(&many).saturating_sub(self.turns(&few));
-        #[allow(clippy::cast_precision_loss)]
-        let values = (turns * shown).max(1) as f64;
+        let values = float((turns * shown).max(1) as u64);
         let more = of(&many).zip(of(&few)).map(|(many, few)| many - few);
         Ok(more.map(|it| it / values))
     }

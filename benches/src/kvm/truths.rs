@@ -6,7 +6,7 @@ use super::owners::Owners;
 use super::peers::Peer;
 use super::sources::{ROUNDS, SWEEPS, Source};
 use super::truth::{Truth, Values, compare as compare_values, of_host, of_otlp, with_sums};
-use crate::measure::{Bench, Pipeline};
+use crate::measure::{Bench, Pipeline, float};
 use crate::report::{lacks, say};
 
 const SOURCES: [Source; 4] = [Source::StatsFd, Source::Bpf, Source::All, Source::Files];
@@ -74,8 +74,7 @@ pub(super) fn cost(bench: &Bench, source: Source) -> io::Result<Cost> {
         return Ok((cost.ns(), None));
     }
     let counted = bench.sweeps(&source.reading(), otlp, SWEEPS, true)?;
-    #[allow(clippy::cast_precision_loss)]
-    let each = |count: u64| count as f64 / counted.per_value();
+    let each = |count: u64| float(count) / counted.per_value();
     Ok((cost.ns(), counted.syscalls.map(each)))
 }
 
