@@ -31,9 +31,6 @@ type Decoded<T> = Result<T, Damaged>;
 const TABLE: u8 = 1;
 const STARTS: u8 = 2;
 
-/// What a varint takes at the most.
-const MAX_VARINT: usize = 10;
-
 /// Bytes before the definitions.
 const ENVELOPE: usize = 28;
 
@@ -124,13 +121,7 @@ trait Output {
 
 impl Output for Vec<u8> {
     fn u64(&mut self, number: u64) {
-        let mut bytes = [0; MAX_VARINT];
-        let mut rest = &mut bytes[..];
-        prost::encoding::encode_varint(number, &mut rest);
-        let len = self.len() + MAX_VARINT - rest.len();
-        // All of them, and what is too much is taken off again: a copy whose length is known is no call.
-        self.extend_from_slice(&bytes);
-        self.truncate(len);
+        prost::encoding::encode_varint(number, self);
     }
 
     fn i64(&mut self, number: i64) {

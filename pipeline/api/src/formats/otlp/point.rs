@@ -5,21 +5,20 @@ use prost::encoding::{encode_varint, encoded_len_varint};
 use crate::data::{Histogram, Value};
 
 /// What a number takes at the most, its attributes apart: tag, length, start, time, value; flags take less than a value.
-pub(super) const NUMBER: usize = 1 + 5 + NUMBER_FIELDS;
-const NUMBER_FIELDS: usize = 9 + 9 + 9;
+pub(super) const NUMBER: usize = 1 + 5 + 9 + 9 + 9;
 /// What a histogram takes more, its bounds and counts apart: count, sum, minimum, maximum, and the counts' tag and length.
 pub(super) const HISTOGRAM: usize = 9 + 9 + 9 + 9 + 1 + 5;
 
-/// Fields of at most `N` bytes.
-struct Fields<const N: usize> {
-    bytes: [u8; N],
+/// Fields of at most so many bytes.
+struct Fields {
+    bytes: [u8; HISTOGRAM + NUMBER],
     len: usize,
 }
 
-impl<const N: usize> Fields<N> {
-    fn new() -> Fields<N> {
+impl Fields {
+    fn new() -> Fields {
         Fields {
-            bytes: [0; N],
+            bytes: [0; HISTOGRAM + NUMBER],
             len: 0,
         }
     }
@@ -49,16 +48,13 @@ impl<const N: usize> Fields<N> {
     fn begin(&self, more: usize, out: &mut Vec<u8>) {
         out.push(0x0a);
         encode_varint((self.len + more) as u64, out);
-        // All of them, and what is too much is taken off again: a copy whose length is known is no call.
-        let len = out.len() + self.len;
-        out.extend_from_slice(&self.bytes);
-        out.truncate(len);
+        out.extend_from_slice(&self.bytes[..self.len]);
     }
 }
 
 /// A `NumberDataPoint`; nothing for a value that is none.
 pub(super) fn number(value: &Value, start: u64, time: u64, attributes: &[u8], out: &mut Vec<u8>) {
-    let mut fields = Fields::<NUMBER_FIELDS>::new();
+    let mut fields = Fields::new();
     fields.times(start, time);
     match value {
         Value::Int(it) => fields.fixed(0x31, it.to_le_bytes()), // as_int = 6, sfixed64
@@ -79,7 +75,7 @@ pub(super) fn histogram(
     bounds: &[u8],
     out: &mut Vec<u8>,
 ) {
-    let mut fields = Fields::<{ HISTOGRAM + NUMBER_FIELDS }>::new();
+    let mut fields = Fields::new();
     fields.times(start, time);
     match value {
         Value::Histogram(it) => {
