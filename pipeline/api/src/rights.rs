@@ -91,11 +91,11 @@ impl fmt::Display for Right {
 }
 
 /// Finds out the rights.
-type Ask = Box<dyn FnOnce() -> Vec<Right> + Send>;
+type FindRights = Box<dyn FnOnce() -> Vec<Right> + Send>;
 
 /// What a component has said that it needs. Clones are the same.
 #[derive(Clone, Default)]
-pub struct Needs(Arc<Mutex<Option<Vec<Ask>>>>);
+pub struct Needs(Arc<Mutex<Option<Vec<FindRights>>>>);
 
 impl Needs {
     pub(crate) fn add(&self, rights: impl FnOnce() -> Vec<Right> + Send + 'static) {
@@ -106,11 +106,11 @@ impl Needs {
     /// the file system.
     #[must_use]
     pub fn take(&self) -> Option<Vec<Right>> {
-        let asked = self.lock().take()?;
-        Some(asked.into_iter().flat_map(|ask| ask()).collect())
+        let all = self.lock().take()?;
+        Some(all.into_iter().flat_map(|find| find()).collect())
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Vec<Ask>>> {
+    fn lock(&self) -> MutexGuard<'_, Option<Vec<FindRights>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

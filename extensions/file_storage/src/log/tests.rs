@@ -18,6 +18,11 @@ const SETTINGS: Settings = Settings {
     fsync: Fsync::Never,
 };
 
+const SMALL: Settings = Settings {
+    max_size: 64 << 10,
+    ..SETTINGS
+};
+
 fn open_with(folder: &Path, settings: Settings) -> Log {
     let warnings = Warnings::new(&"test".into());
     Log::open(folder, settings, warnings, WhenFull::DropOldest).expect("a log")
@@ -159,12 +164,8 @@ fn what_was_appended_since_the_length_was_looked_at_is_not_read() {
 #[test]
 fn where_nothing_gives_way_it_is_full_until_enough_of_it_was_sent() {
     let folder = tempfile::tempdir().unwrap();
-    let small = Settings {
-        max_size: 64 << 10,
-        ..SETTINGS
-    };
     let warnings = Warnings::new(&"test".into());
-    let mut log = Log::open(folder.path(), small, warnings, WhenFull::Keep).unwrap();
+    let mut log = Log::open(folder.path(), SMALL, warnings, WhenFull::Keep).unwrap();
     let mut appended = 0;
     while !log.is_full() {
         append(&mut log, 1);
@@ -190,11 +191,7 @@ fn where_nothing_gives_way_it_is_full_until_enough_of_it_was_sent() {
 #[test]
 fn what_is_too_much_or_too_old_gives_way_by_whole_segments() {
     let folder = tempfile::tempdir().unwrap();
-    let small = Settings {
-        max_size: 64 << 10,
-        ..SETTINGS
-    };
-    let mut log = open_with(folder.path(), small);
+    let mut log = open_with(folder.path(), SMALL);
     let mut before = LogPosition::default();
     for _ in 0..5000 {
         append(&mut log, 1);
@@ -345,12 +342,8 @@ fn thin(requests: &mut [Vec<Batch>], times: u32) {
 #[test]
 fn what_is_too_much_is_thinned_evenly_before_anything_is_dropped() {
     let folder = tempfile::tempdir().unwrap();
-    let small = Settings {
-        max_size: 64 << 10,
-        ..SETTINGS
-    };
     let warnings = Warnings::new(&"test".into());
-    let mut log = Log::open(folder.path(), small, warnings, WhenFull::Thin(thin)).unwrap();
+    let mut log = Log::open(folder.path(), SMALL, warnings, WhenFull::Thin(thin)).unwrap();
     for _ in 0..10_000 {
         append(&mut log, 1);
         let all = LogPosition::default()..log.cursor().end;

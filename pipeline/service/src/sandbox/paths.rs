@@ -110,8 +110,12 @@ fn is_special(path: &Path) -> bool {
 
 /// Whether something is mounted there, as far as its device tells.
 fn is_mount(path: &Path) -> bool {
-    let device = |path: &Path| path.metadata().map(|it| it.dev()).ok();
     device(path) != device(above(path))
+}
+
+/// The file system that something is on.
+fn device(path: &Path) -> Option<u64> {
+    path.metadata().map(|it| it.dev()).ok()
 }
 
 /// Whether the kernel makes the files there, and gives them to root.
@@ -132,7 +136,6 @@ fn uppermost(path: PathBuf, is_such: impl Fn(&Path) -> bool) -> PathBuf {
     if !is_such(&path) {
         return path;
     }
-    let device = |path: &Path| path.metadata().map(|it| it.dev()).ok();
     let own = device(&path);
     let same = path.ancestors().take_while(|it| device(it) == own).last();
     same.map(Path::to_owned).unwrap_or(path)
