@@ -67,19 +67,27 @@ fn add_sandbox(command: &mut Command) {
     }
 }
 
-/// A test that waits for what never comes fails, instead of waiting for ever: its program is killed after two minutes.
+/// A test that waits for what never comes fails, instead of waiting for ever: its program is killed after ten minutes, which
+/// none takes, however loaded the machine is.
 fn kill_when_late(child: &Child) {
     let pid = rustix::process::Pid::from_child(child);
     let pidfd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).unwrap();
     std::thread::spawn(move || {
-        let timeout = Timespec::try_from(Duration::from_mins(2)).unwrap();
+        let timeout = Timespec::try_from(Duration::from_mins(10)).unwrap();
         // It can be read from when the program has ended. The thread and its descriptor must not outlive that: a run of all
-        // tests starts hundreds of programs in two minutes.
+        // tests starts hundreds of programs in that time.
         let has_ended = poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&timeout));
         if has_ended == Ok(0) {
+            eprintln!("a program is killed: its test waited for ten minutes");
             let _ = rustix::process::pidfd_send_signal(pidfd, Signal::KILL);
         }
     });
+}
+
+/// Lets a random time pass, of up to so many turns of a few dozen cycles. A yield would not do: where others build on the
+/// same cores, each takes as long as their time slice.
+pub(crate) fn spin(random: &mut fastrand::Rng, turns: u32) {
+    (0..random.u32(0..turns)).for_each(|_| std::hint::spin_loop());
 }
 
 /// The program under strace (as its grandchild: the child is the program), which writes down every open.

@@ -19,7 +19,7 @@ use serde_json::Value;
 use self::host::{kvm, name};
 use crate::common::alone::{CPU, KVM, alone};
 use crate::common::{
-    self, SeriesCounts, collector, lines, read_until, repository, run, signal, text,
+    self, SeriesCounts, collector, lines, read_until, repository, run, signal, spin, text,
 };
 
 fn config(interval: &str, stdout: &str) -> String {
@@ -251,7 +251,7 @@ fn a_vm_whose_process_is_killed_is_never_kept_alive() {
                 assert!(child.try_wait().unwrap().is_none(), "it ended");
                 std::thread::yield_now();
             }
-            (0..random.usize(0..20_000)).for_each(|_| std::thread::yield_now());
+            spin(&mut random, 300_000);
             let directory = debugfs.0.join("kvm").join(&vm);
             assert!(directory.exists(), "{vm}");
             process.kill().unwrap();

@@ -8,6 +8,7 @@ use super::{EAGER, config, eager, exits};
 use crate::common::alone::{CPU, alone};
 use crate::common::{
     BINARY, SeriesCounts, assert_fault, collector, descriptors_and_memory, end, read_until, spawn,
+    spin,
 };
 use crate::stuck::fuse::HangingFilesystem;
 
@@ -116,7 +117,7 @@ fn a_vm_that_is_killed_in_the_midst_of_sweeps_is_never_kept_alive() {
                 assert!(child.try_wait().unwrap().is_none(), "it ended");
                 std::thread::yield_now();
             }
-            (0..random.usize(0..2_000)).for_each(|_| std::thread::yield_now());
+            spin(&mut random, 30_000);
             let directory = debugfs.0.join("kvm").join(&vm);
             assert!(directory.exists(), "{vm}");
             let (pid, _) = vm.split_once('-').unwrap();
