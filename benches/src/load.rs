@@ -45,7 +45,7 @@ impl Component for Load {
 #[async_trait]
 impl Receiver for Load {
     async fn run(self: Box<Self>, _: Demand, mut out: Outlet, _: ReceiverClock) -> Result<()> {
-        let table = table(self.0.points);
+        let (table, starts) = (table(self.0.points), starts(self.0.points));
         let mut ticks = self
             .0
             .interval_ms
@@ -54,7 +54,7 @@ impl Receiver for Load {
             if let Some(ticks) = &mut ticks {
                 ticks.tick().await;
             }
-            if out.send(sweep(&table, number)).await.is_err() {
+            if out.send(sweep(&table, &starts, number)).await.is_err() {
                 break;
             }
         }
@@ -98,14 +98,19 @@ fn metric(number: usize) -> Metric {
     metric
 }
 
+/// Since when they count: the same at each sweep, as a receiver keeps it.
+pub(crate) fn starts(points: usize) -> Arc<[u64]> {
+    vec![1; points].into()
+}
+
 /// What the table shows at this sweep: counters that grow by some thousands, each read a microsecond after the one before.
-pub(crate) fn sweep(table: &Arc<Table>, number: u64) -> Batch {
+pub(crate) fn sweep(table: &Arc<Table>, starts: &Arc<[u64]>, number: u64) -> Batch {
     let rows = 0..table.len() as u64;
     let value = |row: u64| Value::Int((row * 12_345 + number * (row % 5_000)).cast_signed());
     let now = now_unix_nano();
     Batch::new(
         Arc::clone(table),
-        vec![1; table.len()].into(),
+        Arc::clone(starts),
         Times::Each(rows.clone().map(|row| now + row * 1_000).collect()),
         rows.map(value).collect(),
         Sweep::new(number, Duration::from_secs(1), true),

@@ -277,9 +277,10 @@ async fn send(to: SocketAddr, requests: u64) -> io::Result<()> {
     let mut client = client
         .map_err(io::Error::other)?
         .max_encoding_message_size(usize::MAX);
-    let table = load::table(usize::try_from(POINTS).unwrap_or_default());
+    let points = usize::try_from(POINTS).unwrap_or_default();
+    let (table, starts) = (load::table(points), load::starts(points));
     for number in 0..requests {
-        let request = to_request(&[load::sweep(&table, number)]);
+        let request = to_request(&[load::sweep(&table, &starts, number)]);
         // A full queue refuses it, and it comes again.
         while client.export(request.clone()).await.is_err() {
             tokio::time::sleep(Duration::from_millis(5)).await;

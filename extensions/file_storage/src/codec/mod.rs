@@ -120,6 +120,7 @@ trait Output {
 }
 
 impl Output for Vec<u8> {
+    #[inline]
     fn u64(&mut self, number: u64) {
         prost::encoding::encode_varint(number, self);
     }

@@ -42,8 +42,10 @@ use under_way::{Marking, UnderWay};
 
 pub(crate) use under_way::Mark;
 
-/// So many requests wait in memory for room in what follows.
-const MAX_READY: usize = 16;
+/// So many requests wait in memory for room in what follows: more than come while the disk is forced to take what it has.
+const MAX_READY: usize = 128;
+/// So many points they have; the last one may have more.
+const MAX_READY_POINTS: u64 = 1 << 19;
 /// A disk that takes longer for a request holds it up no longer.
 const SLOW: Duration = Duration::from_secs(1);
 /// So many points are kept in memory for want of a disk: 16 bytes each, and as much for their times.
@@ -225,12 +227,17 @@ impl PersistentQueue {
             return self.wait_in_memory(request, range);
         }
         let goes_first = self.behind.is_empty() || self.log.replay() == Replay::Newest;
-        if goes_first && self.ready.len() < MAX_READY {
+        if goes_first && self.has_room_in_memory() {
             let (request, replayed) = (self.with_receipt(request, range, true), None);
             self.ready.push_back(Ready { request, replayed });
         } else {
             self.behind.push_range(range);
         }
+    }
+
+    fn has_room_in_memory(&self) -> bool {
+        let waiting: u64 = self.ready.iter().map(|it| points(&it.request)).sum();
+        self.ready.len() < MAX_READY && waiting < MAX_READY_POINTS
     }
 
     fn with_receipt(&self, request: Request, range: LogRange, is_stored: bool) -> Request {

@@ -7,7 +7,7 @@ use pipeline::{LogPosition, LogRange, points};
 use tokio::sync::mpsc;
 
 use super::super::overflow::COALESCED;
-use super::{MAX_READY, PersistentQueue, Ready};
+use super::{PersistentQueue, Ready};
 use crate::processor::Request;
 
 /// So many points are read at a time.
@@ -22,7 +22,7 @@ const UNREADABLE: DropReason = DropReason::loss("unreadable");
 impl PersistentQueue {
     /// Lets what waits come up, or asks the log for it.
     pub(super) fn fill_ready(&mut self) {
-        while self.ready.len() < MAX_READY
+        while self.has_room_in_memory()
             && let Some(request) = self.behind.pop_request()
         {
             let replayed = None;
