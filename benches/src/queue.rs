@@ -26,8 +26,8 @@ const FEW: u64 = 20;
 const MANY: u64 = 420;
 const ROUNDS: usize = 3;
 
-/// The time between two requests of a load that the far side keeps up with.
-const PACE: &str = "interval_ms: 2";
+/// The time between two requests of a load that the far side keeps up with, which makes messages of all bytes.
+const PACE: &str = "interval_ms: 25";
 /// That of one that it does not keep up with: what is on disk is read again.
 const FLOOD: &str = "";
 

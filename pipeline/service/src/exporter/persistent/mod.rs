@@ -190,6 +190,10 @@ impl PersistentQueue {
         }
         let at = self.log.append(&request);
         let range = at..at.after(points(&request));
+        if self.pending.is_empty() {
+            // It is sent as soon as it is written: that is told in one way.
+            self.try_range(&range);
+        }
         self.pending.insert(&range);
         self.writing.push_back((range, request, Instant::now()));
     }

@@ -21,6 +21,10 @@ impl Ranges {
         self.0.insert(start, end);
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether all of a range is in here.
     pub(super) fn contains(&self, range: &LogRange) -> bool {
         let before = self.0.range(..=range.start).next_back();

@@ -81,6 +81,18 @@ impl Marking {
         self.being_written.pop_front();
     }
 
+    /// Lets this go once the log has written down what it was told, and is to be told; at once where it takes too long.
+    fn wait(&mut self, may_go: oneshot::Sender<()>) {
+        if self.is_late() {
+            return;
+        }
+        if self.is_changed {
+            self.next.push(may_go);
+        } else if let Some((_, waiting)) = self.being_written.back_mut() {
+            waiting.push(may_go);
+        }
+    }
+
     fn is_late(&self) -> bool {
         let first = self.being_written.front();
         first.is_some_and(|(since, _)| since.elapsed() >= SLOW)
@@ -96,15 +108,17 @@ impl Marking {
 
 impl PersistentQueue {
     pub(super) fn under_way(&mut self, UnderWay { ranges, may_go }: UnderWay) {
-        if ranges.iter().all(|it| self.tried.contains(it)) {
-            return;
+        for range in ranges {
+            self.try_range(&range);
         }
-        for range in &ranges {
+        self.marking.wait(may_go);
+    }
+
+    /// The log is told that this is under way, unless it was.
+    pub(super) fn try_range(&mut self, range: &LogRange) {
+        if !self.tried.contains(range) {
             self.tried.insert(range);
-        }
-        self.marking.changes();
-        if !self.marking.is_late() {
-            self.marking.next.push(may_go);
+            self.marking.changes();
         }
     }
 }
