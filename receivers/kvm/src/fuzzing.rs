@@ -2,6 +2,7 @@
 
 use pipeline::{Kind, Value};
 
+use crate::histograms::Histograms;
 use crate::layout::Layouts;
 
 /// No bytes make it panic, and each statistic of a block that is read has a value of its kind.
@@ -16,7 +17,7 @@ pub fn block(file: &[u8]) {
                 .is_some_and(|it| layout.has_mark(file, &it))
         );
         for statistic in layout.statistics.iter() {
-            let value = statistic.value(layout.data(file), &mut 0);
+            let value = statistic.value(layout.data(file), &mut 0, &mut Histograms::default());
             match &statistic.column.metric.kind {
                 Kind::Histogram { bounds, .. } => {
                     let Value::Histogram(value) = value else {

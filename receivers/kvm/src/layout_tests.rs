@@ -4,6 +4,8 @@ use kvm_stats::{StatisticType, StatisticUnit};
 use pipeline::{Kind, Value};
 use serde_json::{Value as Json, json};
 
+use crate::histograms::Histograms;
+
 use super::*;
 
 const CAPTURES: [&str; 6] = [
@@ -69,7 +71,9 @@ fn histograms(file: &[u8]) -> Vec<(String, Json)> {
         let Kind::Histogram { bounds, .. } = &it.column.metric.kind else {
             return None;
         };
-        let Value::Histogram(value) = it.value(layout.data(file), &mut 0) else {
+        let Value::Histogram(value) =
+            it.value(layout.data(file), &mut 0, &mut Histograms::default())
+        else {
             panic!("{}", it.name)
         };
         #[allow(clippy::cast_possible_truncation)]
@@ -112,7 +116,7 @@ fn the_kernels_types_become_kinds_and_units() {
         let statistic = layout.statistics.iter().find(|it| &*it.name == name);
         let statistic = statistic.unwrap();
         let metric = &statistic.column.metric;
-        let value = statistic.value(layout.data(&file), &mut 0);
+        let value = statistic.value(layout.data(&file), &mut 0, &mut Histograms::default());
         (metric.kind.clone(), metric.unit.to_string(), value)
     };
     let updown = Kind::UP_DOWN_COUNTER;

@@ -18,6 +18,7 @@ mod debugfs;
 #[allow(clippy::missing_panics_doc)] // its functions are assertions
 pub mod fuzzing;
 mod gaps;
+mod histograms;
 mod host;
 mod identity;
 mod inspected;

@@ -14,6 +14,7 @@ use crate::bpf_values::BpfValues;
 use crate::config::SourceName;
 use crate::counters::{BLOCKS_FAILED, BLOCKS_READ, READS_FAILED, VALUES_LOSSY};
 use crate::debugfs::{self, Debugfs};
+use crate::histograms::Histograms;
 use crate::inspected::{Purpose, no_value, why_no_block, why_unreadable};
 use crate::statistic::Column;
 use crate::taking::{Block, TakeError};
@@ -94,6 +95,7 @@ pub(crate) struct PartReader {
     /// `kvm/` in debugfs, opened for one sweep when its first file is read.
     debugfs: Option<Result<OwnedFd, Errno>>,
     lossy: u64,
+    histograms: Histograms,
     /// Processes whose descriptors are not what they were, and why.
     pub(crate) failed: Vec<(i32, TakeError)>,
     purpose: Purpose,
@@ -109,6 +111,7 @@ impl PartReader {
             sums: Vec::new(),
             debugfs: None,
             lossy: 0,
+            histograms: Histograms::default(),
             failed: Vec::new(),
             purpose,
             no_value: Vec::new(),
@@ -129,7 +132,8 @@ impl PartReader {
                 if self.read_block(block, part, columns) {
                     let data = block.layout.data(&self.buffer);
                     let all = &block.layout.statistics;
-                    let value = |at: &usize| all[statistics[*at]].value(data, &mut self.lossy);
+                    let (lossy, histograms) = (&mut self.lossy, &mut self.histograms);
+                    let value = |at: &usize| all[statistics[*at]].value(data, lossy, histograms);
                     values.extend(columns.iter().map(value));
                 }
             }
@@ -140,7 +144,8 @@ impl PartReader {
                 {
                     let data = first.layout.data(&self.sums);
                     let all = &first.layout.statistics;
-                    let value = |at: &usize| all[statistics[*at]].value(data, &mut self.lossy);
+                    let (lossy, histograms) = (&mut self.lossy, &mut self.histograms);
+                    let value = |at: &usize| all[statistics[*at]].value(data, lossy, histograms);
                     values.extend(columns.iter().map(value));
                 }
             }
@@ -172,7 +177,8 @@ impl PartReader {
                 if let Some(data) = data {
                     self.counters.record(BLOCKS_READ, of.parts.len() as u64);
                     let all = &of.statistics;
-                    let value = |at: &usize| all[of.selected[*at]].value(data, &mut self.lossy);
+                    let (lossy, histograms) = (&mut self.lossy, &mut self.histograms);
+                    let value = |at: &usize| all[of.selected[*at]].value(data, lossy, histograms);
                     values.extend(columns.iter().map(value));
                 } else {
                     self.counters.record_for(BLOCKS_FAILED, "unreadable", 1);
@@ -186,6 +192,7 @@ impl PartReader {
 
     /// Ends a sweep: closes what was opened for it.
     pub(crate) fn finish(&mut self) {
+        self.histograms.end_sweep();
         self.debugfs = None;
         let lossy = std::mem::take(&mut self.lossy);
         self.counters.record_for(VALUES_LOSSY, "beyond_i64", lossy);

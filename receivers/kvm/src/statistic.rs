@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use kvm_stats::{Descriptor, Scale, StatisticType, StatisticUnit, unit};
 use pipeline::telemetry::escaped;
-use pipeline::{
-    Bounds, Declared, DeclaredBy, Histogram, Kind, Metric, SourceFile, Temporality, Value,
-};
+use pipeline::{Bounds, Declared, DeclaredBy, Kind, Metric, SourceFile, Temporality, Value};
 
+use crate::histograms::Histograms;
 use crate::units::value;
 
 /// The subsystem of all metrics, and the first part of their names.
@@ -98,7 +97,7 @@ impl Statistic {
     }
 
     /// Its value in this block of numbers. What is beyond 64 bits with a sign is counted as `lossy`.
-    pub(crate) fn value(&self, data: &[u8], lossy: &mut u64) -> Value {
+    pub(crate) fn value(&self, data: &[u8], lossy: &mut u64, histograms: &mut Histograms) -> Value {
         if !is_histogram(self.r#type) {
             let raw = word(data, self.offset);
             return raw.map_or(Value::Absent, |raw| value(self.scale, raw, lossy));
@@ -110,11 +109,8 @@ impl Statistic {
         let sum = self
             .sum
             .and_then(|(at, scale)| Some((word(data, at)?, scale)));
-        Value::Histogram(Arc::new(Histogram {
-            counts: words(buckets).collect(),
-            sum: sum.map(|(raw, scale)| scale.real(raw)),
-            range: None,
-        }))
+        let sum = sum.map(|(raw, scale)| scale.real(raw));
+        Value::Histogram(histograms.take(words(buckets), sum))
     }
 }
 
