@@ -26,6 +26,7 @@ rm -rf "$work"
 mkdir -p "$work/builder"/{etc/ssl/certs,src/target/ship}
 cp /etc/ssl/certs/ca-certificates.crt "$work/builder/etc/ssl/certs/"
 strip -o "$work/builder/src/target/ship/statsfs-collector-static" "$binary"
+scripts/licenses.py >"$work/builder/src/target/ship/licenses.txt"
 build() {
   buildah bud -q --isolation chroot --format docker --timestamp "$(git log -1 --format=%ct)" \
     --build-context "builder=$work/builder" -t "$image" -f deploy/container/Containerfile .
