@@ -38,7 +38,17 @@ helm() { # helm NAME VALUES…
   "$tools/helm" template statsfs-collector deploy/helm --namespace statsfs-collector "${@:2}" >"$work/helm-$1.yaml"
   check "helm-$1"
 }
+is_config_of() { # is_config_of NAME DIRECTORY: what tests/kubernetes.rs shows to be valid
+  "$tools/venv/bin/python" - "$work/helm-$1.yaml" <<'PYTHON' | cmp - "deploy/kubernetes/$2/config.yaml"
+import sys, yaml
+for manifest in yaml.safe_load_all(open(sys.argv[1])):
+    if manifest["kind"] == "ConfigMap":
+        sys.stdout.write(manifest["data"]["config.yaml"])
+PYTHON
+}
 helm base
+is_config_of base base
 helm kvm --set kvm=true
+is_config_of kvm overlays/kvm
 helm mine --set image.repository=registry.example/statsfs-collector --set endpoint=otlp.example:4317,insecure=false,clusterName=east
 helm config --set-json 'config={"receivers": {"kvm": {}}}' --set-json 'ports=[443]' --set-json 'resources={"limits": {"memory": "64Mi"}}'
