@@ -26,6 +26,7 @@ rm -rf "$work"
 mkdir -p "$work/builder"/{etc/ssl/certs,src/target/ship}
 cp /etc/ssl/certs/ca-certificates.crt "$work/builder/etc/ssl/certs/"
 strip -o "$work/builder/src/target/ship/statsfs-collector-static" "$binary"
+scripts/licenses.py >"$work/builder/src/target/ship/licenses.txt"
 build() {
   buildah bud -q --isolation chroot --format docker --timestamp "$(git log -1 --format=%ct)" \
     --build-context "builder=$work/builder" -t "$image" -f deploy/container/Containerfile .
@@ -50,12 +51,12 @@ container() {
 agent=$(container --network none --memory 128m -v /sys:/host/sys:ro -v /etc/machine-id:/host/etc/machine-id:ro \
   -v /etc/hostname:/host/etc/hostname:ro -v /etc/os-release:/host/etc/os-release:ro \
   -e OTLP_ENDPOINT=http://127.0.0.1:4317 "$image")
-trap 'podman --runtime runc --cgroup-manager cgroupfs kill -a >/dev/null' EXIT
+trap 'podman --runtime runc --cgroup-manager cgroupfs kill "$agent" >/dev/null' EXIT
 pid=$(podman inspect -f '{{.State.Pid}}' "$agent")
 # The Collector in the container's network.
 nsenter -t "$pid" -n sh -c "cd '$work' && sed -i 's|/sink/|$work/sink/|' sink.yaml && exec '$PWD/.tools/otelcol' --config sink.yaml" >"$work/sink.log" 2>&1 &
 collector=$!
-trap 'kill "$collector"; podman --runtime runc --cgroup-manager cgroupfs kill -a >/dev/null' EXIT
+trap 'kill "$collector"; podman --runtime runc --cgroup-manager cgroupfs kill "$agent" >/dev/null' EXIT
 timeout 60 sh -c "until grep -qs net/rx_bytes '$work/sink/sink.json'; do sleep 0.1; done" || { podman logs "$agent"; exit 1; }
 # The host's own interfaces, which a container without a network has not.
 for device in /sys/class/net/*; do

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# What is shipped, into target/ship: scripts/dist.sh [static|glibc|aarch64|sbom]… (static, glibc and sbom).
+# What is shipped, into target/ship: scripts/dist.sh [static|glibc|aarch64|sbom|licenses]… (all but aarch64).
 #   static   the C library linked in: any x86_64 Linux, containers from scratch
 #   glibc    against glibc 2.17 of 2012, for the packages, by zig
 #   aarch64  against glibc 2.28, by zig, where Rust has its standard library: `rustup target add aarch64-unknown-linux-gnu`
-#   sbom     what is linked, as CycloneDX, and the texts of its licences
-# It takes a quarter of an hour for each program, and Python but for `static`.
+#   sbom     what is linked, as CycloneDX
+#   licenses the texts of its licences
+# It takes a quarter of an hour for each program, and Python but for `static`; PROFILE=release half of it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-[ $# -gt 0 ] || set -- static glibc sbom
+[ $# -gt 0 ] || set -- static glibc sbom licenses
 profile=${PROFILE:-dist}
 ship=$PWD/target/ship
 mkdir -p "$ship"
@@ -36,28 +37,45 @@ build() { # build NAME COMMAND TARGET FLAGS
   install -m 755 "$directory/$triple/$below/statsfs-collector" "$ship/statsfs-collector-$1"
 }
 
+runs_with() { # runs_with GLIBC NAME: the program needs nothing newer of the C library
+  local program=$ship/statsfs-collector-$2 newest
+  newest=$(readelf --wide --dyn-syms "$program" | grep -o 'GLIBC_[0-9.]*' | sort -Vu | tail -n 1)
+  if [ "$(printf '%s\n' "$newest" "GLIBC_$1" | sort -V | tail -n 1)" != "GLIBC_$1" ]; then
+    echo "$program needs $newest, and is to run with $1:" >&2
+    readelf --wide --dyn-syms "$program" | grep -F "$newest" >&2
+    rm "$program"
+    exit 1
+  fi
+}
+
 for what in "$@"; do
   case $what in
   static) build static build x86_64-unknown-linux-gnu "-C target-feature=+crt-static" ;;
-  glibc) zig && build glibc zigbuild x86_64-unknown-linux-gnu.2.17 "" ;;
+  glibc)
+    zig
+    build glibc zigbuild x86_64-unknown-linux-gnu.2.17 ""
+    runs_with 2.17 glibc
+    ;;
   aarch64)
     if [ ! -d "$(rustc --print sysroot)/lib/rustlib/aarch64-unknown-linux-gnu" ]; then
       echo "aarch64 is left out: Rust's standard library for it is missing (rustup target add aarch64-unknown-linux-gnu)" >&2
       continue
     fi
-    zig && build aarch64 zigbuild aarch64-unknown-linux-gnu.2.28 ""
+    zig
+    build aarch64 zigbuild aarch64-unknown-linux-gnu.2.28 ""
+    runs_with 2.28 aarch64
     ;;
   sbom)
     tools=$PWD/.tools/cyclonedx
     [ -x "$tools/bin/cargo-cyclonedx" ] || cargo install -q --locked --root "$tools" cargo-cyclonedx@0.5.9
     # It writes one beside each Cargo.toml.
     "$tools/bin/cargo-cyclonedx" cyclonedx --quiet --format json --target x86_64-unknown-linux-gnu --override-filename sbom.cdx
-    mv sbom.cdx.json "$ship/"
+    scripts/sbom.py <sbom.cdx.json >"$ship/sbom.cdx.json"
     find . -name sbom.cdx.json -not -path './target/*' -delete
-    scripts/licenses.py >"$ship/licenses.txt"
     ;;
+  licenses) scripts/licenses.py >"$ship/licenses.txt" ;;
   *)
-    echo "there is no $what: static, glibc, aarch64, sbom" >&2
+    echo "there is no $what: static, glibc, aarch64, sbom, licenses" >&2
     exit 2
     ;;
   esac

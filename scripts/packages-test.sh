@@ -47,7 +47,9 @@ cp scripts/packages-test/*.service "$work/deb/etc/systemd/system/"
 mkdir -p "$work/deb/etc/systemd/system/multi-user.target.wants"
 ln -s ../packages-test.service "$work/deb/etc/systemd/system/multi-user.target.wants/"
 echo "127.0.0.1 localhost" >"$work/deb/etc/hosts"
-timeout 300 systemd-nspawn -q -D "$work/deb" -b --register=no --keep-unit --private-network --console=pipe </dev/null >"$work/boot.log" 2>&1 || true
+# Its own filter has no Landlock among what it lets through.
+timeout 300 systemd-nspawn -q -D "$work/deb" -b --register=no --keep-unit --private-network --console=pipe \
+  --system-call-filter="landlock_create_ruleset landlock_add_rule landlock_restrict_self" </dev/null >"$work/boot.log" 2>&1 || true
 cat "$work/deb/test/log"
 grep -qx "all holds" "$work/deb/test/log"
 

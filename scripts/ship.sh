@@ -26,7 +26,7 @@ part() { # part SCRIPT NEEDED ARGUMENTS…
   "scripts/$script" "$@"
 }
 part packages-test.sh "apt-get python3 go $dynamic" "$dynamic"
-part container.sh "apt-get go $static" "$static"
+part container.sh "apt-get go python3 $static" "$static"
 part kubernetes.sh "go python3"
 part site.sh "python3"
 if [ ${#left_out[@]} -gt 0 ]; then

@@ -14,7 +14,7 @@ cp site/book.toml "$site/"
 # The pages, and the files of the repository that they link to.
 pages=$(grep -o '([^)]*\.md)' site/SUMMARY.md | tr -d '()')
 cp --parents $pages "$site/src/"
-git ls-files -- configs deploy scripts docs examples benches pipeline/api/src/formats/text | xargs cp --parents -n -t "$site/src/"
+git ls-files -- configs deploy scripts docs examples benches pipeline/api/src/formats/text | xargs cp --parents -P -n -t "$site/src/"
 # A page called README becomes the index of its directory.
 find "$site/src" -name '*.md' -exec sed -i -E 's/(\]\([^)]*)README\.md/\1index.html/g' {} +
 cp site/SUMMARY.md "$site/src/"

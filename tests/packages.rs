@@ -28,7 +28,9 @@ fn the_packaged_configurations_lack_nothing_but_the_endpoint() {
     ];
     assert_eq!(said(config, &endpoint), "");
     let config = "deploy/container/root/etc/statsfs-collector/config.yaml";
-    assert!(said(config, &[]).contains("OTLP_ENDPOINT"));
+    let missing = said(config, &[]);
+    assert!(missing.contains("`OTLP_ENDPOINT` is not set"), "{missing}");
+    assert_eq!(missing.matches("error:").count(), 1, "{missing}");
     assert_eq!(said(config, &endpoint), "");
 }
 

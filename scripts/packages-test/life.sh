@@ -43,6 +43,10 @@ first=$(pid)
 [ "$(status CapEff)" = 0000000000000000 ]
 [ "$(status Uid | cut -f 1)" -ge 61184 ] # a dynamic user
 [ -d $state ]
+# The oldest kernel that has all of it.
+if [ "$(printf '6.7\n%s\n' "$(uname -r)" | sort -V | head -n 1)" = 6.7 ]; then
+  refute sh -c "journalctl -q -u statsfs-collector | grep 'the sandbox is not whole'"
+fi
 step "runs: $(status VmRSS) resident, of it $(status RssAnon) its own"
 
 step "upgraded: the configuration is the operator's, and the new program runs"

@@ -65,7 +65,14 @@ impl Builder<'_> {
         }
         if let Err(error) = &built {
             let diagnostic = Diagnostic::error(error.to_string());
-            self.report(at(diagnostic, &node, &base, error.path()));
+            let diagnostic = at(diagnostic, &node, &base, error.path());
+            // What could not be substituted is nothing that can be built with either: said once.
+            let is_said = |it: &Diagnostic| {
+                it.is_error && it.path == diagnostic.path && it.place == diagnostic.place
+            };
+            if !self.diagnostics.iter().any(is_said) {
+                self.diagnostics.push(diagnostic);
+            }
         }
         let remarked = Remarked {
             node,

@@ -38,7 +38,9 @@ pub(super) fn restrict(rights: &Rights) -> Result<Option<String>, String> {
         LandlockStatus::NotEnabled => {
             Err("Landlock is not switched on (`lsm=` on the kernel's command line)".into())
         }
-        LandlockStatus::NotImplemented => Err("this kernel has no Landlock".into()),
+        LandlockStatus::NotImplemented => {
+            Err("this kernel has no Landlock, or a filter of system calls refuses it".into())
+        }
     }
 }
 
