@@ -84,7 +84,9 @@ fn a_root_that_is_unmounted_ends_and_goes_on_when_it_is_mounted_again() {
     let gone = stderr
         .matches("has gone or was replaced; its series end")
         .count();
-    assert!(gone <= 6 && stderr.lines().count() <= 8, "{stderr}");
+    // Beside these: the start, the summary, and what a read meets in the midst of it, each said once. Until it is seen that the
+    // root has gone, the sandbox refuses its files, to which no path leads any more; a new one is empty until it is written.
+    assert!(gone <= 6 && stderr.lines().count() <= 12, "{stderr}");
 }
 
 #[test]
