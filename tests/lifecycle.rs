@@ -142,7 +142,7 @@ fn below_nohup_sighup_ends_nothing() {
 fn an_exporter_whose_reader_goes_away_is_that_exporters_end() {
     let (peer, address) = (Peer::default(), free_address());
     let _server = peer.serve(address, None, true);
-    let yaml = to_upstream(&address.to_string(), "shutdown_timeout: 5s")
+    let yaml = to_upstream(&address.to_string(), "shutdown_timeout: 1m")
         .replace("exporters:\n", "exporters:\n  stdout: {}\n")
         .replace("[otlp]", "[otlp, stdout]");
     let mut child = collector(&yaml, &[]);
@@ -295,7 +295,7 @@ fn logs_are_as_the_configuration_says_but_for_rust_log() {
 fn at_debug_it_says_what_it_does_itself_and_where() {
     let (peer, address) = (Peer::default(), free_address());
     let _server = peer.serve(address, None, true);
-    let yaml = to_upstream(&address.to_string(), "shutdown_timeout: 5s");
+    let yaml = to_upstream(&address.to_string(), "shutdown_timeout: 1m");
     let logs = |level: &str| {
         let mut command = Command::new(BINARY);
         command.args(["--once", "--config", "-"]);
