@@ -245,7 +245,7 @@ fn what_schemas_cost_is_bounded_in_all() {
     }
     let sweep = |limits: &str, series: &[String]| {
         let receiver = format!(
-            "{{root: {}, collection_interval: 20ms, limits: {limits}}}",
+            "{{root: {}, collection_interval: 20ms, timeout: 1h, limits: {limits}}}",
             root.display()
         );
         let mut child = collector(&config(&receiver, "batch: {}", "{}"), &[]);
