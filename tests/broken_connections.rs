@@ -161,7 +161,7 @@ fn a_peer_that_hangs_in_the_middle_of_tls_is_connected_to_anew() {
         hold.send(client).unwrap();
         false
     });
-    let more = format!("tls: {{ca_file: {}}}, timeout: 1s", ca.display());
+    let more = format!("tls: {{ca_file: {}}}, timeout: 3s", ca.display());
     let config = otlp_config(
         &net_receiver(),
         &format!("localhost:{}", address.port()),
@@ -173,7 +173,7 @@ fn a_peer_that_hangs_in_the_middle_of_tls_is_connected_to_anew() {
     assert!(output.status.success(), "{stderr}");
     assert_eq!(held.try_iter().count(), 1);
     assert_eq!(peer.received.lock().unwrap().len(), 1);
-    assert!(stderr.contains("no answer within 1s"), "{stderr}");
+    assert!(stderr.contains("no answer within 3s"), "{stderr}");
     assert_accounted(&stderr);
     assert_fault(
         "the upstream hangs in the middle of TLS",

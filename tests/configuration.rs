@@ -5,7 +5,8 @@ use std::process::{Command, Output};
 use crate::common::alone::{KVM, alone};
 use crate::common::{self, BINARY, repository, spawn, text};
 
-fn with(arguments: &[&str], config: &str) -> Output {
+/// The program with these arguments and this configuration, and variables that may be named in it.
+pub(crate) fn with(arguments: &[&str], config: &str) -> Output {
     let mut command = Command::new(BINARY);
     command
         .args(arguments)
@@ -16,12 +17,12 @@ fn with(arguments: &[&str], config: &str) -> Output {
     spawn(command, config).wait_with_output().unwrap()
 }
 
-fn validate(config: &str) -> Output {
+pub(crate) fn validate(config: &str) -> Output {
     with(&["validate", "--config", "-"], config)
 }
 
 /// A pipeline of one receiver and one exporter.
-const SMALL: &str = "receivers: {statsfs: {root: /sys}}\nexporters: {stdout: {}}\nservice: {pipelines: {metrics: {receivers: [statsfs], exporters: [stdout]}}}\n";
+pub(crate) const SMALL: &str = "receivers: {statsfs: {root: /sys}}\nexporters: {stdout: {}}\nservice: {pipelines: {metrics: {receivers: [statsfs], exporters: [stdout]}}}\n";
 
 #[test]
 fn every_configuration_of_the_repository_is_valid_and_runs_where_it_can() {
@@ -138,90 +139,6 @@ fn variables_are_substituted_in_leaves_and_take_the_type_that_is_wanted() {
     );
 }
 
-/// The configuration as `print-config` prints it.
-fn print_config(config: &str, value: &str) -> String {
-    let mut command = Command::new(BINARY);
-    command
-        .args(["print-config", "--config", "-"])
-        .env("TEST_VALUE", value);
-    let output = spawn(command, config).wait_with_output().unwrap();
-    assert!(
-        output.status.success(),
-        "{value:?}: {}",
-        text(&output.stderr)
-    );
-    text(&output.stdout)
-}
-
-#[test]
-fn what_print_config_prints_is_the_same_configuration_when_it_is_read() {
-    let mut texts: Vec<String> = [
-        "1e5",
-        "true",
-        "1.10",
-        "$$",
-        "0123",
-        "~",
-        "",
-        " ",
-        "null",
-        "yes",
-        "0x1f",
-        "-",
-        "*a",
-        "&a",
-        "!x",
-        "a: b",
-        "# no",
-        "${env:HOME}",
-        "$",
-        "${",
-        "'",
-        "\"",
-        "\\",
-        "a\nb",
-        "\t",
-        "{}",
-        "[1]",
-        "2020-01-01",
-        ".inf",
-        "é",
-        "\u{85}",
-        "x\n\u{2029}",
-        "\u{2028}y\n\u{80}\u{feff}",
-        "<<",
-        "1_000",
-        "0o17",
-        "%",
-        "@a",
-        "`a`",
-    ]
-    .map(String::from)
-    .into();
-    let mut random = fastrand::Rng::with_seed(1);
-    let characters: Vec<char> = "$${}:-#'\"\\ \n~1e5.true0x&*!|>%@`,[]?é".chars().collect();
-    texts.extend((0..40).map(|_| {
-        let length = random.usize(1..8);
-        let text = (0..length).map(|_| characters[random.usize(..characters.len())]);
-        text.collect::<String>()
-    }));
-    let config = SMALL.replace("{root: /sys}", "{root: /sys, labels: {of: '${env:TEST_VALUE}', is: 'x${env:TEST_VALUE}y'}, readers: '${env:TEST_UNSET:-3}'}");
-    for value in texts {
-        let printed = print_config(&config, &value);
-        assert_eq!(print_config(&printed, "another"), printed, "{value:?}");
-        let read: serde_yaml::Value = serde_yaml::from_str(&printed).unwrap();
-        let receiver = &read["receivers"]["statsfs"];
-        let shown = |key: &str| {
-            receiver["labels"][key]
-                .as_str()
-                .map(|it| it.replace("$$", "$"))
-        };
-        assert_eq!(shown("of"), Some(value.clone()), "{printed}");
-        assert_eq!(shown("is"), Some(format!("x{value}y")), "{printed}");
-        assert_eq!(receiver["readers"], 3, "{printed}");
-    }
-}
-
 #[test]
 fn what_is_deeper_than_yaml_is_read_and_many_keys_twice_cost_little() {
     for (text, message) in [
@@ -254,139 +171,6 @@ fn a_document_may_end_and_what_begins_with_x_is_the_users_own() {
         printed.contains("root: /a-host") && !printed.contains("x-trees"),
         "{printed}"
     );
-}
-
-#[test]
-fn a_name_of_a_configuration_needs_no_option_before_it() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("small.yaml");
-    std::fs::write(&path, SMALL).unwrap();
-    let path = path.to_str().unwrap();
-    for arguments in [
-        vec!["validate", path],
-        vec![path, "validate"],
-        vec!["validate", "-c", path],
-    ] {
-        let output = with(&arguments, "");
-        assert!(
-            output.status.success(),
-            "{arguments:?}: {}",
-            text(&output.stderr)
-        );
-    }
-    let printed = with(
-        &[
-            "print-config",
-            path,
-            "--set",
-            "exporters.stdout.format=json",
-        ],
-        "",
-    );
-    assert!(text(&printed.stdout).contains("format: json"));
-    let missing = text(&with(&["validate", "no-such.yml"], "").stderr);
-    assert!(missing.contains("cannot read no-such.yml"), "{missing}");
-    let misspelt = text(&with(&["validat", path], "").stderr);
-    assert!(
-        misspelt.contains("subcommand 'validat'") && misspelt.contains("'validate'"),
-        "{misspelt}"
-    );
-}
-
-#[test]
-fn a_set_below_a_key_with_a_dot_in_it_tells_how_it_is_written() {
-    let output = with(
-        &[
-            "validate",
-            "--config",
-            "-",
-            "--set",
-            "service.resource.host.name=x",
-        ],
-        SMALL,
-    );
-    let stderr = text(&output.stderr);
-    assert!(stderr.contains("`--set 'a.b={c.d: value}'`"), "{stderr}");
-    let written = "service.resource={host.name: x}";
-    let output = with(&["validate", "--config", "-", "--set", written], SMALL);
-    assert!(output.status.success(), "{}", text(&output.stderr));
-}
-
-#[test]
-fn secrets_and_what_came_out_of_files_are_not_printed() {
-    let directory = tempfile::tempdir().unwrap();
-    let token = directory.path().join("token");
-    std::fs::write(&token, "hunter2\n").unwrap();
-    let otlp = format!(
-        "otlp: {{endpoint: 'localhost:1', headers: {{authorization: 'Bearer swordfish'}}, tls: {{server_name_override: '${{file:{}}}'}}}}",
-        token.display()
-    );
-    let config = SMALL
-        .replace("stdout: {}", &otlp)
-        .replace("[stdout]", "[otlp]");
-    let output = with(&["print-config", "--config", "-"], &config);
-    let printed = text(&output.stdout);
-    assert!(output.status.success(), "{}", text(&output.stderr));
-    assert!(
-        !printed.contains("hunter2") && !printed.contains("swordfish"),
-        "{printed}"
-    );
-    assert_eq!(printed.matches("[REDACTED]").count(), 2, "{printed}");
-}
-
-#[test]
-fn without_a_file_print_config_gives_the_embedded_default() {
-    let output = with(&["print-config"], "");
-    assert_eq!(
-        text(&output.stdout),
-        std::fs::read_to_string(repository("configs/default.yaml")).unwrap()
-    );
-    let output = with(
-        &["print-config", "--set", "exporters.stdout.format=json"],
-        "",
-    );
-    assert!(
-        text(&output.stdout).contains("format: json"),
-        "{}",
-        text(&output.stderr)
-    );
-}
-
-#[test]
-fn components_are_listed_with_crate_version_and_file() {
-    let output = with(&["components"], "");
-    let listed = text(&output.stdout);
-    for line in [
-        "statsfs receiver statsfs-collector-receiver-statsfs 0.2.0 receivers/statsfs/src/lib.rs",
-        "otlp exporter statsfs-collector-exporter-otlp 0.2.0 exporters/otlp/src/lib.rs",
-        "file_storage extension statsfs-collector-extension-file-storage 0.2.0 extensions/file_storage/src/lib.rs",
-        "health_check extension statsfs-collector-extension-health-check 0.2.0 extensions/health_check/src/lib.rs",
-    ] {
-        assert!(
-            common::lines(&output.stdout).iter().any(|it| it == line),
-            "{line}: {listed}"
-        );
-    }
-    assert_eq!(listed.lines().count(), 14);
-}
-
-#[test]
-fn a_wrong_command_line_exits_2_and_help_0() {
-    assert_eq!(with(&["--nonsense"], "").status.code(), Some(2));
-    assert_eq!(
-        with(&["validate", "--config", "/no/such.yaml"], "")
-            .status
-            .code(),
-        Some(2)
-    );
-    let help = with(&["--help"], "");
-    assert_eq!(help.status.code(), Some(0));
-    assert!(
-        text(&help.stdout).contains("Exit codes"),
-        "{}",
-        text(&help.stdout)
-    );
-    assert!(validate(SMALL).status.success());
 }
 
 #[test]

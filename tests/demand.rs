@@ -87,10 +87,11 @@ fn files_nobody_wants_are_never_opened_and_an_interval_is_kept() {
     // Ticks may be missed on a busy machine; then sweep 30 comes at another count. By what was shown:
     assert_eq!(opened["v_fast_wanted"], shown["fast"], "{shown:?}");
     assert_eq!(opened["v_slow_wanted"], shown["slow"], "{shown:?}");
-    // A tick that is missed on a busy machine counts, and may be the thirtieth: that one is then made up for.
+    // A tick that is missed on a busy machine counts, and may be the thirtieth: that one is then made up for, unless all
+    // thirty are missed.
     let slow = shown["slow"] as u64;
     assert!(
-        slow >= ticks / 30 && slow <= ticks / 30 + 1,
+        slow >= shown["fast"] as u64 / 30 && slow <= ticks / 30 + 1,
         "once in thirty: {shown:?} in {ticks} ticks"
     );
 

@@ -22,7 +22,7 @@ fn a_thousand_bad_files_are_one_line_and_are_tried_ever_more_rarely() {
         device(tree.path(), &format!("bad{bad}"), "no number");
     }
     let receiver = format!(
-        "{{root: {}, collection_interval: 20ms}}",
+        "{{root: {}, collection_interval: 20ms, timeout: 1m}}",
         tree.path().display()
     );
     let mut child = collector(&config(&receiver, "batch: {}", "{}"), &[]);
@@ -34,7 +34,10 @@ fn a_thousand_bad_files_are_one_line_and_are_tried_ever_more_rarely() {
     signal(&child, Signal::TERM);
     let output = child.wait_with_output().unwrap();
     let stderr = text(&output.stderr);
-    assert_eq!(stderr.matches("and 997 more").count(), 1, "{stderr}");
+    // 997 more, but for those that a busy machine took too long to read: these are read apart.
+    assert_eq!(stderr.matches(" more").count(), 1, "{stderr}");
+    let more = common::count_after(&stderr, " and ");
+    assert!((900..=997).contains(&more), "{stderr}");
     assert!(stderr.lines().count() <= 4, "{stderr}");
     // At sweeps 0, 2, 6, 14, 30, 62: after 2, 4, 8, 16, 32; where one is missed, at the next.
     let tries = u64::from((common::ticks(&stderr) + 2).ilog2());

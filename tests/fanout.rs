@@ -36,9 +36,10 @@ fn an_exporter_that_hangs_never_stalls_its_neighbour() {
     );
     let mut child = collector(&config, &[]);
     let mut stdout = BufReader::new(child.stdout.take().unwrap());
-    let mut sweeps = 0;
+    let (mut sweeps, mut shown) = (0, 0);
     let mut until = |child: &Child, most: usize| {
         lines_until(&mut stdout, |line| {
+            shown += 1;
             sweeps += usize::from(line.starts_with("net/collisions{device=/lo}"));
             sweeps == most
         });
@@ -54,15 +55,15 @@ fn an_exporter_that_hangs_never_stalls_its_neighbour() {
     let mut rest = String::new();
     std::io::Read::read_to_string(&mut stdout, &mut rest).unwrap();
     let stderr = text(&child.wait_with_output().unwrap().stderr);
-    let shown = 500 + rest.matches("net/collisions{device=/lo}").count() as u64;
+    shown += rest.lines().count() as u64;
     assert_eq!(
-        expect_count(&stderr, " sweeps="),
+        expect_count(&stderr, " points_read="),
         shown,
-        "no sweep is missing: {stderr}"
+        "no point is missing: {stderr}"
     );
     // The queue, and one sweep that waits for room.
     let left = expect_count(&stderr, " shutdown=");
-    assert!(left <= 6 * 72 && left.is_multiple_of(72), "{stderr}");
+    assert!(left <= 6 * 72, "{stderr}");
     let [handed, sent, dropped] = [" points_handed=", " points_sent=", " points_dropped="]
         .map(|name| expect_count(&stderr, name));
     assert_eq!(handed, sent + dropped, "{stderr}");
@@ -104,9 +105,11 @@ fn two_pipelines_of_different_pace_read_each_file_once() {
         net("50ms")
     );
     let mut child = traced(&config, &log);
-    let (mut fast, mut slow) = (0, 0);
+    let (mut fast, mut slow, mut shown) = (0, 0, 0);
     let mut tally = |line: &str| {
-        fast += usize::from(line.starts_with("net/tx_packets{device=/lo,way=fast}"));
+        let is_fast = line.starts_with("net/tx_packets{") && line.contains(",way=fast}");
+        shown += usize::from(is_fast);
+        fast += usize::from(is_fast && line.contains("device=/lo,"));
         slow += usize::from(line.starts_with("net/tx_packets{device=/lo,way=slow}"));
         fast == 35
     };
@@ -120,17 +123,13 @@ fn two_pipelines_of_different_pace_read_each_file_once() {
     let output = child.wait_with_output().unwrap();
     let stderr = text(&output.stderr);
     assert!(output.status.success(), "{stderr}");
-    // Three interfaces, each with a file of that name.
-    assert_eq!(opens(&log, process, "tx_packets"), 3 * fast, "{stderr}");
-    let skipped = if stderr.contains("sweeps_skipped=") {
-        expect_count(&stderr, "sweeps_skipped=")
-    } else {
-        0
-    };
-    let ticks = fast as u64 + skipped;
+    // Each interface has a file of that name.
+    assert_eq!(opens(&log, process, "tx_packets"), shown, "{stderr}");
+    // On a busy machine a sweep of the slow one may come late, or all ten ticks of one be missed.
+    let ticks = usize::try_from(common::ticks(&stderr)).unwrap();
     assert!(
-        slow as u64 >= ticks / 10 && slow as u64 <= ticks / 10 + 1,
-        "each tenth tick: {slow} of {ticks}: {stderr}"
+        slow + 1 >= fast / 10 && slow <= ticks / 10 + 1,
+        "each tenth tick: {slow} of {ticks}, {fast} of them not missed: {stderr}"
     );
     let [read, dropped, handed] = [" points_read=", " points_dropped=", " points_handed="]
         .map(|name| expect_count(&stderr, name));

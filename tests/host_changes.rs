@@ -84,7 +84,9 @@ fn a_root_that_is_unmounted_ends_and_goes_on_when_it_is_mounted_again() {
     let gone = stderr
         .matches("has gone or was replaced; its series end")
         .count();
-    assert!(gone <= 6 && stderr.lines().count() <= 8, "{stderr}");
+    // Beside these: the start, the summary, and what a read meets in the midst of it, each said once. Until it is seen that the
+    // root has gone, the sandbox refuses its files, to which no path leads any more; a new one is empty until it is written.
+    assert!(gone <= 6 && stderr.lines().count() <= 12, "{stderr}");
 }
 
 #[test]
@@ -212,7 +214,9 @@ fn a_clock_that_is_set_back_and_forward_by_hours_does_no_harm() {
 fn a_program_that_is_stopped_for_a_while_counts_what_it_missed_and_goes_on() {
     let tree = tempfile::tempdir_in("/dev/shm").unwrap();
     (0..200).for_each(|number| device(tree.path(), &format!("d{number}"), "1"));
-    let config = config(&receiver(tree.path(), "read: auto"), "batch: {}", "{}");
+    // It may be stopped in the midst of a sweep, for however long the clock takes.
+    let options = "read: auto, timeout: 1h";
+    let config = config(&receiver(tree.path(), options), "batch: {}", "{}");
     let mut child = collector(&config, &[]);
     let counts = SeriesCounts::of(&mut child);
     // Another one is the clock.

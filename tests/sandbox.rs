@@ -82,7 +82,7 @@ fn inspect_shows_what_a_configuration_needs_and_how_to_give_it() {
     let shown = rights(&["--config", file.to_str().unwrap()]);
     let queue = directory.path().join("queue").display().to_string();
     for line in [
-        "statsfs\n  reads /sys\n  reads all below /sys/class/net\n",
+        "statsfs\n  reads all below /sys/class/net\n  reads the whole file system of /sys/class/net\n",
         "internal\n  needs nothing\n",
         "otlp\n  connects to TCP port 1\n",
         "health_check\n  listens on a TCP port that the kernel chooses\n",

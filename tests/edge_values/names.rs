@@ -39,26 +39,13 @@ pub(super) fn odd_names(s: &Path) -> Vec<String> {
     for plain in ["n-dash", "n_dash", "N_upper", "n_upper"] {
         name(plain.as_bytes(), format!("s/{plain}{{device=\"\"}}"));
     }
-    let long = format!("n_{}", "x".repeat(253));
-    let whole = format!("s/{long}");
-    name(
-        long.as_bytes(),
-        format!(
-            "{}~{:08x}{{device=\"\"}}",
-            &whole[..246],
-            crc32c(whole.as_bytes())
-        ),
-    );
-    let long = format!("n_{}", "é".repeat(126));
-    let whole = format!("s/{long}");
-    name(
-        long.as_bytes(),
-        format!(
-            "{}~{:08x}{{device=\"\"}}",
-            &whole[..246],
-            crc32c(whole.as_bytes())
-        ),
-    );
+    for long in ["x".repeat(253), "é".repeat(126)] {
+        let long = format!("n_{long}");
+        let whole = format!("s/{long}");
+        let (begin, sum) = (&whole[..246], crc32c(whole.as_bytes()));
+        let line = format!("{begin}~{sum:08x}{{device=\"\"}}");
+        name(long.as_bytes(), line);
+    }
     expected
 }
 

@@ -178,7 +178,7 @@ fn a_redirect_is_not_followed_and_what_it_says_has_to_look_like_what_it_is() {
         let metadata = redirecting(code, target, flavor, body);
         let mut command = program(home.path());
         command.env("GCE_METADATA_HOST", metadata);
-        let gcp = insecure_exporter(&server, "detectors_timeout: 300ms,");
+        let gcp = insecure_exporter(&server, "detectors_timeout: 1s,");
         let gcp = gcp.replace("project: p,", "");
         let output = once(command, &gcp_config(&tree(), &gcp, ""));
         let stderr = text(&output.stderr);
@@ -236,7 +236,7 @@ fn one_that_comes_late_is_found_and_meanwhile_the_others_go_on() {
     command
         .env("GCE_METADATA_HOST", &metadata.address)
         .args(["--config", "-"]);
-    let more = "detectors_timeout: 300ms, retry_on_failure: {initial_interval: 100ms},";
+    let more = "detectors_timeout: 1s, retry_on_failure: {initial_interval: 100ms},";
     let gcp = insecure_exporter(&server, more).replace("project: p,", "");
     let mut child = spawn(command, &beside_stdout(&gcp));
     let mut logs = Logs::of(&mut child);

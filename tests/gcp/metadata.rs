@@ -32,7 +32,7 @@ fn one_that_answers_late_changes_the_resource_once_and_that_is_said() {
             .env("GCE_METADATA_HOST", &metadata.address)
             .args(["--config", "-"]);
         let receiver = tree().replace('}', ", collection_interval: 100ms}");
-        let gcp = insecure_exporter(&server, "detectors_timeout: 300ms,");
+        let gcp = insecure_exporter(&server, "detectors_timeout: 1s,");
         let mut child = spawn(command, &gcp_config(&receiver, &gcp, ""));
         let mut logs = Logs::of(&mut child);
         let line = logs.wait_for("did not answer in time");
@@ -97,7 +97,7 @@ fn nothing_stands_in_the_place_of_an_instances_id() {
         let home = tempfile::tempdir().unwrap();
         let mut command = program(home.path());
         command.env("GCE_METADATA_HOST", address);
-        let gcp = insecure_exporter(&server, "detectors_timeout: 300ms,");
+        let gcp = insecure_exporter(&server, "detectors_timeout: 1s,");
         let output = once(command, &gcp_config(&tree(), &gcp, ""));
         let stderr = text(&output.stderr);
         assert!(output.status.success(), "{stderr}");

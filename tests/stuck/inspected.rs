@@ -18,7 +18,7 @@ fn listed(test: &str, hangs: &str) -> Option<Vec<Value>> {
         return None;
     };
     system.hang(hangs);
-    let receiver = format!("{{root: {}, timeout: 300ms}}", system.root().display());
+    let receiver = format!("{{root: {}, timeout: 2s}}", system.root().display());
     let mut command = Command::new(BINARY);
     command.args(["inspect", "--read", "--config", "-"]);
     let mut child = spawn(command, &config(&receiver, "", "{}"));

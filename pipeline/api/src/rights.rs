@@ -14,6 +14,8 @@ pub enum Right {
     Read(PathBuf),
     /// To read what is below this directory, which may also go and come again, as what is mounted there.
     ReadTree(PathBuf),
+    /// To read all of the file system that this path is on, or will be on: links below it may lead anywhere there.
+    ReadFileSystem(PathBuf),
     /// To read, make, change and remove this file, or what is below this directory. It may come later.
     Write(PathBuf),
     /// To read this device, and to control it by [ioctl(2)](https://man7.org/linux/man-pages/man2/ioctl.2.html). It has to be
@@ -73,6 +75,9 @@ impl fmt::Display for Right {
         match self {
             Right::Read(path) => write!(f, "reads {}", path.display()),
             Right::ReadTree(path) => write!(f, "reads all below {}", path.display()),
+            Right::ReadFileSystem(path) => {
+                write!(f, "reads the whole file system of {}", path.display())
+            }
             Right::Write(path) => write!(f, "writes {}", path.display()),
             Right::Device(path) => write!(f, "controls {}", path.display()),
             Right::Resolve => f.write_str("finds hosts by their names"),

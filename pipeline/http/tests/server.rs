@@ -72,6 +72,12 @@ impl Running {
         answer(self.connect(), lines)
     }
 
+    /// How many connections were cut, by reason.
+    fn cut(&self) -> Vec<(&'static str, u64)> {
+        let all = self.counters.snapshot().into_iter();
+        all.map(|it| (it.reason, it.value)).collect()
+    }
+
     async fn end(self) {
         self.end.send_replace(true);
         self.served.await.expect("no panic").expect("no error");
@@ -107,11 +113,32 @@ async fn on_loopback_a_name_of_elsewhere_and_a_foreign_page_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn who_takes_his_time_holds_nobody_up_and_is_cut() {
+async fn one_connection_more_than_there_may_be_ends_the_oldest() {
     let limits = Limits {
         max_connections: 2.try_into().expect("not 0"),
+        read_header_timeout: Duration::from_secs(3600),
+        write_timeout: Duration::from_secs(3600),
+    };
+    let running = start(ServerConfig {
+        limits,
+        ..config("127.0.0.1:0")
+    })
+    .await;
+    let (mut oldest, other) = (running.connect(), running.connect());
+    assert!(running.ask(REQUEST).ends_with("answered\n"));
+    // What is cut is the end for the client, be it with an error.
+    let _ = oldest.read_to_end(&mut Vec::new());
+    assert_eq!(running.cut(), [("too_many", 1)]);
+    drop(other);
+    running.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn who_takes_his_time_is_cut() {
+    let limits = Limits {
         read_header_timeout: Duration::from_secs(1),
         write_timeout: Duration::from_secs(1),
+        ..Limits::default()
     };
     let running = start(ServerConfig {
         limits,
@@ -120,10 +147,7 @@ async fn who_takes_his_time_holds_nobody_up_and_is_cut() {
     .await;
     let (mut slow, mut silent) = (running.connect(), running.connect());
     slow.write_all(b"GET / HT").expect("it is sent");
-    // The third one ends the oldest.
-    assert!(running.ask(REQUEST).ends_with("answered\n"));
     let mut rest = Vec::new();
-    // What is cut is the end for the client, be it with an error.
     let _ = slow.read_to_end(&mut rest);
     let _ = silent.read_to_end(&mut rest);
     let mut reader = running.connect();
@@ -135,9 +159,7 @@ async fn who_takes_his_time_holds_nobody_up_and_is_cut() {
     }
     let read = reader.read_to_end(&mut rest).unwrap_or_default();
     assert!(read < 32 << 20, "it was cut before all was sent");
-    let by_reason = running.counters.snapshot().into_iter();
-    let by_reason: Vec<_> = by_reason.map(|it| (it.reason, it.value)).collect();
-    assert_eq!(by_reason, [("timeout", 2), ("too_many", 1)]);
+    assert_eq!(running.cut(), [("timeout", 3)]);
     running.end().await;
 }
 

@@ -1,6 +1,7 @@
 //! Runs a pipeline: command line, configuration, graph, queues, signals. Components never see this crate.
 
 mod background;
+mod beside;
 mod builder;
 mod cli;
 mod config;

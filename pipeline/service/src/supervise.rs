@@ -7,18 +7,21 @@ use pipeline::telemetry::{Counter, CounterValue, Counters};
 use pipeline::{Host, Shutdown};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
+use tokio::task::JoinError;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::background::{BackgroundTasks, broke_down};
+use crate::background::broke_down;
+use crate::beside::{Beside, COUNTING};
 use crate::config::Encoding;
-use crate::exporter::OwnTasks;
-use crate::extensions;
 use crate::files;
 use crate::graph::{Ended, Graph, RunningGraph, spawn};
 use crate::request_logs;
 use crate::service_manager::ServiceManager;
 use crate::signals::{Signals, Wish};
-use crate::telemetry::{Reader, StartupReporter, SummaryReporter, start_readers};
+use crate::telemetry::{Reader, StartupReporter, SummaryReporter};
+
+/// How long it takes at the most to [`finish`](Supervisor::finish), and to say so.
+const FINISHING: Duration = Duration::from_secs(5);
 
 /// How a graph is run.
 #[derive(Clone, Copy, Debug)]
@@ -44,22 +47,13 @@ pub(crate) async fn run(
     }
     let host = host(&graph, &counters, workers);
     let (rules, required) = (graph.rules.clone(), graph.required.clone());
-    let extensions = std::mem::take(&mut graph.extensions);
-    let mut extensions = tokio::select! {
-        started = extensions::start(extensions, &host, workers) => started?,
-        _ = signals.next() => return exit_result(options, &required, &counters),
-    };
-    let mut readers = tokio::select! {
-        started = start_readers(readers, workers) => started?,
-        _ = signals.next() => return exit_result(options, &required, &counters),
-    };
-    let mut exporters = tokio::select! {
-        started = OwnTasks::start(graph.started_exporters(), &counters, workers) => started?,
+    let beside = tokio::select! {
+        started = Beside::start(&mut graph, readers, &host, &counters, workers) => started?,
         _ = signals.next() => return exit_result(options, &required, &counters),
     };
     let logs = request_logs::open(&graph)?;
     let (end, shutdown) = watch::channel(false);
-    let mut running = {
+    let running = {
         let _spawned_there = workers.enter();
         spawn(
             graph,
@@ -69,70 +63,161 @@ pub(crate) async fn run(
             &counters,
         )
     };
-    let (mut receiving, mut exporting) = (running.receivers, running.exporters);
-    let mut startup = StartupReporter::new(running.receivers, required.clone(), rules);
-    let mut summary = SummaryReporter::new(options.summary_interval, options.encoding);
     let manager = ServiceManager::from_environment(&counters);
     manager.watch(&host).map_err(|error| error.to_string())?;
     manager.ready();
-    let mut deadline: Option<Instant> = None;
-    let mut failure: Option<String> = None;
-    let mut forced = false;
+    let mut supervisor = Supervisor {
+        startup: StartupReporter::new(running.receivers, required.clone(), rules),
+        summary: SummaryReporter::new(options.summary_interval, options.encoding),
+        running,
+        beside,
+        manager,
+        host,
+        counters: counters.clone(),
+        end,
+        deadline: None,
+        failure: None,
+    };
+    while !supervisor.running.tasks.is_empty() {
+        match supervisor.event(&mut signals).await {
+            Next::GoOn => {}
+            Next::End => supervisor.begin_end(options.shutdown_timeout),
+            Next::EndNow => break,
+        }
+    }
+    match supervisor.finish().await {
+        Some(failure) => Err(failure),
+        None => exit_result(options, &required, &counters),
+    }
+}
 
-    while !running.tasks.is_empty() {
-        let begin_end = tokio::select! {
-            wish = signals.next() => { forced = wish == Wish::EndNow; true }
-            () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => { forced = true; true }
-            () = summary.tick() => {
-                if let Some(text) = summary.log(&counters) {
-                    manager.status(&text);
-                }
-                false
-            }
-            report = running.startup_reports.recv(), if !startup.is_logged() => { startup.add(report); false }
-            Some(ended) = running.tasks.join_next() => match ended {
-                Ok(Ended::Stage) => false,
-                Ok(Ended::ClosedExporter(id)) => { exporters.closed(&id); exporting -= 1; exporting == 0 }
-                Ok(Ended::Receiver(_, Ok(()))) => { receiving -= 1; receiving == 0 }
-                Ok(Ended::Receiver(id, Err(error))) => { failure.get_or_insert(format!("{id}: {error}")); true }
-                Err(panic) => { failure.get_or_insert(broke_down(&panic)); true }
+/// A graph that runs, and what is told of it.
+struct Supervisor {
+    running: RunningGraph,
+    beside: Beside,
+    startup: StartupReporter,
+    summary: SummaryReporter,
+    manager: ServiceManager,
+    host: Host,
+    counters: Counters,
+    /// Tells the receivers to end.
+    end: watch::Sender<bool>,
+    /// When what is left is given up; `None` while it is not ending.
+    deadline: Option<Instant>,
+    /// The first one.
+    failure: Option<String>,
+}
+
+/// What is to be done after an event.
+enum Next {
+    GoOn,
+    End,
+    EndNow,
+}
+
+impl Supervisor {
+    /// Waits for something to happen.
+    async fn event(&mut self, signals: &mut Signals) -> Next {
+        let deadline = self.deadline.unwrap_or_else(Instant::now);
+        tokio::select! {
+            wish = signals.next() => match wish {
+                Wish::End => Next::End,
+                Wish::EndNow => Next::EndNow,
             },
-            error = exporters.failure() => {
-                failure.get_or_insert(error);
-                forced = exporters.is_all_failing();
+            () = sleep_until(deadline), if self.deadline.is_some() => Next::EndNow,
+            () = self.summary.tick() => {
+                if let Some(text) = self.summary.log(&self.counters) {
+                    self.manager.status(&text);
+                }
+                Next::GoOn
+            }
+            report = self.running.startup_reports.recv(), if !self.startup.is_logged() => {
+                self.startup.add(report);
+                Next::GoOn
+            }
+            Some(ended) = self.running.tasks.join_next() => self.ended(ended),
+            (error, is_all_failing) = self.beside.failure() => {
+                self.failure.get_or_insert(error);
+                if is_all_failing { Next::EndNow } else { Next::End }
+            }
+        }
+    }
+
+    /// A task of the graph has ended.
+    fn ended(&mut self, ended: Result<Ended, JoinError>) -> Next {
+        let is_over = match ended {
+            Ok(Ended::Stage) => false,
+            Ok(Ended::ClosedExporter(id)) => {
+                self.beside.exporters.closed(&id);
+                self.running.exporters -= 1;
+                self.running.exporters == 0
+            }
+            Ok(Ended::Receiver(_, Ok(()))) => {
+                self.running.receivers -= 1;
+                self.running.receivers == 0
+            }
+            Ok(Ended::Receiver(id, Err(error))) => {
+                self.failure.get_or_insert(format!("{id}: {error}"));
                 true
             }
-            error = readers.failure() => { failure.get_or_insert(error); true }
-            error = extensions.failure() => { failure.get_or_insert(error); true }
+            Err(panic) => {
+                self.failure.get_or_insert(broke_down(&panic));
+                true
+            }
         };
-        if forced {
-            break;
+        if is_over { Next::End } else { Next::GoOn }
+    }
+
+    /// Tells the receivers to end, once; all of it may take so long.
+    fn begin_end(&mut self, within: Duration) {
+        if self.deadline.is_some() {
+            return;
         }
-        if begin_end && deadline.is_none() {
-            // Nobody left to hear it is fine: then the receivers have ended already.
-            let _ = end.send(true);
-            host.status().end();
-            manager.stopping(options.shutdown_timeout.saturating_add(FINISHING));
-            deadline = Some(Instant::now() + options.shutdown_timeout);
+        // Nobody left to hear it is fine: then the receivers have ended already.
+        let _ = self.end.send(true);
+        self.host.status().end();
+        self.manager.stopping(within.saturating_add(FINISHING));
+        self.deadline = Some(Instant::now() + within);
+    }
+
+    /// Ends what still runs: what is left goes down to the exporters, who count it. Their own tasks hear the end after the
+    /// last export. The first error of all.
+    async fn finish(mut self) -> Option<String> {
+        while let Ok(report) = self.running.startup_reports.try_recv() {
+            self.startup.add(Some(report));
         }
+        self.startup.log();
+        if self.deadline.is_none() {
+            self.host.status().end();
+            self.manager.stopping(FINISHING);
+        }
+        for exporter in &self.running.give_up {
+            exporter.send_replace(true);
+        }
+        let tasks = &mut self.running.tasks;
+        let counted = async { while tasks.join_next().await.is_some() {} };
+        // What hangs does not end; and what blocks its thread cannot even be taken off it.
+        let _ = timeout(COUNTING, counted).await;
+        let _ = timeout(COUNTING, tasks.shutdown()).await;
+        warn_of_late(&self.counters);
+        let failure = self.beside.end().await;
+        if let Some(text) = self.summary.log_last(&self.counters) {
+            self.manager.status(&text);
+        }
+        self.failure.or(failure)
     }
-    while let Ok(report) = running.startup_reports.try_recv() {
-        startup.add(Some(report));
+}
+
+/// Warns of what was left when the time was over.
+fn warn_of_late(counters: &Counters) {
+    let all = counters.snapshot();
+    let late = all
+        .iter()
+        .filter(|it| it.counter == Counter::POINTS_DROPPED && it.reason == "shutdown");
+    let points: u64 = late.map(|it| it.value).sum();
+    if points > 0 {
+        tracing::warn!(points, "points could not be sent in time and are lost");
     }
-    startup.log();
-    if deadline.is_none() {
-        host.status().end();
-        manager.stopping(FINISHING);
-    }
-    let beside = (readers, extensions);
-    let exporter_failure = finish(running, exporters, beside, &counters).await;
-    if let Some(text) = summary.log_last(&counters) {
-        manager.status(&text);
-    }
-    if let Some(failure) = failure.or(exporter_failure) {
-        return Err(failure);
-    }
-    exit_result(options, &required, &counters)
 }
 
 /// What extensions see.
@@ -146,44 +231,6 @@ fn host(graph: &Graph, counters: &Counters, workers: &Handle) -> Host {
         .with_pipelines(graph.shape())
         .with_extensions(extensions.collect())
         .with_threads(threads)
-}
-
-/// How long it takes at the most to count what is left.
-const COUNTING: Duration = Duration::from_secs(1);
-
-/// How long it takes at the most to [`finish`], and to say so.
-const FINISHING: Duration = Duration::from_secs(5);
-
-/// Ends what still runs: what is left goes down to the exporters, who count it. Their own tasks hear the end after the
-/// last export, then the readers of own telemetry do, and then the extensions; gives the first error of one.
-async fn finish(
-    mut running: RunningGraph,
-    mut exporters: OwnTasks,
-    (mut readers, mut extensions): (BackgroundTasks, BackgroundTasks),
-    counters: &Counters,
-) -> Option<String> {
-    for exporter in &running.give_up {
-        exporter.send_replace(true);
-    }
-    let counted = async { while running.tasks.join_next().await.is_some() {} };
-    // What hangs does not end; and what blocks its thread cannot even be taken off it.
-    let _ = timeout(COUNTING, counted).await;
-    let _ = timeout(COUNTING, running.tasks.shutdown()).await;
-    let all = counters.snapshot();
-    let late = all
-        .iter()
-        .filter(|it| it.counter == Counter::POINTS_DROPPED && it.reason == "shutdown");
-    let points: u64 = late.map(|it| it.value).sum();
-    if points > 0 {
-        tracing::warn!(points, "points could not be sent in time and are lost");
-    }
-    let mut failure = None;
-    let _ = timeout(COUNTING, exporters.end(&mut failure)).await;
-    if timeout(COUNTING, readers.end(&mut failure)).await.is_err() {
-        tracing::warn!("the last of the program's own telemetry could not be told in time");
-    }
-    let _ = timeout(COUNTING, extensions.end(&mut failure)).await;
-    failure
 }
 
 /// With `--once`, the exit code says whether everything arrived, and whether each receiver that is not optional gave a point.

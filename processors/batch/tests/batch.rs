@@ -52,14 +52,9 @@ fn sizes(
     sent
 }
 
-#[test]
-fn a_request_goes_out_when_it_is_full() {
+#[tokio::test]
+async fn a_request_goes_out_when_it_is_full() {
     let mut out = Outbox::new(Counters::new("test"));
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .unwrap();
-    let _guard = runtime.enter();
     let mut stage = processor::<BatchProcessor>("{send_batch_size: 10}");
     assert_eq!(
         sizes(
@@ -143,14 +138,9 @@ fn a_subsystem_is_wanted_no_more_often_than_its_interval() {
     assert_eq!(want(&batches[1]), Want::Always);
 }
 
-#[test]
-fn a_table_is_cut_once_in_equal_parts() {
+#[tokio::test]
+async fn a_table_is_cut_once_in_equal_parts() {
     let mut out = Outbox::new(Counters::new("test"));
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .unwrap();
-    let _guard = runtime.enter();
     let yaml = "{send_batch_size: 5, send_batch_max_size: 5, timeout: 0s}";
     let mut stage = processor::<BatchProcessor>(yaml);
     let lines = rows(12);

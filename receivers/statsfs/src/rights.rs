@@ -1,7 +1,6 @@
 //! What the receiver needs of the system.
 
 use std::ffi::OsStr;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use pipeline::{Context, Right};
@@ -19,8 +18,7 @@ pub(crate) fn say(config: &Config, context: &Context) {
         let root = expected_root(&root, &own);
         let mut rights = Vec::new();
         if follows {
-            // Links of the root may lead anywhere on its file system.
-            rights.extend(file_system(&root).map(Right::Read));
+            rights.push(Right::ReadFileSystem(root.clone()));
             rights.extend(into.into_iter().map(Right::ReadTree));
         }
         if is_anothers(&root) {
@@ -42,15 +40,6 @@ fn is_anothers(path: &Path) -> bool {
     pairs.any(|it| it[0] == "proc" && is_number(it[1]))
 }
 
-/// The highest directory of the file system that a path is on, or will be on.
-fn file_system(path: &Path) -> Option<PathBuf> {
-    let there = path.ancestors().find_map(|it| it.canonicalize().ok())?;
-    let device = |path: &Path| path.metadata().ok().map(|it| it.dev());
-    let own = device(&there);
-    let same = there.ancestors().take_while(|it| device(it) == own);
-    same.last().map(Path::to_owned)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,12 +49,5 @@ mod tests {
         assert!(is_anothers(Path::new("/host/proc/12/root/sys/class/net")));
         assert!(!is_anothers(Path::new("/proc/self/net")));
         assert!(!is_anothers(Path::new("/sys/class/net")));
-    }
-
-    #[test]
-    fn the_file_system_of_what_is_not_there_yet_is_that_of_what_is_above() {
-        let of = |path: &str| file_system(Path::new(path));
-        assert_eq!(of("/sys/class/no_such_class/x"), Some("/sys".into()));
-        assert_eq!(of("/proc/self/status"), Some("/proc".into()));
     }
 }

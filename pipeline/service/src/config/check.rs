@@ -1,19 +1,16 @@
 //! Every mistake in what was loaded, reported in one run.
 
-use std::collections::BTreeMap;
-
-use pipeline::config::{
-    DELIVERY_KEYS, Decoded, Expected, Node, NodeValue, OPTIONAL_KEY, Origin, Problem, attempt,
-};
-use pipeline::{Factory, Registration};
+use pipeline::Registration;
+use pipeline::config::{Decoded, Node, NodeValue, Origin, Problem, attempt};
 use serde::de::DeserializeOwned;
 
+use super::Config;
+use super::components::Uses;
 use super::diagnostic::{Diagnostic, SourceText, nearest};
-use super::hint::{hint, misplaced};
 use super::load::Loaded;
 use super::print::hidden_values;
-use super::service::{PipelineConfig, Service};
-use super::{Config, ConfiguredComponent};
+use super::service::Service;
+use super::types::registered_twice;
 
 const SECTIONS: [&str; 5] = [
     "receivers",
@@ -47,68 +44,11 @@ pub(crate) fn check(loaded: &mut Loaded) -> Option<Config> {
     let service = check.service();
     // What a pipeline with a mistake names is not known.
     let is_whole = check.diagnostics.len() == before;
-    let used = |id: &str, of: fn(&PipelineConfig) -> &Vec<String>| {
-        service.as_ref().filter(|_| is_whole).map_or(1, |service| {
-            service
-                .pipelines
-                .values()
-                .filter(|pipeline| of(pipeline).iter().any(|it| it == id))
-                .count()
-        })
-    };
-
-    let mut receivers = BTreeMap::new();
-    let mut processors: BTreeMap<String, Vec<_>> = BTreeMap::new();
-    let mut exporters = BTreeMap::new();
-    let mut extensions = BTreeMap::new();
-    for (id, mut node) in check.section("receivers") {
-        check.used("receivers", &id, &node, used(&id, |it| &it.receivers));
-        if let Some((registration, Factory::Receiver(decode))) =
-            check.find("receivers", "receiver", &id, &node)
-        {
-            let optional = check.is_optional(&id, &mut node);
-            if let Some(component) = check.component("receivers", &id, &node, registration, *decode)
-            {
-                receivers.insert(id, (component, optional));
-            }
-        }
-    }
-    for (id, node) in check.section("processors") {
-        let count = used(&id, |it| &it.processors);
-        check.used("processors", &id, &node, count);
-        if let Some((registration, Factory::Processor(decode))) =
-            check.find("processors", "processor", &id, &node)
-        {
-            // One instance a pipeline; decoded anyway where it is not used, for its mistakes.
-            let instances = (0..count.max(1))
-                .map_while(|_| check.component("processors", &id, &node, registration, *decode));
-            processors.insert(id.clone(), instances.collect());
-        }
-    }
-    for (id, mut node) in check.section("exporters") {
-        check.used("exporters", &id, &node, used(&id, |it| &it.exporters));
-        if let Some((registration, Factory::Exporter(decode, delivery))) =
-            check.find("exporters", "exporter", &id, &node)
-        {
-            let delivery = check.delivery_config(&id, &mut node, delivery());
-            if let Some(component) = check.component("exporters", &id, &node, registration, *decode)
-            {
-                exporters.insert(id, (component, delivery));
-            }
-        }
-    }
-    for (id, node) in check.section("extensions") {
-        let named = service.as_ref().filter(|_| is_whole);
-        let count = named.map_or(1, |it| it.extensions.iter().filter(|it| **it == id).count());
-        check.used("extensions", &id, &node, count);
-        if let Some((registration, Factory::Extension(decode))) =
-            check.find("extensions", "extension", &id, &node)
-            && let Some(component) =
-                check.component("extensions", &id, &node, registration, *decode)
-        {
-            extensions.insert(id, component);
-        }
-    }
+    let uses = Uses(service.as_ref().filter(|_| is_whole));
+    let receivers = check.decode_receivers(&uses);
+    let processors = check.decode_processors(&uses);
+    let exporters = check.decode_exporters(&uses);
+    let extensions = check.decode_extensions(&uses);
     let mut readers = Vec::new();
     if let Some(service) = &service {
         check.pipelines(service);
@@ -139,30 +79,6 @@ fn unknown_sections(node: &Node, diagnostics: &mut Vec<Diagnostic>) {
             Diagnostic::error(format!("unknown key `{key}`")).at_key(value.origin.as_ref());
         diagnostics.push(unknown.path(&[key]).help(nearest(key, &SECTIONS)));
     }
-}
-
-/// Types that two crates have registered.
-fn registered_twice(all: &[&'static Registration]) -> impl Iterator<Item = Diagnostic> {
-    let twice = all.windows(2).filter_map(|pair| match pair {
-        [a, b] if (a.factory.kind(), a.type_name) == (b.factory.kind(), b.type_name) => {
-            Some((a, b))
-        }
-        _ => None,
-    });
-    twice.map(|(a, b)| {
-        let (kind, name) = (a.factory.kind(), a.type_name);
-        let crates = format!(
-            "by {} {} and by {} {}",
-            a.crate_name, a.version, b.crate_name, b.version
-        );
-        Diagnostic::error(format!(
-            "the {kind} type `{name}` is registered twice: {crates}; link only one of them"
-        ))
-    })
-}
-
-pub(super) fn type_of(id: &str) -> &str {
-    id.split('/').next().unwrap_or(id)
 }
 
 /// A check under way.
@@ -207,7 +123,11 @@ impl Check<'_> {
         }
     }
 
-    fn record<T>(&mut self, decoded: Result<Decoded<T>, Vec<Problem>>, base: &[&str]) -> Option<T> {
+    pub(super) fn record<T>(
+        &mut self,
+        decoded: Result<Decoded<T>, Vec<Problem>>,
+        base: &[&str],
+    ) -> Option<T> {
         match decoded {
             Ok(decoded) => {
                 let base = base.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>();
@@ -254,139 +174,5 @@ impl Check<'_> {
                 Vec::new()
             }
         }
-    }
-
-    fn used(&mut self, section: &str, id: &str, node: &Node, count: usize) {
-        // One that this binary lacks is an error anyway.
-        let is_known = self.registry.iter().any(|it| it.type_name == type_of(id));
-        if count == 0 && is_known {
-            let but = match section {
-                "extensions" => "`service.extensions` does not name it",
-                _ => "no pipeline uses it",
-            };
-            let unused = Diagnostic::warning(format!("`{id}` is defined here, but {but}"));
-            self.diagnostics
-                .push(unused.at_key(node.origin.as_ref()).path(&[section, id]));
-        }
-    }
-
-    /// The registration of an id's type.
-    fn find(
-        &mut self,
-        section: &str,
-        kind: &str,
-        id: &str,
-        node: &Node,
-    ) -> Option<(&'static Registration, &'static Factory)> {
-        let (name, rest) = id.split_once('/').unwrap_or((id, "-"));
-        let known: Vec<_> = self
-            .registry
-            .iter()
-            .filter(|it| it.factory.kind() == kind)
-            .copied()
-            .collect();
-        let diagnostic = if !is_type(name)
-            || rest.is_empty()
-            || rest.contains(|c: char| c.is_whitespace() || c.is_control())
-        {
-            Diagnostic::error(format!("`{id}` is no id")).help("an id is `type` or `type/name`")
-        } else if let Some(registration) = known.iter().find(|it| it.type_name == name) {
-            return Some((registration, &registration.factory));
-        } else {
-            let types: Vec<_> = known.iter().map(|it| it.type_name).collect();
-            let has = match &types[..] {
-                [] => "none".into(),
-                types => format!("`{}`", types.join("`, `")),
-            };
-            Diagnostic::error(format!(
-                "this binary has no {kind} of type `{name}`; it has {has}"
-            ))
-            .help(hint(kind, name, &types))
-        };
-        self.diagnostics
-            .push(diagnostic.at_key(node.origin.as_ref()).path(&[section, id]));
-        None
-    }
-
-    fn component<T>(
-        &mut self,
-        section: &str,
-        id: &str,
-        node: &Node,
-        registration: &'static Registration,
-        decode: pipeline::Decode<T>,
-    ) -> Option<ConfiguredComponent<T>> {
-        let mut decoded = decode(node);
-        let around: &[&str] = match section {
-            "receivers" => &[OPTIONAL_KEY],
-            "exporters" => &DELIVERY_KEYS,
-            _ => &[],
-        };
-        if let Err(problems) = &mut decoded {
-            for problem in problems
-                .iter_mut()
-                .filter(|problem| problem.path.len() == 1)
-            {
-                if let Expected::Key(_, allowed) = &mut problem.expected {
-                    allowed.extend(around.iter().copied().map(String::from));
-                }
-            }
-        }
-        let before = self.diagnostics.len();
-        let build = self.record(decoded, &[section, id]);
-        for diagnostic in &mut self.diagnostics[before..] {
-            let found = self.node.at(&diagnostic.path);
-            if let Some(help) = misplaced(registration, &diagnostic.path[2..], found) {
-                diagnostic.help = Some(help);
-            }
-        }
-        let build = build?;
-        Some(ConfiguredComponent {
-            registration,
-            build,
-            node: node.clone(),
-            path: [section, id].map(String::from).into(),
-        })
-    }
-}
-
-/// The Collector's rule for types.
-fn is_type(name: &str) -> bool {
-    name.starts_with(|c: char| c.is_ascii_alphabetic())
-        && name.len() <= 63
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    struct Twice;
-
-    impl pipeline::Component for Twice {
-        const TYPE: &'static str = "twice";
-        type Config = bool;
-
-        fn build(_: bool, _: &pipeline::Context) -> pipeline::Result<Twice> {
-            Ok(Twice)
-        }
-    }
-
-    impl pipeline::PerSeries for Twice {
-        fn rewrite(&self, _: &pipeline::Head, _: &mut pipeline::Series) -> pipeline::Verdict {
-            pipeline::Verdict::Keep
-        }
-    }
-
-    #[test]
-    fn a_type_that_two_crates_register_names_both() {
-        static ONE: Registration = Registration::per_series::<Twice>("crate-a", "1.0.0", "a.rs");
-        static TWO: Registration = Registration::per_series::<Twice>("crate-b", "2.0.0", "b.rs");
-        let messages: Vec<_> = registered_twice(&[&ONE, &TWO])
-            .map(|it| it.message)
-            .collect();
-        let expected = "the processor type `twice` is registered twice: by crate-a 1.0.0 and by crate-b 2.0.0; link only one of them";
-        assert_eq!(messages, [expected]);
-        assert_eq!(registered_twice(&[&ONE]).count(), 0);
     }
 }

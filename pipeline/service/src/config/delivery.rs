@@ -2,10 +2,12 @@
 
 use pipeline::config::{DELIVERY_KEYS, Node};
 
-use super::check::{Check, type_of};
+use super::check::Check;
 use super::diagnostic::{Diagnostic, nearest};
+use super::retry::RetryOnFailure;
 use super::sending_queue::SendingQueue;
-use super::service::{DeliveryConfig, RetryOnFailure};
+use super::service::DeliveryConfig;
+use super::types::type_of;
 
 /// The type of the extension that keeps queues on disk.
 const STORAGE: &str = "file_storage";

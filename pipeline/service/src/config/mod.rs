@@ -1,6 +1,7 @@
 //! From what the user wrote to what it means: every mistake reported in one run.
 
 mod check;
+mod components;
 mod delivery;
 mod diagnostic;
 #[cfg(any(test, fuzzing))]
@@ -11,16 +12,19 @@ mod index;
 mod load;
 mod optional;
 mod own_metrics;
+mod parse;
 mod pipelines;
 mod print;
 mod reader_parts;
 mod readers;
+mod retry;
 mod schema;
 mod sending_queue;
 mod service;
 mod source_line;
 mod substitute;
 mod subsystem;
+mod types;
 
 use std::collections::BTreeMap;
 
@@ -34,11 +38,12 @@ pub(crate) use fuzzing::load_and_check;
 pub(crate) use hide::hide;
 pub(crate) use load::{Loaded, load};
 pub(crate) use print::print;
+pub(crate) use retry::RetryOnFailure;
 pub(crate) use schema::{add_defaults, schema};
 pub(crate) use sending_queue::{Overflow, SendingQueue, Sizer};
 use service::Service;
 pub use service::delivery_config;
-pub(crate) use service::{DeliveryConfig, Encoding, Level, Logs, Memory, RetryOnFailure, Sandbox};
+pub(crate) use service::{DeliveryConfig, Encoding, Level, Logs, Memory, Sandbox};
 pub(crate) use subsystem::near_subsystem;
 
 /// A configuration whose every value has its type; nothing is built yet.

@@ -2,9 +2,10 @@
 
 use pipeline::config::{Node, NodeValue};
 
-use super::check::{Check, type_of};
+use super::check::Check;
 use super::diagnostic::{Diagnostic, nearest};
 use super::service::Service;
+use super::types::type_of;
 
 impl Check<'_> {
     /// `batch` before what rewrites series joins by names that are not those that are sent.

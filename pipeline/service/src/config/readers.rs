@@ -10,8 +10,9 @@ use super::check::Check;
 use super::diagnostic::Diagnostic;
 use super::own_metrics::{MetricReader, MetricsLevel};
 use super::reader_parts::{Parts, receiver_settings};
+use super::retry::RetryOnFailure;
 use super::sending_queue::{Overflow, SendingQueue};
-use super::service::{DeliveryConfig, PipelineConfig, RetryOnFailure, Service};
+use super::service::{DeliveryConfig, PipelineConfig, Service};
 use super::{Config, ConfiguredComponent};
 
 /// How many messages wait while the far side is away.

@@ -6,8 +6,8 @@ use pipeline::{Factory, Registration};
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
-use super::check::type_of;
 use super::service::{Service, WrittenDelivery, WrittenReceiver, delivery_config};
+use super::types::type_of;
 
 /// A schema ([draft 7](https://json-schema.org/draft-07), which editors know) of all that this binary takes. A value may be
 /// written by `${…}`, and a component's map be left empty.

@@ -67,6 +67,11 @@ pub(super) fn read_tree(path: &Path) -> BTreeSet<PathBuf> {
     all.into_iter().map(stable).collect()
 }
 
+/// The uppermost directory of the file system that a path is on, or will be on.
+pub(super) fn file_system(path: &Path) -> PathBuf {
+    uppermost(nearest(path), |_| true)
+}
+
 /// What writing a file takes, which is made anew in its directory; or all that is below a directory.
 pub(super) fn written(path: &Path) -> BTreeSet<PathBuf> {
     let found = path.canonicalize().ok();
@@ -191,6 +196,13 @@ mod tests {
         assert_eq!(read_tree(Path::new("/no/such")), set([Path::new("/")]));
         let proc = set([Path::new("/proc")]);
         assert_eq!(read_tree(Path::new("/proc/self/net")), proc);
+    }
+
+    #[test]
+    fn the_file_system_of_what_is_not_there_yet_is_that_of_what_is_above() {
+        let of = |path: &str| file_system(Path::new(path));
+        assert_eq!(of("/sys/class/no_such_class/x"), Path::new("/sys"));
+        assert_eq!(of("/proc/self/status"), Path::new("/proc"));
     }
 
     #[test]

@@ -154,6 +154,7 @@ pub(super) fn to_have(right: &Right, user: &User) -> CapabilitySet {
     match right {
         Right::Read(path) => user.to_open(path, Access::Read),
         Right::ReadTree(path) => user.to_open(path, Access::ReadTree),
+        Right::ReadFileSystem(path) => user.to_open(&paths::file_system(path), Access::Read),
         Right::Write(path) | Right::ListenAt(path) => user.to_open(path, Access::Write),
         Right::Listen(port) => capabilities::to_listen(*port),
         Right::OtherProcesses | Right::OthersDescriptors => {
@@ -175,6 +176,7 @@ fn read_paths(right: &Right) -> BTreeSet<PathBuf> {
     match right {
         Right::Read(path) => paths::read(path),
         Right::ReadTree(path) => paths::read_tree(path),
+        Right::ReadFileSystem(path) => paths::read(&paths::file_system(path)),
         Right::Resolve => {
             let there = RESOLVER
                 .iter()

@@ -9,6 +9,7 @@ use rustix::process::Uid;
 use rustix::thread::CapabilitySet;
 
 use super::capabilities::{Access, User, names};
+use super::paths::file_system;
 use super::rights::{Rights, to_have};
 
 /// A user that has nothing: what it needs has to be given to it.
@@ -88,7 +89,9 @@ fn capabilities_of_nobody(rights: &Rights) -> CapabilitySet {
     };
     let of = |right: &Right| match right {
         Right::ReadTree(path) => nobody.to_open(path, Access::Read),
-        Right::Read(_) | Right::Write(_) | Right::ListenAt(_) => CapabilitySet::empty(),
+        Right::Read(_) | Right::ReadFileSystem(_) | Right::Write(_) | Right::ListenAt(_) => {
+            CapabilitySet::empty()
+        }
         other => to_have(other, &nobody),
     };
     rights.iter().map(of).collect()
@@ -143,10 +146,11 @@ fn container(rights: &Rights, capabilities: &[String]) -> Vec<String> {
             .map(|it| format!("--device {}:r", it.display())),
     );
     let read = rights.iter().filter_map(|it| match it {
-        Right::Read(path) | Right::ReadTree(path) => Some(path),
+        Right::Read(path) | Right::ReadTree(path) => Some(mounted(path)),
+        Right::ReadFileSystem(path) => Some(mounted(&file_system(path))),
         _ => None,
     });
-    let read: BTreeSet<PathBuf> = read.map(|it| mounted(it)).collect();
+    let read: BTreeSet<PathBuf> = read.collect();
     let is_below = |path: &Path| {
         let mut above = path.ancestors().skip(1);
         above.any(|it| it != Path::new("/") && read.contains(it))

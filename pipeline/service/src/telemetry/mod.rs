@@ -1,5 +1,6 @@
 //! What the program tells of itself.
 
+mod log_format;
 mod logs;
 mod readers;
 mod startup;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use pipeline::telemetry::{Counter, CounterValue, Counters};
 use tokio::time::{Instant, Interval, interval_at};
 
-use super::logs::SUMMARY;
+use super::log_format::SUMMARY;
 use crate::config::Encoding;
 
 /// Counters that stand first, in this order.

@@ -141,6 +141,25 @@ fn a_time_that_is_rejected_is_rejected_for_all_that_are_as_far() {
     );
 }
 
+/// What is answered with a summary of four points.
+fn summary(text: &str, errors: Vec<Error>, success_point_count: i32) -> Status {
+    let summary = CreateTimeSeriesSummary {
+        total_point_count: 4,
+        success_point_count,
+        errors,
+    };
+    let any = prost_types::Any {
+        type_url: "type.googleapis.com/google.monitoring.v3.CreateTimeSeriesSummary".into(),
+        value: summary.encode_to_vec(),
+    };
+    let details = rpc::Status {
+        code: 3,
+        message: text.into(),
+        details: vec![any],
+    };
+    Status::with_details(Code::InvalidArgument, text, details.encode_to_vec().into())
+}
+
 #[test]
 fn the_summary_says_what_was_refused_without_a_name_and_what_may_go_later() {
     let error = |code, message: &str, point_count| Error {
@@ -151,27 +170,10 @@ fn the_summary_says_what_was_refused_without_a_name_and_what_may_go_later() {
         }),
         point_count,
     };
-    let with = |text: &str, errors: Vec<Error>, success_point_count| {
-        let summary = CreateTimeSeriesSummary {
-            total_point_count: 4,
-            success_point_count,
-            errors,
-        };
-        let any = prost_types::Any {
-            type_url: "type.googleapis.com/google.monitoring.v3.CreateTimeSeriesSummary".into(),
-            value: summary.encode_to_vec(),
-        };
-        let details = rpc::Status {
-            code: 3,
-            message: text.into(),
-            details: vec![any],
-        };
-        Status::with_details(Code::InvalidArgument, text, details.encode_to_vec().into())
-    };
-    let unnamed = parse_error(&with("some failed", vec![error(3, "bad", 2)], 2), 4);
+    let unnamed = parse_error(&summary("some failed", vec![error(3, "bad", 2)], 2), 4);
     assert_eq!(unnamed.unnamed_rejections, 2);
     let busy = "One or more TimeSeries could not be written: Backend is busy: timeSeries[1]; Bad metric: timeSeries[3]";
-    let status = with(
+    let status = summary(
         busy,
         vec![error(14, "Backend is busy", 1), error(3, "Bad metric", 1)],
         2,
@@ -229,22 +231,7 @@ fn a_label_that_is_quoted_and_looks_like_a_name_names_nothing() {
 fn where_more_are_named_than_failed_none_is_believed_and_the_count_holds() {
     // A quote within the quote.
     let text = "One or more TimeSeries could not be written: invalid value of \"\"; timeSeries[0]: x; \": timeSeries[2]";
-    let summary = CreateTimeSeriesSummary {
-        total_point_count: 4,
-        success_point_count: 3,
-        errors: Vec::new(),
-    };
-    let any = prost_types::Any {
-        type_url: "type.googleapis.com/google.monitoring.v3.CreateTimeSeriesSummary".into(),
-        value: summary.encode_to_vec(),
-    };
-    let details = rpc::Status {
-        code: 3,
-        message: text.into(),
-        details: vec![any],
-    };
-    let details = details.encode_to_vec().into();
-    let status = Status::with_details(Code::InvalidArgument, text, details);
+    let status = summary(text, Vec::new(), 3);
     let outcome = parse_error(&status, 4);
     assert!(
         outcome
