@@ -69,6 +69,7 @@ fn add_sandbox(command: &mut Command) {
 
 /// A test that waits for what never comes fails, instead of waiting for ever: its program is killed after ten minutes, which
 /// none takes, however loaded the machine is.
+#[allow(clippy::print_stderr)]
 fn kill_when_late(child: &Child) {
     let pid = rustix::process::Pid::from_child(child);
     let pidfd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).unwrap();
