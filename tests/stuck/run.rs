@@ -52,7 +52,11 @@ impl Run {
             default("collection_interval", "20ms"),
             default("timeout", "300ms"),
         );
-        let mut child = collector(&config(&receiver, "batch: {}", "{}"), arguments);
+        Run::of_config(system, &config(&receiver, "batch: {}", "{}"), arguments)
+    }
+
+    pub(super) fn of_config(system: HangingFilesystem, config: &str, arguments: &[&str]) -> Run {
+        let mut child = collector(config, arguments);
         Run {
             counts: SeriesCounts::of(&mut child),
             stderr: BufReader::new(child.stderr.take().unwrap()),
