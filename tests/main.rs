@@ -7,6 +7,7 @@
 
 mod aggregate;
 mod alerts;
+mod at_rest;
 mod broken_connections;
 mod budget;
 mod catalog;

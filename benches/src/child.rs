@@ -118,7 +118,7 @@ fn readers() -> u64 {
     let tasks = tasks.filter_map(|it| Some(it.ok()?.path()));
     let is_reader = |task: &PathBuf| {
         let name = std::fs::read_to_string(task.join("comm")).unwrap_or_default();
-        ["kvm", "statsfs-read"].contains(&name.trim_end())
+        ["kvm", "blocking"].contains(&name.trim_end())
     };
     tasks.filter(is_reader).map(|it| on_cpu(&it)).sum()
 }

@@ -164,6 +164,15 @@ pub(crate) fn descriptors_and_memory(child: &Child) -> (usize, u64) {
     (descriptors.count(), memory(child))
 }
 
+/// How many threads it has that read and scan, or wait for that.
+pub(crate) fn blocking_threads(child: &Child) -> usize {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", child.id())).unwrap();
+    let names = tasks.map(|task| std::fs::read_to_string(task.unwrap().path().join("comm")));
+    // One may have ended meanwhile.
+    let is_one = |name: &std::io::Result<String>| name.as_ref().is_ok_and(|it| it == "blocking\n");
+    names.filter(is_one).count()
+}
+
 /// How many ticks there were, missed ones too.
 pub(crate) fn ticks(logs: &str) -> u64 {
     count(logs, "sweeps") + count(logs, "sweeps_skipped")

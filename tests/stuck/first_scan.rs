@@ -55,6 +55,42 @@ fn one_that_hangs_costs_itself_and_comes_when_it_answers() {
 }
 
 #[test]
+fn trees_that_hang_hold_up_none_of_another_receiver() {
+    let _cpu = alone(&CPU);
+    let test = "trees_that_hang_hold_up_none_of_another_receiver";
+    // All but the last hang. They share their threads.
+    let trees = ["bad0", "bad1", "bad2", "bad3", "good"];
+    let Some(system) = HangingFilesystem::mount(&files(&trees)) else {
+        return lacks(test, "/dev/fuse, and root or fusermount3");
+    };
+    let (root, stuck) = (system.root().display(), &trees[..4]);
+    let receivers = trees.map(|tree| {
+        format!("statsfs/{tree}: {{root: {root}/{tree}, subsystem: {tree}, collection_interval: 20ms, rescan_interval: 100ms, timeout: 300ms}}")
+    });
+    let config = format!(
+        "receivers: {{{}}}\nexporters: {{stdout: {{}}}}\n\
+         service: {{pipelines: {{metrics: {{receivers: [statsfs/{}], exporters: [stdout]}}}}}}\n",
+        receivers.join(", "),
+        trees.join(", statsfs/")
+    );
+    stuck.iter().for_each(|tree| system.hang(tree));
+    let mut run = Run::of_config(system, &config, &[]);
+    run.counts.wait_for(&series("good", "f0"), 20);
+    while run.system.waiting() < stuck.len() {
+        std::thread::yield_now();
+    }
+    // One for each, and one for all else.
+    run.wait_for_threads(stuck.len() + 1);
+    run.counts.wait_for(&series("good", "f0"), 20);
+    for tree in stuck {
+        run.system.answer(tree);
+        run.counts.wait_for(&series(tree, "f0"), 3);
+    }
+    run.wait_for_threads(1);
+    run.end(&[]);
+}
+
+#[test]
 fn one_that_answers_for_ever_or_too_slowly_is_given_up_and_looked_at_again() {
     let _cpu = alone(&CPU);
     let test = "one_that_answers_for_ever_or_too_slowly_is_given_up_and_looked_at_again";

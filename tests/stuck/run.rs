@@ -6,7 +6,9 @@ use std::process::{Child, ChildStderr};
 use rustix::process::Signal;
 
 use super::fuse::HangingFilesystem;
-use crate::common::{SeriesCounts, collector, config, lacks, lines_until, signal};
+use crate::common::{
+    SeriesCounts, blocking_threads, collector, config, lacks, lines_until, signal,
+};
 
 /// Six files of a device in each of these subsystems.
 pub(super) fn files(subsystems: &[&str]) -> Vec<String> {
@@ -50,7 +52,11 @@ impl Run {
             default("collection_interval", "20ms"),
             default("timeout", "300ms"),
         );
-        let mut child = collector(&config(&receiver, "batch: {}", "{}"), arguments);
+        Run::of_config(system, &config(&receiver, "batch: {}", "{}"), arguments)
+    }
+
+    pub(super) fn of_config(system: HangingFilesystem, config: &str, arguments: &[&str]) -> Run {
+        let mut child = collector(config, arguments);
         Run {
             counts: SeriesCounts::of(&mut child),
             stderr: BufReader::new(child.stderr.take().unwrap()),
@@ -64,13 +70,11 @@ impl Run {
         lines_until(&mut self.stderr, |line| line.contains(what));
     }
 
-    /// Threads that read; others write to standard output, for instance.
-    pub(super) fn threads(&self) -> usize {
-        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
-        let names = tasks.map(|task| std::fs::read_to_string(task.unwrap().path().join("comm")));
-        names
-            .filter(|name| name.as_ref().is_ok_and(|it| it == "statsfs-read\n"))
-            .count()
+    /// Waits until so many threads read and scan, or wait for that.
+    pub(super) fn wait_for_threads(&self, count: usize) {
+        while blocking_threads(&self.child) != count {
+            std::thread::yield_now();
+        }
     }
 
     /// Tells it to end, and waits until it has. The rest of its standard error.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use crate::blocking_threads::BlockingThreads;
 use crate::budget::Budget;
 use crate::build_info::BuildInfo;
 use crate::color::ColorChoice;
@@ -44,6 +45,8 @@ pub struct Context {
     pub fd_budget: Budget,
     /// The inotify watches that may be kept, likewise.
     pub watch_budget: Budget,
+    /// The threads for what may block, likewise.
+    pub blocking_threads: BlockingThreads,
     /// When to colour what is written for people.
     pub color: ColorChoice,
     host_root: PathBuf,
@@ -75,6 +78,7 @@ impl Context {
             build_info: BuildInfo::default(),
             fd_budget: Budget::new(DEFAULT_FD_BUDGET),
             watch_budget: Budget::new(DEFAULT_WATCH_BUDGET),
+            blocking_threads: BlockingThreads::default(),
             color: ColorChoice::default(),
             host_root: host_root.into(),
             is_once: false,

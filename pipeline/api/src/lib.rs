@@ -139,6 +139,7 @@
 //!
 //! A receiver, an exporter, an extension and a whole distribution stand in the repository's `examples/`.
 
+mod blocking_threads;
 mod budget;
 mod build_info;
 mod channel;
@@ -166,6 +167,7 @@ pub mod telemetry;
 pub mod testing;
 mod watched;
 
+pub use blocking_threads::BlockingThreads;
 pub use budget::Budget;
 pub use build_info::BuildInfo;
 pub use channel::{Closed, Outbox, Outlet, StartupReport};

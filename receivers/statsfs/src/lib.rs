@@ -189,7 +189,7 @@ impl Statsfs {
             clock.ticks(interval, delay)
         };
         let once = clock.is_once();
-        let mut task = receiver::StatsfsTask::start(config, context, demand, once, inspection)?;
+        let mut task = receiver::StatsfsTask::new(config, context, demand, once, inspection);
         task.run(ticks, out, clock.shutdown).await
     }
 }

@@ -55,6 +55,8 @@ pub(crate) struct StatsfsTask {
     waiting_tick: Option<u64>,
     /// Whether the tree was scanned at all.
     is_scanned: bool,
+    /// Whether there is no root: only a full scan looks for it.
+    is_missing: bool,
     /// Tells that a scan would find nothing, where the kernel can tell.
     change_probe: Option<Arc<ChangeProbe>>,
     /// When the probe last said so since the last scan, unix ns.
@@ -65,14 +67,14 @@ pub(crate) struct StatsfsTask {
 }
 
 impl StatsfsTask {
-    /// Starts the threads; nothing is read yet.
-    pub(crate) fn start(
+    /// Nothing is read yet.
+    pub(crate) fn new(
         config: Config,
         context: Context,
         demand: Demand,
         once: bool,
         inspection: Option<Inspection>,
-    ) -> Result<StatsfsTask> {
+    ) -> StatsfsTask {
         let jobs_done = Arc::new(Notify::new());
         let (root, readers, max_stuck) = (config.root.clone(), config.readers, config.max_stuck);
         let plan = Arc::new(Plan::new(config, inspection.is_some()));
@@ -80,10 +82,11 @@ impl StatsfsTask {
         let buffer = usize::try_from(plan.limits.value_bytes.0).unwrap_or(usize::MAX);
         let notify = Arc::clone(&jobs_done);
         let buffer = buffer.saturating_add(1);
-        let readers = ReaderPool::new(readers, max_stuck, plan.timeout, buffer, notify);
+        let threads = context.blocking_threads.clone();
+        let readers = ReaderPool::new(threads, readers, max_stuck, plan.timeout, buffer, notify);
         let failure_log = FailureLog::new(context.counters.clone());
         let (event_sender, events) = mpsc::channel(4);
-        let scanner = Scanner::start(
+        let scanner = Scanner::new(
             root.clone(),
             Arc::clone(&plan),
             demand,
@@ -91,7 +94,6 @@ impl StatsfsTask {
             failure_log.clone(),
             event_sender,
         );
-        let scanner = scanner.map_err(Error::new)?;
         let sweeps = Sweeps::new(
             Arc::clone(&plan),
             context.clone(),
@@ -99,7 +101,7 @@ impl StatsfsTask {
             readers,
             once,
         );
-        Ok(StatsfsTask {
+        StatsfsTask {
             root,
             plan,
             context,
@@ -113,11 +115,12 @@ impl StatsfsTask {
             once,
             waiting_tick: None,
             is_scanned: false,
+            is_missing: false,
             change_probe: None,
             unchanged_at: None,
             findings: Findings::new(inspection),
             unread: Vec::new(),
-        })
+        }
     }
 
     /// Runs until the ticks end. Sweeps that are under way then are still sent.
@@ -181,7 +184,8 @@ impl StatsfsTask {
         }
     }
 
-    /// A tick: requests a scan, unless the kernel tells that nothing has changed; then starts the sweeps that are due.
+    /// A tick: requests a scan, unless nothing is there or the kernel tells that nothing has changed; then starts the sweeps
+    /// that are due.
     fn tick(&mut self, number: u64) -> Result<()> {
         if self.scan_under_way.is_some() {
             self.waiting_tick = Some(number);
@@ -191,13 +195,10 @@ impl StatsfsTask {
         let full = self
             .last_full_scan
             .is_none_or(|at| at.elapsed() >= interval);
-        if !full
-            && self
-                .change_probe
-                .as_ref()
-                .is_some_and(|change_probe| change_probe.is_unchanged())
-        {
-            self.unchanged_at = Some(now_unix_nano());
+        let is_unchanged = |probe: &Arc<ChangeProbe>| probe.is_unchanged();
+        let is_unchanged = self.change_probe.as_ref().is_some_and(is_unchanged);
+        if !full && (is_unchanged || self.is_missing) {
+            self.unchanged_at = is_unchanged.then(now_unix_nano);
             self.sweeps.subsystems.scan_cpu = Duration::ZERO;
             self.start_sweeps(number);
             return Ok(());
@@ -226,8 +227,8 @@ impl StatsfsTask {
                 self.sweeps.set_root(None);
             }
             ScanEvent::RootOpened(root) => self.sweeps.set_root(Some(root)),
-            ScanEvent::Changes(changes) => self.apply_changes(changes),
-            ScanEvent::Finished(report) => self.finish_scan(report, out),
+            ScanEvent::Changes(changes) => self.apply_changes(*changes),
+            ScanEvent::Finished(report) => self.finish_scan(*report, out),
             ScanEvent::BrokenDown => {}
         }
     }
@@ -283,6 +284,7 @@ impl StatsfsTask {
             self.context.rules.found(found);
             out.report_startup(self.startup_report(&report.tree));
         }
+        self.is_missing = report.tree.is_err();
         self.change_probe = report.tree.ok().and_then(|tree| tree.change_probe);
         if let Some(number) = self.waiting_tick.take() {
             self.start_sweeps(number);

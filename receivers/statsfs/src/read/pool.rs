@@ -1,15 +1,17 @@
-//! The pool of reader threads. A read can block for ever in the kernel, so it never runs on a thread of the async runtime.
+//! The pool of reader threads. A read can block for ever in the kernel, so it never runs on a thread of the async runtime. A
+//! reader ends when no job is left; its thread then goes to whoever needs one.
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use pipeline::BlockingThreads;
 use tokio::sync::Notify;
 
 use super::job::Job;
 use super::reader_thread::{LongJob, ReaderThread};
-use super::work_queue::{FinishedJob, NO_ROW, Progress, WorkQueue};
+use super::work_queue::{FinishedJob, NO_ROW, Progress, QueueState, WorkQueue};
 
 /// After this time without progress a reader is stalled: others read the rest of its job, and the other jobs. A job that takes
 /// longer is shared with readers that are idle.
@@ -21,6 +23,7 @@ const MAX_QUEUED_ROWS: usize = 1024;
 
 /// The reader threads, and what each is reading.
 pub(crate) struct ReaderPool {
+    blocking_threads: BlockingThreads,
     /// How many threads read at a time.
     max_readers: usize,
     /// How many threads may be stalled by files that do not answer.
@@ -49,6 +52,7 @@ pub(crate) enum Cancelled {
 impl ReaderPool {
     /// `done` is notified when jobs are finished; `buffer` is one byte larger than a file may be.
     pub(crate) fn new(
+        blocking_threads: BlockingThreads,
         max_readers: usize,
         max_stuck: usize,
         timeout: Duration,
@@ -57,10 +61,10 @@ impl ReaderPool {
     ) -> ReaderPool {
         let queue = WorkQueue {
             state: Mutex::default(),
-            job_queued: Condvar::new(),
             done,
         };
         ReaderPool {
+            blocking_threads,
             max_readers,
             max_stuck,
             timeout,
@@ -146,8 +150,7 @@ impl ReaderPool {
         self.staff()?;
         let now = Instant::now();
         let state = self.queue.lock();
-        let has_idle = state.idle > state.surplus || self.active_count() < self.max_readers;
-        let has_idle = has_idle && state.runnable() == 0;
+        let has_idle = self.active_count() < self.max_readers && state.runnable() == 0;
         drop(state);
         let time = self.stall_timeout();
         let threads = self.threads.values();
@@ -174,9 +177,7 @@ impl ReaderPool {
         let (stall_timeout, max_stuck) = (self.stall_timeout(), self.max_stuck);
         let queue = Arc::clone(&self.queue);
         let mut state = queue.lock();
-        for number in state.ended.drain(..) {
-            self.threads.remove(&number);
-        }
+        self.remove_ended(&mut state);
         self.threads.values_mut().for_each(|it| it.update(now));
         let mut stalled = self.stalled_count();
         for reader in self.threads.values_mut() {
@@ -192,6 +193,7 @@ impl ReaderPool {
 
     /// Looks for files that do not answer; returns the jobs to give up, with the row of each.
     pub(crate) fn find_stuck(&mut self) -> io::Result<Vec<(u64, u32)>> {
+        self.blocking_threads.relieve()?;
         self.update_threads();
         let now = Instant::now();
         let mut given_up = Vec::new();
@@ -209,35 +211,34 @@ impl ReaderPool {
         Ok(given_up)
     }
 
-    /// Wakes a reader where one is idle, or starts one more, where a job waits for it.
+    /// Starts one more reader, where a job waits for it, and fewer are active than may be.
     fn staff(&mut self) -> io::Result<()> {
-        let state = self.queue.lock();
-        let (runnable, idle) = (state.runnable(), state.idle);
-        drop(state);
-        if runnable > 0 && idle > 0 {
-            self.queue.job_queued.notify_one();
-        }
-        if runnable > idle {
-            self.spawn_replacement()?;
-        }
-        Ok(())
-    }
-
-    /// Starts one more reader, where fewer are active than may be.
-    fn spawn_replacement(&mut self) -> io::Result<()> {
-        if self.active_count() >= self.max_readers {
+        let queue = Arc::clone(&self.queue);
+        let mut state = queue.lock();
+        self.remove_ended(&mut state);
+        if state.runnable() <= state.starting || self.active_count() >= self.max_readers {
             return Ok(());
         }
+        state.starting += 1;
+        drop(state);
         let number = self.take_number();
         let progress = Arc::new(Progress::default());
         let reader = ReaderThread::new(Arc::clone(&progress), Instant::now());
-        let (queue, size) = (Arc::clone(&self.queue), self.buffer);
-        std::thread::Builder::new()
-            .name("statsfs-read".into())
-            .stack_size(256 * 1024)
-            .spawn(move || queue.run_reader(number, &progress, &mut vec![0; size]))?;
+        let size = self.buffer;
+        let is_first = self.threads.is_empty();
         self.threads.insert(number, reader);
-        Ok(())
+        let run = move || queue.run_reader(number, &progress, &mut vec![0; size]);
+        if is_first {
+            self.blocking_threads.run(run)
+        } else {
+            self.blocking_threads.run_now(run)
+        }
+    }
+
+    fn remove_ended(&mut self, state: &mut QueueState) {
+        for number in state.ended.drain(..) {
+            self.threads.remove(&number);
+        }
     }
 
     fn take_number(&mut self) -> u64 {
@@ -250,6 +251,5 @@ impl ReaderPool {
 impl Drop for ReaderPool {
     fn drop(&mut self) {
         self.queue.lock().end();
-        self.queue.job_queued.notify_all();
     }
 }

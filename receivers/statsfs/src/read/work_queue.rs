@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
@@ -34,7 +34,6 @@ pub(crate) struct Progress {
 /// Jobs to read, and jobs that are finished.
 pub(super) struct WorkQueue {
     pub(super) state: Mutex<QueueState>,
-    pub(super) job_queued: Condvar,
     pub(super) done: Arc<Notify>,
 }
 
@@ -49,8 +48,8 @@ pub(super) struct QueueState {
     slow_running: usize,
     pub(super) max_slow: usize,
     pub(super) finished: Vec<FinishedJob>,
-    /// Readers that wait for a job.
-    pub(super) idle: usize,
+    /// Readers that are about to take their first job.
+    pub(super) starting: usize,
     /// How many readers are to end after their job; all of them once the pool is dropped.
     pub(super) surplus: usize,
     pub(super) ended: Vec<u64>,
@@ -168,24 +167,15 @@ impl WorkQueue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs a reader thread: one job after the other.
+    /// Runs a reader: one job after the other, until none is left.
     pub(super) fn run_reader(&self, reader: u64, progress: &Progress, buffer: &mut [u8]) {
         let mut notified_at = Instant::now();
         let mut state = self.lock();
+        state.starting -= 1;
         loop {
-            let nothing = |state: &mut QueueState| state.runnable() == 0 && state.surplus == 0;
-            if nothing(&mut state) {
-                state.idle += 1;
-                let woken = self.job_queued.wait_while(state, nothing);
-                state = woken.unwrap_or_else(PoisonError::into_inner);
-                state.idle -= 1;
-                notified_at = Instant::now();
-            }
             let Some((number, mut job)) = state.take_job() else {
-                state.surplus -= 1;
+                state.surplus = state.surplus.saturating_sub(1);
                 state.ended.push(reader);
-                // It may have been woken for a job.
-                self.job_queued.notify_one();
                 return;
             };
             let is_slow = job.precedence != Precedence::Normal;

@@ -29,7 +29,8 @@ pub(crate) struct ScanRequest {
     pub(crate) unchanged_at: Option<u64>,
 }
 
-/// The events of a scan, in this order. Changes may also come after it, from a directory that has not answered in time.
+/// The events of a scan, in this order. Changes may also come after it, from a directory that has not answered in time. Their
+/// channel has room for 32 of them, for each receiver: what is large has a box.
 #[derive(Debug)]
 pub(crate) enum ScanEvent {
     /// The root is gone or was replaced: every series ends.
@@ -37,9 +38,9 @@ pub(crate) enum ScanEvent {
     /// The root was found.
     RootOpened(OpenRoot),
     /// Files that were removed, changed and added.
-    Changes(DemandedChanges),
+    Changes(Box<DemandedChanges>),
     /// The scan is over.
-    Finished(ScanReport),
+    Finished(Box<ScanReport>),
     /// A scanning thread has panicked.
     BrokenDown,
 }

@@ -137,7 +137,7 @@ impl ScanState {
         }
         let (demand, events) = (Arc::clone(&self.demand), self.events.clone());
         let sink = Box::new(move |changes| {
-            let _ = events.blocking_send(ScanEvent::Changes(demand.demanded(changes)));
+            let _ = events.blocking_send(ScanEvent::Changes(Box::new(demand.demanded(changes))));
         });
         self.path.clone_from(&path);
         let tree = Tree::new(
@@ -233,7 +233,7 @@ impl ScanState {
                 .unwrap_or_else(|| "not found".into())),
         };
         let cpu = std::mem::take(&mut self.cpu);
-        self.send(ScanEvent::Finished(ScanReport { tree, cpu }));
+        self.send(ScanEvent::Finished(Box::new(ScanReport { tree, cpu })));
     }
 
     fn send(&self, event: ScanEvent) {

@@ -1,14 +1,13 @@
-//! The scanning threads. One is active. A directory may not answer for ever, as a file may: the thread that waits for it is
-//! replaced, and what it was asked for is applied when it comes back.
+//! The scanning threads. While there is a scan one is active. A directory may not answer for ever, as a file may: the thread
+//! that waits for it is replaced, and what it was asked for is applied when it comes back.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, SendError, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use pipeline::{Context, Demand};
+use pipeline::{BlockingThreads, Context, Demand};
 use tokio::sync::mpsc;
 
 use super::state::ScanState;
@@ -22,7 +21,7 @@ use crate::read::{STALL_TIMEOUT, cpu_time};
 /// The scanner of a receiver. When it is dropped the threads end, those that wait for a directory once that answers.
 pub(crate) struct Scanner {
     shared: Arc<Shared>,
-    requests: Sender<ScanRequest>,
+    blocking_threads: BlockingThreads,
     events: mpsc::Sender<ScanEvent>,
     next_thread: u64,
     /// Directories that were given up, to be told of.
@@ -35,7 +34,6 @@ pub(crate) struct Scanner {
 
 struct Shared {
     state: Mutex<Threads>,
-    requests: Mutex<Receiver<ScanRequest>>,
     /// A call has returned, or was given up.
     call_ended: Condvar,
 }
@@ -84,15 +82,15 @@ impl Call {
 
 impl Scanner {
     /// Scans nothing yet.
-    pub(crate) fn start(
+    pub(crate) fn new(
         root: String,
         plan: Arc<Plan>,
         demand: Demand,
         context: Context,
         failure_log: FailureLog,
         events: mpsc::Sender<ScanEvent>,
-    ) -> io::Result<Scanner> {
-        let (requests, request_queue) = channel();
+    ) -> Scanner {
+        let blocking_threads = context.blocking_threads.clone();
         let scan = ScanState::new(root, plan, demand, context, failure_log, events.clone());
         let threads = Threads {
             scan,
@@ -100,30 +98,32 @@ impl Scanner {
         };
         let shared = Shared {
             state: Mutex::new(threads),
-            requests: Mutex::new(request_queue),
             call_ended: Condvar::new(),
         };
-        let mut scanner = Scanner {
+        Scanner {
             shared: Arc::new(shared),
-            requests,
+            blocking_threads,
             events,
             next_thread: 0,
             given_up: Vec::new(),
             is_stalled: false,
             is_halted: false,
-        };
-        scanner.spawn()?;
-        Ok(scanner)
+        }
     }
 
     /// Requests a scan; the last one has to be over.
-    pub(crate) fn request(&self, request: ScanRequest) -> Result<(), SendError<ScanRequest>> {
-        self.requests.send(request)
+    pub(crate) fn request(&mut self, request: ScanRequest) -> io::Result<()> {
+        let scan = self.thread(move |shared, number| {
+            shared.begin(number, request);
+            shared.scan(number);
+        });
+        self.blocking_threads.run(scan)
     }
 
     /// Looks for directories that do not answer: the threads that wait for them are replaced, and after `timeout` the
     /// directories are given up, which is counted and warned about.
     pub(crate) fn check_stalled(&mut self) -> io::Result<()> {
+        self.blocking_threads.relieve()?;
         let shared = Arc::clone(&self.shared);
         // Where a thread has it, that one is at work.
         let Ok(mut state) = shared.state.try_lock() else {
@@ -157,39 +157,33 @@ impl Scanner {
         self.is_halted =
             replacements == 0 && !calls.is_empty() && calls.values().all(|call| call.is_given_up);
         drop(state);
-        (0..replacements).try_for_each(|_| self.spawn())
+        (0..replacements).try_for_each(|_| {
+            let replacement = self.thread(|shared, number| {
+                // It hands over what was found, and goes on with the scan that is under way.
+                shared.lock().scan.flush();
+                shared.scan(number);
+            });
+            self.blocking_threads.run_now(replacement)
+        })
     }
 
-    fn spawn(&mut self) -> io::Result<()> {
+    /// What a thread does, which gets a number.
+    fn thread(
+        &mut self,
+        run: impl FnOnce(&Shared, u64) + Send + 'static,
+    ) -> impl FnOnce() + Send + 'static {
         let (shared, number) = (Arc::clone(&self.shared), self.next_thread);
         self.next_thread += 1;
         let events = self.events.clone();
-        let run = move || {
-            if catch_unwind(AssertUnwindSafe(|| shared.run(number))).is_err() {
+        move || {
+            if catch_unwind(AssertUnwindSafe(|| run(&shared, number))).is_err() {
                 let _ = events.blocking_send(ScanEvent::BrokenDown);
             }
-        };
-        let thread = std::thread::Builder::new().name("statsfs-scan".into());
-        thread.spawn(run).map(drop)
+        }
     }
 }
 
 impl Shared {
-    /// Runs a thread until it is replaced, or until nobody can request a scan any more.
-    fn run(&self, number: u64) {
-        // A replacement hands over what was found, and goes on with the scan that is under way.
-        self.lock().scan.flush();
-        while self.scan(number) {
-            let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
-            let request = requests.recv();
-            drop(requests);
-            match request {
-                Ok(request) => self.begin(number, request),
-                Err(_) => return,
-            }
-        }
-    }
-
     fn lock(&self) -> MutexGuard<'_, Threads> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -218,9 +212,8 @@ impl Shared {
         state.scan.add_cpu(cpu_time().saturating_sub(cpu));
     }
 
-    /// Goes on with the scan that is under way until nothing is left to look at. Returns whether this thread is the active
-    /// one still.
-    fn scan(&self, number: u64) -> bool {
+    /// Goes on with the scan that is under way until nothing is left to look at, or another thread does.
+    fn scan(&self, number: u64) {
         let cpu = cpu_time();
         let mut replacement = Replacement::Possible;
         let mut state = self.lock();
@@ -254,15 +247,15 @@ impl Shared {
                 state.scan.add_cpu(cpu_time().saturating_sub(cpu));
                 state.scan.flush();
                 self.call_ended.notify_all();
-                return false;
+                return;
             }
             if !state.scan.is_scanning() || state.scan.is_closed() {
-                return true;
+                return;
             }
             if state.calls.values().all(|call| call.is_given_up) {
                 state.scan.add_cpu(cpu_time().saturating_sub(cpu));
                 state.scan.finish();
-                return true;
+                return;
             }
             // What others wait for may answer yet, and have more to look at.
             state.scan.flush();
