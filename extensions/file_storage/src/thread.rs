@@ -9,6 +9,7 @@ use pipeline::{
 };
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
+use crate::codec::EncodedRequest;
 use crate::config::Fsync;
 use crate::log::{Log, Read, Settings};
 
@@ -23,7 +24,7 @@ const MAX_WAITING: u64 = 1024;
 
 /// What a log is asked for.
 enum Command {
-    Append(LogPosition, Vec<Batch>),
+    Append(LogPosition, EncodedRequest),
     Read(LogRange, u64),
     Keep(Vec<LogRange>, Vec<LogRange>),
 }
@@ -110,7 +111,7 @@ impl RequestLog for LogHandle {
         let at = self.end;
         self.end = at.after(points(request));
         self.waiting += 1;
-        let command = Command::Append(at, request.to_vec());
+        let command = Command::Append(at, EncodedRequest::new(request));
         if self.waiting > MAX_WAITING || self.commands.send(command).is_err() {
             let is_stored = false;
             // The receiver is in here too.

@@ -6,6 +6,7 @@ use pipeline::{Batch, LogPosition, Thin, WhenFull};
 
 use super::ranges::overlaps;
 use super::{Log, Segment};
+use crate::codec::EncodedRequest;
 use crate::config::Fsync;
 use crate::segment::{Header, Item, SegmentReader, SegmentWriter};
 
@@ -133,5 +134,5 @@ fn append(
 ) -> io::Result<()> {
     let all = places.iter().zip(requests);
     all.filter(|(_, request)| !request.is_empty())
-        .try_for_each(|(at, request)| writer.append(*at, request))
+        .try_for_each(|(at, request)| writer.append(*at, &EncodedRequest::new(request)))
 }
