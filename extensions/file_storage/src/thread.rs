@@ -9,7 +9,6 @@ use pipeline::{
 };
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
-use crate::codec::EncodedRequest;
 use crate::config::Fsync;
 use crate::log::{Log, Read, Settings};
 
@@ -24,7 +23,7 @@ const MAX_WAITING: u64 = 1024;
 
 /// What a log is asked for.
 enum Command {
-    Append(LogPosition, EncodedRequest),
+    Append(LogPosition, Vec<Batch>),
     Read(LogRange, u64),
     Keep(Vec<LogRange>, Vec<LogRange>),
 }
@@ -111,7 +110,7 @@ impl RequestLog for LogHandle {
         let at = self.end;
         self.end = at.after(points(request));
         self.waiting += 1;
-        let command = Command::Append(at, EncodedRequest::new(request));
+        let command = Command::Append(at, request.to_vec());
         if self.waiting > MAX_WAITING || self.commands.send(command).is_err() {
             let is_stored = false;
             // The receiver is in here too.

@@ -19,7 +19,7 @@ mod value;
 mod write;
 
 pub(crate) use read::{Decoder, Envelope};
-pub(crate) use write::{EncodedRequest, Encoder};
+pub(crate) use write::Encoder;
 
 /// Bytes that cannot be what was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

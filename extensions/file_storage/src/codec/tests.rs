@@ -3,7 +3,7 @@ use std::sync::Arc;
 use pipeline::formats::text;
 use pipeline::{Batch, LogPosition, Table, Times, Value, points};
 
-use super::{Damaged, Decoder, EncodedRequest, Encoder, Envelope};
+use super::{Damaged, Decoder, Encoder, Envelope};
 
 const EVERYTHING: &str = "kvm/exits{device=/1-2} 42 counter {exit}\nkvm/exits{device=/1-3} - counter {exit}\n\
     kvm/pages{device=/1-2,n=\"a é\"} end updown By\nkvm/pages{device=/1-3} 1.5 updown By\nkvm/x -7 gauge\nkvm/y 1\n\
@@ -46,7 +46,7 @@ fn encode_all(requests: &[Vec<Batch>]) -> Vec<Vec<u8>> {
     let (mut encoder, mut at) = (Encoder::default(), LogPosition::default());
     let each = requests.iter().map(|request| {
         let mut payload = Vec::new();
-        encoder.encode(at, &EncodedRequest::new(request), &mut payload);
+        encoder.encode(at, request, &mut payload);
         at = at.after(points(request));
         payload
     });

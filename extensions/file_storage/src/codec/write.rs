@@ -15,67 +15,28 @@ pub(crate) struct Encoder {
     next_starts: usize,
 }
 
-/// What a row takes, as a rule, or less.
-const BYTES_A_ROW: usize = 8;
-
 #[derive(Debug)]
 struct KnownTable {
     number: usize,
     starts: Option<(usize, Arc<[u64]>)>,
 }
 
-/// A request of which all is encoded but what stands in a segment once: who made it has it in the caches of its core, who
-/// writes it to the disk need not look at its values.
-#[derive(Debug)]
-pub(crate) struct EncodedRequest {
-    batches: Vec<Batch>,
-    /// Sweep, times and values of each batch, one after the other.
-    bytes: Vec<u8>,
-    /// Where each batch's end.
-    ends: Vec<usize>,
-}
-
-impl EncodedRequest {
-    pub(crate) fn new(request: &[Batch]) -> EncodedRequest {
-        let rows = request.iter().map(|it| it.table().len());
-        let mut bytes = Vec::with_capacity(BYTES_A_ROW * rows.sum::<usize>());
-        let end = |batch| {
-            write_batch(batch, &mut bytes);
-            bytes.len()
-        };
-        let ends = request.iter().map(end).collect();
-        EncodedRequest {
-            batches: request.to_vec(),
-            bytes,
-            ends,
-        }
-    }
-
-    /// How many points it has.
-    pub(crate) fn points(&self) -> u64 {
-        points(&self.batches)
-    }
-}
-
 impl Encoder {
     /// Appends a request that stands there.
-    pub(crate) fn encode(&mut self, at: LogPosition, request: &EncodedRequest, out: &mut Vec<u8>) {
-        let batches = &request.batches;
-        for number in [at.points, request.points(), time(batches)] {
+    pub(crate) fn encode(&mut self, at: LogPosition, request: &[Batch], out: &mut Vec<u8>) {
+        for number in [at.points, points(request), time(request)] {
             out.extend_from_slice(&number.to_le_bytes());
         }
         let length = out.len();
         out.extend_from_slice(&[0; 4]);
-        let numbers: Vec<_> = batches.iter().map(|it| self.define(it, out)).collect();
+        let numbers: Vec<_> = request.iter().map(|it| self.define(it, out)).collect();
         let definitions = u32::try_from(out.len() - length - 4).unwrap_or(u32::MAX);
         out[length..length + 4].copy_from_slice(&definitions.to_le_bytes());
-        out.count(batches.len());
-        let mut start = 0;
-        for ((table, starts), end) in numbers.into_iter().zip(&request.ends) {
+        out.count(request.len());
+        for (batch, (table, starts)) in request.iter().zip(numbers) {
             out.count(table);
             out.count(starts);
-            out.extend_from_slice(&request.bytes[start..*end]);
-            start = *end;
+            write_batch(batch, out);
         }
     }
 

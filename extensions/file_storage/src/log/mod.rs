@@ -13,9 +13,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use pipeline::telemetry::Warnings;
-use pipeline::{LogPosition, LogRange, WhenFull};
+use pipeline::{Batch, LogPosition, LogRange, WhenFull, points};
 
-use crate::codec::EncodedRequest;
 use crate::config::Fsync;
 use crate::cursor::{Cursor, CursorFile};
 use crate::segment::{Header, SegmentReader, SegmentWriter, set_aside};
@@ -113,10 +112,10 @@ impl Log {
     pub(crate) fn append(
         &mut self,
         at: LogPosition,
-        request: &EncodedRequest,
+        request: &[Batch],
         now: u64,
     ) -> io::Result<()> {
-        self.cursor.end = at.after(request.points());
+        self.cursor.end = at.after(points(request));
         self.is_cursor_written = false;
         let result = self.append_to_segment(at, request, now);
         if result.is_ok() {
@@ -132,7 +131,7 @@ impl Log {
     fn append_to_segment(
         &mut self,
         at: LogPosition,
-        request: &EncodedRequest,
+        request: &[Batch],
         now: u64,
     ) -> io::Result<()> {
         if self.is_segment_full(now) {

@@ -6,7 +6,6 @@ use pipeline::{Batch, LogPosition, Thin, WhenFull};
 
 use super::ranges::overlaps;
 use super::{Log, Segment};
-use crate::codec::EncodedRequest;
 use crate::config::Fsync;
 use crate::segment::{Header, Item, SegmentReader, SegmentWriter};
 
@@ -134,5 +133,5 @@ fn append(
 ) -> io::Result<()> {
     let all = places.iter().zip(requests);
     all.filter(|(_, request)| !request.is_empty())
-        .try_for_each(|(at, request)| writer.append(*at, &EncodedRequest::new(request)))
+        .try_for_each(|(at, request)| writer.append(*at, request))
 }

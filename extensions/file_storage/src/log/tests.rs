@@ -9,7 +9,6 @@ use pipeline::telemetry::Warnings;
 use pipeline::{Batch, LogPosition, LogRange, Sweep, Times, Value, WhenFull, points};
 
 use super::{Log, Settings, recover};
-use crate::codec::EncodedRequest;
 use crate::config::Fsync;
 use crate::segment::{Item, SegmentReader};
 
@@ -60,7 +59,7 @@ fn append(log: &mut Log, count: u64) {
     for _ in 0..count {
         let at = log.cursor().end;
         let request = sweeps.request(at.requests);
-        log.append(at, &EncodedRequest::new(&request), at.requests)
+        log.append(at, &request, at.requests)
             .expect("it is appended");
     }
 }
@@ -328,8 +327,7 @@ fn a_request_that_fails_to_be_written_leaves_the_others_and_those_after_it() {
     log.end_segment();
     log.cursor.end = at(4);
     let request = sweeps.request(4);
-    log.append(at(4), &EncodedRequest::new(&request), 0)
-        .unwrap();
+    log.append(at(4), &request, 0).unwrap();
     assert_eq!(points(&request), 3);
     assert_eq!(numbers(&mut log, &[at(0)..at(5)]), [0, 1, 2, 4]);
 }

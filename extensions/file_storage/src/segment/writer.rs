@@ -5,12 +5,12 @@ use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use pipeline::LogPosition;
+use pipeline::{Batch, LogPosition};
 
 use super::header::Header;
 use super::name::file_name;
 use super::record::{HEAD, seal};
-use crate::codec::{EncodedRequest, Encoder};
+use crate::codec::Encoder;
 
 /// Appends to a segment of its own, never to one that was there.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ impl SegmentWriter {
     }
 
     /// Appends a request. After an error it must not be used again: what it has appended before is whole.
-    pub(crate) fn append(&mut self, at: LogPosition, request: &EncodedRequest) -> io::Result<()> {
+    pub(crate) fn append(&mut self, at: LogPosition, request: &[Batch]) -> io::Result<()> {
         self.record.clear();
         self.record.resize(HEAD, 0);
         self.encoder.encode(at, request, &mut self.record);
