@@ -4,8 +4,8 @@ use std::io::BufReader;
 use std::process::Child;
 
 use crate::common::{
-    blocking_threads, collector, device, end_without_warning, lines_until, memory_of, read_until,
-    shared_memory,
+    collector, device, end_without_warning, lines_until, memory_of, read_until, shared_memory,
+    wait_for_threads,
 };
 
 /// A program with these receivers, which has looked once.
@@ -27,13 +27,6 @@ fn start(receivers: &[String]) -> Child {
     assert!(!logs.iter().any(|line| line.contains("WARN")), "{logs:#?}");
     child.stderr = Some(stderr.into_inner());
     child
-}
-
-/// Waits until it has so many threads that read and scan.
-fn wait_for_threads(child: &Child, count: usize) {
-    while blocking_threads(child) != count {
-        std::thread::yield_now();
-    }
 }
 
 #[test]

@@ -164,8 +164,14 @@ pub(crate) fn descriptors_and_memory(child: &Child) -> (usize, u64) {
     (descriptors.count(), memory(child))
 }
 
-/// How many threads it has that read and scan, or wait for that.
-pub(crate) fn blocking_threads(child: &Child) -> usize {
+/// Waits until it has so many threads that read and scan, or wait for that.
+pub(crate) fn wait_for_threads(child: &Child, count: usize) {
+    while blocking_threads(child) != count {
+        std::thread::yield_now();
+    }
+}
+
+fn blocking_threads(child: &Child) -> usize {
     let tasks = std::fs::read_dir(format!("/proc/{}/task", child.id())).unwrap();
     let names = tasks.map(|task| std::fs::read_to_string(task.unwrap().path().join("comm")));
     // One may have ended meanwhile.

@@ -7,7 +7,7 @@ use rustix::process::Signal;
 
 use super::fuse::HangingFilesystem;
 use crate::common::{
-    SeriesCounts, blocking_threads, collector, config, lacks, lines_until, signal,
+    SeriesCounts, collector, config, lacks, lines_until, signal, wait_for_threads,
 };
 
 /// Six files of a device in each of these subsystems.
@@ -72,9 +72,7 @@ impl Run {
 
     /// Waits until so many threads read and scan, or wait for that.
     pub(super) fn wait_for_threads(&self, count: usize) {
-        while blocking_threads(&self.child) != count {
-            std::thread::yield_now();
-        }
+        wait_for_threads(&self.child, count);
     }
 
     /// Tells it to end, and waits until it has. The rest of its standard error.

@@ -22,6 +22,10 @@ const UNREADABLE: DropReason = DropReason::loss("unreadable");
 impl PersistentQueue {
     /// Lets what waits come up, or asks the log for it.
     pub(super) fn fill_ready(&mut self) {
+        // As nearly always, at each event.
+        if self.behind.is_empty() {
+            return;
+        }
         while self.has_room_in_memory()
             && let Some(request) = self.behind.pop_request()
         {
