@@ -103,7 +103,8 @@ pub(crate) fn starts(points: usize) -> Arc<[u64]> {
     vec![1; points].into()
 }
 
-/// What the table shows at this sweep: counters that grow by some thousands, each read a microsecond after the one before.
+/// What the table shows at this sweep: counters that grow by some thousands, those of a device with one time, as `statsfs`
+/// tells a directory's files, 100 microseconds after the device before.
 pub(crate) fn sweep(table: &Arc<Table>, starts: &Arc<[u64]>, number: u64) -> Batch {
     let rows = 0..table.len() as u64;
     let value = |row: u64| Value::Int((row * 12_345 + number * (row % 5_000)).cast_signed());
@@ -111,7 +112,11 @@ pub(crate) fn sweep(table: &Arc<Table>, starts: &Arc<[u64]>, number: u64) -> Bat
     Batch::new(
         Arc::clone(table),
         Arc::clone(starts),
-        Times::Each(rows.clone().map(|row| now + row * 1_000).collect()),
+        Times::Each(
+            rows.clone()
+                .map(|row| now + row / METRICS as u64 * 100_000)
+                .collect(),
+        ),
         rows.map(value).collect(),
         Sweep::new(number, Duration::from_secs(1), true),
     )

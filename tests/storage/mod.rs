@@ -117,7 +117,8 @@ fn times(request: &ExportMetricsServiceRequest) -> Vec<u64> {
         .flat_map(|it| &it.metrics);
     let points = metrics.flat_map(|it| match &it.data {
         Some(metric::Data::Gauge(gauge)) => gauge.data_points.iter(),
-        _ => panic!("a gauge"),
+        Some(metric::Data::Sum(sum)) => sum.data_points.iter(),
+        _ => panic!("a gauge, or a sum"),
     });
     points.map(|it| it.time_unix_nano).collect()
 }

@@ -31,6 +31,22 @@ fn start(binary: &Path, config: &str) -> Child {
     spawn(command, config)
 }
 
+/// A segment of format 1: two requests of four points, of which each was read a microsecond after the one before.
+const FORMAT_1: &[u8] = include_bytes!("format-1.segment");
+
+#[test]
+fn what_format_1_holds_is_read() {
+    let setting = Setting::new();
+    let folder = setting.directory().join("otlp");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("00000000000000000000.segment"), FORMAT_1).unwrap();
+    let first = [1_795_743_994_500_410_097, 1_795_743_994_500_414_523];
+    let expected = first
+        .into_iter()
+        .flat_map(|it| (0..4).map(move |row| it + row * 1000));
+    assert_eq!(setting.waiting(), expected.collect());
+}
+
 #[test]
 fn the_next_version_sends_what_this_one_has_left_and_this_one_refuses_what_that_one_has() {
     let test =
@@ -56,7 +72,7 @@ fn the_next_version_sends_what_this_one_has_left_and_this_one_refuses_what_that_
     let stderr = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(
-        stderr.contains("it is of format 2, which a newer version"),
+        stderr.contains("it is of format 3, which a newer version"),
         "{stderr}"
     );
 

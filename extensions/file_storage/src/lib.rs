@@ -107,11 +107,9 @@ impl Storage for Directory {
         directory::make_folder(&folder).map_err(Error::new)?;
         let (settings, warnings) = (self.settings, self.warnings.clone());
         let log = Log::open(&folder, settings, warnings.clone(), when_full).map_err(Error::new)?;
-        let (handle, thread) = thread::new(log, settings, self.replay, warnings);
-        let spawned = std::thread::Builder::new()
-            .name("storage".into())
-            .spawn(|| thread.run());
-        locked(&self.threads).push(spawned.map_err(Error::new)?);
+        let spawned = thread::spawn(log, settings, self.replay, warnings);
+        let (handle, thread) = spawned.map_err(Error::new)?;
+        locked(&self.threads).push(thread);
         Ok(Box::new(handle))
     }
 

@@ -1,6 +1,9 @@
 //! A log's thread: nobody else waits for a disk.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::collections::VecDeque;
+use std::io;
+use std::sync::mpsc::{Receiver, SendError, Sender, TryRecvError};
+use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
 use pipeline::telemetry::Warnings;
@@ -22,13 +25,19 @@ const MAX_TOGETHER: usize = 256;
 const MAX_WAITING: u64 = 1024;
 
 /// What a log is asked for.
+#[derive(Debug)]
 enum Command {
     Append(LogPosition, Vec<Batch>),
     Read(LogRange, u64),
-    Keep(Vec<LogRange>, Vec<LogRange>),
+    Keep {
+        ranges: Vec<LogRange>,
+        tried: Vec<LogRange>,
+        is_told: bool,
+    },
 }
 
-/// A log as an exporter has it.
+/// A log as an exporter has it. What is asked for at one time goes to the thread together, and what it has done comes back
+/// together: to wake a thread costs as much as to write some thousand points.
 #[derive(Debug)]
 pub(crate) struct LogHandle {
     found: Vec<LogRange>,
@@ -37,17 +46,24 @@ pub(crate) struct LogHandle {
     replay: Replay,
     /// Requests that were handed over, and not told of yet.
     waiting: u64,
-    commands: Sender<Command>,
-    events: UnboundedReceiver<LogEvent>,
-    own_events: UnboundedSender<LogEvent>,
+    /// What the thread does not know of yet.
+    asked: Vec<Command>,
+    /// What was done, and not told yet.
+    done: VecDeque<LogEvent>,
+    /// `None` once it is dropped.
+    commands: Option<Sender<Vec<Command>>>,
+    /// Parked while it waits. (A channel that is waited for wakes under a lock, for which the thread waits at once where it
+    /// is woken on the same core.)
+    thread: Thread,
+    events: UnboundedReceiver<Vec<LogEvent>>,
 }
 
-/// A log's thread, which ends when the handle is dropped.
-pub(crate) struct LogThread {
+/// What a log's thread has, which ends when the handle is dropped.
+struct LogThread {
     log: Log,
     settings: Settings,
-    commands: Receiver<Command>,
-    events: UnboundedSender<LogEvent>,
+    commands: Receiver<Vec<Command>>,
+    events: UnboundedSender<Vec<LogEvent>>,
     last_sync: Instant,
     /// Whether the last request could not be written.
     is_failing: bool,
@@ -56,36 +72,45 @@ pub(crate) struct LogThread {
     warnings: Warnings,
 }
 
-/// A handle, and what works for it once it is [run](LogThread::run).
-pub(crate) fn new(
+/// A handle, and the thread that works for it.
+///
+/// # Errors
+/// What the kernel says where there is no thread to be had.
+pub(crate) fn spawn(
     log: Log,
     settings: Settings,
     replay: Replay,
     warnings: Warnings,
-) -> (LogHandle, LogThread) {
+) -> io::Result<(LogHandle, JoinHandle<()>)> {
     let (commands, to_do) = std::sync::mpsc::channel();
-    let (own_events, events) = tokio::sync::mpsc::unbounded_channel();
-    let handle = LogHandle {
-        found: log.cursor().pending.clone(),
-        tried: log.cursor().tried.clone(),
-        end: log.cursor().end,
-        replay,
-        waiting: 0,
-        commands,
-        events,
-        own_events: own_events.clone(),
-    };
-    let thread = LogThread {
+    let (tell, events) = tokio::sync::mpsc::unbounded_channel();
+    let (found, tried) = (log.cursor().pending.clone(), log.cursor().tried.clone());
+    let end = log.cursor().end;
+    let worker = LogThread {
         log,
         settings,
         commands: to_do,
-        events: own_events,
+        events: tell,
         last_sync: Instant::now(),
         is_failing: false,
         is_full: false,
         warnings,
     };
-    (handle, thread)
+    let spawned = std::thread::Builder::new().name("storage".into());
+    let spawned = spawned.spawn(|| worker.run())?;
+    let handle = LogHandle {
+        found,
+        tried,
+        end,
+        replay,
+        waiting: 0,
+        asked: Vec::new(),
+        done: VecDeque::new(),
+        commands: Some(commands),
+        thread: spawned.thread().clone(),
+        events,
+    };
+    Ok((handle, spawned))
 }
 
 #[async_trait]
@@ -110,60 +135,105 @@ impl RequestLog for LogHandle {
         let at = self.end;
         self.end = at.after(points(request));
         self.waiting += 1;
-        let command = Command::Append(at, request.to_vec());
-        if self.waiting > MAX_WAITING || self.commands.send(command).is_err() {
-            let is_stored = false;
-            // The receiver is in here too.
-            let _ = self.own_events.send(LogEvent::Appended { at, is_stored });
+        let append = Command::Append(at, request.to_vec());
+        if self.waiting > MAX_WAITING {
+            self.done.push_back(append.refused());
+        } else {
+            self.asked.push(append);
         }
         at
     }
 
     fn read(&mut self, range: LogRange, points: u64) {
-        let next = range.end;
-        if self.commands.send(Command::Read(range, points)).is_err() {
-            let (requests, thinned) = (Vec::new(), 0);
-            let read = LogEvent::Read {
-                requests,
-                next,
-                thinned,
-            };
-            let _ = self.own_events.send(read);
-        }
+        self.asked.push(Command::Read(range, points));
     }
 
-    fn keep(&mut self, ranges: Vec<LogRange>, tried: Vec<LogRange>) {
-        if self.commands.send(Command::Keep(ranges, tried)).is_err() {
-            let _ = self.own_events.send(LogEvent::Kept);
-        }
+    fn keep(&mut self, ranges: Vec<LogRange>, tried: Vec<LogRange>, is_told: bool) {
+        self.asked.push(Command::Keep {
+            ranges,
+            tried,
+            is_told,
+        });
     }
 
     async fn event(&mut self) -> LogEvent {
-        match self.events.recv().await {
-            Some(event) => {
-                if matches!(event, LogEvent::Appended { .. }) {
-                    self.waiting -= 1;
-                }
-                event
+        self.ask();
+        let event = loop {
+            if let Some(event) = self.done.pop_front() {
+                break event;
             }
-            None => std::future::pending().await,
+            match self.events.recv().await {
+                Some(events) => self.done.extend(events),
+                None => std::future::pending().await,
+            }
+        };
+        if matches!(event, LogEvent::Appended { .. }) {
+            self.waiting -= 1;
+        }
+        event
+    }
+}
+
+impl LogHandle {
+    /// Lets the thread know what is asked for.
+    fn ask(&mut self) {
+        if self.asked.is_empty() {
+            return;
+        }
+        let asked = std::mem::take(&mut self.asked);
+        let sent = self.commands.as_ref().map(|it| it.send(asked));
+        if let Some(Err(SendError(commands))) = sent {
+            let refused = commands.into_iter().map(Command::refused);
+            self.done.extend(refused);
+        }
+        self.thread.unpark();
+    }
+}
+
+impl Drop for LogHandle {
+    fn drop(&mut self) {
+        self.ask();
+        self.commands = None;
+        self.thread.unpark();
+    }
+}
+
+impl Command {
+    /// What becomes of it where nobody works on it.
+    fn refused(self) -> LogEvent {
+        match self {
+            Command::Append(at, _) => LogEvent::Appended {
+                at,
+                is_stored: false,
+            },
+            Command::Read(range, _) => LogEvent::Read {
+                requests: Vec::new(),
+                next: range.end,
+                thinned: 0,
+            },
+            Command::Keep { .. } => LogEvent::Kept,
         }
     }
 }
 
 impl LogThread {
     /// Works until the handle is dropped, and closes the log.
-    pub(crate) fn run(mut self) {
-        self.tell_if_full();
+    fn run(mut self) {
+        let full = self.note_full();
+        self.tell(full.into_iter().collect());
         loop {
-            let first = match self.commands.recv_timeout(self.timeout()) {
-                Ok(command) => Some(command),
-                Err(RecvTimeoutError::Timeout) => None,
-                Err(RecvTimeoutError::Disconnected) => break,
+            let first = match self.commands.try_recv() {
+                Ok(commands) => commands,
+                Err(TryRecvError::Disconnected) => break,
+                Err(TryRecvError::Empty) => {
+                    std::thread::park_timeout(self.timeout());
+                    Vec::new()
+                }
             };
-            let mut commands = Vec::from_iter(first);
-            commands.extend(self.commands.try_iter().take(MAX_TOGETHER));
-            self.work(commands);
+            let more: Vec<_> = self.commands.try_iter().take(MAX_TOGETHER).collect();
+            let all = first.into_iter().chain(more.into_iter().flatten());
+            let done = self.work(all);
+            self.tell(done);
         }
         self.log.close();
     }
@@ -176,7 +246,8 @@ impl LogThread {
         }
     }
 
-    fn work(&mut self, commands: Vec<Command>) {
+    /// Works on commands: what was done, but for what was read, which is told at once.
+    fn work(&mut self, commands: impl Iterator<Item = Command>) -> Vec<LogEvent> {
         let (mut appended, mut kept) = (Vec::new(), 0);
         for command in commands {
             match command {
@@ -184,9 +255,13 @@ impl LogThread {
                     let result = self.log.append(at, &request, now_unix_nano());
                     appended.push((at, result));
                 }
-                Command::Keep(ranges, tried) => {
+                Command::Keep {
+                    ranges,
+                    tried,
+                    is_told,
+                } => {
                     self.log.keep(ranges, tried);
-                    kept += 1;
+                    kept += usize::from(is_told);
                 }
                 Command::Read(range, points) => {
                     let Read {
@@ -194,11 +269,11 @@ impl LogThread {
                         next,
                         thinned,
                     } = self.log.read(&range, points);
-                    self.tell(LogEvent::Read {
+                    self.tell(vec![LogEvent::Read {
                         requests,
                         next,
                         thinned,
-                    });
+                    }]);
                 }
             }
         }
@@ -209,28 +284,29 @@ impl LogThread {
             None if appended.is_empty() => {}
             None => self.works(),
         }
-        for (at, result) in appended {
+        let mut done = Vec::new();
+        done.extend(appended.into_iter().map(|(at, result)| {
             let is_stored = result.is_ok() && synced.is_ok();
-            self.tell(LogEvent::Appended { at, is_stored });
-        }
-        if let Some((before, is_old)) = self.log.cut(now_unix_nano()) {
-            self.tell(LogEvent::Cut { before, is_old });
-        }
+            LogEvent::Appended { at, is_stored }
+        }));
+        let cut = self.log.cut(now_unix_nano());
+        done.extend(cut.map(|(before, is_old)| LogEvent::Cut { before, is_old }));
         self.log.write_cursor();
-        (0..kept).for_each(|_| self.tell(LogEvent::Kept));
-        self.tell_if_full();
+        done.extend((0..kept).map(|_| LogEvent::Kept));
+        done.extend(self.note_full());
+        done
     }
 
-    fn tell_if_full(&mut self) {
+    /// Whether it is full, where that is something else than was told.
+    fn note_full(&mut self) -> Option<LogEvent> {
         let is_full = self.log.is_full();
-        if std::mem::replace(&mut self.is_full, is_full) != is_full {
-            self.tell(LogEvent::Full(is_full));
-        }
+        let was_full = std::mem::replace(&mut self.is_full, is_full);
+        (was_full != is_full).then_some(LogEvent::Full(is_full))
     }
 
     /// Returns when what was appended is on the disk itself, as far as that is asked for. After a failure it is, at each time:
     /// what could not be forced onto the disk once is not there until that succeeds.
-    fn sync(&mut self) -> std::io::Result<()> {
+    fn sync(&mut self) -> io::Result<()> {
         let is_due = match self.settings.fsync {
             Fsync::Each => true,
             Fsync::Interval => self.is_failing || self.last_sync.elapsed() >= SYNC_INTERVAL,
@@ -244,7 +320,7 @@ impl LogThread {
     }
 
     /// Says once when the disk begins to fail.
-    fn fails(&mut self, error: &std::io::Error) {
+    fn fails(&mut self, error: &io::Error) {
         if !std::mem::replace(&mut self.is_failing, true) {
             let message =
                 "the queue cannot be written to the disk; what comes is kept in memory meanwhile";
@@ -260,8 +336,10 @@ impl LogThread {
         }
     }
 
-    fn tell(&self, event: LogEvent) {
-        // Who has gone needs to be told no more.
-        let _ = self.events.send(event);
+    fn tell(&self, events: Vec<LogEvent>) {
+        if !events.is_empty() {
+            // Who has gone needs to be told no more.
+            let _ = self.events.send(events);
+        }
     }
 }

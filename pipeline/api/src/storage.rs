@@ -69,8 +69,8 @@ impl LogPosition {
 /// The requests from one position to another one.
 pub type LogRange = Range<LogPosition>;
 
-/// A log of requests, worked on by a thread of its own: nothing here waits for a disk. Dropped, it writes what it was
-/// given, and closes.
+/// A log of requests, worked on by a thread of its own: nothing here waits for a disk. What it is asked for begins once the
+/// next [event](RequestLog::event) is waited for. Dropped, it writes what it was given, and closes.
 #[async_trait]
 pub trait RequestLog: Send + 'static {
     /// What was there when it was opened, and is still to be sent, in order; empty ranges are none.
@@ -92,9 +92,9 @@ pub trait RequestLog: Send + 'static {
     /// [`LogEvent::Read`] is the answer.
     fn read(&mut self, range: LogRange, points: u64);
 
-    /// Says what is still to be sent, in order, and what of that may have arrived; all else is done with. For each time
-    /// there is a [`LogEvent::Kept`].
-    fn keep(&mut self, ranges: Vec<LogRange>, tried: Vec<LogRange>);
+    /// Says what is still to be sent, in order, and what of that may have arrived; all else is done with. With `is_told`
+    /// there is a [`LogEvent::Kept`] for it.
+    fn keep(&mut self, ranges: Vec<LogRange>, tried: Vec<LogRange>, is_told: bool);
 
     /// What comes next. May be cancelled. Never comes where the log's thread has ended.
     async fn event(&mut self) -> LogEvent;

@@ -6,6 +6,7 @@
 //! table       = resource, scope's name and version, subsystem, slot | metric… | attributes… | (metric, attributes)…
 //! starts      = table | one difference a row
 //! batch       = table | starts | sweep | times | values
+//! times       = 0, one | 1, one difference a row (format 1) | 2, differences, behind each of zero how many rows it is of
 //! ```
 //!
 //! Numbers are varints as in protobuf, those with a sign in zigzag; a text is its length and UTF-8. What is read may be

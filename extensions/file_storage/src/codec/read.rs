@@ -96,7 +96,9 @@ impl Decoder {
         let sweep = Sweep::new(number, tick, input.bool()?);
         let times = match input.byte()? {
             0 => Times::One(input.u64()?),
+            // As format 1 has them.
             1 => Times::Each(sums(table.len(), input)?),
+            2 => Times::Each(runs(table.len(), input)?),
             _ => return Err(Damaged),
         };
         let values = value::read(table, input)?;
@@ -114,6 +116,26 @@ fn sums(count: usize, input: &mut Input<'_>) -> Decoded<Arc<[u64]>> {
     for _ in 0..count {
         before = before.wrapping_add(input.i64()?.cast_unsigned());
         numbers.push(before);
+    }
+    Ok(numbers.into())
+}
+
+/// So many numbers, of which those that are as the one before were counted.
+fn runs(count: usize, input: &mut Input<'_>) -> Decoded<Arc<[u64]>> {
+    // Of each row there is a value behind it.
+    if count > input.0.len() {
+        return Err(Damaged);
+    }
+    let (mut before, mut numbers) = (0_u64, Vec::with_capacity(count));
+    while numbers.len() < count {
+        let difference = input.i64()?.cast_unsigned();
+        let same = if difference == 0 { input.u64()? } else { 1 };
+        let same = usize::try_from(same).map_err(|_| Damaged)?;
+        if same == 0 || same > count - numbers.len() {
+            return Err(Damaged);
+        }
+        before = before.wrapping_add(difference);
+        numbers.resize(numbers.len() + same, before);
     }
     Ok(numbers.into())
 }

@@ -32,7 +32,7 @@ fn later(batch: &Batch, by: u64) -> Batch {
         other => other.clone(),
     };
     let values = batch.values().iter().map(grown).collect();
-    let times = (0..batch.table().len() as u64).map(|row| by * 1_000_000 + row * 700);
+    let times = (0..batch.table().len() as u64).map(|row| by * 1_000_000 + row / 3 * 700);
     Batch::new(
         Arc::clone(batch.table()),
         Arc::clone(batch.starts_unix_nano()),
@@ -57,8 +57,9 @@ fn encode_all(requests: &[Vec<Batch>]) -> Vec<Vec<u8>> {
 fn what_was_written_is_read_again_and_tables_are_written_once() {
     let first = text::parse(EVERYTHING).unwrap();
     let second: Vec<_> = first.iter().map(|it| later(it, 5)).collect();
+    let at_zero = later(&first[0], 0);
     let reset = second[0].with_starts(vec![77; second[0].table().len()].into());
-    let third = vec![second[0].only_last(), reset, second[1].clone()];
+    let third = vec![second[0].only_last(), reset, at_zero, second[1].clone()];
     let requests = [first, second, third];
     let payloads = encode_all(&requests);
     let mut decoder = Decoder::default();

@@ -87,8 +87,8 @@ fn write_batch(batch: &Batch, out: &mut Vec<u8>) {
             out.u64(*time);
         }
         Times::Each(times) => {
-            out.push(1);
-            differences(times, out);
+            out.push(2);
+            runs(times, out);
         }
     }
     value::write(batch.values(), out);
@@ -100,5 +100,23 @@ fn differences(numbers: &[u64], out: &mut Vec<u8>) {
     for number in numbers {
         out.i64(number.wrapping_sub(before).cast_signed());
         before = *number;
+    }
+}
+
+/// The same, but for those that are as the one before: how many, behind a difference of zero. The rows of a directory have
+/// one time.
+fn runs(numbers: &[u64], out: &mut Vec<u8>) {
+    let mut before = 0;
+    for run in numbers.chunk_by(|a, b| a == b) {
+        let mut same = run.len();
+        if run[0] != before {
+            out.i64(run[0].wrapping_sub(before).cast_signed());
+            before = run[0];
+            same -= 1;
+        }
+        if same > 0 {
+            out.i64(0);
+            out.count(same);
+        }
     }
 }

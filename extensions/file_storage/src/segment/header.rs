@@ -7,7 +7,7 @@ use pipeline::LogPosition;
 const MAGIC: [u8; 8] = *b"statsfsq";
 
 /// The format that this version writes. It reads every one from 1 on.
-pub(crate) const FORMAT: u32 = if cfg!(file_storage_next_format) { 2 } else { 1 };
+pub(crate) const FORMAT: u32 = if cfg!(file_storage_next_format) { 3 } else { 2 };
 
 /// Whether a log can have come so far: what is beyond was never written, and is not to be reckoned with.
 pub(crate) fn is_plausible(at: &LogPosition) -> bool {

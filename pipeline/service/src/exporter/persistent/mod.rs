@@ -16,6 +16,7 @@ mod ending;
 mod full;
 mod ranges;
 mod replay;
+mod slow_timer;
 #[cfg(test)]
 mod tests;
 mod under_way;
@@ -29,7 +30,7 @@ use std::time::Duration;
 use pipeline::{LogEvent, LogPosition, LogRange, Receipt, Replay, RequestLog, Shutdown, points};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use super::accounting::Accounting;
 use super::queue;
@@ -38,6 +39,7 @@ use crate::processor::Request;
 
 use behind::Behind;
 use ranges::Ranges;
+use slow_timer::SlowTimer;
 use under_way::{Marking, UnderWay};
 
 pub(crate) use under_way::Mark;
@@ -78,6 +80,7 @@ pub(crate) struct PersistentQueue {
     /// Whether the log is to be told that, and what waits until it has written it down.
     marking: Marking,
     hear_under_way: UnboundedReceiver<UnderWay>,
+    slow_timer: SlowTimer,
     is_reading: bool,
     /// Where the requests that were on disk only, and are under way, were read, and how many may be.
     replayed: Vec<LogPosition>,
@@ -122,6 +125,7 @@ impl PersistentQueue {
             tried: Ranges::default(),
             marking: Marking::default(),
             hear_under_way,
+            slow_timer: SlowTimer::default(),
             is_reading: false,
             replayed: Vec::new(),
             window: 1,
@@ -176,7 +180,7 @@ impl PersistentQueue {
                     Some(request) => self.take(request),
                     None => is_open = false,
                 },
-                () = sleep_until(slow_at.unwrap_or_else(Instant::now)), if slow_at.is_some() => self.is_slow(),
+                () = self.slow_timer.wait_until(slow_at), if slow_at.is_some() => self.is_slow(),
             }
         }
         self.wait_until_sent().await;
@@ -265,8 +269,9 @@ impl PersistentQueue {
     }
 
     fn write_pending(&mut self) {
-        if self.marking.begins() {
-            self.log.keep(self.pending.ranges(), self.tried.ranges());
+        if let Some(is_told) = self.marking.begins() {
+            let (pending, tried) = (self.pending.ranges(), self.tried.ranges());
+            self.log.keep(pending, tried, is_told);
         }
     }
 }

@@ -85,11 +85,13 @@ impl RequestLog for FakeLog {
         let _ = self.own_events.send(read);
     }
 
-    fn keep(&mut self, ranges: Vec<LogRange>, tried: Vec<LogRange>) {
+    fn keep(&mut self, ranges: Vec<LogRange>, tried: Vec<LogRange>, is_told: bool) {
         if self.disk != Disk::Hangs {
             *self.kept.lock().expect("no panic") = ranges;
             *self.tried.lock().expect("no panic") = tried;
-            let _ = self.own_events.send(LogEvent::Kept);
+            if is_told {
+                let _ = self.own_events.send(LogEvent::Kept);
+            }
         }
     }
 

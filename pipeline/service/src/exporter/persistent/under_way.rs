@@ -48,9 +48,11 @@ impl Mark {
 pub(super) struct Marking {
     /// The log is to be told something else.
     is_changed: bool,
+    /// That something is under way is among it.
+    has_tried: bool,
     /// Since the log was last told what it is to keep.
     next: Vec<oneshot::Sender<()>>,
-    /// For each time that it was told, and has not answered: since when, and what waits.
+    /// For each time that it was told what is under way, and has not answered: since when, and what waits.
     being_written: VecDeque<(Instant, Vec<oneshot::Sender<()>>)>,
 }
 
@@ -66,14 +68,22 @@ impl Marking {
         self.is_changed = true;
     }
 
-    /// Whether the log is to be told now: from now on it was.
-    pub(super) fn begins(&mut self) -> bool {
-        let begins = std::mem::replace(&mut self.is_changed, false);
-        if begins {
+    /// The same, since something is about to be sent, which waits for it.
+    fn tries(&mut self) {
+        (self.is_changed, self.has_tried) = (true, true);
+    }
+
+    /// Whether the log is to be told now, and whether its answer is waited for: from now on it was told.
+    pub(super) fn begins(&mut self) -> Option<bool> {
+        if !std::mem::take(&mut self.is_changed) {
+            return None;
+        }
+        let has_tried = std::mem::take(&mut self.has_tried);
+        if has_tried {
             let waiting = std::mem::take(&mut self.next);
             self.being_written.push_back((Instant::now(), waiting));
         }
-        begins
+        Some(has_tried)
     }
 
     /// The log has written it down.
@@ -86,7 +96,7 @@ impl Marking {
         if self.is_late() {
             return;
         }
-        if self.is_changed {
+        if self.has_tried {
             self.next.push(may_go);
         } else if let Some((_, waiting)) = self.being_written.back_mut() {
             waiting.push(may_go);
@@ -118,7 +128,7 @@ impl PersistentQueue {
     pub(super) fn try_range(&mut self, range: &LogRange) {
         if !self.tried.contains(range) {
             self.tried.insert(range);
-            self.marking.changes();
+            self.marking.tries();
         }
     }
 }
