@@ -24,15 +24,23 @@ const POINTS: u64 = 10_000;
 /// Requests of a short run and of a long one: the cost of the start is in both.
 const FEW: u64 = 20;
 const MANY: u64 = 420;
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 5;
 
 /// The time between two requests of a load that the far side keeps up with, which makes messages of all bytes.
 const PACE: &str = "interval_ms: 25";
 /// That of one that it does not keep up with: what is on disk is read again.
 const FLOOD: &str = "";
 
+/// The loads: what they are called, their pace, and how messages are compressed. What is compressed as this program does where
+/// nothing is written costs more a point whatever the queue is.
+const LOADS: [(&str, &str, &str); 3] = [
+    ("", PACE, "none"),
+    (", flooded", FLOOD, "none"),
+    (", zstd", PACE, "zstd"),
+];
+
 /// How a queue is kept, and how the Collector calls that, if it can.
-const KINDS: [(&str, Option<&str>, Option<&str>); 5] = [
+const KINDS: [(&str, How, How); 5] = [
     ("no queue", None, None),
     ("in memory", Some(""), Some("")),
     ("on disk, fsync: never", Some("never"), Some("false")),
@@ -62,51 +70,58 @@ pub(crate) fn queue(directory: &Path) -> io::Result<()> {
         "| program | queue | CPU ns a point: median (least–most) | points a CPU-second | bytes on disk a point | memory, MiB |",
     )?;
     say("|---|---|---|---|---|---|")?;
-    for (load, pace) in [("", PACE), (", flooded", FLOOD)] {
-        for (name, how, _) in KINDS {
-            let run = |requests| bench.ours(how, pace, requests);
-            report(&format!("this{load}"), name, run, || {
-                bench.bytes_of_ours(how)
-            })?;
-        }
+    for (load, pace, compression) in LOADS {
+        let run = |how, requests| bench.ours(how, (pace, compression), requests);
+        let kinds = KINDS.map(|(name, how, _)| (name, how));
+        compare(&format!("this{load}"), &kinds, run, |how| {
+            bench.bytes_of_ours(how)
+        })?;
     }
     let otelcol = match otelcol::program() {
         Ok(program) => program,
         Err(error) => return lacks("the Collector", &error.to_string()),
     };
-    for (name, _, how) in KINDS {
-        if how.is_some() || name == "no queue" {
-            let run = |requests| bench.collector(&otelcol, how, requests, true);
-            let bytes = || bench.bytes_of_collector(&otelcol, how);
-            report("Collector", name, run, bytes)?;
-        }
-    }
-    Ok(())
+    let kinds = KINDS.into_iter().map(|(name, _, how)| (name, how));
+    let kinds: Vec<_> = kinds
+        .filter(|(name, how)| how.is_some() || *name == "no queue")
+        .collect();
+    let run = |how, requests| bench.collector(&otelcol, how, requests, true);
+    compare("Collector", &kinds, run, |how| {
+        bench.bytes_of_collector(&otelcol, how)
+    })
 }
 
-/// Measures one way of keeping a queue, and says what it costs.
-fn report(
+/// A way of keeping a queue.
+type How = Option<&'static str>;
+
+/// Measures ways of keeping a queue by turns, so that what the machine does beside it meets all, and says what each costs.
+fn compare(
     program: &str,
-    name: &str,
-    run: impl Fn(u64) -> io::Result<Run>,
-    bytes: impl Fn() -> io::Result<Option<f64>>,
+    kinds: &[(&str, How)],
+    run: impl Fn(How, u64) -> io::Result<Run>,
+    bytes: impl Fn(How) -> io::Result<Option<f64>>,
 ) -> io::Result<()> {
-    let mut costs = Vec::new();
-    let mut memory = 0;
+    let mut costs = vec![Vec::new(); kinds.len()];
+    let mut memory = vec![0; kinds.len()];
     for _ in 0..ROUNDS {
-        let (few, many) = (run(FEW)?, run(MANY)?);
-        let cpu = many.cpu.saturating_sub(few.cpu).as_secs_f64();
-        costs.push(cpu * 1e9 / float((MANY - FEW) * POINTS));
-        memory = memory.max(many.memory);
+        for (at, (_, how)) in kinds.iter().enumerate() {
+            let (few, many) = (run(*how, FEW)?, run(*how, MANY)?);
+            let cpu = many.cpu.saturating_sub(few.cpu).as_secs_f64();
+            costs[at].push(cpu * 1e9 / float((MANY - FEW) * POINTS));
+            memory[at] = many.memory.max(memory[at]);
+        }
     }
-    costs.sort_by(f64::total_cmp);
-    let (least, median, most) = (costs[0], costs[ROUNDS / 2], costs[ROUNDS - 1]);
-    let bytes = bytes()?.map_or("–".into(), |it| format!("{it:.1}"));
-    say(&format!(
-        "| {program} | {name} | {median:.0} ({least:.0}–{most:.0}) | {:.0} | {bytes} | {:.1} |",
-        1e9 / median,
-        float(memory) / 1024.0
-    ))
+    for (((name, how), costs), memory) in kinds.iter().zip(&mut costs).zip(memory) {
+        costs.sort_by(f64::total_cmp);
+        let (least, median, most) = (costs[0], costs[ROUNDS / 2], costs[ROUNDS - 1]);
+        let bytes = bytes(*how)?.map_or("–".into(), |it| format!("{it:.1}"));
+        say(&format!(
+            "| {program} | {name} | {median:.0} ({least:.0}–{most:.0}) | {:.0} | {bytes} | {:.1} |",
+            1e9 / median,
+            float(memory) / 1024.0
+        ))?;
+    }
+    Ok(())
 }
 
 struct QueueBench {
@@ -119,14 +134,15 @@ struct QueueBench {
 
 impl QueueBench {
     /// This program, so many requests, to the sink.
-    fn ours(&self, how: Option<&str>, pace: &str, requests: u64) -> io::Result<Run> {
-        self.run_ours(how, (requests, pace), self.sink, "1h")
+    fn ours(&self, how: Option<&str>, load: (&str, &str), requests: u64) -> io::Result<Run> {
+        self.run_ours(how, load, requests, self.sink, "1h")
     }
 
     fn run_ours(
         &self,
         how: Option<&str>,
-        (requests, pace): (u64, &str),
+        (pace, compression): (&str, &str),
+        requests: u64,
         to: SocketAddr,
         shutdown: &str,
     ) -> io::Result<Run> {
@@ -139,7 +155,7 @@ impl QueueBench {
         let folder = self.empty_folder()?;
         let config = format!(
             "receivers: {{load: {{points: {POINTS}, sweeps: {requests}, {pace}}}}}\n\
-             exporters: {{otlp: {{endpoint: '{to}', tls: {{insecure: true}}, compression: none, sending_queue: {{{queue}}}}}}}\n\
+             exporters: {{otlp: {{endpoint: '{to}', tls: {{insecure: true}}, compression: {compression}, sending_queue: {{{queue}}}}}}}\n\
              extensions: {{file_storage: {{directory: '{}', max_size: 100GB, fsync: {fsync}}}}}\n\
              service:\n  extensions: [file_storage]\n  telemetry: {{logs: {{level: error}}}}\n  shutdown_timeout: {shutdown}\n  pipelines: {{metrics: {{receivers: [load], exporters: [otlp]}}}}\n",
             folder.display()
@@ -169,7 +185,7 @@ impl QueueBench {
         if how.is_none_or(str::is_empty) {
             return Ok(None);
         }
-        self.run_ours(how, (FEW, FLOOD), nowhere()?, "1s")?;
+        self.run_ours(how, (FLOOD, "none"), FEW, nowhere()?, "1s")?;
         self.bytes_a_point().map(Some)
     }
 

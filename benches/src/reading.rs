@@ -11,6 +11,8 @@ pub(crate) struct Reading {
     pub(crate) receiver: (&'static str, String),
     /// The first actions of `labels`, as YAML: each ends with a comma.
     pub(crate) actions: &'static str,
+    /// The configuration of `batch`, as YAML.
+    pub(crate) batch: &'static str,
     pub(crate) subsystems: usize,
 }
 
@@ -44,11 +46,11 @@ impl Reading {
         } else {
             ""
         };
-        let ((receiver, keys), actions) = (&self.receiver, self.actions);
+        let ((receiver, keys), actions, batch) = (&self.receiver, self.actions, self.batch);
         format!(
             "receivers:\n  {receiver}: {{{keys}}}\n\
              processors:\n  metadata: {{rules: [{{match: {{name: '*/metric_*'}}, kind: counter, unit: By}}]}}\n  \
-             labels: {{actions: [{actions}{{extract: {{label: device, regex: '(?P<unit>[0-9]+)$'}}}}, {{name: {{template: '{{subsystem}}.{{metric}}'}}}}]}}\n  batch: \n\
+             labels: {{actions: [{actions}{{extract: {{label: device, regex: '(?P<unit>[0-9]+)$'}}}}, {{name: {{template: '{{subsystem}}.{{metric}}'}}}}]}}\n  batch: {batch}\n\
              exporters:\n{exporters}service:\n  telemetry: {{logs: {{level: warn}}}}\n  shutdown_timeout: 1h\n  pipelines: {{metrics: {{receivers: [{receiver}], processors: [{processors}], exporters: [{ids}]}}}}\n"
         )
     }

@@ -42,6 +42,7 @@ impl Tree {
         Reading {
             receiver: ("statsfs", keys),
             actions: "",
+            batch: "",
             subsystems: self.subsystems,
         }
     }

@@ -45,14 +45,13 @@ struct Cost {
 
 /// Measures all, side by side, and shows it.
 pub(super) fn compare(bench: &Bench, proofs: Option<&Proofs>) -> io::Result<()> {
-    let mut costs: Vec<(What, Vec<Cost>)> = Vec::new();
+    let mut costs: Vec<(What, Vec<[Sweep; 2]>)> = Vec::new();
     for _ in 0..ROUNDS {
         let (small, large) = (size(bench, proofs, FEW)?, size(bench, proofs, MANY)?);
         for ((what, small), (_, large)) in small.into_iter().zip(large) {
-            let cost = Cost::between(small, large);
             match costs.iter_mut().find(|it| it.0 == what) {
-                Some((_, all)) => all.push(cost),
-                None => costs.push((what, vec![cost])),
+                Some((_, all)) => all.push([small, large]),
+                None => costs.push((what, vec![[small, large]])),
             }
         }
     }
@@ -134,6 +133,16 @@ fn sweep(values: usize, cpu: u64) -> Sweep {
 }
 
 impl Cost {
+    /// The median sweep of one size beside that of the other.
+    fn of(all: &[[Sweep; 2]]) -> Cost {
+        let median = |size: usize| {
+            let mut sweeps: Vec<Sweep> = all.iter().map(|it| it[size]).collect();
+            sweeps.sort_by(|a, b| a.ns.total_cmp(&b.ns));
+            sweeps[sweeps.len() / 2]
+        };
+        Cost::between(median(0), median(1))
+    }
+
     fn between(small: Sweep, large: Sweep) -> Cost {
         let value = (large.ns - small.ns) / (large.values - small.values);
         let sweep = (small.ns - value * small.values) / 1e3;
@@ -141,16 +150,18 @@ impl Cost {
     }
 }
 
-fn show(all: &[(What, Vec<Cost>)], counted: &[(What, f64)]) -> io::Result<()> {
+fn show(all: &[(What, Vec<[Sweep; 2]>)], counted: &[(What, f64)]) -> io::Result<()> {
     say(
-        "| what | CPU ns a value: median (least–most) | beside the read | a sweep's own, µs | syscalls a sweep |",
+        "| what | CPU ns a value: of the medians (least–most of a round) | beside the read | a sweep's own, µs | syscalls a sweep |",
     )?;
     say("|---|---|---|---|---|")?;
     for (what, costs) in all {
-        let value = median(costs, |it| it.value);
-        let each = costs.iter().map(|it| it.value);
+        let Cost { value, sweep: own } = Cost::of(costs);
+        let each = costs
+            .iter()
+            .map(|[few, many]| Cost::between(*few, *many).value);
         let (low, high) = each.fold((f64::MAX, f64::MIN), |(a, b), it| (a.min(it), b.max(it)));
-        let (beside, own) = (beside(*what, value, all), median(costs, |it| it.sweep));
+        let beside = beside(*what, value, all);
         let syscalls = counted.iter().find(|it| it.0 == *what);
         let syscalls = syscalls.map_or_else(|| "–".into(), |it| format!("{:.0}", it.1));
         let name = what.name();
@@ -162,10 +173,10 @@ fn show(all: &[(What, Vec<Cost>)], counted: &[(What, f64)]) -> io::Result<()> {
 }
 
 /// What it costs more than the read alone; a read by how many times what it costs in C.
-fn beside(what: What, value: f64, all: &[(What, Vec<Cost>)]) -> String {
+fn beside(what: What, value: f64, all: &[(What, Vec<[Sweep; 2]>)]) -> String {
     let median_of = |what: What| {
         let (_, costs) = all.iter().find(|it| it.0 == what)?;
-        Some(median(costs, |it| it.value))
+        Some(Cost::of(costs).value)
     };
     let text = match what {
         What::Sweep(source) | What::Through(source, _) => {
@@ -195,10 +206,4 @@ impl What {
             What::Through(source, _) => format!("{}: metadata, labels, batch", source.name()),
         }
     }
-}
-
-fn median(costs: &[Cost], of: impl Fn(&Cost) -> f64) -> f64 {
-    let mut all: Vec<f64> = costs.iter().map(of).collect();
-    all.sort_by(f64::total_cmp);
-    all[all.len() / 2]
 }

@@ -57,6 +57,8 @@ impl Source {
         Reading {
             receiver,
             actions: "",
+            // A sweep has gone before the next one begins, as at usual intervals.
+            batch: "{timeout: 5ms}",
             subsystems: 1,
         }
     }

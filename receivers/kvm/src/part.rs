@@ -16,7 +16,7 @@ use crate::counters::{BLOCKS_FAILED, BLOCKS_READ, READS_FAILED, VALUES_LOSSY};
 use crate::debugfs::{self, Debugfs};
 use crate::histograms::Histograms;
 use crate::inspected::{Purpose, no_value, why_no_block, why_unreadable};
-use crate::statistic::Column;
+use crate::statistic::{Column, Statistic};
 use crate::taking::{Block, TakeError};
 
 /// What tells a part from all others: whose it is, and who gives it.
@@ -94,13 +94,36 @@ pub(crate) struct PartReader {
     sums: Vec<u8>,
     /// `kvm/` in debugfs, opened for one sweep when its first file is read.
     debugfs: Option<Result<OwnedFd, Errno>>,
-    lossy: u64,
-    histograms: Histograms,
+    values: ValueReader,
     /// Processes whose descriptors are not what they were, and why.
     pub(crate) failed: Vec<(i32, TakeError)>,
     purpose: Purpose,
     /// For `inspect`: series that gave no value.
     pub(crate) no_value: Vec<Inspected>,
+}
+
+/// What values are made with, whatever they are read from.
+#[derive(Debug, Default)]
+struct ValueReader {
+    lossy: u64,
+    histograms: Histograms,
+}
+
+impl ValueReader {
+    /// Adds the values of some columns: each is one of these statistics, by the numbers of those that were chosen.
+    // One loop for all that are read from memory: there a value is made where it stays. One that is handed on by memory is
+    // written in two halves and read as a whole, which waits for both.
+    fn add(
+        &mut self,
+        data: &[u8],
+        (all, chosen): (&[Statistic], &[usize]),
+        columns: &[usize],
+        values: &mut Vec<Value>,
+    ) {
+        let (lossy, histograms) = (&mut self.lossy, &mut self.histograms);
+        let value = |at: &usize| all[chosen[*at]].value(data, lossy, histograms);
+        values.extend(columns.iter().map(value));
+    }
 }
 
 impl PartReader {
@@ -110,8 +133,7 @@ impl PartReader {
             buffer: Vec::new(),
             sums: Vec::new(),
             debugfs: None,
-            lossy: 0,
-            histograms: Histograms::default(),
+            values: ValueReader::default(),
             failed: Vec::new(),
             purpose,
             no_value: Vec::new(),
@@ -131,10 +153,8 @@ impl PartReader {
             PartValues::Block(block, statistics) => {
                 if self.read_block(block, part, columns) {
                     let data = block.layout.data(&self.buffer);
-                    let all = &block.layout.statistics;
-                    let (lossy, histograms) = (&mut self.lossy, &mut self.histograms);
-                    let value = |at: &usize| all[statistics[*at]].value(data, lossy, histograms);
-                    values.extend(columns.iter().map(value));
+                    let all = (&*block.layout.statistics, &**statistics);
+                    self.values.add(data, all, columns, values);
                 }
             }
             PartValues::Sums(blocks, statistics) => {
@@ -143,10 +163,8 @@ impl PartReader {
                     .filter(|_| self.read_sums(blocks, part, columns))
                 {
                     let data = first.layout.data(&self.sums);
-                    let all = &first.layout.statistics;
-                    let (lossy, histograms) = (&mut self.lossy, &mut self.histograms);
-                    let value = |at: &usize| all[statistics[*at]].value(data, lossy, histograms);
-                    values.extend(columns.iter().map(value));
+                    let all = (&*first.layout.statistics, &**statistics);
+                    self.values.add(data, all, columns, values);
                 }
             }
             PartValues::Files(files) => {
@@ -156,7 +174,7 @@ impl PartReader {
                 let value = |at: &usize| {
                     let root = root.as_ref().map_err(|error| *error);
                     let (path, scale) = &files[*at];
-                    let read = |root| debugfs::read(root, &**path, *scale, &mut self.lossy);
+                    let read = |root| debugfs::read(root, &**path, *scale, &mut self.values.lossy);
                     root.and_then(read).unwrap_or_else(|error| {
                         failed += 1;
                         if self.purpose.inspects() {
@@ -176,10 +194,8 @@ impl PartReader {
                 let data = sources.pass.and_then(|it| of.data(it, &mut self.sums));
                 if let Some(data) = data {
                     self.counters.record(BLOCKS_READ, of.parts.len() as u64);
-                    let all = &of.statistics;
-                    let (lossy, histograms) = (&mut self.lossy, &mut self.histograms);
-                    let value = |at: &usize| all[of.selected[*at]].value(data, lossy, histograms);
-                    values.extend(columns.iter().map(value));
+                    let all = (&*of.statistics, &*of.selected);
+                    self.values.add(data, all, columns, values);
                 } else {
                     self.counters.record_for(BLOCKS_FAILED, "unreadable", 1);
                     let detail = "the kernel could not read it";
@@ -192,9 +208,9 @@ impl PartReader {
 
     /// Ends a sweep: closes what was opened for it.
     pub(crate) fn finish(&mut self) {
-        self.histograms.end_sweep();
+        self.values.histograms.end_sweep();
         self.debugfs = None;
-        let lossy = std::mem::take(&mut self.lossy);
+        let lossy = std::mem::take(&mut self.values.lossy);
         self.counters.record_for(VALUES_LOSSY, "beyond_i64", lossy);
     }
 

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use kvm_stats::{Descriptor, Scale, StatisticType, StatisticUnit, unit};
 use pipeline::telemetry::escaped;
-use pipeline::{Bounds, Declared, DeclaredBy, Kind, Metric, SourceFile, Temporality, Value};
+use pipeline::{
+    Bounds, Declared, DeclaredBy, Histogram, Kind, Metric, SourceFile, Temporality, Value,
+};
 
 use crate::histograms::Histograms;
 use crate::units::value;
@@ -97,20 +99,23 @@ impl Statistic {
     }
 
     /// Its value in this block of numbers. What is beyond 64 bits with a sign is counted as `lossy`.
+    #[inline]
     pub(crate) fn value(&self, data: &[u8], lossy: &mut u64, histograms: &mut Histograms) -> Value {
         if !is_histogram(self.r#type) {
             let raw = word(data, self.offset);
             return raw.map_or(Value::Absent, |raw| value(self.scale, raw, lossy));
         }
-        let end = self.offset + self.size * 8;
-        let Some(buckets) = data.get(self.offset..end) else {
-            return Value::Absent;
-        };
+        self.histogram(data, histograms)
+            .map_or(Value::Absent, Value::Histogram)
+    }
+
+    fn histogram(&self, data: &[u8], histograms: &mut Histograms) -> Option<Arc<Histogram>> {
+        let buckets = data.get(self.offset..self.offset + self.size * 8)?;
         let sum = self
             .sum
             .and_then(|(at, scale)| Some((word(data, at)?, scale)));
         let sum = sum.map(|(raw, scale)| scale.real(raw));
-        Value::Histogram(histograms.take(words(buckets), sum))
+        Some(histograms.take(words(buckets), sum))
     }
 }
 

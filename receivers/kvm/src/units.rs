@@ -4,6 +4,7 @@ use kvm_stats::Scale;
 use pipeline::Value;
 
 /// The value of a raw number. Beyond 64 bits with a sign it is a double, which is counted as `lossy`.
+#[inline]
 pub(crate) fn value(scale: Scale, raw: u64, lossy: &mut u64) -> Value {
     let whole = match scale {
         Scale::One => i64::try_from(raw).ok(),
