@@ -19,7 +19,7 @@ use crate::log::{Log, Read, Settings};
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 /// Where nothing comes, it is looked so often whether something has become too old.
 const AGE_INTERVAL: Duration = Duration::from_secs(10);
-/// So many commands are worked on before what became of them is told and written down.
+/// So many times that something was asked for are worked on before what became of it is told and written down.
 const MAX_TOGETHER: usize = 256;
 /// So many requests may wait to be written: a disk that is slower does not get more.
 const MAX_WAITING: u64 = 1024;
@@ -137,7 +137,7 @@ impl RequestLog for LogHandle {
         self.waiting += 1;
         let append = Command::Append(at, request.to_vec());
         if self.waiting > MAX_WAITING {
-            self.done.push_back(append.refused());
+            self.refuse([append]);
         } else {
             self.asked.push(append);
         }
@@ -183,10 +183,18 @@ impl LogHandle {
         let asked = std::mem::take(&mut self.asked);
         let sent = self.commands.as_ref().map(|it| it.send(asked));
         if let Some(Err(SendError(commands))) = sent {
-            let refused = commands.into_iter().map(Command::refused);
-            self.done.extend(refused);
+            self.refuse(commands);
         }
         self.thread.unpark();
+    }
+
+    /// Nobody works on these: that is told behind what was done before.
+    fn refuse(&mut self, commands: impl IntoIterator<Item = Command>) {
+        while let Ok(events) = self.events.try_recv() {
+            self.done.extend(events);
+        }
+        let refused = commands.into_iter().filter_map(Command::refused);
+        self.done.extend(refused);
     }
 }
 
@@ -199,19 +207,19 @@ impl Drop for LogHandle {
 }
 
 impl Command {
-    /// What becomes of it where nobody works on it.
-    fn refused(self) -> LogEvent {
+    /// What is told of it where nobody works on it.
+    fn refused(self) -> Option<LogEvent> {
         match self {
-            Command::Append(at, _) => LogEvent::Appended {
+            Command::Append(at, _) => Some(LogEvent::Appended {
                 at,
                 is_stored: false,
-            },
-            Command::Read(range, _) => LogEvent::Read {
+            }),
+            Command::Read(range, _) => Some(LogEvent::Read {
                 requests: Vec::new(),
                 next: range.end,
                 thinned: 0,
-            },
-            Command::Keep { .. } => LogEvent::Kept,
+            }),
+            Command::Keep { is_told, .. } => is_told.then_some(LogEvent::Kept),
         }
     }
 }
@@ -246,7 +254,7 @@ impl LogThread {
         }
     }
 
-    /// Works on commands: what was done, but for what was read, which is told at once.
+    /// Works on commands: what was done, as far as it was not told at once.
     fn work(&mut self, commands: impl Iterator<Item = Command>) -> Vec<LogEvent> {
         let (mut appended, mut kept) = (Vec::new(), 0);
         for command in commands {
@@ -289,7 +297,12 @@ impl LogThread {
             let is_stored = result.is_ok() && synced.is_ok();
             LogEvent::Appended { at, is_stored }
         }));
-        let cut = self.log.cut(now_unix_nano());
+        let now = now_unix_nano();
+        if self.log.has_to_cut(now) {
+            // Nobody waits for that.
+            self.tell(std::mem::take(&mut done));
+        }
+        let cut = self.log.cut(now);
         done.extend(cut.map(|(before, is_old)| LogEvent::Cut { before, is_old }));
         self.log.write_cursor();
         done.extend((0..kept).map(|_| LogEvent::Kept));
@@ -341,5 +354,48 @@ impl LogThread {
             // Who has gone needs to be told no more.
             let _ = self.events.send(events);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_the_thread_has_ended_all_that_is_asked_for_is_answered_and_nothing_else() {
+        let (commands, _) = std::sync::mpsc::channel();
+        let (_tell, events) = tokio::sync::mpsc::unbounded_channel();
+        let mut handle = LogHandle {
+            found: Vec::new(),
+            tried: Vec::new(),
+            end: LogPosition::default(),
+            replay: Replay::Oldest,
+            waiting: 0,
+            asked: Vec::new(),
+            done: VecDeque::new(),
+            commands: Some(commands),
+            thread: std::thread::current(),
+            events,
+        };
+        let first = handle.append(&[]);
+        handle.keep(Vec::new(), Vec::new(), false);
+        handle.read(first..handle.end(), 1);
+        handle.keep(Vec::new(), Vec::new(), true);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        let mut event = || runtime.block_on(handle.event());
+        assert!(
+            matches!(event(), LogEvent::Appended { at, is_stored: false } if at == first),
+            "it is in memory only"
+        );
+        assert!(
+            matches!(event(), LogEvent::Read { requests, next, .. } if requests.is_empty() && next > first)
+        );
+        assert!(
+            matches!(event(), LogEvent::Kept),
+            "of the one that asked for it"
+        );
+        assert!(handle.done.is_empty());
     }
 }

@@ -277,7 +277,7 @@ impl Bpf {
 impl Seen {
     /// `None`: numbers that no process has.
     fn new(of: &Record<'_>) -> Option<Seen> {
-        let directory = of.debugfs.split_once('-');
+        let directory = of.debugfs().split_once('-');
         Some(Seen {
             vm: of.vm,
             vcpu: of.vcpu,

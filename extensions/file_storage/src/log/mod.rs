@@ -194,17 +194,24 @@ impl Log {
         }
     }
 
+    /// Whether something has to go, which may take a while.
+    pub(crate) fn has_to_cut(&self, now: u64) -> bool {
+        self.gives_way(now).is_some()
+    }
+
+    /// Whether the first segment has to go, and if so, whether for its age.
+    fn gives_way(&self, now: u64) -> Option<bool> {
+        let (first, max_age) = (self.segments.front()?, nanos(self.settings.max_age));
+        let age = now.saturating_sub(first.last_time);
+        let may_give_way = !matches!(self.when_full, WhenFull::Keep) && self.segments.len() > 1;
+        let is_old = max_age > 0 && age > max_age;
+        (is_old || may_give_way && self.is_large()).then_some(is_old)
+    }
+
     /// Lets go what is too much or too old; where what is left begins, if anything went, and whether that was for its age.
     pub(crate) fn cut(&mut self, now: u64) -> Option<(LogPosition, bool)> {
-        let (mut cut, max_age) = (None, nanos(self.settings.max_age));
-        while let Some(first) = self.segments.front() {
-            let age = now.saturating_sub(first.last_time);
-            let gives_way = !matches!(self.when_full, WhenFull::Keep) && self.segments.len() > 1;
-            let is_large = gives_way && self.is_large();
-            let is_old = max_age > 0 && age > max_age;
-            if !is_large && !is_old {
-                break;
-            }
+        let mut cut = None;
+        while let Some(is_old) = self.gives_way(now) {
             if !is_old && self.thin_oldest() {
                 continue;
             }

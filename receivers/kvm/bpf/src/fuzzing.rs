@@ -50,7 +50,7 @@ pub fn records(bytes: &[u8]) {
         } else {
             sizes.vm
         };
-        assert!(record.debugfs.len() <= 24);
+        assert!(record.debugfs().len() <= 24);
         assert!(
             record
                 .values

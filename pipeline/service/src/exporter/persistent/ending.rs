@@ -47,8 +47,15 @@ impl PersistentQueue {
     pub(super) async fn give_up(mut self, mut from: mpsc::Receiver<Request>) {
         self.give_up.send_replace(true);
         self.to = None;
-        while let Some(request) = from.recv().await {
-            self.take(request);
+        loop {
+            tokio::select! {
+                biased;
+                event = self.log.event() => self.note(event),
+                request = from.recv() => match request {
+                    Some(request) => self.take(request),
+                    None => break,
+                },
+            }
         }
         let all_written = async {
             while !self.writing.is_empty() {

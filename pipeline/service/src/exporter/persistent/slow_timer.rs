@@ -17,6 +17,9 @@ impl SlowTimer {
         };
         loop {
             let begun = self.0.get_or_insert_with(|| Box::pin(sleep_until(at)));
+            if begun.deadline() > at {
+                begun.as_mut().reset(at);
+            }
             begun.as_mut().await;
             self.0 = None;
             if at <= Instant::now() {

@@ -91,7 +91,8 @@ impl Marking {
         self.being_written.pop_front();
     }
 
-    /// Lets this go once the log has written down what it was told, and is to be told; at once where it takes too long.
+    /// Lets this go once the log has written down that it is under way, as far as it was told that, or is to be; at once where it
+    /// takes too long.
     fn wait(&mut self, may_go: oneshot::Sender<()>) {
         if self.is_late() {
             return;

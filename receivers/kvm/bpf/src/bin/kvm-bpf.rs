@@ -55,7 +55,9 @@ fn show(pass: &Pass) {
         });
         println!(
             "{level}: process {}, descriptor {}, debugfs {:?}, {values}",
-            record.pid, record.fd, record.debugfs
+            record.pid,
+            record.fd,
+            record.debugfs()
         );
     }
     let Pass {

@@ -45,10 +45,17 @@ pub struct Record<'a> {
     pub process_start: u64,
     /// The thread that made the VM. It need not live any more.
     pub creator: u32,
-    /// The VM's directory below debugfs's `kvm/`; empty without debugfs.
-    pub debugfs: &'a str,
     /// `None` if the kernel could not read them.
     pub values: Option<Values<'a>>,
+    debugfs: &'a [u8; 24],
+}
+
+impl<'a> Record<'a> {
+    /// The VM's directory below debugfs's `kvm/`; empty without debugfs.
+    #[must_use]
+    pub fn debugfs(&self) -> &'a str {
+        text(self.debugfs)
+    }
 }
 
 /// The statistics of a VM or vCPU at one moment.
@@ -86,10 +93,15 @@ impl fmt::Debug for Values<'_> {
 /// What one pass over the host saw.
 #[derive(Debug, Default)]
 pub struct Pass {
-    /// In this order a VM comes before its vCPUs.
+    /// In this order a VM comes before its vCPUs. What the pass before saw keeps its place until this one is whole: nearly
+    /// always it is there again.
     stored: BTreeMap<(u64, Option<u32>), StoredRecord>,
+    /// The number of this pass.
+    number: u64,
     blocks: Vec<u8>,
+    /// So many of them this pass has seen.
     vms: usize,
+    vcpus: usize,
     is_proved: bool,
     is_refuted: bool,
     /// Descriptors of a VM or vCPU that another process, thread or descriptor shows too.
@@ -105,17 +117,18 @@ struct StoredRecord {
     head: Head,
     /// Where its statistics are in `blocks`, from and to.
     block: Option<(usize, usize)>,
+    /// The pass that saw it last.
+    seen_by: u64,
 }
 
 impl Pass {
     /// The VMs and vCPUs, each once: a VM, then its vCPUs by their numbers. A VM whose descriptor is closed, while its
     /// vCPUs' are not, has no record of its own. None before [`Pass::is_proved`].
     pub fn records(&self) -> impl Iterator<Item = Record<'_>> {
-        let stored = self.is_proved().then(|| self.stored.values());
-        stored
-            .into_iter()
+        let seen = self.is_proved().then(|| self.seen());
+        seen.into_iter()
             .flatten()
-            .map(|stored| self.record(stored))
+            .map(|(_, stored)| self.record(stored))
     }
 
     /// One of them.
@@ -123,8 +136,14 @@ impl Pass {
     pub fn get(&self, vm: VmKey, vcpu: Option<u32>) -> Option<Record<'_>> {
         let stored = self.stored.get(&(vm.0, vcpu));
         stored
-            .filter(|_| self.is_proved())
+            .filter(|it| it.seen_by == self.number && self.is_proved())
             .map(|stored| self.record(stored))
+    }
+
+    /// What this pass has seen.
+    fn seen(&self) -> impl Iterator<Item = (&(u64, Option<u32>), &StoredRecord)> {
+        let stored = self.stored.iter();
+        stored.filter(|(_, it)| it.seen_by == self.number)
     }
 
     /// Whether the places that the kernel's type information gave are right: a vCPU of this or an earlier pass has the
@@ -137,7 +156,7 @@ impl Pass {
     /// Whether there are vCPUs, or what could not be read, and no records since nothing is proved.
     #[must_use]
     pub fn is_withheld(&self) -> bool {
-        let has_vcpus = self.stored.keys().any(|(_, vcpu)| vcpu.is_some());
+        let has_vcpus = self.seen().any(|((_, vcpu), _)| vcpu.is_some());
         !self.is_proved() && (has_vcpus || self.unreadable > 0)
     }
 
@@ -146,12 +165,14 @@ impl Pass {
         self.is_refuted = true;
     }
 
+    /// Begins the next pass.
     pub(crate) fn clear(&mut self) {
-        self.stored.clear();
+        self.number += 1;
         // What a host of many VMs took does not stay for one of few.
         self.blocks.shrink_to(2 * self.blocks.len());
         self.blocks.clear();
-        (self.vms, self.duplicates, self.unreadable, self.over_limit) = (0, 0, 0, 0);
+        (self.vms, self.vcpus) = (0, 0);
+        (self.duplicates, self.unreadable, self.over_limit) = (0, 0, 0);
     }
 
     pub(crate) fn insert(&mut self, record: &RawRecord<'_>, limits: Limits) {
@@ -159,36 +180,43 @@ impl Pass {
             self.unreadable += 1;
             return;
         };
-        let vcpus = self.stored.len() - self.vms;
-        let has_room = if head.vcpu.is_none() {
-            self.vms < limits.vms
+        let (count, limit) = if head.vcpu.is_none() {
+            (&mut self.vms, limits.vms)
         } else {
-            vcpus < limits.vcpus
+            (&mut self.vcpus, limits.vcpus)
         };
         match self.stored.entry((head.vm, head.vcpu)) {
-            Entry::Occupied(mut known) => {
+            Entry::Occupied(mut known) if known.get().seen_by == self.number => {
                 self.duplicates += 1;
                 if head.holder < known.get().head.holder {
                     known.get_mut().head = head;
                 }
             }
-            Entry::Vacant(place) if has_room => {
-                self.vms += usize::from(head.vcpu.is_none());
-                let block = record.values.map(|values| append(&mut self.blocks, values));
-                place.insert(StoredRecord { head, block });
+            _ if *count >= limit => self.over_limit += 1,
+            place => {
+                *count += 1;
+                let stored = StoredRecord {
+                    head,
+                    block: record.values.map(|values| append(&mut self.blocks, values)),
+                    seen_by: self.number,
+                };
+                match place {
+                    Entry::Occupied(mut known) => _ = known.insert(stored),
+                    Entry::Vacant(place) => _ = place.insert(stored),
+                }
             }
-            Entry::Vacant(_) => self.over_limit += 1,
         }
     }
 
     /// To be called once the pass is whole. What was proved once stays so.
     pub(crate) fn prove(&mut self) {
+        self.stored.retain(|_, it| it.seen_by == self.number);
         let mut vcpus = self.stored.keys().filter(|(_, vcpu)| vcpu.is_some());
         self.is_proved =
             self.is_proved || vcpus.any(|(vm, _)| self.stored.contains_key(&(*vm, None)));
     }
 
-    fn record<'a>(&'a self, StoredRecord { head, block }: &'a StoredRecord) -> Record<'a> {
+    fn record<'a>(&'a self, StoredRecord { head, block, .. }: &'a StoredRecord) -> Record<'a> {
         Record {
             vm: VmKey(head.vm),
             vcpu: head.vcpu,
@@ -196,7 +224,7 @@ impl Pass {
             fd: head.holder.fd,
             process_start: head.holder.start,
             creator: head.creator,
-            debugfs: text(&head.debugfs),
+            debugfs: &head.debugfs,
             values: block.map(|(from, to)| Values(&self.blocks[from..to])),
         }
     }

@@ -140,3 +140,16 @@ fn what_was_refuted_gives_no_records_any_more() {
     pass.prove();
     assert!(pass.records().next().is_none() && pass.get(key, Some(0)).is_none());
 }
+
+#[test]
+fn what_is_there_again_is_as_this_pass_sees_it() {
+    let mut pass = pass(&[Written::new(3, None, 1), Written::new(3, Some(0), 1)]);
+    let key = pass.records().next().unwrap().vm;
+    pass.clear();
+    assert!(pass.get(key, Some(0)).is_none(), "it was not seen yet");
+    // The descriptor is another process's by now.
+    let bytes = Written::new(3, Some(0), 20).bytes();
+    pass.insert(&parse(&bytes, SIZES).unwrap().unwrap(), LIMITS);
+    pass.prove();
+    assert_eq!(seen(&pass), [(3, Some(0), 20)]);
+}

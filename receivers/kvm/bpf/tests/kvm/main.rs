@@ -90,9 +90,9 @@ fn at_rest_every_value_equals_that_of_the_owners_descriptors() {
     let name = format!("{}-{}", vm.creator, vm.fd);
     assert_eq!((record.creator, record.vcpu), (vm.creator, Some(0)));
     assert!(
-        record.debugfs.is_empty() || record.debugfs == name,
+        record.debugfs().is_empty() || record.debugfs() == name,
         "{}",
-        record.debugfs
+        record.debugfs()
     );
 }
 
