@@ -7,6 +7,7 @@ mod directory;
 #[cfg(any(test, fuzzing))]
 #[allow(clippy::missing_panics_doc)] // its functions are assertions
 pub mod fuzzing;
+mod handle;
 mod inspect;
 mod log;
 mod segment;
@@ -107,7 +108,7 @@ impl Storage for Directory {
         directory::make_folder(&folder).map_err(Error::new)?;
         let (settings, warnings) = (self.settings, self.warnings.clone());
         let log = Log::open(&folder, settings, warnings.clone(), when_full).map_err(Error::new)?;
-        let spawned = thread::spawn(log, settings, self.replay, warnings);
+        let spawned = handle::spawn(log, settings, self.replay, warnings);
         let (handle, thread) = spawned.map_err(Error::new)?;
         locked(&self.threads).push(thread);
         Ok(Box::new(handle))

@@ -33,7 +33,7 @@ impl PersistentQueue {
                 },
                 event = self.log.event() => self.note(event),
                 Some(request) = self.hear_under_way.recv() => self.under_way(request),
-                () = self.slow_timer.wait_until(slow_at), if slow_at.is_some() => self.is_slow(),
+                () = self.slow_timer.wait_until(slow_at) => self.is_slow(),
                 () = self.accounting.fails(), if may_end => {
                     self.accounting.left_on_disk();
                     self.give_up.send_replace(true);

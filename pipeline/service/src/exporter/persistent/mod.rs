@@ -180,7 +180,7 @@ impl PersistentQueue {
                     Some(request) => self.take(request),
                     None => is_open = false,
                 },
-                () = self.slow_timer.wait_until(slow_at), if slow_at.is_some() => self.is_slow(),
+                () = self.slow_timer.wait_until(slow_at) => self.is_slow(),
             }
         }
         self.wait_until_sent().await;
