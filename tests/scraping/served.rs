@@ -1,11 +1,12 @@
 //! Where the exporter is served: by TLS to those who may, and by a socket in the file system.
 
+use std::io::BufReader;
 use std::os::unix::net::UnixStream;
 
 use super::http::get_by;
 use super::{Prometheus, config};
 use crate::common::authority::{Authority, Files};
-use crate::common::{collector, end, file, free_address};
+use crate::common::{collector, end, file, free_address, lines_until};
 
 #[test]
 fn a_real_prometheus_scrapes_by_tls_with_a_certificate_of_its_own_and_none_without() {
@@ -35,14 +36,20 @@ fn a_real_prometheus_scrapes_by_tls_with_a_certificate_of_its_own_and_none_witho
     let Some(prometheus) = Prometheus::with(test, &format!("{global}{jobs}")) else {
         return;
     };
-    let child = collector(&config(tree.path(), &address.to_string(), &tls), &[]);
+    let config = config(tree.path(), &address.to_string(), &tls);
+    let summary = "service: {telemetry: {logs: {summary_interval: 1s}}, ";
+    let mut child = collector(&config.replace("service: {", summary), &[]);
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    // Scrapes that come before it listens fail too.
+    let logs = lines_until(&mut stderr, |line| line.contains("connections_cut="));
+    assert!(logs.iter().any(|it| it.contains("tls=true")), "{logs:?}");
+    assert!(logs.last().unwrap().contains("(tls="), "{logs:?}");
     prometheus.wait_for("net_rx_bytes_total{job=\"known\"}", "1");
     prometheus.wait_for("up{job=\"known\"}", "1");
     prometheus.wait_for("up{job=\"stranger\"}", "0");
     drop(prometheus);
-    let logs = end(child);
-    assert!(logs.contains("tls=true"), "{logs}");
-    assert!(logs.contains("connections_cut="), "{logs}");
+    child.stderr = Some(stderr.into_inner());
+    end(child);
 }
 
 #[test]
