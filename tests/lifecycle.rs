@@ -58,7 +58,10 @@ fn without_arguments_it_sweeps_what_this_kernel_has() {
 #[test]
 fn each_signal_drains_and_exits_0() {
     for stop in [Signal::INT, Signal::TERM, Signal::HUP] {
-        let mut child = collector(&config(&net(), "metadata: {}; batch: {}", "{}"), &[]);
+        // One that is ignored from the start stays so, as below `nohup`: the tests may run there.
+        let mut command = Command::new("env");
+        command.args(["--default-signal=HUP", BINARY, "--config", "-"]);
+        let mut child = spawn(command, &config(&net(), "metadata: {}; batch: {}", "{}"));
         read_until(&mut child, |line| line.starts_with("net/"));
         signal(&child, stop);
         let output = child.wait_with_output().unwrap();

@@ -2,12 +2,13 @@
 //! after so many sweeps.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::hint::black_box;
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use exporter_otlp as _;
 use exporter_prometheus as _;
@@ -47,6 +48,7 @@ pub(crate) struct Config {
 pub(crate) struct Discard {
     config: Config,
     ended: Mutex<BTreeSet<(u64, Arc<str>)>>,
+    readers: OnceLock<Vec<File>>,
     taken: AtomicU64,
     is_over: AtomicBool,
     encoder: Mutex<Encoder>,
@@ -57,8 +59,17 @@ pipeline::register! { exporter Discard }
 /// Points that were taken, and when the first of them was, ns since the process began.
 static TAKEN: AtomicU64 = AtomicU64::new(0);
 static FIRST: AtomicU64 = AtomicU64::new(0);
-/// The CPU time of the threads that read, when the last sweep was taken, ns.
-static READERS: AtomicU64 = AtomicU64::new(0);
+/// What was spent until a sweep was taken: for each sweep.
+static MOMENTS: Mutex<Vec<Moment>> = Mutex::new(Vec::new());
+
+/// What was spent until a sweep was taken.
+#[derive(Clone, Copy, Debug)]
+struct Moment {
+    points: u64,
+    /// CPU time, ns: of all threads, and of those that read.
+    cpu: u64,
+    readers: u64,
+}
 
 impl Component for Discard {
     const TYPE: &'static str = "discard";
@@ -68,6 +79,7 @@ impl Component for Discard {
         Ok(Discard {
             config,
             ended: Mutex::default(),
+            readers: OnceLock::new(),
             taken: AtomicU64::new(0),
             is_over: AtomicBool::new(false),
             encoder: Mutex::default(),
@@ -93,11 +105,17 @@ impl Exporter for Discard {
         for batch in request.iter().filter(|batch| batch.sweep().last) {
             let head = batch.table().head();
             ended.insert((batch.sweep().number, Arc::clone(&head.subsystem)));
+            let moment = Moment {
+                points: self.taken.load(Ordering::Relaxed),
+                cpu: cpu(),
+                readers: self.readers.get_or_init(readers).iter().map(on_cpu).sum(),
+            };
+            let mut moments = MOMENTS.lock().unwrap_or_else(PoisonError::into_inner);
+            moments.push(moment);
         }
         // Sweeps of a subsystem do not overlap: so many ends are so many sweeps of each.
         let is_over = ended.len() as u64 >= self.config.sweeps * self.config.subsystems as u64;
         if is_over && !self.is_over.swap(true, Ordering::Relaxed) {
-            READERS.store(readers(), Ordering::Relaxed);
             // All of the program ends, with the other exporters.
             kill_process(getpid(), Signal::TERM).map_err(ExportError::permanent)?;
         }
@@ -112,22 +130,39 @@ impl Exporter for Discard {
     }
 }
 
-/// The CPU time of the threads that read, ns.
-fn readers() -> u64 {
+/// Where the CPU time is told of the threads that read.
+fn readers() -> Vec<File> {
     let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten();
     let tasks = tasks.filter_map(|it| Some(it.ok()?.path()));
     let is_reader = |task: &PathBuf| {
         let name = std::fs::read_to_string(task.join("comm")).unwrap_or_default();
         ["kvm", "blocking"].contains(&name.trim_end())
     };
-    tasks.filter(is_reader).map(|it| on_cpu(&it)).sum()
+    let times = tasks.filter(is_reader).map(|it| it.join("schedstat"));
+    times.filter_map(|it| File::open(it).ok()).collect()
 }
 
-/// The CPU time of a task, by its directory in `/proc`, ns.
-pub(crate) fn on_cpu(task: &Path) -> u64 {
-    let times = std::fs::read_to_string(task.join("schedstat")).unwrap_or_default();
-    let first = times.split(' ').next();
-    first.and_then(|it| it.parse().ok()).unwrap_or_default()
+/// The CPU time of a task, by its `schedstat` in `/proc`, ns.
+pub(crate) fn on_cpu(times: &File) -> u64 {
+    let mut text = [0; 128];
+    let length = times.read_at(&mut text, 0).unwrap_or_default();
+    let digits = text[..length].iter().take_while(|it| it.is_ascii_digit());
+    digits.fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0'))
+}
+
+/// What the median sweep had, and cost: points, CPU time of all threads, and of those that read, ns.
+fn median_sweep(moments: &[Moment]) -> [u64; 3] {
+    [
+        |it: &Moment| it.points,
+        |it: &Moment| it.cpu,
+        |it: &Moment| it.readers,
+    ]
+    .map(|of| {
+        let each = moments.windows(2).map(|it| of(&it[1]) - of(&it[0]));
+        let mut each: Vec<u64> = each.collect();
+        each.sort_unstable();
+        each.get(each.len() / 2).copied().unwrap_or_default()
+    })
 }
 
 /// ns since this process began.
@@ -152,7 +187,7 @@ pub(crate) fn cpu() -> u64 {
 }
 
 /// Runs the collector with the arguments of the command line, then writes down what it counted: points, allocations,
-/// bytes, time to the first export, memory in KiB, and CPU time, that of the threads that read beside it.
+/// bytes, time to the first export, memory in KiB, CPU time, and what the median sweep had and cost.
 pub(crate) fn main(report: &str) -> ExitCode {
     let code = pipeline_service::main(BuildInfo::default());
     let (allocations, bytes) = allocator::counts();
@@ -164,12 +199,13 @@ pub(crate) fn main(report: &str) -> ExitCode {
     };
     let taken = TAKEN.load(Ordering::Relaxed);
     let first = FIRST.load(Ordering::Relaxed);
+    let moments = MOMENTS.lock().unwrap_or_else(PoisonError::into_inner);
+    let [points, sweep, readers] = median_sweep(&moments);
     let text = format!(
-        "{taken} {allocations} {bytes} {first} {} {} {} {}",
+        "{taken} {allocations} {bytes} {first} {} {} {} {points} {sweep} {readers}",
         memory("VmRSS:"),
         memory("RssFile:"),
         cpu(),
-        READERS.load(Ordering::Relaxed)
     );
     // The parent misses it, and says so.
     let _ = std::fs::write(report, text);

@@ -33,8 +33,6 @@ pub(crate) enum Pipeline {
 pub(crate) struct Cost {
     pub(crate) values: u64,
     pub(crate) cpu: Duration,
-    /// Of it, what the threads that read took.
-    pub(crate) readers: Duration,
     pub(crate) allocations: u64,
     pub(crate) bytes: u64,
     pub(crate) first: Duration,
@@ -42,6 +40,16 @@ pub(crate) struct Cost {
     pub(crate) memory: u64,
     pub(crate) file_memory: u64,
     pub(crate) syscalls: Option<u64>,
+    pub(crate) sweep: Sweep,
+}
+
+/// What the median sweep of a run had, and cost.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sweep {
+    pub(crate) values: u64,
+    /// CPU time, ns: of all threads, and of those that read.
+    pub(crate) cpu: u64,
+    pub(crate) readers: u64,
 }
 
 impl Cost {
@@ -50,7 +58,6 @@ impl Cost {
         Cost {
             values: self.values.saturating_sub(other.values),
             cpu: self.cpu.saturating_sub(other.cpu),
-            readers: self.readers.saturating_sub(other.readers),
             allocations: self.allocations.saturating_sub(other.allocations),
             bytes: self.bytes.saturating_sub(other.bytes),
             syscalls: self
@@ -240,6 +247,8 @@ pub(crate) fn told(report: &Path) -> Option<Cost> {
         memory,
         file_memory,
         cpu,
+        points,
+        sweep,
         readers,
     ] = numbers[..]
     else {
@@ -248,13 +257,17 @@ pub(crate) fn told(report: &Path) -> Option<Cost> {
     Some(Cost {
         values,
         cpu: Duration::from_nanos(cpu),
-        readers: Duration::from_nanos(readers),
         allocations,
         bytes,
         first: Duration::from_nanos(first),
         memory,
         file_memory,
         syscalls: None,
+        sweep: Sweep {
+            values: points,
+            cpu: sweep,
+            readers,
+        },
     })
 }
 

@@ -2,11 +2,15 @@
 
 use std::net::SocketAddr;
 use std::process::{Child, Command};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use super::http::get;
 use crate::common::{free_address, has_program, lacks, spawn};
+
+/// What does not come in this time does not come at all. After twice as long the program that it scrapes is killed.
+const LATE: Duration = Duration::from_mins(5);
 
 pub(crate) struct Prometheus {
     child: Child,
@@ -71,7 +75,8 @@ impl Prometheus {
 
     /// Waits until an expression has a value.
     pub(crate) fn wait_for_any(&self, expression: &str) {
-        for _ in 0..20_000 {
+        let started = Instant::now();
+        while started.elapsed() < LATE {
             if self.query(expression).is_some() {
                 return;
             }
@@ -90,9 +95,8 @@ impl Prometheus {
 
     /// Waits until an expression has this value.
     pub(crate) fn wait_for(&self, expression: &str, value: &str) {
-        // The program that it scrapes is killed after two minutes.
-        let mut last = None;
-        for _ in 0..100_000 {
+        let (started, mut last) = (Instant::now(), None);
+        while started.elapsed() < LATE {
             last = self.query(expression);
             if last.as_deref() == Some(value) {
                 return;

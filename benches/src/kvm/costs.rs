@@ -2,12 +2,11 @@
 //! and of ten, the difference is the values', the rest the sweep's own.
 
 use std::io;
-use std::time::Duration;
 
 use super::owners::Owners;
 use super::proofs::{Proofs, Way};
-use super::sources::{ROUNDS, SWEEPS, Source};
-use crate::measure::{self, Bench, Pipeline, float};
+use super::sources::Source;
+use crate::measure::{Bench, Pipeline, float};
 use crate::report::say;
 use crate::trees;
 
@@ -16,6 +15,9 @@ const SOURCES: [Source; 3] = [Source::StatsFd, Source::Bpf, Source::Files];
 const FEW: usize = 1;
 const MANY: usize = 10;
 const OTLP: Pipeline = Pipeline::Otlp("none");
+/// Sweeps of a measurement, and rounds: short and many, since other machines disturb this one for seconds.
+const SWEEPS: u64 = if cfg!(debug_assertions) { 5 } else { 50 };
+const ROUNDS: usize = if cfg!(debug_assertions) { 1 } else { 15 };
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +31,7 @@ enum What {
     Through(Source, Pipeline),
 }
 
-/// A sweep of one size.
+/// The median sweep of one size.
 #[derive(Clone, Copy, Debug)]
 struct Sweep {
     values: f64,
@@ -88,8 +90,8 @@ fn proven(proofs: Option<&Proofs>, owners: &Owners) -> io::Result<Vec<(What, Swe
         let Some(proofs) = proofs.filter(|it| it.has(way)) else {
             continue;
         };
-        let cpu = proofs.cpu(way, SWEEPS, owners)?;
-        all.push((What::Proof(way), sweep(owners.count(way == Way::Pass), cpu)));
+        let ns = proofs.sweep(way, SWEEPS, owners)?;
+        all.push((What::Proof(way), sweep(owners.count(way == Way::Pass), ns)));
     }
     Ok(all)
 }
@@ -99,41 +101,33 @@ fn sweeps(bench: &Bench, source: Source, owners: &Owners) -> io::Result<Vec<(Wha
     let mut all = Vec::new();
     let read = if source == Source::Files {
         let cost = bench.floor(&trees::vms()?, SWEEPS)?;
-        sweep(values(&cost), nanos(cost.cpu))
+        let ns = u64::try_from(cost.cpu.as_nanos()).unwrap_or(u64::MAX);
+        sweep(cost.values / SWEEPS, ns / SWEEPS)
     } else {
-        let cost = bench.sweeps(&source.read_alone(), Pipeline::Null, SWEEPS, false)?;
-        sweep(owners.count(source.has_vms()), nanos(cost.readers))
+        let cost = bench.collector(&source.read_alone(), Pipeline::Null, SWEEPS, false)?;
+        sweep(owners.count(source.has_vms()), cost.sweep.readers)
     };
     all.push((What::Read(source), read));
     for pipeline in [Pipeline::Null, Pipeline::Encoded, OTLP] {
-        let cost = bench.sweeps(&source.reading(), pipeline, SWEEPS, false)?;
-        let of = |cpu| sweep(values(&cost), nanos(cpu));
-        all.push((What::Through(source, pipeline), of(cost.cpu)));
+        let cost = bench.collector(&source.reading(), pipeline, SWEEPS, false)?;
+        let of = |ns| sweep(cost.sweep.values, ns);
+        all.push((What::Through(source, pipeline), of(cost.sweep.cpu)));
         if pipeline == Pipeline::Null {
-            all.push((What::Sweep(source), of(cost.readers)));
+            all.push((What::Sweep(source), of(cost.sweep.readers)));
         }
     }
     Ok(all)
 }
 
-/// How many values a sweep had.
-fn values(run: &measure::Cost) -> usize {
-    usize::try_from(run.values / SWEEPS).unwrap_or_default()
-}
-
-fn nanos(cpu: Duration) -> u64 {
-    u64::try_from(cpu.as_nanos()).unwrap_or(u64::MAX)
-}
-
-fn sweep(values: usize, cpu: u64) -> Sweep {
+fn sweep(values: u64, ns: u64) -> Sweep {
     Sweep {
-        values: float(values as u64),
-        ns: float(cpu) / float(SWEEPS),
+        values: float(values),
+        ns: float(ns),
     }
 }
 
 impl Cost {
-    /// The median sweep of one size beside that of the other.
+    /// The median round of one size beside that of the other.
     fn of(all: &[[Sweep; 2]]) -> Cost {
         let median = |size: usize| {
             let mut sweeps: Vec<Sweep> = all.iter().map(|it| it[size]).collect();

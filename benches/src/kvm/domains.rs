@@ -1,8 +1,7 @@
 //! The same of libvirt's domains: what `virsh domstats` shows of them beside this program; the owner is QEMU, by QMP.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
-use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -201,6 +200,6 @@ fn of_process(pid: &str) -> Duration {
     let tasks = fs::read_dir(format!("/proc/{pid}/task"))
         .into_iter()
         .flatten();
-    let tasks = tasks.filter_map(|it| Some(it.ok()?.path()));
-    Duration::from_nanos(tasks.map(|it: PathBuf| on_cpu(&it)).sum())
+    let times = tasks.filter_map(|it| File::open(it.ok()?.path().join("schedstat")).ok());
+    Duration::from_nanos(times.map(|it| on_cpu(&it)).sum())
 }

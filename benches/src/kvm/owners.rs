@@ -51,9 +51,9 @@ impl Owners {
     }
 
     /// How many values a sweep has: of the vCPUs alone, or with those of the VMs themselves.
-    pub(super) fn count(&self, with_vms: bool) -> usize {
+    pub(super) fn count(&self, with_vms: bool) -> u64 {
         let parts = self.values.keys().map(|(_, part, _)| part);
-        parts.filter(|it| with_vms || *it != "vm").count()
+        parts.filter(|it| with_vms || *it != "vm").count() as u64
     }
 }
 

@@ -68,8 +68,8 @@ impl Proofs {
         way != Way::Pass || self.iterator.is_some()
     }
 
-    /// The CPU time of so many sweeps, ns.
-    pub(super) fn cpu(&self, way: Way, sweeps: u64, owners: &Owners) -> io::Result<u64> {
+    /// The CPU time of the median of so many sweeps, ns.
+    pub(super) fn sweep(&self, way: Way, sweeps: u64, owners: &Owners) -> io::Result<u64> {
         let mut command = Command::new(&self.program);
         let name = match way {
             Way::Kept => "kept",
