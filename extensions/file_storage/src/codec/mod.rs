@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! request     = points before it u64 | its points u64 | its time u64 | length of the definitions u32 | definition… | batch…
-//! definition  = 1 table | 2 starts
+//! definition  = 3, its number, table | 4, its number, starts | (format 1, numbered in order) 1, table | 2, table's number, starts
 //! table       = resource, scope's name and version, subsystem, slot | metric… | attributes… | (metric, attributes)…
-//! starts      = table | one difference a row
+//! starts      = how many (not in format 1) | one difference a row
 //! batch       = table | starts | sweep | times | values
 //! times       = 0, one | 1, one difference a row (format 1) | 2, differences, behind each of zero how many rows it is of
 //! ```
@@ -29,8 +29,12 @@ pub(crate) struct Damaged;
 type Decoded<T> = Result<T, Damaged>;
 
 /// What may come in a request's definitions.
-const TABLE: u8 = 1;
-const STARTS: u8 = 2;
+const TABLE: u8 = 3;
+const STARTS: u8 = 4;
+
+/// The same in format 1, where the first is number 0.
+const TABLE_IN_ORDER: u8 = 1;
+const STARTS_IN_ORDER: u8 = 2;
 
 /// Bytes before the definitions.
 const ENVELOPE: usize = 28;

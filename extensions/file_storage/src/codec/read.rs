@@ -1,11 +1,14 @@
 //! Bytes to requests.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use pipeline::{Batch, LogPosition, Sweep, Table, Times, points};
 
-use super::{Damaged, Decoded, ENVELOPE, Input, STARTS, TABLE, table, value};
+use super::{
+    Damaged, Decoded, ENVELOPE, Input, STARTS, STARTS_IN_ORDER, TABLE, TABLE_IN_ORDER, table, value,
+};
 
 /// What is known of a request without decoding it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,11 +48,48 @@ impl Envelope {
 /// Reads the requests of one segment, in order.
 #[derive(Debug, Default)]
 pub(crate) struct Decoder {
-    tables: Vec<Arc<Table>>,
-    starts: Vec<Arc<[u64]>>,
+    tables: Definitions<Arc<Table>>,
+    starts: Definitions<Arc<[u64]>>,
+}
+
+/// What was defined, by its number.
+#[derive(Debug)]
+struct Definitions<T> {
+    all: HashMap<u64, T>,
+    /// The number of the next one, where they are numbered in order; `None` once one may be missing.
+    next: Option<u64>,
+}
+
+impl<T> Default for Definitions<T> {
+    fn default() -> Definitions<T> {
+        Definitions {
+            all: HashMap::new(),
+            next: Some(0),
+        }
+    }
+}
+
+impl<T> Definitions<T> {
+    /// Adds the next one, if its number is known.
+    fn add_in_order(&mut self, it: T) {
+        if let Some(next) = &mut self.next {
+            self.all.insert(*next, it);
+            *next += 1;
+        }
+    }
+
+    /// The one whose number stands there.
+    fn get(&self, input: &mut Input<'_>) -> Decoded<&T> {
+        self.all.get(&input.u64()?).ok_or(Damaged)
+    }
 }
 
 impl Decoder {
+    /// A request was passed over: what it defined is missing.
+    pub(crate) fn passes_over(&mut self) {
+        (self.tables.next, self.starts.next) = (None, None);
+    }
+
     /// Takes in what a payload defines, and leaves its batches.
     pub(crate) fn skip(&mut self, payload: &[u8]) -> Decoded<()> {
         self.definitions(payload).map(drop)
@@ -73,11 +113,21 @@ impl Decoder {
         let mut definitions = Input(rest.bytes(envelope.definitions)?);
         while !definitions.0.is_empty() {
             match definitions.byte()? {
-                TABLE => self.tables.push(table::read(&mut definitions)?),
+                TABLE => {
+                    let number = definitions.u64()?;
+                    let table = table::read(&mut definitions)?;
+                    self.tables.all.insert(number, table);
+                }
                 STARTS => {
-                    let table = definitions.index(self.tables.len())?;
-                    let starts = sums(self.tables[table].len(), &mut definitions)?;
-                    self.starts.push(starts);
+                    let (number, rows) = (definitions.u64()?, definitions.count()?);
+                    let starts = sums(rows, &mut definitions)?;
+                    self.starts.all.insert(number, starts);
+                }
+                TABLE_IN_ORDER => self.tables.add_in_order(table::read(&mut definitions)?),
+                STARTS_IN_ORDER => {
+                    let rows = self.tables.get(&mut definitions)?.len();
+                    let starts = sums(rows, &mut definitions)?;
+                    self.starts.add_in_order(starts);
                 }
                 _ => return Err(Damaged),
             }
@@ -86,8 +136,7 @@ impl Decoder {
     }
 
     fn batch(&self, input: &mut Input<'_>) -> Decoded<Batch> {
-        let table = &self.tables[input.index(self.tables.len())?];
-        let starts = &self.starts[input.index(self.starts.len())?];
+        let (table, starts) = (self.tables.get(input)?, self.starts.get(input)?);
         if starts.len() != table.len() {
             return Err(Damaged);
         }

@@ -79,6 +79,27 @@ fn what_was_written_is_read_again_and_tables_are_written_once() {
 }
 
 #[test]
+fn without_a_request_no_other_one_is_read_as_of_another_table() {
+    // As like each other as devices are.
+    let all = ["a", "b", "c"].map(|it| text::parse(&format!("s/x{{device={it}}} 1 counter")));
+    let all = all.map(|it| it.unwrap().remove(0));
+    let first = all.each_ref().map(|it| vec![later(it, 0)]);
+    let again = all.each_ref().map(|it| vec![later(it, 5)]);
+    let requests = [first, again].concat();
+    let payloads = encode_all(&requests);
+    let mut decoder = Decoder::default();
+    decoder.skip(&payloads[0]).unwrap();
+    decoder.passes_over();
+    let read: Vec<_> = payloads[2..].iter().map(|it| decoder.decode(it)).collect();
+    let read: Vec<_> = read.into_iter().map(|it| it.map(|it| shown(&it))).collect();
+    let expected = requests[2..].iter().map(|it| Ok(shown(it)));
+    let mut expected: Vec<_> = expected.collect();
+    // That of the second one, which it defined.
+    expected[2] = Err(Damaged);
+    assert_eq!(read, expected);
+}
+
+#[test]
 fn a_counter_takes_a_few_bytes_a_point() {
     let lines: Vec<_> = (0..1000).map(|it| format!("s/c{it} 1000000")).collect();
     let batch = &text::parse(&lines.join("\n")).unwrap()[0];

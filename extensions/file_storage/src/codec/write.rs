@@ -45,6 +45,7 @@ impl Encoder {
         let (next_table, table) = (self.next_table, batch.table());
         let known = self.tables.get_or_insert_with(table, || {
             out.push(TABLE);
+            out.count(next_table);
             table::write(table, out);
             KnownTable {
                 number: next_table,
@@ -59,10 +60,11 @@ impl Encoder {
         {
             return (known.number, *number);
         }
-        out.push(STARTS);
-        out.count(known.number);
-        differences(starts, out);
         let number = self.next_starts;
+        out.push(STARTS);
+        out.count(number);
+        out.count(starts.len());
+        differences(starts, out);
         self.next_starts += 1;
         known.starts = Some((number, Arc::clone(starts)));
         (known.number, number)

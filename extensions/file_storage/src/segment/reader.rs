@@ -110,6 +110,7 @@ impl SegmentReader {
                 return Ok(Item::End { torn });
             }
             self.is_damaged = true;
+            self.decoder.passes_over();
         }
         Ok(Item::End { torn: None })
     }
