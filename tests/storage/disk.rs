@@ -1,13 +1,15 @@
 //! The disk is full, or the directory may not be used.
 
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::process::Signal;
 
 use super::failing::assert_recovers;
-use super::{Setting, drain, leave, log_until, stderr};
+use super::{Setting, drain, files, leave, log_until, stderr};
 use crate::common::peer::assert_accounted;
 use crate::common::{
     as_nobody, assert_fault, collector, count, count_after, is_root, lacks, lines_until, signal,
@@ -57,6 +59,42 @@ fn a_full_disk_is_told_once_nothing_is_lost_and_it_goes_on_when_there_is_room() 
     assert_fault(
         "the disk of the queue is full for a while",
         "nothing that has room in memory meanwhile",
+        &rest,
+        &[],
+    );
+}
+
+#[test]
+fn a_disk_that_may_only_be_read_at_the_start_is_told_and_what_is_there_is_sent() {
+    let test = "a_disk_that_may_only_be_read_at_the_start_is_told_and_what_is_there_is_sent";
+    let setting = Setting::new();
+    let directory = setting.directory();
+    let Some(_disk) = SmallDisk::mount(test, &directory) else {
+        return;
+    };
+    leave(&setting, 1000, "");
+    let mut mount = Command::new("mount");
+    mount.args(["-o", "remount,ro"]).arg(&directory);
+    assert!(mount.status().unwrap().success());
+    let waiting = setting.waiting();
+    let _server = setting.serve();
+    let mut child = setting.start("");
+    let mut log = stderr(&mut child);
+    log_until(&mut log, "the queue cannot be written to the disk");
+    while setting.arrived().len() < waiting.len() + 10 {
+        assert!(child.try_wait().unwrap().is_none(), "it has ended");
+        std::thread::yield_now();
+    }
+    signal(&child, Signal::TERM);
+    let mut rest = String::new();
+    log.read_to_string(&mut rest).unwrap();
+    let arrived: BTreeSet<u64> = setting.arrived().into_iter().collect();
+    assert!(waiting.is_subset(&arrived), "{rest}");
+    assert_accounted(&rest);
+    assert_eq!(count(&rest, "points_dropped"), 0, "{rest}");
+    assert_fault(
+        "the disk of the queue may only be read when the program starts",
+        "nothing; what was on it is sent, and comes again at the next start",
         &rest,
         &[],
     );
@@ -190,6 +228,49 @@ fn what_is_more_than_max_size_is_thinned_by_default_so_that_the_whole_outage_sta
         &drained,
         &["coalesced=N"],
     );
+}
+
+#[test]
+fn what_is_thinned_keeps_its_place_also_where_a_series_shows_nothing_for_a_while() {
+    let setting = Setting::new();
+    let more = "max_size: 64KiB";
+    let tree = setting.folder.path().join("tree");
+    // Two requests a sweep: one of them stands behind what is thinned of the other.
+    std::fs::create_dir(tree.join("t")).unwrap();
+    std::fs::write(tree.join("t/c"), "1\n").unwrap();
+    let show = |text: &str| std::fs::write(tree.join("s/sometimes"), text).unwrap();
+    show("1\n");
+    let mut child = setting.start(more);
+    let mut log = stderr(&mut child);
+    let is_thinned = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_thinned.load(Ordering::Relaxed) {
+                for (text, bytes) in [("no number\n", 300), ("1\n", 500)] {
+                    let next = setting.bytes() + bytes;
+                    show(text);
+                    while setting.bytes() < next && !is_thinned.load(Ordering::Relaxed) {
+                        std::thread::yield_now();
+                    }
+                }
+            }
+        });
+        log_until(&mut log, "its sweeps are thinned");
+        is_thinned.store(true, Ordering::Relaxed);
+    });
+    signal(&child, Signal::TERM);
+    let mut rest = String::new();
+    log.read_to_string(&mut rest).unwrap();
+    let drained = drain(&setting, more);
+    assert_accounted(&drained);
+    for log in [&rest, &drained] {
+        assert!(!log.contains("is damaged"), "{log}");
+        let coalesced = count_after(log, "coalesced=");
+        assert_eq!(count(log, "points_dropped"), coalesced, "{log}");
+    }
+    assert!(count_after(&drained, "coalesced=") > 0, "{drained}");
+    let damaged = files(&setting.directory().join("otlp"), "damaged");
+    assert!(damaged.is_empty(), "{damaged:?}");
 }
 
 #[test]

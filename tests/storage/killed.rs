@@ -10,6 +10,7 @@ use super::{Setting, config, drain, kill, leave, log_until, queue, stderr, times
 use crate::common::peer::assert_accounted;
 use crate::common::{self, assert_fault, collector, count, count_after, find_count, signal};
 use crate::otelcol;
+use crate::otelcol::points::ints;
 use crate::otelcol::process::Otelcol;
 
 #[test]
@@ -17,7 +18,7 @@ fn what_the_queue_had_taken_arrives_however_often_the_program_is_killed() {
     let setting = Setting::new();
     let seed = fastrand::u64(..);
     let mut random = fastrand::Rng::with_seed(seed);
-    let (mut taken, mut resent) = (BTreeSet::new(), 0);
+    let (mut taken, mut resent, mut was_slow) = (BTreeSet::new(), 0, false);
     for round in 0..50 {
         let server = random.bool().then(|| setting.serve());
         let mut child = setting.start("");
@@ -27,13 +28,13 @@ fn what_the_queue_had_taken_arrives_however_often_the_program_is_killed() {
                 std::thread::yield_now();
             }
         } else {
-            let len = |path: &std::path::PathBuf| path.metadata().map_or(0, |it| it.len());
-            let bytes: u64 = setting.segments().iter().map(len).sum();
-            setting.wait_for_bytes(bytes + 100 + 80 * more as u64);
+            setting.wait_for_bytes(setting.bytes() + 100 + 80 * more as u64);
         }
         kill(&mut child);
         drop(server);
-        resent += count_resent(&rest(&mut child));
+        let log = rest(&mut child);
+        resent += count_resent(&log);
+        was_slow |= log.contains("the disk is slow");
         taken.extend(setting.waiting());
         assert!(!taken.is_empty() || round < 10, "seed {seed}");
     }
@@ -45,8 +46,9 @@ fn what_the_queue_had_taken_arrives_however_often_the_program_is_killed() {
     // What was on its way each time, as the next program said.
     resent += count_resent(&stderr);
     let twice = (arrived.len() - distinct.len()) as u64;
+    // A disk that takes a second for it is not waited for: what goes then is not marked.
     assert!(
-        twice <= resent && resent <= arrived.len() as u64,
+        (twice <= resent || was_slow) && resent <= arrived.len() as u64,
         "{twice}, {resent} of {}, seed {seed}",
         arrived.len()
     );
@@ -207,28 +209,37 @@ fn a_collector_that_is_away_for_longer_than_memory_holds_gets_all_in_order() {
     let config = config(&tree, &setting.directory(), &otelcol.grpc.to_string(), "");
     otelcol.run();
     let child = collector(&config, &[]);
+    let mut value = 1;
+    let mut count_on = || {
+        value += 1;
+        let next = tree.join("next");
+        std::fs::write(&next, format!("{value}\n")).unwrap();
+        std::fs::rename(next, tree.join("s/c")).unwrap();
+        value
+    };
     for round in 1..=3 {
         let arrived = otelcol::times(&otelcol.requests()).len();
         while otelcol::times(&otelcol.requests()).len() < arrived + 20 {
-            std::thread::yield_now();
+            count_on();
         }
         otelcol.stop(Signal::KILL);
         // Three requests have room in memory, and sixteen before it.
         while setting.waiting().len() < 100 * round {
-            std::thread::yield_now();
+            count_on();
         }
         otelcol.run();
     }
-    let newest = *setting.waiting().last().unwrap();
-    while otelcol::times(&otelcol.requests())
-        .last()
-        .is_none_or(|it| *it < newest)
-    {
+    let last = count_on();
+    while ints(&otelcol.requests(), "s/c").last() != Some(&last) {
         std::thread::yield_now();
     }
     let stderr = common::end(child);
-    let arrived = otelcol::times(&otelcol.end());
-    assert!(arrived.is_sorted(), "in order");
+    let requests = otelcol.end();
+    let (arrived, values) = (otelcol::times(&requests), ints(&requests, "s/c"));
+    assert!(
+        arrived.is_sorted() && values.is_sorted(),
+        "in order: the total is right"
+    );
     let distinct: BTreeSet<u64> = arrived.iter().copied().collect();
     let left = setting.waiting().difference(&distinct).count() as u64;
     assert_eq!(
@@ -240,7 +251,7 @@ fn a_collector_that_is_away_for_longer_than_memory_holds_gets_all_in_order() {
     assert_accounted(&stderr);
     assert_fault(
         "the upstream Collector is killed, and away for longer than memory holds, with the queue on disk",
-        "nothing, and it arrives in order; what it took without saying so comes twice",
+        "nothing, no total either, and it arrives in order; what it took without saying so comes twice",
         &stderr,
         &[],
     );

@@ -81,11 +81,20 @@ impl Setting {
 
     /// The same in this folder.
     fn wait_for_bytes_of(&self, folder: &str, bytes: u64) {
-        let folder = self.directory().join(folder);
-        let len = |path: &PathBuf| path.metadata().map_or(0, |it| it.len());
-        while files(&folder, "segment").iter().map(len).sum::<u64>() < bytes {
+        while self.bytes_of(folder) < bytes {
             std::thread::yield_now();
         }
+    }
+
+    /// How many bytes wait on disk.
+    fn bytes(&self) -> u64 {
+        self.bytes_of("otlp")
+    }
+
+    fn bytes_of(&self, folder: &str) -> u64 {
+        let segments = files(&self.directory().join(folder), "segment");
+        let len = |path: &PathBuf| path.metadata().map_or(0, |it| it.len());
+        segments.iter().map(len).sum()
     }
 }
 

@@ -10,7 +10,7 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use pipeline::{LogPosition, LogRange};
 
@@ -49,34 +49,54 @@ struct Part {
 /// A cursor's file.
 #[derive(Debug)]
 pub(crate) struct CursorFile {
+    path: PathBuf,
+    /// Once it could be opened, or made: a disk that fails at the start may work later.
+    opened: Option<Opened>,
+}
+
+#[derive(Debug)]
+struct Opened {
     file: File,
     generation: u64,
 }
 
 impl CursorFile {
-    /// Opens it or makes it; what it said, `None` if neither slot is whole.
-    pub(crate) fn open(folder: &Path) -> io::Result<(CursorFile, Option<Cursor>)> {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).mode(0o600);
-        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-        options.custom_flags(flags.bits().cast_signed());
-        let file = options.open(folder.join(FILE))?;
-        let read = newest(&file);
-        let generation = read.as_ref().map_or(0, |(generation, _)| *generation);
-        let file = CursorFile { file, generation };
-        Ok((file, read.map(|(_, cursor)| cursor)))
+    /// That of this folder.
+    pub(crate) fn new(folder: &Path) -> CursorFile {
+        CursorFile {
+            path: folder.join(FILE),
+            opened: None,
+        }
     }
 
     /// Writes the slot that is not the newest.
     pub(crate) fn write(&mut self, cursor: &Cursor) -> io::Result<()> {
-        self.generation += 1;
-        let slot = to_bytes(self.generation, cursor);
-        self.file.write_all_at(&slot, slot_at(self.generation))
+        let opened = match &mut self.opened {
+            Some(opened) => opened,
+            none => none.insert(Opened::open(&self.path)?),
+        };
+        opened.generation += 1;
+        let slot = to_bytes(opened.generation, cursor);
+        opened.file.write_all_at(&slot, slot_at(opened.generation))
     }
 
-    /// Returns when it is on the disk itself.
+    /// Returns when it is on the disk itself, if anything was written.
     pub(crate) fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()
+        let opened = self.opened.as_ref();
+        opened.map_or(Ok(()), |it| it.file.sync_data())
+    }
+}
+
+impl Opened {
+    /// Opens it or makes it.
+    fn open(path: &Path) -> io::Result<Opened> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).mode(0o600);
+        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+        options.custom_flags(flags.bits().cast_signed());
+        let file = options.open(path)?;
+        let generation = newest(&file).map_or(0, |(generation, _)| generation);
+        Ok(Opened { file, generation })
     }
 }
 
@@ -246,8 +266,8 @@ mod tests {
     #[test]
     fn the_newest_whole_slot_is_what_it_says() {
         let folder = tempfile::tempdir().unwrap();
-        let (mut file, read) = CursorFile::open(folder.path()).unwrap();
-        assert_eq!(read, None);
+        let mut file = CursorFile::new(folder.path());
+        assert_eq!(read(folder.path()), None);
         let cursor = |end| Cursor {
             end: at(end),
             pending: vec![at(2)..at(3), at(5)..at(end)],
@@ -255,16 +275,16 @@ mod tests {
         };
         for end in 6..10 {
             file.write(&cursor(end)).unwrap();
-            assert_eq!(super::read(folder.path()), Some(cursor(end)));
+            assert_eq!(read(folder.path()), Some(cursor(end)));
         }
         let path = folder.path().join(FILE);
         let mut bytes = std::fs::read(&path).unwrap();
-        bytes[SLOT * usize::from(file.generation % 2 == 1) + 20] ^= 1;
+        // The fourth, in the slot of even ones.
+        bytes[20] ^= 1;
         std::fs::write(&path, &bytes).unwrap();
-        let (_, read) = CursorFile::open(folder.path()).unwrap();
-        assert_eq!(read, Some(cursor(8)), "the one before");
+        assert_eq!(read(folder.path()), Some(cursor(8)), "the one before");
         std::fs::write(&path, vec![7; 2 * SLOT]).unwrap();
-        assert_eq!(super::read(folder.path()), None);
+        assert_eq!(read(folder.path()), None);
     }
 
     #[test]

@@ -52,7 +52,17 @@ pub(crate) fn take_hold(directory: &Path, create: bool, mode: u32) -> Result<Fil
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).mode(0o600);
     options.custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
-    let mut lock = options.open(directory.join(LOCK)).map_err(error)?;
+    let mut lock = options
+        .open(directory.join(LOCK))
+        .or_else(|error| match error.kind() {
+            // What is there can be sent, and one holder of it is enough.
+            io::ErrorKind::ReadOnlyFilesystem => options
+                .write(false)
+                .create(false)
+                .open(directory.join(LOCK)),
+            _ => Err(error),
+        })
+        .map_err(error)?;
     if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
         return Err(in_use(directory, &mut lock));
     }
@@ -69,7 +79,20 @@ pub(crate) fn take_hold(directory: &Path, create: bool, mode: u32) -> Result<Fil
 pub(crate) fn make_folder(path: &Path) -> Result<(), String> {
     match DirBuilder::new().mode(0o700).create(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(unusable(path, &error)),
-        _ => Ok(()),
+        Err(_) => Ok(()),
+        Ok(()) => {
+            let synced = path.parent().map_or(Ok(()), sync_folder);
+            synced.map_err(|error| unusable(path, &error))
+        }
+    }
+}
+
+/// Returns when what a folder has is on the disk itself by its names.
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
+    match File::open(folder)?.sync_all() {
+        // Some file systems know no such thing.
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
+        other => other,
     }
 }
 

@@ -39,10 +39,14 @@ fn look(folder: &Path, log: &mut StoredLog, visit: &mut dyn FnMut(&[Batch])) -> 
     };
     for segment in &found.segments {
         let path = segment.path.display();
-        let opened = SegmentReader::open(&segment.path);
-        let Ok(Ok(mut reader)) = opened else {
-            log.damage.push(format!("{path}: it cannot be read"));
-            continue;
+        let mut reader = match SegmentReader::open(&segment.path) {
+            Ok(Ok(reader)) => reader,
+            // It was sent meanwhile.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            _ => {
+                log.damage.push(format!("{path}: it cannot be read"));
+                continue;
+            }
         };
         loop {
             match reader.next(segment.len, is_pending) {

@@ -43,7 +43,7 @@ pub enum WhenFull {
 }
 
 /// Thins requests that are in order: of 2^n sweeps in a row one is left, and what it does not hold of the others. What is
-/// left of a request may be empty.
+/// left of a request may be empty. None gets a point that it did not have: it has a place in a log.
 pub type Thin = fn(&mut [Vec<Batch>], u32);
 
 /// How many requests and points came before a request, since its log began.

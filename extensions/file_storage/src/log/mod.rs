@@ -17,6 +17,7 @@ use pipeline::{Batch, LogPosition, LogRange, WhenFull, points};
 
 use crate::config::Fsync;
 use crate::cursor::{Cursor, CursorFile};
+use crate::directory::sync_folder;
 use crate::segment::{Header, SegmentReader, SegmentWriter, set_aside};
 
 pub(crate) use read::Read;
@@ -62,6 +63,10 @@ pub(crate) struct Log {
     cursor: Cursor,
     is_cursor_written: bool,
     is_synced: bool,
+    /// Whether the folder is on the disk itself with its newest segment's name.
+    is_folder_synced: bool,
+    /// Why a segment that has ended could not be forced onto the disk; who asks next is told.
+    failed_sync: Option<io::Error>,
     warnings: Warnings,
     when_full: WhenFull,
 }
@@ -77,30 +82,32 @@ impl Log {
         warnings: Warnings,
         when_full: WhenFull,
     ) -> Result<Log, String> {
-        let error = |error: io::Error| format!("cannot use {}: {error}", folder.display());
         let found = recover(folder, true)?;
         for damage in &found.damage {
             warnings.warn_again(DAMAGED, damage);
         }
-        let (cursor_file, _) = CursorFile::open(folder).map_err(error)?;
         let mut log = Log {
             folder: folder.to_owned(),
             settings,
             segments: found.segments,
             writer: None,
             reader: None,
-            cursor_file,
+            cursor_file: CursorFile::new(folder),
             cursor: found.cursor,
             is_cursor_written: false,
             is_synced: true,
+            is_folder_synced: true,
+            failed_sync: None,
             warnings,
             when_full,
         };
-        // Both slots, so that there is room for them from now on.
-        for _ in 0..2 {
-            log.cursor_file.write(&log.cursor).map_err(error)?;
+        // Both slots, so that there is room for them from now on. A disk that fails now may work later.
+        if let Err(error) = log.cursor_file.write(&log.cursor)
+            && error.kind() == io::ErrorKind::PermissionDenied
+        {
+            return Err(format!("cannot use {}: {error}", folder.display()));
         }
-        log.remove_what_is_sent();
+        log.write_cursor();
         Ok(log)
     }
 
@@ -146,6 +153,7 @@ impl Log {
                     thinned: 0,
                 };
                 let writer = SegmentWriter::create(&self.folder, header)?;
+                self.is_folder_synced = false;
                 self.segments.push_back(Segment {
                     path: writer.path().to_owned(),
                     header,
@@ -184,8 +192,11 @@ impl Log {
         let Some(writer) = self.writer.take() else {
             return;
         };
-        if self.settings.fsync != Fsync::Never && writer.sync().is_err() {
+        if self.settings.fsync != Fsync::Never
+            && let Err(error) = writer.sync()
+        {
             self.is_synced = false;
+            self.failed_sync = Some(error);
         }
         if writer.len() == Header::LEN as u64
             && let Some(empty) = self.segments.pop_back()
@@ -314,11 +325,22 @@ impl Log {
     /// Returns when all that was appended is on the disk itself. After an error nobody knows: the log goes on in a new segment.
     pub(crate) fn sync(&mut self) -> io::Result<()> {
         self.is_synced = true;
+        let failed = self.failed_sync.take().map_or(Ok(()), Err);
         let result = self.writer.as_ref().map_or(Ok(()), SegmentWriter::sync);
+        let result = result.and_then(|()| self.sync_folder());
         if result.is_err() {
             self.writer = None;
         }
-        result
+        failed.and(result)
+    }
+
+    /// Returns when the names of the segments are on the disk itself too.
+    fn sync_folder(&mut self) -> io::Result<()> {
+        if !self.is_folder_synced {
+            sync_folder(&self.folder)?;
+            self.is_folder_synced = true;
+        }
+        Ok(())
     }
 
     /// Ends it. Where nothing is left to be sent, no segment is left either.

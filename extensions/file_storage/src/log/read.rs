@@ -11,11 +11,11 @@ pub(crate) struct Read {
     pub(crate) requests: Vec<(LogPosition, Vec<Batch>)>,
     /// What is before was read, or cannot be.
     pub(crate) next: LogPosition,
-    /// How many points of what cannot be read were thinned.
+    /// How many points of what cannot be read were thinned. Where the segment is damaged too, nobody knows: none.
     pub(crate) thinned: u64,
 }
 
-const UNREADABLE: &str = "records of it cannot be read";
+pub(super) const UNREADABLE: &str = "records of it cannot be read";
 
 impl Log {
     /// Reads requests of this range from its start on, of so many points together, but one at least.
@@ -35,7 +35,8 @@ impl Log {
             let read = self.read_segment(index, next, range.end);
             // What is missing up to there cannot be read.
             let found = read.as_ref().map_or(after.min(range.end), |(at, _)| *at);
-            if self.segments[index].header.thinned > 0 {
+            let segment = &self.segments[index];
+            if segment.header.thinned > 0 && !segment.is_damaged {
                 thinned += found.points.saturating_sub(next.points);
             }
             next = found;

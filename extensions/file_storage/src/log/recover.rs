@@ -59,11 +59,25 @@ pub(crate) fn recover(folder: &Path, mends: bool) -> Result<Found, String> {
     Ok(found)
 }
 
+/// Whether there is something, but no file.
+fn is_no_file(error: &io::Error) -> bool {
+    let (link, socket) = (rustix::io::Errno::LOOP, rustix::io::Errno::NXIO);
+    [link, socket]
+        .map(|it| Some(it.raw_os_error()))
+        .contains(&error.raw_os_error())
+}
+
 impl Found {
     fn add(&mut self, folder: &Path, number: u64, mends: bool) -> Result<(), String> {
         let path = folder.join(crate::segment::file_name(number));
         let at = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-        let opened = SegmentReader::open(&path).map_err(|error| at(&error))?;
+        let opened = match SegmentReader::open(&path) {
+            // A link, a socket.
+            Err(error) if is_no_file(&error) => Err(HeaderError::Foreign),
+            // Who only looks does so beside a program that removes what it has sent.
+            Err(error) if !mends && error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            other => other.map_err(|error| at(&error))?,
+        };
         let before = self.segments.back().map(|it| it.header.start);
         let header = opened.map(|it| it.header()).and_then(|header| {
             let is_in_order = before.is_none_or(|it| it.points <= header.start.points);
@@ -87,14 +101,15 @@ impl Found {
                     at(&newer)
                 ));
             }
+            // Where the disk does not let it be mended, it is not read all the same.
             Err(HeaderError::Short) if mends => {
-                std::fs::remove_file(&path).map_err(|error| at(&error))?;
+                let _ = std::fs::remove_file(&path);
             }
             Err(HeaderError::Short) => {}
             Err(HeaderError::Foreign) => {
                 self.damage.push(at(&HeaderError::Foreign));
-                if mends {
-                    set_aside(&path).map_err(|error| at(&error))?;
+                if mends && let Err(error) = set_aside(&path) {
+                    self.damage.push(at(&error));
                 }
             }
         }
@@ -132,9 +147,9 @@ impl Found {
                     let torn = torn.filter(|_| reader.position() >= known_end);
                     if let Some(whole) = torn {
                         last.len = whole;
-                        if mends {
-                            let file = OpenOptions::new().write(true).open(&last.path)?;
-                            file.set_len(whole)?;
+                        // Nothing behind that is read, whether it can be cut off or not.
+                        if mends && let Ok(file) = OpenOptions::new().write(true).open(&last.path) {
+                            let _ = file.set_len(whole);
                         }
                     }
                     return Ok(reader.position());

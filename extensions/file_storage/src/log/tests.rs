@@ -288,6 +288,43 @@ fn a_flipped_bit_costs_no_more_than_its_request_and_the_file_is_set_aside() {
 }
 
 #[test]
+fn where_the_definition_of_a_table_is_damaged_no_other_table_stands_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = open(folder.path());
+    // As like each other as devices are.
+    let devices = ["a", "b", "c"].map(|device| {
+        let mut parsed = text::parse(&format!("s/x{{device={device}}} 1 counter")).unwrap();
+        vec![parsed.remove(0)]
+    });
+    let shown = |request: &[Batch]| format!("{:?}", request[0].table().series()[0].attributes);
+    let mut lengths = Vec::new();
+    for request in devices.iter().chain(&devices) {
+        log.append(log.cursor().end, request, 0).unwrap();
+        lengths.push(segments(folder.path())[0].metadata().unwrap().len());
+    }
+    let all = LogPosition::default()..log.cursor().end;
+    drop(log);
+    let segment = segments(folder.path()).remove(0);
+    let whole = std::fs::read(&segment).unwrap();
+    let second = usize::try_from(lengths[0]).unwrap()..usize::try_from(lengths[1]).unwrap();
+    for byte in second {
+        let mut flipped = whole.clone();
+        flipped[byte] ^= 1;
+        std::fs::remove_dir_all(folder.path()).unwrap();
+        std::fs::create_dir(folder.path()).unwrap();
+        std::fs::write(&segment, &flipped).unwrap();
+        let mut log = open(folder.path());
+        let read = log.read(&all, u64::MAX).requests;
+        let read: Vec<_> = read
+            .iter()
+            .map(|it| (it.0.requests, shown(&it.1)))
+            .collect();
+        let expected = [(0, 0), (2, 2), (3, 0), (5, 2)].map(|(at, of)| (at, shown(&devices[of])));
+        assert_eq!(read, expected, "byte {byte}");
+    }
+}
+
+#[test]
 fn what_is_no_segment_is_set_aside_and_what_is_newer_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let mut log = open(folder.path());
@@ -295,13 +332,20 @@ fn what_is_no_segment_is_set_aside_and_what_is_newer_is_refused() {
     drop(log);
     let foreign = folder.path().join(crate::segment::file_name(3));
     std::fs::write(&foreign, "a text of somebody").unwrap();
+    let link = folder.path().join(crate::segment::file_name(4));
+    std::os::unix::fs::symlink("/etc/passwd", &link).unwrap();
+    let socket = folder.path().join(crate::segment::file_name(5));
+    std::os::unix::net::UnixListener::bind(&socket).unwrap();
     std::fs::write(folder.path().join("cursor"), "another text").unwrap();
     let found = recover(folder.path(), false).unwrap();
-    assert_eq!(found.damage.len(), 1);
+    assert_eq!(found.damage.len(), 3);
     assert!(foreign.exists(), "who only looks changes nothing");
     let mut log = open(folder.path());
     assert_eq!(pending(&mut log), [0, 1, 2]);
-    assert!(foreign.with_extension("segment.damaged").exists());
+    for it in [foreign, link, socket] {
+        let aside = it.with_extension("segment.damaged");
+        assert!(aside.symlink_metadata().is_ok(), "{}", aside.display());
+    }
     drop(log);
     let segment = segments(folder.path()).remove(0);
     let mut bytes = std::fs::read(&segment).unwrap();
@@ -337,6 +381,44 @@ fn thin(requests: &mut [Vec<Batch>], times: u32) {
     let is_last = |request: &Vec<Batch>| (request[0].sweep().number + 1).is_multiple_of(1 << times);
     let others = requests.iter_mut().filter(|it| !is_last(it));
     others.for_each(Vec::clear);
+}
+
+#[test]
+fn what_is_damaged_is_not_thinned_but_named_and_set_aside() {
+    let folder = tempfile::tempdir().unwrap();
+    let warnings = Warnings::new(&"test".into());
+    let mut log = Log::open(folder.path(), SMALL, warnings, WhenFull::Thin(thin)).unwrap();
+    while segments(folder.path()).len() < 4 {
+        append(&mut log, 1);
+    }
+    let damaged = segments(folder.path()).remove(1);
+    let mut bytes = std::fs::read(&damaged).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&damaged, &bytes).unwrap();
+    for _ in 0..5000 {
+        append(&mut log, 1);
+        let all = LogPosition::default()..log.cursor().end;
+        log.keep(vec![all], Vec::new());
+        assert_eq!(log.cut(0), None, "nothing was dropped");
+    }
+    assert_eq!(std::fs::read(&damaged).unwrap(), bytes, "it stays as it is");
+    let end = log.cursor().end;
+    let (mut next, mut thinned, mut left) = (at(0), 0, 0);
+    while next < end {
+        let read = log.read(&(next..end), 1000);
+        left += read.requests.len() as u64;
+        thinned += read.thinned;
+        next = read.next;
+    }
+    assert_eq!(
+        thinned,
+        end.points - 3 * (left + 1),
+        "but for one, which is lost"
+    );
+    keep(&mut log, &[]);
+    let aside = damaged.with_extension("segment.damaged");
+    assert_eq!(std::fs::read(aside).unwrap(), bytes);
 }
 
 #[test]

@@ -33,7 +33,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::accounting::Accounting;
-use super::queue;
+use super::queue::{self, GiveWay};
 use crate::config::Overflow;
 use crate::processor::Request;
 
@@ -290,7 +290,7 @@ pub(super) fn keep(request: &Request) -> u64 {
     kept.sum()
 }
 
-/// What the log thins requests by.
+/// What the log thins requests by: each has a place there, and may be in memory too.
 pub(crate) fn thin(requests: &mut [Request], shift: u32) {
-    queue::thin(requests.iter_mut(), shift);
+    queue::thin(requests.iter_mut(), shift, GiveWay::InPlace);
 }

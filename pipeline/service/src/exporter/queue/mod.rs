@@ -7,7 +7,7 @@ mod otlp_size;
 
 use lanes::{Joining, Lanes};
 
-pub(super) use coalesce::{Thinned, thin};
+pub(super) use coalesce::{GiveWay, Thinned, thin};
 pub(super) use memory::MemoryQueue;
 pub(super) use otlp_size::OtlpSizes;
 

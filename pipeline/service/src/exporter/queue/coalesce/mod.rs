@@ -25,6 +25,15 @@ use pair::Pair;
 /// two tables have one slot.
 const KEPT: &str = "#kept";
 
+/// How a point gives way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum GiveWay {
+    /// It goes, or into a later request: to where its series shows nothing, or into a later delta.
+    Merging,
+    /// It goes, or stays where it is: for requests of which another holder may have the whole, or that have no room to grow.
+    InPlace,
+}
+
 /// What was thinned.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in super::super) struct Thinned {
@@ -53,6 +62,7 @@ fn slot_of(batch: &Batch) -> Arc<str> {
 pub(in super::super) fn thin<'a>(
     requests: impl Iterator<Item = &'a mut Request>,
     shift: u32,
+    how: GiveWay,
 ) -> Thinned {
     let mut slots: HashMap<Arc<str>, Vec<&mut Batch>> = HashMap::new();
     let mut requests: Vec<&mut Request> = requests.collect();
@@ -62,7 +72,7 @@ pub(in super::super) fn thin<'a>(
     }
     let mut thinned = Thinned::default();
     for mut batches in slots.into_values() {
-        let (points, interval) = thin_table(&mut batches, shift);
+        let (points, interval) = thin_table(&mut batches, shift, how);
         thinned.points += points;
         thinned.interval = thinned.interval.max(interval);
     }
@@ -73,7 +83,7 @@ pub(in super::super) fn thin<'a>(
 }
 
 /// Thins the sweeps of one table. How many points gave way, and the time between the sweeps that are left.
-fn thin_table(batches: &mut [&mut Batch], shift: u32) -> (u64, Duration) {
+fn thin_table(batches: &mut [&mut Batch], shift: u32, how: GiveWay) -> (u64, Duration) {
     let sweeps = (0..batches.len()).filter(|index| !is_kept(batches[*index]));
     let sweeps: Vec<usize> = sweeps.collect();
     let window = |index: usize| batches[index].sweep().number >> shift;
@@ -99,7 +109,7 @@ fn thin_table(batches: &mut [&mut Batch], shift: u32) -> (u64, Duration) {
             before.follow(batch.table());
             let between = before.first_of(&batches[index + 1..*next]);
             let pair = Pair::new(&before, between, &batch, batches[*next]);
-            let result = pair.give_way();
+            let result = pair.give_way(how);
             (*batches[index], *batches[*next]) = (result.older, result.newer);
             gone += result.gone;
             moved = result.moved;

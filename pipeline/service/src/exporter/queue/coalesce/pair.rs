@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use pipeline::{Batch, Kind, Table, Times, Value};
 
-use super::KEPT;
 use super::last_points::LastPoints;
 use super::point::{self, Older, Point};
 use super::rows::TableIndex;
+use super::{GiveWay, KEPT};
 
 /// Two sweeps, and what is known around them.
 pub(super) struct Pair<'a> {
@@ -55,13 +55,14 @@ impl<'a> Pair<'a> {
         }
     }
 
-    pub(super) fn give_way(self) -> GivenWay {
+    pub(super) fn give_way(self, how: GiveWay) -> GivenWay {
         let (mut gone, mut moved) = (0, Vec::new());
         let (mut kept, mut changes) = (Vec::new(), Vec::new());
         for (row, series) in self.older.table().series().iter().enumerate() {
             let this = Point::of(self.older, row);
             match self.fate(row, &series.kind) {
                 (Older::Gone, _) => gone += u64::from(!matches!(this.value, Value::Absent)),
+                (Older::Moved | Older::Added(_), _) if how == GiveWay::InPlace => kept.push(row),
                 (Older::Moved, Some(at)) => {
                     moved.push(row);
                     changes.push(Change::new(at, this, this.time, this.value.clone()));

@@ -7,7 +7,7 @@ use std::time::Duration;
 use pipeline::formats::text;
 use pipeline::{Batch, Kind, Series, Sweep, Table, Temporality, Times, Value, points};
 
-use super::thin;
+use super::{GiveWay, thin};
 use crate::processor::Request;
 
 /// What a backend knows of a series.
@@ -224,7 +224,8 @@ fn value(kind: &Kind, count: i64) -> Value {
 #[test]
 fn what_a_backend_adds_up_after_an_outage_is_what_it_would_have_added_up_without_it() {
     let (mut gone, mut all) = (0, 0);
-    for seed in 0..3000 {
+    for seed in 0..6000 {
+        let how = [GiveWay::Merging, GiveWay::InPlace][usize::from(seed % 2 == 1)];
         let mut tree = Tree::new(seed);
         // A part was sent before the outage.
         let sent = tree.random.usize(..3);
@@ -236,13 +237,18 @@ fn what_a_backend_adds_up_after_an_outage_is_what_it_would_have_added_up_without
             waiting.push(request);
             if tree.random.u8(..6) == 0 {
                 let shift = tree.random.u32(1..5);
-                let before: u64 = waiting.iter().map(|it| points(it)).sum();
-                let thinned = thin(waiting.iter_mut(), shift);
-                let after: u64 = waiting.iter().map(|it| points(it)).sum();
+                let before: Vec<u64> = waiting.iter().map(|it| points(it)).collect();
+                let thinned = thin(waiting.iter_mut(), shift, how);
+                let after: Vec<u64> = waiting.iter().map(|it| points(it)).collect();
                 assert_eq!(
-                    before,
-                    after + thinned.points,
+                    before.iter().sum::<u64>(),
+                    after.iter().sum::<u64>() + thinned.points,
                     "seed {seed}: all is counted"
+                );
+                let grow = before.iter().zip(&after).any(|(a, b)| a < b);
+                assert!(
+                    !grow || how == GiveWay::Merging,
+                    "seed {seed}: each has room in its place"
                 );
                 gone += thinned.points;
             }
@@ -271,7 +277,7 @@ fn of_sweeps_without_resets_one_is_left_of_each_window_and_the_first_and_the_las
         vec![Batch::new(table, starts, Times::One(number), values, sweep)]
     };
     let mut waiting: Vec<Request> = (0..100).map(sweep).collect();
-    let thinned = thin(waiting.iter_mut(), 3);
+    let thinned = thin(waiting.iter_mut(), 3, GiveWay::InPlace);
     let left = waiting.iter().flatten().map(|it| it.sweep().number);
     let left: Vec<u64> = left.collect();
     assert_eq!(left, [0, 7, 15, 23, 31, 39, 47, 55, 63, 71, 79, 87, 95, 99]);

@@ -2,7 +2,7 @@
 
 use pipeline::points;
 
-use super::super::{Thinned, Used, coalesce};
+use super::super::{GiveWay, Thinned, Used, coalesce};
 use super::MemoryQueue;
 use crate::processor::Request;
 
@@ -37,7 +37,7 @@ impl MemoryQueue {
         let (enough, widest) = (self.limit.part(3, 4), self.widest());
         loop {
             let requests = self.waiting.values_mut().map(|it| &mut it.request);
-            let now = coalesce::thin(requests, self.shift);
+            let now = coalesce::thin(requests, self.shift, GiveWay::Merging);
             thinned.points += now.points;
             thinned.interval = thinned.interval.max(now.interval);
             self.weigh_all();
