@@ -12,8 +12,9 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use crate::log::{Log, Settings};
 use crate::thread::LogThread;
 
-/// So many requests may wait to be written: a disk that is slower does not get more.
-const MAX_WAITING: u64 = 1024;
+/// So many requests may wait to be written, and so many points: a disk that is slower does not get more.
+const MAX_WAITING: usize = 1024;
+const MAX_POINTS_WAITING: u64 = 1 << 22;
 
 /// What a log is asked for.
 #[derive(Debug)]
@@ -35,8 +36,10 @@ pub(crate) struct LogHandle {
     tried: Vec<LogRange>,
     end: LogPosition,
     replay: Replay,
-    /// Requests that were handed over, and not told of yet.
-    waiting: u64,
+    /// The points of each request that was handed over, and was not told of yet.
+    waiting: VecDeque<u64>,
+    /// All of them.
+    points_waiting: u64,
     /// What the thread does not know of yet.
     asked: Vec<Command>,
     /// What was done, and not told yet.
@@ -71,7 +74,8 @@ pub(crate) fn spawn(
         tried,
         end,
         replay,
-        waiting: 0,
+        waiting: VecDeque::new(),
+        points_waiting: 0,
         asked: Vec::new(),
         done: VecDeque::new(),
         commands: Some(commands),
@@ -100,14 +104,17 @@ impl RequestLog for LogHandle {
     }
 
     fn append(&mut self, request: &[Batch]) -> LogPosition {
-        let at = self.end;
-        self.end = at.after(points(request));
-        self.waiting += 1;
+        let (at, count) = (self.end, points(request));
+        self.end = at.after(count);
+        let has_room = self.waiting.len() < MAX_WAITING
+            && (self.waiting.is_empty() || self.points_waiting + count <= MAX_POINTS_WAITING);
+        self.waiting.push_back(count);
+        self.points_waiting += count;
         let append = Command::Append(at, request.to_vec());
-        if self.waiting > MAX_WAITING {
-            self.refuse([append]);
-        } else {
+        if has_room {
             self.asked.push(append);
+        } else {
+            self.refuse([append]);
         }
         at
     }
@@ -136,7 +143,8 @@ impl RequestLog for LogHandle {
             }
         };
         if matches!(event, LogEvent::Appended { .. }) {
-            self.waiting -= 1;
+            // Which one does not matter: each is told of once.
+            self.points_waiting -= self.waiting.pop_front().unwrap_or_default();
         }
         event
     }
@@ -205,7 +213,8 @@ mod tests {
             tried: Vec::new(),
             end: LogPosition::default(),
             replay: Replay::Oldest,
-            waiting: 0,
+            waiting: VecDeque::new(),
+            points_waiting: 0,
             asked: Vec::new(),
             done: VecDeque::new(),
             commands: Some(commands),

@@ -134,9 +134,13 @@ impl SendingQueue {
         self.queue_size.unwrap_or(QUEUE_SIZE).get()
     }
 
-    /// What its values take in memory at the most.
+    /// What its values take in memory at the most; with `storage` all of it is on disk besides, and need not be in memory.
     pub(crate) fn max_bytes(&self) -> usize {
-        self.queue_size.map_or(QUEUE_BYTES, |_| usize::MAX)
+        if self.queue_size.is_none() || self.storage.is_some() {
+            QUEUE_BYTES
+        } else {
+            usize::MAX
+        }
     }
 
     /// What it does when it is full, for an exporter with these defaults.

@@ -4,7 +4,11 @@ use std::collections::VecDeque;
 
 use pipeline::{LogPosition, LogRange, points};
 
+use super::super::queue::{GiveWay, thin};
 use crate::processor::Request;
+
+/// What waits is made no coarser than one sweep of 2^`MAX_SHIFT`.
+const MAX_SHIFT: u32 = 20;
 
 /// What waits, and where.
 pub(super) enum Waiting {
@@ -14,12 +18,23 @@ pub(super) enum Waiting {
     InMemory(Request),
 }
 
+impl Waiting {
+    fn request(&mut self) -> Option<&mut Request> {
+        match self {
+            Waiting::OnDisk(_) => None,
+            Waiting::InMemory(request) => Some(request),
+        }
+    }
+}
+
 /// Requests that wait, in order.
 #[derive(Default)]
 pub(super) struct Behind {
     all: VecDeque<Waiting>,
     /// How many points are in memory.
     points_in_memory: u64,
+    /// How coarse these are: one sweep of 2^`shift` is left, once there were too many.
+    shift: u32,
 }
 
 impl Behind {
@@ -45,6 +60,31 @@ impl Behind {
         self.all.push_back(Waiting::InMemory(request));
     }
 
+    /// Thins the sweeps that are in memory, until there are three quarters of so many points at the most, or they can become
+    /// no coarser. How many points gave way.
+    pub(super) fn thin(&mut self, max: u64) -> u64 {
+        let before = self.points_in_memory;
+        while self.points_in_memory > max / 4 * 3 && self.shift < MAX_SHIFT {
+            self.shift += 1;
+            // What is on disk in between is not seen, and may have a reset.
+            let is_on_disk = |it: &Waiting| matches!(it, Waiting::OnDisk(_));
+            let runs = self.all.make_contiguous().split_mut(is_on_disk);
+            self.points_in_memory = 0;
+            for run in runs {
+                thin(
+                    run.iter_mut().filter_map(Waiting::request),
+                    self.shift,
+                    GiveWay::InPlace,
+                );
+                let left = run.iter_mut().filter_map(Waiting::request);
+                self.points_in_memory += left.map(|it| points(it)).sum::<u64>();
+            }
+        }
+        let is_empty = |it: &Waiting| matches!(it, Waiting::InMemory(it) if it.is_empty());
+        self.all.retain(|it| !is_empty(it));
+        before - self.points_in_memory
+    }
+
     /// What is first on disk, if it is the first of all.
     pub(super) fn first_range(&self) -> Option<&LogRange> {
         match self.all.front() {
@@ -62,6 +102,9 @@ impl Behind {
             return None;
         };
         self.points_in_memory -= points(&request);
+        if self.points_in_memory == 0 {
+            self.shift = 0;
+        }
         Some(request)
     }
 

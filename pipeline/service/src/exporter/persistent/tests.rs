@@ -7,8 +7,8 @@ use std::time::Duration;
 use pipeline::formats::text;
 use pipeline::telemetry::Counters;
 use pipeline::{
-    Batch, ComponentStatus, LogEvent, LogPosition, LogRange, Replay, RequestLog, async_trait,
-    points,
+    Batch, ComponentStatus, LogEvent, LogPosition, LogRange, Replay, RequestLog, Sweep, Times,
+    Value, async_trait, points,
 };
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -251,6 +251,50 @@ async fn what_a_full_disk_does_not_take_goes_on_from_memory_and_is_lost_at_the_e
     let (handed, dropped) = ("points_handed", "points_dropped");
     assert_eq!(queue.counters.total(handed), 2000);
     assert_eq!(queue.counters.total(dropped) + from.len() as u64, 2000 - 3);
+}
+
+/// A sweep of a counter for each of a thousand devices.
+fn sweep(of: &Batch, number: u64) -> Request {
+    let (table, starts) = (Arc::clone(of.table()), Arc::clone(of.starts_unix_nano()));
+    let values = vec![Value::Int(number.cast_signed()); table.len()];
+    let sweep = Sweep::new(number, Duration::from_secs(1), true);
+    vec![Batch::new(table, starts, Times::One(number), values, sweep)]
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_full_disk_does_not_take_becomes_coarser_before_any_of_it_is_dropped() {
+    let mut queue = start(Disk::IsFull, 0);
+    let lines: Vec<_> = (0..1000)
+        .map(|it| format!("s/c{{device={it}}} 0 counter"))
+        .collect();
+    let first = text::parse(&lines.join("\n")).expect("points").remove(0);
+    for number in 0..4000 {
+        queue
+            .to
+            .send(sweep(&first, number))
+            .await
+            .expect("it takes it");
+    }
+    let mut numbers = Vec::new();
+    loop {
+        let requests = queue.all_that_come().await;
+        if requests.is_empty() {
+            break;
+        }
+        numbers.extend(requests.iter().map(|it| it[0].sweep().number));
+    }
+    assert!(
+        numbers.is_sorted() && numbers.last() == Some(&3999),
+        "{numbers:?}"
+    );
+    let widest = numbers.windows(2).map(|it| it[1] - it[0]).max();
+    assert!(widest > Some(1) && widest <= Some(8), "{numbers:?}");
+    let total = |name: &str| queue.counters.total(name);
+    assert_eq!(
+        total("points_dropped") + 1000 * numbers.len() as u64,
+        4_000_000
+    );
+    assert_eq!((queue.counters.lost(), queue.kept()), (0, 0));
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,6 +6,7 @@ use pipeline::telemetry::DropReason;
 use pipeline::{Batch, LogPosition, LogRange, points};
 use tokio::time::Instant;
 
+use super::super::overflow::COALESCED;
 use super::{MAX_POINTS_IN_MEMORY, PersistentQueue, SLOW};
 use crate::config::Overflow;
 use crate::processor::Request;
@@ -32,12 +33,16 @@ impl PersistentQueue {
         }
     }
 
-    /// What the disk does not have waits in memory, as long as that is not too much.
+    /// What the disk does not have waits in memory, more coarsely where that is much, as long as it is not too much.
     pub(super) fn wait_in_memory(&mut self, request: Request, range: LogRange) {
         let count = points(&request);
-        let has_room = self.behind.points_in_memory() + count <= MAX_POINTS_IN_MEMORY;
+        if !self.has_room_without_disk(count) && self.overflow == Overflow::Coalesce {
+            let thinned = self.behind.thin(MAX_POINTS_IN_MEMORY);
+            self.accounting.unqueued(thinned);
+            self.accounting.dropped_silently(thinned, COALESCED);
+        }
         // What blocks was taken while there was room.
-        if has_room || self.overflow == Overflow::Block {
+        if self.has_room_without_disk(count) || self.overflow == Overflow::Block {
             let start = range.start;
             let request = self.with_receipt(request, range, false);
             let receipt = request.first().and_then(Batch::receipt);
@@ -50,6 +55,10 @@ impl PersistentQueue {
         self.accounting.unqueued(count);
         self.accounting
             .dropped(count, DropReason::QUEUE_FULL, message, "");
+    }
+
+    fn has_room_without_disk(&self, points: u64) -> bool {
+        self.behind.points_in_memory() + points <= MAX_POINTS_IN_MEMORY
     }
 
     /// The disk has dealt with a request that it took too long for.
