@@ -20,11 +20,11 @@ const NEW: &str = "new";
 
 /// What became of two segments.
 enum Rewritten {
-    /// They are one, and gave room.
+    /// They are one now, which is smaller.
     Smaller,
-    /// They are as they were: it would give none,
+    /// They are as they were: one of both would hardly be smaller.
     NotSmaller,
-    /// or one of them is damaged, which is known from now on.
+    /// They are as they were: one of them is damaged, which is known from now on.
     Damaged,
 }
 
@@ -94,8 +94,11 @@ impl Log {
             });
         }
         std::fs::rename(&path, &self.segments[at].path)?;
-        if self.settings.fsync != Fsync::Never {
-            sync_folder(&self.folder)?;
+        // Else a power failure could take the newer one before the older one has it.
+        if self.settings.fsync != Fsync::Never
+            && let Err(error) = sync_folder(&self.folder)
+        {
+            (self.is_synced, self.failed_sync) = (false, Some(error));
         }
         self.reader = None;
         if let Some(newer) = self.segments.remove(at + 1) {

@@ -376,6 +376,17 @@ fn a_request_that_fails_to_be_written_leaves_the_others_and_those_after_it() {
     assert_eq!(numbers(&mut log, &[at(0)..at(5)]), [0, 1, 2, 4]);
 }
 
+#[test]
+fn what_could_not_be_forced_onto_the_disk_as_a_segment_ended_is_told_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = open(folder.path());
+    append(&mut log, 1);
+    log.failed_sync = Some(std::io::ErrorKind::StorageFull.into());
+    let error = log.sync().expect_err("the request before is not there");
+    assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
+    assert!(log.sync().is_ok() && log.is_synced());
+}
+
 /// Of 2^n requests in a row the last one stays.
 fn thin(requests: &mut [Vec<Batch>], times: u32) {
     let is_last = |request: &Vec<Batch>| (request[0].sweep().number + 1).is_multiple_of(1 << times);
