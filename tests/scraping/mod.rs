@@ -1,5 +1,6 @@
 //! The exporter `prometheus`, scraped: by hand, by Prometheus' own tools, and by a real Prometheus.
 
+mod expiration;
 pub(crate) mod http;
 mod restart;
 mod served;

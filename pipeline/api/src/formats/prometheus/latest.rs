@@ -62,7 +62,7 @@ impl Latest {
         settings: &Settings,
     ) -> Vec<(u32, Refusal)> {
         let now = Instant::now();
-        self.interval = (now - self.since).max(batch.sweep().tick);
+        self.interval = (now - self.since).max(batch.sweep().interval);
         self.since = now;
         self.is_new = true;
         self.next = Some(Values::of(batch));
@@ -119,6 +119,18 @@ impl Latest {
         let all = self.without_line.iter().filter(|(_, why)| why.is_some());
         self.refused = all.map(|(row, _)| *row).collect();
         refused
+    }
+
+    /// It is shown no more, until it shows something again.
+    pub(super) fn expire(&mut self, lines: &mut Lines) {
+        let (published, next) = (self.published.take(), self.next.take());
+        if published.is_none() && next.is_none() {
+            return;
+        }
+        self.release(lines);
+        let rows = 0..u32::try_from(self.rows.series.len()).unwrap_or(u32::MAX);
+        self.without_line = rows.map(|row| (row, None)).collect();
+        self.refused = Arc::default();
     }
 
     /// Counts the points of rows that were refused a line.

@@ -129,14 +129,24 @@ impl Exposition {
         self.retain(|is_gone, latest| !is_gone || latest.is_new);
     }
 
-    /// Forgets the tables that have not shown anything for so long, and for three of their intervals; and those that have
-    /// gone, if all of their series have ended.
+    /// Shows no more of the tables that have not shown anything for so long, and for three of their intervals: those that have
+    /// gone are forgotten; of others it is known on how often they come. Forgets those that have gone, too, if all of their
+    /// series have ended.
     pub fn forget_expired(&mut self, expiration: Duration) {
         let now = Instant::now();
-        self.retain(|is_gone, latest| {
-            let longest = expiration.max(latest.interval * MIN_INTERVALS);
+        let lines = &mut self.lines;
+        self.tables.retain(|is_gone, latest| {
+            let longest = expiration.max(latest.interval.saturating_mul(MIN_INTERVALS));
+            let is_expired = now - latest.since > longest;
+            if is_expired && !is_gone {
+                latest.expire(lines);
+            }
             let is_empty = || latest.next.is_none() && !latest.shows_any();
-            now - latest.since <= longest && !(is_gone && is_empty())
+            let stays = !is_gone || !is_expired && !is_empty();
+            if !stays {
+                latest.release(lines);
+            }
+            stays
         });
     }
 

@@ -173,9 +173,28 @@ async fn what_is_not_shown_again_expires_but_never_before_three_of_its_intervals
     let (mut exposition, _) = exposition();
     let batches = batches("s/a 1 gauge");
     let minute = Duration::from_mins(1);
+    // How often it comes is not known yet.
     show(&mut exposition, &batches);
-    tokio::time::advance(10 * minute).await;
+    tokio::time::advance(6 * minute).await;
+    exposition.forget_expired(5 * minute);
+    assert!(exposition.snapshot().is_empty());
+    assert_eq!(exposition.lines.len(), (0, 0));
+    tokio::time::advance(4 * minute).await;
     show(&mut exposition, &batches);
+    for (after, is_there) in [(29 * minute, true), (2 * minute, false)] {
+        tokio::time::advance(after).await;
+        exposition.forget_expired(5 * minute);
+        assert_eq!(!exposition.snapshot().is_empty(), is_there, "{after:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_due_seldom_does_not_expire_before_it_is_due_again_be_it_the_first_time() {
+    let (mut exposition, _) = exposition();
+    let minute = Duration::from_mins(1);
+    let batch = batches("s/a 1 gauge").remove(0);
+    let seldom = [batch.with_interval(10 * minute)];
+    show(&mut exposition, &seldom);
     for (after, is_there) in [(29 * minute, true), (2 * minute, false)] {
         tokio::time::advance(after).await;
         exposition.forget_expired(5 * minute);
