@@ -67,6 +67,25 @@ fn a_histogram_is_buckets_that_add_up_and_has_its_names_for_itself() {
 }
 
 #[test]
+fn a_histogram_has_a_count_in_openmetrics_only_beside_a_sum() {
+    let (mut exposition, _) = exposition();
+    let lines = "s/a 1.0:2,inf:3;sum:7.5 histogram\ns/b 1.0:2,inf:3 histogram\ns/c -1.0:2,inf:3;sum:-7.5 histogram";
+    assert_eq!(show(&mut exposition, &batches(lines)), 0);
+    let snapshot = exposition.snapshot();
+    for (format, expected) in [
+        (Format::Text, ["s_a", "s_b", "s_c"].as_slice()),
+        (Format::OpenMetrics, &["s_a"]),
+    ] {
+        let text = snapshot.write(format, Escaping::Underscores);
+        let counts = text.lines().filter_map(|it| it.strip_suffix("_count 5"));
+        assert_eq!(counts.collect::<Vec<_>>(), expected, "{text}");
+        assert_eq!(text.matches("_bucket{le=\"+Inf\"} 5").count(), 3);
+    }
+    let text = snapshot.write(Format::Text, Escaping::Underscores);
+    assert!(text.contains("s_c_sum -7.5\n"), "{text}");
+}
+
+#[test]
 fn openmetrics_has_its_own_kinds_units_and_end_and_odd_names_are_quoted_for_who_knows_them() {
     let settings = Settings {
         translation_strategy: TranslationStrategy::NoUtf8EscapingWithSuffixes,
