@@ -1,7 +1,7 @@
 //! What is shown, line by line.
 
 use super::*;
-use crate::data::Value;
+use crate::data::{Sweep, TableSplitter, Value};
 use crate::formats::text;
 
 fn exposition() -> (Exposition, Counters) {
@@ -218,6 +218,32 @@ async fn what_is_due_seldom_does_not_expire_before_it_is_due_again_be_it_the_fir
         tokio::time::advance(after).await;
         exposition.forget_expired(5 * minute);
         assert_eq!(!exposition.snapshot().is_empty(), is_there, "{after:?}");
+    }
+}
+
+#[test]
+fn lines_go_with_their_rows_from_part_to_part_of_a_table_that_is_made_anew() {
+    let (mut exposition, _) = exposition();
+    let mut splitter = TableSplitter::default();
+    let mut held = Vec::new();
+    for (number, rows) in (0u64..).zip(["abcdef", "bcdef", "bcdef", "cdef", "ef", "f", "abcdefg"]) {
+        let line = |row| format!("s/x{{row={row}}} {number} gauge\n");
+        let batch = batches(&rows.chars().map(line).collect::<String>()).remove(0);
+        let sweep = Sweep::new(number, Duration::from_secs(1), true);
+        let (starts, times) = (batch.starts_unix_nano(), batch.times());
+        let (table, values) = (Arc::clone(batch.table()), batch.values().to_vec());
+        let batch = Batch::new(table, Arc::clone(starts), times.clone(), values, sweep);
+        let parts = splitter.split(batch, 2);
+        assert_eq!(show(&mut exposition, &parts), 0, "{rows}");
+        let text = exposition
+            .snapshot()
+            .write(Format::Text, Escaping::Underscores);
+        let shown: Vec<&str> = text.lines().filter(|it| !it.starts_with('#')).collect();
+        let line = |row| format!("s_x{{row=\"{row}\"}} {number}");
+        let expected: Vec<String> = rows.chars().map(line).collect();
+        assert_eq!(shown, expected);
+        // Some of the old parts live on.
+        held.extend(parts);
     }
 }
 
