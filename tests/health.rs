@@ -2,7 +2,7 @@
 
 use std::io::{BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output};
 use std::sync::Arc;
 
 use rustix::process::Signal;
@@ -13,7 +13,8 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use crate::common::authority::{Authority, Files};
 use crate::common::peer::{INSECURE, Peer, net_receiver, otlp_config};
 use crate::common::{
-    BINARY, collector, config, end, ended, free_address, lines_until, run, signal, spawn, text,
+    BINARY, assert_runs, collector, config, end, ended, free_address, lines_until, run, signal,
+    spawn, text,
 };
 
 /// The same configuration with this health check.
@@ -34,9 +35,14 @@ fn health(arguments: &[&str]) -> Output {
     spawn(command, "").wait_with_output().unwrap()
 }
 
-/// Asks until the answer is this one.
-fn health_until(endpoint: &str, is_wanted: impl Fn(&str) -> bool) -> Option<i32> {
+/// Asks until the answer is this one, while the program runs.
+fn health_until(
+    child: &mut Child,
+    endpoint: &str,
+    is_wanted: impl Fn(&str) -> bool,
+) -> Option<i32> {
     loop {
+        assert_runs(child);
         let output = health(&["--endpoint", endpoint]);
         if is_wanted(&text(&output.stdout)) {
             return output.status.code();
@@ -53,20 +59,26 @@ fn it_turns_when_the_peer_is_away_for_long_and_back_with_the_first_success_and_i
     let receiver = net_receiver().replace('}', ", collection_interval: 50ms}");
     let config = otlp_config(&receiver, &address.to_string(), INSECURE);
     let settings = format!("endpoint: '{endpoint}', stale_after: 200ms");
-    let child = collector(&with_health_check(&config, &settings), &[]);
+    let mut child = collector(&with_health_check(&config, &settings), &[]);
     let is_away =
         |said: &str| said.starts_with("not ready\nexporter:otlp: ") && said.contains("(since ");
-    assert_eq!(health_until(&endpoint, is_away), Some(1));
+    assert_eq!(health_until(&mut child, &endpoint, is_away), Some(1));
     let alive = health(&["--live", "--endpoint", &endpoint]);
     assert_eq!(text(&alive.stdout), "alive\n");
     assert_eq!(alive.status.code(), Some(0));
     let peer = Peer::default();
     let serving = peer.serve(address, None, true);
-    assert_eq!(health_until(&endpoint, |said| said == "ready\n"), Some(0));
+    assert_eq!(
+        health_until(&mut child, &endpoint, |said| said == "ready\n"),
+        Some(0)
+    );
     drop(serving);
-    assert_eq!(health_until(&endpoint, is_away), Some(1));
+    assert_eq!(health_until(&mut child, &endpoint, is_away), Some(1));
     let _serving = peer.serve(address, None, true);
-    assert_eq!(health_until(&endpoint, |said| said == "ready\n"), Some(0));
+    assert_eq!(
+        health_until(&mut child, &endpoint, |said| said == "ready\n"),
+        Some(0)
+    );
     end(child);
     let gone = health(&["--endpoint", &endpoint]);
     assert_eq!(gone.status.code(), Some(1));
@@ -85,12 +97,12 @@ fn while_what_is_left_is_drained_it_is_alive_and_not_ready() {
     let config = otlp_config(&net_receiver(), &address.to_string(), INSECURE);
     let config = config.replace("service:\n", "service:\n  shutdown_timeout: 1m\n");
     let settings = format!("endpoint: '{endpoint}', stale_after: 1ms");
-    let child = collector(&with_health_check(&config, &settings), &[]);
+    let mut child = collector(&with_health_check(&config, &settings), &[]);
     let is_away = |said: &str| said.contains("exporter:otlp: ");
-    assert_eq!(health_until(&endpoint, is_away), Some(1));
+    assert_eq!(health_until(&mut child, &endpoint, is_away), Some(1));
     signal(&child, Signal::TERM);
     let is_ending = |said: &str| said.contains("\nStatusStopping (since ");
-    assert_eq!(health_until(&endpoint, is_ending), Some(1));
+    assert_eq!(health_until(&mut child, &endpoint, is_ending), Some(1));
     let alive = health(&["--live", "--endpoint", &endpoint]);
     assert_eq!(text(&alive.stdout), "alive\n");
     let _serving = Peer::default().serve(address, None, true);

@@ -67,6 +67,12 @@ fn add_sandbox(command: &mut Command) {
     }
 }
 
+/// A test that asks again and again fails once the program that it asks has ended, or was killed.
+pub(crate) fn assert_runs(child: &mut Child) {
+    let ended = child.try_wait().unwrap();
+    assert!(ended.is_none(), "the program has ended: {ended:?}");
+}
+
 /// A test that waits for what never comes fails, instead of waiting for ever: its program is killed after ten minutes, which
 /// none takes, however loaded the machine is.
 #[allow(clippy::print_stderr)] // for who looks at the tests

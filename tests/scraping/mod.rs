@@ -1,6 +1,8 @@
 //! The exporter `prometheus`, scraped: by hand, by Prometheus' own tools, and by a real Prometheus.
 
+mod expiration;
 pub(crate) mod http;
+mod openmetrics;
 mod restart;
 mod served;
 pub(crate) mod server;
@@ -14,7 +16,7 @@ use std::process::{Child, ChildStderr, Command, Stdio};
 
 use self::http::{Answer, get};
 use self::server::Prometheus;
-use crate::common::{collector, count, file, lacks, lines_until, repository, run, text};
+use crate::common::{collector, count, file, lines_until, repository, run, text};
 use crate::prometheus::{assert_parses, has_promtool};
 
 /// The program, with an exporter that is scraped.
@@ -155,60 +157,6 @@ fn the_client_decides_on_format_names_and_compression() {
     let foreign = scraped.scrape(&["Host: evil.example"]);
     assert_eq!(foreign.status, 403, "{}", foreign.body());
     scraped.end();
-}
-
-/// OpenMetrics, read by the parser of Prometheus' own Python client.
-#[test]
-fn the_python_clients_parser_reads_openmetrics_and_quoted_names() {
-    let python = repository(".tools/prometheus/bin/python");
-    if !python.exists() {
-        let test = "the_python_clients_parser_reads_openmetrics_and_quoted_names";
-        return lacks(
-            test,
-            "prometheus-client of PyPI, which .ci/run installs into .tools/prometheus",
-        );
-    }
-    let tree = repository("tests/fixtures/net-statsfs/sys/kernel/stats");
-    for (strategy, escaping) in [
-        ("UnderscoreEscapingWithSuffixes", "underscores"),
-        ("UnderscoreEscapingWithoutSuffixes", "underscores"),
-        ("NoUTF8EscapingWithSuffixes", "allow-utf-8"),
-        ("NoTranslation", "allow-utf-8"),
-        ("NoTranslation", "values"),
-    ] {
-        let scraped = Scraped::start(
-            &tree,
-            &format!("send_timestamps: true, translation_strategy: {strategy}"),
-        );
-        let accept =
-            format!("Accept: application/openmetrics-text;version=1.0.0;escaping={escaping}");
-        let answer = scraped.scrape(&[&accept]);
-        let script = "import sys\nfrom prometheus_client.openmetrics.parser import text_string_to_metric_families as parse\n\
-            samples = [s for f in parse(sys.stdin.read()) for s in f.samples]\n\
-            print(len([s for s in samples if s.name != 'target_info']))";
-        let mut parser = Command::new(&python);
-        let parser = parser.args(["-c", script]).stdin(Stdio::piped());
-        let mut parser = parser
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        parser
-            .stdin
-            .take()
-            .unwrap()
-            .write_all(answer.body().as_bytes())
-            .unwrap();
-        let parsed = parser.wait_with_output().unwrap();
-        let stderr = text(&parsed.stderr);
-        assert_eq!(
-            text(&parsed.stdout),
-            "72\n",
-            "{strategy} {escaping}: {stderr}\n{}",
-            answer.body()
-        );
-        scraped.end();
-    }
 }
 
 #[test]

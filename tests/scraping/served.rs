@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use super::http::get_by;
 use super::{Prometheus, config};
 use crate::common::authority::{Authority, Files};
-use crate::common::{collector, end, file, free_address, lines_until};
+use crate::common::{assert_runs, collector, end, file, free_address, lines_until};
 
 #[test]
 fn a_real_prometheus_scrapes_by_tls_with_a_certificate_of_its_own_and_none_without() {
@@ -59,13 +59,14 @@ fn it_is_served_by_a_socket_in_the_file_system_whoever_is_asked_for() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("metrics.sock");
     let endpoint = format!("unix:{}", socket.display());
-    let child = collector(&config(tree.path(), &endpoint, ""), &[]);
+    let mut child = collector(&config(tree.path(), &endpoint, ""), &[]);
     let scrape = || {
         let stream = UnixStream::connect(&socket).ok()?;
         let answer = get_by(stream, "any.example", "/metrics", &[]).ok()?;
         (answer.status == 200).then(|| answer.body().to_owned())
     };
     while scrape().is_none_or(|it| !it.contains("net_rx_bytes_total{")) {
+        assert_runs(&mut child);
         std::thread::yield_now();
     }
     end(child);

@@ -63,14 +63,28 @@ impl Prometheus {
 
     /// The value of an expression that has one: the first of them.
     pub(crate) fn query(&self, expression: &str) -> Option<String> {
+        let value = &self.data(expression)["result"][0]["value"][1];
+        value.as_str().map(Into::into)
+    }
+
+    /// What it answers to an expression; null while it is still starting.
+    fn data(&self, expression: &str) -> Value {
         let encoded = expression.bytes().map(|byte| format!("%{byte:02x}"));
         let encoded = encoded.collect::<Vec<_>>().concat();
         let answer = get(self.address, &format!("/api/v1/query?query={encoded}"), &[]);
-        let answer: Value = serde_json::from_slice(&answer.bytes).ok()?;
-        // It is still starting, or the expression is wrong.
+        let mut answer: Value = serde_json::from_slice(&answer.bytes).unwrap_or_default();
+        // Else the expression is wrong.
         assert_ne!(answer["errorType"], "bad_data", "{expression}: {answer}");
-        let value = &answer["data"]["result"][0]["value"][1];
-        value.as_str().map(Into::into)
+        answer["data"].take()
+    }
+
+    /// The samples of one series in a range, with their times, in order.
+    pub(crate) fn samples(&self, range: &str) -> Vec<(String, String)> {
+        let data = self.data(range);
+        let values = data["result"][0]["values"].as_array();
+        let values = values.into_iter().flatten();
+        let sample = |it: &Value| (it[0].to_string(), it[1].as_str().unwrap().to_owned());
+        values.map(sample).collect()
     }
 
     /// Waits until an expression has a value.

@@ -1,7 +1,10 @@
 //! One subsystem that comes to the exporter by several ways.
 
+use std::net::SocketAddr;
+
 use super::Scraped;
-use crate::common::file;
+use super::http::get;
+use crate::common::{file, free_address};
 
 #[test]
 fn a_sweep_is_shown_when_it_has_ended_by_its_own_way_also_where_some_of_it_is_added_up() {
@@ -53,4 +56,50 @@ service:
         }
     }
     scraped.end();
+}
+
+#[test]
+fn a_sweep_is_shown_also_where_its_last_table_goes_elsewhere() {
+    let tree = tempfile::tempdir().unwrap();
+    for metric in ["rx_bytes", "tx_bytes"] {
+        file(tree.path(), &format!("net/eth0/{metric}"));
+    }
+    // Each pipeline drops one of two tables: for one of them that is the last one. There is one sweep only.
+    let addresses = ["a", "b"].map(|_| free_address());
+    let config = format!(
+        "receivers: {{statsfs: {{root: {}, collection_interval: 1h}}}}
+processors:
+  labels/a: {{actions: [{{drop: {{match: {{name: net/rx_bytes}}}}}}]}}
+  labels/b: {{actions: [{{drop: {{match: {{name: net/tx_bytes}}}}}}]}}
+exporters:
+  prometheus/a: {{endpoint: '{}', without_scope_info: true}}
+  prometheus/b: {{endpoint: '{}', without_scope_info: true}}
+service:
+  pipelines:
+    metrics/a: {{receivers: [statsfs], processors: [labels/a], exporters: [prometheus/a]}}
+    metrics/b: {{receivers: [statsfs], processors: [labels/b], exporters: [prometheus/b]}}
+",
+        tree.path().display(),
+        addresses[0],
+        addresses[1]
+    );
+    let scraped = Scraped::of(&config);
+    for (address, line) in addresses.into_iter().zip([
+        "net_tx_bytes{device=\"/eth0\"} 1",
+        "net_rx_bytes{device=\"/eth0\"} 1",
+    ]) {
+        assert_eq!(first_line_of_net(address), line);
+    }
+    scraped.end();
+}
+
+/// Once there is one.
+fn first_line_of_net(address: SocketAddr) -> String {
+    loop {
+        let answer = get(address, "/metrics", &[]);
+        let mut lines = answer.body().lines();
+        if let Some(line) = lines.find(|it| it.starts_with("net_")) {
+            return line.to_owned();
+        }
+    }
 }

@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use self::scraped::{Exposed, Scraped, assert_documented, documented};
 use crate::common::{
-    self, collector, count, free_address, lines_until, read_until, repository, run, signal, spawn,
-    text,
+    self, assert_runs, collector, count, free_address, lines_until, read_until, repository, run,
+    signal, spawn, text,
 };
 use crate::otelcol::process::Otelcol;
 use crate::prometheus::has_promtool;
@@ -205,6 +205,7 @@ fn the_collector_gets_it_by_otlp_to_the_very_end_and_it_agrees_with_the_summary(
     };
     let mut often = collector(&config(&periodic("20")), &[]);
     while otelcol.requests().len() < 3 {
+        assert_runs(&mut often);
         std::thread::yield_now();
     }
     signal(&often, rustix::process::Signal::TERM);

@@ -91,6 +91,10 @@ impl Exporter for Prometheus {
         }
     }
 
+    fn wants_empty_batches(&self) -> bool {
+        true
+    }
+
     /// It waits for nobody.
     fn delivery() -> Delivery {
         let mut delivery = Delivery::default();

@@ -29,9 +29,7 @@ impl Negotiated {
                 best = (wanted, weight);
             }
         }
-        let mut encodings = choices(headers, ACCEPT_ENCODING).into_iter();
-        let gzip = encodings
-            .any(|(name, parameters)| matches!(name, "gzip" | "*") && weight(&parameters) > 0.0);
+        let gzip = takes_gzip(headers);
         Negotiated { gzip, ..best.0 }
     }
 
@@ -51,6 +49,21 @@ impl Negotiated {
         };
         format!("{media}; charset=utf-8; escaping={escaping}")
     }
+}
+
+/// What a client says of gzip holds, by either of its names, whatever it says of `*`
+/// ([RFC 9110, 12.5.3](https://www.rfc-editor.org/rfc/rfc9110#section-12.5.3)).
+fn takes_gzip(headers: &HeaderMap) -> bool {
+    let encodings = choices(headers, ACCEPT_ENCODING);
+    let highest = |names: &[&str]| {
+        let is_named = |it: &str| names.iter().any(|name| name.eq_ignore_ascii_case(it));
+        let named = encodings.iter().filter(|(name, _)| is_named(name));
+        named
+            .map(|(_, parameters)| weight(parameters))
+            .reduce(f64::max)
+    };
+    let gzip = highest(&["gzip", "x-gzip"]).or_else(|| highest(&["*"]));
+    gzip.is_some_and(|weight| weight > 0.0)
 }
 
 type Parameters<'a> = Vec<(&'a str, &'a str)>;
@@ -88,7 +101,7 @@ fn weight(parameters: &Parameters<'_>) -> f64 {
 
 fn wanted(media: &str, parameters: &Parameters<'_>) -> Option<Negotiated> {
     let version = parameter(parameters, "version");
-    let format = match (media, version) {
+    let format = match (&*media.to_ascii_lowercase(), version) {
         ("application/openmetrics-text", None | Some("1.0.0")) => Format::OpenMetrics,
         ("text/plain", None | Some("0.0.4" | "1.0.0")) | ("text/*" | "*/*", _) => Format::Text,
         _ => return None,
@@ -128,6 +141,11 @@ mod tests {
             (prometheus_3, format!("{open}allow-utf-8"), utf8),
             (prometheus_2, format!("{open}underscores"), text),
             ("*/*", text.into(), text),
+            (
+                "Application/OpenMetrics-Text",
+                format!("{open}underscores"),
+                text,
+            ),
             ("text/html, application/json;q=0.9", text.into(), text),
             (
                 "application/openmetrics-text; version=\"1.0.0\"; escaping=values",
@@ -153,7 +171,12 @@ mod tests {
             (&["gzip"][..], true),
             (&["deflate, gzip;q=0.5"], true),
             (&["br", "*"], true),
+            (&["GZip"], true),
+            (&["*;q=0, gzip;q=0.1"], true),
             (&["gzip;q=0"], false),
+            (&["gzip;q=0, *"], false),
+            (&["*", "gzip;Q=0"], false),
+            (&["*;q=0"], false),
             (&["identity"], false),
             (&[], false),
         ] {

@@ -146,6 +146,11 @@ impl Exporter for Stdout {
         Ok(())
     }
 
+    /// Of a whole sweep they say when it is over, and what is there no more.
+    fn wants_empty_batches(&self) -> bool {
+        matches!(self.writer, Writer::Sweep(_))
+    }
+
     /// One at a time, and no time-out: half a line is worse than a late one.
     fn delivery() -> Delivery {
         let mut delivery = Delivery::default();

@@ -150,6 +150,12 @@ pub trait Exporter: Send + Sync + 'static {
         None
     }
 
+    /// Whether it is also given batches without points, since it shows what is newest: those that end a sweep, and those of
+    /// tables of which no series showed anything.
+    fn wants_empty_batches(&self) -> bool {
+        false
+    }
+
     /// Its own defaults for queue, retry and time-out.
     #[must_use]
     fn delivery() -> Delivery

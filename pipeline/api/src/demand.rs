@@ -46,12 +46,27 @@ impl Want {
         match self {
             Want::Never => None,
             Want::Always => Some(number),
+            Want::Every(interval) => Some(number / ticks(interval, tick)),
+        }
+    }
+
+    /// The time from turn to turn, with `tick` from sweep to sweep; the tick for [`Want::Never`].
+    #[must_use]
+    pub fn interval(self, tick: Duration) -> Duration {
+        match self {
+            Want::Never | Want::Always => tick,
             Want::Every(interval) => {
-                let ticks = interval.as_nanos().div_ceil(tick.as_nanos().max(1)).max(1);
-                Some(number / u64::try_from(ticks).unwrap_or(u64::MAX))
+                let ticks = u32::try_from(ticks(interval, tick)).unwrap_or(u32::MAX);
+                tick.saturating_mul(ticks)
             }
         }
     }
+}
+
+/// How many ticks an interval has, a part of one counted as one.
+fn ticks(interval: Duration, tick: Duration) -> u64 {
+    let ticks = interval.as_nanos().div_ceil(tick.as_nanos().max(1)).max(1);
+    u64::try_from(ticks).unwrap_or(u64::MAX)
 }
 
 /// What becomes of a series.

@@ -71,7 +71,8 @@ impl DueTracker {
         let turn = schedule.want.turn(sweep.number, sweep.tick);
         if turn.is_some() && turn != schedule.last_turn {
             schedule.last_turn = turn;
-            return Some(batch.clone());
+            let interval = schedule.want.interval(sweep.tick);
+            return Some(batch.clone().with_interval(interval));
         }
         let due = if turn.is_some() && batch.has_ended() {
             let ended = |value: &Value| {
@@ -133,7 +134,7 @@ mod tests {
         let counters = Counters::new("test");
         let slow = every_three_seconds();
         let mut tracker = DueTracker::default();
-        let mut points = Vec::new();
+        let (mut points, mut intervals) = (Vec::new(), Vec::new());
         for number in 0..7 {
             let values = vec![
                 Value::Int(1),
@@ -156,8 +157,12 @@ mod tests {
                 .expect("at least the end of the sweep");
             assert!(due.sweep().last);
             points.push(due.points());
+            if due.points() == 2 {
+                intervals.push(due.sweep().interval.as_secs());
+            }
         }
         assert_eq!(points, [2, 0, 0, 2, 1, 0, 2]);
+        assert_eq!(intervals, [3, 3, 3]);
         assert_eq!(counters.total("points_dropped"), 2 + 2 + 1 + 2);
     }
 

@@ -132,7 +132,8 @@ impl Sweeper {
         self.last_time = now_unix_nano();
         let (table, starts) = (Arc::clone(&self.plan.table), Arc::clone(&self.plan.starts));
         let (times, sweep) = (Times::One(self.last_time), Sweep::new(number, tick, true));
-        batches.push(Batch::new(table, starts, times, values, sweep));
+        let batch = Batch::new(table, starts, times, values, sweep);
+        batches.push(batch.with_interval(self.plan.want.interval(tick)));
         batches
     }
 

@@ -128,7 +128,8 @@ impl Tables {
                 table.snapshot = None;
             }
             let sweep = Sweep::new(number, tick, false);
-            batches.push(Batch::new(snapshot, starts, time, values, sweep));
+            let batch = Batch::new(snapshot, starts, time, values, sweep);
+            batches.push(batch.with_interval(table.want.interval(tick)));
         }
         if let Some(last) = batches.pop() {
             batches.push(last.with_last(true));

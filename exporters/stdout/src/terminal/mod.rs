@@ -74,7 +74,8 @@ impl Screen {
     }
 
     fn hold(&mut self, batch: &Batch) {
-        let rates = self.rates.as_mut();
+        // The end of a sweep has the slot of a table, but is not that.
+        let rates = self.rates.as_mut().filter(|_| !batch.table().is_empty());
         let rates = rates.map_or_else(Vec::new, |rates| rates.update(batch));
         let name = &batch.table().head().subsystem;
         if batch.sweep().last {
@@ -263,6 +264,8 @@ net/rx{device=lo}  1,234,567  counter  By
         let first = request("s/a 0 counter\ns/b 7 gauge", 1, 10);
         screen.take(&first, 80);
         screen.write(80);
+        // The end of a sweep in which it was not due.
+        screen.take(&[first[0].only_last()], 80);
         let values = vec![Value::Int(2_468), Value::Int(7)];
         let (table, starts) = (
             Arc::clone(first[0].table()),

@@ -152,6 +152,13 @@ impl Batch {
         }
     }
 
+    /// The same of a table that is due so often, if that is less often than was known.
+    #[must_use]
+    pub fn with_interval(mut self, interval: Duration) -> Batch {
+        self.sweep.interval = self.sweep.interval.max(interval);
+        self
+    }
+
     /// The same, come by this pipeline.
     #[must_use]
     pub fn by_pipeline(mut self, number: u32) -> Batch {
@@ -295,6 +302,8 @@ pub struct Sweep {
     pub number: u64,
     /// The time from tick to tick.
     pub tick: Duration,
+    /// The time from one batch of the table to the next one, where it is not due at each tick; else the tick.
+    pub interval: Duration,
     /// Whether it is the last batch of this sweep of its subsystem.
     pub last: bool,
     /// By which way it came.
@@ -320,6 +329,7 @@ impl Sweep {
         Sweep {
             number,
             tick,
+            interval: tick,
             last,
             route,
         }

@@ -18,6 +18,7 @@ pub use receipt::Receipt;
 pub use series::{Metric, Series};
 pub use source::{Created, Declared, DeclaredBy, Source, SourceDirectory, SourceFile};
 pub use split::TableSplitter;
+pub(crate) use split::slots_of_all_parts;
 pub use table::{Head, Scope, Table};
 pub use table_map::TableMap;
 pub(crate) use table_map::address;

@@ -33,12 +33,25 @@ impl TableSplitter {
     }
 }
 
+/// The slots of a table that has this slot, or whose part has it, and of its parts, without end.
+pub(crate) fn slots_of_all_parts(slot: &str) -> impl Iterator<Item = String> {
+    let whole = slot.rsplit_once('#');
+    let whole = whole.filter(|(_, part)| part.bytes().all(|it| it.is_ascii_digit()));
+    let whole = whole.map_or(slot, |(whole, _)| whole);
+    let parts = (0..).map(move |index| slot_of_part(whole, index));
+    std::iter::once(whole.to_owned()).chain(parts)
+}
+
+fn slot_of_part(whole: &str, index: usize) -> String {
+    format!("{whole}#{index}")
+}
+
 fn parts(table: &Table, max_rows: usize) -> Vec<Part> {
     let count = table.len().div_ceil(max_rows);
     let size = table.len().div_ceil(count);
     let rows: Vec<u32> = (0..).take(table.len()).collect();
     let parts = rows.chunks(size).enumerate().map(|(index, rows)| {
-        let slot = format!("{}#{index}", table.head().table_slot).into();
+        let slot = slot_of_part(&table.head().table_slot, index).into();
         let series = rows
             .iter()
             .map(|row| table.series()[*row as usize].clone())

@@ -107,6 +107,17 @@ impl<V> TableMap<V> {
         self.at(self.predecessor_address(table)?)
     }
 
+    /// Changes what is known of the tables that have, or had, this slot. Whether anything is.
+    pub(crate) fn change_of_slot(&mut self, slot: &str, mut change: impl FnMut(&mut V)) -> bool {
+        let of_slot = self.slots.get(slot);
+        for address in of_slot.into_iter().flatten() {
+            if let Some(known) = self.tables.get_mut(address) {
+                change(&mut known.value);
+            }
+        }
+        of_slot.is_some()
+    }
+
     /// Removes what is known of the table that had this one's slot before it.
     pub fn remove_predecessor(&mut self, table: &Arc<Table>) -> Option<V> {
         let address = self.predecessor_address(table)?;

@@ -16,6 +16,8 @@ pub(super) struct Batcher {
     /// `usize::MAX`: no limit.
     max_size: usize,
     sizer: Sizer,
+    /// Whether batches without points wait too.
+    keeps_empty: bool,
     request: Request,
     size: usize,
     /// When the first of it came.
@@ -26,7 +28,7 @@ pub(super) struct Batcher {
 
 impl Batcher {
     /// As it is configured, if it is.
-    pub(super) fn new(queue: &SendingQueue) -> Option<Batcher> {
+    pub(super) fn new(queue: &SendingQueue, keeps_empty: bool) -> Option<Batcher> {
         let batch = queue.batch.as_ref()?;
         Some(Batcher {
             flush_timeout: batch.flush_timeout.0,
@@ -37,6 +39,7 @@ impl Batcher {
                 usize::MAX
             },
             sizer: queue.batch_sizer(),
+            keeps_empty,
             request: Vec::new(),
             size: 0,
             since: None,
@@ -91,7 +94,8 @@ impl Batcher {
         // Parts are small enough if all rows are alike; those that are not are split again.
         let rows = (rows / size.div_ceil(self.max_size)).max(1);
         let parts = self.splitter.split(batch, rows).into_iter();
-        let parts = parts.filter(|part| part.points() > 0);
+        let keeps_empty = self.keeps_empty;
+        let parts = parts.filter(|part| keeps_empty || part.points() > 0);
         parts.flat_map(|part| self.parts(part)).collect()
     }
 
@@ -111,7 +115,7 @@ mod tests {
 
     fn batcher(yaml: &str) -> Batcher {
         let queue = serde_yaml::from_str(yaml).expect("a queue");
-        Batcher::new(&queue).expect("a batch")
+        Batcher::new(&queue, false).expect("a batch")
     }
 
     fn request(count: usize) -> Request {

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pipeline::telemetry::{Counter, Counters, DropReason};
-use pipeline::{ComponentStatus, Exporter, RequestLog, Shutdown, points};
+use pipeline::{Batch, ComponentStatus, Exporter, RequestLog, Shutdown, points};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
@@ -128,7 +128,7 @@ impl ExporterTask {
         counters.record(Counter::QUEUE_CAPACITY, in_memory.size() as u64);
         ExporterTask {
             is_stored,
-            batcher: Batcher::new(&queue),
+            batcher: Batcher::new(&queue, exporter.wants_empty_batches()),
             queue: in_memory,
             backlog: Backlog::default(),
             holds_up: blocks || !is_shared,
@@ -239,7 +239,8 @@ impl ExporterTask {
 
     /// Takes in a request.
     fn take(&mut self, mut request: Request) {
-        request.retain(|batch| batch.points() > 0);
+        let all = self.exporter.wants_empty_batches();
+        request.retain(|batch| batch.points() > 0 || all && says_something(batch));
         if request.is_empty() {
             return;
         }
@@ -322,6 +323,11 @@ impl ExporterTask {
         self.accounting.dropped_silently(points, DropReason::CLOSED);
         self.accounting.unqueued(points);
     }
+}
+
+/// Whether a batch without points says that its sweep has ended, or that its table shows nothing any more.
+fn says_something(batch: &Batch) -> bool {
+    batch.sweep().last || !batch.table().is_empty()
 }
 
 /// An exporter that broke down takes its task with it: the program ends.

@@ -90,4 +90,8 @@ impl Exporter for StartedExporter {
     fn message_limit(&self) -> Option<usize> {
         self.exporter.message_limit()
     }
+
+    fn wants_empty_batches(&self) -> bool {
+        self.exporter.wants_empty_batches()
+    }
 }

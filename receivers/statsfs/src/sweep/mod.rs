@@ -336,17 +336,13 @@ impl Sweeps {
         for row in &pending.actions.ended {
             readings.values[*row as usize] = Value::Ended;
         }
+        let want = self.tables.get(id).map_or(Want::Always, |it| it.want);
         if sweep.last {
             self.finish_sweep(&subsystem);
         }
         let (table, starts) = (pending.table, pending.starts);
-        Some(Batch::new(
-            table,
-            starts,
-            readings.times,
-            readings.values,
-            sweep,
-        ))
+        let batch = Batch::new(table, starts, readings.times, readings.values, sweep);
+        Some(batch.with_interval(want.interval(sweep.tick)))
     }
 
     /// One table of this sweep is finished; returns its place in the sweep.

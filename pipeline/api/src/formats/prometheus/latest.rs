@@ -26,6 +26,10 @@ pub(super) struct Latest {
     /// When it was last shown, and how long after the time before that.
     pub(super) since: Instant,
     pub(super) interval: Duration,
+    /// In which sweep it was last shown.
+    sweep: u64,
+    /// A part of a table that was made anew since, and may have other parts now: without lines, and shown until those are.
+    is_superseded: bool,
     /// Whether no snapshot has it yet.
     pub(super) is_new: bool,
     /// The rows that have no line: why, where they were refused one.
@@ -48,6 +52,8 @@ impl Latest {
             next: None,
             since,
             interval,
+            sweep: batch.sweep().number,
+            is_superseded: false,
             is_new: true,
             without_line: rows.map(|row| (row, None)).collect(),
             refused: Arc::default(),
@@ -62,8 +68,9 @@ impl Latest {
         settings: &Settings,
     ) -> Vec<(u32, Refusal)> {
         let now = Instant::now();
-        self.interval = (now - self.since).max(batch.sweep().tick);
+        self.interval = (now - self.since).max(batch.sweep().interval);
         self.since = now;
+        (self.sweep, self.is_superseded) = (batch.sweep().number, false);
         self.is_new = true;
         self.next = Some(Values::of(batch));
         self.claim(batch, lines, settings)
@@ -119,6 +126,41 @@ impl Latest {
         let all = self.without_line.iter().filter(|(_, why)| why.is_some());
         self.refused = all.map(|(row, _)| *row).collect();
         refused
+    }
+
+    /// It is shown no more, until it shows something again.
+    pub(super) fn expire(&mut self, lines: &mut Lines) {
+        let (published, next) = (self.published.take(), self.next.take());
+        if published.is_none() && next.is_none() {
+            return;
+        }
+        self.give_back(lines);
+        self.refused = Arc::default();
+    }
+
+    /// Its table has been made anew, and is shown in this sweep: unless this part is, too, its rows are elsewhere. Whether
+    /// that was not known.
+    pub(super) fn supersede(&mut self, sweep: u64, lines: &mut Lines) -> bool {
+        let is_newly = self.sweep != sweep && !self.is_superseded;
+        if is_newly {
+            self.give_back(lines);
+            self.is_superseded = true;
+        }
+        is_newly
+    }
+
+    /// What it showed is elsewhere now, where that is so.
+    pub(super) fn hide_superseded(&mut self) {
+        if self.is_superseded {
+            (self.published, self.next) = (None, None);
+        }
+    }
+
+    /// Gives all lines back, to claim them again when it is shown again.
+    fn give_back(&mut self, lines: &mut Lines) {
+        self.release(lines);
+        let rows = 0..u32::try_from(self.rows.series.len()).unwrap_or(u32::MAX);
+        self.without_line = rows.map(|row| (row, None)).collect();
     }
 
     /// Counts the points of rows that were refused a line.

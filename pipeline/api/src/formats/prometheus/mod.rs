@@ -12,12 +12,13 @@ mod tests;
 mod units;
 mod write;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::data::{Batch, Table, TableMap};
+use crate::data::{Batch, Table, TableMap, slots_of_all_parts};
 use crate::telemetry::{Counter, Counters, Warnings};
 
 use latest::Latest;
@@ -38,6 +39,18 @@ pub struct Exposition {
     warnings: Warnings,
     tables: TableMap<Latest>,
     lines: Lines,
+    /// The slots of tables that were made anew, and of which parts are superseded, until they are published.
+    remade: HashSet<Arc<str>>,
+}
+
+/// Changes what is known of the table that has this slot, or a part of it, and of its parts.
+fn change_parts(tables: &mut TableMap<Latest>, slot: &str, mut change: impl FnMut(&mut Latest)) {
+    for (index, slot) in slots_of_all_parts(slot).enumerate() {
+        // The first one is that of the whole.
+        if !tables.change_of_slot(&slot, &mut change) && index > 0 {
+            return;
+        }
+    }
 }
 
 impl Exposition {
@@ -50,6 +63,7 @@ impl Exposition {
             counters,
             tables: TableMap::new(),
             lines: Lines::default(),
+            remade: HashSet::new(),
         }
     }
 
@@ -78,6 +92,7 @@ impl Exposition {
             }
             let latest = Latest::new(batch, &self.settings, before);
             self.tables.insert(table, latest);
+            self.supersede_parts(batch);
         }
         let Some(latest) = self.tables.get_mut(table) else {
             return 0; // it was inserted above
@@ -94,11 +109,32 @@ impl Exposition {
         latest.count_left_out(batch.values(), &self.counters)
     }
 
+    /// A table that is made anew may be parted elsewhere: lines go from part to part, and a part may have no successor.
+    fn supersede_parts(&mut self, batch: &Batch) {
+        let (lines, sweep) = (&mut self.lines, batch.sweep().number);
+        let slot = &batch.table().head().table_slot;
+        let mut any = false;
+        change_parts(&mut self.tables, slot, |latest| {
+            any |= latest.supersede(sweep, lines);
+        });
+        if any {
+            self.remade.insert(Arc::clone(slot));
+        }
+    }
+
     /// What these tables showed is in the next snapshot. What has gone for good is forgotten.
     pub fn publish(&mut self, tables: &[Arc<Table>]) {
         for table in tables {
             if let Some(latest) = self.tables.get_mut(table) {
                 latest.publish();
+            }
+        }
+        let mut slots = tables.iter().map(|it| &it.head().table_slot);
+        while !self.remade.is_empty()
+            && let Some(slot) = slots.next()
+        {
+            if self.remade.remove(slot) {
+                change_parts(&mut self.tables, slot, Latest::hide_superseded);
             }
         }
         for latest in self.tables.remove_gone() {
@@ -129,14 +165,24 @@ impl Exposition {
         self.retain(|is_gone, latest| !is_gone || latest.is_new);
     }
 
-    /// Forgets the tables that have not shown anything for so long, and for three of their intervals; and those that have
-    /// gone, if all of their series have ended.
+    /// Shows no more of the tables that have not shown anything for so long, and for three of their intervals: those that have
+    /// gone are forgotten; of others it is known on how often they come. Forgets those that have gone, too, if all of their
+    /// series have ended.
     pub fn forget_expired(&mut self, expiration: Duration) {
         let now = Instant::now();
-        self.retain(|is_gone, latest| {
-            let longest = expiration.max(latest.interval * MIN_INTERVALS);
+        let lines = &mut self.lines;
+        self.tables.retain(|is_gone, latest| {
+            let longest = expiration.max(latest.interval.saturating_mul(MIN_INTERVALS));
+            let is_expired = now - latest.since > longest;
+            if is_expired && !is_gone {
+                latest.expire(lines);
+            }
             let is_empty = || latest.next.is_none() && !latest.shows_any();
-            now - latest.since <= longest && !(is_gone && is_empty())
+            let stays = !is_gone || !is_expired && !is_empty();
+            if !stays {
+                latest.release(lines);
+            }
+            stays
         });
     }
 

@@ -1,7 +1,7 @@
 //! What is shown, line by line.
 
 use super::*;
-use crate::data::Value;
+use crate::data::{Sweep, TableSplitter, Value};
 use crate::formats::text;
 
 fn exposition() -> (Exposition, Counters) {
@@ -64,6 +64,25 @@ fn a_histogram_is_buckets_that_add_up_and_has_its_names_for_itself() {
         kvm_halt_hist_seconds_sum{vcpu=\"0\"} 7.5\nkvm_halt_hist_seconds_count{vcpu=\"0\"} 6\n";
     assert_eq!(text, expected);
     assert_eq!(counters.total("points_dropped"), 2);
+}
+
+#[test]
+fn a_histogram_has_a_count_in_openmetrics_only_beside_a_sum() {
+    let (mut exposition, _) = exposition();
+    let lines = "s/a 1.0:2,inf:3;sum:7.5 histogram\ns/b 1.0:2,inf:3 histogram\ns/c -1.0:2,inf:3;sum:-7.5 histogram";
+    assert_eq!(show(&mut exposition, &batches(lines)), 0);
+    let snapshot = exposition.snapshot();
+    for (format, expected) in [
+        (Format::Text, ["s_a", "s_b", "s_c"].as_slice()),
+        (Format::OpenMetrics, &["s_a"]),
+    ] {
+        let text = snapshot.write(format, Escaping::Underscores);
+        let counts = text.lines().filter_map(|it| it.strip_suffix("_count 5"));
+        assert_eq!(counts.collect::<Vec<_>>(), expected, "{text}");
+        assert_eq!(text.matches("_bucket{le=\"+Inf\"} 5").count(), 3);
+    }
+    let text = snapshot.write(Format::Text, Escaping::Underscores);
+    assert!(text.contains("s_c_sum -7.5\n"), "{text}");
 }
 
 #[test]
@@ -173,13 +192,58 @@ async fn what_is_not_shown_again_expires_but_never_before_three_of_its_intervals
     let (mut exposition, _) = exposition();
     let batches = batches("s/a 1 gauge");
     let minute = Duration::from_mins(1);
+    // How often it comes is not known yet.
     show(&mut exposition, &batches);
-    tokio::time::advance(10 * minute).await;
+    tokio::time::advance(6 * minute).await;
+    exposition.forget_expired(5 * minute);
+    assert!(exposition.snapshot().is_empty());
+    assert_eq!(exposition.lines.len(), (0, 0));
+    tokio::time::advance(4 * minute).await;
     show(&mut exposition, &batches);
     for (after, is_there) in [(29 * minute, true), (2 * minute, false)] {
         tokio::time::advance(after).await;
         exposition.forget_expired(5 * minute);
         assert_eq!(!exposition.snapshot().is_empty(), is_there, "{after:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_due_seldom_does_not_expire_before_it_is_due_again_be_it_the_first_time() {
+    let (mut exposition, _) = exposition();
+    let minute = Duration::from_mins(1);
+    let batch = batches("s/a 1 gauge").remove(0);
+    let seldom = [batch.with_interval(10 * minute)];
+    show(&mut exposition, &seldom);
+    for (after, is_there) in [(29 * minute, true), (2 * minute, false)] {
+        tokio::time::advance(after).await;
+        exposition.forget_expired(5 * minute);
+        assert_eq!(!exposition.snapshot().is_empty(), is_there, "{after:?}");
+    }
+}
+
+#[test]
+fn lines_go_with_their_rows_from_part_to_part_of_a_table_that_is_made_anew() {
+    let (mut exposition, _) = exposition();
+    let mut splitter = TableSplitter::default();
+    let mut held = Vec::new();
+    for (number, rows) in (0u64..).zip(["abcdef", "bcdef", "bcdef", "cdef", "ef", "f", "abcdefg"]) {
+        let line = |row| format!("s/x{{row={row}}} {number} gauge\n");
+        let batch = batches(&rows.chars().map(line).collect::<String>()).remove(0);
+        let sweep = Sweep::new(number, Duration::from_secs(1), true);
+        let (starts, times) = (batch.starts_unix_nano(), batch.times());
+        let (table, values) = (Arc::clone(batch.table()), batch.values().to_vec());
+        let batch = Batch::new(table, Arc::clone(starts), times.clone(), values, sweep);
+        let parts = splitter.split(batch, 2);
+        assert_eq!(show(&mut exposition, &parts), 0, "{rows}");
+        let text = exposition
+            .snapshot()
+            .write(Format::Text, Escaping::Underscores);
+        let shown: Vec<&str> = text.lines().filter(|it| !it.starts_with('#')).collect();
+        let line = |row| format!("s_x{{row=\"{row}\"}} {number}");
+        let expected: Vec<String> = rows.chars().map(line).collect();
+        assert_eq!(shown, expected);
+        // Some of the old parts live on.
+        held.extend(parts);
     }
 }
 

@@ -219,10 +219,17 @@ impl<F: FnMut(&str)> Writer<F> {
             self.out.push_str(itoa::Buffer::new().format(count));
             self.end(time);
         }
-        if let Some(sum) = it.sum {
+        // OpenMetrics 1.0 has both of them or none, and none where a bound is negative: the last bucket has the count too.
+        // https://prometheus.io/docs/specs/om/open_metrics_spec/#histogram-1
+        let is_negative = family.bounds.first().is_some_and(|it| it.starts_with('-'));
+        let is_open_metrics = self.format == Format::OpenMetrics;
+        let sum = it.sum.filter(|_| !(is_open_metrics && is_negative));
+        if let Some(sum) = sum {
             self.part(&line("_sum"), labels, "");
             self.out.push_str(&double(sum));
             self.end(time);
+        } else if is_open_metrics {
+            return;
         }
         self.part(&line("_count"), labels, "");
         self.out.push_str(itoa::Buffer::new().format(count));

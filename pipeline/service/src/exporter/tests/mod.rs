@@ -9,7 +9,7 @@ use pipeline::formats::text;
 use pipeline::telemetry::Counters;
 use pipeline::{
     Batch, ComponentStatus, Condition, Delivery, ExportError, Exporter, Shutdown, Sweep, Times,
-    async_trait,
+    Value, async_trait,
 };
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -56,6 +56,26 @@ impl Exporter for Away {
             return Err(ExportError::retryable("away"));
         }
         Ok(())
+    }
+}
+
+/// An exporter that passes on what it was given: of each batch how many series and points it has, and whether its sweep ends.
+struct Observed {
+    wants_empty: bool,
+    to: mpsc::UnboundedSender<Vec<(usize, usize, bool)>>,
+}
+
+#[async_trait]
+impl Exporter for Observed {
+    async fn export(&self, request: &[Batch]) -> Result<(), ExportError> {
+        let batches = request.iter();
+        let given = batches.map(|it| (it.table().len(), it.points(), it.sweep().last));
+        self.to.send(given.collect()).expect("the test hears it");
+        Ok(())
+    }
+
+    fn wants_empty_batches(&self) -> bool {
+        self.wants_empty
     }
 }
 
@@ -230,4 +250,27 @@ async fn an_exporter_fails_since_its_first_failure_until_the_first_success() {
     let condition = started.status.condition();
     assert!(matches!(condition, Condition::Working { .. }));
     assert_eq!(started.end().await, (1, 0));
+}
+
+#[tokio::test]
+async fn who_shows_what_is_newest_hears_the_end_of_a_sweep_and_of_tables_that_show_nothing() {
+    let batch = text::parse("s/a 1 gauge").expect("a point").remove(0);
+    let batch = batch.with_last(false);
+    let absent = batch.with_values(vec![Value::Absent]);
+    let (last, nothing) = (batch.only_last(), batch.only_last().with_last(false));
+    let whole = [(1, 1, false), (1, 0, false), (0, 0, true)];
+    for (wants_empty, expected) in [(true, &whole[..]), (false, &whole[..1])] {
+        let (to, mut given) = mpsc::unbounded_channel();
+        let observed = Observed { wants_empty, to };
+        let started = start(observed, ALONE);
+        for batch in [&batch, &absent, &last, &nothing] {
+            started.send(vec![vec![batch.clone()]]).await;
+        }
+        assert_eq!(started.end().await, (1, 0));
+        let mut all = Vec::new();
+        while let Some(request) = given.recv().await {
+            all.extend(request);
+        }
+        assert_eq!(all, expected);
+    }
 }
