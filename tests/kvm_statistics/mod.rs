@@ -17,7 +17,7 @@ mod shown;
 mod types;
 pub(crate) mod vmm;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Command, Output};
 
 use self::needs::kvm;
@@ -174,6 +174,23 @@ fn what_is_seen_through_two_processes_or_two_descriptors_counts_once() {
         .keys()
         .filter(|it| it.0.starts_with(&format!("{child}-")));
     assert_eq!(of_child.count(), 0);
+}
+
+#[test]
+fn a_child_that_has_a_vm_of_its_own_besides_does_not_show_its_parents_again() {
+    let Some(_kvm) = kvm() else { return };
+    let mut vmm = Vmm::start(&[]);
+    let vm = vmm.vm("vm('a', 1, guest=True)");
+    vmm.ask("vms['a'].run(2)");
+    let of_child = vmm.vm("child_vm(vcpus=2, keep_vm=True)");
+    let shown = shown(&once("{sources: [stats_fd]}").stdout);
+    assert_equal(&shown, &vm, "vcpu0", &vmm.all("a")["vcpu0"]);
+    let (child, _) = of_child.split_once('-').unwrap();
+    let child = format!("{child}-");
+    let parts = shown.keys().filter(|it| it.0.starts_with(&child));
+    let parts: BTreeSet<_> = parts.map(|it| (&*it.0, &*it.1)).collect();
+    let own = ["vcpu0", "vcpu1", "vm"].map(|it| (&*of_child, it));
+    assert_eq!(parts, own.into());
 }
 
 #[test]
