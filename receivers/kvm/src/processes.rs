@@ -174,7 +174,7 @@ impl Processes {
 impl VmProcess {
     /// A process of this number, which may have ended already.
     fn open(procfs: &Procfs, pid: i32) -> Result<VmProcess, Errno> {
-        let process = Process::open(pid)?;
+        let process = Process::open(procfs, pid)?;
         let (parent, start) = procfs.parent_and_start(pid).ok_or(Errno::SRCH)?;
         let identity = Identity::of_command_line(&procfs.command_line(pid));
         let process = Arc::new(process);
