@@ -197,6 +197,7 @@ fn cut(limits: &Limits, vms: &mut Vec<Vm>) -> (usize, usize) {
         }
         left -= vm.vcpus.len();
         vcpus_beyond += all - vm.vcpus.len();
+        vm.is_cut |= all > vm.vcpus.len();
     }
     (vms_beyond, vcpus_beyond)
 }
@@ -222,7 +223,7 @@ mod tests {
         let mut vms = vec![vm(1), vm(2), vm(3)];
         let limits = Limits { vms: 2, vcpus: 4 };
         assert_eq!(cut(&limits, &mut vms), (1, 2));
-        let left: Vec<(i32, usize)> = vms.iter().map(|it| (it.key.0, it.vcpus.len())).collect();
-        assert_eq!(left, [(1, 3), (2, 1)]);
+        let left = vms.iter().map(|it| (it.key.0, it.vcpus.len(), it.is_cut));
+        assert_eq!(left.collect::<Vec<_>>(), [(1, 3, false), (2, 1, true)]);
     }
 }
