@@ -188,7 +188,7 @@ fn a_monitor_that_hangs_is_read_all_the_same() {
     };
     let mut vmm = Vmm::start(&[]);
     let _answers = AnswersAll(&system);
-    let vm = vmm.vm("vm('a', 2)");
+    let vm = vmm.vm("vm('a', 2, keep_vm=True)");
     system.hang("s/line");
     let path = system.root().join("s/line");
     // It is in the kernel from now on, and not even a signal gets it out.

@@ -1,5 +1,6 @@
 //! VMs come and go.
 
+use std::io::BufReader;
 use std::process::Command;
 
 use rustix::process::Signal;
@@ -7,7 +8,7 @@ use rustix::process::Signal;
 use super::needs::{kvm, left_out};
 use super::vmm::Vmm;
 use super::{EAGER, config, eager, exits, shown::shown};
-use crate::common::{BINARY, collector, end, read_until, signal, spawn};
+use crate::common::{BINARY, collector, end, lines_until, read_until, signal, spawn};
 
 #[test]
 fn vms_and_vcpus_that_come_are_there_at_the_next_sweep_and_each_series_ends_once() {
@@ -115,6 +116,24 @@ fn a_vm_that_comes_back_under_its_name_counts_since_its_new_start() {
         assert!(start_after(again) > first);
         end(child);
     }
+}
+
+#[test]
+fn what_is_missing_of_vms_is_said_also_where_each_sweep_looks_at_all_anew() {
+    let Some(_kvm) = kvm() else { return };
+    let mut stays = Vmm::start(&[]);
+    let clock = exits(&stays.vm("vm('clock', 1, keep_vm=True)"), 0);
+    let mut later = Vmm::start(&[]);
+    let receiver = "{collection_interval: 50ms, rescan_interval: 10ms, sources: [stats_fd]}";
+    let mut child = collector(&config(receiver, "{}"), &[]);
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    read_until(&mut child, |line| line.starts_with(&clock));
+    later.vm("vm('a')");
+    let of_vms = "VMs have no statistics descriptor of their own open that may be taken";
+    let said = lines_until(&mut stderr, |line| line.contains(of_vms));
+    assert!(said.last().unwrap().contains("no source gives"), "{said:?}");
+    child.stderr = Some(stderr.into_inner());
+    end(child);
 }
 
 #[test]

@@ -55,6 +55,8 @@ pub(crate) struct Debugfs {
     path: PathBuf,
     /// By the thread that made the VM, and its descriptor there.
     vms: BTreeMap<(i32, i32), VmDirectory>,
+    /// Whether all directories are read again at the next look.
+    is_distrusted: bool,
     /// Whether the files of this name have a number: each is tried once.
     numbers: HashMap<Arc<str>, bool>,
     /// Whether the kernel's lockdown hides files that can be written to; `None` before one was tried.
@@ -76,6 +78,7 @@ impl Debugfs {
             context: context.clone(),
             purpose,
             vms: BTreeMap::new(),
+            is_distrusted: false,
             numbers: HashMap::new(),
             is_locked_down: None,
             problem: None,
@@ -99,6 +102,7 @@ impl Debugfs {
             }
         };
         self.problem = None;
+        let is_distrusted = std::mem::take(&mut self.is_distrusted);
         let names = names.iter().filter_map(|it| vm_name(it.to_str().ok()?));
         let now: BTreeSet<(i32, i32)> = names.take(MAX_DIRECTORIES).collect();
         let before = self.vms.len();
@@ -111,11 +115,12 @@ impl Debugfs {
             let Ok(links) = stat.map(|it| links(&it)) else {
                 continue;
             };
-            if self.vms.get(&vm).is_none_or(|it| it.links != links) {
-                changed = true;
+            let known = self.vms.get(&vm).filter(|_| !is_distrusted);
+            if known.is_none_or(|it| it.links != links) {
                 let mut directory = VmDirectory::read(&root, &name, links);
                 self.try_lockdown(&root, &name, &directory);
                 self.keep_numbers(&root, &name, &mut directory);
+                changed |= self.vms.get(&vm) != Some(&directory);
                 self.vms.insert(vm, directory);
             }
         }
@@ -125,7 +130,7 @@ impl Debugfs {
     /// Reads all directories again at the next look, wherever debugfs is mounted by then.
     pub(crate) fn distrust(&mut self) {
         self.path = mount::path(&self.context);
-        self.vms.values_mut().for_each(|it| it.links = 0);
+        self.is_distrusted = true;
         self.is_locked_down = self.is_locked_down.filter(|it| *it);
     }
 

@@ -50,6 +50,17 @@ pub(crate) struct Host {
     pub(crate) own: i32,
 }
 
+/// What a look found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// There is something else than before.
+    Other,
+    /// All was looked at anew, and is as it was.
+    Rescan,
+    /// All is as it was.
+    Same,
+}
+
 /// How often a process is looked at for a VM that it is said to have made.
 const LOOKS: u8 = 3;
 
@@ -92,8 +103,8 @@ impl Host {
         self.uses_descriptors && is_own
     }
 
-    /// Looks what is different. Whether anything is.
-    pub(crate) fn look(&mut self) -> bool {
+    /// Looks what is different.
+    pub(crate) fn look(&mut self) -> Look {
         let interval = self.rescan_interval;
         let is_due = self.last_scan.is_none_or(|it| it.elapsed() >= interval);
         if is_due {
@@ -110,7 +121,7 @@ impl Host {
             .map(Uevents::heard)
             .unwrap_or_default();
         let mut is_other = self.debugfs.as_mut().is_some_and(Debugfs::update);
-        if is_other {
+        if is_other || is_due {
             self.find_threads();
         }
         is_other |= is_other_by_bpf;
@@ -131,7 +142,11 @@ impl Host {
                 is_other |= self.processes.scan(procfs);
             }
         }
-        is_other || is_due
+        match (is_other, is_due) {
+            (true, _) => Look::Other,
+            (false, true) => Look::Rescan,
+            (false, false) => Look::Same,
+        }
     }
 
     /// Makes a pass. Whether it saw anything else than the one before.

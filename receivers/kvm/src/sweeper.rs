@@ -11,7 +11,7 @@ use crate::choice::{Known, choose};
 use crate::columns::Columns;
 use crate::config::{Config, Limits};
 use crate::counters::{CPU_MICROSECONDS, STATISTICS_UNKNOWN, VCPUS, VMS};
-use crate::host::Host;
+use crate::host::{Host, Look};
 use crate::inspected::{Purpose, left_out};
 use crate::labels::labels;
 use crate::part::PartReader;
@@ -78,10 +78,14 @@ impl Sweeper {
     /// Makes one sweep.
     pub(crate) fn sweep(&mut self, number: u64, tick: Duration) -> Swept {
         let cpu = cpu_microseconds();
-        if self.host.look() {
-            let problems = self.choose();
-            self.problems = Some(problems);
-        } else if let Some(problems) = self.problems.take() {
+        let look = self.host.look();
+        if look != Look::Same || self.is_first {
+            self.problems = Some(self.choose());
+        }
+        if look != Look::Other
+            && !self.is_first
+            && let Some(problems) = self.problems.take()
+        {
             problems.warn(&self.warnings, &self.config, &self.host);
         }
         let (reader, sources) = (&mut self.reader, self.host.sources());
