@@ -1,9 +1,9 @@
 //! VMs come and go.
 
 use std::io::BufReader;
-use std::process::Command;
+use std::process::{Child, Command};
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, prlimit};
 
 use super::needs::{kvm, left_out};
 use super::vmm::Vmm;
@@ -134,6 +134,60 @@ fn what_is_missing_of_vms_is_said_also_where_each_sweep_looks_at_all_anew() {
     assert!(said.last().unwrap().contains("no source gives"), "{said:?}");
     child.stderr = Some(stderr.into_inner());
     end(child);
+}
+
+/// How often the thread that sweeps has waited.
+fn waits(child: &Child) -> u64 {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", child.id())).unwrap();
+    let mut all =
+        tasks.map(|it| std::fs::read_to_string(it.unwrap().path().join("status")).unwrap());
+    let status = all.find(|it| it.starts_with("Name:\tkvm\n")).unwrap();
+    let mut lines = status.lines();
+    let waits = lines.find_map(|it| it.strip_prefix("voluntary_ctxt_switches:\t"));
+    waits.unwrap().parse().unwrap()
+}
+
+/// The second number that no descriptor has.
+fn second_free(child: &Child) -> u64 {
+    let fds = std::fs::read_dir(format!("/proc/{}/fd", child.id())).unwrap();
+    let names = fds.map(|it| it.unwrap().file_name().into_string().unwrap());
+    let used: Vec<u64> = names.map(|it| it.parse().unwrap()).collect();
+    let mut free = (0..).filter(|it| !used.contains(it));
+    free.nth(1).unwrap()
+}
+
+#[test]
+fn without_a_descriptor_left_no_vm_ends() {
+    let Some(_kvm) = kvm() else { return };
+    let mut vmm = Vmm::start(&[]);
+    let vm = vmm.vm("vm('a')");
+    for sources in ["[stats_fd]", "[stats_fd, debugfs]"] {
+        let receiver =
+            format!("{{collection_interval: 20ms, rescan_interval: 20ms, sources: {sources}}}");
+        let mut child = collector(&config(&receiver, "{}"), &[]);
+        read_until(&mut child, |line| line.starts_with(&exits(&vm, 0)));
+        let pid = Pid::from_child(&child);
+        // One is left: enough to list processes, and not what one of them holds.
+        let one = Rlimit {
+            current: Some(second_free(&child)),
+            ..getrlimit(Resource::Nofile)
+        };
+        let before = prlimit(Some(pid), Resource::Nofile, one).unwrap();
+        let first = waits(&child);
+        while waits(&child) < first + 10 {
+            std::thread::yield_now();
+        }
+        prlimit(Some(pid), Resource::Nofile, before).unwrap();
+        // What was read before is shown first.
+        let mut left = 20;
+        let all = read_until(&mut child, |line| {
+            left -= usize::from(line.starts_with(&exits(&vm, 0)));
+            left == 0
+        });
+        let end_of_own = format!("vm={vm}}} end ");
+        assert!(!all.iter().any(|it| it.contains(&end_of_own)), "{all:#?}");
+        end(child);
+    }
 }
 
 #[test]

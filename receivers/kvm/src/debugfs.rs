@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use rustix::path::Arg;
 
 use crate::inspected::Purpose;
-use crate::procfs::list;
+use crate::procfs::{is_exhausted, list};
 use crate::units::value;
 
 /// Files that are no statistic: a table, a thread, a constant.
@@ -96,6 +96,8 @@ impl Debugfs {
         let listed = self.open().and_then(|root| Ok((list(&root, ".")?, root)));
         let (names, root) = match listed {
             Ok(it) => it,
+            // What is known holds until there is an answer.
+            Err(error) if is_exhausted(error) => return false,
             Err(error) => {
                 self.problem = Some(error);
                 return !std::mem::take(&mut self.vms).is_empty();
@@ -117,7 +119,10 @@ impl Debugfs {
             };
             let known = self.vms.get(&vm).filter(|_| !is_distrusted);
             if known.is_none_or(|it| it.links != links) {
-                let mut directory = VmDirectory::read(&root, &name, links);
+                let Ok(mut directory) = VmDirectory::read(&root, &name, links) else {
+                    self.is_distrusted = true;
+                    continue;
+                };
                 self.try_lockdown(&root, &name, &directory);
                 self.keep_numbers(&root, &name, &mut directory);
                 changed |= self.vms.get(&vm) != Some(&directory);
@@ -213,22 +218,31 @@ pub(crate) fn read(
 }
 
 impl VmDirectory {
-    fn read(root: &OwnedFd, name: &str, links: u64) -> VmDirectory {
+    /// Fails where there is no descriptor or memory left.
+    fn read(root: &OwnedFd, name: &str, links: u64) -> Result<VmDirectory, Errno> {
         let (mut directory, mut vcpus) = (VmDirectory::default(), Vec::new());
-        (directory.files, directory.start) = files(root, name, &mut vcpus);
+        (directory.files, directory.start) = files(root, name, &mut vcpus)?;
         for vcpu in vcpus {
-            let (files, _) = files(root, &format!("{name}/vcpu{vcpu}"), &mut Vec::new());
+            let (files, _) = files(root, &format!("{name}/vcpu{vcpu}"), &mut Vec::new())?;
             directory.vcpus.insert(vcpu, files);
         }
         directory.links = links;
-        directory
+        Ok(directory)
     }
 }
 
 /// The files of a directory that have a number, sorted; when they were made, unix ns; and the vCPUs in it.
-fn files(root: &OwnedFd, path: &str, vcpus: &mut Vec<u32>) -> (Vec<DebugfsFile>, u64) {
+fn files(
+    root: &OwnedFd,
+    path: &str,
+    vcpus: &mut Vec<u32>,
+) -> Result<(Vec<DebugfsFile>, u64), Errno> {
     let (mut files, mut start) = (Vec::new(), 0);
-    for name in list(root, path).unwrap_or_default() {
+    let names = match list(root, path) {
+        Err(error) if is_exhausted(error) => return Err(error),
+        names => names.unwrap_or_default(),
+    };
+    for name in names {
         let Ok(name) = name.to_str() else { continue };
         let stat = rustix::fs::statat(root, format!("{path}/{name}"), AtFlags::SYMLINK_NOFOLLOW);
         let Ok(stat) = stat else { continue };
@@ -247,7 +261,7 @@ fn files(root: &OwnedFd, path: &str, vcpus: &mut Vec<u32>) -> (Vec<DebugfsFile>,
         }
     }
     files.sort();
-    (files, start)
+    Ok((files, start))
 }
 
 /// Whether a file has a number that means what its name says: those of histograms show one bucket only.

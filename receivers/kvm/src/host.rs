@@ -110,7 +110,6 @@ impl Host {
         if is_due {
             self.last_scan = Some(Instant::now());
             self.blocks.forget_errors();
-            self.threads.clear();
             self.strangers.clear();
             self.debugfs.iter_mut().for_each(Debugfs::distrust);
         }
@@ -122,13 +121,14 @@ impl Host {
             .unwrap_or_default();
         let mut is_other = self.debugfs.as_mut().is_some_and(Debugfs::update);
         if is_other || is_due {
-            self.find_threads();
+            self.find_threads(is_due);
         }
         is_other |= is_other_by_bpf;
         if self.can_take()
             && let Ok(procfs) = &self.procfs
         {
-            let heard_of = heard.threads.iter().filter_map(|it| procfs.process_of(*it));
+            let process_of = |it: &i32| procfs.process_of(*it).ok().flatten();
+            let heard_of = heard.threads.iter().filter_map(process_of);
             self.watched.extend(heard_of.map(|it| (it, LOOKS)));
             is_other |= self.processes.update(procfs);
             self.watched.retain(|pid, looks| {
@@ -159,15 +159,19 @@ impl Host {
         false
     }
 
-    /// Finds the processes of the threads that have made the VMs in debugfs.
-    fn find_threads(&mut self) {
+    /// Finds the processes of the threads that have made the VMs in debugfs, of those that are known only if all are looked
+    /// at anew.
+    fn find_threads(&mut self, is_rescan: bool) {
         let (Some(debugfs), Ok(procfs)) = (&self.debugfs, &self.procfs) else {
             return;
         };
         let mut before = std::mem::take(&mut self.threads);
         for ((thread, _), _) in debugfs.vms() {
             let known = before.remove(thread).flatten();
-            let process = known.or_else(|| procfs.process_of(*thread));
+            let process = match known.filter(|_| !is_rescan) {
+                None => procfs.process_of(*thread).unwrap_or(known),
+                known => known,
+            };
             self.threads.insert(*thread, process);
             self.watched.extend(process.map(|it| (it, LOOKS)));
         }

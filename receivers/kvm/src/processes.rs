@@ -7,14 +7,15 @@ use rustix::io::Errno;
 
 use crate::identity::Identity;
 use crate::kvm_file::KvmFile;
-use crate::procfs::{Descriptors, Procfs};
+use crate::procfs::{Descriptors, Procfs, is_answer};
 use crate::taking::Process;
 
 /// A process that holds something of KVM.
 #[derive(Debug)]
 pub(crate) struct VmProcess {
     pub(crate) process: Arc<Process>,
-    pub(crate) identity: Identity,
+    /// Who its VM is; `None` as long as its command line has not answered.
+    pub(crate) identity: Option<Identity>,
     /// When it was started, unix ns.
     pub(crate) start: u64,
     parent: i32,
@@ -84,6 +85,8 @@ impl Processes {
         let count = procfs.descriptor_count(pid).unwrap_or_default();
         let descriptors = match procfs.descriptors(pid) {
             Ok(descriptors) => descriptors,
+            // What is known holds until there is an answer.
+            Err(error) if !is_answer(error) => return false,
             Err(error) => {
                 // The first process has no VM, and often rights that nobody else has.
                 let is_refused = matches!(error, Errno::ACCESS | Errno::PERM) && pid != 1;
@@ -96,7 +99,9 @@ impl Processes {
         }
         if let Some(known) = self.known.get_mut(&pid) {
             known.count = count;
-            return std::mem::replace(&mut known.descriptors, descriptors.clone()) != descriptors;
+            let is_named = known.identity.is_none() && known.find_identity(procfs);
+            return is_named
+                | (std::mem::replace(&mut known.descriptors, descriptors.clone()) != descriptors);
         }
         if self.known.len() >= self.max {
             self.is_beyond = true;
@@ -176,7 +181,8 @@ impl VmProcess {
     fn open(procfs: &Procfs, pid: i32) -> Result<VmProcess, Errno> {
         let process = Process::open(procfs, pid)?;
         let (parent, start) = procfs.parent_and_start(pid).ok_or(Errno::SRCH)?;
-        let identity = Identity::of_command_line(&procfs.command_line(pid));
+        let line = procfs.command_line(pid);
+        let identity = line.map(|it| Identity::of_command_line(&it));
         let process = Arc::new(process);
         // Its number may be another one's by now: what was read is its own as long as it lives.
         if !Process::ended(std::slice::from_ref(&process)).is_empty() {
@@ -190,6 +196,13 @@ impl VmProcess {
             count: 0,
             descriptors: Vec::new(),
         })
+    }
+
+    /// Asks once more who its VM is. Whether there was an answer.
+    fn find_identity(&mut self, procfs: &Procfs) -> bool {
+        let line = procfs.command_line(self.process.pid);
+        self.identity = line.map(|it| Identity::of_command_line(&it));
+        self.identity.is_some()
     }
 
     /// What another one holds under the same numbers.

@@ -105,37 +105,38 @@ impl Procfs {
         KvmFile::of_link(&link)
     }
 
-    /// A process's command line, the first 64 KiB of it; empty where it does not answer.
-    pub(crate) fn command_line(&self, pid: i32) -> Vec<u8> {
+    /// A process's command line, the first 64 KiB of it; `None` where it does not answer.
+    pub(crate) fn command_line(&self, pid: i32) -> Option<Vec<u8>> {
         let being_read = Arc::clone(&self.being_read);
-        let Ok(root) = self.root.try_clone() else {
-            return Vec::new();
-        };
+        let root = self.root.try_clone().ok()?;
         if being_read.fetch_add(1, Ordering::Relaxed) >= MAX_BEING_READ {
             being_read.fetch_sub(1, Ordering::Relaxed);
-            return Vec::new();
+            return None;
         }
         let (done, answer) = mpsc::channel();
         let read = move || {
             let line = read(&root, &format!("{pid}/cmdline"), MAX_COMMAND_LINE_BYTES);
             being_read.fetch_sub(1, Ordering::Relaxed);
             // Nobody waits any more where it took too long.
-            let _ = done.send(line.unwrap_or_default());
+            let _ = done.send(match line {
+                Err(error) if is_answer(error) => Some(Vec::new()),
+                line => line.ok(),
+            });
         };
         let thread = std::thread::Builder::new().name("kvm-name".into());
-        let started = thread.spawn(read);
-        let answer = started
-            .ok()
-            .and_then(|_| answer.recv_timeout(PATIENCE).ok());
-        answer.unwrap_or_default()
+        thread.spawn(read).ok()?;
+        answer.recv_timeout(PATIENCE).ok()?
     }
 
-    /// The process that a thread belongs to.
-    pub(crate) fn process_of(&self, thread: i32) -> Option<i32> {
-        let status = read(&self.root, &format!("{thread}/status"), 4096).ok()?;
+    /// The process that a thread belongs to, if it lives.
+    pub(crate) fn process_of(&self, thread: i32) -> Result<Option<i32>, Errno> {
+        let status = match read(&self.root, &format!("{thread}/status"), 4096) {
+            Err(error) if is_answer(error) => return Ok(None),
+            status => status?,
+        };
         let status = String::from_utf8_lossy(&status);
-        let process = status.lines().find_map(|it| it.strip_prefix("Tgid:"))?;
-        process.trim().parse().ok()
+        let process = status.lines().find_map(|it| it.strip_prefix("Tgid:"));
+        Ok(process.and_then(|it| it.trim().parse().ok()))
     }
 
     /// A process's parent, and when it was started, unix ns.
@@ -164,6 +165,20 @@ impl Procfs {
     }
 }
 
+/// Whether an error says what there is: nothing any more, or nothing that this program may see. Others, as that there is no
+/// descriptor or memory left, say nothing of it.
+pub(crate) fn is_answer(error: Errno) -> bool {
+    matches!(
+        error,
+        Errno::NOENT | Errno::SRCH | Errno::ACCESS | Errno::PERM
+    )
+}
+
+/// Whether this program, or the host, has no descriptor or memory left.
+pub(crate) fn is_exhausted(error: Errno) -> bool {
+    matches!(error, Errno::MFILE | Errno::NFILE | Errno::NOMEM)
+}
+
 /// A file below a directory, the first bytes of it.
 fn read(root: &OwnedFd, path: &str, max: usize) -> Result<Vec<u8>, Errno> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
@@ -182,7 +197,7 @@ fn read(root: &OwnedFd, path: &str, max: usize) -> Result<Vec<u8>, Errno> {
 /// Fails where a descriptor's link may not be read.
 fn refused(directory: &OwnedFd, name: &CStr) -> Result<(), Errno> {
     match rustix::fs::readlinkat_raw(directory, name, &mut [MaybeUninit::uninit(); 1]) {
-        Err(Errno::ACCESS) => Err(Errno::ACCESS),
+        Err(error) if error == Errno::ACCESS || is_exhausted(error) => Err(error),
         _ => Ok(()),
     }
 }
@@ -252,7 +267,9 @@ mod tests {
         assert_eq!(proc.thread_start(own, own), Some(start));
         assert!(start > 0 && start <= pipeline::now_unix_nano());
         assert_eq!(proc.descriptors(own).unwrap(), []);
-        assert_eq!(proc.process_of(own), Some(own));
-        assert!(!proc.command_line(own).is_empty());
+        assert_eq!(proc.process_of(own), Ok(Some(own)));
+        assert_eq!(proc.process_of(i32::MAX), Ok(None));
+        assert!(!proc.command_line(own).unwrap().is_empty());
+        assert_eq!(proc.command_line(i32::MAX), Some(Vec::new()));
     }
 }

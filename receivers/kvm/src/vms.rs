@@ -115,7 +115,7 @@ impl Host {
         let start = blocks.map(|it| it.start).filter(|it| *it > 0).min();
         Vm {
             key: (pid, files.fd),
-            identity: of.map(|it| it.identity.clone()).unwrap_or_default(),
+            identity: of.and_then(|it| it.identity.clone()).unwrap_or_default(),
             start: start.or(of.map(|it| it.start)).unwrap_or_default(),
             block: own,
             vcpus,
@@ -182,11 +182,15 @@ impl Host {
         let (Some(pid), Ok(procfs)) = (pid, &self.procfs) else {
             return Identity::default();
         };
-        if let Some(known) = self.processes.get(pid) {
-            return known.identity.clone();
+        let known = self.processes.get(pid).and_then(|it| it.identity.as_ref());
+        if let Some(known) = known.or_else(|| self.strangers.get(&pid)) {
+            return known.clone();
         }
-        let read = || Identity::of_command_line(&procfs.command_line(pid));
-        self.strangers.entry(pid).or_insert_with(read).clone()
+        // What does not answer now may at the next change.
+        let line = procfs.command_line(pid);
+        let identity = line.map(|it| Identity::of_command_line(&it));
+        self.strangers.extend(identity.clone().map(|it| (pid, it)));
+        identity.unwrap_or_default()
     }
 }
 
