@@ -119,6 +119,41 @@ fn a_vm_that_comes_back_under_its_name_counts_since_its_new_start() {
 }
 
 #[test]
+fn a_vm_that_is_made_anew_in_its_process_counts_since_then() {
+    let Some(_kvm) = kvm() else { return };
+    let by_both = EAGER.replace("[stats_fd]", "[stats_fd, debugfs]");
+    for receiver in eager().into_iter().chain([by_both]) {
+        let mut vmm = Vmm::start(&[]);
+        let vm = vmm.vm("vm('a')");
+        let mut child = collector(&config(&receiver, "{format: json}"), &[]);
+        let key = (vm.clone(), "vcpu0".to_owned(), "exits".to_owned());
+        let start_that = |child: &mut Child, fits: &dyn Fn(u64) -> bool| {
+            let mut start = 0;
+            read_until(child, |line| {
+                let shown = shown(line.as_bytes());
+                start = shown.get(&key).map_or(0, |it| it.start);
+                fits(start)
+            });
+            start
+        };
+        let first = start_that(&mut child, &|it| it > 0);
+        // Between two sweeps: all numbers are the same.
+        signal(&child, Signal::STOP);
+        let again = pipeline::now_unix_nano();
+        vmm.ask("vms['a'].close()");
+        assert_eq!(vmm.vm("vm('a')"), vm);
+        signal(&child, Signal::CONT);
+        let second = start_that(&mut child, &|it| it != first && it > 0);
+        // Debugfs knows starts by 10 ms.
+        assert!(
+            second >= again - 20_000_000,
+            "{receiver}: {first}, {second}"
+        );
+        end(child);
+    }
+}
+
+#[test]
 fn what_is_missing_of_vms_is_said_also_where_each_sweep_looks_at_all_anew() {
     let Some(_kvm) = kvm() else { return };
     let mut stays = Vmm::start(&[]);

@@ -80,6 +80,8 @@ impl Host {
         };
         let thread = procfs.thread_start(of.pid, of.creator);
         let start = thread.unwrap_or_else(|| procfs.unix_nano(of.process_start));
+        let made = self.made.get(&(of.pid, of.fd));
+        let start = made.map_or(start, |it| it.start(start));
         (self.identity_by_bpf(of), start)
     }
 

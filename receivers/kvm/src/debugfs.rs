@@ -45,6 +45,8 @@ pub(crate) struct VmDirectory {
     /// The files of its vCPUs.
     pub(crate) vcpus: BTreeMap<u32, Vec<DebugfsFile>>,
     links: u64,
+    /// Tells it from another one of the same name.
+    inode: u64,
 }
 
 /// `kvm/` in debugfs.
@@ -114,15 +116,16 @@ impl Debugfs {
             let name = format!("{}-{}", vm.0, vm.1);
             let stat = rustix::fs::statat(&root, &name, AtFlags::SYMLINK_NOFOLLOW);
             // A directory has a link for each one in it: vCPUs that came.
-            let Ok(links) = stat.map(|it| links(&it)) else {
+            let Ok((links, inode)) = stat.map(|it| (links(&it), it.st_ino)) else {
                 continue;
             };
             let known = self.vms.get(&vm).filter(|_| !is_distrusted);
-            if known.is_none_or(|it| it.links != links) {
+            if known.is_none_or(|it| (it.links, it.inode) != (links, inode)) {
                 let Ok(mut directory) = VmDirectory::read(&root, &name, links) else {
                     self.is_distrusted = true;
                     continue;
                 };
+                directory.inode = inode;
                 self.try_lockdown(&root, &name, &directory);
                 self.keep_numbers(&root, &name, &mut directory);
                 changed |= self.vms.get(&vm) != Some(&directory);

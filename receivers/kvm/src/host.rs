@@ -21,7 +21,7 @@ use crate::part::Sources;
 use crate::problems::Problem;
 use crate::processes::Processes;
 use crate::procfs::Procfs;
-use crate::uevents::Uevents;
+use crate::uevents::{Heard, HeardVm, Uevents};
 
 /// What there is of KVM on this host.
 #[derive(Debug)]
@@ -43,12 +43,37 @@ pub(crate) struct Host {
     /// Processes that are said to have made a VM, and how often they are still looked at for it: the word comes before the
     /// VM's descriptor.
     watched: HashMap<i32, u8>,
+    /// VMs that were heard to be made, by process and descriptor.
+    pub(crate) made: HashMap<(i32, i32), Made>,
+    /// When this was last looked at, unix ns.
+    last_look: u64,
     rescan_interval: Duration,
     last_scan: Option<Instant>,
     uses_descriptors: bool,
     /// This process.
     pub(crate) own: i32,
 }
+
+/// When a VM was made, unix ns: between two looks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Made {
+    after: u64,
+    heard: u64,
+}
+
+impl Made {
+    /// Since when a VM is there whose thread was started then: one that is older may have had another VM before.
+    pub(crate) fn start(self, thread: u64) -> u64 {
+        if thread < self.after {
+            self.heard
+        } else {
+            thread
+        }
+    }
+}
+
+/// So many VMs that were heard to be made are remembered.
+const MAX_MADE: usize = 65_536;
 
 /// What a look found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +115,8 @@ impl Host {
             // Without them VMs are found later.
             uevents: Uevents::listen().ok(),
             watched: HashMap::new(),
+            made: HashMap::new(),
+            last_look: 0,
             rescan_interval: config.rescan_interval.0,
             last_scan: None,
             uses_descriptors: uses(SourceName::StatsFd),
@@ -119,16 +146,17 @@ impl Host {
             .as_ref()
             .map(Uevents::heard)
             .unwrap_or_default();
+        let is_heard = self.distrust_heard(&heard);
         let mut is_other = self.debugfs.as_mut().is_some_and(Debugfs::update);
         if is_other || is_due {
             self.find_threads(is_due);
         }
-        is_other |= is_other_by_bpf;
+        is_other |= is_other_by_bpf || is_heard;
         if self.can_take()
             && let Ok(procfs) = &self.procfs
         {
-            let process_of = |it: &i32| procfs.process_of(*it).ok().flatten();
-            let heard_of = heard.threads.iter().filter_map(process_of);
+            let process_of = |it: &HeardVm| procfs.process_of(it.thread).ok().flatten();
+            let heard_of = heard.made.iter().filter_map(process_of);
             self.watched.extend(heard_of.map(|it| (it, LOOKS)));
             is_other |= self.processes.update(procfs);
             self.watched.retain(|pid, looks| {
@@ -147,6 +175,38 @@ impl Host {
             (false, true) => Look::Rescan,
             (false, false) => Look::Same,
         }
+    }
+
+    /// VMs that were made or have ended: one that was made anew under the number of another one looks just like that. Whether
+    /// there are such.
+    fn distrust_heard(&mut self, heard: &Heard) -> bool {
+        let now = pipeline::now_unix_nano();
+        let after = std::mem::replace(&mut self.last_look, now);
+        if self.made.len() > MAX_MADE {
+            self.made.clear();
+        }
+        let Ok(procfs) = &self.procfs else {
+            return false;
+        };
+        let own = self.own;
+        let of_process = |it: &HeardVm| {
+            let process = procfs.process_of(it.thread).ok().flatten();
+            Some((process.filter(|it| *it != own)?, it.fd))
+        };
+        let made: Vec<_> = heard.made.iter().filter_map(of_process).collect();
+        let ended: Vec<_> = heard.ended.iter().filter_map(of_process).collect();
+        for (pid, fd) in &made {
+            let Some(fd) = fd else { continue };
+            let heard = now;
+            self.made.insert((*pid, *fd), Made { after, heard });
+            #[cfg(feature = "bpf")]
+            self.known_vms
+                .retain(|(_, of, at, _), _| (of, at) != (pid, fd));
+        }
+        for (pid, _) in made.iter().chain(&ended) {
+            self.distrust(*pid);
+        }
+        !made.is_empty()
     }
 
     /// Makes a pass. Whether it saw anything else than the one before.

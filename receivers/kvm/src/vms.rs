@@ -113,10 +113,12 @@ impl Host {
         let own = block(files.stats);
         let blocks = own.iter().chain(vcpus.values().flatten());
         let start = blocks.map(|it| it.start).filter(|it| *it > 0).min();
+        let start = start.or(of.map(|it| it.start)).unwrap_or_default();
+        let made = self.made.get(&(pid, files.fd));
         Vm {
             key: (pid, files.fd),
             identity: of.and_then(|it| it.identity.clone()).unwrap_or_default(),
-            start: start.or(of.map(|it| it.start)).unwrap_or_default(),
+            start: made.map_or(start, |it| it.start(start)),
             block: own,
             vcpus,
             is_held: true,
