@@ -7,6 +7,7 @@ use kvm_bpf::VmKey;
 use crate::bpf::{Seen, SeenVm};
 use crate::host::Host;
 use crate::identity::Identity;
+use crate::procfs::boot_unix_nano;
 use crate::vm::Vm;
 use crate::vms::ByKey;
 
@@ -79,7 +80,7 @@ impl Host {
             return (Some(Identity::default()), 0);
         };
         let thread = procfs.thread_start(of.pid, of.creator);
-        let start = thread.unwrap_or_else(|| procfs.unix_nano(of.process_start));
+        let start = boot_unix_nano().saturating_add(thread.unwrap_or(of.process_start));
         let made = self.made.get(&(of.pid, of.fd));
         let start = made.map_or(start, |it| it.start(start));
         (self.identity_by_bpf(of), start)

@@ -180,7 +180,7 @@ impl VmProcess {
     /// A process of this number, which may have ended already.
     fn open(procfs: &Procfs, pid: i32) -> Result<VmProcess, Errno> {
         let process = Process::open(procfs, pid)?;
-        let (parent, start) = procfs.parent_and_start(pid).ok_or(Errno::SRCH)?;
+        let (parent, since_boot) = procfs.parent_and_start(pid).ok_or(Errno::SRCH)?;
         let line = procfs.command_line(pid);
         let identity = line.map(|it| Identity::of_command_line(&it));
         let process = Arc::new(process);
@@ -189,9 +189,9 @@ impl VmProcess {
             return Err(Errno::SRCH);
         }
         Ok(VmProcess {
+            start: process.unix_nano(since_boot),
             process,
             identity,
-            start,
             parent,
             count: 0,
             descriptors: Vec::new(),

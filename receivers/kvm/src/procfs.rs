@@ -24,8 +24,6 @@ pub(crate) struct Procfs {
     root: OwnedFd,
     /// Whether its processes have the numbers that this one knows them by.
     pub(crate) is_own_namespace: bool,
-    /// When the kernel was booted, unix ns: looked at once, so that a start stays the same.
-    boot: u64,
     /// How many command lines are being read.
     being_read: Arc<AtomicUsize>,
 }
@@ -54,7 +52,6 @@ impl Procfs {
         Ok(Procfs {
             root,
             is_own_namespace,
-            boot: boot_unix_nano(),
             being_read: Arc::default(),
         })
     }
@@ -139,12 +136,12 @@ impl Procfs {
         Ok(process.and_then(|it| it.trim().parse().ok()))
     }
 
-    /// A process's parent, and when it was started, unix ns.
+    /// A process's parent, and when it was started, ns since the kernel was booted.
     pub(crate) fn parent_and_start(&self, pid: i32) -> Option<(i32, u64)> {
         self.stat(&format!("{pid}/stat"))
     }
 
-    /// When a thread of a process was started, unix ns.
+    /// When a thread of a process was started, ns since the kernel was booted.
     pub(crate) fn thread_start(&self, pid: i32, thread: i32) -> Option<u64> {
         let stat = self.stat(&format!("{pid}/task/{thread}/stat"));
         stat.map(|(_, start)| start)
@@ -156,12 +153,7 @@ impl Procfs {
         let ticks: u64 = fields.get(19)?.parse().ok()?;
         let per_second = rustix::param::clock_ticks_per_second().max(1);
         let since_boot = ticks.saturating_mul(1_000_000_000 / per_second);
-        Some((fields.get(1)?.parse().ok()?, self.unix_nano(since_boot)))
-    }
-
-    /// A time since the kernel was booted, as unix ns.
-    pub(crate) fn unix_nano(&self, since_boot: u64) -> u64 {
-        self.boot.saturating_add(since_boot)
+        Some((fields.get(1)?.parse().ok()?, since_boot))
     }
 }
 
@@ -237,8 +229,9 @@ fn fields_of_stat(stat: &[u8]) -> Option<Vec<&str>> {
     Some(fields.split_ascii_whitespace().collect())
 }
 
-/// When the kernel was booted, unix ns, to the 10 ms that starts are known by.
-fn boot_unix_nano() -> u64 {
+/// When the kernel was booted, unix ns, to the 10 ms that starts are known by. It is another time once the clock was set:
+/// each process and VM keeps what holds when it is found, so that its starts stay the same.
+pub(crate) fn boot_unix_nano() -> u64 {
     let since_boot = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     let since_boot = u64::try_from(since_boot.tv_sec).unwrap_or_default() * 1_000_000_000
         + u64::try_from(since_boot.tv_nsec).unwrap_or_default();
@@ -265,7 +258,8 @@ mod tests {
         assert!(!proc.processes().unwrap().contains(&own));
         let (_, start) = proc.parent_and_start(own).unwrap();
         assert_eq!(proc.thread_start(own, own), Some(start));
-        assert!(start > 0 && start <= pipeline::now_unix_nano());
+        let start = boot_unix_nano() + start;
+        assert!(start <= pipeline::now_unix_nano());
         assert_eq!(proc.descriptors(own).unwrap(), []);
         assert_eq!(proc.process_of(own), Ok(Some(own)));
         assert_eq!(proc.process_of(i32::MAX), Ok(None));

@@ -13,7 +13,7 @@ use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags};
 
 use crate::kvm_file::KvmFile;
 use crate::layout::{Layout, Layouts};
-use crate::procfs::Procfs;
+use crate::procfs::{Procfs, boot_unix_nano};
 
 const AT_ONCE: Timespec = Timespec {
     tv_sec: 0,
@@ -25,6 +25,8 @@ const AT_ONCE: Timespec = Timespec {
 pub(crate) struct Process {
     pub(crate) pid: i32,
     pidfd: OwnedFd,
+    /// When the kernel was booted, unix ns, by the clock as it was when this was found.
+    boot: u64,
     /// Where the links of its descriptors are.
     links: OwnedFd,
 }
@@ -68,7 +70,12 @@ impl Process {
         let number = Pid::from_raw(pid).ok_or(Errno::INVAL)?;
         let pidfd = rustix::process::pidfd_open(number, PidfdFlags::empty())?;
         let links = procfs.descriptor_links(pid)?;
-        Ok(Process { pid, pidfd, links })
+        Ok(Process {
+            pid,
+            pidfd,
+            boot: boot_unix_nano(),
+            links,
+        })
     }
 
     /// Which of them have ended.
@@ -85,6 +92,11 @@ impl Process {
             .zip(&fds)
             .filter(|(_, it)| !it.revents().is_empty());
         ended.map(|(it, _)| it.pid).collect()
+    }
+
+    /// A time since the kernel was booted, as unix ns.
+    pub(crate) fn unix_nano(&self, since_boot: u64) -> u64 {
+        self.boot.saturating_add(since_boot)
     }
 
     fn has_ended(&self) -> bool {
@@ -145,7 +157,7 @@ impl Block {
         let mark = layout.mark(&bytes).unwrap_or_default();
         let start = creator(&id).and_then(|it| procfs.thread_start(process.pid, it));
         Ok(Block {
-            start: start.unwrap_or_default(),
+            start: start.map_or(0, |it| process.unix_nano(it)),
             process: Arc::clone(process),
             fd,
             name,
