@@ -110,9 +110,8 @@ impl Process {
         let mut buffer = [MaybeUninit::uninit(); 64];
         match rustix::fs::readlinkat_raw(&self.links, name, &mut buffer) {
             Ok((found, _)) if *found == *link => Ok(()),
-            Ok(_) => Err(TakeError::Moved),
             Err(Errno::NOENT | Errno::SRCH) if self.has_ended() => Err(TakeError::Gone),
-            Err(Errno::NOENT | Errno::SRCH) => Err(TakeError::Moved),
+            Ok(_) | Err(Errno::NOENT | Errno::SRCH) => Err(TakeError::Moved),
             Err(Errno::PERM | Errno::ACCESS) => Err(TakeError::Refused),
             Err(other) => Err(TakeError::Other(other)),
         }

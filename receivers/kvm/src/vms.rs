@@ -60,18 +60,18 @@ impl Host {
         let Ok(procfs) = &self.procfs else { return };
         let (processes, blocks) = (&self.processes, &self.blocks);
         let descriptors = processes.iter().flat_map(|of| {
-            let statistics: Vec<_> = match join::vms(&of.descriptors) {
-                Some(vms) => vms.iter().flat_map(VmFiles::statistics).collect(),
+            let vms = join::vms(&of.descriptors);
+            let statistics: Vec<_> = if let Some(vms) = vms {
+                vms.iter().flat_map(VmFiles::statistics).collect()
+            } else {
                 // Whether it has them of its parent tells the first of those that both have.
-                None => {
-                    let parent = processes.parent(of).into_iter();
-                    let mut shared = parent.flat_map(|it| of.shared(it));
-                    let shared = shared.find(|it| it.1.is_statistics()).map(|it| it.0);
-                    let all = of.descriptors.iter().copied();
-                    let is_read = |fd| shared == Some(fd) || blocks.is_known(of.process.pid, fd);
-                    all.filter(|it| it.1.is_statistics() && is_read(it.0))
-                        .collect()
-                }
+                let parent = processes.parent(of).into_iter();
+                let mut shared = parent.flat_map(|it| of.shared(it));
+                let shared = shared.find(|it| it.1.is_statistics()).map(|it| it.0);
+                let all = of.descriptors.iter().copied();
+                let is_read = |fd| shared == Some(fd) || blocks.is_known(of.process.pid, fd);
+                all.filter(|it| it.1.is_statistics() && is_read(it.0))
+                    .collect()
             };
             let of = &of.process;
             statistics.into_iter().map(move |(fd, file)| (of, fd, file))
