@@ -116,6 +116,25 @@ fn without_the_level_of_vcpus_a_vm_has_their_sums() {
 }
 
 #[test]
+fn a_vm_of_which_the_limit_leaves_vcpus_out_has_no_sums_of_the_others() {
+    let Some(_kvm) = kvm() else { return };
+    let mut vmm = Vmm::start(&[]);
+    let vm = vmm.vm("vm('a', 3, keep_vm=True)");
+    let by_bpf = cfg!(feature = "bpf").then_some("[bpf]");
+    for sources in ["[stats_fd]"].into_iter().chain(by_bpf) {
+        // No other VM has a vCPU within the limit: those of another checkout's tests are younger, or it has none left.
+        let receiver =
+            format!("{{optional: true, sources: {sources}, levels: [vm], limits: {{vcpus: 2}}}}");
+        let output = once(&receiver);
+        let (shown, stderr) = (shown(&output.stdout), text(&output.stderr));
+        let exits = (vm.clone(), "vm".to_owned(), "exits".to_owned());
+        assert!(!shown.contains_key(&exits), "{:?}", shown[&exits].values);
+        let said = "more VMs or vCPUs than `limits` allows; left out";
+        assert!(stderr.contains(said), "{stderr}");
+    }
+}
+
+#[test]
 fn normalized_units_are_seconds() {
     let Some(_kvm) = kvm() else { return };
     let mut vmm = Vmm::start(&[]);

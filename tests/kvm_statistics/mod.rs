@@ -17,7 +17,7 @@ mod shown;
 mod types;
 pub(crate) mod vmm;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Command, Output};
 
 use self::needs::kvm;
@@ -112,20 +112,26 @@ fn at_rest_every_statistic_is_what_its_owner_reads() {
     let Some(_kvm) = kvm() else { return };
     let before = pipeline::now_unix_nano();
     let mut vmm = Vmm::start(&[]);
-    let guest = vmm.vm("vm('guest', 2, keep_vm=True, guest=True)");
+    let guest = vmm.vm("vm('guest', 3, keep_vm=True, guest=True)");
     let by_thread = vmm.vm("in_thread(lambda: vm('thread', 3, keep_vm=True))");
     vmm.ask("vms['guest'].run(5)");
     let mut other = Vmm::start(&[]);
     let alone = other.vm("vm('alone', 1, keep_vm=True, guest=True)");
     other.ask("vms['alone'].run(3)");
+    // In an order that leaves no doubt whose a descriptor is: none could be an earlier VM's.
+    let mut third = Vmm::start(&[]);
     let ten = (0..10).map(|it| {
-        let made = format!("vm('ten{it}', {}, keep_vm={})", it % 4 + 1, it % 2);
-        (format!("ten{it}"), vmm.vm(&made))
+        let made = format!(
+            "vm('ten{it}', {}, keep_vm={})",
+            4 - it / 3,
+            i32::from(it < 5)
+        );
+        (format!("ten{it}"), third.vm(&made))
     });
     let ten: Vec<(String, String)> = ten.collect();
     let shown = shown(&once("{sources: [stats_fd]}").stdout);
     for (vmm, name, vm, vcpus) in [
-        (&mut vmm, "guest", guest, 2),
+        (&mut vmm, "guest", guest, 3),
         (&mut other, "alone", alone, 1),
     ] {
         let all = vmm.all(name);
@@ -150,11 +156,33 @@ fn at_rest_every_statistic_is_what_its_owner_reads() {
         "{before}"
     );
     for (name, vm) in &ten {
-        for (part, owner) in &vmm.all(name) {
+        for (part, owner) in &third.all(name) {
             if part != "vm" || shown.contains_key(&(vm.clone(), part.clone(), "pages_4k".into())) {
                 assert_equal(&shown, vm, part, owner);
             }
         }
+    }
+}
+
+#[test]
+fn statistics_that_can_be_of_two_vms_of_a_process_are_neither_ones() {
+    let Some(_kvm) = kvm() else { return };
+    let mut vmm = Vmm::start(&[]);
+    let [first, second] =
+        ["first", "second"].map(|it| vmm.vm(&format!("vm('{it}', 1, keep=False, guest=True)")));
+    vmm.ask("vms['first'].run(3)");
+    // Both are asked for once both VMs are there: by the order of descriptors they are the second one's.
+    for name in ["first", "second"] {
+        vmm.ask(&format!(
+            "fcntl.ioctl(vms['{name}'].vcpus[0], GET_STATS_FD, 0)"
+        ));
+    }
+    for sources in ["[stats_fd]", "[stats_fd, debugfs]"] {
+        let output = once(&format!("{{optional: true, sources: {sources}}}"));
+        let (shown, stderr) = (shown(&output.stdout), text(&output.stderr));
+        let mut exits = shown.keys().filter(|it| it.2 == "halt_exits");
+        assert!(!exits.any(|it| it.0 == first || it.0 == second));
+        assert!(stderr.contains("cannot be told apart"), "{stderr}");
     }
 }
 
@@ -174,6 +202,23 @@ fn what_is_seen_through_two_processes_or_two_descriptors_counts_once() {
         .keys()
         .filter(|it| it.0.starts_with(&format!("{child}-")));
     assert_eq!(of_child.count(), 0);
+}
+
+#[test]
+fn a_child_that_has_a_vm_of_its_own_besides_does_not_show_its_parents_again() {
+    let Some(_kvm) = kvm() else { return };
+    let mut vmm = Vmm::start(&[]);
+    let vm = vmm.vm("vm('a', 1, guest=True)");
+    vmm.ask("vms['a'].run(2)");
+    let of_child = vmm.vm("child_vm(vcpus=2, keep_vm=True)");
+    let shown = shown(&once("{sources: [stats_fd]}").stdout);
+    assert_equal(&shown, &vm, "vcpu0", &vmm.all("a")["vcpu0"]);
+    let (child, _) = of_child.split_once('-').unwrap();
+    let child = format!("{child}-");
+    let parts = shown.keys().filter(|it| it.0.starts_with(&child));
+    let parts: BTreeSet<_> = parts.map(|it| (&*it.0, &*it.1)).collect();
+    let own = ["vcpu0", "vcpu1", "vm"].map(|it| (&*of_child, it));
+    assert_eq!(parts, own.into());
 }
 
 #[test]

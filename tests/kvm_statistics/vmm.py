@@ -50,8 +50,8 @@ class Vm:
         if keep:
             self.kept[number] = fcntl.ioctl(self.vcpus[number], GET_STATS_FD, 0)
 
-    def run(self, times):
-        """The first vCPU's guest sleeps and is woken so many times."""
+    def enter(self):
+        """The first vCPU is made ready to run its guest; where it says why it left it."""
         fd = self.vcpus[0]
         sregs = bytearray(fcntl.ioctl(fd, GET_SREGS, bytes(312)))
         for at in (0, 24, 48, 72, 96, 120):
@@ -62,8 +62,27 @@ class Vm:
         struct.pack_into("<Q", regs, 48, 0x3000)
         struct.pack_into("<QQ", regs, 128, 0x1000, 2)
         fcntl.ioctl(fd, SET_REGS, bytes(regs))
-        state = mmap.mmap(fd, fcntl.ioctl(kvm, MMAP_SIZE, 0))
-        reasons = []
+        return mmap.mmap(fd, fcntl.ioctl(kvm, MMAP_SIZE, 0))
+
+    def halt(self):
+        """The first vCPU's guest sleeps from now on, in KVM_RUN, and nobody wakes it."""
+        self.state = self.enter()
+        ready = threading.Event()
+        def loop():
+            # The ioctl without the interpreter's lock.
+            ready.set()
+            ctypes.CDLL(None, use_errno=True).ioctl(self.vcpus[0], RUN, 0)
+        threading.Thread(target=loop, daemon=True).start()
+        ready.wait()
+        # Until it sleeps: `blocking` is 1, and no number changes.
+        before = None
+        while before is None or before != self.all() or before["vcpu0"]["blocking"]["values"] != [1]:
+            before = self.all()
+        return before["vcpu0"]["halt_exits"]["values"][0]
+
+    def run(self, times):
+        """The first vCPU's guest sleeps and is woken so many times."""
+        fd, state, reasons = self.vcpus[0], self.enter(), []
         def loop():
             for _ in range(times):
                 fcntl.ioctl(fd, RUN, 0)

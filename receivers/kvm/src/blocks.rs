@@ -51,22 +51,40 @@ impl Blocks {
                 None => new.push((process, fd, file)),
             }
         }
-        // What is new displaces nothing that is known.
-        let room = self.max.saturating_sub(self.all.len());
-        for (process, fd, file) in new.into_iter().take(room) {
-            let read = if self.purpose.reads() {
-                read_all::<OwnedFd>
-            } else {
-                read_types::<OwnedFd>
-            };
-            let block = Block::open(process, (fd, file), procfs, layouts, read);
-            let known = KnownBlock {
-                process: Arc::clone(process),
-                file,
-                block: block.map(Arc::new),
-            };
-            self.all.insert((process.pid, fd), known);
+        for (process, fd, file) in new {
+            self.add(process, (fd, file), procfs, layouts);
         }
+    }
+
+    /// This descriptor is there, too. If it is new it is read for the first time.
+    pub(crate) fn add(
+        &mut self,
+        process: &Arc<Process>,
+        (fd, file): (i32, KvmFile),
+        procfs: &Procfs,
+        layouts: &mut Layouts,
+    ) {
+        // What is new displaces nothing that is known.
+        if self.all.len() >= self.max || self.is_known(process.pid, fd) {
+            return;
+        }
+        let read = if self.purpose.reads() {
+            read_all::<OwnedFd>
+        } else {
+            read_types::<OwnedFd>
+        };
+        let block = Block::open(process, (fd, file), procfs, layouts, read);
+        let known = KnownBlock {
+            process: Arc::clone(process),
+            file,
+            block: block.map(Arc::new),
+        };
+        self.all.insert((process.pid, fd), known);
+    }
+
+    /// Whether a descriptor was looked at.
+    pub(crate) fn is_known(&self, pid: i32, fd: i32) -> bool {
+        self.all.contains_key(&(pid, fd))
     }
 
     /// The block of a descriptor.

@@ -7,6 +7,7 @@ use kvm_bpf::VmKey;
 use crate::bpf::{Seen, SeenVm};
 use crate::host::Host;
 use crate::identity::Identity;
+use crate::procfs::boot_unix_nano;
 use crate::vm::Vm;
 use crate::vms::ByKey;
 
@@ -14,7 +15,8 @@ use crate::vms::ByKey;
 type VmLife = (VmKey, i32, i32, u64);
 
 /// Who each VM is, and since when it is there, unix ns: looked at once, so that both stay the same.
-pub(crate) type KnownVms = HashMap<VmLife, (Identity, u64)>;
+/// `None` is one whose command line has not answered.
+pub(crate) type KnownVms = HashMap<VmLife, (Option<Identity>, u64)>;
 
 impl Host {
     /// All VMs that were seen. `held` are those that processes were found to hold, for their statistics descriptors.
@@ -34,8 +36,11 @@ impl Host {
             let of = all[0];
             if of.pid != self.own {
                 let life = (of.vm, of.pid, of.fd, of.process_start);
-                let before = self.known_vms.remove(&life);
-                let who = before.unwrap_or_else(|| self.who(&of));
+                let who = match self.known_vms.remove(&life) {
+                    Some((None, start)) => (self.identity_by_bpf(&of), start),
+                    Some(known) => known,
+                    None => self.who(&of),
+                };
                 let vm = self.vm_by_bpf(all, who.clone());
                 known.insert(life, who);
                 vms.insert(vm.key, vm);
@@ -46,11 +51,11 @@ impl Host {
         vms
     }
 
-    fn vm_by_bpf(&self, all: &[Seen], (identity, start): (Identity, u64)) -> Vm {
+    fn vm_by_bpf(&self, all: &[Seen], (identity, start): (Option<Identity>, u64)) -> Vm {
         let of = all[0];
         let mut vm = Vm {
             key: (of.pid, of.fd),
-            identity,
+            identity: identity.unwrap_or_default(),
             start,
             bpf: Some(SeenVm {
                 key: of.vm,
@@ -70,14 +75,20 @@ impl Host {
     }
 
     /// Who a VM is. It is there since the thread that made it was started, as far as that lives, else its process.
-    fn who(&self, of: &Seen) -> (Identity, u64) {
+    fn who(&self, of: &Seen) -> (Option<Identity>, u64) {
         let Ok(procfs) = &self.procfs else {
-            return Default::default();
+            return (Some(Identity::default()), 0);
         };
         let thread = procfs.thread_start(of.pid, of.creator);
-        let start = thread.unwrap_or_else(|| procfs.unix_nano(of.process_start));
-        let identity = Identity::of_command_line(&procfs.command_line(of.pid));
-        (identity, start)
+        let start = boot_unix_nano().saturating_add(thread.unwrap_or(of.process_start));
+        let made = self.made.get(&(of.pid, of.fd));
+        let start = made.map_or(start, |it| it.start(start));
+        (self.identity_by_bpf(of), start)
+    }
+
+    fn identity_by_bpf(&self, of: &Seen) -> Option<Identity> {
+        let line = self.procfs.as_ref().ok()?.command_line(of.pid)?;
+        Some(Identity::of_command_line(&line))
     }
 }
 

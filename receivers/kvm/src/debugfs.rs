@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use rustix::path::Arg;
 
 use crate::inspected::Purpose;
-use crate::procfs::list;
+use crate::procfs::{is_exhausted, list};
 use crate::units::value;
 
 /// Files that are no statistic: a table, a thread, a constant.
@@ -45,6 +45,8 @@ pub(crate) struct VmDirectory {
     /// The files of its vCPUs.
     pub(crate) vcpus: BTreeMap<u32, Vec<DebugfsFile>>,
     links: u64,
+    /// Tells it from another one of the same name.
+    inode: u64,
 }
 
 /// `kvm/` in debugfs.
@@ -55,6 +57,8 @@ pub(crate) struct Debugfs {
     path: PathBuf,
     /// By the thread that made the VM, and its descriptor there.
     vms: BTreeMap<(i32, i32), VmDirectory>,
+    /// Whether all directories are read again at the next look.
+    is_distrusted: bool,
     /// Whether the files of this name have a number: each is tried once.
     numbers: HashMap<Arc<str>, bool>,
     /// Whether the kernel's lockdown hides files that can be written to; `None` before one was tried.
@@ -76,6 +80,7 @@ impl Debugfs {
             context: context.clone(),
             purpose,
             vms: BTreeMap::new(),
+            is_distrusted: false,
             numbers: HashMap::new(),
             is_locked_down: None,
             problem: None,
@@ -93,12 +98,15 @@ impl Debugfs {
         let listed = self.open().and_then(|root| Ok((list(&root, ".")?, root)));
         let (names, root) = match listed {
             Ok(it) => it,
+            // What is known holds until there is an answer.
+            Err(error) if is_exhausted(error) => return false,
             Err(error) => {
                 self.problem = Some(error);
                 return !std::mem::take(&mut self.vms).is_empty();
             }
         };
         self.problem = None;
+        let is_distrusted = std::mem::take(&mut self.is_distrusted);
         let names = names.iter().filter_map(|it| vm_name(it.to_str().ok()?));
         let now: BTreeSet<(i32, i32)> = names.take(MAX_DIRECTORIES).collect();
         let before = self.vms.len();
@@ -108,14 +116,19 @@ impl Debugfs {
             let name = format!("{}-{}", vm.0, vm.1);
             let stat = rustix::fs::statat(&root, &name, AtFlags::SYMLINK_NOFOLLOW);
             // A directory has a link for each one in it: vCPUs that came.
-            let Ok(links) = stat.map(|it| links(&it)) else {
+            let Ok((links, inode)) = stat.map(|it| (links(&it), it.st_ino)) else {
                 continue;
             };
-            if self.vms.get(&vm).is_none_or(|it| it.links != links) {
-                changed = true;
-                let mut directory = VmDirectory::read(&root, &name, links);
+            let known = self.vms.get(&vm).filter(|_| !is_distrusted);
+            if known.is_none_or(|it| (it.links, it.inode) != (links, inode)) {
+                let Ok(mut directory) = VmDirectory::read(&root, &name, links) else {
+                    self.is_distrusted = true;
+                    continue;
+                };
+                directory.inode = inode;
                 self.try_lockdown(&root, &name, &directory);
                 self.keep_numbers(&root, &name, &mut directory);
+                changed |= self.vms.get(&vm) != Some(&directory);
                 self.vms.insert(vm, directory);
             }
         }
@@ -125,7 +138,7 @@ impl Debugfs {
     /// Reads all directories again at the next look, wherever debugfs is mounted by then.
     pub(crate) fn distrust(&mut self) {
         self.path = mount::path(&self.context);
-        self.vms.values_mut().for_each(|it| it.links = 0);
+        self.is_distrusted = true;
         self.is_locked_down = self.is_locked_down.filter(|it| *it);
     }
 
@@ -208,22 +221,31 @@ pub(crate) fn read(
 }
 
 impl VmDirectory {
-    fn read(root: &OwnedFd, name: &str, links: u64) -> VmDirectory {
+    /// Fails where there is no descriptor or memory left.
+    fn read(root: &OwnedFd, name: &str, links: u64) -> Result<VmDirectory, Errno> {
         let (mut directory, mut vcpus) = (VmDirectory::default(), Vec::new());
-        (directory.files, directory.start) = files(root, name, &mut vcpus);
+        (directory.files, directory.start) = files(root, name, &mut vcpus)?;
         for vcpu in vcpus {
-            let (files, _) = files(root, &format!("{name}/vcpu{vcpu}"), &mut Vec::new());
+            let (files, _) = files(root, &format!("{name}/vcpu{vcpu}"), &mut Vec::new())?;
             directory.vcpus.insert(vcpu, files);
         }
         directory.links = links;
-        directory
+        Ok(directory)
     }
 }
 
 /// The files of a directory that have a number, sorted; when they were made, unix ns; and the vCPUs in it.
-fn files(root: &OwnedFd, path: &str, vcpus: &mut Vec<u32>) -> (Vec<DebugfsFile>, u64) {
+fn files(
+    root: &OwnedFd,
+    path: &str,
+    vcpus: &mut Vec<u32>,
+) -> Result<(Vec<DebugfsFile>, u64), Errno> {
     let (mut files, mut start) = (Vec::new(), 0);
-    for name in list(root, path).unwrap_or_default() {
+    let names = match list(root, path) {
+        Err(error) if is_exhausted(error) => return Err(error),
+        names => names.unwrap_or_default(),
+    };
+    for name in names {
         let Ok(name) = name.to_str() else { continue };
         let stat = rustix::fs::statat(root, format!("{path}/{name}"), AtFlags::SYMLINK_NOFOLLOW);
         let Ok(stat) = stat else { continue };
@@ -242,7 +264,7 @@ fn files(root: &OwnedFd, path: &str, vcpus: &mut Vec<u32>) -> (Vec<DebugfsFile>,
         }
     }
     files.sort();
-    (files, start)
+    Ok((files, start))
 }
 
 /// Whether a file has a number that means what its name says: those of histograms show one bucket only.

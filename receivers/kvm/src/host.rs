@@ -21,7 +21,7 @@ use crate::part::Sources;
 use crate::problems::Problem;
 use crate::processes::Processes;
 use crate::procfs::Procfs;
-use crate::uevents::Uevents;
+use crate::uevents::{Heard, HeardVm, Uevents};
 
 /// What there is of KVM on this host.
 #[derive(Debug)]
@@ -43,11 +43,47 @@ pub(crate) struct Host {
     /// Processes that are said to have made a VM, and how often they are still looked at for it: the word comes before the
     /// VM's descriptor.
     watched: HashMap<i32, u8>,
+    /// VMs that were heard to be made, by process and descriptor.
+    pub(crate) made: HashMap<(i32, i32), Made>,
+    /// When this was last looked at, unix ns.
+    last_look: u64,
     rescan_interval: Duration,
     last_scan: Option<Instant>,
     uses_descriptors: bool,
     /// This process.
     pub(crate) own: i32,
+}
+
+/// When a VM was made, unix ns: between two looks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Made {
+    after: u64,
+    heard: u64,
+}
+
+impl Made {
+    /// Since when a VM is there whose thread was started then: one that is older may have had another VM before.
+    pub(crate) fn start(self, thread: u64) -> u64 {
+        if thread < self.after {
+            self.heard
+        } else {
+            thread
+        }
+    }
+}
+
+/// So many VMs that were heard to be made are remembered.
+const MAX_MADE: usize = 65_536;
+
+/// What a look found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// There is something else than before.
+    Other,
+    /// All was looked at anew, and is as it was.
+    Rescan,
+    /// All is as it was.
+    Same,
 }
 
 /// How often a process is looked at for a VM that it is said to have made.
@@ -79,6 +115,8 @@ impl Host {
             // Without them VMs are found later.
             uevents: Uevents::listen().ok(),
             watched: HashMap::new(),
+            made: HashMap::new(),
+            last_look: 0,
             rescan_interval: config.rescan_interval.0,
             last_scan: None,
             uses_descriptors: uses(SourceName::StatsFd),
@@ -92,14 +130,13 @@ impl Host {
         self.uses_descriptors && is_own
     }
 
-    /// Looks what is different. Whether anything is.
-    pub(crate) fn look(&mut self) -> bool {
+    /// Looks what is different.
+    pub(crate) fn look(&mut self) -> Look {
         let interval = self.rescan_interval;
         let is_due = self.last_scan.is_none_or(|it| it.elapsed() >= interval);
         if is_due {
             self.last_scan = Some(Instant::now());
             self.blocks.forget_errors();
-            self.threads.clear();
             self.strangers.clear();
             self.debugfs.iter_mut().for_each(Debugfs::distrust);
         }
@@ -109,15 +146,17 @@ impl Host {
             .as_ref()
             .map(Uevents::heard)
             .unwrap_or_default();
+        let is_heard = self.distrust_heard(&heard);
         let mut is_other = self.debugfs.as_mut().is_some_and(Debugfs::update);
-        if is_other {
-            self.find_threads();
+        if is_other || is_due {
+            self.find_threads(is_due);
         }
-        is_other |= is_other_by_bpf;
+        is_other |= is_other_by_bpf || is_heard;
         if self.can_take()
             && let Ok(procfs) = &self.procfs
         {
-            let heard_of = heard.threads.iter().filter_map(|it| procfs.process_of(*it));
+            let process_of = |it: &HeardVm| procfs.process_of(it.thread).ok().flatten();
+            let heard_of = heard.made.iter().filter_map(process_of);
             self.watched.extend(heard_of.map(|it| (it, LOOKS)));
             is_other |= self.processes.update(procfs);
             self.watched.retain(|pid, looks| {
@@ -131,7 +170,43 @@ impl Host {
                 is_other |= self.processes.scan(procfs);
             }
         }
-        is_other || is_due
+        match (is_other, is_due) {
+            (true, _) => Look::Other,
+            (false, true) => Look::Rescan,
+            (false, false) => Look::Same,
+        }
+    }
+
+    /// VMs that were made or have ended: one that was made anew under the number of another one looks just like that. Whether
+    /// there are such.
+    fn distrust_heard(&mut self, heard: &Heard) -> bool {
+        let now = pipeline::now_unix_nano();
+        let after = std::mem::replace(&mut self.last_look, now);
+        if self.made.len() > MAX_MADE {
+            self.made.clear();
+        }
+        let Ok(procfs) = &self.procfs else {
+            return false;
+        };
+        let own = self.own;
+        let of_process = |it: &HeardVm| {
+            let process = procfs.process_of(it.thread).ok().flatten();
+            Some((process.filter(|it| *it != own)?, it.fd))
+        };
+        let made: Vec<_> = heard.made.iter().filter_map(of_process).collect();
+        let ended: Vec<_> = heard.ended.iter().filter_map(of_process).collect();
+        for (pid, fd) in &made {
+            let Some(fd) = fd else { continue };
+            let heard = now;
+            self.made.insert((*pid, *fd), Made { after, heard });
+            #[cfg(feature = "bpf")]
+            self.known_vms
+                .retain(|(_, of, at, _), _| (of, at) != (pid, fd));
+        }
+        for (pid, _) in made.iter().chain(&ended) {
+            self.distrust(*pid);
+        }
+        !made.is_empty()
     }
 
     /// Makes a pass. Whether it saw anything else than the one before.
@@ -144,15 +219,19 @@ impl Host {
         false
     }
 
-    /// Finds the processes of the threads that have made the VMs in debugfs.
-    fn find_threads(&mut self) {
+    /// Finds the processes of the threads that have made the VMs in debugfs, of those that are known only if all are looked
+    /// at anew.
+    fn find_threads(&mut self, is_rescan: bool) {
         let (Some(debugfs), Ok(procfs)) = (&self.debugfs, &self.procfs) else {
             return;
         };
         let mut before = std::mem::take(&mut self.threads);
         for ((thread, _), _) in debugfs.vms() {
             let known = before.remove(thread).flatten();
-            let process = known.or_else(|| procfs.process_of(*thread));
+            let process = match known.filter(|_| !is_rescan) {
+                None => procfs.process_of(*thread).unwrap_or(known),
+                known => known,
+            };
             self.threads.insert(*thread, process);
             self.watched.extend(process.map(|it| (it, LOOKS)));
         }

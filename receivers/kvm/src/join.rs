@@ -1,6 +1,6 @@
 //! Which descriptors of a process belong together: its VMs, their vCPUs, and the statistics of both.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::kvm_file::KvmFile;
 use crate::procfs::Descriptors;
@@ -16,49 +16,83 @@ pub(crate) struct VmFiles {
     pub(crate) vcpus: BTreeMap<u32, Option<i32>>,
 }
 
-/// The VMs of a process. Where it has several, a descriptor belongs to the VM before it, since whoever makes a VM, its
-/// vCPUs and their statistics does so in this order. `None`: that leads nowhere, because a VM would have a vCPU twice, or
-/// statistics of one that it does not have.
+/// The VMs of a process. Where it has several, an order of descriptors is believed only if no other owner is possible: a
+/// vCPU can be of each VM before it that has none of its number yet, statistics can be of each one before them that has
+/// none yet. `None`: one could be of two, so that whose it is cannot be told; or of none.
 pub(crate) fn vms(descriptors: &Descriptors) -> Option<Vec<VmFiles>> {
-    let fds = |wanted: fn(KvmFile) -> bool| {
-        let all = descriptors.iter().filter(move |(_, it)| wanted(*it));
-        all.map(|(fd, _)| *fd)
-    };
-    let mut starts: Vec<i32> = fds(|it| it == KvmFile::Vm).collect();
-    if starts.is_empty() {
+    let is_vm = |it: &&(i32, KvmFile)| it.1 == KvmFile::Vm;
+    let is_vcpu = |it: &&(i32, KvmFile)| matches!(it.1, KvmFile::Vcpu(_));
+    let mut starts = descriptors.iter().filter(is_vm);
+    match (starts.next(), starts.next()) {
         // The VM's own is closed, and lives on with its vCPUs.
-        starts.extend(fds(|it| matches!(it, KvmFile::Vcpu(_))).next());
+        (None, _) => match descriptors.iter().find(is_vcpu) {
+            Some((fd, _)) => Some(vec![only_vm(*fd, descriptors, |_| true)?]),
+            None => Some(Vec::new()),
+        },
+        // One that was opened before the VM may be of another one, whose own is closed.
+        (Some((start, _)), None) => Some(vec![only_vm(*start, descriptors, |fd| fd < *start)?]),
+        (Some(_), Some(_)) => several_vms(descriptors),
     }
-    let mut vms: Vec<VmFiles> = starts.iter().map(|fd| VmFiles::new(*fd)).collect();
-    let owner = |fd: i32| starts.partition_point(|start| *start <= fd).max(1) - 1;
-    let is_only = starts.len() == 1;
-    for (fd, file) in descriptors {
-        let Some(vm) = vms.get_mut(owner(*fd)) else {
-            continue;
-        };
-        if let KvmFile::Vcpu(number) = file
-            && vm.vcpus.insert(*number, None).is_some()
-            && !is_only
-        {
+}
+
+/// The one VM of a process, which has all. `None`: it has a vCPU twice, of which one can be another VM's.
+fn only_vm(
+    fd: i32,
+    descriptors: &Descriptors,
+    is_of_another: impl Fn(i32) -> bool,
+) -> Option<VmFiles> {
+    let mut vm = VmFiles::new(fd);
+    let vcpus = descriptors.iter().filter_map(|(fd, file)| match file {
+        KvmFile::Vcpu(number) => Some((*fd, *number)),
+        _ => None,
+    });
+    let mut doubtful = BTreeSet::new();
+    for (fd, number) in vcpus {
+        if vm.vcpus.insert(number, None).is_some() && doubtful.contains(&number) {
             return None;
         }
+        doubtful.extend(is_of_another(fd).then_some(number));
     }
     for (fd, file) in descriptors {
-        let Some(vm) = vms.get_mut(owner(*fd)) else {
-            continue;
-        };
         match file {
-            KvmFile::VcpuStats(number) => match vm.vcpus.get_mut(number) {
-                // Of two that show one vCPU, the first.
-                Some(stats) => _ = stats.get_or_insert(*fd),
-                None if is_only => {}
-                None => return None,
-            },
+            // Of two that show one vCPU, the first.
+            KvmFile::VcpuStats(number) => {
+                if let Some(stats) = vm.vcpus.get_mut(number) {
+                    stats.get_or_insert(*fd);
+                }
+            }
             KvmFile::VmStats => _ = vm.stats.get_or_insert(*fd),
             KvmFile::Vm | KvmFile::Vcpu(_) => {}
         }
     }
+    Some(vm)
+}
+
+/// The VMs of a process with several, in the order in which whatever they have was opened.
+fn several_vms(descriptors: &Descriptors) -> Option<Vec<VmFiles>> {
+    let mut vms: Vec<VmFiles> = Vec::new();
+    for (fd, file) in descriptors {
+        match file {
+            KvmFile::Vm => vms.push(VmFiles::new(*fd)),
+            KvmFile::Vcpu(number) => {
+                let vm = only(&mut vms, |it| !it.vcpus.contains_key(number))?;
+                vm.vcpus.insert(*number, None);
+            }
+            KvmFile::VcpuStats(number) => {
+                let vm = only(&mut vms, |it| it.vcpus.get(number) == Some(&None))?;
+                vm.vcpus.insert(*number, Some(*fd));
+            }
+            KvmFile::VmStats => only(&mut vms, |it| it.stats.is_none())?.stats = Some(*fd),
+        }
+    }
     Some(vms)
+}
+
+/// The one of which something can be.
+fn only(vms: &mut [VmFiles], can_be: impl Fn(&VmFiles) -> bool) -> Option<&mut VmFiles> {
+    let mut all = vms.iter_mut().filter(|it| can_be(it));
+    let first = all.next();
+    first.filter(|_| all.next().is_none())
 }
 
 impl VmFiles {
@@ -102,6 +136,8 @@ mod tests {
             (12, VcpuStats(0)),
             (13, VcpuStats(0)),
             (14, VcpuStats(7)),
+            // Copied.
+            (15, Vcpu(0)),
         ];
         let expected = vm(9, Some(11), &[(0, Some(12)), (1, Some(3))]);
         assert_eq!(vms(&descriptors), Some(vec![expected]));
@@ -109,22 +145,31 @@ mod tests {
     }
 
     #[test]
-    fn of_several_vms_each_has_what_was_made_after_it() {
+    fn of_several_vms_each_has_what_can_be_no_other_ones() {
         let descriptors = vec![
             (5, Vm),
             (6, Vcpu(0)),
             (7, VcpuStats(0)),
-            (8, Vm),
-            (9, VmStats),
-            (10, Vcpu(0)),
-            (11, Vcpu(1)),
-            (12, VcpuStats(1)),
+            (8, Vcpu(1)),
+            (9, Vm),
+            (11, Vcpu(0)),
+            (12, Vcpu(1)),
+            (13, VcpuStats(1)),
+            (14, Vm),
+            (15, Vcpu(0)),
         ];
+        // Without the last but two, which may be the first one's.
+        let distinct = [&descriptors[..7], &descriptors[8..]].concat();
         let expected = vec![
-            vm(5, None, &[(0, Some(7))]),
-            vm(8, Some(9), &[(0, None), (1, Some(12))]),
+            vm(5, None, &[(0, Some(7)), (1, None)]),
+            vm(9, None, &[(0, None), (1, None)]),
+            vm(14, None, &[(0, None)]),
         ];
-        assert_eq!(vms(&descriptors), Some(expected));
+        assert_eq!(vms(&descriptors), None);
+        assert_eq!(vms(&distinct), Some(expected));
+        let own = vec![(5, Vm), (6, VmStats), (7, Vm), (8, VmStats)];
+        let expected = vec![vm(5, Some(6), &[]), vm(7, Some(8), &[])];
+        assert_eq!(vms(&own), Some(expected));
     }
 
     #[test]
@@ -138,8 +183,29 @@ mod tests {
                 (8, Vcpu(1)),
                 (9, VcpuStats(0)),
             ],
+            // The first one's statistics, then perhaps the second one's: asked for once both are there.
+            vec![
+                (5, Vm),
+                (6, Vcpu(0)),
+                (7, Vm),
+                (8, Vcpu(0)),
+                (9, VcpuStats(0)),
+                (10, VcpuStats(0)),
+            ],
+            vec![
+                (5, Vm),
+                (6, Vcpu(0)),
+                (7, Vm),
+                (8, Vcpu(0)),
+                (9, VcpuStats(0)),
+            ],
+            vec![(5, Vm), (6, Vm), (7, VmStats)],
+            // A vCPU that the first one was given later.
+            vec![(5, Vm), (6, Vcpu(0)), (7, Vm), (8, Vcpu(0)), (9, Vcpu(1))],
+            // A VM whose own descriptor is closed, beside another one.
+            vec![(6, Vcpu(0)), (7, Vm), (8, Vcpu(0)), (9, VcpuStats(0))],
         ] {
-            assert_eq!(vms(&descriptors), None);
+            assert_eq!(vms(&descriptors), None, "{descriptors:?}");
         }
     }
 

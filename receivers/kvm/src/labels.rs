@@ -1,6 +1,6 @@
 //! What VMs are called: two that live never share a name.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 use crate::config::IdentityPart;
 use crate::vm::{Vm, label};
@@ -9,22 +9,26 @@ use crate::vm::{Vm, label};
 /// descriptor behind them.
 pub(crate) fn labels(vms: &[Vm], by: &[IdentityPart]) -> (Vec<String>, Vec<String>) {
     let mut labels: Vec<String> = vms.iter().map(|it| label(it, by)).collect();
-    let mut counts: HashMap<&String, usize> = HashMap::new();
-    labels
-        .iter()
-        .for_each(|it| *counts.entry(it).or_default() += 1);
-    let mut shared: Vec<String> = counts
-        .into_iter()
-        .filter(|(_, count)| *count > 1)
-        .map(|(it, _)| it.clone())
-        .collect();
+    let mut shared: Vec<String> = twice(&labels).into_iter().collect();
     shared.sort();
-    for (label, vm) in labels.iter_mut().zip(vms) {
-        if shared.contains(label) {
-            *label = format!("{label}/{}", vm.pid_and_fd());
+    // Another one may be called so, too: until none is.
+    let mut again: HashSet<String> = shared.iter().cloned().collect();
+    while !again.is_empty() {
+        for (label, vm) in labels.iter_mut().zip(vms) {
+            if again.contains(label) {
+                *label = format!("{label}/{}", vm.pid_and_fd());
+            }
         }
+        again = twice(&labels);
     }
     (labels, shared)
+}
+
+/// The names that come more than once.
+fn twice(labels: &[String]) -> HashSet<String> {
+    let mut known = HashSet::new();
+    let again = labels.iter().filter(|it| !known.insert(*it));
+    again.cloned().collect()
 }
 
 #[cfg(test)]
@@ -59,6 +63,15 @@ mod tests {
         let (names, shared) = called(&[Name]);
         assert_eq!(names, ["web/1-12", "web/2-12", "3-12"]);
         assert_eq!(shared, ["web"]);
+        let vms = [
+            vm(1, Some("web"), None),
+            vm(2, Some("web"), None),
+            vm(3, Some("web/1-12"), None),
+        ];
+        let (names, shared) = labels(&vms, &[Name]);
+        assert_eq!(names, ["web/1-12/1-12", "web/2-12", "web/1-12/3-12"]);
+        assert_eq!(shared, ["web"]);
+        let called = |by: &[IdentityPart]| labels(&vms, by);
         assert_eq!(called(&[Pid]).0, ["1-12", "2-12", "3-12"]);
     }
 }

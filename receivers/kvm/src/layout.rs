@@ -89,8 +89,13 @@ impl Layouts {
 impl Layout {
     fn new(parsed: &StatsFile, file: &[u8], normalize: bool) -> Layout {
         let (mut statistics, mut unknown) = (Vec::new(), Vec::new());
+        // No two have a number in common: together they have no more than there are, and so have their bounds.
+        let mut numbers = parsed.header.data(file).unwrap_or_default().len() / 8;
         for descriptor in &parsed.descriptors {
-            match Statistic::new(descriptor, &parsed.descriptors, normalize) {
+            let left = numbers.checked_sub(descriptor.size);
+            numbers = left.unwrap_or(numbers);
+            let all = &parsed.descriptors;
+            match left.and_then(|_| Statistic::new(descriptor, all, normalize)) {
                 Some(it) => statistics.push(it),
                 None => unknown.push(descriptor.name.clone()),
             }

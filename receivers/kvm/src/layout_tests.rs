@@ -199,6 +199,42 @@ fn what_lies_outside_of_the_file_is_an_error() {
     }
 }
 
+/// A file of linear histograms that all lie at the same place.
+fn overlapping(count: u32, size: u16) -> Vec<u8> {
+    let name = 16_u32;
+    let data = 24 + name + count * (16 + name);
+    let mut file = Vec::new();
+    for word in [0, name, count, 24, 24 + name, data] {
+        file.extend(word.to_ne_bytes());
+    }
+    file.extend(format!("{:\0<16}", "kvm-1").bytes());
+    for number in 0..count {
+        // Linear, of no unit, to the power of 10.
+        file.extend(3_u32.to_ne_bytes());
+        file.extend(0_i16.to_ne_bytes());
+        file.extend(size.to_ne_bytes());
+        file.extend([0_u32, 7].map(u32::to_ne_bytes).concat());
+        file.extend(format!("{:\0<16}", format!("h{number}")).bytes());
+    }
+    file.resize(file.len() + usize::from(size) * 8, 0);
+    file
+}
+
+#[test]
+fn histograms_have_no_more_buckets_than_a_block_has_numbers() {
+    for (count, size) in [(1, 3), (4, 3), (1000, 1000)] {
+        let (layout, _) = Layouts::new(false)
+            .of_file(&overlapping(count, size))
+            .unwrap();
+        assert_eq!(layout.statistics.len(), 1);
+        assert_eq!(layout.unknown.len(), count as usize - 1);
+        let Kind::Histogram { bounds, .. } = &layout.statistics[0].column.metric.kind else {
+            panic!("no histogram");
+        };
+        assert_eq!(bounds.0.len(), usize::from(size) - 1);
+    }
+}
+
 #[test]
 fn no_bytes_make_it_panic() {
     let seed = fastrand::u64(..);

@@ -104,6 +104,11 @@ impl Problems {
                 "{vcpus} vCPUs have no statistics descriptor open that may be taken (QEMU keeps one from 8.1 on; the source bpf needs none)"
             ));
         }
+        if vms > 0 && config.sources.contains(&SourceName::StatsFd) {
+            all.push(format!(
+                "{vms} VMs have no statistics descriptor of their own open that may be taken, besides those of vCPUs (no monitor keeps one; the sources bpf and debugfs need none)"
+            ));
+        }
         if hidden > 0 {
             all.push(format!(
                 "{hidden} statistics of VMs are in files that the kernel's lockdown hides (boot without it, or use the source bpf)"

@@ -6,14 +6,16 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use crate::identity::Identity;
-use crate::procfs::{Descriptors, Procfs};
+use crate::kvm_file::KvmFile;
+use crate::procfs::{Descriptors, Procfs, is_answer};
 use crate::taking::Process;
 
 /// A process that holds something of KVM.
 #[derive(Debug)]
 pub(crate) struct VmProcess {
     pub(crate) process: Arc<Process>,
-    pub(crate) identity: Identity,
+    /// Who its VM is; `None` as long as its command line has not answered.
+    pub(crate) identity: Option<Identity>,
     /// When it was started, unix ns.
     pub(crate) start: u64,
     parent: i32,
@@ -83,6 +85,8 @@ impl Processes {
         let count = procfs.descriptor_count(pid).unwrap_or_default();
         let descriptors = match procfs.descriptors(pid) {
             Ok(descriptors) => descriptors,
+            // What is known holds until there is an answer.
+            Err(error) if !is_answer(error) => return false,
             Err(error) => {
                 // The first process has no VM, and often rights that nobody else has.
                 let is_refused = matches!(error, Errno::ACCESS | Errno::PERM) && pid != 1;
@@ -95,7 +99,9 @@ impl Processes {
         }
         if let Some(known) = self.known.get_mut(&pid) {
             known.count = count;
-            return std::mem::replace(&mut known.descriptors, descriptors.clone()) != descriptors;
+            let is_named = known.identity.is_none() && known.find_identity(procfs);
+            return is_named
+                | (std::mem::replace(&mut known.descriptors, descriptors.clone()) != descriptors);
         }
         if self.known.len() >= self.max {
             self.is_beyond = true;
@@ -129,49 +135,80 @@ impl Processes {
         }
     }
 
-    /// The processes that only have what another one opened before them: children that were forked with it. `id_of` tells
-    /// the id of the block that a descriptor of a process shows, where it is known.
-    pub(crate) fn copies<'a>(&'a self, id_of: impl Fn(i32, i32) -> Option<&'a str>) -> Vec<i32> {
+    /// What each process holds that no other one held before it: children are forked with what their parent has. `id_of`
+    /// tells the id of the block that a descriptor of a process shows, where it is known. Not those that have nothing else.
+    pub(crate) fn own<'a>(
+        &'a self,
+        id_of: impl Fn(i32, i32) -> Option<&'a str>,
+    ) -> Vec<(i32, Descriptors)> {
         let mut by_start: Vec<&VmProcess> = self.known.values().collect();
         by_start.sort_by_key(|it| (it.start, it.process.pid));
         let mut first: HashMap<(i32, &str), &VmProcess> = HashMap::new();
-        let mut copies = Vec::new();
+        let mut all = Vec::new();
         for it in by_start {
-            let mut stats = it.descriptors.iter().filter(|at| at.1.is_statistics());
-            let block = stats.find_map(|at| Some((at.0, id_of(it.process.pid, at.0)?)));
-            let of = block.and_then(|it| first.get(&it).copied());
-            let parent = self.known.get(&it.parent).filter(|_| block.is_none());
-            let is_part =
-                |of: &VmProcess| it.descriptors.iter().all(|at| of.descriptors.contains(at));
-            if of.or(parent).is_some_and(is_part) {
-                copies.push(it.process.pid);
-            } else {
-                first.extend(block.map(|block| (block, it)));
+            let stats = it.descriptors.iter().filter(|at| at.1.is_statistics());
+            let blocks = stats.filter_map(|at| Some((at.0, id_of(it.process.pid, at.0)?)));
+            let blocks: Vec<(i32, &str)> = blocks.collect();
+            let of = blocks.iter().find_map(|it| first.get(it).copied());
+            let of = of.or_else(|| self.parent(it));
+            let is_other = |of: &VmProcess, fd: i32| {
+                let ids = id_of(of.process.pid, fd).zip(id_of(it.process.pid, fd));
+                ids.is_some_and(|(one, other)| one != other)
+            };
+            let mut own = it.descriptors.clone();
+            // One that has another block under a number has made all of it anew.
+            if let Some(of) = of.filter(|of| !it.shared(of).any(|at| is_other(of, at.0))) {
+                own.retain(|at| !of.descriptors.contains(at));
+            }
+            for block in blocks {
+                first.entry(block).or_insert(it);
+            }
+            if !own.is_empty() {
+                all.push((it.process.pid, own));
             }
         }
-        copies
+        all
+    }
+
+    /// The process that this one was forked from, if that holds something of KVM, too.
+    pub(crate) fn parent(&self, of: &VmProcess) -> Option<&VmProcess> {
+        self.known.get(&of.parent)
     }
 }
 
 impl VmProcess {
     /// A process of this number, which may have ended already.
     fn open(procfs: &Procfs, pid: i32) -> Result<VmProcess, Errno> {
-        let process = Process::open(pid)?;
-        let (parent, start) = procfs.parent_and_start(pid).ok_or(Errno::SRCH)?;
-        let identity = Identity::of_command_line(&procfs.command_line(pid));
+        let process = Process::open(procfs, pid)?;
+        let (parent, since_boot) = procfs.parent_and_start(pid).ok_or(Errno::SRCH)?;
+        let line = procfs.command_line(pid);
+        let identity = line.map(|it| Identity::of_command_line(&it));
         let process = Arc::new(process);
         // Its number may be another one's by now: what was read is its own as long as it lives.
         if !Process::ended(std::slice::from_ref(&process)).is_empty() {
             return Err(Errno::SRCH);
         }
         Ok(VmProcess {
+            start: process.unix_nano(since_boot),
             process,
             identity,
-            start,
             parent,
             count: 0,
             descriptors: Vec::new(),
         })
+    }
+
+    /// Asks once more who its VM is. Whether there was an answer.
+    fn find_identity(&mut self, procfs: &Procfs) -> bool {
+        let line = procfs.command_line(self.process.pid);
+        self.identity = line.map(|it| Identity::of_command_line(&it));
+        self.identity.is_some()
+    }
+
+    /// What another one holds under the same numbers.
+    pub(crate) fn shared(&self, with: &VmProcess) -> impl Iterator<Item = (i32, KvmFile)> {
+        let all = self.descriptors.iter().copied();
+        all.filter(|it| with.descriptors.contains(it))
     }
 
     fn with(self, count: u64, descriptors: Descriptors) -> VmProcess {

@@ -24,8 +24,6 @@ pub(crate) struct Procfs {
     root: OwnedFd,
     /// Whether its processes have the numbers that this one knows them by.
     pub(crate) is_own_namespace: bool,
-    /// When the kernel was booted, unix ns: looked at once, so that a start stays the same.
-    boot: u64,
     /// How many command lines are being read.
     being_read: Arc<AtomicUsize>,
 }
@@ -54,7 +52,6 @@ impl Procfs {
         Ok(Procfs {
             root,
             is_own_namespace,
-            boot: boot_unix_nano(),
             being_read: Arc::default(),
         })
     }
@@ -92,6 +89,12 @@ impl Procfs {
         Ok(u64::try_from(stat.st_size).unwrap_or_default())
     }
 
+    /// The directory of a process's descriptors, for their links. Whoever keeps it open keeps nothing of the process.
+    pub(crate) fn descriptor_links(&self, pid: i32) -> Result<OwnedFd, Errno> {
+        let flags = DIRECTORY | OFlags::PATH;
+        rustix::fs::openat(&self.root, format!("{pid}/fd"), flags, Mode::empty())
+    }
+
     /// What a descriptor of this process is.
     pub(crate) fn own_descriptor(&self, fd: i32) -> Option<KvmFile> {
         let path = format!("self/fd/{fd}");
@@ -99,45 +102,46 @@ impl Procfs {
         KvmFile::of_link(&link)
     }
 
-    /// A process's command line, the first 64 KiB of it; empty where it does not answer.
-    pub(crate) fn command_line(&self, pid: i32) -> Vec<u8> {
+    /// A process's command line, the first 64 KiB of it; `None` where it does not answer.
+    pub(crate) fn command_line(&self, pid: i32) -> Option<Vec<u8>> {
         let being_read = Arc::clone(&self.being_read);
-        let Ok(root) = self.root.try_clone() else {
-            return Vec::new();
-        };
+        let root = self.root.try_clone().ok()?;
         if being_read.fetch_add(1, Ordering::Relaxed) >= MAX_BEING_READ {
             being_read.fetch_sub(1, Ordering::Relaxed);
-            return Vec::new();
+            return None;
         }
         let (done, answer) = mpsc::channel();
         let read = move || {
             let line = read(&root, &format!("{pid}/cmdline"), MAX_COMMAND_LINE_BYTES);
             being_read.fetch_sub(1, Ordering::Relaxed);
             // Nobody waits any more where it took too long.
-            let _ = done.send(line.unwrap_or_default());
+            let _ = done.send(match line {
+                Err(error) if is_answer(error) => Some(Vec::new()),
+                line => line.ok(),
+            });
         };
         let thread = std::thread::Builder::new().name("kvm-name".into());
-        let started = thread.spawn(read);
-        let answer = started
-            .ok()
-            .and_then(|_| answer.recv_timeout(PATIENCE).ok());
-        answer.unwrap_or_default()
+        thread.spawn(read).ok()?;
+        answer.recv_timeout(PATIENCE).ok()?
     }
 
-    /// The process that a thread belongs to.
-    pub(crate) fn process_of(&self, thread: i32) -> Option<i32> {
-        let status = read(&self.root, &format!("{thread}/status"), 4096).ok()?;
+    /// The process that a thread belongs to, if it lives.
+    pub(crate) fn process_of(&self, thread: i32) -> Result<Option<i32>, Errno> {
+        let status = match read(&self.root, &format!("{thread}/status"), 4096) {
+            Err(error) if is_answer(error) => return Ok(None),
+            status => status?,
+        };
         let status = String::from_utf8_lossy(&status);
-        let process = status.lines().find_map(|it| it.strip_prefix("Tgid:"))?;
-        process.trim().parse().ok()
+        let process = status.lines().find_map(|it| it.strip_prefix("Tgid:"));
+        Ok(process.and_then(|it| it.trim().parse().ok()))
     }
 
-    /// A process's parent, and when it was started, unix ns.
+    /// A process's parent, and when it was started, ns since the kernel was booted.
     pub(crate) fn parent_and_start(&self, pid: i32) -> Option<(i32, u64)> {
         self.stat(&format!("{pid}/stat"))
     }
 
-    /// When a thread of a process was started, unix ns.
+    /// When a thread of a process was started, ns since the kernel was booted.
     pub(crate) fn thread_start(&self, pid: i32, thread: i32) -> Option<u64> {
         let stat = self.stat(&format!("{pid}/task/{thread}/stat"));
         stat.map(|(_, start)| start)
@@ -149,13 +153,22 @@ impl Procfs {
         let ticks: u64 = fields.get(19)?.parse().ok()?;
         let per_second = rustix::param::clock_ticks_per_second().max(1);
         let since_boot = ticks.saturating_mul(1_000_000_000 / per_second);
-        Some((fields.get(1)?.parse().ok()?, self.unix_nano(since_boot)))
+        Some((fields.get(1)?.parse().ok()?, since_boot))
     }
+}
 
-    /// A time since the kernel was booted, as unix ns.
-    pub(crate) fn unix_nano(&self, since_boot: u64) -> u64 {
-        self.boot.saturating_add(since_boot)
-    }
+/// Whether an error says what there is: nothing any more, or nothing that this program may see. Others, as that there is no
+/// descriptor or memory left, say nothing of it.
+pub(crate) fn is_answer(error: Errno) -> bool {
+    matches!(
+        error,
+        Errno::NOENT | Errno::SRCH | Errno::ACCESS | Errno::PERM
+    )
+}
+
+/// Whether this program, or the host, has no descriptor or memory left.
+pub(crate) fn is_exhausted(error: Errno) -> bool {
+    matches!(error, Errno::MFILE | Errno::NFILE | Errno::NOMEM)
 }
 
 /// A file below a directory, the first bytes of it.
@@ -176,7 +189,7 @@ fn read(root: &OwnedFd, path: &str, max: usize) -> Result<Vec<u8>, Errno> {
 /// Fails where a descriptor's link may not be read.
 fn refused(directory: &OwnedFd, name: &CStr) -> Result<(), Errno> {
     match rustix::fs::readlinkat_raw(directory, name, &mut [MaybeUninit::uninit(); 1]) {
-        Err(Errno::ACCESS) => Err(Errno::ACCESS),
+        Err(error) if error == Errno::ACCESS || is_exhausted(error) => Err(error),
         _ => Ok(()),
     }
 }
@@ -216,8 +229,9 @@ fn fields_of_stat(stat: &[u8]) -> Option<Vec<&str>> {
     Some(fields.split_ascii_whitespace().collect())
 }
 
-/// When the kernel was booted, unix ns, to the 10 ms that starts are known by.
-fn boot_unix_nano() -> u64 {
+/// When the kernel was booted, unix ns, to the 10 ms that starts are known by. It is another time once the clock was set:
+/// each process and VM keeps what holds when it is found, so that its starts stay the same.
+pub(crate) fn boot_unix_nano() -> u64 {
     let since_boot = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     let since_boot = u64::try_from(since_boot.tv_sec).unwrap_or_default() * 1_000_000_000
         + u64::try_from(since_boot.tv_nsec).unwrap_or_default();
@@ -244,9 +258,12 @@ mod tests {
         assert!(!proc.processes().unwrap().contains(&own));
         let (_, start) = proc.parent_and_start(own).unwrap();
         assert_eq!(proc.thread_start(own, own), Some(start));
-        assert!(start > 0 && start <= pipeline::now_unix_nano());
+        let start = boot_unix_nano() + start;
+        assert!(start <= pipeline::now_unix_nano());
         assert_eq!(proc.descriptors(own).unwrap(), []);
-        assert_eq!(proc.process_of(own), Some(own));
-        assert!(!proc.command_line(own).is_empty());
+        assert_eq!(proc.process_of(own), Ok(Some(own)));
+        assert_eq!(proc.process_of(i32::MAX), Ok(None));
+        assert!(!proc.command_line(own).unwrap().is_empty());
+        assert_eq!(proc.command_line(i32::MAX), Some(Vec::new()));
     }
 }

@@ -11,7 +11,7 @@ use crate::choice::{Known, choose};
 use crate::columns::Columns;
 use crate::config::{Config, Limits};
 use crate::counters::{CPU_MICROSECONDS, STATISTICS_UNKNOWN, VCPUS, VMS};
-use crate::host::Host;
+use crate::host::{Host, Look};
 use crate::inspected::{Purpose, left_out};
 use crate::labels::labels;
 use crate::part::PartReader;
@@ -78,10 +78,14 @@ impl Sweeper {
     /// Makes one sweep.
     pub(crate) fn sweep(&mut self, number: u64, tick: Duration) -> Swept {
         let cpu = cpu_microseconds();
-        if self.host.look() {
-            let problems = self.choose();
-            self.problems = Some(problems);
-        } else if let Some(problems) = self.problems.take() {
+        let look = self.host.look();
+        if look != Look::Same || self.is_first {
+            self.problems = Some(self.choose());
+        }
+        if look != Look::Other
+            && !self.is_first
+            && let Some(problems) = self.problems.take()
+        {
             problems.warn(&self.warnings, &self.config, &self.host);
         }
         let (reader, sources) = (&mut self.reader, self.host.sources());
@@ -197,6 +201,7 @@ fn cut(limits: &Limits, vms: &mut Vec<Vm>) -> (usize, usize) {
         }
         left -= vm.vcpus.len();
         vcpus_beyond += all - vm.vcpus.len();
+        vm.is_cut |= all > vm.vcpus.len();
     }
     (vms_beyond, vcpus_beyond)
 }
@@ -222,7 +227,7 @@ mod tests {
         let mut vms = vec![vm(1), vm(2), vm(3)];
         let limits = Limits { vms: 2, vcpus: 4 };
         assert_eq!(cut(&limits, &mut vms), (1, 2));
-        let left: Vec<(i32, usize)> = vms.iter().map(|it| (it.key.0, it.vcpus.len())).collect();
-        assert_eq!(left, [(1, 3), (2, 1)]);
+        let left = vms.iter().map(|it| (it.key.0, it.vcpus.len(), it.is_cut));
+        assert_eq!(left.collect::<Vec<_>>(), [(1, 3, false), (2, 1, true)]);
     }
 }

@@ -1,6 +1,8 @@
 //! Taking a statistics descriptor of another process: for the moment of one read. Nothing is held: as long as such a
 //! descriptor is open, a VM whose process has died lives on in the kernel. Nothing between taking and closing waits.
 
+use std::ffi::{CStr, CString};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 
@@ -11,13 +13,22 @@ use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags};
 
 use crate::kvm_file::KvmFile;
 use crate::layout::{Layout, Layouts};
-use crate::procfs::Procfs;
+use crate::procfs::{Procfs, boot_unix_nano};
+
+const AT_ONCE: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 0,
+};
 
 /// A process that has VMs, by a descriptor that pins nothing and tells of its end.
 #[derive(Debug)]
 pub(crate) struct Process {
     pub(crate) pid: i32,
     pidfd: OwnedFd,
+    /// When the kernel was booted, unix ns, by the clock as it was when this was found.
+    boot: u64,
+    /// Where the links of its descriptors are.
+    links: OwnedFd,
 }
 
 /// Why a block was not read.
@@ -42,6 +53,9 @@ pub(crate) enum TakeError {
 pub(crate) struct Block {
     process: Arc<Process>,
     fd: i32,
+    /// The descriptor's name in /proc, and what its link says.
+    name: CString,
+    link: Box<[u8]>,
     pub(crate) layout: Arc<Layout>,
     mark: Box<[u8]>,
     /// The thread that made the VM or the vCPU, and which one it is: `kvm-12771/vcpu-0`.
@@ -52,10 +66,16 @@ pub(crate) struct Block {
 
 impl Process {
     /// The process of this number.
-    pub(crate) fn open(pid: i32) -> Result<Process, Errno> {
+    pub(crate) fn open(procfs: &Procfs, pid: i32) -> Result<Process, Errno> {
         let number = Pid::from_raw(pid).ok_or(Errno::INVAL)?;
         let pidfd = rustix::process::pidfd_open(number, PidfdFlags::empty())?;
-        Ok(Process { pid, pidfd })
+        let links = procfs.descriptor_links(pid)?;
+        Ok(Process {
+            pid,
+            pidfd,
+            boot: boot_unix_nano(),
+            links,
+        })
     }
 
     /// Which of them have ended.
@@ -64,11 +84,7 @@ impl Process {
             .iter()
             .map(|it| PollFd::new(&it.pidfd, PollFlags::IN))
             .collect();
-        let at_once = Timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
-        if !matches!(rustix::event::poll(&mut fds, Some(&at_once)), Ok(1..)) {
+        if !matches!(rustix::event::poll(&mut fds, Some(&AT_ONCE)), Ok(1..)) {
             return Vec::new();
         }
         let ended = all
@@ -76,6 +92,29 @@ impl Process {
             .zip(&fds)
             .filter(|(_, it)| !it.revents().is_empty());
         ended.map(|(it, _)| it.pid).collect()
+    }
+
+    /// A time since the kernel was booted, as unix ns.
+    pub(crate) fn unix_nano(&self, since_boot: u64) -> u64 {
+        self.boot.saturating_add(since_boot)
+    }
+
+    fn has_ended(&self) -> bool {
+        let mut fds = [PollFd::new(&self.pidfd, PollFlags::IN)];
+        matches!(rustix::event::poll(&mut fds, Some(&AT_ONCE)), Ok(1..))
+    }
+
+    /// Fails where the link of a descriptor says otherwise. It is asked before each take: what a file of whatever kind does
+    /// when it is read, or closed, may wait for ever, and a vCPU is not even to be taken.
+    fn check(&self, name: &CStr, link: &[u8]) -> Result<(), TakeError> {
+        let mut buffer = [MaybeUninit::uninit(); 64];
+        match rustix::fs::readlinkat_raw(&self.links, name, &mut buffer) {
+            Ok((found, _)) if *found == *link => Ok(()),
+            Err(Errno::NOENT | Errno::SRCH) if self.has_ended() => Err(TakeError::Gone),
+            Ok(_) | Err(Errno::NOENT | Errno::SRCH) => Err(TakeError::Moved),
+            Err(Errno::PERM | Errno::ACCESS) => Err(TakeError::Refused),
+            Err(other) => Err(TakeError::Other(other)),
+        }
     }
 
     fn take(&self, fd: i32) -> Result<OwnedFd, TakeError> {
@@ -99,9 +138,15 @@ impl Block {
         layouts: &mut Layouts,
         read: impl Fn(&OwnedFd) -> Result<Vec<u8>, Errno>,
     ) -> Result<Block, TakeError> {
+        if !file.is_statistics() {
+            return Err(TakeError::Moved);
+        }
+        let name = CString::new(fd.to_string()).map_err(|_| TakeError::Moved)?;
+        let link = file.link().into_bytes().into_boxed_slice();
+        process.check(&name, &link)?;
         let taken = process.take(fd)?;
         let found = procfs.own_descriptor(taken.as_raw_fd());
-        if !file.is_statistics() || found != Some(file) {
+        if found != Some(file) {
             return Err(TakeError::Moved);
         }
         let bytes = read(&taken);
@@ -111,9 +156,11 @@ impl Block {
         let mark = layout.mark(&bytes).unwrap_or_default();
         let start = creator(&id).and_then(|it| procfs.thread_start(process.pid, it));
         Ok(Block {
-            start: start.unwrap_or_default(),
+            start: start.map_or(0, |it| process.unix_nano(it)),
             process: Arc::clone(process),
             fd,
+            name,
+            link,
             layout,
             mark,
             id,
@@ -123,6 +170,7 @@ impl Block {
     /// Reads the whole file into a buffer, by one call. A descriptor that has become another one is found by what it reads.
     pub(crate) fn read(&self, buffer: &mut Vec<u8>) -> Result<(), TakeError> {
         buffer.resize(self.layout.file_bytes, 0);
+        self.process.check(&self.name, &self.link)?;
         let taken = self.process.take(self.fd)?;
         let read = rustix::io::pread(&taken, &mut **buffer, 0);
         drop(taken);

@@ -18,10 +18,21 @@ pub(crate) struct Uevents(OwnedFd);
 /// What was heard since the last time.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Heard {
-    /// The threads that have made VMs.
-    pub(crate) threads: Vec<i32>,
+    /// The VMs that were made.
+    pub(crate) made: Vec<HeardVm>,
+    /// Those that have ended.
+    pub(crate) ended: Vec<HeardVm>,
     /// There was more than the socket could hold.
     pub(crate) is_overrun: bool,
+}
+
+/// A VM as an event names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct HeardVm {
+    /// The thread that has made it.
+    pub(crate) thread: i32,
+    /// Its descriptor; only a kernel with debugfs tells.
+    pub(crate) fd: Option<i32>,
 }
 
 impl Uevents {
@@ -44,7 +55,10 @@ impl Uevents {
         let mut buffer = [MaybeUninit::uninit(); 8 * 1024];
         loop {
             match rustix::net::recv(&self.0, &mut buffer, RecvFlags::empty()) {
-                Ok(((event, _), _)) => heard.threads.extend(creator(event)),
+                Ok(((event, _), _)) => {
+                    heard.made.extend(vm(event, b"create"));
+                    heard.ended.extend(vm(event, b"destroy"));
+                }
                 Err(Errno::NOBUFS) => heard.is_overrun = true,
                 Err(Errno::INTR) => {}
                 Err(_) => return heard,
@@ -53,13 +67,17 @@ impl Uevents {
     }
 }
 
-/// The thread that has made a VM, if an event tells of that: `change@…kvm`, then `KEY=VALUE`, a NUL after each.
-fn creator(event: &[u8]) -> Option<i32> {
+/// The VM to which this has happened, if an event tells of that: `change@…kvm`, then `KEY=VALUE`, a NUL after each.
+fn vm(event: &[u8], happened: &[u8]) -> Option<HeardVm> {
     let fields = || event.split(|it| *it == 0);
     let value = |key: &[u8]| fields().find_map(|it| it.strip_prefix(key));
-    let is_made = value(b"DEVNAME=") == Some(b"kvm") && value(b"EVENT=") == Some(b"create");
-    let thread = value(b"PID=").filter(|_| is_made)?;
-    std::str::from_utf8(thread).ok()?.parse().ok()
+    let is_it = value(b"DEVNAME=") == Some(b"kvm") && value(b"EVENT=") == Some(happened);
+    let thread = value(b"PID=").filter(|_| is_it)?;
+    let number = |text: &[u8]| std::str::from_utf8(text).ok()?.parse().ok();
+    let path = value(b"STATS_PATH=");
+    let fd = path.and_then(|it| number(it.rsplit(|it| *it == b'-').next()?));
+    let thread = number(thread)?;
+    Some(HeardVm { thread, fd })
 }
 
 #[cfg(test)]
@@ -67,11 +85,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_vm_that_was_made_is_heard() {
-        let event = |text: &str| creator(text.replace('|', "\0").as_bytes());
+    fn only_a_vm_that_was_made_or_has_ended_is_heard() {
+        let event = |text: &str| vm(text.replace('|', "\0").as_bytes(), b"create");
         let made = "change@/devices/virtual/misc/kvm|ACTION=change|SUBSYSTEM=misc|CREATED=27|COUNT=3|EVENT=create|PID=1201|STATS_PATH=/kvm/1201-12|DEVNAME=kvm|SEQNUM=1|";
-        assert_eq!(event(made), Some(1201));
-        assert_eq!(event(&made.replace("=create", "=destroy")), None);
+        let expected = |fd| Some(HeardVm { thread: 1201, fd });
+        assert_eq!(event(made), expected(Some(12)));
+        let without_debugfs = made.replace("STATS_PATH=/kvm/1201-12|", "");
+        assert_eq!(event(&without_debugfs), expected(None));
+        let ended = made.replace("=create", "=destroy").replace('|', "\0");
+        assert_eq!(event(&ended), None);
+        assert_eq!(vm(ended.as_bytes(), b"destroy"), expected(Some(12)));
         assert_eq!(event(&made.replace("NAME=kvm", "NAME=sda")), None);
         assert_eq!(event(""), None);
         assert_eq!(event("EVENT=create|PID=x|DEVNAME=kvm"), None);

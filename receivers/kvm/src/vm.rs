@@ -22,6 +22,8 @@ pub(crate) struct Vm {
     pub(crate) block: Option<Arc<Block>>,
     /// Its vCPUs, and the statistics that its process keeps open of them.
     pub(crate) vcpus: BTreeMap<u32, Option<Arc<Block>>>,
+    /// Whether vCPUs of it are left out, beyond a limit: what is made of the others is no sum.
+    pub(crate) is_cut: bool,
     /// What it is called by BPF, where that sees it.
     #[cfg(feature = "bpf")]
     pub(crate) bpf: Option<SeenVm>,

@@ -1,6 +1,6 @@
 //! The VMs of the host: what processes hold open and what debugfs shows, put together.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::debugfs::VmDirectory;
@@ -8,6 +8,7 @@ use crate::host::Host;
 use crate::identity::Identity;
 use crate::join::{self, VmFiles};
 use crate::kvm_file::KvmFile;
+use crate::procfs::Descriptors;
 use crate::vm::Vm;
 
 /// By process, and the VM's descriptor there.
@@ -57,23 +58,49 @@ impl Host {
     /// Reads the statistics descriptors that are new for the first time.
     fn update_blocks(&mut self) {
         let Ok(procfs) = &self.procfs else { return };
-        let descriptors = self.processes.iter().flat_map(|of| {
-            let vms = join::vms(&of.descriptors).unwrap_or_default();
-            let statistics: Vec<_> = vms.iter().flat_map(VmFiles::statistics).collect();
+        let (processes, blocks) = (&self.processes, &self.blocks);
+        let descriptors = processes.iter().flat_map(|of| {
+            let vms = join::vms(&of.descriptors);
+            let statistics: Vec<_> = if let Some(vms) = vms {
+                vms.iter().flat_map(VmFiles::statistics).collect()
+            } else {
+                // Whether it has them of its parent tells the first of those that both have.
+                let parent = processes.parent(of).into_iter();
+                let mut shared = parent.flat_map(|it| of.shared(it));
+                let shared = shared.find(|it| it.1.is_statistics()).map(|it| it.0);
+                let all = of.descriptors.iter().copied();
+                let is_read = |fd| shared == Some(fd) || blocks.is_known(of.process.pid, fd);
+                all.filter(|it| it.1.is_statistics() && is_read(it.0))
+                    .collect()
+            };
             let of = &of.process;
             statistics.into_iter().map(move |(fd, file)| (of, fd, file))
         });
-        self.blocks.update(descriptors, procfs, &mut self.layouts);
+        let descriptors: Vec<_> = descriptors.collect();
+        self.blocks
+            .update(descriptors.into_iter(), procfs, &mut self.layouts);
+        // What is left of one that was forked may tell VMs apart that all of it does not.
+        for (pid, vms) in self.held() {
+            let Some(of) = self.processes.get(pid) else {
+                continue;
+            };
+            for (fd, file) in vms.iter().flatten().flat_map(VmFiles::statistics) {
+                self.blocks
+                    .add(&of.process, (fd, file), procfs, &mut self.layouts);
+            }
+        }
     }
 
-    /// What processes hold open; `None`: what cannot be told apart. Not those that were forked with what they hold.
-    fn held(&self) -> Vec<(i32, Option<Vec<VmFiles>>)> {
+    /// What processes hold that they have opened themselves.
+    fn own_descriptors(&self) -> Vec<(i32, Descriptors)> {
         let id_of = |pid, fd| self.blocks.get(pid, fd).map(|it| it.id.as_str());
-        let copies: HashSet<i32> = self.processes.copies(id_of).into_iter().collect();
-        let own = self.processes.iter();
-        let own = own.filter(|it| !copies.contains(&it.process.pid));
-        own.map(|it| (it.process.pid, join::vms(&it.descriptors)))
-            .collect()
+        self.processes.own(id_of)
+    }
+
+    /// What processes hold open; `None`: what cannot be told apart. Not what those that were forked have of others.
+    fn held(&self) -> Vec<(i32, Option<Vec<VmFiles>>)> {
+        let own = self.own_descriptors().into_iter();
+        own.map(|(pid, own)| (pid, join::vms(&own))).collect()
     }
 
     /// A VM as its process holds it. It is there since the first of the threads that have made it and its vCPUs was
@@ -86,10 +113,12 @@ impl Host {
         let own = block(files.stats);
         let blocks = own.iter().chain(vcpus.values().flatten());
         let start = blocks.map(|it| it.start).filter(|it| *it > 0).min();
+        let start = start.or(of.map(|it| it.start)).unwrap_or_default();
+        let made = self.made.get(&(pid, files.fd));
         Vm {
             key: (pid, files.fd),
-            identity: of.map(|it| it.identity.clone()).unwrap_or_default(),
-            start: start.or(of.map(|it| it.start)).unwrap_or_default(),
+            identity: of.and_then(|it| it.identity.clone()).unwrap_or_default(),
+            start: made.map_or(start, |it| it.start(start)),
             block: own,
             vcpus,
             is_held: true,
@@ -155,11 +184,15 @@ impl Host {
         let (Some(pid), Ok(procfs)) = (pid, &self.procfs) else {
             return Identity::default();
         };
-        if let Some(known) = self.processes.get(pid) {
-            return known.identity.clone();
+        let known = self.processes.get(pid).and_then(|it| it.identity.as_ref());
+        if let Some(known) = known.or_else(|| self.strangers.get(&pid)) {
+            return known.clone();
         }
-        let read = || Identity::of_command_line(&procfs.command_line(pid));
-        self.strangers.entry(pid).or_insert_with(read).clone()
+        // What does not answer now may at the next change.
+        let line = procfs.command_line(pid);
+        let identity = line.map(|it| Identity::of_command_line(&it));
+        self.strangers.extend(identity.clone().map(|it| (pid, it)));
+        identity.unwrap_or_default()
     }
 }
 

@@ -31,10 +31,11 @@ impl VmChoice<'_> {
         Some(self.part(place, SourceName::StatsFd, columns, values))
     }
 
-    /// The sums of what the blocks of all vCPUs give, where each has one.
+    /// The sums of what the blocks of all vCPUs give, where each has one, and none is left out.
     pub(super) fn sums(&mut self, place: &Place, taken: &mut Taken) -> Option<Part> {
-        let blocks: Option<Vec<Arc<Block>>> = self.vm.vcpus.values().cloned().collect();
-        let blocks = blocks?;
+        let all = self.vm.vcpus.values().cloned();
+        let blocks: Option<Vec<Arc<Block>>> = all.collect();
+        let blocks = blocks.filter(|_| !self.vm.is_cut)?;
         let layout = Arc::clone(&blocks.first()?.layout);
         let is_same = blocks.iter().all(|it| Arc::ptr_eq(&it.layout, &layout));
         let select = || self.columns.select(&layout.statistics, taken, true);
@@ -45,7 +46,7 @@ impl VmChoice<'_> {
         Some(part)
     }
 
-    /// What BPF reads of a VM or vCPU that was not taken before; of several vCPUs their sums.
+    /// What BPF reads of a VM or vCPU that was not taken before; of several vCPUs their sums, where none is left out.
     #[cfg(feature = "bpf")]
     pub(super) fn bpf(
         &mut self,
@@ -58,6 +59,10 @@ impl VmChoice<'_> {
         let seen = self.vm.bpf.filter(|it| it.is_open || level == Vcpu)?;
         let statistics = Arc::clone(self.known.bpf?.statistics(level)?);
         let is_sum = level == Vcpu && place.vcpu.is_none();
+        let is_whole = || self.known.bpf?.pass().map(|it| it.is_whole(seen.key));
+        if is_sum && (self.vm.is_cut || is_whole() != Some(true)) {
+            return None;
+        }
         let (selected, columns) = self.columns.select(&statistics, taken, is_sum)?;
         let values = PartValues::Bpf(BpfValues {
             vm: seen.key,

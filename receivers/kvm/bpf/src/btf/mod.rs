@@ -19,6 +19,8 @@ pub(crate) use self::source::Source;
 
 /// Typedefs of typedefs, structs in structs: more than the kernel has.
 const MAX_DEPTH: usize = 32;
+/// Places of one name that are kept: each file has it once.
+const MAX_NAMES: usize = 16;
 /// Members that are looked at for one answer: types that hold themselves end here.
 const MAX_STEPS: u32 = 1 << 13;
 
@@ -159,7 +161,8 @@ impl<'a> Btf<'a> {
         layer.for_each_text(|offset, text| {
             let named = lookups
                 .iter_mut()
-                .filter(|lookup| lookup.named.name().as_bytes() == text);
+                .filter(|lookup| lookup.named.name().as_bytes() == text)
+                .filter(|lookup| lookup.names.len() < MAX_NAMES);
             named.for_each(|lookup| lookup.names.push(offset));
         });
         layer.index(|id, found| {

@@ -1,4 +1,4 @@
-use super::{Btf, Member, Named, Statistic, kind};
+use super::{Btf, MAX_NAMES, Member, Named, Statistic, kind};
 
 const U64: u32 = 1;
 
@@ -287,4 +287,18 @@ fn no_cut_and_no_change_of_the_input_panics() {
         }
         ask(&files[0], &files[1]);
     }
+}
+
+#[test]
+fn a_name_that_comes_a_million_times_is_kept_a_few_times() {
+    let mut file = kernel();
+    for _ in 0..1_000_000 {
+        file.strings.extend(b"file\0");
+    }
+    let bytes = file.bytes();
+    let names = [Named::Struct("file")];
+    let bytes = bytes.as_slice();
+    let btf = Btf::new(&bytes, &names).unwrap();
+    assert_eq!(btf.lookups[0].names.len(), MAX_NAMES);
+    assert!(btf.member("file", "lock").is_some());
 }

@@ -3,8 +3,8 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::btf::Statistic;
@@ -99,6 +99,8 @@ pub struct Pass {
     /// The number of this pass.
     number: u64,
     blocks: Vec<u8>,
+    /// VMs of which this pass left vCPUs out. There are no more than the kernel has.
+    cut: BTreeSet<u64>,
     /// So many of them this pass has seen.
     vms: usize,
     vcpus: usize,
@@ -140,6 +142,12 @@ impl Pass {
             .map(|stored| self.record(stored))
     }
 
+    /// Whether no vCPU of a VM is beyond the [`Limits`].
+    #[must_use]
+    pub fn is_whole(&self, vm: VmKey) -> bool {
+        !self.cut.contains(&vm.0)
+    }
+
     /// What this pass has seen.
     fn seen(&self) -> impl Iterator<Item = (&(u64, Option<u32>), &StoredRecord)> {
         let stored = self.stored.iter();
@@ -171,6 +179,7 @@ impl Pass {
         // What a host of many VMs took does not stay for one of few.
         self.blocks.shrink_to(2 * self.blocks.len());
         self.blocks.clear();
+        self.cut.clear();
         (self.vms, self.vcpus) = (0, 0);
         (self.duplicates, self.unreadable, self.over_limit) = (0, 0, 0);
     }
@@ -192,7 +201,10 @@ impl Pass {
                     known.get_mut().head = head;
                 }
             }
-            _ if *count >= limit => self.over_limit += 1,
+            _ if *count >= limit => {
+                self.over_limit += 1;
+                self.cut.extend(head.vcpu.map(|_| head.vm));
+            }
             place => {
                 *count += 1;
                 let stored = StoredRecord {
