@@ -179,7 +179,7 @@ impl Processes {
 impl VmProcess {
     /// A process of this number, which may have ended already.
     fn open(procfs: &Procfs, pid: i32) -> Result<VmProcess, Errno> {
-        let process = Process::open(procfs, pid)?;
+        let process = Process::open(pid)?;
         let (parent, since_boot) = procfs.parent_and_start(pid).ok_or(Errno::SRCH)?;
         let line = procfs.command_line(pid);
         let identity = line.map(|it| Identity::of_command_line(&it));

@@ -89,12 +89,6 @@ impl Procfs {
         Ok(u64::try_from(stat.st_size).unwrap_or_default())
     }
 
-    /// The directory of a process's descriptors, for their links. Whoever keeps it open keeps nothing of the process.
-    pub(crate) fn descriptor_links(&self, pid: i32) -> Result<OwnedFd, Errno> {
-        let flags = DIRECTORY | OFlags::PATH;
-        rustix::fs::openat(&self.root, format!("{pid}/fd"), flags, Mode::empty())
-    }
-
     /// What a descriptor of this process is.
     pub(crate) fn own_descriptor(&self, fd: i32) -> Option<KvmFile> {
         let path = format!("self/fd/{fd}");

@@ -1,24 +1,19 @@
 //! Taking a statistics descriptor of another process: for the moment of one read. Nothing is held: as long as such a
 //! descriptor is open, a VM whose process has died lives on in the kernel. Nothing between taking and closing waits.
 
-use std::ffi::{CStr, CString};
-use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use kvm_stats::FormatError;
 use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags};
 
 use crate::kvm_file::KvmFile;
 use crate::layout::{Layout, Layouts};
 use crate::procfs::{Procfs, boot_unix_nano};
-
-const AT_ONCE: Timespec = Timespec {
-    tv_sec: 0,
-    tv_nsec: 0,
-};
 
 /// A process that has VMs, by a descriptor that pins nothing and tells of its end.
 #[derive(Debug)]
@@ -27,8 +22,8 @@ pub(crate) struct Process {
     pidfd: OwnedFd,
     /// When the kernel was booted, unix ns, by the clock as it was when this was found.
     boot: u64,
-    /// Where the links of its descriptors are.
-    links: OwnedFd,
+    /// Whether a file of it is being closed that was no statistics: until then nothing more is taken of it.
+    is_closing: Arc<AtomicBool>,
 }
 
 /// Why a block was not read.
@@ -53,9 +48,8 @@ pub(crate) enum TakeError {
 pub(crate) struct Block {
     process: Arc<Process>,
     fd: i32,
-    /// The descriptor's name in /proc, and what its link says.
-    name: CString,
-    link: Box<[u8]>,
+    /// How it was opened. A VM and a vCPU can be written to, and what `open(2)` gave has O_LARGEFILE.
+    flags: OFlags,
     pub(crate) layout: Arc<Layout>,
     mark: Box<[u8]>,
     /// The thread that made the VM or the vCPU, and which one it is: `kvm-12771/vcpu-0`.
@@ -66,15 +60,14 @@ pub(crate) struct Block {
 
 impl Process {
     /// The process of this number.
-    pub(crate) fn open(procfs: &Procfs, pid: i32) -> Result<Process, Errno> {
+    pub(crate) fn open(pid: i32) -> Result<Process, Errno> {
         let number = Pid::from_raw(pid).ok_or(Errno::INVAL)?;
         let pidfd = rustix::process::pidfd_open(number, PidfdFlags::empty())?;
-        let links = procfs.descriptor_links(pid)?;
         Ok(Process {
             pid,
             pidfd,
             boot: boot_unix_nano(),
-            links,
+            is_closing: Arc::default(),
         })
     }
 
@@ -84,7 +77,11 @@ impl Process {
             .iter()
             .map(|it| PollFd::new(&it.pidfd, PollFlags::IN))
             .collect();
-        if !matches!(rustix::event::poll(&mut fds, Some(&AT_ONCE)), Ok(1..)) {
+        let at_once = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        if !matches!(rustix::event::poll(&mut fds, Some(&at_once)), Ok(1..)) {
             return Vec::new();
         }
         let ended = all
@@ -99,25 +96,10 @@ impl Process {
         self.boot.saturating_add(since_boot)
     }
 
-    fn has_ended(&self) -> bool {
-        let mut fds = [PollFd::new(&self.pidfd, PollFlags::IN)];
-        matches!(rustix::event::poll(&mut fds, Some(&AT_ONCE)), Ok(1..))
-    }
-
-    /// Fails where the link of a descriptor says otherwise. It is asked before each take: what a file of whatever kind does
-    /// when it is read, or closed, may wait for ever, and a vCPU is not even to be taken.
-    fn check(&self, name: &CStr, link: &[u8]) -> Result<(), TakeError> {
-        let mut buffer = [MaybeUninit::uninit(); 64];
-        match rustix::fs::readlinkat_raw(&self.links, name, &mut buffer) {
-            Ok((found, _)) if *found == *link => Ok(()),
-            Err(Errno::NOENT | Errno::SRCH) if self.has_ended() => Err(TakeError::Gone),
-            Ok(_) | Err(Errno::NOENT | Errno::SRCH) => Err(TakeError::Moved),
-            Err(Errno::PERM | Errno::ACCESS) => Err(TakeError::Refused),
-            Err(other) => Err(TakeError::Other(other)),
-        }
-    }
-
     fn take(&self, fd: i32) -> Result<OwnedFd, TakeError> {
+        if self.is_closing.load(Ordering::Relaxed) {
+            return Err(TakeError::Moved);
+        }
         let taken = rustix::process::pidfd_getfd(&self.pidfd, fd, PidfdGetfdFlags::empty());
         taken.map_err(|error| match error {
             Errno::SRCH => TakeError::Gone,
@@ -126,6 +108,24 @@ impl Process {
             Errno::MFILE | Errno::NFILE => TakeError::Exhausted,
             other => TakeError::Other(other),
         })
+    }
+
+    /// Closes what is no statistics, on a thread of its own: whoever serves a file may let who closes it wait for ever.
+    fn close_elsewhere(&self, taken: OwnedFd) {
+        self.is_closing.store(true, Ordering::Relaxed);
+        let is_closing = Arc::clone(&self.is_closing);
+        let close = move || {
+            drop(taken);
+            is_closing.store(false, Ordering::Relaxed);
+        };
+        // Where there is no thread to be had it was closed by that.
+        if std::thread::Builder::new()
+            .name("close".into())
+            .spawn(close)
+            .is_err()
+        {
+            self.is_closing.store(false, Ordering::Relaxed);
+        }
     }
 }
 
@@ -141,14 +141,13 @@ impl Block {
         if !file.is_statistics() {
             return Err(TakeError::Moved);
         }
-        let name = CString::new(fd.to_string()).map_err(|_| TakeError::Moved)?;
-        let link = file.link().into_bytes().into_boxed_slice();
-        process.check(&name, &link)?;
         let taken = process.take(fd)?;
         let found = procfs.own_descriptor(taken.as_raw_fd());
-        if found != Some(file) {
+        let flags = rustix::fs::fcntl_getfl(&taken);
+        let (Some(true), Ok(flags)) = (found.map(|it| it == file), flags) else {
+            process.close_elsewhere(taken);
             return Err(TakeError::Moved);
-        }
+        };
         let bytes = read(&taken);
         drop(taken);
         let bytes = bytes.map_err(TakeError::Other)?;
@@ -159,19 +158,22 @@ impl Block {
             start: start.map_or(0, |it| process.unix_nano(it)),
             process: Arc::clone(process),
             fd,
-            name,
-            link,
+            flags,
             layout,
             mark,
             id,
         })
     }
 
-    /// Reads the whole file into a buffer, by one call. A descriptor that has become another one is found by what it reads.
+    /// Reads the whole file into a buffer, by one call. A descriptor that has become another one is found by how it was opened,
+    /// before it is read, or by what it reads.
     pub(crate) fn read(&self, buffer: &mut Vec<u8>) -> Result<(), TakeError> {
         buffer.resize(self.layout.file_bytes, 0);
-        self.process.check(&self.name, &self.link)?;
         let taken = self.process.take(self.fd)?;
+        if rustix::fs::fcntl_getfl(&taken) != Ok(self.flags) {
+            self.process.close_elsewhere(taken);
+            return Err(TakeError::Moved);
+        }
         let read = rustix::io::pread(&taken, &mut **buffer, 0);
         drop(taken);
         match read {
