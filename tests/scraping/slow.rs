@@ -66,7 +66,7 @@ fn who_reads_a_byte_a_second_holds_up_others_only_where_eight_do_and_is_cut() {
     }
     scraped.end();
     // One that never reads on is cut.
-    let config = config(tree.path(), "127.0.0.1:0", &options("1s"));
+    let config = config(tree.path(), "127.0.0.1:0", &options("5s"));
     let summary = "service: {telemetry: {logs: {summary_interval: 1s}}, ";
     let mut scraped = Scraped::of(&config.replace("service: {", summary));
     let is_shown = || {

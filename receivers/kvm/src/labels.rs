@@ -5,6 +5,9 @@ use std::collections::HashSet;
 use crate::config::IdentityPart;
 use crate::vm::{Vm, label};
 
+/// A name has 256 bytes at the most, and what is put behind it four: no name is that of another one so often.
+const MAX_ROUNDS: usize = 64;
+
 /// The name of each VM, in their order, and the names that more than one would have: those get the process and the
 /// descriptor behind them.
 pub(crate) fn labels(vms: &[Vm], by: &[IdentityPart]) -> (Vec<String>, Vec<String>) {
@@ -13,7 +16,10 @@ pub(crate) fn labels(vms: &[Vm], by: &[IdentityPart]) -> (Vec<String>, Vec<Strin
     shared.sort();
     // Another one may be called so, too: until none is.
     let mut again: HashSet<String> = shared.iter().cloned().collect();
-    while !again.is_empty() {
+    for _ in 0..MAX_ROUNDS {
+        if again.is_empty() {
+            break;
+        }
         for (label, vm) in labels.iter_mut().zip(vms) {
             if again.contains(label) {
                 *label = format!("{label}/{}", vm.pid_and_fd());

@@ -67,13 +67,35 @@ impl Latest {
         lines: &mut Lines,
         settings: &Settings,
     ) -> Vec<(u32, Refusal)> {
-        let now = Instant::now();
-        self.interval = (now - self.since).max(batch.sweep().interval);
-        self.since = now;
+        if let Some(values) = self.only_ended(batch) {
+            self.next = Some(values);
+        } else {
+            let now = Instant::now();
+            self.interval = (now - self.since).max(batch.sweep().interval);
+            (self.since, self.next) = (now, Some(Values::of(batch)));
+        }
         (self.sweep, self.is_superseded) = (batch.sweep().number, false);
         self.is_new = true;
-        self.next = Some(Values::of(batch));
         self.claim(batch, lines, settings)
+    }
+
+    /// What it showed last, without the series that end in a batch that says nothing else: the table is not due in this sweep.
+    fn only_ended(&self, batch: &Batch) -> Option<Values> {
+        if !batch.has_ended() || batch.values().iter().any(is_point) {
+            return None;
+        }
+        let published = self.published.as_ref();
+        let published = published.filter(|it| Arc::ptr_eq(&it.rows, &self.rows));
+        let before = self.next.as_ref().or(published.map(|it| &it.batch))?;
+        let rows = before.values.iter().zip(batch.values());
+        let values = rows.map(|(before, now)| match now {
+            Value::Ended => Value::Ended,
+            _ => before.clone(),
+        });
+        Some(Values {
+            values: Arc::new(values.collect()),
+            times: before.times.clone(),
+        })
     }
 
     pub(super) fn publish(&mut self) {

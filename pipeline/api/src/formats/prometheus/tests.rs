@@ -221,6 +221,29 @@ async fn what_is_due_seldom_does_not_expire_before_it_is_due_again_be_it_the_fir
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn where_a_series_ends_while_its_table_is_not_due_the_others_stay_as_long_as_they_would() {
+    let (mut exposition, _) = exposition();
+    let hour = Duration::from_hours(1);
+    let batch = batches("s/a 1 gauge\ns/b 2 gauge")
+        .remove(0)
+        .with_interval(hour);
+    show(&mut exposition, std::slice::from_ref(&batch));
+    tokio::time::advance(hour / 60).await;
+    show(
+        &mut exposition,
+        &[batch.with_values(vec![Value::Ended, Value::Absent])],
+    );
+    for (after, expected) in [
+        (hour * 2, "# HELP s_b s/b\n# TYPE s_b gauge\ns_b 2\n"),
+        (hour, ""),
+    ] {
+        tokio::time::advance(after).await;
+        exposition.forget_expired(hour / 12);
+        assert_eq!(written(&mut exposition), expected);
+    }
+}
+
 #[test]
 fn lines_go_with_their_rows_from_part_to_part_of_a_table_that_is_made_anew() {
     let (mut exposition, _) = exposition();
