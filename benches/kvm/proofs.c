@@ -1,10 +1,12 @@
 // What reading KVM's statistics costs where nothing else is done: proofs WAY SWEEPS MILLISECONDS WHAT…
 //   kept PID…     of each process a pidfd is kept; each statistics descriptor is taken, read whole, and closed
+//   asked PID…    the same; before it is read it is asked how it was opened
 //   checked PID…  a pidfd for each process at each sweep; header and id are read before the numbers
 //   pass LINK     one pass of the BPF iterator whose link is this descriptor
 // Sweeps begin so many ms after each other, since caches cool down in between. Its output: the CPU time of the median sweep, ns.
 #define _GNU_SOURCE
 #include <dirent.h>
+#include <fcntl.h>
 #include <linux/bpf.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -56,9 +58,10 @@ static void find(int pid) {
     closedir(directory);
 }
 
-static void kept(void) {
+static void kept(int asks) {
     for (struct block *it = blocks; it < blocks + count; it++) {
         int fd = take(it->pidfd, it->fd);
+        if (asks) check(fcntl(fd, F_GETFL) == O_RDONLY, "flags");
         check(pread(fd, buffer, sizeof buffer, 0) == it->whole, "block");
         close(fd);
     }
@@ -98,7 +101,7 @@ int main(int arguments, char **argument) {
     if (arguments < 5) return 2;
     const char *way = argument[1];
     long sweeps = atol(argument[2]), interval = atol(argument[3]) * 1000000L;
-    int is_pass = !strcmp(way, "pass"), is_kept = !strcmp(way, "kept");
+    int is_pass = !strcmp(way, "pass"), is_kept = !strcmp(way, "kept"), is_asked = !strcmp(way, "asked");
     for (int at = 4; at < arguments && !is_pass; at++) find(atoi(argument[at]));
     long *cpu = calloc(sweeps, sizeof *cpu), start = now(CLOCK_MONOTONIC);
     check(sweeps > 0 && cpu != NULL, "sweeps");
@@ -108,7 +111,7 @@ int main(int arguments, char **argument) {
         clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL);
         long before = now(CLOCK_PROCESS_CPUTIME_ID);
         if (is_pass) pass(atoi(argument[4]));
-        else if (is_kept) kept();
+        else if (is_kept || is_asked) kept(is_asked);
         else checked();
         cpu[sweep] = now(CLOCK_PROCESS_CPUTIME_ID) - before;
     }

@@ -86,7 +86,7 @@ fn counted(bench: &Bench) -> io::Result<Vec<(What, f64)>> {
 /// One size, by C.
 fn proven(proofs: Option<&Proofs>, owners: &Owners) -> io::Result<Vec<(What, Sweep)>> {
     let mut all = Vec::new();
-    for way in [Way::Kept, Way::Checked, Way::Pass] {
+    for way in [Way::Kept, Way::Asked, Way::Checked, Way::Pass] {
         let Some(proofs) = proofs.filter(|it| it.has(way)) else {
             continue;
         };

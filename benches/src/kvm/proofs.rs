@@ -20,8 +20,10 @@ pub(super) struct Proofs {
 /// How the C program reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Way {
-    /// As this program does: a process is known by a descriptor, a block is read whole.
+    /// A process is known by a descriptor, a block is read whole.
     Kept,
+    /// As this program does: the same, and before it is read a descriptor is asked how it was opened.
+    Asked,
     /// All is looked up at each sweep, and the header is read first.
     Checked,
     /// A pass of the BPF iterator.
@@ -32,7 +34,10 @@ impl Way {
     pub(super) fn name(self) -> &'static str {
         match self {
             Way::Kept => "C: take, read whole, close",
-            Way::Checked => "C: the same, with a pidfd each time and the header first",
+            Way::Asked => "C: the same, asked before how it was opened",
+            Way::Checked => {
+                "C: take, read the header and then the numbers, close, with a pidfd each time"
+            }
             Way::Pass => "C: one pass of the iterator",
         }
     }
@@ -40,7 +45,7 @@ impl Way {
     /// The way that is as a source's.
     pub(super) fn of(source: Source) -> Option<Way> {
         match source {
-            Source::StatsFd => Some(Way::Kept),
+            Source::StatsFd => Some(Way::Asked),
             Source::Bpf => Some(Way::Pass),
             Source::All | Source::Files => None,
         }
@@ -73,6 +78,7 @@ impl Proofs {
         let mut command = Command::new(&self.program);
         let name = match way {
             Way::Kept => "kept",
+            Way::Asked => "asked",
             Way::Checked => "checked",
             Way::Pass => "pass",
         };
