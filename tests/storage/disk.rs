@@ -1,19 +1,16 @@
 //! The disk is full, or the directory may not be used.
 
 use std::collections::BTreeSet;
-use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::process::Signal;
-
 use super::failing::assert_recovers;
-use super::{Setting, drain, files, leave, log_until, stderr};
+use super::{Setting, drain, ended_by_term, files, leave, log_until, stderr};
 use crate::common::peer::assert_accounted;
 use crate::common::{
-    as_nobody, assert_fault, collector, count, count_after, is_root, lacks, lines_until, signal,
-    spawn, text,
+    as_nobody, assert_fault, collector, count, count_after, is_root, lacks, lines_until, spawn,
+    text,
 };
 
 /// A small disk of its own, as long as this lives.
@@ -85,9 +82,7 @@ fn a_disk_that_may_only_be_read_at_the_start_is_told_and_what_is_there_is_sent()
         assert!(child.try_wait().unwrap().is_none(), "it has ended");
         std::thread::yield_now();
     }
-    signal(&child, Signal::TERM);
-    let mut rest = String::new();
-    log.read_to_string(&mut rest).unwrap();
+    let rest = ended_by_term(&child, &mut log);
     let arrived: BTreeSet<u64> = setting.arrived().into_iter().collect();
     assert!(waiting.is_subset(&arrived), "{rest}");
     assert_accounted(&rest);
@@ -110,9 +105,7 @@ fn what_is_more_than_max_size_gives_way_from_the_oldest_on_and_is_counted() {
     let mut child = collector(&config, &[]);
     let mut log = stderr(&mut child);
     log_until(&mut log, "what waits on disk takes more than `max_size`");
-    signal(&child, Signal::TERM);
-    let mut rest = String::new();
-    log.read_to_string(&mut rest).unwrap();
+    let rest = ended_by_term(&child, &mut log);
     assert!(child.wait().unwrap().success(), "{rest}");
     assert_accounted(&rest);
     let waiting = setting.waiting().len() as u64;
@@ -150,9 +143,7 @@ fn with_block_sweeps_wait_where_max_size_waits_on_disk_and_nothing_is_lost() {
     let _server = setting.serve();
     // What was skipped is counted when the receiver goes on.
     lines_until(&mut log, |line| count(line, "sweeps_skipped") > 0);
-    signal(&child, Signal::TERM);
-    let mut rest = String::new();
-    log.read_to_string(&mut rest).unwrap();
+    let rest = ended_by_term(&child, &mut log);
     assert!(child.wait().unwrap().success(), "{rest}");
     assert_accounted(&rest);
     assert_eq!(count(&rest, "points_dropped"), 0, "{rest}");
@@ -179,9 +170,7 @@ fn with_drop_newest_what_comes_is_dropped_where_max_size_waits_on_disk() {
     let mut log = stderr(&mut child);
     log_until(&mut log, "takes more than `max_size`; the newest requests");
     let waiting = setting.waiting();
-    signal(&child, Signal::TERM);
-    let mut rest = String::new();
-    log.read_to_string(&mut rest).unwrap();
+    let rest = ended_by_term(&child, &mut log);
     assert!(child.wait().unwrap().success(), "{rest}");
     assert_accounted(&rest);
     let left = setting.waiting();
@@ -205,9 +194,7 @@ fn what_is_more_than_max_size_is_thinned_by_default_so_that_the_whole_outage_sta
     let oldest = *setting.waiting().first().unwrap();
     log_until(&mut log, "its sweeps are thinned");
     let newest = *setting.waiting().last().unwrap();
-    signal(&child, Signal::TERM);
-    let mut rest = String::new();
-    log.read_to_string(&mut rest).unwrap();
+    let rest = ended_by_term(&child, &mut log);
     assert_accounted(&rest);
     assert_eq!(count(&rest, "points_dropped"), 0, "{rest}");
     let left = count(&rest, "points_queued");
@@ -258,9 +245,7 @@ fn what_is_thinned_keeps_its_place_also_where_a_series_shows_nothing_for_a_while
         log_until(&mut log, "its sweeps are thinned");
         is_thinned.store(true, Ordering::Relaxed);
     });
-    signal(&child, Signal::TERM);
-    let mut rest = String::new();
-    log.read_to_string(&mut rest).unwrap();
+    let rest = ended_by_term(&child, &mut log);
     let drained = drain(&setting, more);
     assert_accounted(&drained);
     for log in [&rest, &drained] {
@@ -282,9 +267,7 @@ fn what_is_older_than_max_age_gives_way_and_is_counted() {
     let mut child = setting.start("max_age: 1ms");
     let mut log = stderr(&mut child);
     log_until(&mut log, "are older than `max_age`");
-    signal(&child, Signal::TERM);
-    let mut rest = String::new();
-    log.read_to_string(&mut rest).unwrap();
+    let rest = ended_by_term(&child, &mut log);
     assert_accounted(&rest);
     assert!(
         count_after(&rest, "too_old=") <= waiting + count(&rest, "points_read"),

@@ -1,11 +1,11 @@
 //! A disk that fails, or does not answer: system calls that strace makes fail, or delays.
 
-use std::io::{BufReader, Read};
+use std::io::BufReader;
 use std::process::{Child, ChildStderr, Command};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{Setting, log_until, stderr};
+use super::{Setting, ended_by_term, log_until, stderr};
 use crate::common::peer::assert_accounted;
 use crate::common::{BINARY, assert_fault, count, has_program, lacks, memory_of, signal, spawn};
 
@@ -33,9 +33,7 @@ pub(super) fn assert_recovers(
     while setting.arrived().len() < arrived + 100 {
         std::thread::yield_now();
     }
-    signal(&child, Signal::TERM);
-    let mut rest = String::new();
-    log.read_to_string(&mut rest).unwrap();
+    let rest = ended_by_term(&child, &mut log);
     assert!(child.wait().unwrap().success(), "{rest}");
     assert!(!rest.contains("cannot be written"), "once: {rest}");
     assert!(

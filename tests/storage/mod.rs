@@ -7,7 +7,7 @@ mod killed;
 mod upgrade;
 
 use std::collections::BTreeSet;
-use std::io::BufReader;
+use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command};
 
@@ -166,6 +166,14 @@ fn drain(setting: &Setting, more: &str) -> String {
         std::thread::yield_now();
     }
     crate::common::end(child)
+}
+
+/// Tells it to end; the rest of its log.
+fn ended_by_term(child: &Child, log: &mut BufReader<ChildStderr>) -> String {
+    signal(child, Signal::TERM);
+    let mut rest = String::new();
+    log.read_to_string(&mut rest).unwrap();
+    rest
 }
 
 fn kill(child: &mut Child) {

@@ -87,8 +87,7 @@ impl Host {
     }
 
     fn identity_by_bpf(&self, of: &Seen) -> Option<Identity> {
-        let line = self.procfs.as_ref().ok()?.command_line(of.pid)?;
-        Some(Identity::of_command_line(&line))
+        Identity::of_process(self.procfs.as_ref().ok()?, of.pid)
     }
 }
 

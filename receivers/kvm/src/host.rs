@@ -146,18 +146,17 @@ impl Host {
             .as_ref()
             .map(Uevents::heard)
             .unwrap_or_default();
-        let is_heard = self.distrust_heard(&heard);
+        let makers = self.distrust_heard(&heard);
         let mut is_other = self.debugfs.as_mut().is_some_and(Debugfs::update);
         if is_other || is_due {
             self.find_threads(is_due);
         }
-        is_other |= is_other_by_bpf || is_heard;
+        is_other |= is_other_by_bpf || !makers.is_empty();
         if self.can_take()
             && let Ok(procfs) = &self.procfs
         {
-            let process_of = |it: &HeardVm| procfs.process_of(it.thread).ok().flatten();
-            let heard_of = heard.made.iter().filter_map(process_of);
-            self.watched.extend(heard_of.map(|it| (it, LOOKS)));
+            self.watched
+                .extend(makers.into_iter().map(|it| (it, LOOKS)));
             is_other |= self.processes.update(procfs);
             self.watched.retain(|pid, looks| {
                 if self.processes.get(*pid).is_none() && *pid != self.own {
@@ -177,16 +176,16 @@ impl Host {
         }
     }
 
-    /// VMs that were made or have ended: one that was made anew under the number of another one looks just like that. Whether
-    /// there are such.
-    fn distrust_heard(&mut self, heard: &Heard) -> bool {
+    /// VMs that were made or have ended: one that was made anew under the number of another one looks just like that. The
+    /// processes that have made some.
+    fn distrust_heard(&mut self, heard: &Heard) -> Vec<i32> {
         let now = pipeline::now_unix_nano();
         let after = std::mem::replace(&mut self.last_look, now);
         if self.made.len() > MAX_MADE {
             self.made.clear();
         }
         let Ok(procfs) = &self.procfs else {
-            return false;
+            return Vec::new();
         };
         let own = self.own;
         let of_process = |it: &HeardVm| {
@@ -206,7 +205,7 @@ impl Host {
         for (pid, _) in made.iter().chain(&ended) {
             self.distrust(*pid);
         }
-        !made.is_empty()
+        made.into_iter().map(|(pid, _)| pid).collect()
     }
 
     /// Makes a pass. Whether it saw anything else than the one before.

@@ -9,6 +9,8 @@ use pipeline::telemetry::escaped;
 
 use options::{keyed, option};
 
+use crate::procfs::Procfs;
+
 /// The most of a command line that is looked at.
 pub(crate) const MAX_COMMAND_LINE_BYTES: usize = 64 << 10;
 
@@ -30,6 +32,12 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
+    /// What the command line of this process says; `None` where it does not answer.
+    pub(crate) fn of_process(procfs: &Procfs, pid: i32) -> Option<Identity> {
+        let line = procfs.command_line(pid)?;
+        Some(Identity::of_command_line(&line))
+    }
+
     /// What a command line says, the arguments of which end with a NUL each.
     pub(crate) fn of_command_line(bytes: &[u8]) -> Identity {
         let is_cut = bytes.len() >= MAX_COMMAND_LINE_BYTES;

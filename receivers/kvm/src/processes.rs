@@ -181,8 +181,7 @@ impl VmProcess {
     fn open(procfs: &Procfs, pid: i32) -> Result<VmProcess, Errno> {
         let process = Process::open(pid)?;
         let (parent, since_boot) = procfs.parent_and_start(pid).ok_or(Errno::SRCH)?;
-        let line = procfs.command_line(pid);
-        let identity = line.map(|it| Identity::of_command_line(&it));
+        let identity = Identity::of_process(procfs, pid);
         let process = Arc::new(process);
         // Its number may be another one's by now: what was read is its own as long as it lives.
         if !Process::ended(std::slice::from_ref(&process)).is_empty() {
@@ -200,8 +199,7 @@ impl VmProcess {
 
     /// Asks once more who its VM is. Whether there was an answer.
     fn find_identity(&mut self, procfs: &Procfs) -> bool {
-        let line = procfs.command_line(self.process.pid);
-        self.identity = line.map(|it| Identity::of_command_line(&it));
+        self.identity = Identity::of_process(procfs, self.process.pid);
         self.identity.is_some()
     }
 

@@ -189,8 +189,7 @@ impl Host {
             return known.clone();
         }
         // What does not answer now may at the next change.
-        let line = procfs.command_line(pid);
-        let identity = line.map(|it| Identity::of_command_line(&it));
+        let identity = Identity::of_process(procfs, pid);
         self.strangers.extend(identity.clone().map(|it| (pid, it)));
         identity.unwrap_or_default()
     }

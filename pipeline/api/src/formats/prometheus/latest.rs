@@ -40,7 +40,6 @@ pub(super) struct Latest {
 impl Latest {
     pub(super) fn new(batch: &Batch, settings: &Arc<Settings>, before: Option<Latest>) -> Latest {
         let table: &Arc<Table> = batch.table();
-        let rows = 0..u32::try_from(table.len()).unwrap_or(u32::MAX);
         let (since, interval) = before.as_ref().map_or_else(
             || (Instant::now(), Duration::ZERO),
             |it| (it.since, it.interval),
@@ -55,7 +54,7 @@ impl Latest {
             sweep: batch.sweep().number,
             is_superseded: false,
             is_new: true,
-            without_line: rows.map(|row| (row, None)).collect(),
+            without_line: numbers(table.len()).map(|row| (row, None)).collect(),
             refused: Arc::default(),
         }
     }
@@ -181,7 +180,7 @@ impl Latest {
     /// Gives all lines back, to claim them again when it is shown again.
     fn give_back(&mut self, lines: &mut Lines) {
         self.release(lines);
-        let rows = 0..u32::try_from(self.rows.series.len()).unwrap_or(u32::MAX);
+        let rows = numbers(self.rows.series.len());
         self.without_line = rows.map(|row| (row, None)).collect();
     }
 
@@ -200,9 +199,14 @@ impl Latest {
     /// Gives all lines back.
     pub(super) fn release(&self, lines: &mut Lines) {
         let text = self.rows.text(Escaping::Underscores);
-        let rows = 0..u32::try_from(self.rows.series.len()).unwrap_or(u32::MAX);
+        let rows = numbers(self.rows.series.len());
         rows.for_each(|row| lines.release((self.address, row), text));
     }
+}
+
+/// Those of so many rows.
+fn numbers(rows: usize) -> std::ops::Range<u32> {
+    0..u32::try_from(rows).unwrap_or(u32::MAX)
 }
 
 /// Whether it is to be written. The end of a series shows by its absence.

@@ -162,7 +162,7 @@ impl Exposition {
 
     /// Forgets the tables that have gone and that a snapshot has: their lines are free again.
     pub fn forget_gone(&mut self) {
-        self.retain(|is_gone, latest| !is_gone || latest.is_new);
+        self.retain(|is_gone, latest, _| !is_gone || latest.is_new);
     }
 
     /// Shows no more of the tables that have not shown anything for so long, and for three of their intervals: those that have
@@ -170,26 +170,21 @@ impl Exposition {
     /// series have ended.
     pub fn forget_expired(&mut self, expiration: Duration) {
         let now = Instant::now();
-        let lines = &mut self.lines;
-        self.tables.retain(|is_gone, latest| {
+        self.retain(|is_gone, latest, lines| {
             let longest = expiration.max(latest.interval.saturating_mul(MIN_INTERVALS));
             let is_expired = now - latest.since > longest;
             if is_expired && !is_gone {
                 latest.expire(lines);
             }
             let is_empty = || latest.next.is_none() && !latest.shows_any();
-            let stays = !is_gone || !is_expired && !is_empty();
-            if !stays {
-                latest.release(lines);
-            }
-            stays
+            !is_gone || !is_expired && !is_empty()
         });
     }
 
-    fn retain(&mut self, keep: impl Fn(bool, &Latest) -> bool) {
+    fn retain(&mut self, keep: impl Fn(bool, &mut Latest, &mut Lines) -> bool) {
         let lines = &mut self.lines;
         self.tables.retain(|is_gone, latest| {
-            let stays = keep(is_gone, latest);
+            let stays = keep(is_gone, latest, lines);
             if !stays {
                 latest.release(lines);
             }
